@@ -1,0 +1,2 @@
+//! The `laneway` command.
+fn main() {}

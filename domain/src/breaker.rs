@@ -1,0 +1,258 @@
+//! The breaker: tells an outage of the destination from events that fail by themselves.
+
+use crate::retry::jittered;
+use crate::{LaneKey, RetryPolicy, Timestamp};
+use std::time::Duration;
+
+/// Different keys that must have failed before failures count as an outage: one poisoned key, or
+/// two, run into their own retry limits instead.
+pub const MIN_FAILING_KEYS: usize = 3;
+
+/// When failures of a destination count as an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Failures in a row, with no success between, that open the breaker.
+    pub failures: u32,
+    /// How long it may stay open before the destination is paused.
+    pub limit: Duration,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self { failures: 10, limit: Duration::from_secs(72 * 3600) }
+    }
+}
+
+/// What the breaker lets through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Everything.
+    Closed,
+    /// Nothing until `next_probe`, then one attempt at a time.
+    Open {
+        /// Since when.
+        since: Timestamp,
+        /// When the next probe may go.
+        next_probe: Timestamp,
+        /// Probes that failed so far.
+        probes: u32,
+        /// Whether a probe is under way.
+        probing: bool,
+    },
+}
+
+/// What a failure did to the breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: the failure is the event's own.
+    None,
+    /// It is an outage of the destination, and the event's retries are not spent by it.
+    Outage,
+    /// This failure opened the breaker. (The event's retry was spent: until now it looked like its own.)
+    Opened,
+    /// The outage has lasted for the limit: the destination is to be paused.
+    Exhausted,
+}
+
+/// One destination's breaker.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    policy: Option<BreakerPolicy>,
+    state: BreakerState,
+    in_a_row: u32,
+    /// The first few different keys of the failures in a row.
+    keys: Vec<LaneKey>,
+}
+
+impl Breaker {
+    /// A closed breaker; without a policy it stays closed.
+    #[must_use]
+    pub const fn new(policy: Option<BreakerPolicy>) -> Self {
+        Self { policy, state: BreakerState::Closed, in_a_row: 0, keys: Vec::new() }
+    }
+
+    /// What it lets through now.
+    #[must_use]
+    pub const fn state(&self) -> &BreakerState {
+        &self.state
+    }
+
+    /// Takes over a changed policy. Without one the breaker closes.
+    pub fn set_policy(&mut self, policy: Option<BreakerPolicy>) {
+        self.policy = policy;
+        if policy.is_none() {
+            self.succeeded();
+        }
+    }
+
+    /// Whether an attempt may start now.
+    #[must_use]
+    pub fn admits(&self, now: Timestamp) -> bool {
+        match self.state {
+            BreakerState::Closed => true,
+            BreakerState::Open { next_probe, probing, .. } => !probing && now >= next_probe,
+        }
+    }
+
+    /// Whether it is open.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, BreakerState::Open { .. })
+    }
+
+    /// When it will admit an attempt, if it does not now and no answer is awaited.
+    #[must_use]
+    pub const fn next_probe(&self) -> Option<Timestamp> {
+        match self.state {
+            BreakerState::Open { next_probe, probing: false, .. } => Some(next_probe),
+            _ => None,
+        }
+    }
+
+    /// An attempt starts. Returns whether it is a probe.
+    ///
+    /// # Panics
+    /// If the breaker does not admit it.
+    pub fn started(&mut self, now: Timestamp) -> bool {
+        assert!(self.admits(now), "an attempt started although the breaker is open");
+        match &mut self.state {
+            BreakerState::Closed => false,
+            BreakerState::Open { probing, .. } => {
+                *probing = true;
+                true
+            }
+        }
+    }
+
+    /// An attempt got through: the destination is there.
+    pub fn succeeded(&mut self) {
+        self.state = BreakerState::Closed;
+        self.in_a_row = 0;
+        self.keys.clear();
+    }
+
+    /// An attempt failed in a way that may be the destination's fault. `probe` is what
+    /// [`Breaker::started`] said of it; `random` spreads the probes of many workers.
+    pub fn failed(&mut self, key: &LaneKey, probe: bool, retry: &RetryPolicy, now: Timestamp, random: u64) -> Effect {
+        let Some(policy) = self.policy else { return Effect::None };
+        let delay = |probes| jittered(retry.delay(probes).unwrap_or(retry.limit), retry.jitter, random);
+        match &mut self.state {
+            // One that was in flight when the breaker opened: part of the same outage.
+            BreakerState::Open { .. } if !probe => Effect::Outage,
+            BreakerState::Open { since, next_probe, probes, probing } => {
+                *probes = probes.saturating_add(1);
+                *probing = false;
+                *next_probe = now.after(delay(*probes));
+                if now.since(*since) >= policy.limit { Effect::Exhausted } else { Effect::Outage }
+            }
+            BreakerState::Closed => {
+                self.in_a_row = self.in_a_row.saturating_add(1);
+                if self.keys.len() < MIN_FAILING_KEYS && !self.keys.contains(key) {
+                    self.keys.push(key.clone());
+                }
+                if self.in_a_row < policy.failures || self.keys.len() < MIN_FAILING_KEYS {
+                    return Effect::None;
+                }
+                self.state =
+                    BreakerState::Open { since: now, next_probe: now.after(delay(1)), probes: 0, probing: false };
+                Effect::Opened
+            }
+        }
+    }
+
+    /// A probe ended without saying anything about the destination.
+    pub const fn abandoned(&mut self) {
+        if let BreakerState::Open { probing, .. } = &mut self.state {
+            *probing = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Offset;
+    use proptest::prelude::*;
+
+    fn key(n: u64) -> LaneKey {
+        LaneKey::Event(Offset(n))
+    }
+
+    fn opened(now: Timestamp) -> Breaker {
+        let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
+        for n in 0..10 {
+            breaker.failed(&key(n), false, &RetryPolicy::default(), now, 0);
+        }
+        assert!(breaker.is_open());
+        breaker
+    }
+
+    #[test]
+    fn a_lone_poisoned_event_never_opens_it() {
+        let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
+        for n in 0..1000 {
+            let effect = breaker.failed(&key(n % 2), false, &RetryPolicy::default(), Timestamp::ZERO, n);
+            assert_eq!(effect, Effect::None);
+        }
+    }
+
+    #[test]
+    fn one_success_between_starts_the_count_again() {
+        let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
+        for n in 0..100 {
+            if n % 9 == 8 {
+                breaker.succeeded();
+            }
+            breaker.failed(&key(n), false, &RetryPolicy::default(), Timestamp::ZERO, n);
+        }
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_probe_through_at_a_time() {
+        let mut now = Timestamp::from_millis(1);
+        let mut breaker = opened(now);
+        assert!(!breaker.admits(now));
+        now = breaker.next_probe().unwrap();
+        assert!(breaker.started(now));
+        assert!(!breaker.admits(now));
+        assert_eq!(breaker.failed(&key(1), true, &RetryPolicy::default(), now, 0), Effect::Outage);
+        assert!(breaker.next_probe().unwrap() > now);
+        now = breaker.next_probe().unwrap();
+        breaker.started(now);
+        breaker.succeeded();
+        assert!(breaker.admits(now));
+    }
+
+    #[test]
+    fn an_outage_as_long_as_the_limit_exhausts_it() {
+        let mut now = Timestamp::from_millis(1);
+        let mut breaker = opened(now);
+        let mut last = Effect::None;
+        while last != Effect::Exhausted {
+            assert!(now.since(Timestamp::ZERO) < Duration::from_secs(80 * 3600));
+            now = breaker.next_probe().unwrap();
+            breaker.started(now);
+            last = breaker.failed(&key(1), true, &RetryPolicy::default(), now, 7);
+        }
+        assert!(now.since(Timestamp::ZERO) >= Duration::from_secs(72 * 3600));
+    }
+
+    proptest! {
+        #[test]
+        fn it_opens_exactly_at_the_count_from_three_keys(keys in prop::collection::vec(0_u64..6, 1..40), failures in 1_u32..15) {
+            let policy = BreakerPolicy { failures, ..BreakerPolicy::default() };
+            let mut breaker = Breaker::new(Some(policy));
+            for (n, k) in keys.iter().enumerate() {
+                breaker.failed(&key(*k), false, &RetryPolicy::default(), Timestamp::ZERO, 0);
+                let mut distinct = keys[..=n].to_vec();
+                distinct.sort_unstable();
+                distinct.dedup();
+                prop_assert_eq!(breaker.is_open(), n + 1 >= failures as usize && distinct.len() >= MIN_FAILING_KEYS);
+                if breaker.is_open() {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Destinations: what the dispatcher needs to know of each. Where it sends to is the sink's affair.
+
+use crate::{BreakerPolicy, Filter, RetryPolicy};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// The most bytes of a destination's name; it is a label of every metric.
+pub const MAX_DESTINATION_NAME_BYTES: usize = 64;
+/// Attempts that one destination may have in flight by default: enough to hide a round trip of
+/// some tens of milliseconds, few enough not to flood a small receiver.
+pub const DEFAULT_MAX_IN_FLIGHT: u32 = 64;
+
+/// A destination's name: 1 to 64 of `a`–`z`, `0`–`9`, `-`, `_` and `.`, beginning with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DestinationName(Arc<str>);
+
+/// Why a text cannot be a destination's name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} cannot be a destination's name: use 1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a letter or digit"
+)]
+pub struct InvalidName(pub String);
+
+impl DestinationName {
+    /// Checks `name`.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or has other characters.
+    pub fn new(name: &str) -> Result<Self, InvalidName> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+        let begins_well = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if begins_well && name.len() <= MAX_DESTINATION_NAME_BYTES && name.bytes().all(allowed) {
+            Ok(Self(name.into()))
+        } else {
+            Err(InvalidName(name.into()))
+        }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DestinationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for DestinationName {
+    type Error = InvalidName;
+    fn try_from(name: String) -> Result<Self, InvalidName> {
+        Self::new(&name)
+    }
+}
+
+impl From<DestinationName> for String {
+    fn from(name: DestinationName) -> Self {
+        name.0.as_ref().into()
+    }
+}
+
+/// Which events of a destination wait for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ordering {
+    /// Those of one key.
+    #[default]
+    Key,
+    /// All of the partition: one at a time, and a failing one blocks all behind it.
+    Strict,
+    /// None.
+    None,
+}
+
+/// Where a destination that was not known before starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartFrom {
+    /// After the events that the log holds already. (In a store where no destination was ever
+    /// known nothing was waited on yet, so that there it starts at the beginning.)
+    #[default]
+    End,
+    /// At the oldest event that the log still holds.
+    Beginning,
+}
+
+/// What happens to an event that is given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnGiveUp {
+    /// It becomes a dead letter, and its key goes on.
+    #[default]
+    DeadLetter,
+    /// Its key is held until an operator retries or skips it.
+    Hold,
+}
+
+/// A token bucket: `per_second` attempts (of single events or batches) a second, in bursts of at
+/// most one second's worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rate {
+    /// Attempts a second, on average.
+    pub per_second: NonZeroU32,
+}
+
+/// How events are put together for one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPolicy {
+    /// The most events of one attempt. 1 sends every event by itself.
+    pub max_events: usize,
+    /// The most bytes of event data in one attempt; a larger single event goes alone.
+    pub max_bytes: usize,
+    /// How long the first event may wait for others to join it.
+    pub linger: Duration,
+}
+
+impl Default for BatchPolicy {
+    fn default() -> Self {
+        Self { max_events: 1, max_bytes: 1 << 20, linger: Duration::ZERO }
+    }
+}
+
+/// A named place that events go to: which it wants, in what order, how fast, how often.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Destination {
+    /// Its name; progress is kept under it.
+    pub name: DestinationName,
+    /// Which events it wants.
+    pub filter: Filter,
+    /// Which of its events wait for each other.
+    pub ordering: Ordering,
+    /// Where it starts when it is new.
+    pub from: StartFrom,
+    /// The most attempts in flight at once, over all partitions of this process.
+    pub max_in_flight: NonZeroU32,
+    /// How many attempts a second, over all partitions of this process; `None` for no limit.
+    pub rate: Option<Rate>,
+    /// How events are put together.
+    pub batch: BatchPolicy,
+    /// When a failed event is tried again, and when no more.
+    pub retry: RetryPolicy,
+    /// What happens then.
+    pub on_give_up: OnGiveUp,
+    /// When failures count as an outage of the destination; `None` never.
+    pub breaker: Option<BreakerPolicy>,
+    /// Whether the operator has paused it: no attempts, nothing lost.
+    pub paused: bool,
+}
+
+impl Destination {
+    /// A destination of that name which wants every event, with the defaults everywhere.
+    #[must_use]
+    pub fn new(name: DestinationName) -> Self {
+        Self {
+            name,
+            filter: Filter::default(),
+            ordering: Ordering::default(),
+            from: StartFrom::default(),
+            max_in_flight: NonZeroU32::new(DEFAULT_MAX_IN_FLIGHT).unwrap_or(NonZeroU32::MIN),
+            rate: None,
+            batch: BatchPolicy::default(),
+            retry: RetryPolicy::default(),
+            on_give_up: OnGiveUp::default(),
+            breaker: Some(BreakerPolicy::default()),
+            paused: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_safe_as_labels_and_file_names() {
+        for good in ["billing", "a", "0x", "eu-1.billing_v2", &"x".repeat(64)] {
+            assert!(DestinationName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", ".a", "Billing", "a b", "a/b", "a:b", &"x".repeat(65)] {
+            assert!(DestinationName::new(bad).is_err(), "{bad}");
+        }
+    }
+}

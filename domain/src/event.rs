@@ -1,0 +1,272 @@
+//! Events: what a producer hands in, checked once at the door, and what the log keeps.
+
+use crate::{Offset, Partition, Timestamp};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The most bytes of an event's `id` or `type`, or of a content type. Long enough for a URN or a
+/// reverse DNS name; both become header values at a webhook.
+pub const MAX_NAME_BYTES: usize = 256;
+/// The most bytes of a key, a source, or a subject (all may be URIs, and become header values).
+pub const MAX_KEY_BYTES: usize = 1024;
+/// The most attributes of one event; each becomes a header, and receivers commonly stop at 100.
+pub const MAX_ATTRIBUTES: usize = 64;
+/// The most bytes of an attribute's value.
+pub const MAX_ATTRIBUTE_BYTES: usize = 4096;
+/// The most bytes of an attribute's name.
+pub const MAX_ATTRIBUTE_NAME_BYTES: usize = 64;
+/// Names that CloudEvents 1.0 gives a meaning of their own, so that no attribute may take them.
+const RESERVED_ATTRIBUTES: [&str; 9] =
+    ["id", "type", "source", "subject", "time", "specversion", "datacontenttype", "partitionkey", "data"];
+
+/// What is wrong with an event: the field, and why it was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{field}: {reason}")]
+pub struct InvalidEvent {
+    /// The field's name as a producer writes it, for instance `attributes.tenant`.
+    pub field: String,
+    /// What is wrong with it, and what would be right.
+    pub reason: String,
+}
+
+impl InvalidEvent {
+    /// An error about `field`.
+    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+}
+
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text`: not empty, within the bound, no control characters.
+            ///
+            /// # Errors
+            /// Names the field and what is wrong with it.
+            pub fn new(text: &str) -> Result<Self, InvalidEvent> {
+                check_text($field, text, $max)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidEvent;
+            fn try_from(text: String) -> Result<Self, InvalidEvent> {
+                Self::new(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0.as_ref().into()
+            }
+        }
+    };
+}
+
+text!(
+    /// What tells an event from all others; the same over retries and destinations.
+    EventId, "id", MAX_NAME_BYTES
+);
+text!(
+    /// What kind of thing happened, such as `order.paid`. Destinations choose by it.
+    EventType, "type", MAX_NAME_BYTES
+);
+text!(
+    /// An ordering key: events of one key are delivered in the order in which they were accepted.
+    Key, "key", MAX_KEY_BYTES
+);
+
+/// Checks a text that will be a header value at a webhook: not empty, at most `max` bytes, and
+/// without control characters (a CR or LF would end the header).
+///
+/// # Errors
+/// Names the field and what is wrong with it.
+pub fn check_text(field: &str, text: &str, max: usize) -> Result<(), InvalidEvent> {
+    if text.is_empty() {
+        return Err(InvalidEvent::new(field, "is empty; leave it out or give it a value"));
+    }
+    if text.len() > max {
+        return Err(InvalidEvent::new(field, format!("has {} bytes; at most {max} are allowed", text.len())));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => Err(InvalidEvent::new(field, format!("contains the control character U+{:04X}", u32::from(c)))),
+        None => Ok(()),
+    }
+}
+
+/// An event as its producer described it. Make one with [`Event::check`] so that it is known to
+/// be within all bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What tells it from all others.
+    pub id: EventId,
+    /// What kind of thing happened.
+    pub event_type: EventType,
+    /// What it is ordered with; `None` orders it with no other event.
+    pub key: Option<Key>,
+    /// Where it comes from (a URI reference in CloudEvents).
+    pub source: Option<Box<str>>,
+    /// What it is about, within the source.
+    pub subject: Option<Box<str>>,
+    /// When it happened, as its producer wrote it (RFC 3339); checked at the door, kept verbatim.
+    pub time: Option<Box<str>>,
+    /// The media type of `data`.
+    pub content_type: Box<str>,
+    /// Further facts to route by; names as in CloudEvents (`a`–`z`, `0`–`9`).
+    pub attributes: BTreeMap<Box<str>, Box<str>>,
+    /// The payload, byte for byte as it came in.
+    pub data: Bytes,
+}
+
+impl Event {
+    /// Checks what the types of the fields do not: source, subject, content type, attributes.
+    /// (`time` needs a calendar, and is checked by whoever parsed it.)
+    ///
+    /// # Errors
+    /// Names the first field that is wrong, and why.
+    pub fn check(self) -> Result<Self, InvalidEvent> {
+        if let Some(source) = &self.source {
+            check_text("source", source, MAX_KEY_BYTES)?;
+        }
+        if let Some(subject) = &self.subject {
+            check_text("subject", subject, MAX_KEY_BYTES)?;
+        }
+        check_text("content type", &self.content_type, MAX_NAME_BYTES)?;
+        if self.attributes.len() > MAX_ATTRIBUTES {
+            let reason = format!("has {} entries; at most {MAX_ATTRIBUTES} are allowed", self.attributes.len());
+            return Err(InvalidEvent::new("attributes", reason));
+        }
+        for (name, value) in &self.attributes {
+            check_attribute(name, value)?;
+        }
+        Ok(self)
+    }
+
+    /// What the event's partition is chosen by: its key or, without one, its id (so that an id
+    /// sent again meets the same partition's memory of ids).
+    #[must_use]
+    pub fn ordered_by(&self) -> &str {
+        self.key.as_ref().map_or(self.id.as_str(), Key::as_str)
+    }
+
+    /// About how many bytes the event takes in memory; what all byte bounds count.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const FIXED: usize = 256;
+        let attributes: usize = self.attributes.iter().map(|(n, v)| n.len() + v.len() + 64).sum();
+        FIXED + self.data.len() + attributes
+    }
+}
+
+/// Checks one attribute's name and value.
+///
+/// # Errors
+/// Names the attribute and what is wrong with it.
+pub fn check_attribute(name: &str, value: &str) -> Result<(), InvalidEvent> {
+    let field = format!("attributes.{}", name.escape_default());
+    let fits = (1..=MAX_ATTRIBUTE_NAME_BYTES).contains(&name.len());
+    if !fits || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+        let reason =
+            format!("the name must be 1 to {MAX_ATTRIBUTE_NAME_BYTES} of a-z and 0-9 (CloudEvents 1.0, section 3.1)");
+        return Err(InvalidEvent::new(field, reason));
+    }
+    if RESERVED_ATTRIBUTES.contains(&name) {
+        return Err(InvalidEvent::new(field, "the name is reserved; use the event's own field"));
+    }
+    if value.is_empty() { Ok(()) } else { check_text(&field, value, MAX_ATTRIBUTE_BYTES) }
+}
+
+/// An event on its way into the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The event.
+    pub event: Event,
+    /// Whether the producer gave the id. Only such ids are remembered to recognise duplicates:
+    /// an id that Laneway made cannot come again.
+    pub id_given: bool,
+}
+
+/// An event that the log holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedEvent {
+    /// The partition it is in.
+    pub partition: Partition,
+    /// Its position there.
+    pub offset: Offset,
+    /// When the store accepted it.
+    pub accepted_at: Timestamp,
+    /// The event.
+    pub event: Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event {
+            id: EventId::new("evt_1").unwrap(),
+            event_type: EventType::new("order.paid").unwrap(),
+            key: None,
+            source: None,
+            subject: None,
+            time: None,
+            content_type: "application/json".into(),
+            attributes: BTreeMap::new(),
+            data: Bytes::from_static(b"{}"),
+        }
+    }
+
+    #[test]
+    fn a_line_break_is_refused_wherever_a_header_would_carry_it() {
+        assert_eq!(EventId::new("a\r\nb").unwrap_err().field, "id");
+        assert_eq!(Key::new("a\nb").unwrap_err().field, "key");
+        let with = Event { source: Some("x\ry".into()), ..event() };
+        assert_eq!(with.check().unwrap_err().field, "source");
+        let with = Event { attributes: [("tenant".into(), "a\nb".into())].into(), ..event() };
+        assert_eq!(with.check().unwrap_err().field, "attributes.tenant");
+    }
+
+    #[test]
+    fn bounds_are_inclusive() {
+        assert!(EventId::new(&"x".repeat(MAX_NAME_BYTES)).is_ok());
+        assert!(EventId::new(&"x".repeat(MAX_NAME_BYTES + 1)).is_err());
+        assert!(EventId::new("").is_err());
+    }
+
+    #[test]
+    fn attribute_names_follow_cloudevents() {
+        assert!(check_attribute("tenant2", "x").is_ok());
+        for name in ["", "Tenant", "ten-ant", "type", &"x".repeat(65)] {
+            assert!(check_attribute(name, "x").is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_a_key_is_placed_by_its_id() {
+        assert_eq!(event().ordered_by(), "evt_1");
+        assert_eq!(Event { key: Some(Key::new("k").unwrap()), ..event() }.ordered_by(), "k");
+    }
+}

@@ -1,0 +1,162 @@
+//! Filters: which destination wants which event.
+
+mod index;
+
+pub use index::FilterIndex;
+
+use crate::Event;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use thiserror::Error;
+
+/// The most bytes of a type pattern.
+pub const MAX_PATTERN_BYTES: usize = 256;
+
+/// A pattern for event types: exact, or a glob in which each `*` stands for any run of characters,
+/// also none and also dots: `order.*` wants `order.paid` and `order.line.added`, not `order`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TypePattern(Box<str>);
+
+/// Why a text cannot be a [`TypePattern`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} cannot be a type pattern: use 1 to {MAX_PATTERN_BYTES} bytes without control characters")]
+pub struct InvalidPattern(pub String);
+
+impl TypePattern {
+    /// Checks `pattern`.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or has control characters.
+    pub fn new(pattern: &str) -> Result<Self, InvalidPattern> {
+        let fits = (1..=MAX_PATTERN_BYTES).contains(&pattern.len());
+        if fits && !pattern.chars().any(char::is_control) {
+            Ok(Self(pattern.into()))
+        } else {
+            Err(InvalidPattern(pattern.into()))
+        }
+    }
+
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the first `*`; the whole pattern if it has none.
+    #[must_use]
+    pub fn literal_prefix(&self) -> &str {
+        self.0.split('*').next().unwrap_or("")
+    }
+
+    /// Whether it has no `*`.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains('*')
+    }
+
+    /// Whether it wants events of this type. Takes time linear in both lengths for each `*`.
+    #[must_use]
+    pub fn matches(&self, event_type: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let first = parts.next().unwrap_or("");
+        let Some(mut rest) = event_type.strip_prefix(first) else { return false };
+        let Some(mut part) = parts.next() else { return rest.is_empty() };
+        // Each middle part is best found as early as possible; the last one belongs at the end.
+        for next in parts {
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+            part = next;
+        }
+        rest.ends_with(part)
+    }
+}
+
+impl fmt::Display for TypePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for TypePattern {
+    type Error = InvalidPattern;
+    fn try_from(pattern: String) -> Result<Self, InvalidPattern> {
+        Self::new(&pattern)
+    }
+}
+
+impl From<TypePattern> for String {
+    fn from(pattern: TypePattern) -> Self {
+        pattern.0.into()
+    }
+}
+
+/// Which events a destination wants: those of one of its types that have all its attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Wanted types; none means all.
+    pub types: Vec<TypePattern>,
+    /// Attributes that must be there with exactly this value.
+    pub attributes: BTreeMap<Box<str>, Box<str>>,
+}
+
+impl Filter {
+    /// Whether it wants `event`.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        let event_type = event.event_type.as_str();
+        (self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type)))
+            && self.attributes.iter().all(|(name, value)| event.attributes.get(name) == Some(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn matches(pattern: &str, event_type: &str) -> bool {
+        TypePattern::new(pattern).unwrap().matches(event_type)
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        assert!(matches("order.*", "order.paid"));
+        assert!(matches("order.*", "order.line.added"));
+        assert!(matches("order.*", "order."));
+        assert!(!matches("order.*", "order"));
+        assert!(matches("*", "anything"));
+        assert!(matches("*.paid", "order.paid"));
+        assert!(matches("a*b*c", "a1b2b3c"));
+        assert!(!matches("a*b*c", "a1c"));
+        assert!(!matches("ab*ba", "aba"));
+        assert!(matches("order.paid", "order.paid"));
+        assert!(!matches("order.paid", "order.paid2"));
+    }
+
+    /// The definition: a `*` takes none of the text, or one more character of it.
+    fn by_definition(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some((b'*', rest)) => by_definition(rest, text) || (!text.is_empty() && by_definition(pattern, &text[1..])),
+            Some((c, rest)) => text.first() == Some(c) && by_definition(rest, &text[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn globs_match_as_their_definition_says(pattern in "[ab*]{1,8}", text in "[ab]{0,8}") {
+            prop_assert_eq!(matches(&pattern, &text), by_definition(pattern.as_bytes(), text.as_bytes()));
+        }
+
+        #[test]
+        fn any_text_is_a_pattern_or_refused(pattern: String, text: String) {
+            if let Ok(pattern) = TypePattern::new(&pattern) {
+                let _ = pattern.matches(&text);
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Laneway's decisions, without I/O: which event goes to which destination, when, in what order,
+//! how often, and what is settled. No clock, no randomness, no async: time and seeds come in as
+//! arguments, so that every decision can be tested, replayed and reused.
+//!
+//! The words are those of the README's glossary. Start with `Dispatcher`.
+
+mod breaker;
+mod destination;
+mod event;
+mod filter;
+mod outcome;
+mod partition;
+mod progress;
+mod retry;
+mod status;
+mod time;
+
+pub use breaker::{Breaker, BreakerPolicy, BreakerState, Effect, MIN_FAILING_KEYS};
+pub use destination::{
+    BatchPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, InvalidName, MAX_DESTINATION_NAME_BYTES,
+    OnGiveUp, Ordering, Rate, StartFrom,
+};
+pub use event::{
+    Event, EventId, EventType, InvalidEvent, Key, LoggedEvent, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME_BYTES,
+    MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, check_attribute, check_text,
+};
+pub use filter::{Filter, FilterIndex, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
+pub use outcome::Outcome;
+pub use partition::{MAX_PARTITIONS, Offset, Partition};
+pub use progress::{
+    Behind, Commit, DeadLetter, GivenUp, LaneChange, LaneKey, LaneProgress, PartitionProgress, Pause, Position,
+    Quarantined, Redrive, Redriven,
+};
+pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
+pub use status::{BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, StatusReport};
+pub use time::Timestamp;

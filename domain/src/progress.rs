@@ -1,0 +1,288 @@
+//! Progress: what a partition's lanes have settled, as it is kept in the store.
+//!
+//! `scanned` and the keys that are `behind` it. Order per key makes this enough: below a key's
+//! offset all of its events are settled, from there on none is.
+
+use crate::{DestinationName, EventId, Failure, Key, Offset, Partition, RetryState, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What the events of a lane are ordered by, and so what can fall behind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LaneKey {
+    /// An event by itself: it has no key, or the destination's ordering is `none`.
+    Event(Offset),
+    /// The events of one key.
+    Key(Key),
+    /// The whole lane: the destination's ordering is `strict`.
+    All,
+}
+
+impl LaneKey {
+    /// Reads what [`fmt::Display`] wrote: `event:<offset>`, `key:<key>` or `all`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            Some(("event", offset)) => offset.parse().ok().map(|offset| Self::Event(Offset(offset))),
+            Some(("key", key)) => Key::new(key).ok().map(Self::Key),
+            _ => (text == "all").then_some(Self::All),
+        }
+    }
+}
+
+impl fmt::Display for LaneKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(offset) => write!(f, "event:{offset}"),
+            Self::Key(key) => write!(f, "key:{key}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+/// A key that has not come as far as its lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// All events of the key below this are settled, none from here on is.
+    pub offset: Offset,
+    /// If the event at `offset` has failed: how far its retries have come.
+    pub retry: Option<RetryState>,
+}
+
+/// Where a lane stands: every wanted event below is settled, but for those of the keys behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Position {
+    /// At the partition's default `scanned`, with all other lanes that keep up.
+    #[default]
+    Shared,
+    /// At a position of its own.
+    At(Offset),
+}
+
+/// Why a destination makes no attempts although its configuration would let it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
+    /// What happened, for people.
+    pub reason: Box<str>,
+}
+
+/// A lane's durable state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneProgress {
+    /// Where it stands.
+    pub position: Position,
+    /// Why it was paused, if it was.
+    pub paused: Option<Pause>,
+    /// The keys that have not come as far.
+    pub behind: BTreeMap<LaneKey, Behind>,
+}
+
+/// A partition's durable state. A destination without a lane here has never been seen by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// The default `scanned`, where all lanes with a shared position stand.
+    pub scanned: Offset,
+    /// The lanes, of destinations that are configured and of those that no longer are.
+    pub lanes: BTreeMap<DestinationName, LaneProgress>,
+    /// Dead letters that someone wants retried.
+    pub retry_requested: Vec<Redrive>,
+}
+
+impl PartitionProgress {
+    /// The position below which every lane has settled everything: the log may be trimmed up to here.
+    #[must_use]
+    pub fn settled_below(&self) -> Offset {
+        if self.lanes.is_empty() {
+            return Offset::ZERO;
+        }
+        let of_lane = |lane: &LaneProgress| {
+            let position = match lane.position {
+                Position::Shared => self.scanned,
+                Position::At(offset) => offset,
+            };
+            lane.behind.values().map(|behind| behind.offset).fold(position, Offset::min)
+        };
+        self.lanes.values().map(of_lane).fold(self.scanned, Offset::min)
+    }
+
+    /// Applies a commit, as a store does.
+    pub fn apply(&mut self, commit: &Commit) {
+        if let Some(scanned) = commit.scanned {
+            self.scanned = scanned;
+        }
+        for (name, change) in &commit.lanes {
+            let lane = self.lanes.entry(name.clone()).or_default();
+            if let Some(position) = change.position {
+                lane.position = position;
+            }
+            if let Some(paused) = &change.paused {
+                lane.paused.clone_from(paused);
+            }
+            for (key, behind) in &change.behind {
+                match behind {
+                    Some(behind) => lane.behind.insert(key.clone(), behind.clone()),
+                    None => lane.behind.remove(key),
+                };
+            }
+        }
+        let ended = |request: &Redrive| {
+            commit.redriven.iter().any(|r| r.destination == request.destination && r.offset == request.offset)
+        };
+        self.retry_requested.retain(|request| !ended(request));
+    }
+}
+
+/// A dead letter that is to be attempted once more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Redrive {
+    /// The destination that it is a dead letter of.
+    pub destination: DestinationName,
+    /// The event's offset. (The log may have trimmed it: the dead letter has a copy.)
+    pub offset: Offset,
+    /// What it is ordered with, as when it was given up.
+    pub key: LaneKey,
+}
+
+/// How a retried dead letter ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redriven {
+    /// The destination.
+    pub destination: DestinationName,
+    /// The event's offset.
+    pub offset: Offset,
+    /// `None`: delivered, so that the dead letter is no more. Else it stays one, with this added.
+    pub failed: Option<Failure>,
+}
+
+/// What changed in one lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneChange {
+    /// Its new position, if it changed.
+    pub position: Option<Position>,
+    /// Its new pause or the end of one, if that changed.
+    pub paused: Option<Option<Pause>>,
+    /// Keys that fell behind or moved (`Some`) or caught up (`None`).
+    pub behind: BTreeMap<LaneKey, Option<Behind>>,
+}
+
+/// An event given up by a destination. The store adds a copy of the event from its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The destination that could not take it.
+    pub destination: DestinationName,
+    /// Where the event is.
+    pub offset: Offset,
+    /// What it was ordered with.
+    pub key: LaneKey,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// Why: the retry limit, or a rejection.
+    pub reason: Box<str>,
+    /// Its attempts.
+    pub retry: RetryState,
+}
+
+/// A record that could not be read: kept aside, so that the rest goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Where it is.
+    pub offset: Offset,
+    /// What is wrong with it.
+    pub reason: Box<str>,
+}
+
+/// One atomic, fenced write of a partition's progress.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// The new default position, if it changed.
+    pub scanned: Option<Offset>,
+    /// Changed lanes. One that is not known yet is made.
+    pub lanes: BTreeMap<DestinationName, LaneChange>,
+    /// Events that became dead letters.
+    pub dead_letters: Vec<GivenUp>,
+    /// Dead letters that were retried.
+    pub redriven: Vec<Redriven>,
+    /// Records to keep aside.
+    pub quarantined: Vec<Quarantined>,
+}
+
+impl Commit {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The largest position that it claims; a store refuses one beyond the log's end.
+    #[must_use]
+    pub fn highest(&self) -> Offset {
+        let of_lane = |change: &LaneChange| match change.position {
+            Some(Position::At(offset)) => offset,
+            _ => Offset::ZERO,
+        };
+        self.lanes.values().map(of_lane).chain(self.scanned).max().unwrap_or_default()
+    }
+}
+
+/// An event that a destination gave up, kept until someone retries or discards it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The partition it was in.
+    pub partition: Partition,
+    /// What became of it.
+    pub given_up: GivenUp,
+    /// The event's id.
+    pub event_id: EventId,
+    /// Whether someone wants it retried, and that has not happened yet.
+    pub retry_requested: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_lane_key_survives_a_round_trip(text in "[^\\p{Cc}]{1,40}", offset: u64) {
+            for key in [LaneKey::Key(Key::new(&text).unwrap()), LaneKey::Event(Offset(offset)), LaneKey::All] {
+                prop_assert_eq!(LaneKey::parse(&key.to_string()), Some(key));
+            }
+        }
+
+        #[test]
+        fn reading_a_lane_key_never_panics(text: String) {
+            let _ = LaneKey::parse(&text);
+        }
+    }
+
+    #[test]
+    fn nothing_may_be_trimmed_before_a_destination_was_seen() {
+        let progress = PartitionProgress { scanned: Offset(9), ..PartitionProgress::default() };
+        assert_eq!(progress.settled_below(), Offset::ZERO);
+    }
+
+    #[test]
+    fn the_slowest_key_of_the_slowest_lane_holds_the_trim() {
+        let name = DestinationName::new("a").unwrap();
+        let mut progress = PartitionProgress::default();
+        let behind = Behind { offset: Offset(3), retry: None };
+        let change = LaneChange {
+            position: Some(Position::At(Offset(7))),
+            behind: [(LaneKey::All, Some(behind))].into(),
+            ..LaneChange::default()
+        };
+        progress.apply(&Commit {
+            scanned: Some(Offset(10)),
+            lanes: [(name.clone(), change)].into(),
+            ..Commit::default()
+        });
+        assert_eq!(progress.settled_below(), Offset(3));
+        let caught_up = LaneChange { behind: [(LaneKey::All, None)].into(), ..LaneChange::default() };
+        progress.apply(&Commit { lanes: [(name, caught_up)].into(), ..Commit::default() });
+        assert_eq!(progress.settled_below(), Offset(7));
+    }
+}

@@ -1,0 +1,196 @@
+//! Retrying: how long after a failure the next attempt comes, and when no more.
+
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use thiserror::Error;
+
+/// The most bytes kept of one failure's reason.
+pub const MAX_REASON_BYTES: usize = 512;
+/// How many of the last failures an event's history keeps; enough to see a pattern, few enough
+/// that a lane with 100,000 keys behind stays small.
+pub const MAX_HISTORY: usize = 5;
+
+/// When a failed event is tried again. The delay after the n-th failure in a row is
+/// `initial × factor^(n-1)`; when that exceeds `limit`, the event is given up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// The delay after the first failure.
+    pub initial: Duration,
+    /// What each further delay is multiplied by; at least 1.
+    pub factor: f64,
+    /// The longest delay. With a factor of 1 no delay ever passes it, so an event that fails
+    /// forever is retried forever.
+    pub limit: Duration,
+    /// By how much of itself a delay may be longer or shorter, from 0 (not at all) to 1, so that
+    /// events that failed together do not come back together.
+    pub jitter: f64,
+}
+
+impl Default for RetryPolicy {
+    /// 1 s doubling up to 1 h: 13 attempts within about 68 minutes.
+    fn default() -> Self {
+        Self { initial: Duration::from_secs(1), factor: 2.0, limit: Duration::from_secs(3600), jitter: 0.2 }
+    }
+}
+
+/// Why a [`RetryPolicy`] cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidPolicy {
+    /// `factor` is below 1 or not a number.
+    #[error("factor must be 1 or more")]
+    Factor,
+    /// `jitter` is outside 0 to 1 or not a number.
+    #[error("jitter must be from 0 to 1")]
+    Jitter,
+    /// `initial` is zero: a failing event would be tried again without a pause.
+    #[error("initial must be longer than zero")]
+    Initial,
+    /// `limit` is below `initial`, so that nothing would ever be retried.
+    #[error("limit must not be shorter than initial")]
+    Limit,
+}
+
+impl RetryPolicy {
+    /// Checks the policy's bounds.
+    ///
+    /// # Errors
+    /// Names the first field that is out of them.
+    pub fn check(self) -> Result<Self, InvalidPolicy> {
+        if !self.factor.is_finite() || self.factor < 1.0 {
+            return Err(InvalidPolicy::Factor);
+        }
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(InvalidPolicy::Jitter);
+        }
+        if self.initial.is_zero() {
+            return Err(InvalidPolicy::Initial);
+        }
+        if self.limit < self.initial { Err(InvalidPolicy::Limit) } else { Ok(self) }
+    }
+
+    /// The delay after `failures` failures in a row, before jitter; `None` when it passes the limit.
+    #[must_use]
+    pub fn delay(&self, failures: u32) -> Option<Duration> {
+        let doublings = i32::try_from(failures.max(1) - 1).unwrap_or(i32::MAX);
+        let seconds = self.initial.as_secs_f64() * self.factor.powi(doublings);
+        (seconds <= self.limit.as_secs_f64()).then(|| Duration::from_secs_f64(seconds))
+    }
+}
+
+/// One failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When its outcome came in.
+    pub at: Timestamp,
+    /// What went wrong, in at most [`MAX_REASON_BYTES`].
+    pub reason: Box<str>,
+}
+
+impl Failure {
+    /// A failure at that moment; a longer reason is cut.
+    #[must_use]
+    pub fn new(at: Timestamp, reason: &str) -> Self {
+        let mut end = reason.len().min(MAX_REASON_BYTES);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self { at, reason: reason[..end].into() }
+    }
+}
+
+/// How far an event that failed has come: kept with its key until it is settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryState {
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// When the first of them failed.
+    pub first_failure: Timestamp,
+    /// When the next attempt is due; [`Timestamp::MAX`] when it was given up and its key is held.
+    pub next_attempt: Timestamp,
+    /// The last failures, oldest first, at most [`MAX_HISTORY`].
+    pub history: Vec<Failure>,
+}
+
+impl RetryState {
+    /// The reason of the last failure.
+    #[must_use]
+    pub fn last_error(&self) -> &str {
+        self.history.last().map_or("", |failure| &failure.reason)
+    }
+
+    /// Whether the key is held: its event was given up and nobody has said what to do with it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.next_attempt == Timestamp::MAX
+    }
+}
+
+/// What a failure leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another attempt at the state's `next_attempt`.
+    Retry(RetryState),
+    /// No further attempt: the next delay would have passed the limit. `next_attempt` is
+    /// [`Timestamp::MAX`].
+    GiveUp(RetryState),
+}
+
+/// The rule that turns failures into delays. It has no state of its own: what an event has been
+/// through is its [`RetryState`].
+pub struct Backoff;
+
+impl Backoff {
+    /// Counts `failure` against what was before it, and says what follows.
+    ///
+    /// `not_before` is how long the receiver asked to be left alone (Retry-After). It is honoured up
+    /// to the policy's limit: a receiver cannot park an event for longer than its operator allows.
+    /// `random` is any number; the same one gives the same jitter.
+    #[must_use]
+    pub fn failed(
+        policy: &RetryPolicy,
+        before: Option<RetryState>,
+        failure: Failure,
+        not_before: Option<Duration>,
+        random: u64,
+    ) -> Verdict {
+        let now = failure.at;
+        let mut state = Self::note(before, failure);
+        let Some(delay) = policy.delay(state.attempts) else {
+            state.next_attempt = Timestamp::MAX;
+            return Verdict::GiveUp(state);
+        };
+        let asked = not_before.unwrap_or(Duration::ZERO).min(policy.limit);
+        state.next_attempt = now.after(jittered(delay, policy.jitter, random).max(asked));
+        Verdict::Retry(state)
+    }
+
+    /// Counts a failure after which there is no further attempt (the sink rejected the event).
+    #[must_use]
+    pub fn note(before: Option<RetryState>, failure: Failure) -> RetryState {
+        let mut state = before.unwrap_or_else(|| RetryState {
+            attempts: 0,
+            first_failure: failure.at,
+            next_attempt: Timestamp::MAX,
+            history: Vec::new(),
+        });
+        state.attempts = state.attempts.saturating_add(1);
+        state.next_attempt = Timestamp::MAX;
+        if state.history.len() >= MAX_HISTORY {
+            state.history.remove(0);
+        }
+        state.history.push(failure);
+        state
+    }
+}
+
+/// `delay`, made longer or shorter by up to `jitter` of itself.
+pub(crate) fn jittered(delay: Duration, jitter: f64, random: u64) -> Duration {
+    // 53 bits are what an f64 holds exactly; the unit interval's end is included.
+    #[allow(clippy::cast_precision_loss)]
+    let unit = (random >> 11) as f64 / ((1_u64 << 53) - 1) as f64;
+    Duration::from_secs_f64(delay.as_secs_f64() * (1.0 + jitter * (2.0 * unit - 1.0)))
+}
+
+#[cfg(test)]
+mod tests;

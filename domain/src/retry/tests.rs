@@ -1,0 +1,124 @@
+use super::*;
+use proptest::prelude::*;
+
+fn policies() -> impl Strategy<Value = RetryPolicy> {
+    (1_u64..10_000, 1.0_f64..4.0, 0_u64..1_000_000, 0.0_f64..=1.0).prop_map(|(initial, factor, more, jitter)| {
+        RetryPolicy {
+            initial: Duration::from_millis(initial),
+            factor,
+            limit: Duration::from_millis(initial + more),
+            jitter,
+        }
+    })
+}
+
+/// Every failure in a row with the same answers, until it is given up or `most` were counted.
+fn run(
+    policy: &RetryPolicy,
+    not_before: Option<Duration>,
+    seed: u64,
+    most: usize,
+) -> (Vec<Duration>, Option<RetryState>) {
+    let (mut now, mut state, mut delays) = (Timestamp::from_millis(1_000_000), None, Vec::new());
+    for n in 0..most {
+        let random = (seed ^ n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        match Backoff::failed(policy, state.take(), Failure::new(now, "no"), not_before, random) {
+            Verdict::Retry(next) => {
+                delays.push(next.next_attempt.since(now));
+                now = next.next_attempt;
+                state = Some(next);
+            }
+            Verdict::GiveUp(last) => return (delays, Some(last)),
+        }
+    }
+    (delays, None)
+}
+
+proptest! {
+    #[test]
+    fn delays_double_within_jitter_and_stop_where_the_next_would_pass_the_limit(policy in policies(), seed: u64) {
+        let (delays, given_up) = run(&policy, None, seed, 200);
+        for (n, delay) in delays.iter().enumerate() {
+            let exact = policy.initial.as_secs_f64() * policy.factor.powi(i32::try_from(n).unwrap());
+            prop_assert!(exact <= policy.limit.as_secs_f64());
+            prop_assert!(delay.as_secs_f64() >= exact * (1.0 - policy.jitter) - 1e-6);
+            prop_assert!(delay.as_secs_f64() <= exact * (1.0 + policy.jitter) + 0.001_001);
+        }
+        if let Some(last) = given_up {
+            let next = policy.initial.as_secs_f64() * policy.factor.powi(i32::try_from(delays.len()).unwrap());
+            prop_assert!(next > policy.limit.as_secs_f64());
+            prop_assert_eq!(last.attempts as usize, delays.len() + 1);
+            prop_assert!(last.is_held());
+        } else {
+            prop_assert_eq!(delays.len(), 200);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_respected_and_bounded(policy in policies(), seed: u64, asked in 0_u64..10_000_000_000) {
+        let asked = Duration::from_millis(asked);
+        let (delays, _) = run(&policy, Some(asked), seed, 20);
+        let longest = policy.limit.mul_f64(1.0 + policy.jitter) + Duration::from_millis(1);
+        for delay in delays {
+            prop_assert!(delay >= asked.min(policy.limit));
+            prop_assert!(delay <= longest);
+        }
+    }
+
+    #[test]
+    fn state_survives_a_round_trip_through_storage(policy in policies(), seed: u64, failures in 1_usize..30) {
+        let (mut stored, mut kept) = (None, None);
+        for n in 0..failures {
+            let failure = Failure::new(Timestamp::from_millis(n as u64), "5\u{2764}3");
+            let verdict = |state| match Backoff::failed(&policy, state, failure.clone(), None, seed) {
+                Verdict::Retry(state) | Verdict::GiveUp(state) => state,
+            };
+            let from_storage: Option<RetryState> =
+                stored.as_ref().map(|text: &String| serde_json::from_str(text).unwrap());
+            kept = Some(verdict(kept));
+            let again = verdict(from_storage);
+            prop_assert_eq!(kept.as_ref(), Some(&again));
+            stored = Some(serde_json::to_string(&again).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_default_policy_makes_thirteen_attempts() {
+    let (delays, given_up) = run(&RetryPolicy { jitter: 0.0, ..RetryPolicy::default() }, None, 0, 100);
+    assert_eq!(delays.len(), 12);
+    assert_eq!(delays[11], Duration::from_secs(2048));
+    assert_eq!(given_up.unwrap().attempts, 13);
+}
+
+#[test]
+fn a_delay_equal_to_the_limit_is_still_taken() {
+    let policy =
+        RetryPolicy { initial: Duration::from_secs(1), limit: Duration::from_secs(4), factor: 2.0, jitter: 0.0 };
+    assert_eq!(policy.delay(3), Some(Duration::from_secs(4)));
+    assert_eq!(policy.delay(4), None);
+}
+
+#[test]
+fn history_keeps_the_last_failures_and_cuts_their_reasons() {
+    let mut state = None;
+    for n in 0..MAX_HISTORY as u64 + 3 {
+        state = Some(Backoff::note(state, Failure::new(Timestamp::from_millis(n), &"é".repeat(MAX_REASON_BYTES))));
+    }
+    let state = state.unwrap();
+    assert_eq!(state.history.len(), MAX_HISTORY);
+    assert_eq!(state.history[0].at, Timestamp::from_millis(3));
+    assert_eq!(state.first_failure, Timestamp::ZERO);
+    assert_eq!(state.last_error().len(), MAX_REASON_BYTES);
+}
+
+#[test]
+fn policies_out_of_bounds_are_refused() {
+    let good = RetryPolicy::default();
+    assert!(good.check().is_ok());
+    assert_eq!(RetryPolicy { factor: 0.5, ..good }.check(), Err(InvalidPolicy::Factor));
+    assert_eq!(RetryPolicy { factor: f64::NAN, ..good }.check(), Err(InvalidPolicy::Factor));
+    assert_eq!(RetryPolicy { jitter: 1.1, ..good }.check(), Err(InvalidPolicy::Jitter));
+    assert_eq!(RetryPolicy { initial: Duration::ZERO, ..good }.check(), Err(InvalidPolicy::Initial));
+    assert_eq!(RetryPolicy { limit: Duration::from_millis(1), ..good }.check(), Err(InvalidPolicy::Limit));
+}

@@ -1,0 +1,21 @@
+//! The traits between Laneway's core and the world. Each says what its implementations must and
+//! must not do; with the feature `contract`, each comes with a suite of tests that they must pass.
+//!
+//! All errors answer the question that matters after one: did it happen? See [`StoreError`].
+
+mod dead_letters;
+mod error;
+mod event_log;
+mod operations;
+mod progress_store;
+mod sink;
+
+#[cfg(feature = "contract")]
+pub mod contract;
+
+pub use dead_letters::{DeadLetterCount, DeadLetterQuery, DeadLetters, MAX_DEAD_LETTER_PAGE, Selection};
+pub use error::{CommitError, StoreError};
+pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord};
+pub use operations::Operations;
+pub use progress_store::{Lease, ProgressStore, WorkerId};
+pub use sink::{Attempted, Delivery, Sink};

@@ -1,0 +1,19 @@
+//! What a running worker can be asked and told.
+
+use async_trait::async_trait;
+use laneway_domain::{Command, StatusReport};
+
+/// The operator's way to the worker of this process. (The third way round: the worker implements
+/// it, the HTTP adapter calls it.)
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// A snapshot of all destinations. `None` while the worker is starting or stopping.
+    async fn status(&self) -> Option<StatusReport>;
+
+    /// Carries out a command. `Ok(true)` if there was something to do it to; `Err` says why it
+    /// cannot be done now.
+    async fn command(&self, command: Command) -> Result<bool, String>;
+
+    /// What keeps the process from doing its work now, for people; empty if nothing does.
+    async fn not_ready(&self) -> Vec<String>;
+}

@@ -1,0 +1,66 @@
+//! The store of progress and of the leases that fence it.
+
+use crate::{CommitError, StoreError};
+use async_trait::async_trait;
+use laneway_domain::{Commit, DestinationName, Partition, PartitionProgress};
+use std::fmt;
+use std::time::Duration;
+
+/// What tells one worker process from all others, also from its own earlier runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub String);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The right to work on a partition for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The partition.
+    pub partition: Partition,
+    /// The fencing epoch: larger than that of every earlier lease of the partition.
+    pub epoch: u64,
+    /// Who has it.
+    pub worker: WorkerId,
+}
+
+/// Progress and leases, per partition.
+#[async_trait]
+pub trait ProgressStore: Send + Sync {
+    /// Takes the partition's lease for `ttl`, if nobody has it or it has run out by the store's
+    /// clock. A worker that holds it already gets a new epoch.
+    ///
+    /// - Must raise the epoch durably, so that no commit of an earlier lease can follow.
+    /// - `Ok(None)`: another worker has it.
+    async fn claim(&self, partition: Partition, worker: &WorkerId, ttl: Duration) -> Result<Option<Lease>, StoreError>;
+
+    /// Prolongs the lease to `ttl` from now.
+    ///
+    /// - Must answer [`CommitError::Fenced`] once another epoch was given out. A lease that ran
+    ///   out but that nobody else has claimed may be prolonged.
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), CommitError>;
+
+    /// Gives the lease up, so that another worker can claim it at once.
+    async fn release(&self, lease: &Lease) -> Result<(), CommitError>;
+
+    /// The partition's durable progress; the empty progress if none was ever committed.
+    async fn load(&self, partition: Partition) -> Result<PartitionProgress, StoreError>;
+
+    /// Writes progress, dead letters (with a copy of their events) and quarantined records in one
+    /// atomic and durable step.
+    ///
+    /// - Must change nothing and answer [`CommitError::Fenced`] if `lease.epoch` is not the
+    ///   partition's current one.
+    /// - Must refuse a commit whose [`Commit::highest`] is beyond the log's end: whoever made it
+    ///   has seen a log that is not this one.
+    /// - Must be idempotent: the same commit again, under the same lease, changes nothing more.
+    /// - After [`StoreError::Unknown`] the same commit is sent again.
+    async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError>;
+
+    /// Forgets a destination in every partition: its progress and its dead letters. It no longer
+    /// holds the trim. `true` if it was known.
+    async fn forget(&self, destination: &DestinationName) -> Result<bool, StoreError>;
+}

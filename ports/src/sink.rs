@@ -1,0 +1,37 @@
+//! The sink: what performs a delivery.
+
+use async_trait::async_trait;
+use laneway_domain::{LoggedEvent, Outcome};
+use std::sync::Arc;
+
+/// An event to deliver.
+#[derive(Clone, Debug)]
+pub struct Attempted {
+    /// The event.
+    pub event: Arc<LoggedEvent>,
+    /// Which attempt at this event this is, from 1.
+    pub attempt: u32,
+}
+
+/// What is to be delivered in one attempt: a single event, or a batch.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The events; those of one key stand in their order. Never empty.
+    pub events: Vec<Attempted>,
+}
+
+/// A destination's way out: a webhook, a collection, the console.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Delivers the events, and says what became of each: one outcome per event, in their order.
+    ///
+    /// - Must say [`Outcome::Delivered`] only of what the destination has confirmed. Whatever is
+    ///   unclear (a lost answer, an unacknowledged write) is [`Outcome::Retry`].
+    /// - Must stop at a key's first failure: later events of that key in the batch are
+    ///   [`Outcome::NotTried`] (or part of the same failure). Other keys go on.
+    /// - Must end within its own deadline, whatever the destination does; must not panic.
+    /// - Must not retry by itself: when and how often is the dispatcher's decision.
+    /// - May be called concurrently, also for different events of one batch size; must not be
+    ///   called concurrently for one key.
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome>;
+}
