@@ -1,1 +1,39 @@
-//! TODO
+//! Deliveries as HTTP POST requests: CloudEvents 1.0 (binary mode, or JSON batches), signed as
+//! Standard Webhooks says, to addresses that the operator permits.
+//!
+//! One [`WebhookSink`] belongs to one destination and has its own connections. What a receiver sees:
+//!
+//! | header | value |
+//! | --- | --- |
+//! | `content-type` | the event's; the body is its data, byte for byte |
+//! | `webhook-id` | the event's id, the same at every attempt; `.` and what a header cannot carry are percent-encoded |
+//! | `webhook-timestamp` | seconds since the Unix epoch, of this attempt |
+//! | `webhook-signature` | `v1,…` for every `whsec_` secret, `v1a,…` for every `whsk_` key, with spaces between |
+//! | `ce-specversion`, `ce-id`, `ce-type`, `ce-source`, `ce-subject`, `ce-time`, `ce-partitionkey`, `ce-<attribute>` | CloudEvents 1.0, HTTP binding, binary mode; values percent-encoded as its section 3.1.3.2 says |
+//! | `laneway-sequence` | `<partition>-<offset>`, the offset in 20 digits; rising per key, as text and as a number |
+//! | `laneway-attempt` | which attempt this is, from 1 |
+//!
+//! `ce-source` is `/laneway` where the producer named none (CloudEvents wants one), and `ce-time` is
+//! when the event was accepted where the producer gave no time.
+
+mod answer;
+mod config;
+mod connect;
+mod egress;
+mod encode;
+mod exchange;
+mod redact;
+mod request;
+mod resolve;
+mod secret;
+mod sequence;
+mod signature;
+mod sink;
+mod tls;
+
+pub use config::{Credentials, HttpVersion, TlsOptions, WebhookConfig, WebhookConfigError};
+pub use egress::{Blocked, EgressPolicy};
+pub use resolve::{Resolve, SystemResolver};
+pub use secret::Secret;
+pub use sequence::{SEQUENCE_HEADER, sequence_text};
+pub use sink::WebhookSink;

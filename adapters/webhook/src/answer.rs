@@ -1,0 +1,116 @@
+//! What a receiver's answer means.
+
+use crate::redact::Redactor;
+use http::header::{HeaderValue, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use laneway_domain::Outcome;
+use std::time::{Duration, SystemTime};
+
+/// The longest wait that a receiver may ask for. A destination's own retry limit is usually
+/// shorter; this keeps a mistaken date (year 9999) from looking like a plan.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much of an answer's body a reason quotes, in characters: a sentence or two, enough for most
+/// error messages.
+const MAX_EXCERPT_CHARS: usize = 200;
+
+/// What a receiver answered, but for a body that nobody will look at.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// The beginning of the body.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Judges the answers of one destination.
+pub(crate) struct Judge {
+    /// The statuses that give an event up at once.
+    pub(crate) reject: Vec<u16>,
+    pub(crate) redactor: Redactor,
+}
+
+impl Judge {
+    /// What an answer that is not a success means for the event. The operator's own list goes
+    /// first: who lists 410 means the event, not the destination.
+    pub(crate) fn outcome(&self, answer: &Answer) -> Outcome {
+        if self.reject.contains(&answer.status.as_u16()) {
+            return Outcome::Rejected { reason: self.reason(answer) };
+        }
+        if answer.status == StatusCode::GONE {
+            return Outcome::Gone { reason: self.reason(answer) };
+        }
+        let asked = answer.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+        Outcome::Retry { reason: self.reason(answer), not_before: asked }
+    }
+
+    fn reason(&self, answer: &Answer) -> String {
+        let mut reason = format!("the receiver answered {}", answer.status);
+        if answer.status.is_redirection() {
+            match answer.headers.get(LOCATION) {
+                Some(location) => {
+                    let location = self.excerpt(&without_secrets(location));
+                    reason.push_str(&format!(" and points to {location}; redirects are never followed"));
+                }
+                None => reason.push_str("; redirects are never followed"),
+            }
+        }
+        let excerpt = self.excerpt(&answer.body);
+        if !excerpt.is_empty() {
+            reason.push_str(": ");
+            reason.push_str(&excerpt);
+        }
+        reason
+    }
+
+    /// The beginning of `bytes` as one line of printable text, without this destination's secrets.
+    fn excerpt(&self, bytes: &[u8]) -> String {
+        let text = self.redactor.clean(String::from_utf8_lossy(bytes).into_owned());
+        let mut out = String::new();
+        for word in text.split(|c: char| c.is_whitespace() || is_invisible(c)).filter(|word| !word.is_empty()) {
+            if !out.is_empty() {
+                out.push(' ');
+            }
+            out.push_str(word);
+        }
+        if let Some((cut, _)) = out.char_indices().nth(MAX_EXCERPT_CHARS) {
+            out.truncate(cut);
+            out.push('…');
+        }
+        out
+    }
+}
+
+/// Characters that would move the cursor or turn the text around where the reason is shown.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A `Location` up to its query, and without a user: either may be a secret of the receiver's.
+fn without_secrets(location: &HeaderValue) -> Vec<u8> {
+    let bytes = location.as_bytes();
+    let end = bytes.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(bytes.len());
+    let bytes = &bytes[..end];
+    let Some(start) = bytes.windows(2).position(|pair| pair == b"//").map(|at| at + 2) else {
+        return bytes.to_vec();
+    };
+    let (scheme, rest) = bytes.split_at(start);
+    let authority_end = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
+    let host = rest[..authority_end].iter().rposition(|&b| b == b'@').map_or(0, |at| at + 1);
+    [scheme, &rest[host..]].concat()
+}
+
+/// How long the receiver asked to be left alone (RFC 9110, section 10.2.3): seconds, or a date.
+/// What is neither is as if it were not there; a date in the past is no wait.
+fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    let asked = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // Only a number beyond u64 fails, and that is a long wait too.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or(Duration::ZERO)
+    };
+    Some(asked.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! The egress guard: which addresses a webhook may connect to. Pure; the connector asks it for
+//! every address that a name resolves to, and connects to nothing else.
+//!
+//! Destinations are often written by people who are not the operator, and a receiver's name can
+//! resolve to anything. So only addresses on the public internet are permitted, plus what the
+//! operator opens with `egress.allow`.
+
+mod ranges;
+
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use thiserror::Error;
+use url::{Host, Url};
+
+/// Which addresses may be connected to: public ones, and those in `allow`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EgressPolicy {
+    /// Ranges that the operator opens (`egress.allow`).
+    ///
+    /// An IPv6 address that carries IPv4 ones (mapped, NAT64, 6to4, Teredo …) is judged by these
+    /// too: opening `2002::/16` does not open the 6to4 form of `127.0.0.1`.
+    pub allow: Vec<IpNet>,
+}
+
+/// An address that may not be connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{address} may not be connected to: it is {kind}; an operator can open it with egress.allow = [\"{open}\"]")]
+pub struct Blocked {
+    /// The address, as it was resolved or written.
+    pub address: IpAddr,
+    /// What it is, for instance "a loopback address".
+    pub kind: &'static str,
+    /// What `egress.allow` would have to contain.
+    pub open: IpNet,
+}
+
+impl EgressPolicy {
+    /// A policy that opens `allow` besides the public internet.
+    #[must_use]
+    pub fn allowing(allow: impl IntoIterator<Item = IpNet>) -> Self {
+        Self { allow: allow.into_iter().collect() }
+    }
+
+    /// Whether `address` may be connected to.
+    ///
+    /// # Errors
+    /// Names the address, what it is, and the setting that would open it.
+    pub fn check(&self, address: IpAddr) -> Result<(), Blocked> {
+        match address {
+            IpAddr::V4(v4) => self.check_v4(v4),
+            IpAddr::V6(v6) => self.check_v6(v6),
+        }
+        .map_err(|(kind, open)| Blocked { address, kind, open })
+    }
+
+    /// Whether a URL whose host is an address, in whatever spelling, may be connected to. One
+    /// whose host is a name is permitted here: its addresses are checked when it is resolved.
+    ///
+    /// # Errors
+    /// As [`EgressPolicy::check`].
+    pub fn check_literal(&self, url: &Url) -> Result<(), Blocked> {
+        match url.host() {
+            Some(Host::Ipv4(v4)) => self.check(v4.into()),
+            Some(Host::Ipv6(v6)) => self.check(v6.into()),
+            Some(Host::Domain(_)) | None => Ok(()),
+        }
+    }
+
+    fn check_v4(&self, address: Ipv4Addr) -> Result<(), (&'static str, IpNet)> {
+        match ranges::v4(address) {
+            Some((kind, range)) if !self.allows(address.into()) => Err((kind, range)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_v6(&self, address: Ipv6Addr) -> Result<(), (&'static str, IpNet)> {
+        if let Some((kind, range)) = ranges::v6(address)
+            && !self.allows(address.into())
+        {
+            return Err((kind, range));
+        }
+        ranges::embedded(address).try_for_each(|v4| self.check_v4(v4))
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.allow.iter().any(|range| range.contains(&address))
+    }
+}

@@ -1,0 +1,180 @@
+//! One request and its answer, within one deadline.
+
+use crate::answer::{Answer, Judge};
+use crate::connect::{ConnectError, Connector, Stream};
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use laneway_domain::Outcome;
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// The most of an answer that is read. An answer that ends within it leaves its connection usable;
+/// a longer one costs its connection.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// The most bytes of an answer's head, so that endless headers end.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// The most headers of an answer.
+const MAX_ANSWER_HEADERS: usize = 100;
+/// How often an HTTP/2 connection with requests on it is asked for a sign of life, and how long it
+/// has for it: without, a receiver that vanished would fail every attempt until TCP notices.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much one HTTP/2 answer may send ahead of our reading, in bytes.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// What is asked of the pool.
+pub(crate) struct PoolOptions {
+    pub(crate) http2_only: bool,
+    pub(crate) max_idle: usize,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// Makes the exchanges of one destination, over connections of its own.
+///
+/// The pool sends a request again by itself in one case only: when a reused connection turned out
+/// to be closed before any of the request was handed to it. That is no second attempt, since
+/// nothing was sent. Once a request may have been written, whatever happens is an outcome.
+pub(crate) struct Exchange {
+    client: Client<PooledConnector, Full<Bytes>>,
+    timeout: Duration,
+    judge: Judge,
+}
+
+impl Exchange {
+    pub(crate) fn new(connector: Connector, options: &PoolOptions, timeout: Duration, judge: Judge) -> Self {
+        let connector = PooledConnector { connector: Arc::new(connector), timeout };
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(options.max_idle)
+            .pool_idle_timeout(options.idle_timeout)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .http1_max_headers(MAX_ANSWER_HEADERS)
+            .http2_only(options.http2_only)
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
+            .build(connector);
+        Self { client, timeout, judge }
+    }
+
+    /// The deadline of an exchange that begins now.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    /// Sends `request`, and says what came of it, at the `deadline` at the latest.
+    pub(crate) async fn outcome(&self, request: Request<Full<Bytes>>, deadline: Instant) -> Outcome {
+        match timeout_at(deadline, self.client.request(request)).await {
+            Ok(Ok(response)) => self.judged(response, deadline).await,
+            Ok(Err(error)) => retry(describe(&error)),
+            Err(_) => retry(format!("no answer within {:?}", self.timeout)),
+        }
+    }
+
+    /// A success is one by its status: the receiver has said so, whatever becomes of the rest of
+    /// its answer. The rest is read so that the connection can be used again.
+    async fn judged(&self, response: Response<Incoming>, deadline: Instant) -> Outcome {
+        let (head, body) = response.into_parts();
+        if head.status.is_success() {
+            if !body.is_end_stream() {
+                let _ = timeout_at(deadline, read(body, None)).await;
+            }
+            return Outcome::Delivered;
+        }
+        let mut kept = Vec::new();
+        // Whatever was read by then is what the reason quotes.
+        let _ = timeout_at(deadline, read(body, Some(&mut kept))).await;
+        self.judge.outcome(&Answer { status: head.status, headers: head.headers, body: kept })
+    }
+}
+
+/// Reads `body` to its end or to the bound.
+async fn read(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) {
+    if body.size_hint().lower() > MAX_ANSWER_BYTES as u64 && kept.is_none() {
+        return;
+    }
+    let mut count = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(data) = frame.data_ref() else { continue };
+        let room = MAX_ANSWER_BYTES - count;
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(&data[..data.len().min(room)]);
+        }
+        count += data.len();
+        if count > MAX_ANSWER_BYTES {
+            return;
+        }
+    }
+}
+
+fn retry(reason: String) -> Outcome {
+    Outcome::Retry { reason, not_before: None }
+}
+
+/// The error as a person needs it: where a connection could not be made, why; otherwise what
+/// hyper says, cause by cause. None of it contains anything of the request.
+fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut texts = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(connect) = error.downcast_ref::<ConnectFailed>() {
+            return connect.to_string();
+        }
+        texts.push(error.to_string());
+        next = error.source();
+    }
+    format!("the connection failed before an answer came: {}", texts.join(": "))
+}
+
+/// Why the pool has no connection for a request.
+#[derive(Debug, thiserror::Error)]
+enum ConnectFailed {
+    #[error(transparent)]
+    Failed(#[from] ConnectError),
+    #[error("no connection within {0:?}")]
+    TimedOut(Duration),
+}
+
+/// The connector as the pool wants it. It has the deadline too, because the pool finishes
+/// connections in the background whose request went another way.
+#[derive(Clone)]
+struct PooledConnector {
+    connector: Arc<Connector>,
+    timeout: Duration,
+}
+
+impl tower::Service<Uri> for PooledConnector {
+    type Response = TokioIo<Stream>;
+    type Error = ConnectFailed;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectFailed>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The URI is the one that the connector was made for.
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { connector, timeout } = self.clone();
+        Box::pin(async move {
+            let connected = tokio::time::timeout(timeout, connector.connect()).await;
+            Ok(TokioIo::new(connected.map_err(|_| ConnectFailed::TimedOut(timeout))??))
+        })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        if self.chose_http2() { Connected::new().negotiated_h2() } else { Connected::new() }
+    }
+}

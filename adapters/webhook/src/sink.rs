@@ -1,0 +1,188 @@
+//! The sink: deliveries in, outcomes out.
+
+use crate::answer::Judge;
+use crate::config::{Credentials, HttpVersion, WebhookConfig, WebhookConfigError, origin};
+use crate::connect::Connector;
+use crate::exchange::{Exchange, PoolOptions};
+use crate::redact::Redactor;
+use crate::request::Template;
+use crate::resolve::{Resolve, SystemResolver};
+use crate::secret::Secret;
+use crate::tls;
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use http::Uri;
+use laneway_domain::Outcome;
+use laneway_ports::{Attempted, Delivery, Sink};
+use rustls::pki_types::ServerName;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+use url::{Host, Url};
+
+/// Delivers events as HTTP POST requests to one destination, over connections of its own.
+///
+/// A status from 200 to 299 is [`Outcome::Delivered`]; one in `reject` is [`Outcome::Rejected`];
+/// 410 is [`Outcome::Gone`]; everything else (other statuses, redirects, network, look-up, TLS, a
+/// late answer) is [`Outcome::Retry`], with the receiver's Retry-After of at most a day.
+///
+/// A delivery ends within [`WebhookConfig::timeout`], also one of several events.
+pub struct WebhookSink {
+    template: Template,
+    exchange: Exchange,
+    /// Scheme, host and port, for people.
+    origin: String,
+}
+
+impl WebhookSink {
+    /// Checks the settings and makes the sink. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// Names the setting that cannot be used, and why; never a secret.
+    pub fn new(config: WebhookConfig) -> Result<Self, WebhookConfigError> {
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    /// The same, with a resolver of the caller's.
+    ///
+    /// # Errors
+    /// As [`WebhookSink::new`].
+    pub fn with_resolver(config: WebhookConfig, resolver: Arc<dyn Resolve>) -> Result<Self, WebhookConfigError> {
+        check_limits(&config)?;
+        let mut url = parse(&config.url)?;
+        let credentials = credentials(&mut url, &config)?;
+        config.egress.check_literal(&url)?;
+        let template = Template::new(uri(&url)?, &config, credentials.as_ref())?;
+        let redactor = Redactor::new(&config, &url, credentials.as_ref());
+        let options = PoolOptions {
+            http2_only: config.http == HttpVersion::Http2,
+            max_idle: config.max_idle_connections,
+            idle_timeout: config.idle_timeout,
+        };
+        let judge = Judge { reject: config.reject.clone(), redactor };
+        let connector = connector(&url, &config, resolver)?;
+        let exchange = Exchange::new(connector, &options, config.timeout, judge);
+        Ok(Self { template, exchange, origin: origin(&url) })
+    }
+
+    async fn one(&self, attempted: &Attempted, deadline: Instant) -> Outcome {
+        self.exchange.outcome(self.template.single(attempted, now()), deadline).await
+    }
+
+    /// Delivers several events one request each: those of a key one after the other up to the
+    /// first failure, the keys side by side.
+    async fn several(&self, events: &[Attempted], deadline: Instant) -> Vec<Outcome> {
+        let mut of_key: std::collections::BTreeMap<&str, Vec<usize>> = std::collections::BTreeMap::new();
+        let mut chains: Vec<Vec<usize>> = Vec::new();
+        for (index, attempted) in events.iter().enumerate() {
+            match &attempted.event.event.key {
+                Some(key) => of_key.entry(key.as_str()).or_default().push(index),
+                None => chains.push(vec![index]),
+            }
+        }
+        chains.extend(of_key.into_values());
+        let mut outcomes = vec![Outcome::NotTried; events.len()];
+        let ended = join_all(chains.into_iter().map(|chain| async move {
+            let mut ended = Vec::with_capacity(chain.len());
+            for index in chain {
+                let outcome = self.one(&events[index], deadline).await;
+                let failed = outcome != Outcome::Delivered;
+                ended.push((index, outcome));
+                if failed {
+                    break;
+                }
+            }
+            ended
+        }));
+        for (index, outcome) in ended.await.into_iter().flatten() {
+            outcomes[index] = outcome;
+        }
+        outcomes
+    }
+}
+
+#[async_trait]
+impl Sink for WebhookSink {
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+        let deadline = self.exchange.deadline();
+        match delivery.events.as_slice() {
+            [only] => vec![self.one(only, deadline).await],
+            several => self.several(several, deadline).await,
+        }
+    }
+}
+
+impl fmt::Debug for WebhookSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookSink").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// Seconds since the Unix epoch: when an attempt is made.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn check_limits(config: &WebhookConfig) -> Result<(), WebhookConfigError> {
+    if config.timeout.is_zero() {
+        return Err(WebhookConfigError::Timeout);
+    }
+    match config.reject.iter().find(|status| !(300..=599).contains(*status)) {
+        Some(&status) => Err(WebhookConfigError::Reject { status }),
+        None => Ok(()),
+    }
+}
+
+fn parse(text: &str) -> Result<Url, WebhookConfigError> {
+    let refused = |why: String| WebhookConfigError::Url { why };
+    let mut url = Url::parse(text).map_err(|error| refused(format!("is not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refused(format!("the scheme must be http or https, not {:?}", url.scheme())));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The credentials of the settings or, if there are none, those in the URL, which they leave.
+fn credentials(url: &mut Url, config: &WebhookConfig) -> Result<Option<Credentials>, WebhookConfigError> {
+    let decoded = |text: &str| {
+        let pairs = format!("x={}", text.replace('+', "%2B"));
+        url::form_urlencoded::parse(pairs.as_bytes()).next().map_or(String::new(), |(_, value)| value.into_owned())
+    };
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(config.credentials.clone());
+    }
+    if config.credentials.is_some() {
+        let why = "the URL has a user too; give one of the two";
+        return Err(WebhookConfigError::Credentials { why });
+    }
+    let user = decoded(url.username());
+    let password = Secret::new(decoded(url.password().unwrap_or_default()));
+    let stripped = url.set_username("").and_then(|()| url.set_password(None));
+    stripped.map_err(|()| WebhookConfigError::Url { why: "the user in it cannot be read".into() })?;
+    Ok(Some(Credentials::Basic { user, password }))
+}
+
+fn uri(url: &Url) -> Result<Uri, WebhookConfigError> {
+    Uri::try_from(url.as_str())
+        .map_err(|error| WebhookConfigError::Url { why: format!("cannot be requested: {error}") })
+}
+
+fn connector(url: &Url, config: &WebhookConfig, resolver: Arc<dyn Resolve>) -> Result<Connector, WebhookConfigError> {
+    let refused = |why: &str| WebhookConfigError::Url { why: why.to_owned() };
+    let host = url.host().ok_or_else(|| refused("has no host"))?.to_owned();
+    let port = url.port_or_known_default().ok_or_else(|| refused("has no port"))?;
+    let tls = if url.scheme() == "https" {
+        let name = match &host {
+            Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| refused("its host is not a name"))?,
+            Host::Ipv4(v4) => ServerName::from(std::net::IpAddr::from(*v4)),
+            Host::Ipv6(v6) => ServerName::from(std::net::IpAddr::from(*v6)),
+        };
+        Some((tls::client_config(&config.tls, config.http)?, name))
+    } else {
+        None
+    };
+    let require_http2 = tls.is_some() && config.http == HttpVersion::Http2;
+    Ok(Connector { host, port, egress: config.egress.clone(), resolver, tls, require_http2 })
+}
