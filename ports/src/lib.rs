@@ -9,6 +9,7 @@ mod event_log;
 mod operations;
 mod progress_store;
 mod sink;
+mod store;
 
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -19,3 +20,4 @@ pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord};
 pub use operations::Operations;
 pub use progress_store::{Lease, ProgressStore, WorkerId};
 pub use sink::{Attempted, Delivery, Sink};
+pub use store::Store;

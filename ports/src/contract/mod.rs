@@ -1,1 +1,66 @@
 //! The suites that every adapter of a port must pass.
+//!
+//! A suite is a set of named checks, each an async function over a [`Subject`] (or a
+//! [`sink::SinkSubject`]). An adapter calls the suite's macro once from its own tests and gets a
+//! test per check, so that a failure says which promise is broken:
+//!
+//! ```ignore
+//! laneway_ports::event_log_contract!(MySubject, #[tokio::test]);
+//! laneway_ports::progress_store_contract!(MySubject, #[tokio::test]);
+//! laneway_ports::dead_letters_contract!(MySubject, #[tokio::test]);
+//! ```
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking")]
+
+pub mod dead_letters;
+pub mod event_log;
+mod fixtures;
+pub mod progress_store;
+pub mod sink;
+pub mod trim;
+
+use crate::Store;
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// The longest that one check may take. Far more than any needs; a check that gets here waits for
+/// something that will not come.
+pub const CHECK_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A store under test.
+#[async_trait]
+pub trait Subject: Sized + Send + Sync {
+    /// The store.
+    type Store: Store + 'static;
+
+    /// A new, empty store with that many partitions.
+    async fn create(partitions: u32) -> Self;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+
+    /// Ends the store as roughly as can be (a crash, if it can be had) and opens what it left.
+    async fn reopen(self) -> Self;
+
+    /// Lets the store's clock go on by at least `time`.
+    async fn pass(&self, time: Duration);
+}
+
+/// Makes one test of each named check of a suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_tests {
+    ($suite:ident, $name:ident, $subject:ty, #[$test:meta], $($check:ident)*) => {
+        mod $name {
+            #[allow(unused_imports, reason = "the subject may be named by a path")]
+            use super::*;
+            $(
+                #[$test]
+                async fn $check() {
+                    let check = $crate::contract::$suite::$check::<$subject>();
+                    let ended = ::tokio::time::timeout($crate::contract::CHECK_DEADLINE, check).await;
+                    assert!(ended.is_ok(), "the check waits for something that does not come");
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,284 @@
+//! What every [`DeadLetters`] must do, and how a commit adds to and takes from them.
+
+use super::Subject;
+use super::fixtures::{
+    append, assert_refused, destination, event, failure, filled, given_up, gives_up, keyed, lease, moved, seen, worker,
+};
+use crate::{DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, MAX_DEAD_LETTER_PAGE, ProgressStore, Selection};
+use laneway_domain::{
+    Backoff, Commit, DeadLetter, Failure, Key, LaneKey, Offset, Partition, Position, Redrive, Redriven, Timestamp,
+};
+use std::time::Duration;
+
+/// One test per check of [`crate::contract::dead_letters`].
+#[macro_export]
+macro_rules! dead_letters_contract {
+    ($subject:ty, #[$test:meta]) => {
+        $crate::contract_tests! { dead_letters, dead_letters_contract, $subject, #[$test],
+            a_dead_letter_says_what_was_committed
+            a_dead_letter_keeps_its_event_after_the_trim
+            a_dead_letter_that_is_not_there_has_no_event
+            dead_letters_are_listed_by_partition_offset_and_destination
+            pages_meet_every_dead_letter_once
+            a_selection_needs_all_its_conditions
+            counts_are_per_destination_in_order_of_name
+            a_change_without_a_destination_is_refused
+            a_retry_is_remembered_until_a_commit_ends_it
+            a_retry_request_is_there_after_a_reopen
+            a_delivered_retry_removes_the_dead_letter
+            a_failed_retry_leaves_the_dead_letter_with_the_failure_added
+            a_failed_retry_committed_twice_adds_one_failure
+            a_retry_of_one_destination_leaves_the_others
+            a_discarded_dead_letter_is_gone
+            the_same_event_is_a_dead_letter_of_two_destinations
+        }
+    };
+}
+
+const P: Partition = Partition(0);
+
+fn of(name: &str) -> Selection {
+    Selection { destination: Some(destination(name)), ..Selection::default() }
+}
+
+async fn list(store: &impl DeadLetters, selection: Selection) -> Vec<DeadLetter> {
+    store.list(&DeadLetterQuery { selection, after: None, most: MAX_DEAD_LETTER_PAGE }).await.unwrap()
+}
+
+async fn offsets(store: &impl DeadLetters, selection: Selection) -> Vec<u64> {
+    list(store, selection).await.iter().map(|letter| letter.given_up.offset.0).collect()
+}
+
+/// Ten events, and dead letters of those at `offsets` for each of the destinations.
+async fn dead<S: Subject>(names: &[&str], offsets: &[u64]) -> S {
+    let subject = filled::<S>(10).await;
+    let lease = lease(subject.store()).await;
+    for name in names {
+        subject.store().commit(&lease, &gives_up(name, offsets)).await.unwrap();
+    }
+    subject
+}
+
+async fn commit_redriven<S: Subject>(subject: &S, name: &str, offset: u64, failed: Option<Failure>) -> Commit {
+    let redriven = vec![Redriven { destination: destination(name), offset: Offset(offset), failed }];
+    let commit = Commit { redriven, ..Commit::default() };
+    let lease = lease(subject.store()).await;
+    subject.store().commit(&lease, &commit).await.unwrap();
+    commit
+}
+
+/// Reason, history, key, moment and the event's id.
+pub async fn a_dead_letter_says_what_was_committed<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let lease = lease(subject.store()).await;
+    let mut expected = given_up("a", 1, LaneKey::Key(Key::new("k:1'ü").unwrap()));
+    expected.retry = Backoff::note(Some(expected.retry), failure(9, "timeout · 15 s"));
+    expected.retry.next_attempt = Timestamp::MAX;
+    let commit = Commit { dead_letters: vec![expected.clone()], ..Commit::default() };
+    subject.store().commit(&lease, &commit).await.unwrap();
+    let subject = subject.reopen().await;
+    let found = list(subject.store(), Selection::default()).await;
+    let event_id = event("e1").event.id;
+    assert_eq!(found, [DeadLetter { partition: P, given_up: expected, event_id, retry_requested: false }]);
+}
+
+/// The copy is there also when the log has trimmed the event.
+pub async fn a_dead_letter_keeps_its_event_after_the_trim<S: Subject>() {
+    let subject = S::create(1).await;
+    let mut new = keyed("e", "k");
+    new.event.attributes.insert("tenant".into(), "ä\"".into());
+    new.event.source = Some("urn:x".into());
+    append(subject.store(), vec![event("first"), new.clone()]).await;
+    let held = lease(subject.store()).await;
+    let commit = Commit { dead_letters: gives_up("a", &[1]).dead_letters, ..moved("a", 2, Position::Shared) };
+    subject.store().commit(&held, &commit).await.unwrap();
+    assert_eq!(subject.store().trim(P, Timestamp::MAX, 100).await.unwrap(), 2);
+    let subject = subject.reopen().await;
+    let copy = subject.store().event(P, Offset(1), &destination("a")).await.unwrap().unwrap();
+    assert_eq!((copy.event, copy.offset, copy.partition), (new.event, Offset(1), P));
+    // Sent again after an unclear answer, the commit finds no event to copy: that must not hurt.
+    let held = lease(subject.store()).await;
+    let before = seen(subject.store()).await;
+    subject.store().commit(&held, &commit).await.unwrap();
+    assert_eq!(seen(subject.store()).await, before);
+}
+
+/// Neither an error nor another's event.
+pub async fn a_dead_letter_that_is_not_there_has_no_event<S: Subject>() {
+    let subject = dead::<S>(&["a"], &[1]).await;
+    let store = subject.store();
+    assert_eq!(store.event(P, Offset(2), &destination("a")).await.unwrap(), None);
+    assert_eq!(store.event(P, Offset(1), &destination("b")).await.unwrap(), None);
+}
+
+/// In the order of partition, offset, destination.
+pub async fn dead_letters_are_listed_by_partition_offset_and_destination<S: Subject>() {
+    let subject = S::create(3).await;
+    let store = subject.store();
+    append(store, (0..60).map(|n| event(&format!("e{n}"))).collect()).await;
+    for partition in [2, 0, 1] {
+        let lease = store.claim(Partition(partition), &worker("w"), Duration::from_secs(60)).await.unwrap().unwrap();
+        for name in ["b", "a"] {
+            store.commit(&lease, &gives_up(name, &[3, 1])).await.unwrap();
+        }
+    }
+    let found: Vec<(u32, u64, String)> = list(store, Selection::default())
+        .await
+        .into_iter()
+        .map(|letter| (letter.partition.0, letter.given_up.offset.0, letter.given_up.destination.to_string()))
+        .collect();
+    let mut expected = Vec::new();
+    for partition in 0..3 {
+        for offset in [1, 3] {
+            expected.extend(["a", "b"].map(|name| (partition, offset, name.to_string())));
+        }
+    }
+    assert_eq!(found, expected);
+}
+
+/// `after` is the last one of the page before.
+pub async fn pages_meet_every_dead_letter_once<S: Subject>() {
+    let subject = dead::<S>(&["a", "b", "c"], &[0, 2, 4, 6, 8]).await;
+    let all = list(subject.store(), Selection::default()).await;
+    assert_eq!(all.len(), 15);
+    for most in [1, 4, 15] {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let query = DeadLetterQuery { after, most, ..DeadLetterQuery::default() };
+            let page = subject.store().list(&query).await.unwrap();
+            assert!(page.len() <= most);
+            let Some(last) = page.last() else { break };
+            after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
+            found.extend(page);
+        }
+        assert_eq!(found, all);
+    }
+}
+
+/// Destination, key of the event, and id of the event.
+pub async fn a_selection_needs_all_its_conditions<S: Subject>() {
+    let subject = dead::<S>(&["a", "b"], &[0, 1, 2, 4, 5]).await;
+    let store = subject.store();
+    let key = Some(Key::new("k1").unwrap());
+    let event_id = Some(event("e5").event.id);
+    assert_eq!(offsets(store, Selection { key: key.clone(), ..of("a") }).await, [1, 5]);
+    assert_eq!(offsets(store, Selection { key: key.clone(), event_id: event_id.clone(), ..of("a") }).await, [5]);
+    assert_eq!(offsets(store, Selection { event_id: event_id.clone(), ..Selection::default() }).await, [5, 5]);
+    let other_key = Some(Key::new("k0").unwrap());
+    assert!(offsets(store, Selection { key: other_key, event_id, ..of("a") }).await.is_empty());
+    assert_eq!(store.discard(&Selection { key, ..of("b") }).await.unwrap(), 2);
+    assert_eq!(offsets(store, of("b")).await, [0, 2, 4]);
+    assert_eq!(offsets(store, of("a")).await, [0, 1, 2, 4, 5]);
+}
+
+/// Only destinations that have any.
+pub async fn counts_are_per_destination_in_order_of_name<S: Subject>() {
+    let subject = dead::<S>(&["b"], &[1, 2, 3]).await;
+    let held = lease(subject.store()).await;
+    subject.store().commit(&held, &gives_up("a", &[1])).await.unwrap();
+    subject.store().commit(&held, &moved("none", 1, Position::Shared)).await.unwrap();
+    let count = |name, count| DeadLetterCount { destination: destination(name), count };
+    assert_eq!(subject.store().counts().await.unwrap(), [count("a", 1), count("b", 3)]);
+}
+
+/// So that nothing is swept by accident.
+pub async fn a_change_without_a_destination_is_refused<S: Subject>() {
+    let subject = dead::<S>(&["a"], &[1]).await;
+    let before = seen(subject.store()).await;
+    let selection = Selection { event_id: Some(event("e1").event.id), ..Selection::default() };
+    assert_refused(&subject.store().retry(&selection).await, "retry");
+    assert_refused(&subject.store().discard(&selection).await, "discard");
+    assert_eq!(seen(subject.store()).await, before);
+}
+
+fn request(name: &str, offset: u64) -> Redrive {
+    Redrive { destination: destination(name), offset: Offset(offset), key: LaneKey::Event(Offset(offset)) }
+}
+
+/// They stay until a commit says how the retry ended; by ascending offset, at most `most`.
+pub async fn a_retry_is_remembered_until_a_commit_ends_it<S: Subject>() {
+    let subject = dead::<S>(&["a"], &[1, 3, 5]).await;
+    let store = subject.store();
+    assert!(store.retry_requested(P, 10).await.unwrap().is_empty());
+    assert_eq!(store.retry(&of("a")).await.unwrap(), 3);
+    assert_eq!(store.retry(&of("b")).await.unwrap(), 0);
+    for _ in 0..2 {
+        assert_eq!(store.retry_requested(P, 2).await.unwrap(), [request("a", 1), request("a", 3)]);
+    }
+    assert!(list(store, of("a")).await.iter().all(|letter| letter.retry_requested));
+    commit_redriven(&subject, "a", 1, None).await;
+    assert_eq!(store.retry_requested(P, 10).await.unwrap(), [request("a", 3), request("a", 5)]);
+    assert_eq!(store.load(P).await.unwrap().retry_requested, [request("a", 3), request("a", 5)]);
+}
+
+/// Durable when it resolves.
+pub async fn a_retry_request_is_there_after_a_reopen<S: Subject>() {
+    let subject = dead::<S>(&["a"], &[1]).await;
+    subject.store().retry(&of("a")).await.unwrap();
+    let subject = subject.reopen().await;
+    assert_eq!(subject.store().retry_requested(P, 10).await.unwrap(), [request("a", 1)]);
+}
+
+/// Delivered: the dead letter is no more.
+pub async fn a_delivered_retry_removes_the_dead_letter<S: Subject>() {
+    let subject = dead::<S>(&["a"], &[1, 2]).await;
+    subject.store().retry(&of("a")).await.unwrap();
+    commit_redriven(&subject, "a", 1, None).await;
+    assert_eq!(offsets(subject.store(), of("a")).await, [2]);
+    assert_eq!(subject.store().event(P, Offset(1), &destination("a")).await.unwrap(), None);
+}
+
+/// Failed: it stays one, is no longer to be retried, and has one failure more.
+pub async fn a_failed_retry_leaves_the_dead_letter_with_the_failure_added<S: Subject>() {
+    let subject = dead::<S>(&["a"], &[1]).await;
+    let before = list(subject.store(), of("a")).await;
+    subject.store().retry(&of("a")).await.unwrap();
+    let again = failure(1_700_000_099_000, "answered 500 again");
+    commit_redriven(&subject, "a", 1, Some(again.clone())).await;
+    let mut expected = before[0].clone();
+    expected.given_up.retry = Backoff::note(Some(expected.given_up.retry), again);
+    assert_eq!(list(subject.store(), of("a")).await, [expected]);
+    assert!(subject.store().retry_requested(P, 10).await.unwrap().is_empty());
+    assert_eq!(subject.store().retry(&of("a")).await.unwrap(), 1);
+}
+
+/// The same commit again changes nothing more.
+pub async fn a_failed_retry_committed_twice_adds_one_failure<S: Subject>() {
+    let subject = dead::<S>(&["a"], &[1]).await;
+    subject.store().retry(&of("a")).await.unwrap();
+    let commit = commit_redriven(&subject, "a", 1, Some(failure(9, "again"))).await;
+    let once = seen(subject.store()).await;
+    let held = lease(subject.store()).await;
+    subject.store().commit(&held, &commit).await.unwrap();
+    assert_eq!(seen(subject.store()).await, once);
+}
+
+/// A retry names its destination.
+pub async fn a_retry_of_one_destination_leaves_the_others<S: Subject>() {
+    let subject = dead::<S>(&["a", "b"], &[1]).await;
+    subject.store().retry(&of("a")).await.unwrap();
+    assert_eq!(subject.store().retry_requested(P, 10).await.unwrap(), [request("a", 1)]);
+    commit_redriven(&subject, "a", 1, None).await;
+    assert_eq!(offsets(subject.store(), of("b")).await, [1]);
+}
+
+/// For good.
+pub async fn a_discarded_dead_letter_is_gone<S: Subject>() {
+    let subject = dead::<S>(&["a", "b"], &[1, 2]).await;
+    subject.store().retry(&of("a")).await.unwrap();
+    assert_eq!(subject.store().discard(&of("a")).await.unwrap(), 2);
+    let subject = subject.reopen().await;
+    assert!(offsets(subject.store(), of("a")).await.is_empty());
+    assert!(subject.store().retry_requested(P, 10).await.unwrap().is_empty());
+    assert_eq!(offsets(subject.store(), of("b")).await, [1, 2]);
+    assert_eq!(subject.store().discard(&of("a")).await.unwrap(), 0);
+}
+
+/// Each destination has its own, with its own copy.
+pub async fn the_same_event_is_a_dead_letter_of_two_destinations<S: Subject>() {
+    let subject = dead::<S>(&["a", "b"], &[1]).await;
+    assert_eq!(subject.store().discard(&of("a")).await.unwrap(), 1);
+    let copy = subject.store().event(P, Offset(1), &destination("b")).await.unwrap().unwrap();
+    assert_eq!(copy.event, keyed("e1", "k1").event);
+}

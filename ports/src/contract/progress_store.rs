@@ -1,0 +1,341 @@
+//! What every [`ProgressStore`] must do.
+
+use super::Subject;
+use super::fixtures::{
+    LONG, Numbers, append, destination, event, failure, filled, given_up, gives_up, lease, moved, seen, worker,
+};
+use crate::{CommitError, Lease, ProgressStore, Selection, StoreError};
+use laneway_domain::{
+    Backoff, Behind, Commit, Key, LaneChange, LaneKey, Offset, Partition, PartitionProgress, Pause, Position,
+    Quarantined, Redrive, Redriven, Timestamp,
+};
+use std::time::Duration;
+
+/// One test per check of [`crate::contract::progress_store`].
+#[macro_export]
+macro_rules! progress_store_contract {
+    ($subject:ty, #[$test:meta]) => {
+        $crate::contract_tests! { progress_store, progress_store_contract, $subject, #[$test],
+            a_free_partition_can_be_claimed_and_a_held_one_not
+            each_partition_has_a_lease_of_its_own
+            a_lease_that_ran_out_can_be_claimed_by_another
+            a_renewed_lease_holds_for_longer
+            a_released_lease_can_be_claimed_at_once
+            a_worker_that_claims_again_gets_a_new_epoch
+            epochs_rise_over_a_reopen
+            a_stale_lease_can_neither_be_renewed_nor_released
+            a_stale_lease_commits_nothing
+            a_released_lease_commits_nothing
+            the_first_load_is_empty
+            a_commit_is_there_after_a_reopen
+            a_commit_again_changes_nothing
+            a_commit_beyond_the_end_of_the_log_is_refused_whole
+            progress_is_what_applying_the_commits_gives
+            partitions_do_not_share_progress
+            a_forgotten_destination_leaves_nothing
+            a_quarantined_record_is_accepted
+        }
+    };
+}
+
+const P: Partition = Partition(0);
+
+fn assert_fenced(result: &Result<(), CommitError>, epoch: u64) {
+    let fenced = matches!(result, Err(CommitError::Fenced { partition: P, epoch: e }) if *e == epoch);
+    assert!(fenced, "not fenced: {result:?}");
+}
+
+/// A commit that touches everything a commit can touch.
+fn full_commit() -> Commit {
+    let retry = Backoff::note(None, failure(5, "answered 503"));
+    let change = LaneChange {
+        position: Some(Position::At(Offset(2))),
+        paused: Some(Some(Pause { since: Timestamp::from_millis(7), reason: "gone".into() })),
+        behind: [(LaneKey::All, Some(Behind { offset: Offset(1), retry: Some(retry) }))].into(),
+    };
+    Commit {
+        scanned: Some(Offset(3)),
+        lanes: [(destination("a"), change)].into(),
+        dead_letters: vec![given_up("a", 0, LaneKey::Event(Offset(0)))],
+        redriven: Vec::new(),
+        quarantined: vec![Quarantined { offset: Offset(2), reason: "checksum".into() }],
+    }
+}
+
+/// A claim is answered with a lease, or with nothing if another worker has it.
+pub async fn a_free_partition_can_be_claimed_and_a_held_one_not<S: Subject>() {
+    let subject = S::create(1).await;
+    let lease = subject.store().claim(P, &worker("a"), LONG).await.unwrap().unwrap();
+    assert_eq!((lease.partition, &lease.worker), (P, &worker("a")));
+    assert_eq!(subject.store().claim(P, &worker("b"), LONG).await.unwrap(), None);
+}
+
+/// Leases are per partition.
+pub async fn each_partition_has_a_lease_of_its_own<S: Subject>() {
+    let subject = S::create(2).await;
+    let store = subject.store();
+    assert!(store.claim(P, &worker("a"), LONG).await.unwrap().is_some());
+    assert!(store.claim(Partition(1), &worker("b"), LONG).await.unwrap().is_some());
+}
+
+/// … if it has run out by the store's clock.
+pub async fn a_lease_that_ran_out_can_be_claimed_by_another<S: Subject>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    let old = store.claim(P, &worker("a"), Duration::from_millis(50)).await.unwrap().unwrap();
+    subject.pass(Duration::from_millis(60)).await;
+    let new = store.claim(P, &worker("b"), LONG).await.unwrap().unwrap();
+    assert!(new.epoch > old.epoch);
+    assert_fenced(&store.renew(&old, LONG).await, old.epoch);
+}
+
+/// Prolongs the lease to `ttl` from now.
+pub async fn a_renewed_lease_holds_for_longer<S: Subject>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    let lease = store.claim(P, &worker("a"), Duration::from_secs(1)).await.unwrap().unwrap();
+    store.renew(&lease, LONG).await.unwrap();
+    subject.pass(Duration::from_secs(2)).await;
+    assert_eq!(store.claim(P, &worker("b"), LONG).await.unwrap(), None);
+    store.commit(&lease, &moved("a", 0, Position::Shared)).await.unwrap();
+}
+
+/// Gives the lease up, so that another worker can claim it at once.
+pub async fn a_released_lease_can_be_claimed_at_once<S: Subject>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    let old = store.claim(P, &worker("a"), LONG).await.unwrap().unwrap();
+    store.release(&old).await.unwrap();
+    let new = store.claim(P, &worker("b"), LONG).await.unwrap().unwrap();
+    assert!(new.epoch > old.epoch);
+}
+
+/// A worker that holds it already gets a new epoch, which fences its older one.
+pub async fn a_worker_that_claims_again_gets_a_new_epoch<S: Subject>() {
+    let subject = S::create(1).await;
+    let old = lease(subject.store()).await;
+    let new = lease(subject.store()).await;
+    assert!(new.epoch > old.epoch);
+    assert_fenced(&subject.store().commit(&old, &Commit::default()).await, old.epoch);
+}
+
+/// Must raise the epoch durably.
+pub async fn epochs_rise_over_a_reopen<S: Subject>() {
+    let subject = S::create(1).await;
+    let old = lease(subject.store()).await;
+    let subject = subject.reopen().await;
+    let new = lease(subject.store()).await;
+    assert!(new.epoch > old.epoch, "{} after {}", new.epoch, old.epoch);
+    assert_fenced(&subject.store().commit(&old, &Commit::default()).await, old.epoch);
+}
+
+async fn taken_over<S: Subject>(subject: &S) -> (Lease, Lease) {
+    let old = subject.store().claim(P, &worker("a"), Duration::from_millis(50)).await.unwrap().unwrap();
+    subject.pass(Duration::from_millis(60)).await;
+    let new = subject.store().claim(P, &worker("b"), LONG).await.unwrap().unwrap();
+    (old, new)
+}
+
+/// Fenced, and the new holder keeps what it has.
+pub async fn a_stale_lease_can_neither_be_renewed_nor_released<S: Subject>() {
+    let subject = S::create(1).await;
+    let (old, new) = taken_over(&subject).await;
+    assert_fenced(&subject.store().renew(&old, LONG).await, old.epoch);
+    assert_fenced(&subject.store().release(&old).await, old.epoch);
+    assert_eq!(subject.store().claim(P, &worker("c"), LONG).await.unwrap(), None);
+    subject.store().renew(&new, LONG).await.unwrap();
+}
+
+/// Must change nothing if the epoch is not the current one: neither progress nor dead letters.
+pub async fn a_stale_lease_commits_nothing<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let (old, new) = taken_over(&subject).await;
+    let before = seen(subject.store()).await;
+    assert_fenced(&subject.store().commit(&old, &full_commit()).await, old.epoch);
+    assert_eq!(seen(subject.store()).await, before);
+    subject.store().commit(&new, &full_commit()).await.unwrap();
+    assert_ne!(seen(subject.store()).await, before);
+}
+
+/// Who gave a lease up does not have it.
+pub async fn a_released_lease_commits_nothing<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let lease = lease(subject.store()).await;
+    subject.store().release(&lease).await.unwrap();
+    let before = seen(subject.store()).await;
+    assert_fenced(&subject.store().commit(&lease, &full_commit()).await, lease.epoch);
+    assert_fenced(&subject.store().renew(&lease, LONG).await, lease.epoch);
+    assert_eq!(seen(subject.store()).await, before);
+}
+
+/// The empty progress if none was ever committed.
+pub async fn the_first_load_is_empty<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    assert_eq!(subject.store().load(P).await.unwrap(), PartitionProgress::default());
+}
+
+/// A commit is durable when it resolves.
+pub async fn a_commit_is_there_after_a_reopen<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let lease = lease(subject.store()).await;
+    subject.store().commit(&lease, &full_commit()).await.unwrap();
+    let before = seen(subject.store()).await;
+    let mut expected = PartitionProgress::default();
+    expected.apply(&full_commit());
+    let subject = subject.reopen().await;
+    assert_eq!(subject.store().load(P).await.unwrap(), expected);
+    assert_eq!(seen(subject.store()).await, before);
+}
+
+/// Must be idempotent.
+pub async fn a_commit_again_changes_nothing<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let lease = lease(subject.store()).await;
+    subject.store().commit(&lease, &full_commit()).await.unwrap();
+    let once = seen(subject.store()).await;
+    subject.store().commit(&lease, &full_commit()).await.unwrap();
+    assert_eq!(seen(subject.store()).await, once);
+}
+
+/// Must refuse a commit whose highest position is beyond the log's end, and change nothing.
+pub async fn a_commit_beyond_the_end_of_the_log_is_refused_whole<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let lease = lease(subject.store()).await;
+    let before = seen(subject.store()).await;
+    let beyond = [
+        Commit { scanned: Some(Offset(4)), ..full_commit() },
+        Commit { dead_letters: full_commit().dead_letters, ..moved("a", 3, Position::At(Offset(4))) },
+    ];
+    for commit in beyond {
+        let result = subject.store().commit(&lease, &commit).await;
+        assert!(matches!(result, Err(CommitError::Store(StoreError::Refused { .. }))), "{result:?}");
+        assert_eq!(seen(subject.store()).await, before);
+    }
+}
+
+fn random_commit(numbers: &mut Numbers, end: u64) -> Commit {
+    let mut commit = Commit::default();
+    if numbers.one_in(2) {
+        commit.scanned = Some(Offset(numbers.below(end + 1)));
+    }
+    for name in ["a", "b.c", "d-1"] {
+        if numbers.one_in(2) {
+            commit.lanes.insert(destination(name), random_change(numbers, end));
+        }
+        if numbers.one_in(4) {
+            let offset = numbers.below(end);
+            let key = LaneKey::Key(Key::new(&format!("k{}", offset % 4)).unwrap());
+            commit.dead_letters.push(given_up(name, offset, key));
+        }
+        if numbers.one_in(4) {
+            let failed = numbers.one_in(2).then(|| failure(numbers.below(1000), "again"));
+            commit.redriven.push(Redriven {
+                destination: destination(name),
+                offset: Offset(numbers.below(end)),
+                failed,
+            });
+        }
+    }
+    commit
+}
+
+fn random_change(numbers: &mut Numbers, end: u64) -> LaneChange {
+    let position = match numbers.below(3) {
+        0 => None,
+        1 => Some(Position::Shared),
+        _ => Some(Position::At(Offset(numbers.below(end + 1)))),
+    };
+    let paused = match numbers.below(4) {
+        0 => Some(None),
+        1 => Some(Some(Pause { since: Timestamp::from_millis(numbers.below(9)), reason: "410 · größe".into() })),
+        _ => None,
+    };
+    let mut change = LaneChange { position, paused, ..LaneChange::default() };
+    for _ in 0..numbers.below(4) {
+        let key = match numbers.below(3) {
+            0 => LaneKey::All,
+            1 => LaneKey::Event(Offset(numbers.below(end))),
+            _ => LaneKey::Key(Key::new(&format!("k:{}'", numbers.below(3))).unwrap()),
+        };
+        let retry = numbers.one_in(2).then(|| Backoff::note(None, failure(numbers.below(99), "no \"answer\"")));
+        let behind = Behind { offset: Offset(numbers.below(end)), retry };
+        change.behind.insert(key, (!numbers.one_in(3)).then_some(behind));
+    }
+    change
+}
+
+/// `load` gives what [`PartitionProgress::apply`] gives, for any commits, retries and reopenings.
+pub async fn progress_is_what_applying_the_commits_gives<S: Subject>() {
+    for seed in 0..8 {
+        let mut numbers = Numbers(seed);
+        let mut subject = filled::<S>(12).await;
+        let mut model = PartitionProgress::default();
+        let mut held = lease(subject.store()).await;
+        for _ in 0..25 {
+            let commit = random_commit(&mut numbers, 12);
+            subject.store().commit(&held, &commit).await.unwrap();
+            model.apply(&commit);
+            if numbers.one_in(3) {
+                ask_for_retries(subject.store(), &mut model).await;
+            }
+            if numbers.one_in(8) {
+                subject = subject.reopen().await;
+                held = lease(subject.store()).await;
+            }
+            assert_eq!(subject.store().load(P).await.unwrap(), model, "seed {seed}, after {commit:?}");
+        }
+    }
+}
+
+async fn ask_for_retries(store: &impl crate::Store, model: &mut PartitionProgress) {
+    let selection = Selection { destination: Some(destination("a")), ..Selection::default() };
+    store.retry(&selection).await.unwrap();
+    let query = crate::DeadLetterQuery { selection, after: None, most: 100 };
+    for letter in store.list(&query).await.unwrap() {
+        let given_up = letter.given_up;
+        let request = Redrive { destination: given_up.destination, offset: given_up.offset, key: given_up.key };
+        if !model.retry_requested.contains(&request) {
+            model.retry_requested.push(request);
+        }
+    }
+    model.retry_requested.sort_by(|a, b| (a.offset, &a.destination).cmp(&(b.offset, &b.destination)));
+}
+
+/// A commit is about one partition.
+pub async fn partitions_do_not_share_progress<S: Subject>() {
+    let subject = S::create(2).await;
+    let store = subject.store();
+    append(store, (0..20).map(|n| event(&format!("e{n}"))).collect()).await;
+    let lease = lease(store).await;
+    store.commit(&lease, &moved("a", 1, Position::Shared)).await.unwrap();
+    assert_eq!(store.load(Partition(1)).await.unwrap(), PartitionProgress::default());
+}
+
+/// Forgets a destination in every partition, with its dead letters; `true` if it was known.
+pub async fn a_forgotten_destination_leaves_nothing<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let store = subject.store();
+    let lease = lease(store).await;
+    store.commit(&lease, &moved("other", 1, Position::Shared)).await.unwrap();
+    store.commit(&lease, &gives_up("other", &[0])).await.unwrap();
+    let before = seen(store).await;
+    store.commit(&lease, &Commit { scanned: Some(Offset(1)), quarantined: Vec::new(), ..full_commit() }).await.unwrap();
+    store.commit(&lease, &gives_up("only-dead-letters", &[0])).await.unwrap();
+    assert!(store.forget(&destination("a")).await.unwrap());
+    assert!(store.forget(&destination("only-dead-letters")).await.unwrap());
+    assert_eq!(seen(store).await, before);
+    assert!(!store.forget(&destination("a")).await.unwrap());
+    assert!(!store.forget(&destination("never-seen")).await.unwrap());
+    assert_eq!(seen(subject.reopen().await.store()).await, before);
+}
+
+/// Records kept aside go with a commit, and again with the same commit.
+pub async fn a_quarantined_record_is_accepted<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let lease = lease(subject.store()).await;
+    let quarantined = vec![Quarantined { offset: Offset(1), reason: "checksum".into() }];
+    let commit = Commit { quarantined, ..moved("a", 3, Position::Shared) };
+    subject.store().commit(&lease, &commit).await.unwrap();
+    subject.store().commit(&lease, &commit).await.unwrap();
+    assert_eq!(subject.store().load(P).await.unwrap().scanned, Offset(3));
+}
