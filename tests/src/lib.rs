@@ -1,1 +1,17 @@
-//! TODO
+//! What the tests and benchmarks of Laneway stand on: the real binary in a folder of its own,
+//! receivers that can misbehave, a look into the store, and a checker of the guarantees.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a harness that cannot go on fails its test, with the place"
+)]
+
+pub mod checker;
+pub mod client;
+pub mod payloads;
+pub mod ports;
+pub mod producer;
+pub mod receiver;
+pub mod server;
+pub mod store;

@@ -1,0 +1,244 @@
+//! The load generator: closed loops and an open loop over prepared requests.
+
+use crate::clock;
+use crate::wire::{self, Wire};
+use hdrhistogram::Histogram;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// The longest that the open loop lets a due event wait for its turn: one sleep of the pacer.
+const PACE: Duration = Duration::from_micros(100);
+/// Different batches prepared per connection.
+const PREPARED: usize = 16;
+
+/// What to send.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Load {
+    /// Where to.
+    #[arg(long)]
+    pub(crate) target: SocketAddr,
+    #[arg(long, default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// How many events in all.
+    #[arg(long)]
+    pub(crate) events: u64,
+    /// Events a second, at fixed times whatever the answers do; 0 for as fast as they come.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rate: u64,
+    /// Events a request.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) batch: u64,
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) keys: u32,
+    /// Bytes of one event as it is sent.
+    #[arg(long, default_value_t = 512)]
+    pub(crate) bytes: usize,
+    /// One event in this many has the key `poison` instead; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) poison: u64,
+    /// Stop after this many seconds, whatever was sent.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) seconds: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Loaded {
+    pub(crate) accepted: u64,
+    pub(crate) refused: u64,
+    pub(crate) seconds: f64,
+    /// From the moment an event was due until its answer, in milliseconds.
+    pub(crate) answer_p50: f64,
+    pub(crate) answer_p99: f64,
+}
+
+struct Shared {
+    load: Load,
+    claimed: AtomicU64,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    deadline: Instant,
+    due: Mutex<VecDeque<u64>>,
+    permits: Semaphore,
+}
+
+/// An event with places for its key and its time.
+struct Template {
+    bytes: Vec<u8>,
+    key: usize,
+    time: usize,
+}
+
+const KEY_DIGITS: usize = 6;
+const TIME_DIGITS: usize = 19;
+
+impl Template {
+    fn new(size: usize) -> Self {
+        let text = format!(
+            r#"{{"type":"bench.event","key":"k{:0KEY_DIGITS$}","data":{{"t":"{:0TIME_DIGITS$}","pad":"""#,
+            0, 0
+        );
+        let key = wire::find(text.as_bytes(), b"\"k0").unwrap_or(0) + 2;
+        let time = wire::find(text.as_bytes(), b"\"t\":\"").unwrap_or(0) + 5;
+        let padding = "x".repeat(size.saturating_sub(text.len() + 3));
+        Self { bytes: format!("{text}{padding}\"}}}}").into_bytes(), key, time }
+    }
+}
+
+fn write_digits(into: &mut [u8], mut number: u64) {
+    for digit in into.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+    }
+}
+
+/// A prepared request of one event.
+struct Single {
+    request: Vec<u8>,
+    key: usize,
+    time: usize,
+}
+
+impl Single {
+    fn new(load: &Load) -> Self {
+        let template = Template::new(load.bytes);
+        let request = wire::post("/v1/events", &template.bytes);
+        let shift = request.len() - template.bytes.len();
+        Self { key: template.key + shift, time: template.time + shift, request }
+    }
+
+    fn fill(&mut self, load: &Load, number: u64, due: u64, random: &mut SmallRng) -> &[u8] {
+        let key = &mut self.request[self.key..self.key + KEY_DIGITS];
+        if load.poison > 0 && number.is_multiple_of(load.poison) {
+            key.copy_from_slice(b"poison");
+        } else {
+            write_digits(key, u64::from(random.random_range(0..load.keys)));
+        }
+        write_digits(&mut self.request[self.time..self.time + TIME_DIGITS], due);
+        &self.request
+    }
+}
+
+fn batches(load: &Load, random: &mut SmallRng) -> Vec<Vec<u8>> {
+    let template = Template::new(load.bytes);
+    let batch = |random: &mut SmallRng| {
+        let mut body = vec![b'['];
+        for n in 0..load.batch {
+            let start = body.len() + template.key + usize::from(n > 0);
+            body.extend_from_slice(if n > 0 { b"," } else { b"" });
+            body.extend_from_slice(&template.bytes);
+            write_digits(&mut body[start..start + KEY_DIGITS], u64::from(random.random_range(0..load.keys)));
+        }
+        body.push(b']');
+        wire::post("/v1/events/batch", &body)
+    };
+    (0..PREPARED).map(|_| batch(random)).collect()
+}
+
+/// Sends it all.
+pub(crate) async fn run(load: Load) -> io::Result<Loaded> {
+    let shared = Arc::new(Shared {
+        claimed: AtomicU64::new(0),
+        accepted: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
+        deadline: Instant::now() + Duration::from_secs(load.seconds),
+        due: Mutex::default(),
+        permits: Semaphore::new(0),
+        load,
+    });
+    let mut wires = Vec::new();
+    for _ in 0..shared.load.connections {
+        wires.push(Wire::connect(shared.load.target).await?);
+    }
+    let started = Instant::now();
+    if shared.load.rate > 0 {
+        let shared = Arc::clone(&shared);
+        std::thread::spawn(move || pace(&shared));
+    }
+    let tasks: Vec<_> =
+        wires.into_iter().zip(0..).map(|(wire, n)| tokio::spawn(one(wire, Arc::clone(&shared), n))).collect();
+    let mut times = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+    for task in tasks {
+        times.add(task.await??).map_err(io::Error::other)?;
+    }
+    Ok(Loaded {
+        accepted: shared.accepted.load(Ordering::Relaxed),
+        refused: shared.refused.load(Ordering::Relaxed),
+        seconds: started.elapsed().as_secs_f64(),
+        answer_p50: clock::millis(times.value_at_quantile(0.5)),
+        answer_p99: clock::millis(times.value_at_quantile(0.99)),
+    })
+}
+
+/// Makes events due at their times: the time goes with the event, so that waiting for a free
+/// connection counts (no coordinated omission).
+fn pace(shared: &Shared) {
+    let begin = clock::now();
+    let gap = |n: u64| n * 1_000_000_000 / shared.load.rate;
+    let mut n = 0;
+    while n < shared.load.events && Instant::now() < shared.deadline {
+        let now = clock::now();
+        let mut released = 0;
+        let mut due = shared.due.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while n < shared.load.events && begin + gap(n) <= now {
+            due.push_back(begin + gap(n));
+            n += 1;
+            released += 1;
+        }
+        drop(due);
+        if released > 0 {
+            shared.permits.add_permits(released);
+        }
+        std::thread::sleep(PACE);
+    }
+    shared.permits.close();
+}
+
+impl Shared {
+    /// The next event's number and the time at which it was due, or `None` at the end.
+    async fn next(&self) -> Option<(u64, u64)> {
+        if self.load.rate > 0 {
+            match self.permits.acquire().await {
+                Ok(permit) => permit.forget(),
+                // Closed when all are due; some may not be taken yet.
+                Err(_) if Instant::now() >= self.deadline => return None,
+                Err(_) => {}
+            }
+            let due = self.due.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()?;
+            return Some((self.claimed.fetch_add(1, Ordering::Relaxed), due));
+        }
+        let n = self.claimed.fetch_add(self.load.batch, Ordering::Relaxed);
+        (n < self.load.events && Instant::now() < self.deadline).then(|| (n, clock::now()))
+    }
+}
+
+async fn one(mut wire: Wire, shared: Arc<Shared>, number: u64) -> io::Result<Histogram<u64>> {
+    let load = &shared.load;
+    let mut random = SmallRng::seed_from_u64(number);
+    let mut times = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+    let mut single = Single::new(load);
+    let batches = if load.batch > 1 { batches(load, &mut random) } else { Vec::new() };
+    while let Some((n, due)) = shared.next().await {
+        let request = if batches.is_empty() {
+            single.fill(load, n, due, &mut random)
+        } else {
+            let turn = usize::try_from(n / load.batch).unwrap_or(0);
+            &batches[turn % batches.len()]
+        };
+        wire.write(request).await?;
+        let message = wire.read().await?.ok_or_else(|| io::Error::other("the server closed the connection"))?;
+        let counted = if wire::status(wire.head(&message)) == 202 { &shared.accepted } else { &shared.refused };
+        counted.fetch_add(load.batch, Ordering::Relaxed);
+        wire.done(message);
+        times.saturating_record(clock::now().saturating_sub(due));
+    }
+    Ok(times)
+}

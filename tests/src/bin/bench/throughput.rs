@@ -1,0 +1,116 @@
+//! Events a second from end to end, CPU per event, and latency at half of the saturated rate.
+
+use crate::bench::{Bench, Run, settled};
+use crate::ceiling;
+use crate::disk::Disk;
+use crate::process::{self, Part};
+use crate::report::{Report, median};
+use crate::sink::Received;
+use std::io;
+
+/// Events of one closed loop.
+const EVENTS: u64 = 200_000;
+/// Each side is measured this often, in turn, and its median counts.
+const ROUNDS: usize = 3;
+/// How long an open loop runs, in seconds.
+const OPEN_SECONDS: u64 = 20;
+/// Fsyncs that durability may add to the relay's latency.
+const FSYNCS: f64 = 4.0;
+
+/// What later measurements need to know.
+pub(crate) struct Throughput {
+    /// Laneway's events a second.
+    pub(crate) saturated: f64,
+    /// The bare client's.
+    pub(crate) client: f64,
+}
+
+/// Closed loops: relay and Laneway in turn.
+pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> io::Result<Throughput> {
+    let events = bench.scaled(EVENTS);
+    let (mut relays, mut laneways, mut clients) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        relays.push(relay(bench, events).await?);
+        laneways.push(laneway(bench, events).await?);
+        clients.push(client(bench, events).await?);
+    }
+    let rate = |runs: &[Run]| median(runs.iter().map(|run| run.per_second).collect());
+    let cpu = |runs: &[Run]| median(runs.iter().map(|run| run.cpu_micros).collect());
+    let (relay, laneway, client) = (rate(&relays), rate(&laneways), median(clients));
+    report.note("bare relay, end to end", format!("{relay:.0}/s, {:.1} µs CPU an event", cpu(&relays)));
+    report.note("bare client", format!("{client:.0}/s"));
+    report.note("laneway, end to end", format!("{laneway:.0}/s, {:.1} µs CPU an event", cpu(&laneways)));
+    let ratio = laneway / relay;
+    report.target("events a second against the relay", format!("{ratio:.2}"), "at least 0.5", ratio >= 0.5);
+    let ratio = cpu(&laneways) / cpu(&relays);
+    report.target("CPU an event against the relay", format!("{ratio:.2}"), "at most 2", ratio <= 2.0);
+    Ok(Throughput { saturated: laneway, client })
+}
+
+async fn start_relay(bench: &Bench) -> io::Result<Part> {
+    Part::serve("relay", &["--to", &bench.url("main")]).await
+}
+
+async fn relay(bench: &Bench, events: u64) -> io::Result<Run> {
+    let relay = start_relay(bench).await?;
+    bench.closed(relay.address, relay.pid(), events, async || Ok(())).await
+}
+
+async fn laneway(bench: &Bench, events: u64) -> io::Result<Run> {
+    let (installation, _folder) = bench.installation(&[bench.destination("main", "main", "")])?;
+    let server = installation.start().await;
+    let run =
+        bench.closed(installation.address(), server.pid(), events, async || settled(&server, "main").await).await?;
+    server.terminate();
+    Ok(run)
+}
+
+async fn client(bench: &Bench, events: u64) -> io::Result<f64> {
+    let arguments = ["--to".into(), bench.url("main"), "--events".into(), events.to_string()];
+    let seconds: f64 = process::run("client", arguments.into()).await?.trim().parse().map_err(io::Error::other)?;
+    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    Ok(events as f64 / seconds)
+}
+
+/// The bare client, as a process's main function.
+pub(crate) async fn run_client(to: http::Uri, events: u64) -> io::Result<()> {
+    println!("{}", ceiling::client(to, events, 512, 64).await?);
+    Ok(())
+}
+
+/// Open loops at half of the saturated rate.
+pub(crate) async fn latency(bench: &Bench, report: &mut Report, saturated: f64, disk: &Disk) -> io::Result<()> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of some thousands")]
+    let rate = (saturated / 2.0) as u64;
+    let (mut relays, mut laneways) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let relay = start_relay(bench).await?;
+        relays.push(open(bench, relay.address, rate).await?);
+        drop(relay);
+        let (installation, _folder) = bench.installation(&[bench.destination("main", "main", "")])?;
+        let server = installation.start().await;
+        laneways.push(open(bench, installation.address(), rate).await?);
+        server.terminate();
+    }
+    let p50 = |runs: &[Received]| median(runs.iter().map(|run| run.p50).collect());
+    let p99 = |runs: &[Received]| median(runs.iter().map(|run| run.p99).collect());
+    let quantiles = [("p50", p50(&relays), p50(&laneways), disk.p50), ("p99", p99(&relays), p99(&laneways), disk.p99)];
+    for (name, relay, laneway, fsync) in quantiles {
+        let bound = relay + FSYNCS * fsync;
+        let what = format!("end to end {name} at {rate}/s");
+        let target = format!("at most {bound:.2} ms (relay {relay:.2} + 4 × {fsync:.2})");
+        report.target(&what, format!("{laneway:.2} ms"), target, laneway <= bound);
+    }
+    Ok(())
+}
+
+/// From when events were due until they were received.
+async fn open(bench: &Bench, target: std::net::SocketAddr, rate: u64) -> io::Result<Received> {
+    let seconds = bench.scaled(OPEN_SECONDS).max(5);
+    // A second to warm up: connections are made, caches filled.
+    let warm = bench.load(target, rate, &[("rate", rate)]).await?;
+    bench.arrived(warm.accepted).await?;
+    bench.forget().await?;
+    let loaded = bench.load(target, rate * seconds, &[("rate", rate), ("connections", 256)]).await?;
+    bench.arrived(loaded.accepted).await
+}

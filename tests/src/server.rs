@@ -1,0 +1,336 @@
+//! The real `laneway` binary, in a folder of its own, with a configuration made for the test.
+
+use crate::client::Client;
+use crate::ports;
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a start or a stop may take before the test fails. Generous: the machine may be busy,
+/// and a store with a million events is opened within it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a process that cannot be awaited otherwise is looked at.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// The binary under test: `LANEWAY_BIN` or, without it, the one that cargo has put beside the
+/// running test.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("LANEWAY_BIN") {
+        return PathBuf::from(path);
+    }
+    let test = std::env::current_exe().expect("the test has a path");
+    let found = test.ancestors().skip(1).take(2).map(|folder| folder.join("laneway")).find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("no laneway binary beside {}: run `cargo build -p laneway-app` or set LANEWAY_BIN", test.display())
+    })
+}
+
+/// What the configuration of a test says beyond the listening address.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Lines of `[server]`.
+    pub server: String,
+    /// Lines of `[store]` (the URL is there already).
+    pub store: String,
+    /// `[[destination]]` tables, and whatever else.
+    pub rest: String,
+}
+
+impl Settings {
+    /// Settings with these destinations only.
+    #[must_use]
+    pub fn destinations(tables: &[String]) -> Self {
+        Self { rest: tables.join("\n"), ..Self::default() }
+    }
+
+    /// Adds lines to `[store]`.
+    #[must_use]
+    pub fn store(mut self, lines: &str) -> Self {
+        self.store.push_str(lines);
+        self.store.push('\n');
+        self
+    }
+
+    /// Adds lines to `[server]`.
+    #[must_use]
+    pub fn server(mut self, lines: &str) -> Self {
+        self.server.push_str(lines);
+        self.server.push('\n');
+        self
+    }
+}
+
+/// A `[[destination]]` table of a webhook with further lines.
+#[must_use]
+pub fn webhook(name: &str, url: &str, lines: &str) -> String {
+    format!("[[destination]]\nname = \"{name}\"\nurl = \"{url}\"\n{lines}\n")
+}
+
+/// A folder with a configuration and a store. It outlives the processes that run in it.
+#[derive(Debug)]
+pub struct Installation {
+    temporary: Option<TempDir>,
+    folder: PathBuf,
+    address: SocketAddr,
+}
+
+impl Installation {
+    /// A new folder with `laneway.toml`, and a port of its own.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let temporary = tempfile::Builder::new().prefix("laneway-test-").tempdir().expect("a temporary folder");
+        let folder = temporary.path().to_owned();
+        let made = Self { temporary: Some(temporary), folder, address: ports::free() };
+        made.configure(settings);
+        made
+    }
+
+    /// The same in a folder that exists and stays.
+    #[must_use]
+    pub fn inside(folder: &Path, settings: &Settings) -> Self {
+        let made = Self { temporary: None, folder: folder.to_owned(), address: ports::free() };
+        made.configure(settings);
+        made
+    }
+
+    /// A new folder without any configuration.
+    #[must_use]
+    pub fn bare() -> Self {
+        let made = Self::new(&Settings::default());
+        fs::remove_file(made.config_path()).expect("the configuration was written");
+        made
+    }
+
+    /// Writes the configuration anew; the next start reads it.
+    pub fn configure(&self, settings: &Settings) {
+        let Settings { server, store, rest } = settings;
+        let address = self.address;
+        let text = format!(
+            "[server]\nlisten = \"{address}\"\n{server}\n[store]\nurl = \"sqlite:laneway.db\"\n{store}\n\
+             [egress]\nallow = [\"127.0.0.0/8\"]\n\n{rest}\n"
+        );
+        self.write_config(&text);
+    }
+
+    /// Writes this text as the configuration.
+    pub fn write_config(&self, text: &str) {
+        fs::write(self.config_path(), text).expect("laneway.toml can be written");
+    }
+
+    /// Where the configuration is.
+    #[must_use]
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.join("laneway.toml")
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The SQLite file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("laneway.db")
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What all processes so far have written to standard output.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.join("stdout")).unwrap_or_default()).into_owned()
+    }
+
+    /// What all processes so far have written to standard error.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.join("stderr")).unwrap_or_default()).into_owned()
+    }
+
+    fn output(&self, name: &str) -> File {
+        let path = self.folder.join(name);
+        OpenOptions::new().create(true).append(true).open(path).expect("the output file can be opened")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LANEWAY_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Starts `laneway` with these arguments, without waiting for anything.
+    #[must_use]
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        let child = self
+            .command(arguments)
+            .stdout(self.output("stdout"))
+            .stderr(self.output("stderr"))
+            .spawn()
+            .expect("the laneway binary can be started");
+        Running { child, address: self.address }
+    }
+
+    /// Starts `laneway serve` and waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// If it ends or does not get ready in a minute; with what it has written.
+    pub async fn start(&self) -> Running {
+        let mut running = self.spawn(&["serve"]);
+        if let Err(what) = running.ready().await {
+            panic!("laneway {what}\n--- stdout\n{}\n--- stderr\n{}", tail(&self.stdout()), tail(&self.stderr()));
+        }
+        running
+    }
+
+    /// Runs another command of the binary to its end.
+    ///
+    /// # Panics
+    /// If it takes longer than a minute.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the laneway binary can be started");
+        let out = read_all(child.stdout.take().expect("it is piped"));
+        let err = read_all(child.stderr.take().expect("it is piped"));
+        let status = ended(&mut child, PATIENCE).unwrap_or_else(|| {
+            child.kill().ok();
+            panic!("laneway {} did not end", arguments.join(" "))
+        });
+        let text = |reader: std::thread::JoinHandle<Vec<u8>>| reader.join().expect("the reader ends with the process");
+        Output { status, stdout: text(out), stderr: text(err) }
+    }
+
+    /// The folder's path, which from now on stays after the test, for a look at what went wrong.
+    pub fn keep(&mut self) -> PathBuf {
+        self.temporary.take().map_or_else(|| self.folder.clone(), TempDir::keep)
+    }
+}
+
+fn read_all(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).ok();
+        bytes
+    })
+}
+
+/// The last lines of a text.
+#[must_use]
+pub fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+fn ended(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().expect("the child can be waited for") {
+            return Some(status);
+        }
+        std::thread::sleep(GLANCE);
+    }
+    None
+}
+
+/// A running process. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Running {
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Waits until `/readyz` answers 200.
+    ///
+    /// # Errors
+    /// Says what happened instead.
+    pub async fn ready(&mut self) -> Result<(), String> {
+        let client = self.client();
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = "nothing".to_owned();
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().map_err(|e| e.to_string())? {
+                return Err(format!("ended with {status} before it was ready"));
+            }
+            match client.get("/readyz").await {
+                Ok(answer) if answer.status == 200 => return Ok(()),
+                Ok(answer) => last = format!("{} {}", answer.status, answer.text()),
+                Err(error) => last = error,
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        Err(format!("was not ready after {PATIENCE:?}; /readyz last said: {last}"))
+    }
+
+    /// `kill -9`, and waits for the end.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a running process can be killed");
+        self.child.wait().expect("a killed process ends");
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Panics
+    /// If it does not end in a minute.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        ended(&mut self.child, PATIENCE).unwrap_or_else(|| panic!("laneway did not end after SIGTERM"))
+    }
+
+    /// Sends a signal, by the process id.
+    ///
+    /// # Panics
+    /// If there is no such process any more.
+    pub fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.pid());
+        let sent = Command::new("sh").args(["-c", &command]).status().expect("sh is there");
+        assert!(sent.success(), "{command} failed");
+    }
+
+    /// Waits for the end by itself.
+    ///
+    /// # Panics
+    /// If it does not end in a minute.
+    pub fn end(mut self) -> ExitStatus {
+        ended(&mut self.child, PATIENCE).unwrap_or_else(|| panic!("laneway did not end by itself"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
