@@ -1,1 +1,91 @@
-//! TODO
+//! Events in over HTTP, and the operator's endpoints.
+//!
+//! [`router`] is the application, [`serve`] runs it on a listener within [`Limits`], [`wire`] has
+//! what goes over the wire, for clients too.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `POST /v1/events` | one event: Laneway's JSON, or CloudEvents 1.0 in any of its modes |
+//! | `POST /v1/events/batch` | many: a JSON array, NDJSON, or a CloudEvents batch |
+//! | `GET /v1/status` | destinations, blocked keys, breakers, dead letters |
+//! | `GET /v1/dead-letters` | a page of them (`destination`, `key`, `event_id`, `after`, `limit`) |
+//! | `GET /v1/dead-letters/{destination}/{partition}/{offset}` | the event of one, with its payload |
+//! | `POST /v1/dead-letters/retry`, `/discard` | attempt once more, or remove, what the body selects |
+//! | `POST /v1/destinations/{name}/keys/retry`, `/skip` | attempt a blocked key's event now, or give it up |
+//! | `POST /v1/destinations/{name}/resume` | end a pause that Laneway made |
+//! | `DELETE /v1/destinations/{name}/progress` | forget a destination that left the configuration |
+//! | `GET /metrics` | for Prometheus |
+//! | `GET /healthz`, `GET /readyz` | alive; ready |
+//!
+//! With tokens, all but the last two want one (metrics name destinations, and Prometheus can send
+//! a token). Every error is [`wire::Problem`], but for those of the HTTP parser itself (a request
+//! that is no HTTP, headers beyond the bounds), which have an empty body.
+
+mod answer;
+mod batch;
+mod body;
+mod cloudevents;
+mod draft;
+mod ingest;
+mod json;
+mod laneway_json;
+mod limits;
+mod media;
+mod operator;
+mod problem;
+mod refusal;
+mod server;
+mod telemetry;
+mod token;
+pub mod wire;
+
+pub use limits::{
+    DEFAULT_BATCH_BYTES, DEFAULT_BATCH_EVENTS, DEFAULT_BODY_TIMEOUT, DEFAULT_BUFFERED_BYTES, DEFAULT_CONNECTIONS,
+    DEFAULT_EVENT_BYTES, DEFAULT_GRACE, DEFAULT_HEADER_BYTES, DEFAULT_HEADER_TIMEOUT, DEFAULT_JSON_DEPTH, Limits,
+    MAX_HEADERS, MAX_JSON_DEPTH,
+};
+pub use server::{Ended, serve};
+pub use token::{Token, check_listen};
+
+use axum::Router;
+use axum::routing::post;
+use laneway_ports::{DeadLetters, EventLog, Operations, ProgressStore};
+use std::sync::Arc;
+
+/// Writes all metrics of the process in Prometheus' text format.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the HTTP side works with.
+#[derive(Clone)]
+pub struct Api {
+    /// Where events go.
+    pub log: Arc<dyn EventLog>,
+    /// The dead letters.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// The progress, to forget a destination's.
+    pub progress: Arc<dyn ProgressStore>,
+    /// The worker of this process; `None` if it only takes events in.
+    pub operations: Option<Arc<dyn Operations>>,
+    /// The metrics.
+    pub metrics: RenderMetrics,
+    /// The bounds.
+    pub limits: Limits,
+    /// Who may; none for everyone (see [`check_listen`]).
+    pub tokens: Vec<Token>,
+}
+
+/// What all handlers share.
+struct Shared {
+    api: Api,
+    buffered: body::Buffered,
+    telemetry: telemetry::Telemetry,
+}
+
+/// The application. Install the recorder of the `metrics` crate before: the handles are made here.
+#[must_use]
+pub fn router(api: Api) -> Router {
+    let buffered = body::Buffered::new(api.limits.buffered_bytes);
+    let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new() });
+    let ingest = Router::new().route("/v1/events", post(ingest::event)).route("/v1/events/batch", post(ingest::batch));
+    ingest.with_state(shared.clone()).merge(operator::router(shared))
+}

@@ -1,0 +1,138 @@
+//! From a body to the events in it.
+
+use crate::cloudevents;
+use crate::draft::Draft;
+use crate::json::{Scanner, Shape};
+use crate::laneway_json;
+use crate::limits::Limits;
+use crate::media::Media;
+use crate::refusal::{Dialect, Read, Refusal};
+use bytes::Bytes;
+use http::HeaderMap;
+use laneway_domain::{EventId, NewEvent};
+
+/// Stands in for ids that are missing.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// About how many bytes an event of a batch has: what room is made for in the beginning.
+const COMMON_EVENT_BYTES: usize = 512;
+
+/// Reads the events of one request.
+pub(crate) struct Reader<'a> {
+    body: &'a Bytes,
+    headers: &'a HeaderMap,
+    limits: &'a Limits,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(body: &'a Bytes, headers: &'a HeaderMap, limits: &'a Limits) -> Self {
+        Self { body, headers, limits }
+    }
+
+    /// All events, in the order of the body. All or none: one that is wrong refuses them all.
+    pub(crate) fn read(&self, media: Media) -> Read<Vec<NewEvent>> {
+        if media == Media::Binary {
+            let draft = cloudevents::read_binary(self.headers, self.body, self.limits.json_depth)?;
+            return Ok(vec![draft.finish(Dialect::Headers, None)?]);
+        }
+        let text = str::from_utf8(self.body).map_err(|error| {
+            let at = error.valid_up_to();
+            let found = self.body.get(at).copied().unwrap_or_default();
+            Refusal::malformed(at, format!("expected UTF-8 but found the byte 0x{found:02X}"))
+        })?;
+        match media {
+            Media::Lines => self.lines(text),
+            Media::Events => self.array(text, Dialect::Laneway),
+            Media::CloudEvents => self.array(text, Dialect::CloudEvents),
+            Media::CloudEvent => self.single(text, Dialect::CloudEvents),
+            Media::Event | Media::Binary => self.single(text, Dialect::Laneway),
+        }
+    }
+
+    fn single(&self, text: &'a str, dialect: Dialect) -> Read<Vec<NewEvent>> {
+        let mut scanner = Scanner::new(text, 0, self.limits.json_depth);
+        let draft = self.draft(&mut scanner, dialect)?;
+        scanner.end()?;
+        Ok(vec![self.finish(draft, dialect, None)?])
+    }
+
+    fn array(&self, text: &'a str, dialect: Dialect) -> Read<Vec<NewEvent>> {
+        let mut scanner = Scanner::new(text, 0, self.limits.json_depth);
+        let shape = scanner.shape()?;
+        if shape != Shape::Array {
+            let reason = format!("is {shape}; a batch is an array of events, and a single event goes to /v1/events");
+            return Err(Refusal::field("", reason).at(scanner.at()));
+        }
+        let mut events = self.room(text);
+        scanner.array(|scanner, index| {
+            let start = scanner.at();
+            events.push(self.element(scanner, dialect, start, index)?);
+            Ok(())
+        })?;
+        scanner.end()?;
+        Ok(events)
+    }
+
+    fn lines(&self, text: &'a str) -> Read<Vec<NewEvent>> {
+        let mut events = self.room(text);
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let end = start + line.len();
+            if !line.trim_ascii().is_empty() {
+                let mut scanner = Scanner::new(&text[..end], start, self.limits.json_depth);
+                events.push(self.element(&mut scanner, Dialect::Laneway, start, events.len())?);
+                scanner.end()?;
+            }
+            start = end;
+        }
+        Ok(events)
+    }
+
+    fn element(&self, scanner: &mut Scanner<'a>, dialect: Dialect, start: usize, index: usize) -> Read<NewEvent> {
+        if index == self.limits.batch_events {
+            return Err(Box::new(Refusal::TooManyEvents));
+        }
+        let event = self.draft(scanner, dialect).and_then(|draft| {
+            let bytes = scanner.at() - start;
+            if bytes > self.limits.event_bytes {
+                return Err(Box::new(Refusal::EventTooLarge { index, bytes }));
+            }
+            self.finish(draft, dialect, Some(index))
+        });
+        event.map_err(|refusal| refusal.within(&format!("/{index}")))
+    }
+
+    fn draft(&self, scanner: &mut Scanner<'a>, dialect: Dialect) -> Read<Draft<'a>> {
+        match dialect {
+            Dialect::Laneway => laneway_json::read(scanner, self.body),
+            Dialect::CloudEvents | Dialect::Headers => cloudevents::read(scanner, self.body, self.limits.json_depth),
+        }
+    }
+
+    fn finish(&self, draft: Draft<'_>, dialect: Dialect, index: Option<usize>) -> Read<NewEvent> {
+        let stand_in = if draft.id.is_none() { self.stand_in(index)? } else { None };
+        draft.finish(dialect, stand_in)
+    }
+
+    /// The id that `Idempotency-Key` gives an event without one; in a batch, each its own.
+    fn stand_in(&self, index: Option<usize>) -> Read<Option<EventId>> {
+        let Some(value) = self.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+        let refuse = |reason: &str| Refusal::field(IDEMPOTENCY_KEY, reason);
+        let key = str::from_utf8(value.as_bytes()).map_err(|_| refuse("is not UTF-8"))?;
+        let key = unquoted(key);
+        let id = match index {
+            Some(index) if !key.is_empty() => EventId::new(&format!("{key}-{index}")),
+            _ => EventId::new(key),
+        };
+        id.map(Some).map_err(|error| refuse(&error.reason))
+    }
+
+    fn room(&self, text: &str) -> Vec<NewEvent> {
+        Vec::with_capacity((text.len() / COMMON_EVENT_BYTES + 1).min(self.limits.batch_events))
+    }
+}
+
+/// The key without the quotes of a structured field (RFC 8941), which some clients put around it.
+fn unquoted(key: &str) -> &str {
+    let inner = key.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.filter(|inner| !inner.contains(['"', '\\'])).unwrap_or(key)
+}

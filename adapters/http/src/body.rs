@@ -1,0 +1,203 @@
+//! Receiving a body: bounded in bytes, in time, and together with all others.
+
+use crate::problem::{Kind, Problem};
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// The most that is reserved for a body on the word of its Content-Length; beyond, it grows with
+/// what comes.
+const RESERVED_BYTES: usize = 1024 * 1024;
+/// How much of a body that is too large is read and thrown away, so that a producer that sends all
+/// of it before it looks at the answer gets the answer, and no reset connection.
+const DRAINED_BYTES: usize = 16 * 1024 * 1024;
+
+/// The bodies that are held at the moment, over all connections.
+pub(crate) struct Buffered {
+    bytes: AtomicUsize,
+    limit: usize,
+}
+
+impl Buffered {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), limit }
+    }
+}
+
+/// A request's share of [`Buffered`]; given back when dropped.
+struct Share<'a> {
+    of: &'a Buffered,
+    bytes: usize,
+}
+
+impl Share<'_> {
+    fn grow(&mut self, bytes: usize) -> Result<(), Box<Problem>> {
+        self.bytes += bytes;
+        if self.of.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.of.limit {
+            return Ok(());
+        }
+        let what = format!("the bodies of other requests take up the {} bytes that there are for them", self.of.limit);
+        Err(Problem::new(Kind::Overloaded, what).retry_after(Duration::from_secs(1)).closing())
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body, and the room that it takes up.
+pub(crate) struct Received<'a> {
+    pub(crate) bytes: Bytes,
+    _share: Share<'a>,
+}
+
+/// What a body may take.
+pub(crate) struct Bound {
+    /// How many bytes.
+    pub(crate) bytes: usize,
+    /// What it is when it has more: [`Kind::EventTooLarge`] or [`Kind::BatchTooLarge`].
+    pub(crate) kind: Kind,
+    /// How long.
+    pub(crate) timeout: Duration,
+    /// Whether its producer waits for a word before it sends the body (`Expect: 100-continue`).
+    pub(crate) expects: bool,
+}
+
+/// Receives a body. One that came in one piece is not copied.
+pub(crate) async fn receive<'a>(
+    mut body: Body,
+    bound: &Bound,
+    buffered: &'a Buffered,
+) -> Result<Received<'a>, Box<Problem>> {
+    let deadline = Instant::now() + bound.timeout;
+    let mut share = Share { of: buffered, bytes: 0 };
+    let collected = timeout_at(deadline, collect(&mut body, bound, &mut share)).await;
+    match collected {
+        Ok(Ok(bytes)) => Ok(Received { bytes, _share: share }),
+        Ok(Err(problem)) => {
+            let too_large = problem.kind == bound.kind;
+            if too_large && !bound.expects {
+                drop(share);
+                // Whether it works out or not, the answer is the same.
+                let _ = timeout_at(deadline, drain(&mut body)).await;
+            }
+            Err(problem)
+        }
+        Err(_) => {
+            let what = format!("the body did not come in within {:?}", bound.timeout);
+            Err(Problem::new(Kind::BodyTimeout, what).closing())
+        }
+    }
+}
+
+async fn collect(body: &mut Body, bound: &Bound, share: &mut Share<'_>) -> Result<Bytes, Box<Problem>> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > bound.bytes {
+        return Err(too_large(bound));
+    }
+    let mut whole = Bytes::new();
+    let mut pieces: Option<BytesMut> = None;
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(piece) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
+        share.grow(piece.len())?;
+        if share.bytes > bound.bytes {
+            return Err(too_large(bound));
+        }
+        if whole.is_empty() {
+            whole = piece;
+            continue;
+        }
+        let pieces = pieces.get_or_insert_with(|| {
+            let mut pieces = BytesMut::with_capacity(announced.min(RESERVED_BYTES));
+            pieces.extend_from_slice(&whole);
+            pieces
+        });
+        pieces.extend_from_slice(&piece);
+    }
+    Ok(pieces.map_or(whole, BytesMut::freeze))
+}
+
+async fn drain(body: &mut Body) {
+    let mut drained = 0;
+    while drained < DRAINED_BYTES {
+        let Some(Ok(frame)) = body.frame().await else { return };
+        drained += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
+#[cold]
+fn too_large(bound: &Bound) -> Box<Problem> {
+    let (what, advice) = match bound.kind {
+        Kind::BatchTooLarge => ("batch", "send it in parts"),
+        _ => ("event", "keep large data elsewhere and send a reference to it"),
+    };
+    let detail = format!("the {what} has more than {} bytes, which is the most that is taken; {advice}", bound.bytes);
+    Problem::new(bound.kind, detail).closing()
+}
+
+#[cold]
+fn broken(error: &axum::Error) -> Box<Problem> {
+    Problem::new(Kind::BodyBroken, format!("the body broke off: {error}")).closing()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use std::convert::Infallible;
+
+    fn bound() -> Bound {
+        Bound { bytes: 10, kind: Kind::EventTooLarge, timeout: Duration::from_secs(5), expects: false }
+    }
+
+    fn in_pieces(pieces: &[&'static str]) -> Body {
+        let pieces: Vec<_> =
+            pieces.iter().map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece.as_bytes()))).collect();
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    #[tokio::test]
+    async fn a_body_in_one_piece_is_not_copied() {
+        let sent = Bytes::from("0123456789");
+        let buffered = Buffered::new(10);
+        let received = receive(Body::from(sent.clone()), &bound(), &buffered).await.ok().unwrap();
+        assert_eq!(received.bytes.as_ptr(), sent.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn pieces_are_put_together_up_to_the_bound() {
+        let buffered = Buffered::new(100);
+        for (pieces, whole) in [(&["01", "", "23", "456789"][..], "0123456789"), (&["", "a"], "a"), (&[], "")] {
+            let received = receive(in_pieces(pieces), &bound(), &buffered).await.ok().unwrap();
+            assert_eq!(received.bytes, whole);
+        }
+        let refused = receive(in_pieces(&["0123456789", "x"]), &bound(), &buffered).await.err().unwrap();
+        assert_eq!(refused.kind, Kind::EventTooLarge);
+        assert_eq!(buffered.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_are_bounded_and_give_their_room_back() {
+        let buffered = Buffered::new(12);
+        let first = receive(in_pieces(&["01234567"]), &bound(), &buffered).await.ok().unwrap();
+        let refused = receive(in_pieces(&["01234"]), &bound(), &buffered).await.err().unwrap();
+        assert_eq!(refused.kind, Kind::Overloaded);
+        drop(first);
+        assert!(receive(in_pieces(&["01234"]), &bound(), &buffered).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let buffered = Buffered::new(100);
+        let refused = receive(body, &bound(), &buffered).await.err().unwrap();
+        assert_eq!((refused.kind, refused.body.status), (Kind::BodyTimeout, 408));
+    }
+}

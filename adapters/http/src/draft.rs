@@ -1,0 +1,144 @@
+//! An event as its producer wrote it, on the way to one that the log can take.
+
+use crate::refusal::{Dialect, Read, Refusal};
+use bytes::Bytes;
+use laneway_domain::{Event, EventId, EventType, InvalidEvent, Key, NewEvent, check_attribute};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The media type of an event that says nothing of it, in JSON.
+pub(crate) const JSON: &str = "application/json";
+
+/// What was read of an event.
+#[derive(Default)]
+pub(crate) struct Draft<'a> {
+    pub(crate) id: Option<Cow<'a, str>>,
+    pub(crate) event_type: Option<Cow<'a, str>>,
+    pub(crate) key: Option<Cow<'a, str>>,
+    pub(crate) source: Option<Cow<'a, str>>,
+    pub(crate) subject: Option<Cow<'a, str>>,
+    pub(crate) time: Option<Cow<'a, str>>,
+    pub(crate) content_type: Option<Cow<'a, str>>,
+    pub(crate) attributes: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) data: Bytes,
+}
+
+impl Draft<'_> {
+    /// Checks everything. Without an id of its own the event gets `stand_in`, which its producer
+    /// gave too, or else a new one (UUID version 7).
+    pub(crate) fn finish(self, dialect: Dialect, stand_in: Option<EventId>) -> Read<NewEvent> {
+        let refuse = |error: InvalidEvent| dialect.refuse(&error);
+        let (id, id_given) = match (self.id, stand_in) {
+            (Some(id), _) => (EventId::new(&id).map_err(refuse)?, true),
+            (None, Some(id)) => (id, true),
+            (None, None) => (new_id().map_err(refuse)?, false),
+        };
+        let Some(event_type) = self.event_type else {
+            return Err(Refusal::field(dialect.place("type"), "is missing; it says what kind of thing happened"));
+        };
+        if let Some(time) = &self.time {
+            check_time(time).map_err(|reason| Refusal::field(dialect.place("time"), reason))?;
+        }
+        let event = Event {
+            id,
+            event_type: EventType::new(&event_type).map_err(refuse)?,
+            key: self.key.map(|key| Key::new(&key)).transpose().map_err(refuse)?,
+            source: self.source.map(Into::into),
+            subject: self.subject.map(Into::into),
+            time: self.time.map(Into::into),
+            content_type: self.content_type.map_or_else(|| JSON.into(), Into::into),
+            attributes: self.attributes,
+            data: self.data,
+        };
+        Ok(NewEvent { event: event.check().map_err(refuse)?, id_given })
+    }
+
+    /// Adds an attribute, `field` being where it stands.
+    pub(crate) fn attribute(&mut self, name: &str, value: &str, field: impl Fn() -> String) -> Read<()> {
+        // The rest is checked with the event; but its error could not name a name like this.
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            check_attribute(name, "").map_err(|error| Refusal::field(field(), error.reason))?;
+        }
+        match self.attributes.insert(name.into(), value.into()) {
+            None => Ok(()),
+            Some(_) => Err(Refusal::field(field(), "is there twice")),
+        }
+    }
+}
+
+fn new_id() -> Result<EventId, InvalidEvent> {
+    EventId::new(Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+}
+
+/// Checks that `time` is a moment as RFC 3339 writes it: `jiff` knows the calendar, but takes
+/// more ways of writing than that.
+fn check_time(time: &str) -> Result<(), String> {
+    const SHAPE: &[u8; 19] = b"0000-00-00T00:00:00";
+    let not = |why: &str| format!("is not a date-time of RFC 3339, such as 2026-01-31T12:00:00Z: {why}");
+    let fits = |(b, shape): (&u8, &u8)| match shape {
+        b'0' => b.is_ascii_digit(),
+        b'T' => matches!(b, b'T' | b't'),
+        other => b == other,
+    };
+    let Some((whole, rest)) = time.as_bytes().split_at_checked(SHAPE.len()) else {
+        return Err(not("it is too short"));
+    };
+    if !whole.iter().zip(SHAPE).all(fits) {
+        return Err(not("it must begin with a date, `T` and a time"));
+    }
+    let fraction = rest.strip_prefix(b".").map_or(0, |rest| 1 + rest.iter().take_while(|b| b.is_ascii_digit()).count());
+    let offset = match &rest[fraction..] {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()),
+        _ => false,
+    };
+    if !offset {
+        return Err(not("it must end with `Z` or an offset such as `+01:00`"));
+    }
+    time.parse::<jiff::Timestamp>().map(|_| ()).map_err(|error| not(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rfc_3339_is_a_time() {
+        for good in [
+            "2026-01-31T12:00:00Z",
+            "2026-01-31t12:00:00.123456789z",
+            "2024-02-29T23:59:60+05:30",
+            "1985-04-12T23:20:50.52Z",
+            "2026-01-31T12:00:00-00:00",
+        ] {
+            assert_eq!(check_time(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "yesterday",
+            "2026-01-31",
+            "2026-01-31 12:00:00Z",
+            "2026-01-31T12:00:00",
+            "2026-01-31T12:00Z",
+            "2026-02-30T12:00:00Z",
+            "2026-01-31T25:00:00Z",
+            "2026-01-31T12:00:00.Z",
+            "2026-01-31T12:00:00+0100",
+            "2026-01-31T12:00:00Z[UTC]",
+            "20260131T120000Z",
+        ] {
+            assert!(check_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_an_id_gets_one_that_is_not_the_producers() {
+        let draft = || Draft { event_type: Some("a".into()), ..Draft::default() };
+        let made = draft().finish(Dialect::Laneway, None).unwrap();
+        assert!(!made.id_given);
+        assert_eq!(Uuid::parse_str(made.event.id.as_str()).unwrap().get_version_num(), 7);
+        let stood_in = draft().finish(Dialect::Laneway, Some(EventId::new("k").unwrap())).unwrap();
+        assert!(stood_in.id_given && stood_in.event.id.as_str() == "k");
+    }
+}

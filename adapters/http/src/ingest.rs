@@ -1,0 +1,92 @@
+//! Taking events in: the life of one request.
+
+use crate::Shared;
+use crate::answer::{self, Sent};
+use crate::batch::Reader;
+use crate::body::{Bound, Received, receive};
+use crate::media::{Door, Media};
+use crate::problem::{Kind, Problem};
+use crate::token::authorize;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use laneway_domain::NewEvent;
+use laneway_ports::{Appended, StoreError};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// `POST /v1/events`.
+pub(crate) async fn event(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    answered(&shared, Door::Events, request).await
+}
+
+/// `POST /v1/events/batch`.
+pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    answered(&shared, Door::Batch, request).await
+}
+
+async fn answered(shared: &Shared, door: Door, request: Request) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    match take(shared, door, &parts, body).await {
+        Ok(response) => {
+            shared.telemetry.answered(started.elapsed());
+            response
+        }
+        Err(problem) => {
+            shared.telemetry.rejected(&problem, started.elapsed());
+            problem.into_response()
+        }
+    }
+}
+
+async fn take(shared: &Shared, door: Door, parts: &Parts, body: Body) -> Result<Response, Box<Problem>> {
+    authorize(&shared.api.tokens, &parts.headers)?;
+    let media = Media::of(&parts.headers, door)?;
+    let received = receive_events(shared, media, &parts.headers, body).await?;
+    let limits = &shared.api.limits;
+    let events = Reader::new(&received.bytes, &parts.headers, limits)
+        .read(media)
+        .map_err(|refusal| Problem::from_refusal(*refusal, &received.bytes, limits))?;
+    let sent: Vec<Sent> = events.iter().map(Sent::of).collect();
+    let results = append(shared, events).await;
+    shared.telemetry.stored(&results);
+    match (sent.as_slice(), results.as_slice()) {
+        ([sent], [result]) if !media.is_batch() => answer::single(sent, result),
+        (sent, results) => answer::batch(sent, results),
+    }
+}
+
+async fn receive_events<'a>(
+    shared: &'a Shared,
+    media: Media,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Received<'a>, Box<Problem>> {
+    let limits = &shared.api.limits;
+    let (bytes, kind) = if media.is_batch() {
+        (limits.batch_bytes, Kind::BatchTooLarge)
+    } else {
+        (limits.event_bytes, Kind::EventTooLarge)
+    };
+    let bound = Bound { bytes, kind, timeout: limits.body_timeout, expects: headers.contains_key(header::EXPECT) };
+    receive(body, &bound, &shared.buffered).await
+}
+
+/// Hands the events to the store; always as many results as events.
+async fn append(shared: &Shared, events: Vec<NewEvent>) -> Vec<Result<Appended, StoreError>> {
+    let count = events.len();
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut results = shared.api.log.append(events).await;
+    if results.len() != count {
+        let what = format!("the store answered {} results for {count} events", results.len());
+        tracing::error!("{what}");
+        results.clear();
+        results.resize_with(count, || Err(StoreError::unknown(what.as_str())));
+    }
+    results
+}

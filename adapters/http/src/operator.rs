@@ -1,0 +1,115 @@
+//! What operators ask and tell: health, metrics, status, dead letters, destinations.
+
+mod dead_letters;
+mod destinations;
+mod status;
+
+use crate::Shared;
+use crate::answer;
+use crate::body::{Bound, receive};
+use crate::problem::{Kind, Problem};
+use crate::token::authorize;
+use crate::wire::{self, Position};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use http::{Method, StatusCode, Uri, header};
+use laneway_domain::DestinationName;
+use laneway_ports::Operations;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// What a handler answers.
+type Answer = Result<Response, Box<Problem>>;
+
+/// The most bytes of an operator's body: a name, a key and an id, with room to spare.
+const BODY_BYTES: usize = 16 * 1024;
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(status::metrics))
+        .route("/v1/status", get(status::status))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{destination}/{partition}/{offset}", get(dead_letters::event))
+        .route("/v1/dead-letters/retry", post(dead_letters::retry))
+        .route("/v1/dead-letters/discard", post(dead_letters::discard))
+        .route("/v1/destinations/{name}/keys/retry", post(destinations::retry_key))
+        .route("/v1/destinations/{name}/keys/skip", post(destinations::skip_key))
+        .route("/v1/destinations/{name}/resume", post(destinations::resume))
+        .route("/v1/destinations/{name}/progress", delete(destinations::forget))
+        .fallback(not_found)
+        .layer(from_fn_with_state(shared.clone(), guard));
+    Router::new()
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .merge(guarded)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(shared)
+}
+
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match authorize(&shared.api.tokens, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    *Problem::new(Kind::NotFound, format!("there is nothing at {}; events go to /v1/events", uri.path()))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method} is nothing that {} takes; the header Allow says what it does", uri.path());
+    *Problem::new(Kind::MethodNotAllowed, detail)
+}
+
+impl IntoResponse for Box<Problem> {
+    fn into_response(self) -> Response {
+        (*self).into_response()
+    }
+}
+
+/// Reads an operator's JSON. Only as `application/json`, which a foreign page in an operator's
+/// browser could not send unasked.
+async fn json<T: DeserializeOwned>(shared: &Shared, request: Request) -> Result<T, Box<Problem>> {
+    let (parts, body) = request.into_parts();
+    let given = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        let what = "send the body as application/json";
+        return Err(Problem::new(Kind::UnsupportedMedia, what).about("content-type"));
+    }
+    let expects = parts.headers.contains_key(header::EXPECT);
+    let timeout = shared.api.limits.body_timeout;
+    let bound = Bound { bytes: BODY_BYTES, kind: Kind::BatchTooLarge, timeout, expects };
+    let received = receive(body, &bound, &shared.buffered).await?;
+    serde_json::from_slice(&received.bytes).map_err(|error| unreadable(&error, &received.bytes))
+}
+
+fn unreadable(error: &serde_json::Error, body: &[u8]) -> Box<Problem> {
+    let kind = if error.is_data() { Kind::Invalid } else { Kind::Malformed };
+    let mut problem = Problem::new(kind, error.to_string());
+    let before: usize =
+        body.split_inclusive(|b| *b == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    problem.body.position = Some(Position::of(body, before + error.column().saturating_sub(1)));
+    problem
+}
+
+/// The worker of this process.
+fn worker(shared: &Shared) -> Result<&dyn Operations, Box<Problem>> {
+    let what = "this process takes events in but delivers none: ask the address of a worker";
+    shared.api.operations.as_deref().ok_or_else(|| Problem::new(Kind::NoWorker, what))
+}
+
+fn destination(name: &str) -> Result<DestinationName, Box<Problem>> {
+    DestinationName::new(name).map_err(|error| Problem::new(Kind::Invalid, error.to_string()).about("destination"))
+}
+
+fn done() -> Answer {
+    answer::ok(&wire::Done { done: true })
+}
+
+fn text(content_type: &'static str, body: String) -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], body).into_response()
+}

@@ -1,0 +1,66 @@
+//! What can be told to a destination.
+
+use super::{Answer, destination, done, json, status, worker};
+use crate::Shared;
+use crate::problem::{Kind, Problem};
+use crate::wire::KeyChoice;
+use axum::extract::{Path, Request, State};
+use laneway_domain::{Command, LaneKey};
+use std::sync::Arc;
+
+/// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
+pub(super) async fn retry_key(State(shared): State<Arc<Shared>>, Path(name): Path<String>, request: Request) -> Answer {
+    let destination = destination(&name)?;
+    let key = lane_key(&shared, request).await?;
+    let missing = format!("no key {key} is behind at {destination}");
+    command(&shared, Command::RetryKey { destination, key }, missing).await
+}
+
+/// `POST /v1/destinations/{name}/keys/skip`: give a key's failed event up now.
+pub(super) async fn skip_key(State(shared): State<Arc<Shared>>, Path(name): Path<String>, request: Request) -> Answer {
+    let destination = destination(&name)?;
+    let key = lane_key(&shared, request).await?;
+    let missing = format!("no key {key} is behind at {destination}");
+    command(&shared, Command::SkipKey { destination, key }, missing).await
+}
+
+/// `POST /v1/destinations/{name}/resume`: end a pause that Laneway made.
+pub(super) async fn resume(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
+    let destination = destination(&name)?;
+    let missing = format!("{destination} is not paused, or there is no such destination");
+    command(&shared, Command::Resume { destination }, missing).await
+}
+
+async fn lane_key(shared: &Shared, request: Request) -> Result<LaneKey, Box<Problem>> {
+    let KeyChoice { key } = json(shared, request).await?;
+    LaneKey::parse(&key).ok_or_else(|| {
+        let what = format!("{key:?} is not a key as the status lists it: `key:<key>`, `event:<offset>` or `all`");
+        Problem::new(Kind::Invalid, what).about("/key")
+    })
+}
+
+async fn command(shared: &Shared, command: Command, missing: String) -> Answer {
+    match worker(shared)?.command(command).await {
+        Ok(true) => done(),
+        Ok(false) => Err(Problem::new(Kind::NotFound, missing)),
+        Err(why) => Err(Problem::new(Kind::Conflict, why)),
+    }
+}
+
+/// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration, so
+/// that it no longer holds the trim. While it is configured its worker would go on without its
+/// progress, and deliver or skip at random: refused.
+pub(super) async fn forget(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
+    let destination = destination(&name)?;
+    let report = status::report(&shared).await?;
+    if report.destinations.iter().any(|known| known.name == destination && known.configured) {
+        let what = format!("{destination} is in the configuration; take it out and restart before it is forgotten");
+        return Err(Problem::new(Kind::Conflict, what));
+    }
+    let known = shared.api.progress.forget(&destination).await.map_err(|error| Problem::from_store(&error))?;
+    if !known {
+        return Err(Problem::new(Kind::NotFound, format!("nothing is stored of a destination {destination}")));
+    }
+    tracing::info!(%destination, "a destination was forgotten");
+    done()
+}

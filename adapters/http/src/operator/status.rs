@@ -1,0 +1,52 @@
+//! Health, metrics and status.
+
+use super::{Answer, text, worker};
+use crate::answer;
+use crate::problem::{Kind, Problem};
+use crate::{Shared, wire};
+use axum::extract::State;
+use axum::response::Response;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When to ask a worker again that is starting or stopping.
+const SOON: Duration = Duration::from_secs(1);
+
+/// `GET /healthz`: the process runs and answers.
+pub(super) async fn healthz() -> Answer {
+    answer::ok(&wire::Health { status: "alive".into() })
+}
+
+/// `GET /readyz`: nothing keeps it from its work. A process without a worker only takes events in,
+/// and is ready as soon as it answers.
+pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
+    let reasons = match &shared.api.operations {
+        Some(operations) => operations.not_ready().await,
+        None => Vec::new(),
+    };
+    if reasons.is_empty() {
+        return answer::ok(&wire::Health { status: "ready".into() });
+    }
+    let mut problem = Problem::new(Kind::NotReady, reasons.join("; "));
+    problem.body.reasons = reasons;
+    Err(problem)
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    text("text/plain; version=0.0.4; charset=utf-8", (shared.api.metrics)())
+}
+
+/// `GET /v1/status`.
+pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
+    let report = report(&shared).await?;
+    let counts = shared.api.dead_letters.counts().await.map_err(|error| Problem::from_store(&error))?;
+    let counts = counts.into_iter().map(|count| (count.destination, count.count)).collect();
+    answer::ok(&wire::Status::new(report, counts))
+}
+
+/// The worker's report.
+pub(super) async fn report(shared: &Shared) -> Result<laneway_domain::StatusReport, Box<Problem>> {
+    let report = worker(shared)?.status().await;
+    report.ok_or_else(|| Problem::new(Kind::NotReady, "the worker is starting or stopping").retry_after(SOON))
+}

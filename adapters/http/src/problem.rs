@@ -1,0 +1,206 @@
+//! Errors as RFC 9457 problem details (`application/problem+json`).
+
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+use crate::wire;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use laneway_ports::StoreError;
+use std::time::Duration;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What kind of problem it is: the last part of its `type`, and its label in the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Malformed,
+    BodyBroken,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    BodyTimeout,
+    Conflict,
+    EventTooLarge,
+    BatchTooLarge,
+    UnsupportedMedia,
+    Invalid,
+    StoreRefused,
+    NoWorker,
+    Overloaded,
+    NotReady,
+    StoreUnavailable,
+    OutcomeUnknown,
+    BatchIncomplete,
+}
+
+impl Kind {
+    /// All of them, so that the metrics can be registered once.
+    pub(crate) const ALL: [Self; 18] = [
+        Self::Malformed,
+        Self::BodyBroken,
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTimeout,
+        Self::Conflict,
+        Self::EventTooLarge,
+        Self::BatchTooLarge,
+        Self::UnsupportedMedia,
+        Self::Invalid,
+        Self::StoreRefused,
+        Self::NoWorker,
+        Self::Overloaded,
+        Self::NotReady,
+        Self::StoreUnavailable,
+        Self::OutcomeUnknown,
+        Self::BatchIncomplete,
+    ];
+
+    /// Name, title and status.
+    const fn facts(self) -> (&'static str, &'static str, StatusCode) {
+        match self {
+            Self::Malformed => ("malformed", "The body is not what its media type says", StatusCode::BAD_REQUEST),
+            Self::BodyBroken => ("body-broken", "The body could not be received", StatusCode::BAD_REQUEST),
+            Self::Unauthorized => ("unauthorized", "A token is needed", StatusCode::UNAUTHORIZED),
+            Self::NotFound => ("not-found", "There is no such thing", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("method-not-allowed", "Not with this method", StatusCode::METHOD_NOT_ALLOWED),
+            Self::BodyTimeout => ("body-timeout", "The body took too long", StatusCode::REQUEST_TIMEOUT),
+            Self::Conflict => ("conflict", "Not in the present state", StatusCode::CONFLICT),
+            Self::EventTooLarge => ("event-too-large", "The event is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::BatchTooLarge => ("batch-too-large", "The batch is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMedia => {
+                ("unsupported-media-type", "Not in this media type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            }
+            Self::Invalid => ("invalid", "A field is not valid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::StoreRefused => ("store-refused", "The store refused", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::NoWorker => ("no-worker", "This process has no worker", StatusCode::NOT_IMPLEMENTED),
+            Self::Overloaded => ("overloaded", "Too much at once", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NotReady => ("not-ready", "Not ready", StatusCode::SERVICE_UNAVAILABLE),
+            Self::StoreUnavailable => ("store-unavailable", "Nothing was stored", StatusCode::SERVICE_UNAVAILABLE),
+            Self::OutcomeUnknown => {
+                ("outcome-unknown", "It is not known whether it was stored", StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Self::BatchIncomplete => {
+                ("batch-incomplete", "Not all events were stored", StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        self.facts().0
+    }
+}
+
+/// An error on its way to whoever asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    pub(crate) kind: Kind,
+    pub(crate) body: wire::Problem,
+    retry_after: Option<Duration>,
+    challenge: Option<&'static str>,
+    /// Whether the rest of the body was left unread, so that the connection cannot go on.
+    closes: bool,
+}
+
+impl Problem {
+    #[cold]
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Box<Self> {
+        let (name, title, status) = kind.facts();
+        let body = wire::Problem {
+            type_uri: format!("{}{name}", wire::PROBLEM_TYPES),
+            title: title.into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            ..wire::Problem::default()
+        };
+        Box::new(Self { kind, body, retry_after: None, challenge: None, closes: false })
+    }
+
+    /// About one field: a JSON pointer, or a header's or parameter's name.
+    pub(crate) fn about(mut self: Box<Self>, field: impl Into<String>) -> Box<Self> {
+        self.body.field = Some(field.into());
+        self
+    }
+
+    pub(crate) fn retry_after(mut self: Box<Self>, after: Duration) -> Box<Self> {
+        self.retry_after = Some(after);
+        self
+    }
+
+    pub(crate) fn challenged(mut self: Box<Self>, challenge: &'static str) -> Box<Self> {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    pub(crate) fn closing(mut self: Box<Self>) -> Box<Self> {
+        self.closes = true;
+        self
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// What a store's error about anything but an append is to the one who asked.
+    pub(crate) fn from_store(error: &StoreError) -> Box<Self> {
+        let detail = error.to_string();
+        match error {
+            StoreError::Refused { .. } => Self::new(Kind::StoreRefused, detail),
+            StoreError::RetryLater { after, .. } => Self::new(Kind::StoreUnavailable, detail).retry_after(*after),
+            StoreError::Unknown { .. } => Self::new(Kind::OutcomeUnknown, detail).retry_after(Duration::from_secs(1)),
+        }
+    }
+
+    /// What is wrong with `body`, and where in it.
+    pub(crate) fn from_refusal(refusal: Refusal, body: &[u8], limits: &Limits) -> Box<Self> {
+        match refusal {
+            Refusal::Malformed { at, what } => {
+                let position = wire::Position::of(body, at);
+                let detail = format!("{what} at {position}");
+                let mut problem = Self::new(Kind::Malformed, detail);
+                problem.body.position = Some(position);
+                problem
+            }
+            Refusal::Field { field, reason, at } => {
+                let named = if field.is_empty() { "the body" } else { &field };
+                let mut problem = Self::new(Kind::Invalid, format!("{named} {reason}")).about(field);
+                problem.body.position = at.map(|at| wire::Position::of(body, at));
+                problem
+            }
+            Refusal::EventTooLarge { index, bytes } => {
+                let limit = limits.event_bytes;
+                let detail = format!("the event /{index} has {bytes} bytes; at most {limit} are taken");
+                Self::new(Kind::EventTooLarge, detail).about(format!("/{index}"))
+            }
+            Refusal::TooManyEvents => {
+                let detail = format!("the batch has more than {} events; send it in parts", limits.batch_events);
+                Self::new(Kind::BatchTooLarge, detail)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // Only strings, numbers and lists of them: writing those cannot fail.
+        let body = serde_json::to_vec(&self.body).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_millis().div_ceil(1000).max(1);
+            insert(headers, header::RETRY_AFTER, HeaderValue::try_from(seconds.to_string()).ok());
+        }
+        insert(headers, header::WWW_AUTHENTICATE, self.challenge.map(HeaderValue::from_static));
+        insert(headers, header::CONNECTION, self.closes.then(|| HeaderValue::from_static("close")));
+        response
+    }
+}
+
+fn insert(headers: &mut http::HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        headers.insert(name, value);
+    }
+}

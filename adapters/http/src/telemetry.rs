@@ -1,0 +1,76 @@
+//! The metrics of taking events in. Their handles are made once, from the recorder that is
+//! installed at that moment.
+
+use crate::problem::{Kind, Problem};
+use http::StatusCode;
+use laneway_ports::{Appended, StoreError};
+use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
+use std::time::Duration;
+
+/// The statuses that an ingest request can have.
+const STATUSES: [u16; 12] = [202, 400, 401, 404, 405, 408, 409, 413, 415, 422, 500, 503];
+
+pub(crate) struct Telemetry {
+    accepted: Counter,
+    duplicates: Counter,
+    seconds: Histogram,
+    /// `STATUSES[0]`, the one that counts.
+    taken: Counter,
+    by_status: Vec<(u16, Counter)>,
+    by_reason: Vec<(Kind, Counter)>,
+}
+
+impl Telemetry {
+    pub(crate) fn new() -> Self {
+        describe_counter!("laneway_events_accepted_total", "Events stored, duplicates apart");
+        describe_counter!("laneway_duplicates_total", "Events sent again and answered with the first one's place");
+        describe_histogram!("laneway_ingest_seconds", "From a request's headers to its answer, the store included");
+        describe_counter!("laneway_ingest_requests_total", "Requests with events, by the status of the answer");
+        describe_counter!(
+            "laneway_ingest_rejected_total",
+            "Requests with events that were not answered 202, by reason"
+        );
+        let status = |status: u16| counter!("laneway_ingest_requests_total", "status" => status.to_string());
+        let reason = |kind: Kind| counter!("laneway_ingest_rejected_total", "reason" => kind.name());
+        Self {
+            accepted: counter!("laneway_events_accepted_total"),
+            duplicates: counter!("laneway_duplicates_total"),
+            seconds: histogram!("laneway_ingest_seconds"),
+            taken: status(STATUSES[0]),
+            by_status: STATUSES[1..].iter().map(|code| (*code, status(*code))).collect(),
+            by_reason: Kind::ALL.iter().map(|kind| (*kind, reason(*kind))).collect(),
+        }
+    }
+
+    /// What the store made of a request's events.
+    pub(crate) fn stored(&self, results: &[Result<Appended, StoreError>]) {
+        let stored = results.iter().flatten().count();
+        let duplicates = results.iter().flatten().filter(|appended| appended.duplicate).count();
+        self.accepted.increment((stored - duplicates) as u64);
+        if duplicates > 0 {
+            self.duplicates.increment(duplicates as u64);
+        }
+    }
+
+    /// A request was answered 202.
+    pub(crate) fn answered(&self, after: Duration) {
+        self.taken.increment(1);
+        self.seconds.record(after);
+    }
+
+    /// A request was answered with a problem.
+    pub(crate) fn rejected(&self, problem: &Problem, after: Duration) {
+        self.seconds.record(after);
+        let status = problem.status().as_u16();
+        match self.by_status.iter().find(|(known, _)| *known == status) {
+            Some((_, counter)) => counter.increment(1),
+            None => tracing::warn!(status, "a status that the metrics do not know"),
+        }
+        if let Some((_, counter)) = self.by_reason.iter().find(|(kind, _)| *kind == problem.kind) {
+            counter.increment(1);
+        }
+        if problem.status() >= StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::warn!(reason = problem.kind.name(), detail = problem.body.detail, "events were not taken");
+        }
+    }
+}

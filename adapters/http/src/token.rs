@@ -1,0 +1,115 @@
+//! Bearer tokens (RFC 6750): who may hand events in and operate the server.
+
+use crate::problem::{Kind, Problem};
+use http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::net::SocketAddr;
+use subtle::{Choice, ConstantTimeEq};
+
+/// A token that opens the server. Only its digest is kept, so that it cannot be printed, and so
+/// that comparing takes the same time whatever was presented.
+#[derive(Clone)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    /// The token that reads `secret`; `None` if that is empty or could not be sent in a header
+    /// (visible ASCII characters only).
+    #[must_use]
+    pub fn new(secret: &str) -> Option<Self> {
+        let sendable = !secret.is_empty() && secret.bytes().all(|b| b.is_ascii_graphic());
+        sendable.then(|| Self(Sha256::digest(secret.as_bytes()).into()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Whether the address may be listened on: without any token only a loopback address may.
+///
+/// # Errors
+/// Names the address and what to do.
+pub fn check_listen(address: SocketAddr, tokens: &[Token]) -> Result<(), String> {
+    if !tokens.is_empty() || address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(format!(
+        "{address} can be reached from other machines and no token is set, so that anyone there could send events: \
+         set server.tokens, or listen on 127.0.0.1"
+    ))
+}
+
+/// Checks the request's `Authorization` against all tokens; none at all lets everyone in.
+pub(crate) fn authorize(tokens: &[Token], headers: &HeaderMap) -> Result<(), Box<Problem>> {
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    let Some(presented) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) else {
+        let what =
+            "this server wants a token: send the header `Authorization: Bearer <token>` with one of server.tokens";
+        return Err(Problem::new(Kind::Unauthorized, what).challenged("Bearer realm=\"laneway\""));
+    };
+    let digest: [u8; 32] = Sha256::digest(presented).into();
+    // All of them are compared, so that the time does not tell which one was nearly right.
+    let known = tokens.iter().fold(Choice::from(0), |known, token| known | token.0.ct_eq(&digest));
+    if known.into() {
+        return Ok(());
+    }
+    let what = "the token is not one of server.tokens";
+    Err(Problem::new(Kind::Unauthorized, what).challenged("Bearer realm=\"laneway\", error=\"invalid_token\""))
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer ";
+    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then(|| token.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn any_of_the_tokens_opens_and_nothing_else_does() {
+        let tokens = [Token::new("one").unwrap(), Token::new("two").unwrap()];
+        for good in ["Bearer one", "bearer two", "BEARER  two "] {
+            assert!(authorize(&tokens, &asked(good)).is_ok(), "{good}");
+        }
+        for bad in ["Bearer", "Bearer ", "Bearer three", "Bearer on", "Bearer onee", "Basic one", "one"] {
+            assert!(authorize(&tokens, &asked(bad)).is_err(), "{bad}");
+        }
+        assert!(authorize(&tokens, &HeaderMap::new()).is_err());
+        assert!(authorize(&[], &HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn a_token_does_not_print_itself() {
+        let token = Token::new("very-secret").unwrap();
+        assert_eq!(format!("{token:?}"), "Token(…)");
+    }
+
+    #[test]
+    fn a_token_that_no_header_could_carry_is_none() {
+        assert!(Token::new("").is_none());
+        assert!(Token::new("a b").is_none());
+        assert!(Token::new("a\n").is_none());
+    }
+
+    #[test]
+    fn only_loopback_may_be_listened_on_without_a_token() {
+        let token = [Token::new("x").unwrap()];
+        for (address, open) in [("127.0.0.1:1", true), ("[::1]:1", true), ("0.0.0.0:1", false), ("[::]:1", false)] {
+            assert_eq!(check_listen(address.parse().unwrap(), &[]).is_ok(), open, "{address}");
+            assert!(check_listen(address.parse().unwrap(), &token).is_ok());
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What goes over the wire, for both sides: the server writes these, the command line reads them.
+//! Moments are in milliseconds since the Unix epoch.
+
+use laneway_domain::{
+    DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition, StatusReport, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What the `type` of every problem begins with; its kind follows, for instance `malformed`.
+pub const PROBLEM_TYPES: &str = "urn:laneway:problem:";
+
+/// Where an accepted event went: the answer to `POST /v1/events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The event's id: the one it was sent with, or the one that Laneway gave it.
+    pub id: EventId,
+    /// Its partition.
+    pub partition: Partition,
+    /// Its offset there.
+    pub offset: Offset,
+    /// Whether an event of this id had been accepted before: then this is where that one went.
+    pub duplicate: bool,
+}
+
+/// The answer to `POST /v1/events/batch`: one entry for each event, in the order sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedBatch {
+    /// The events.
+    pub events: Vec<Accepted>,
+}
+
+/// Whether an event was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stored {
+    /// It was: there is nothing to repeat.
+    Yes,
+    /// It was not: it can be sent again.
+    No,
+    /// That is not known: sent again with the same id it is stored once.
+    Unknown,
+}
+
+/// What became of one event of a batch of which the store did not take all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventResult {
+    /// The event's id.
+    pub id: EventId,
+    /// Whether it was stored.
+    pub stored: Stored,
+    /// Its partition, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
+    /// Its offset there, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Offset>,
+    /// Whether it was a duplicate, if it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate: Option<bool>,
+    /// What went wrong, if something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A place in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in that line, from 1.
+    pub column: usize,
+    /// The byte in the body, from 0.
+    pub byte: usize,
+}
+
+impl Position {
+    /// The place of the byte `at` of `body`.
+    #[must_use]
+    pub fn of(body: &[u8], at: usize) -> Self {
+        let before = &body[..at.min(body.len())];
+        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        // Every byte that begins a character counts as one.
+        let column = before[line_start..].iter().filter(|b| **b & 0xC0 != 0x80).count() + 1;
+        Self { line, column, byte: at }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {} (byte {})", self.line, self.column, self.byte)
+    }
+}
+
+/// An error: RFC 9457 problem details, with further members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// [`PROBLEM_TYPES`] and the kind.
+    #[serde(rename = "type")]
+    pub type_uri: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened here, and what to do.
+    pub detail: String,
+    /// What it is about: a JSON pointer into the body, or a header's or parameter's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Where in the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// What was not stored, or may not have been: the event's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<EventId>,
+    /// What became of each event of a batch, in the order sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventResult>,
+    /// What keeps the server from being ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+/// The answer to `GET /healthz` and `GET /readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `alive` or `ready`.
+    pub status: String,
+}
+
+/// The answer to `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// When the snapshot was taken.
+    pub at: Timestamp,
+    /// The partitions that the answering process works on.
+    pub partitions: Vec<Partition>,
+    /// The destinations, by name.
+    pub destinations: Vec<DestinationView>,
+    /// Dead letters of destinations that are not listed, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_dead_letters: BTreeMap<DestinationName, u64>,
+}
+
+/// One destination and its dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationView {
+    /// The destination.
+    #[serde(flatten)]
+    pub status: DestinationStatus,
+    /// Its dead letters, in all partitions of the store.
+    pub dead_letters: u64,
+}
+
+impl Status {
+    /// Puts a report and the dead letters of all destinations together.
+    #[must_use]
+    pub fn new(report: StatusReport, mut dead_letters: BTreeMap<DestinationName, u64>) -> Self {
+        let view = |status: DestinationStatus| {
+            let dead_letters = dead_letters.remove(&status.name).unwrap_or(0);
+            DestinationView { status, dead_letters }
+        };
+        let destinations = report.destinations.into_iter().map(view).collect();
+        Self { at: report.at, partitions: report.partitions, destinations, other_dead_letters: dead_letters }
+    }
+}
+
+/// One dead letter of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterView {
+    /// The destination that it is a dead letter of.
+    pub destination: DestinationName,
+    /// The partition it was in.
+    pub partition: Partition,
+    /// Its offset there.
+    pub offset: Offset,
+    /// The event's id.
+    pub event_id: EventId,
+    /// What it was ordered with: `key:…`, `event:…` or `all`.
+    pub lane_key: String,
+    /// When it was given up.
+    pub given_up_at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// How often it was attempted.
+    pub attempts: u32,
+    /// When the first attempt failed.
+    pub first_failure: Timestamp,
+    /// The last failures, oldest first.
+    pub history: Vec<Failure>,
+    /// Whether someone wants it retried, and that has not happened yet.
+    pub retry_requested: bool,
+}
+
+impl From<DeadLetter> for DeadLetterView {
+    fn from(letter: DeadLetter) -> Self {
+        let given_up = letter.given_up;
+        Self {
+            destination: given_up.destination,
+            partition: letter.partition,
+            offset: given_up.offset,
+            event_id: letter.event_id,
+            lane_key: given_up.key.to_string(),
+            given_up_at: given_up.at,
+            reason: given_up.reason.into(),
+            attempts: given_up.retry.attempts,
+            first_failure: given_up.retry.first_failure,
+            history: given_up.retry.history,
+            retry_requested: letter.retry_requested,
+        }
+    }
+}
+
+/// The answer to `GET /v1/dead-letters`: a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterPage {
+    /// The dead letters, by partition, offset and destination.
+    pub dead_letters: Vec<DeadLetterView>,
+    /// The value of `after` that asks for the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// The answer to `GET /v1/dead-letters/{destination}/{partition}/{offset}`: a dead letter's event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeadEvent {
+    /// The destination that could not take it.
+    pub destination: DestinationName,
+    /// The partition it was in.
+    pub partition: Partition,
+    /// Its offset there.
+    pub offset: Offset,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// The event.
+    pub event: EventView,
+}
+
+/// An event with its payload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its id.
+    pub id: EventId,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// Where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When it happened (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// The media type of the payload.
+    pub content_type: String,
+    /// Its attributes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// The payload, if it is JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
+    /// The payload in base64, if it is anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_base64: Option<String>,
+}
+
+/// Which dead letters to retry or discard: all of the destination, or those of one key or event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterSelection {
+    /// The destination.
+    pub destination: DestinationName,
+    /// Only those of this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// Only that of this event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<EventId>,
+}
+
+/// The answer to `POST /v1/dead-letters/retry` and `/discard`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// How many dead letters it was done to.
+    pub count: u64,
+}
+
+/// Which key of a destination to retry or skip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyChoice {
+    /// As the status lists it: `key:…`, `event:…` or `all`.
+    pub key: String,
+}
+
+/// The answer to what was told to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Always `true`: what could not be done is a [`Problem`].
+    pub done: bool,
+}
