@@ -1,1 +1,4 @@
-//! TODO
+//! The Laneway server and its command line: configuration, composition, and the async shell.
+
+pub mod config;
+pub mod telemetry;

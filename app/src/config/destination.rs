@@ -1,0 +1,225 @@
+//! `[[destination]]`: which events go where, in what order, how fast and how often.
+
+use super::problem::{Origin, Place};
+use super::reader::Section;
+use super::setting::Size;
+use super::tree::Table;
+use super::{units, webhook};
+use laneway_domain::{
+    BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, OnGiveUp, Ordering, Rate,
+    RetryPolicy, StartFrom, TypePattern, check_attribute,
+};
+use laneway_webhook::{EgressPolicy, WebhookConfig};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The most attempts in flight that one destination may ask for: each holds a connection and an
+/// event in memory.
+const MAX_IN_FLIGHT: u32 = 10_000;
+/// The most attempts a second that a rate can say; more is no limit at all.
+const MAX_RATE: u32 = 10_000_000;
+/// The most events of one attempt; what common receivers of batches take at most.
+const MAX_BATCH_EVENTS: usize = 10_000;
+/// The name of the destination that there is when none is configured.
+const CONSOLE: &str = "console";
+
+/// A destination: what the dispatcher needs to know, and what the sink does.
+#[derive(Clone, Debug)]
+pub struct DestinationConfig {
+    /// Filter, order, limits, retries.
+    pub destination: Destination,
+    /// Where it sends to.
+    pub sink: SinkConfig,
+}
+
+/// Where a destination sends to.
+#[derive(Clone, Debug)]
+pub enum SinkConfig {
+    /// `console:`: a line a delivery on standard output.
+    Console,
+    /// `http://` or `https://`.
+    Webhook(Box<WebhookConfig>),
+}
+
+/// The kind of sink that a URL asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Console,
+    Webhook,
+}
+
+/// All destinations; without any, one that prints every event.
+pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> Vec<DestinationConfig> {
+    let configured = root.has("destination");
+    let tables = root.tables("destination");
+    if tables.is_empty() && !configured {
+        return console().into_iter().collect();
+    }
+    let mut first_use: BTreeMap<DestinationName, usize> = BTreeMap::new();
+    let mut destinations = Vec::with_capacity(tables.len());
+    for (index, (origin, table)) in tables.into_iter().enumerate() {
+        let section = open(root, index, origin, table);
+        destinations.extend(read(section, index, egress, &mut first_use));
+    }
+    if destinations.is_empty() { console().into_iter().collect() } else { destinations }
+}
+
+fn console() -> Option<DestinationConfig> {
+    let name = DestinationName::new(CONSOLE).ok()?;
+    Some(DestinationConfig { destination: Destination::new(name), sink: SinkConfig::Console })
+}
+
+fn open<'f, 's>(root: &Section<'f, 's>, index: usize, origin: Origin, table: Table) -> Section<'f, 's> {
+    let mut section = Section::new(root.findings, Place::destination(index, None), origin, table);
+    section.place = Place::destination(index, section.peek_text("name"));
+    section
+}
+
+/// Reads one destination to its end whatever is wrong with it, so that all mistakes are found.
+fn read(
+    mut section: Section<'_, '_>,
+    index: usize,
+    egress: &EgressPolicy,
+    first_use: &mut BTreeMap<DestinationName, usize>,
+) -> Option<DestinationConfig> {
+    let name = read_name(&mut section, index, first_use);
+    let url = section.get::<String>("url");
+    let kind = match &url {
+        Some(url) => webhook::kind_of(url).map_err(|what| section.problem("url", what)).ok(),
+        None => {
+            if !section.has("url") {
+                let example = "\"https://example.com/hook\" or \"console:\"";
+                section.missing("url", &format!("is missing; say where the events go, for instance {example}"));
+            }
+            None
+        }
+    };
+    let destination = Destination {
+        filter: read_filter(&mut section),
+        ordering: section.choice("ordering", Ordering::Key, &ORDERINGS),
+        from: section.choice("from", StartFrom::End, &STARTS),
+        max_in_flight: at_least_one(section.within("max_in_flight", DEFAULT_MAX_IN_FLIGHT, 1..=MAX_IN_FLIGHT)),
+        rate: read_rate(&mut section),
+        batch: read_batch(section.section("batch")),
+        retry: read_retry(section.section("retry")),
+        on_give_up: section.choice("on_give_up", OnGiveUp::DeadLetter, &GIVE_UPS),
+        breaker: read_breaker(&mut section),
+        paused: section.or("paused", false),
+        ..Destination::new(name.clone().or_else(|| DestinationName::new(CONSOLE).ok())?)
+    };
+    let webhook = webhook::read(&mut section, kind, url.unwrap_or_default(), egress, &destination.batch);
+    section.finish();
+    let sink = match kind? {
+        Kind::Console => SinkConfig::Console,
+        Kind::Webhook => SinkConfig::Webhook(Box::new(webhook)),
+    };
+    name.map(|_| DestinationConfig { destination, sink })
+}
+
+const ORDERINGS: [(&str, Ordering); 3] =
+    [("key", Ordering::Key), ("strict", Ordering::Strict), ("none", Ordering::None)];
+const STARTS: [(&str, StartFrom); 2] = [("end", StartFrom::End), ("beginning", StartFrom::Beginning)];
+const GIVE_UPS: [(&str, OnGiveUp); 2] = [("dead-letter", OnGiveUp::DeadLetter), ("hold", OnGiveUp::Hold)];
+
+fn at_least_one(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}
+
+fn read_name(
+    section: &mut Section<'_, '_>,
+    index: usize,
+    first_use: &mut BTreeMap<DestinationName, usize>,
+) -> Option<DestinationName> {
+    let Some(name) = section.get::<String>("name") else {
+        if !section.has("name") {
+            section.missing("name", "is missing; progress is kept under it, for instance \"billing\"");
+        }
+        return None;
+    };
+    let name = DestinationName::new(&name).map_err(|e| section.problem("name", e.to_string())).ok()?;
+    if let Some(first) = first_use.get(&name) {
+        let what = format!("destination.{first} is named so already; progress is kept by name, so give it another");
+        section.problem("name", what);
+        return None;
+    }
+    first_use.insert(name.clone(), index);
+    Some(name)
+}
+
+fn read_filter(section: &mut Section<'_, '_>) -> Filter {
+    let given = section.has("types");
+    let patterns: Vec<String> = section.list("types");
+    if given && patterns.is_empty() && !section.has_mistakes("types") {
+        section.problem("types", "is empty; leave it out for all types, or set paused = true for none");
+    }
+    let mut types = Vec::new();
+    for pattern in patterns {
+        match TypePattern::new(&pattern) {
+            Ok(pattern) => types.push(pattern),
+            Err(e) => section.problem("types", e.to_string()),
+        }
+    }
+    let mut attributes = BTreeMap::new();
+    for (name, value) in section.map::<String>("match") {
+        match check_attribute(&name, &value) {
+            Ok(()) => _ = attributes.insert(name.into(), value.into()),
+            Err(e) => section.problem("match", format!("no event can have this: {e}")),
+        }
+    }
+    Filter { types, attributes }
+}
+
+fn read_rate(section: &mut Section<'_, '_>) -> Option<Rate> {
+    if !section.has("rate") {
+        // Asked for all the same: it is a known key.
+        section.get::<u32>("rate");
+        return None;
+    }
+    let per_second = section.within("rate", MAX_RATE, 1..=MAX_RATE);
+    Some(Rate { per_second: at_least_one(per_second) })
+}
+
+fn read_batch(mut section: Section<'_, '_>) -> BatchPolicy {
+    const MOST_BYTES: u64 = 256 << 20;
+    let default = BatchPolicy::default();
+    let batch = BatchPolicy {
+        max_events: section.within("max_events", default.max_events, 1..=MAX_BATCH_EVENTS),
+        max_bytes: section.within("max_bytes", Size(default.max_bytes as u64), Size(1)..=Size(MOST_BYTES)).bytes(),
+        linger: section.within("linger", default.linger, Duration::ZERO..=Duration::from_secs(60)),
+    };
+    if batch.max_events == 1 && !batch.linger.is_zero() {
+        section.problem("linger", "has no effect while max_events is 1: nothing is put together");
+    }
+    section.finish();
+    batch
+}
+
+fn read_retry(mut section: Section<'_, '_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let policy = RetryPolicy {
+        initial: section.or("initial", default.initial),
+        factor: section.or("factor", default.factor),
+        limit: section.or("limit", default.limit),
+        jitter: section.or("jitter", default.jitter),
+    };
+    let checked = policy.check();
+    if let Err(e) = &checked {
+        let key = webhook::first_word(&e.to_string(), &["initial", "factor", "limit", "jitter"]);
+        section.problem(key, e.to_string());
+    }
+    section.finish();
+    checked.unwrap_or(default)
+}
+
+fn read_breaker(section: &mut Section<'_, '_>) -> Option<BreakerPolicy> {
+    let default = BreakerPolicy::default();
+    let Some(found) = section.section_or_false("breaker") else { return Some(default) };
+    let mut section = found?;
+    let policy = BreakerPolicy {
+        failures: section.within("failures", default.failures, 1..=1_000_000),
+        limit: section.within("limit", default.limit, Duration::from_secs(1)..=units::MAX_DURATION),
+    };
+    section.finish();
+    Some(policy)
+}

@@ -1,0 +1,177 @@
+//! The configuration: `laneway.toml`, overridden by `LANEWAY_…` variables, then by flags.
+//!
+//! Every mistake is found and reported in one go, each with its place, its setting and what would
+//! be right; an unknown key is a mistake. All settings, with defaults and reasons, are in
+//! `laneway.example.toml`.
+
+mod destination;
+mod egress;
+mod log;
+mod overlay;
+mod problem;
+mod reader;
+mod secret;
+mod server;
+mod setting;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
+mod webhook;
+mod worker;
+
+pub use destination::{DestinationConfig, SinkConfig};
+pub use laneway_webhook::Secret;
+pub use log::{Log, LogFormat};
+pub use overlay::{ALIASES, COMMAND_LINE};
+pub use problem::{ConfigError, Origin, Problem};
+pub use server::{DEFAULT_PORT, MIN_TOKEN_CHARACTERS, Server};
+pub use source::{Given, MAX_FILE_BYTES, Process, Source};
+pub use store::{Durability, Store, StoreUrl};
+pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
+pub use worker::Worker;
+
+use laneway_webhook::EgressPolicy;
+use problem::Place;
+use reader::{Findings, Section};
+use std::io;
+use std::path::{Path, PathBuf};
+use tree::Table;
+
+/// The file that is read from the working directory if it is there and no other is named.
+pub const DEFAULT_FILE: &str = "laneway.toml";
+
+/// All settings of a process, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from, if there was one.
+    pub file: Option<PathBuf>,
+    /// The HTTP side.
+    pub server: Server,
+    /// Where events and progress are kept.
+    pub store: Store,
+    /// Where deliveries may go.
+    pub egress: EgressPolicy,
+    /// How deliveries are driven.
+    pub worker: Worker,
+    /// What is logged.
+    pub log: Log,
+    /// The destinations, in the order of the file; names are unique. Never empty: without any, it is
+    /// one `console`.
+    pub destinations: Vec<DestinationConfig>,
+}
+
+/// Settings given as flags: the last word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`: `server.listen`.
+    pub listen: Option<String>,
+    /// `--store`: `store.url`.
+    pub store: Option<String>,
+    /// `--partitions`: `store.partitions`.
+    pub partitions: Option<String>,
+    /// `--log`: `log.filter`.
+    pub log: Option<String>,
+    /// `--log-format`: `log.format`.
+    pub log_format: Option<String>,
+}
+
+impl Overrides {
+    /// Flag, path of its setting, value.
+    fn given(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        let all = [
+            ("--listen", "server.listen", &self.listen),
+            ("--store", "store.url", &self.store),
+            ("--partitions", "store.partitions", &self.partitions),
+            ("--log", "log.filter", &self.log),
+            ("--log-format", "log.format", &self.log_format),
+        ];
+        all.into_iter().filter_map(|(flag, path, value)| value.as_deref().map(|value| (flag, path, value)))
+    }
+}
+
+impl Config {
+    /// Reads `file` (or [`DEFAULT_FILE`], if there is one), then the variables, then the flags.
+    ///
+    /// # Errors
+    /// With everything that is wrong, in the order of the file. A named file that cannot be read is
+    /// an error; the default one may be missing.
+    pub fn load(source: &dyn Source, file: Option<&Path>, flags: &Overrides) -> Result<Self, ConfigError> {
+        let (file, findings, mut root) = gather(source, file, flags)?;
+        let findings = &findings;
+        let mut root = Section::new(findings, Place::default(), Origin::Nowhere, std::mem::take(&mut root));
+        let server = Server::read(root.section("server"));
+        let store = Store::read(root.section("store"));
+        let egress = egress::read(root.section("egress"));
+        let worker = Worker::read(root.section("worker"));
+        let log = Log::read(root.section("log"));
+        let destinations = destination::read_all(&mut root, &egress);
+        root.finish();
+        findings.conclude(Self { file, server, store, egress, worker, log, destinations })
+    }
+
+    /// Reads a configuration from text alone, as tests and tools want it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let source = Given::default().with_file(DEFAULT_FILE, text);
+        Self::load(&source, None, &Overrides::default())
+    }
+}
+
+/// Reads only what a command needs to reach a running server: `[server]`. Mistakes elsewhere, and
+/// secrets that only the server can read, do not keep an operator from asking it what it does.
+///
+/// # Errors
+/// If the file cannot be read, or the address is wrong.
+pub fn load_server(source: &dyn Source, file: Option<&Path>) -> Result<ServerAddress, ConfigError> {
+    let (_, findings, mut root) = gather(source, file, &Overrides::default())?;
+    let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, std::mem::take(&mut root));
+    let mut server = root.section("server");
+    let listen = server::read_listen(&mut server);
+    let tokens: Vec<String> = server.list("tokens");
+    let token = tokens.iter().find_map(|written| secret::resolve(written, source).ok());
+    findings.conclude(ServerAddress { listen, token })
+}
+
+/// Where a running server is.
+#[derive(Clone, Debug)]
+pub struct ServerAddress {
+    /// What it listens on.
+    pub listen: std::net::SocketAddr,
+    /// One of its tokens, if it has any that this process can read.
+    pub token: Option<Secret>,
+}
+
+type Gathered<'s> = (Option<PathBuf>, Findings<'s>, Table);
+
+/// The file with variables and flags laid over it.
+fn gather<'s>(source: &'s dyn Source, file: Option<&Path>, flags: &Overrides) -> Result<Gathered<'s>, ConfigError> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    let text = match source.read(path) {
+        Ok(bytes) => Some(decode(path, bytes)?),
+        Err(e) if file.is_none() && e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(ConfigError::unreadable(path, &format!("cannot be read: {e}"))),
+    };
+    let mut problems = Vec::new();
+    let name = path.display().to_string();
+    let mut tree = text.as_deref().map(|text| tree::parse(text, &name, &mut problems)).unwrap_or_default();
+    if !problems.is_empty() {
+        // What the parser salvaged of a broken file would only lead to mistakes that are none.
+        return Err(ConfigError::of(problems));
+    }
+    let strays = overlay::variables(&mut tree, source, &mut problems);
+    overlay::flags(&mut tree, flags, &mut problems);
+    Ok((text.map(|_| path.to_owned()), Findings::new(source, problems, strays), tree))
+}
+
+fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
+    String::from_utf8(bytes).map_err(|e| {
+        let good = e.utf8_error().valid_up_to();
+        let line = 1 + e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count();
+        ConfigError::unreadable(path, &format!("line {line} is not UTF-8 text"))
+    })
+}

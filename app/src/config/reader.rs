@@ -1,0 +1,262 @@
+//! Reads the settings of one table after another, and remembers every mistake on the way, so that
+//! all of them are reported at once.
+
+use super::problem::{ConfigError, Origin, Place, Problem, nearest, suggestion};
+use super::setting::Setting;
+use super::tree::{self, Node, Table, Value};
+use super::{Source, overlay};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// What reading a configuration has found out so far.
+pub(super) struct Findings<'s> {
+    pub(super) source: &'s dyn Source,
+    problems: RefCell<Vec<Problem>>,
+    /// Every path that some table was asked for: what unknown variables are compared with.
+    paths: RefCell<Vec<String>>,
+    /// Variables that lead to no setting.
+    strays: RefCell<Vec<Origin>>,
+}
+
+impl<'s> Findings<'s> {
+    pub(super) fn new(source: &'s dyn Source, problems: Vec<Problem>, strays: Vec<Origin>) -> Self {
+        let (problems, strays) = (RefCell::new(problems), RefCell::new(strays));
+        Self { source, problems, paths: RefCell::default(), strays }
+    }
+
+    pub(super) fn problem(&self, origin: Origin, place: Place, what: impl Into<String>) {
+        self.problems.borrow_mut().push(Problem::new(origin, place, what));
+    }
+
+    /// What was read, unless there were mistakes.
+    pub(super) fn conclude<T>(&self, read: T) -> Result<T, ConfigError> {
+        let mut problems = self.problems.take();
+        self.judge_strays(&mut problems);
+        if problems.is_empty() { Ok(read) } else { Err(ConfigError::of(problems)) }
+    }
+
+    /// Variables without a setting get their suggestions last, when all settings are known.
+    fn judge_strays(&self, problems: &mut Vec<Problem>) {
+        let names: Vec<String> = self.paths.borrow().iter().map(|path| overlay::variable_of(path)).collect();
+        let known = || names.iter().map(String::as_str).chain(overlay::short_names());
+        let mut strays = self.strays.take();
+        strays.sort_by_key(ToString::to_string);
+        strays.dedup();
+        for origin in strays {
+            let name = origin.to_string();
+            // All begin alike, which must not count as likeness.
+            let rest = |name: &'_ str| name.len().min(overlay::PREFIX.len());
+            let tails = known().map(|name| &name[rest(name)..]);
+            let meant = match nearest(&name[rest(&name)..], tails) {
+                Some(meant) => format!("; did you mean {}{meant}?", overlay::PREFIX),
+                None => "; settings are LANEWAY_SECTION__KEY (see laneway.example.toml)".to_owned(),
+            };
+            problems.push(Problem::new(origin, Place::default(), format!("no setting has this variable{meant}")));
+        }
+    }
+}
+
+/// One table: its entries are asked for by name, and what is left in the end is unknown.
+pub(super) struct Section<'f, 's> {
+    pub(super) findings: &'f Findings<'s>,
+    pub(super) place: Place,
+    pub(super) origin: Origin,
+    table: Table,
+    asked: Vec<(&'static str, Origin)>,
+}
+
+impl<'f, 's> Section<'f, 's> {
+    pub(super) const fn new(findings: &'f Findings<'s>, place: Place, origin: Origin, table: Table) -> Self {
+        Self { findings, place, origin, table, asked: Vec::new() }
+    }
+
+    /// Whether the table says anything about `key` (before or after it was read).
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key) || self.asked.iter().any(|(k, origin)| *k == key && *origin != Origin::Nowhere)
+    }
+
+    /// Whether something was found to be wrong with the setting `key`.
+    pub(super) fn has_mistakes(&self, key: &str) -> bool {
+        let place = self.place.child(key);
+        self.findings.problems.borrow().iter().any(|problem| problem.is_within(&place))
+    }
+
+    /// Text that is needed before its turn (a destination's name), without taking it.
+    pub(super) fn peek_text(&self, key: &str) -> Option<&str> {
+        match &self.table.get(key)?.value {
+            Value::Text(text) | Value::Raw(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.findings.paths.borrow_mut().push(self.place.child(key).dotted());
+        let node = self.table.remove(key);
+        let origin = node.as_ref().map_or(Origin::Nowhere, |node| node.origin.clone());
+        self.asked.push((key, origin));
+        node
+    }
+
+    /// Notes a mistake in the setting `key`.
+    pub(super) fn problem(&self, key: &str, what: impl Into<String>) {
+        let asked = self.asked.iter().find(|(k, _)| *k == key).map(|(_, origin)| origin.clone());
+        let origin = asked.filter(|origin| *origin != Origin::Nowhere).unwrap_or_else(|| self.origin.clone());
+        self.findings.problem(origin, self.place.child(key), what);
+    }
+
+    /// Notes that the table says nothing about `key`, but must.
+    pub(super) fn missing(&self, key: &str, what: &str) {
+        self.findings.problem(self.origin.clone(), self.place.clone(), format!("{key} {what}"));
+    }
+
+    /// The setting `key`, if it was made and makes sense.
+    pub(super) fn get<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+        let node = self.take(key)?;
+        self.read(&node, self.place.child(key))
+    }
+
+    /// The setting `key`, or `default`.
+    pub(super) fn or<T: Setting>(&mut self, key: &'static str, default: T) -> T {
+        self.get(key).unwrap_or(default)
+    }
+
+    /// The setting `key` if it lies within `range`, or `default`.
+    pub(super) fn within<T: Setting + PartialOrd>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> T {
+        match self.get::<T>(key) {
+            Some(value) if !range.contains(&value) => {
+                let (low, high) = (range.start().show(), range.end().show());
+                self.problem(key, format!("{} is out of bounds; use {low} to {high}", value.show()));
+                default
+            }
+            found => found.unwrap_or(default),
+        }
+    }
+
+    /// The setting `key` as one of a few words, or `default`.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, words: &[(&str, T)]) -> T {
+        let Some(word) = self.get::<String>(key) else { return default };
+        if let Some((_, choice)) = words.iter().find(|(known, _)| *known == word) {
+            return *choice;
+        }
+        let all: Vec<String> = words.iter().map(|(known, _)| format!("{known:?}")).collect();
+        let meant = nearest(&word, words.iter().map(|(known, _)| *known));
+        let meant = meant.map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default();
+        self.problem(key, format!("{word:?} is none of {}{meant}", all.join(", ")));
+        default
+    }
+
+    /// The items of the list `key` that make sense; none if it is absent.
+    pub(super) fn list<T: Setting>(&mut self, key: &'static str) -> Vec<T> {
+        let Some(node) = self.take(key) else { return Vec::new() };
+        let items = match node.value {
+            Value::List(items) => items,
+            Value::Raw(text) if text.trim_start().starts_with('[') => match tree::parse_value(&text, &node.origin) {
+                Ok(Value::List(items)) => items,
+                Ok(_) => Vec::new(),
+                Err(what) => {
+                    self.problem(key, what);
+                    return Vec::new();
+                }
+            },
+            Value::Raw(text) => separated(&text, &node.origin),
+            other => {
+                self.problem(key, format!("expected a list, found {}", other.kind()));
+                return Vec::new();
+            }
+        };
+        let read = |(n, item): (usize, &Node)| self.read(item, self.place.child(key).child(&n.to_string()));
+        items.iter().enumerate().filter_map(read).collect()
+    }
+
+    /// The entries of the table `key`, whose names are the operator's own.
+    pub(super) fn map<T: Setting>(&mut self, key: &'static str) -> BTreeMap<String, T> {
+        let Some(table) = self.take(key).and_then(|node| self.table_of(key, node)) else { return BTreeMap::new() };
+        let place = self.place.child(key);
+        let read = |(name, node): (String, Node)| Some((self.read(&node, place.child(&name))?, name));
+        table.1.into_iter().filter_map(read).map(|(value, name)| (name, value)).collect()
+    }
+
+    /// The table `key`; without an entry if it is absent.
+    pub(super) fn section(&mut self, key: &'static str) -> Section<'f, 's> {
+        let found = self.take(key).and_then(|node| self.table_of(key, node));
+        let (origin, table) = found.unwrap_or((Origin::Nowhere, Table::new()));
+        Section::new(self.findings, self.place.child(key), origin, table)
+    }
+
+    /// The table `key`, `Some(None)` if it is `false`, and `None` if it is absent (or is wrong).
+    pub(super) fn section_or_false(&mut self, key: &'static str) -> Option<Option<Section<'f, 's>>> {
+        let node = self.take(key)?;
+        match &node.value {
+            Value::Bool(false) => Some(None),
+            Value::Raw(text) if text == "false" => Some(None),
+            Value::Bool(true) => None,
+            _ => {
+                let (origin, table) = self.table_of(key, node)?;
+                Some(Some(Section::new(self.findings, self.place.child(key), origin, table)))
+            }
+        }
+    }
+
+    /// The tables of the list `key`.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<(Origin, Table)> {
+        let Some(node) = self.take(key) else { return Vec::new() };
+        match node.value {
+            Value::List(items) => items.into_iter().filter_map(|item| self.table_of(key, item)).collect(),
+            other => {
+                let expected = format!("expected tables, written [[{key}]], found {}", other.kind());
+                self.problem(key, expected);
+                Vec::new()
+            }
+        }
+    }
+
+    fn table_of(&self, key: &str, node: Node) -> Option<(Origin, Table)> {
+        let value = match node.value {
+            Value::Raw(text) => match tree::parse_value(&text, &node.origin) {
+                Ok(value) => value,
+                Err(what) => {
+                    self.problem(key, what);
+                    return None;
+                }
+            },
+            other => other,
+        };
+        match value {
+            Value::Table(table) => Some((node.origin, table)),
+            other => {
+                self.problem(key, format!("expected a table, found {}", other.kind()));
+                None
+            }
+        }
+    }
+
+    fn read<T: Setting>(&self, node: &Node, place: Place) -> Option<T> {
+        let read = T::read(&node.value, self.findings.source);
+        read.map_err(|what| self.findings.problem(node.origin.clone(), place, what)).ok()
+    }
+
+    /// Reports whatever nobody asked for.
+    pub(super) fn finish(self) {
+        let known: Vec<&str> = self.asked.iter().map(|(key, _)| *key).collect();
+        for (key, node) in &self.table {
+            if matches!(node.origin, Origin::Variable(_)) {
+                self.findings.strays.borrow_mut().push(node.origin.clone());
+                continue;
+            }
+            let what = format!("unknown key {key:?}{}", suggestion(key, &known));
+            self.findings.problem(node.origin.clone(), self.place.clone(), what);
+        }
+    }
+}
+
+/// The items of a list written with commas between them, as in a variable.
+fn separated(text: &str, origin: &Origin) -> Vec<Node> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(|item| Node { origin: origin.clone(), value: Value::Raw(item.to_owned()) }).collect()
+}

@@ -1,0 +1,125 @@
+//! `[server]`: the HTTP side.
+
+use super::Secret;
+use super::reader::Section;
+use super::setting::Size;
+use super::units::show_size;
+use laneway_http::{Limits, MAX_JSON_DEPTH, Token, check_listen};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The port of `server.listen` by default.
+pub const DEFAULT_PORT: u16 = 8080;
+/// The fewest characters of a token. Shorter ones can be guessed over the network.
+pub const MIN_TOKEN_CHARACTERS: usize = 16;
+
+/// `[server]`: the HTTP side.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The address that it listens on.
+    pub listen: SocketAddr,
+    /// Bearer tokens. Without any, whoever reaches the (loopback) address may do everything.
+    pub tokens: Vec<Token>,
+    /// What is refused as too much.
+    pub limits: Limits,
+}
+
+impl Server {
+    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
+        let listen = read_listen(&mut section);
+        let secrets: Vec<Secret> = section.list("tokens");
+        let mut tokens = Vec::new();
+        for (n, secret) in secrets.iter().enumerate() {
+            match token(secret) {
+                Ok(token) => tokens.push(token),
+                Err(what) => section.problem("tokens", format!("number {n} {what}")),
+            }
+        }
+        // A token that was meant but is wrong has been reported already.
+        if secrets.is_empty()
+            && !section.has_mistakes("tokens")
+            && let Err(what) = check_listen(listen, &[])
+        {
+            section.problem("listen", what);
+        }
+        let limits = read_limits(section.section("limits"));
+        section.finish();
+        Self { listen, tokens, limits }
+    }
+}
+
+/// `server.listen`; the default if it is absent or wrong.
+pub(super) fn read_listen(section: &mut Section<'_, '_>) -> SocketAddr {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
+    let Some(text) = section.get::<String>("listen") else { return default };
+    parse_listen(&text).unwrap_or_else(|what| {
+        section.problem("listen", what);
+        default
+    })
+}
+
+fn token(secret: &Secret) -> Result<Token, String> {
+    let text = secret.expose();
+    if text.len() < MIN_TOKEN_CHARACTERS {
+        return Err(format!("is shorter than {MIN_TOKEN_CHARACTERS} characters; make one with: openssl rand -hex 32"));
+    }
+    let unsendable = "has characters that an Authorization header cannot carry; use visible ASCII";
+    Token::new(text).ok_or_else(|| unsendable.to_owned())
+}
+
+/// `[server.limits]`.
+fn read_limits(mut section: Section<'_, '_>) -> Limits {
+    let d = Limits::default();
+    let mut size =
+        |key, default: usize, most: u64| section.within(key, Size(default as u64), Size(1024)..=Size(most)).bytes();
+    let event_bytes = size("event_bytes", d.event_bytes, 64 * MIB);
+    let batch_bytes = size("batch_bytes", d.batch_bytes, 256 * MIB);
+    let header_bytes = size("header_bytes", d.header_bytes, MIB);
+    let buffered_bytes = size("buffered_bytes", d.buffered_bytes, 1 << 40);
+    let too_small = |key: &str, bytes: usize, than: &str, least: usize| {
+        let (bytes, least) = (show_size(bytes as u64), show_size(least as u64));
+        section.problem(key, format!("{bytes} is less than {than} ({least}), which would never be taken"));
+    };
+    if batch_bytes < event_bytes {
+        too_small("batch_bytes", batch_bytes, "event_bytes", event_bytes);
+    }
+    if buffered_bytes < batch_bytes {
+        too_small("buffered_bytes", buffered_bytes, "batch_bytes", batch_bytes);
+    }
+    let limits = Limits {
+        event_bytes,
+        batch_events: section.within("batch_events", d.batch_events, 1..=100_000),
+        batch_bytes,
+        json_depth: section.within("json_depth", d.json_depth, 1..=MAX_JSON_DEPTH),
+        header_bytes,
+        header_timeout: section.within("header_timeout", d.header_timeout, SECOND..=HOUR),
+        body_timeout: section.within("body_timeout", d.body_timeout, SECOND..=HOUR),
+        connections: section.within("connections", d.connections, 1..=1_000_000),
+        buffered_bytes,
+        grace: section.within("grace", d.grace, Duration::ZERO..=HOUR),
+    };
+    section.finish();
+    limits
+}
+
+/// `HOST:PORT`, where the host is an address, `localhost`, or empty for all addresses.
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || format!("{text:?} is not an address; write for instance \"127.0.0.1:{DEFAULT_PORT}\"");
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Err(format!("{text:?} has no port; write \"{}\"", SocketAddr::from((address, DEFAULT_PORT))));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    match host {
+        "" => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+        "localhost" => (host, port).to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}

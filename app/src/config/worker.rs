@@ -1,0 +1,43 @@
+//! `[worker]`: how deliveries are driven and progress is saved.
+
+use super::reader::Section;
+use super::setting::Size;
+use laneway_domain::Settings;
+use std::time::Duration;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const MIB: u64 = 1 << 20;
+
+/// How long a shutdown waits for attempts in flight by default: longer than the default timeout of
+/// an attempt (15 s), shorter than the 30 s after which container runtimes kill.
+const DEFAULT_GRACE: Duration = Duration::from_secs(20);
+
+/// `[worker]`: how deliveries are driven and progress is saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// The dispatcher's bounds. Those without a setting have their defaults.
+    pub settings: Settings,
+    /// How long a shutdown waits for attempts in flight.
+    pub grace: Duration,
+}
+
+impl Worker {
+    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
+        let d = Settings::default();
+        let memory = Size(d.window_bytes as u64);
+        let settings = Settings {
+            straggler_after: section.within("straggler_after", d.straggler_after, 10 * MILLISECOND..=HOUR),
+            commit_interval: section.within("commit_interval", d.commit_interval, MILLISECOND..=10 * SECOND),
+            commit_settlements: section.within("commit_settlements", d.commit_settlements, 1..=d.max_uncommitted),
+            window_bytes: section.within("event_memory", memory, Size(MIB)..=Size(1 << 40)).bytes(),
+            max_behind: section.within("keys_behind", d.max_behind, 1..=10_000_000),
+            waiting_total: section.within("waiting_offsets", d.waiting_total, 1024..=1 << 30),
+            ..d
+        };
+        let grace = section.within("grace", DEFAULT_GRACE, Duration::ZERO..=HOUR);
+        section.finish();
+        Self { settings, grace }
+    }
+}

@@ -1,0 +1,149 @@
+//! The metrics: their names, what they count, and the recorder that keeps them.
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// Events accepted, by answer.
+pub const EVENTS_ACCEPTED: &str = "laneway_events_accepted_total";
+/// Events refused at the door.
+pub const EVENTS_REFUSED: &str = "laneway_events_refused_total";
+/// Events whose id was known.
+pub const EVENTS_DUPLICATE: &str = "laneway_events_duplicate_total";
+/// Attempts, by destination and outcome.
+pub const DELIVERIES: &str = "laneway_deliveries_total";
+/// How long attempts take.
+pub const DELIVERY_SECONDS: &str = "laneway_delivery_seconds";
+/// From accepted to delivered.
+pub const END_TO_END_SECONDS: &str = "laneway_end_to_end_seconds";
+/// From the request to the answer.
+pub const INGEST_SECONDS: &str = "laneway_ingest_seconds";
+/// How long commits of progress take.
+pub const COMMIT_SECONDS: &str = "laneway_commit_seconds";
+/// Commits that failed.
+pub const COMMITS_FAILED: &str = "laneway_commits_failed_total";
+/// Events not settled.
+pub const PENDING_EVENTS: &str = "laneway_pending_events";
+/// Attempts under way.
+pub const IN_FLIGHT: &str = "laneway_in_flight";
+/// Keys whose first unsettled event failed.
+pub const BLOCKED_KEYS: &str = "laneway_blocked_keys";
+/// Keys behind their lane.
+pub const KEYS_BEHIND: &str = "laneway_keys_behind";
+/// Dead letters kept.
+pub const DEAD_LETTERS: &str = "laneway_dead_letters";
+/// Whether the breaker is open.
+pub const BREAKER_OPEN: &str = "laneway_breaker_open";
+/// Whether the destination is paused.
+pub const PAUSED: &str = "laneway_destination_paused";
+/// Records that could not be read.
+pub const QUARANTINED: &str = "laneway_quarantined_records_total";
+/// Partitions leased.
+pub const PARTITIONS_LEASED: &str = "laneway_partitions_leased";
+
+/// Upper bounds of the buckets of every latency, in seconds: 0.1 ms to 60 s, about 2.3 times apart.
+const LATENCY_BUCKETS: [f64; 18] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Latency,
+}
+use Kind::{Counter, Gauge, Latency};
+
+/// Every metric: name, kind, what it says (with its labels).
+const ALL: [(&str, Kind, &str); 18] = [
+    (EVENTS_ACCEPTED, Counter, "Events stored durably and answered with 202."),
+    (EVENTS_REFUSED, Counter, "Events and requests refused; label status."),
+    (EVENTS_DUPLICATE, Counter, "Events whose id was known, answered with the first one's place."),
+    (
+        DELIVERIES,
+        Counter,
+        "Attempts that ended, per event; labels destination and outcome (delivered, retry, rejected, gone, not-tried).",
+    ),
+    (DELIVERY_SECONDS, Latency, "How long attempts take; label destination."),
+    (END_TO_END_SECONDS, Latency, "From the acceptance of an event to its delivery; label destination."),
+    (INGEST_SECONDS, Latency, "From a request with events to its answer."),
+    (COMMIT_SECONDS, Latency, "How long commits of progress take."),
+    (COMMITS_FAILED, Counter, "Commits of progress that failed and are made again."),
+    (PENDING_EVENTS, Gauge, "Events not settled yet; label destination."),
+    (IN_FLIGHT, Gauge, "Attempts under way; label destination."),
+    (BLOCKED_KEYS, Gauge, "Keys that wait for their first unsettled event, which has failed; label destination."),
+    (KEYS_BEHIND, Gauge, "Keys that are recorded as behind their lane, failed or slow; label destination."),
+    (DEAD_LETTERS, Gauge, "Dead letters kept; label destination."),
+    (BREAKER_OPEN, Gauge, "1 while the destination's breaker is open; label destination."),
+    (PAUSED, Gauge, "1 while the destination is paused; label destination."),
+    (QUARANTINED, Counter, "Records of the log that could not be read and were set aside."),
+    (PARTITIONS_LEASED, Gauge, "Partitions that this process works on."),
+];
+
+/// A recorder with the right buckets and descriptions, not yet installed. It has no server of its own:
+/// whoever serves `/metrics` renders its handle, and calls [`PrometheusHandle::run_upkeep`] every few
+/// seconds so that histograms do not grow between scrapes.
+///
+/// # Errors
+/// If the buckets are wrong, which a test rules out.
+pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let mut builder = PrometheusBuilder::new();
+    for (name, _, _) in ALL.iter().filter(|(_, kind, _)| *kind == Latency) {
+        builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), &LATENCY_BUCKETS)?;
+    }
+    let recorder = builder.build_recorder();
+    metrics::with_local_recorder(&recorder, describe);
+    Ok(recorder)
+}
+
+/// Installs a [`recorder`] for the rest of the process.
+///
+/// # Errors
+/// If one was installed before.
+pub fn install() -> Result<PrometheusHandle, String> {
+    let recorder = recorder().map_err(|e| e.to_string())?;
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|e| e.to_string())?;
+    Ok(handle)
+}
+
+fn describe() {
+    for (name, kind, text) in ALL {
+        match kind {
+            Counter => metrics::describe_counter!(name, text),
+            Gauge => metrics::describe_gauge!(name, text),
+            Latency => metrics::describe_histogram!(name, Unit::Seconds, text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_named_once_as_prometheus_wants_it() {
+        let mut names: Vec<&str> = ALL.iter().map(|(name, _, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        for (name, kind, _) in ALL {
+            assert!(name.starts_with("laneway_"), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == Counter, "{name}");
+            assert_eq!(name.ends_with("_seconds"), kind == Latency, "{name}");
+        }
+    }
+
+    #[test]
+    fn latencies_are_buckets_with_descriptions() {
+        let recorder = recorder().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!(DELIVERY_SECONDS, "destination" => "billing").record(0.0007);
+            metrics::counter!(EVENTS_ACCEPTED).increment(3);
+        });
+        let page = recorder.handle().render();
+        assert!(page.contains("# HELP laneway_events_accepted_total Events stored durably"), "{page}");
+        assert!(page.contains("laneway_events_accepted_total 3"), "{page}");
+        assert!(page.contains("# TYPE laneway_delivery_seconds histogram"), "{page}");
+        assert!(page.contains(r#"laneway_delivery_seconds_bucket{destination="billing",le="0.0005"} 0"#), "{page}");
+        assert!(page.contains(r#"laneway_delivery_seconds_bucket{destination="billing",le="0.001"} 1"#), "{page}");
+    }
+}
