@@ -9,9 +9,11 @@
 
 pub mod checker;
 pub mod client;
+pub mod effort;
 pub mod payloads;
 pub mod ports;
 pub mod producer;
 pub mod receiver;
 pub mod server;
 pub mod store;
+pub mod volume;

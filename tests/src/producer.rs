@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long a producer waits before it tries a server again that does not answer.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -23,11 +24,18 @@ pub struct Sent {
 }
 
 /// Sends `count` events, one after the other, on keys that no other producer uses. A request
-/// without an answer is repeated with the same id, or (one in four) left unclear.
+/// without an answer is repeated with the same id, or (one in four) left unclear. `progress` counts the events that are done with, of all producers.
 ///
 /// # Panics
 /// If the server answers with an error, or stays away for more than a minute.
-pub async fn produce(client: Client, name: &str, keys: &[String], count: usize, seed: u64) -> Sent {
+pub async fn produce(
+    client: Client,
+    name: &str,
+    keys: &[String],
+    count: usize,
+    seed: u64,
+    progress: &watch::Sender<usize>,
+) -> Sent {
     let mut random = StdRng::seed_from_u64(seed);
     let mut sent = Sent::default();
     for n in 0..count {
@@ -40,11 +48,12 @@ pub async fn produce(client: Client, name: &str, keys: &[String], count: usize, 
         } else {
             sent.unclear.insert(id);
         }
+        progress.send_modify(|done| *done += 1);
     }
     sent
 }
 
-/// `false` if it was left unclear.
+/// `false` if it was left unclear. `progress` counts the events that are done with, of all producers.
 async fn deliver(client: &Client, event: &str, random: &mut StdRng) -> bool {
     for _ in 0..MOST_TRIES {
         match client.post("/v1/events", event.to_owned()).await {

@@ -82,4 +82,10 @@ impl Store {
         let rows: Vec<String> = self.rows("SELECT destination FROM behind", |row| row.get(0));
         rows.into_iter().filter(|name| name == destination).count()
     }
+
+    /// How many records were put aside because they could not be read.
+    #[must_use]
+    pub fn quarantined(&self) -> usize {
+        self.rows("SELECT 1 FROM quarantine", |row| row.get::<_, i64>(0)).len()
+    }
 }
