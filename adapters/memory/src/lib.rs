@@ -1,1 +1,14 @@
-//! TODO
+//! The reference store, in memory: as simple as the ports allow, so that what it does is plainly
+//! right, and scriptable, so that simulations can crash it, delay it and let it fail.
+//!
+//! A [`Disk`] is what survives a crash, a [`MemoryStore`] is a process that has it open. Nothing
+//! is random and time is tokio's, so that with paused time one script gives one run.
+
+mod disk;
+mod faults;
+mod partition;
+mod store;
+
+pub use disk::Disk;
+pub use faults::{Call, Fault, Faults, Sabotage};
+pub use store::{MemoryStore, Settings};

@@ -1,0 +1,130 @@
+//! What survives a crash, and what waits to become durable.
+
+use crate::partition::Shard;
+use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What a disk's clock shows when it is made: 2023-11-14T22:13:20Z.
+const BEGIN: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// A write on its way to the disk.
+pub(crate) type Write = Box<dyn FnOnce(&mut [Shard], Timestamp) + Send>;
+
+/// A simulated disk. It holds what is durable; writes wait in front of it until they are synced.
+pub struct Disk {
+    inner: Mutex<Inner>,
+    ends: Vec<watch::Sender<Offset>>,
+    made: Instant,
+}
+
+struct Inner {
+    shards: Vec<Shard>,
+    waiting: VecDeque<(u64, Write)>,
+    last_ticket: u64,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").field("partitions", &self.ends.len()).field("waiting", &self.waiting()).finish()
+    }
+}
+
+impl Disk {
+    /// An empty disk for that many partitions, from 1 to [`MAX_PARTITIONS`] (others are brought to
+    /// the nearest of these). Its clock is tokio's, so make it within the runtime that uses it.
+    #[must_use]
+    pub fn new(partitions: u32) -> Arc<Self> {
+        let numbers = || (0..partitions.clamp(1, MAX_PARTITIONS)).map(Partition);
+        let shards = numbers().map(Shard::new).collect();
+        Arc::new(Self {
+            inner: Mutex::new(Inner { shards, waiting: VecDeque::new(), last_ticket: 0 }),
+            ends: numbers().map(|_| watch::Sender::new(Offset::ZERO)).collect(),
+            made: Instant::now(),
+        })
+    }
+
+    /// What time it is: a fixed beginning, and what has passed of tokio's time since.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        BEGIN.after(self.made.elapsed())
+    }
+
+    /// How many writes wait to become durable. An append has one for each of its events, a
+    /// commit is one.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// The records that commits have put aside, with the reasons.
+    #[must_use]
+    pub fn quarantined(&self, partition: Partition) -> Vec<(Offset, String)> {
+        let inner = self.lock();
+        let shard = inner.shards.get(partition.0 as usize);
+        shard.map(|shard| shard.quarantined().map(|(at, why)| (at, why.to_owned())).collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn partitions(&self) -> u32 {
+        u32::try_from(self.ends.len()).unwrap_or(MAX_PARTITIONS)
+    }
+
+    pub(crate) fn end_of(&self, partition: Partition) -> Option<watch::Receiver<Offset>> {
+        self.ends.get(partition.0 as usize).map(watch::Sender::subscribe)
+    }
+
+    /// Looks at what is durable.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Shard]) -> T) -> T {
+        look(&self.lock().shards)
+    }
+
+    /// Queues writes, and returns the ticket of the last.
+    pub(crate) fn queue(&self, writes: impl IntoIterator<Item = Write>) -> u64 {
+        let mut inner = self.lock();
+        for write in writes {
+            inner.last_ticket += 1;
+            let ticket = inner.last_ticket;
+            inner.waiting.push_back((ticket, write));
+        }
+        inner.last_ticket
+    }
+
+    /// Makes durable what waits up to `ticket`, in order.
+    pub(crate) fn sync(&self, ticket: u64) {
+        let now = self.now();
+        let mut inner = self.lock();
+        while let Some((_, write)) = inner.waiting.pop_front_if(|(t, _)| *t <= ticket) {
+            write(&mut inner.shards, now);
+        }
+        self.announce(&inner.shards);
+    }
+
+    /// The process ends: of what waits, the first `keep` writes happen to reach the disk, the rest
+    /// is lost. `lose_since`: what a disk that was never synced loses besides.
+    pub(crate) fn crash(&self, keep: usize, lose_since: Option<Timestamp>) {
+        let now = self.now();
+        let mut inner = self.lock();
+        for (_, write) in std::mem::take(&mut inner.waiting).into_iter().take(keep) {
+            write(&mut inner.shards, now);
+        }
+        if let Some(moment) = lose_since {
+            inner.shards.iter_mut().for_each(|shard| shard.lose_since(moment));
+        }
+        self.announce(&inner.shards);
+        // Whoever waits for growth must see that its store is gone.
+        self.ends.iter().for_each(|end| end.send_modify(|_| ()));
+    }
+
+    fn announce(&self, shards: &[Shard]) {
+        for (end, shard) in self.ends.iter().zip(shards) {
+            end.send_if_modified(|end| std::mem::replace(end, shard.end) != shard.end);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,208 @@
+//! One partition, as plain maps: what each port promises about it, written down as directly as it
+//! can be.
+
+use crate::Sabotage;
+use laneway_domain::{
+    Backoff, Commit, DeadLetter, DestinationName, EventId, GivenUp, LoggedEvent, NewEvent, Offset, Partition,
+    PartitionProgress, Redrive, Timestamp,
+};
+use laneway_ports::{Appended, CommitError, Lease, MAX_DEAD_LETTER_PAGE, Selection, StoreError, WorkerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A partition's data.
+#[derive(Clone, Debug)]
+pub(crate) struct Shard {
+    number: Partition,
+    /// Everything below was trimmed.
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
+    events: BTreeMap<Offset, Arc<LoggedEvent>>,
+    ids: BTreeMap<EventId, (Offset, Timestamp)>,
+    epoch: u64,
+    holder: Option<(WorkerId, Timestamp)>,
+    /// Without requests for retries, which are flags of the dead letters.
+    progress: PartitionProgress,
+    pub(crate) dead: BTreeMap<(Offset, DestinationName), Dead>,
+    quarantined: BTreeMap<Offset, Box<str>>,
+}
+
+/// A dead letter with the copy of its event.
+#[derive(Clone, Debug)]
+pub(crate) struct Dead {
+    given_up: GivenUp,
+    pub(crate) event: Arc<LoggedEvent>,
+    pub(crate) retry_requested: bool,
+}
+
+impl Dead {
+    pub(crate) fn is_of(&self, selection: &Selection) -> bool {
+        let event = &self.event.event;
+        selection.destination.as_ref().is_none_or(|name| *name == self.given_up.destination)
+            && selection.key.as_ref().is_none_or(|key| event.key.as_ref() == Some(key))
+            && selection.event_id.as_ref().is_none_or(|id| *id == event.id)
+    }
+
+    pub(crate) fn letter(&self) -> DeadLetter {
+        DeadLetter {
+            partition: self.event.partition,
+            given_up: self.given_up.clone(),
+            event_id: self.event.event.id.clone(),
+            retry_requested: self.retry_requested,
+        }
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(number: Partition) -> Self {
+        Self {
+            number,
+            start: Offset::ZERO,
+            end: Offset::ZERO,
+            events: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            epoch: 0,
+            holder: None,
+            progress: PartitionProgress::default(),
+            dead: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn append(&mut self, new: NewEvent, now: Timestamp, window: Duration) -> Appended {
+        let known = self.ids.get(&new.event.id).filter(|(_, at)| new.id_given && now.since(*at) < window);
+        if let Some((offset, _)) = known {
+            return Appended { partition: self.number, offset: *offset, duplicate: true };
+        }
+        let (partition, offset) = (self.number, self.end);
+        self.end = offset.next();
+        if new.id_given && !window.is_zero() {
+            self.ids.insert(new.event.id.clone(), (offset, now));
+        }
+        let logged = LoggedEvent { partition, offset, accepted_at: now, event: new.event };
+        self.events.insert(offset, Arc::new(logged));
+        Appended { partition, offset, duplicate: false }
+    }
+
+    pub(crate) fn read_from(&self, from: Offset) -> impl Iterator<Item = &Arc<LoggedEvent>> {
+        self.events.range(from..).map(|(_, event)| event)
+    }
+
+    pub(crate) fn trim(&mut self, before: Timestamp, most: usize, sabotage: Option<Sabotage>) -> usize {
+        let settled = if sabotage == Some(Sabotage::TrimAnything) { self.end } else { self.progress.settled_below() };
+        let old = self.events.range(..settled).take_while(|(_, event)| event.accepted_at < before);
+        let gone: Vec<Offset> = old.take(most).map(|(offset, _)| *offset).collect();
+        for offset in &gone {
+            self.events.remove(offset);
+            self.start = offset.next();
+        }
+        gone.len()
+    }
+
+    /// Loses the events accepted since `moment`, as a disk does that was never synced.
+    pub(crate) fn lose_since(&mut self, moment: Timestamp) {
+        while let Some(last) = self.events.last_entry()
+            && last.get().accepted_at >= moment
+        {
+            self.end = *last.key();
+            self.ids.retain(|_, (offset, _)| *offset != self.end);
+            last.remove();
+        }
+    }
+
+    pub(crate) fn claim(&mut self, worker: &WorkerId, now: Timestamp, ttl: Duration) -> Option<Lease> {
+        if self.holder.as_ref().is_some_and(|(holder, until)| holder != worker && *until > now) {
+            return None;
+        }
+        self.epoch += 1;
+        self.holder = Some((worker.clone(), now.after(ttl)));
+        Some(Lease { partition: self.number, epoch: self.epoch, worker: worker.clone() })
+    }
+
+    pub(crate) fn renew(&mut self, lease: &Lease, until: Timestamp) -> Result<(), CommitError> {
+        self.check(lease)?;
+        self.holder = Some((lease.worker.clone(), until));
+        Ok(())
+    }
+
+    pub(crate) fn release(&mut self, lease: &Lease) -> Result<(), CommitError> {
+        self.check(lease)?;
+        self.holder = None;
+        Ok(())
+    }
+
+    fn check(&self, lease: &Lease) -> Result<(), CommitError> {
+        if lease.epoch == self.epoch && self.holder.is_some() {
+            return Ok(());
+        }
+        Err(CommitError::Fenced { partition: self.number, epoch: lease.epoch })
+    }
+
+    pub(crate) fn load(&self, sabotage: Option<Sabotage>) -> PartitionProgress {
+        let mut progress = self.progress.clone();
+        progress.retry_requested = self.retry_requested(MAX_DEAD_LETTER_PAGE);
+        if sabotage == Some(Sabotage::ForgetBehind) {
+            progress.lanes.values_mut().for_each(|lane| lane.behind.clear());
+        }
+        progress
+    }
+
+    pub(crate) fn commit(
+        &mut self,
+        lease: &Lease,
+        commit: &Commit,
+        sabotage: Option<Sabotage>,
+    ) -> Result<(), CommitError> {
+        if sabotage != Some(Sabotage::NoFence) {
+            self.check(lease)?;
+        }
+        let beyond = commit.dead_letters.iter().any(|given_up| given_up.offset >= self.end);
+        if commit.highest() > self.end || beyond {
+            let what = format!("a commit for partition {} is beyond its end, {}", self.number, self.end);
+            return Err(StoreError::refused(what).into());
+        }
+        for redriven in &commit.redriven {
+            let at = (redriven.offset, redriven.destination.clone());
+            match &redriven.failed {
+                None => drop(self.dead.remove(&at)),
+                Some(failure) => {
+                    if let Some(dead) = self.dead.get_mut(&at).filter(|dead| dead.retry_requested) {
+                        let before = dead.given_up.retry.clone();
+                        dead.given_up.retry = Backoff::note(Some(before), failure.clone());
+                        dead.retry_requested = false;
+                    }
+                }
+            }
+        }
+        for given_up in &commit.dead_letters {
+            // An event that was trimmed has been settled, so that this commit has come before.
+            let Some(event) = self.events.get(&given_up.offset) else { continue };
+            let dead = Dead { given_up: given_up.clone(), event: event.clone(), retry_requested: false };
+            self.dead.entry((given_up.offset, given_up.destination.clone())).or_insert(dead);
+        }
+        self.quarantined.extend(commit.quarantined.iter().map(|q| (q.offset, q.reason.clone())));
+        self.progress.apply(commit);
+        Ok(())
+    }
+
+    pub(crate) fn forget(&mut self, destination: &DestinationName) -> bool {
+        let dead = self.dead.len();
+        self.dead.retain(|(_, name), _| name != destination);
+        self.progress.lanes.remove(destination).is_some() || self.dead.len() < dead
+    }
+
+    pub(crate) fn retry_requested(&self, most: usize) -> Vec<Redrive> {
+        let requested = self.dead.iter().filter(|(_, dead)| dead.retry_requested);
+        let redrive = |((offset, destination), dead): (&(Offset, DestinationName), &Dead)| Redrive {
+            destination: destination.clone(),
+            offset: *offset,
+            key: dead.given_up.key.clone(),
+        };
+        requested.take(most).map(redrive).collect()
+    }
+
+    pub(crate) fn quarantined(&self) -> impl Iterator<Item = (Offset, &str)> {
+        self.quarantined.iter().map(|(offset, reason)| (*offset, reason.as_ref()))
+    }
+}

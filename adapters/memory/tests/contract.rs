@@ -1,0 +1,34 @@
+//! The reference store keeps what the ports promise, and a store that is broken on purpose does not.
+
+use async_trait::async_trait;
+use laneway_memory::{Disk, MemoryStore, Settings};
+use laneway_ports::contract::Subject;
+use std::time::Duration;
+
+struct Crashing(MemoryStore);
+
+#[async_trait]
+impl Subject for Crashing {
+    type Store = MemoryStore;
+
+    async fn create(partitions: u32) -> Self {
+        Self(MemoryStore::open(Disk::new(partitions), Settings::default()))
+    }
+
+    fn store(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn reopen(self) -> Self {
+        self.0.crash(0);
+        Self(MemoryStore::open(self.0.disk().clone(), Settings::default()))
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::advance(time).await;
+    }
+}
+
+laneway_ports::event_log_contract!(Crashing, #[tokio::test(start_paused = true)]);
+laneway_ports::progress_store_contract!(Crashing, #[tokio::test(start_paused = true)]);
+laneway_ports::dead_letters_contract!(Crashing, #[tokio::test(start_paused = true)]);
