@@ -2,8 +2,8 @@
 
 use crate::egress::{Blocked, EgressPolicy};
 use crate::resolve::Resolve;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, TryFutureExt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Host;
@@ -40,6 +41,8 @@ pub(crate) enum ConnectError {
     Tcp { address: SocketAddr, error: io::Error },
     #[error("the TLS handshake with {host} failed: {error}")]
     Tls { host: String, error: io::Error },
+    #[error("no connection within {after:?}: {doing}")]
+    TimedOut { after: Duration, doing: String },
     #[error("{host} did not choose HTTP/2, which is all that http2 = true permits")]
     NotHttp2 { host: String },
 }
@@ -54,28 +57,46 @@ pub(crate) struct Connector {
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// Whether the receiver has to choose HTTP/2 in the TLS handshake.
     pub(crate) require_http2: bool,
+    /// The most time for a connection, from the look-up to the end of the TLS handshake. A little
+    /// less than the whole exchange has, so that what took the time is what gets reported.
+    pub(crate) timeout: Duration,
 }
 
 impl Connector {
     /// Opens a connection, TLS included. The addresses are looked up each time, checked all, and
     /// one of exactly those is connected to: between check and use nothing is looked up again.
     pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
-        let addresses = self.permitted_addresses().await?;
-        let tcp = first_to_connect(&addresses).await?;
+        let deadline = Instant::now() + self.timeout;
+        let host = &self.host;
+        let found = self.within(deadline, self.look_up(), || format!("still looking up {host}")).await?;
+        let addresses = in_turns(self.permitted(found)?);
+        let connecting = || format!("{} of {host} did not take a connection", listed(&addresses));
+        let tcp = self.within(deadline, first_to_connect(&addresses), connecting).await?;
         // Requests are written whole; waiting for more of them would only add latency.
         let _ = tcp.set_nodelay(true);
         let Some((config, name)) = &self.tls else {
             return Ok(Stream::Plain(tcp));
         };
-        let tls = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp).await;
-        let tls = tls.map_err(|error| ConnectError::Tls { host: self.host.to_string(), error })?;
+        let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
+        let handshake = handshake.map_err(|error| ConnectError::Tls { host: host.to_string(), error });
+        let tls = self.within(deadline, handshake, || format!("the TLS handshake with {host} does not end")).await?;
         if self.require_http2 && !is_http2(&tls) {
-            return Err(ConnectError::NotHttp2 { host: self.host.to_string() });
+            return Err(ConnectError::NotHttp2 { host: host.to_string() });
         }
         Ok(Stream::Tls(Box::new(tls)))
     }
 
-    async fn permitted_addresses(&self) -> Result<Vec<SocketAddr>, ConnectError> {
+    async fn within<T>(
+        &self,
+        deadline: Instant,
+        step: impl Future<Output = Result<T, ConnectError>>,
+        doing: impl FnOnce() -> String,
+    ) -> Result<T, ConnectError> {
+        let late = |_| Err(ConnectError::TimedOut { after: self.timeout, doing: doing() });
+        timeout_at(deadline, step).await.unwrap_or_else(late)
+    }
+
+    async fn look_up(&self) -> Result<Vec<SocketAddr>, ConnectError> {
         let host = || self.host.to_string();
         let found = match &self.host {
             Host::Ipv4(v4) => vec![SocketAddr::new((*v4).into(), self.port)],
@@ -85,19 +106,25 @@ impl Connector {
                 found.map_err(|error| ConnectError::Lookup { host: host(), error })?
             }
         };
-        if found.is_empty() {
-            return Err(ConnectError::NoAddress { host: host() });
-        }
-        // One forbidden address refuses the name: an answer that mixes both is an attack or a
-        // mistake, and would otherwise work by luck.
+        if found.is_empty() { Err(ConnectError::NoAddress { host: host() }) } else { Ok(found) }
+    }
+
+    /// One forbidden address refuses the name: an answer that mixes both is an attack or a
+    /// mistake, and would otherwise work by luck.
+    fn permitted(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
+        let host = || self.host.to_string();
         for &address in &found {
             self.egress.check(address.ip()).map_err(|blocked| ConnectError::Blocked { host: host(), blocked })?;
             if matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0) {
                 return Err(ConnectError::Zone { host: host(), address });
             }
         }
-        Ok(in_turns(found))
+        Ok(found)
     }
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The addresses in the resolver's order, but with the families taking turns, so that one family

@@ -6,6 +6,8 @@
 //! operator opens with `egress.allow`.
 
 mod ranges;
+#[cfg(test)]
+mod tests;
 
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

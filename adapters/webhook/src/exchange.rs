@@ -51,7 +51,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(connector: Connector, options: &PoolOptions, timeout: Duration, judge: Judge) -> Self {
-        let connector = PooledConnector { connector: Arc::new(connector), timeout };
+        let connector = PooledConnector(Arc::new(connector));
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -128,7 +128,7 @@ fn describe(error: &(dyn Error + 'static)) -> String {
     let mut texts = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(connect) = error.downcast_ref::<ConnectFailed>() {
+        if let Some(connect) = error.downcast_ref::<ConnectError>() {
             return connect.to_string();
         }
         texts.push(error.to_string());
@@ -137,39 +137,24 @@ fn describe(error: &(dyn Error + 'static)) -> String {
     format!("the connection failed before an answer came: {}", texts.join(": "))
 }
 
-/// Why the pool has no connection for a request.
-#[derive(Debug, thiserror::Error)]
-enum ConnectFailed {
-    #[error(transparent)]
-    Failed(#[from] ConnectError),
-    #[error("no connection within {0:?}")]
-    TimedOut(Duration),
-}
-
-/// The connector as the pool wants it. It has the deadline too, because the pool finishes
-/// connections in the background whose request went another way.
+/// The connector as the pool wants it. It ends by itself, because the pool finishes connections in
+/// the background whose request went another way.
 #[derive(Clone)]
-struct PooledConnector {
-    connector: Arc<Connector>,
-    timeout: Duration,
-}
+struct PooledConnector(Arc<Connector>);
 
 impl tower::Service<Uri> for PooledConnector {
     type Response = TokioIo<Stream>;
-    type Error = ConnectFailed;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectFailed>> + Send>>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailed>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
     }
 
     /// The URI is the one that the connector was made for.
     fn call(&mut self, _: Uri) -> Self::Future {
-        let Self { connector, timeout } = self.clone();
-        Box::pin(async move {
-            let connected = tokio::time::timeout(timeout, connector.connect()).await;
-            Ok(TokioIo::new(connected.map_err(|_| ConnectFailed::TimedOut(timeout))??))
-        })
+        let connector = Arc::clone(&self.0);
+        Box::pin(async move { connector.connect().await.map(TokioIo::new) })
     }
 }
 

@@ -15,8 +15,15 @@
 //!
 //! `ce-source` is `/laneway` where the producer named none (CloudEvents wants one), and `ce-time` is
 //! when the event was accepted where the producer gave no time.
+//!
+//! With [`WebhookConfig::batch`] the body is a CloudEvents JSON batch instead
+//! (`application/cloudevents-batch+json`). Every event in it carries the above as members, its
+//! sequence and attempt as `lanewaysequence` and `lanewayattempt`, and its data as `data` (JSON,
+//! byte for byte) or `data_base64`. `webhook-id` is then `batch_` and a hash of the events' ids in
+//! their order, the same whenever the same events are sent together, and the answer is for all.
 
 mod answer;
+mod batch;
 mod config;
 mod connect;
 mod egress;

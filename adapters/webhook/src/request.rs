@@ -1,5 +1,6 @@
 //! One event as a request: CloudEvents binary mode, signed as Standard Webhooks says.
 
+use crate::batch;
 use crate::config::{Credentials, WebhookConfig, WebhookConfigError};
 use crate::encode::{cloud_event_value, message_id};
 use crate::sequence::{SEQUENCE_HEADER, sequence_text};
@@ -110,6 +111,14 @@ impl Template {
             }
         }
         self.signed(headers, message_id(event.id.as_str()), now, event.data.clone())
+    }
+
+    /// The request for several events as one CloudEvents JSON batch, at `now`. Its message id is
+    /// made from the events' ids, so that the same batch has the same at every attempt.
+    pub(crate) fn batch(&self, events: &[Attempted], now: u64) -> Request<Full<Bytes>> {
+        let mut headers = self.headers(0);
+        headers.append(CONTENT_TYPE, HeaderValue::from_static(batch::CONTENT_TYPE));
+        self.signed(headers, message_id(&batch::id(events)), now, batch::body(events).into())
     }
 
     fn headers(&self, more: usize) -> HeaderMap {

@@ -31,6 +31,7 @@ use url::{Host, Url};
 pub struct WebhookSink {
     template: Template,
     exchange: Exchange,
+    batch: bool,
     /// Scheme, host and port, for people.
     origin: String,
 }
@@ -60,10 +61,10 @@ impl WebhookSink {
             max_idle: config.max_idle_connections,
             idle_timeout: config.idle_timeout,
         };
-        let judge = Judge { reject: config.reject.clone(), redactor };
         let connector = connector(&url, &config, resolver)?;
+        let judge = Judge { reject: config.reject, redactor };
         let exchange = Exchange::new(connector, &options, config.timeout, judge);
-        Ok(Self { template, exchange, origin: origin(&url) })
+        Ok(Self { template, exchange, batch: config.batch, origin: origin(&url) })
     }
 
     async fn one(&self, attempted: &Attempted, deadline: Instant) -> Outcome {
@@ -107,6 +108,11 @@ impl Sink for WebhookSink {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
         let deadline = self.exchange.deadline();
         match delivery.events.as_slice() {
+            [] => Vec::new(),
+            events if self.batch => {
+                let outcome = self.exchange.outcome(self.template.batch(events, now()), deadline).await;
+                vec![outcome; events.len()]
+            }
             [only] => vec![self.one(only, deadline).await],
             several => self.several(several, deadline).await,
         }
@@ -184,5 +190,6 @@ fn connector(url: &Url, config: &WebhookConfig, resolver: Arc<dyn Resolve>) -> R
         None
     };
     let require_http2 = tls.is_some() && config.http == HttpVersion::Http2;
-    Ok(Connector { host, port, egress: config.egress.clone(), resolver, tls, require_http2 })
+    let timeout = config.timeout - config.timeout / 10;
+    Ok(Connector { host, port, egress: config.egress.clone(), resolver, tls, require_http2, timeout })
 }

@@ -19,7 +19,7 @@ pub(crate) fn client_config(options: &TlsOptions, http: HttpVersion) -> Result<A
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| tls_error("versions", error))?
+        .map_err(|error| tls_error("versions", error.to_string()))?
         .with_root_certificates(roots);
     let mut config = with_client_certificate(builder, options)?;
     config.alpn_protocols = match http {
@@ -41,13 +41,13 @@ fn with_client_certificate(
     let chain = certificates(SETTING, chain)?;
     let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
         .map_err(|_| tls_error(SETTING, "the key is not a private key in PEM form"))?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| tls_error(SETTING, error))
+    builder.with_client_auth_cert(chain, key).map_err(|error| tls_error(SETTING, error.to_string()))
 }
 
 fn custom_roots(pem: &str) -> Result<RootCertStore, WebhookConfigError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates("ca", pem)? {
-        roots.add(certificate).map_err(|error| tls_error("ca", error))?;
+        roots.add(certificate).map_err(|error| tls_error("ca", error.to_string()))?;
     }
     Ok(roots)
 }
@@ -57,7 +57,7 @@ fn certificates(setting: &'static str, pem: &str) -> Result<Vec<CertificateDer<'
     match found {
         Ok(found) if found.is_empty() => Err(tls_error(setting, "contains no certificate in PEM form")),
         Ok(found) => Ok(found),
-        Err(error) => Err(tls_error(setting, error)),
+        Err(error) => Err(tls_error(setting, error.to_string())),
     }
 }
 
@@ -77,6 +77,6 @@ fn system_roots() -> Arc<RootCertStore> {
     Arc::clone(ROOTS.get_or_init(read))
 }
 
-fn tls_error(setting: &'static str, why: impl ToString) -> WebhookConfigError {
-    WebhookConfigError::Tls { setting, why: why.to_string() }
+fn tls_error(setting: &'static str, why: impl Into<String>) -> WebhookConfigError {
+    WebhookConfigError::Tls { setting, why: why.into() }
 }

@@ -1,4 +1,5 @@
 //! What a well-behaved receiver gets, and what its answers come to.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod events;
 

@@ -1,4 +1,5 @@
 //! Settings that cannot be used are refused when the sink is made, and say which they are.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod events;
 

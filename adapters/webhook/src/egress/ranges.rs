@@ -88,19 +88,18 @@ pub(super) fn v6(address: Ipv6Addr) -> Option<(&'static str, IpNet)> {
 
 /// The IPv4 addresses that a packet to `address` may end up at.
 pub(super) fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
-    let [_, a, b, s2, _, i, x, y] = address.segments();
+    let [_, a, b, c, g, i, x, y] = address.segments();
     let at = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
-    let unspecified_or_loopback = address.is_unspecified() || address.is_loopback();
-    let is_isatap = matches!(address.segments()[4], 0 | 0x200) && i == 0x5efe;
-    let found = if MAPPED.contains(&address) || NAT64.contains(&address) || is_isatap {
-        [at(x, y), None]
-    } else if COMPATIBLE.contains(&address) && !unspecified_or_loopback {
+    let is_compatible = COMPATIBLE.contains(&address) && !address.is_unspecified() && !address.is_loopback();
+    // ISATAP (RFC 5214): the last 32 bits behind this interface identifier are where it tunnels to.
+    let is_isatap = matches!(g, 0 | 0x200) && i == 0x5efe;
+    let found = if MAPPED.contains(&address) || NAT64.contains(&address) || is_compatible || is_isatap {
         [at(x, y), None]
     } else if SIX_TO_FOUR.contains(&address) {
         [at(a, b), None]
     } else if TEREDO.contains(&address) {
         // The server, and the client with all bits turned over (RFC 4380, section 4).
-        [at(b, s2), at(!x, !y)]
+        [at(b, c), at(!x, !y)]
     } else {
         [None, None]
     };

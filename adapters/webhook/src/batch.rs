@@ -1,0 +1,112 @@
+//! Several events as one body: CloudEvents 1.0, JSON batch format.
+
+use crate::request::{DEFAULT_SOURCE, SPEC_VERSION, rfc3339};
+use crate::sequence::sequence_text;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use laneway_domain::{Event, Key};
+use laneway_ports::Attempted;
+use ring::digest;
+use serde_json::value::RawValue;
+
+/// The media type of a batch.
+pub(crate) const CONTENT_TYPE: &str = "application/cloudevents-batch+json";
+/// The extension that carries what `laneway-sequence` is for a single event.
+const SEQUENCE: &str = "lanewaysequence";
+/// The extension that carries what `laneway-attempt` is for a single event.
+const ATTEMPT: &str = "lanewayattempt";
+/// How much of the hash makes a batch's id: 128 bits never collide by chance.
+const ID_BYTES: usize = 16;
+/// About how many bytes an event takes besides its data.
+const OVERHEAD: usize = 512;
+
+/// The id of a batch: the same for the same events in the same order.
+pub(crate) fn id(events: &[Attempted]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for attempted in events {
+        let id = attempted.event.event.id.as_str();
+        context.update(&(id.len() as u64).to_be_bytes());
+        context.update(id.as_bytes());
+    }
+    let hash = context.finish();
+    let mut text = String::from("batch_");
+    for byte in &hash.as_ref()[..ID_BYTES] {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+/// The events as a JSON array.
+pub(crate) fn body(events: &[Attempted]) -> Vec<u8> {
+    let data: usize = events.iter().map(|attempted| attempted.event.event.data.len()).sum();
+    let mut out = Vec::with_capacity(data + data / 3 + events.len() * OVERHEAD);
+    out.push(b'[');
+    for (index, attempted) in events.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        append_event(&mut out, attempted);
+    }
+    out.push(b']');
+    out
+}
+
+fn append_event(out: &mut Vec<u8>, attempted: &Attempted) {
+    let logged = &*attempted.event;
+    let event = &logged.event;
+    out.extend_from_slice(b"{\"specversion\":");
+    append_text(out, SPEC_VERSION);
+    let accepted_at = rfc3339(logged.accepted_at);
+    let sequence = sequence_text(logged.partition, logged.offset);
+    let members = [
+        ("id", Some(event.id.as_str())),
+        ("type", Some(event.event_type.as_str())),
+        ("source", event.source.as_deref().filter(|source| !source.is_empty()).or(Some(DEFAULT_SOURCE))),
+        ("subject", event.subject.as_deref()),
+        ("time", event.time.as_deref().or(accepted_at.as_deref())),
+        ("partitionkey", event.key.as_ref().map(Key::as_str)),
+        ("datacontenttype", Some(&*event.content_type)),
+        (SEQUENCE, Some(&sequence)),
+    ];
+    for (name, value) in members.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        append_member(out, name, value);
+    }
+    out.extend_from_slice(format!(",\"{ATTEMPT}\":{}", attempted.attempt).as_bytes());
+    for (name, value) in &event.attributes {
+        // A producer cannot pass an event off as another of its key.
+        if **name != *SEQUENCE && **name != *ATTEMPT {
+            append_member(out, name, value);
+        }
+    }
+    append_data(out, event);
+    out.push(b'}');
+}
+
+/// JSON as it is, since a batch is JSON already; everything else in base64.
+fn append_data(out: &mut Vec<u8>, event: &Event) {
+    let json = is_json(&event.content_type).then(|| serde_json::from_slice::<&RawValue>(&event.data));
+    if let Some(Ok(json)) = json {
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(json.get().as_bytes());
+    } else if !event.data.is_empty() {
+        append_member(out, "data_base64", &STANDARD.encode(&event.data));
+    }
+}
+
+/// Whether a media type declares JSON (CloudEvents JSON format, section 3.1).
+fn is_json(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type.ends_with("/json") || media_type.ends_with("+json")
+}
+
+fn append_member(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.push(b',');
+    append_text(out, name);
+    out.push(b':');
+    append_text(out, value);
+}
+
+fn append_text(out: &mut Vec<u8>, text: &str) {
+    // Writing a text into memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
