@@ -72,7 +72,7 @@ impl Store {
     #[must_use]
     pub fn dead_letters(&self, destination: &str) -> BTreeSet<String> {
         let rows: Vec<(String, String)> =
-            self.rows("SELECT destination, event_id FROM dead_letter", |row| Ok((row.get(0)?, row.get(1)?)));
+            self.rows("SELECT destination, id FROM dead_letter", |row| Ok((row.get(0)?, row.get(1)?)));
         rows.into_iter().filter(|(name, _)| name == destination).map(|(_, id)| id).collect()
     }
 
@@ -87,5 +87,18 @@ impl Store {
     #[must_use]
     pub fn quarantined(&self) -> usize {
         self.rows("SELECT 1 FROM quarantine", |row| row.get::<_, i64>(0)).len()
+    }
+
+    /// Whether the progress that is stored says that a destination has settled every event.
+    #[must_use]
+    pub fn committed(&self, destination: &str) -> bool {
+        let position = |partition: u32| {
+            let sql = format!(
+                "SELECT coalesce(lane.scanned, partition.scanned) >= coalesce((SELECT max(offset) + 1 FROM event_{partition}), 0) \
+                 FROM partition JOIN lane USING (partition) WHERE partition = {partition} AND destination = '{destination}'"
+            );
+            self.rows(&sql, |row| row.get::<_, bool>(0)) == [true]
+        };
+        self.behind(destination) == 0 && self.partitions().into_iter().all(position)
     }
 }

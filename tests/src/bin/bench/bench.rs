@@ -6,6 +6,7 @@ use crate::process::{self, Part};
 use crate::sink::Received;
 use crate::wire;
 use laneway_tests::server::{Installation, Running, Settings, webhook};
+use laneway_tests::store::Store;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -110,9 +111,16 @@ impl Bench {
     }
 }
 
-/// Waits until every destination has settled everything and committed it: `/v1/status` counts what
-/// is not settled, and a moment (the commit interval) later the store says so too.
-pub(crate) async fn settled(server: &Running, destination: &str) -> io::Result<()> {
+/// Waits until the destination has settled everything, and the store says so.
+pub(crate) async fn settled(server: &Running, installation: &Installation, destination: &str) -> io::Result<()> {
     server.client().settled(destination).await;
+    let store = Store::open(&installation.database());
+    let deadline = Instant::now() + PATIENCE;
+    while !store.committed(destination) {
+        if Instant::now() > deadline {
+            return Err(io::Error::other(format!("{destination}: the store does not say that all is settled")));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
     Ok(())
 }
