@@ -37,7 +37,7 @@ async fn cpu_with(bench: &Bench, others: usize) -> io::Result<f64> {
     let (installation, _folder) = bench.installation(&destinations)?;
     let server = installation.start().await;
     let events = bench.scaled(EVENTS);
-    let ended = async || settled(&server, &installation, "main").await;
+    let ended = async || settled(&installation, "main").await;
     let run = bench.closed(installation.address(), server.pid(), events, ended).await?;
     server.terminate();
     Ok(run.cpu_micros)

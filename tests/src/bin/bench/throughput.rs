@@ -60,7 +60,7 @@ async fn laneway(bench: &Bench, events: u64) -> io::Result<Run> {
     let (installation, _folder) = bench.installation(&[bench.destination("main", "main", "")])?;
     let server = installation.start().await;
     let run = bench
-        .closed(installation.address(), server.pid(), events, async || settled(&server, &installation, "main").await)
+        .closed(installation.address(), server.pid(), events, async || settled(&installation, "main").await)
         .await?;
     server.terminate();
     Ok(run)
