@@ -61,7 +61,7 @@ pub(crate) struct Received<'a> {
 pub(crate) struct Bound {
     /// How many bytes.
     pub(crate) bytes: usize,
-    /// What it is when it has more: [`Kind::EventTooLarge`] or [`Kind::BatchTooLarge`].
+    /// What it is when it has more: [`Kind::EventTooLarge`] and the like.
     pub(crate) kind: Kind,
     /// How long.
     pub(crate) timeout: Duration,
@@ -136,6 +136,7 @@ async fn drain(body: &mut Body) {
 fn too_large(bound: &Bound) -> Box<Problem> {
     let (what, advice) = match bound.kind {
         Kind::BatchTooLarge => ("batch", "send it in parts"),
+        Kind::BodyTooLarge => ("body", "it needs a few names only"),
         _ => ("event", "keep large data elsewhere and send a reference to it"),
     };
     let detail = format!("the {what} has more than {} bytes, which is the most that is taken; {advice}", bound.bytes);

@@ -82,10 +82,10 @@ struct Shared {
 }
 
 /// The application. Install the recorder of the `metrics` crate before: the handles are made here.
-#[must_use]
 pub fn router(api: Api) -> Router {
     let buffered = body::Buffered::new(api.limits.buffered_bytes);
     let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new() });
     let ingest = Router::new().route("/v1/events", post(ingest::event)).route("/v1/events/batch", post(ingest::batch));
-    ingest.with_state(shared.clone()).merge(operator::router(shared))
+    let all = ingest.with_state(shared.clone()).merge(operator::router(shared));
+    all.method_not_allowed_fallback(operator::method_not_allowed)
 }

@@ -45,7 +45,6 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .merge(guarded)
-        .method_not_allowed_fallback(method_not_allowed)
         .with_state(shared)
 }
 
@@ -60,7 +59,7 @@ async fn not_found(uri: Uri) -> Problem {
     *Problem::new(Kind::NotFound, format!("there is nothing at {}; events go to /v1/events", uri.path()))
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{method} is nothing that {} takes; the header Allow says what it does", uri.path());
     *Problem::new(Kind::MethodNotAllowed, detail)
 }
@@ -82,7 +81,7 @@ async fn json<T: DeserializeOwned>(shared: &Shared, request: Request) -> Result<
     }
     let expects = parts.headers.contains_key(header::EXPECT);
     let timeout = shared.api.limits.body_timeout;
-    let bound = Bound { bytes: BODY_BYTES, kind: Kind::BatchTooLarge, timeout, expects };
+    let bound = Bound { bytes: BODY_BYTES, kind: Kind::BodyTooLarge, timeout, expects };
     let received = receive(body, &bound, &shared.buffered).await?;
     serde_json::from_slice(&received.bytes).map_err(|error| unreadable(&error, &received.bytes))
 }

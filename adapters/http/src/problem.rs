@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Conflict,
     EventTooLarge,
     BatchTooLarge,
+    BodyTooLarge,
     UnsupportedMedia,
     Invalid,
     StoreRefused,
@@ -36,7 +37,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, so that the metrics can be registered once.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Malformed,
         Self::BodyBroken,
         Self::Unauthorized,
@@ -46,6 +47,7 @@ impl Kind {
         Self::Conflict,
         Self::EventTooLarge,
         Self::BatchTooLarge,
+        Self::BodyTooLarge,
         Self::UnsupportedMedia,
         Self::Invalid,
         Self::StoreRefused,
@@ -69,6 +71,7 @@ impl Kind {
             Self::Conflict => ("conflict", "Not in the present state", StatusCode::CONFLICT),
             Self::EventTooLarge => ("event-too-large", "The event is too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::BatchTooLarge => ("batch-too-large", "The batch is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::BodyTooLarge => ("body-too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMedia => {
                 ("unsupported-media-type", "Not in this media type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }

@@ -1,0 +1,263 @@
+//! What operators ask and tell.
+
+use crate::{JSON, Server, Setup};
+use axum::body::Body;
+use http::Request;
+use laneway_domain::{
+    BreakerStatus, Command, Commit, DestinationName, DestinationStatus, Failure, GivenUp, Key, LaneKey, NewEvent,
+    Offset, Partition, RetryState, StatusReport, Timestamp,
+};
+use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, Done, Health, Status};
+use laneway_ports::{DeadLetters, EventLog, ProgressStore, WorkerId};
+use std::time::Duration;
+
+fn name(name: &str) -> DestinationName {
+    DestinationName::new(name).unwrap()
+}
+
+fn destination(called: &str, configured: bool) -> DestinationStatus {
+    DestinationStatus {
+        name: name(called),
+        pending: 3,
+        pending_exact: true,
+        in_flight: 1,
+        blocked_keys: 0,
+        blocked: Vec::new(),
+        breaker: BreakerStatus::Open { since: Timestamp::from_millis(1), next_probe: Timestamp::from_millis(2) },
+        paused: None,
+        configured,
+    }
+}
+
+impl Server {
+    fn reports(&self, destinations: Vec<DestinationStatus>) {
+        let report = StatusReport { at: Timestamp::from_millis(5), partitions: vec![Partition(0)], destinations };
+        *self.worker.report.lock().unwrap() = Some(report);
+    }
+
+    /// Stores the body's event as a dead letter of `destination`, and says where it is.
+    async fn bury(&self, destination: &str, body: &str) -> (Partition, Offset) {
+        let accepted = self.post("/v1/events", JSON, body.to_owned()).await.accepted();
+        let worker = WorkerId("w".into());
+        let lease = self.store.claim(accepted.partition, &worker, Duration::from_secs(5)).await.unwrap().unwrap();
+        let at = Timestamp::from_millis(9);
+        let given_up = GivenUp {
+            destination: name(destination),
+            offset: accepted.offset,
+            key: LaneKey::Key(Key::new("k").unwrap()),
+            at,
+            reason: "rejected with 422".into(),
+            retry: RetryState {
+                attempts: 1,
+                first_failure: at,
+                next_attempt: at,
+                history: vec![Failure::new(at, "422")],
+            },
+        };
+        let commit = Commit { dead_letters: vec![given_up], ..Commit::default() };
+        self.store.commit(&lease, &commit).await.unwrap();
+        (accepted.partition, accepted.offset)
+    }
+}
+
+#[tokio::test]
+async fn health_and_readiness_are_told_apart() {
+    let server = Server::new();
+    assert_eq!(server.get("/healthz").await.read::<Health>().status, "alive");
+    assert_eq!(server.get("/readyz").await.read::<Health>().status, "ready");
+    server.worker.not_ready.lock().unwrap().extend(["the store is read-only".into(), "no lease".into()]);
+    let problem = server.get("/readyz").await.problem(503, "not-ready");
+    assert_eq!(problem.reasons, ["the store is read-only", "no lease"]);
+    assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_status_is_the_workers_report_and_the_dead_letters() {
+    let server = Server::new();
+    server.get("/v1/status").await.problem(503, "not-ready");
+    server.reports(vec![destination("billing", true), destination("crm", true)]);
+    server.bury("billing", r#"{"type":"a","key":"k"}"#).await;
+    server.bury("billing", r#"{"type":"a","key":"k"}"#).await;
+    server.bury("gone", r#"{"type":"a","key":"k"}"#).await;
+    let answer = server.get("/v1/status").await;
+    let status: Status = answer.read();
+    assert_eq!(status.destinations.iter().map(|d| d.dead_letters).collect::<Vec<_>>(), [2, 0]);
+    assert_eq!(status.destinations[0].status, destination("billing", true));
+    assert_eq!(status.other_dead_letters, [(name("gone"), 1)].into());
+    let raw: serde_json::Value = answer.read();
+    assert_eq!(raw["destinations"][0]["name"], "billing");
+    assert_eq!(raw["destinations"][0]["breaker"]["state"], "open");
+}
+
+#[tokio::test]
+async fn a_process_without_a_worker_says_so() {
+    let server = Server::with(Setup { no_worker: true, ..Setup::default() });
+    assert_eq!(server.get("/readyz").await.status, 200);
+    server.get("/v1/status").await.problem(501, "no-worker");
+    server.post("/v1/destinations/a/resume", JSON, "").await.problem(501, "no-worker");
+    let forget = Request::delete("/v1/destinations/a/progress").body(Body::empty()).unwrap();
+    server.send(forget).await.problem(501, "no-worker");
+    assert_eq!(server.get("/v1/dead-letters").await.status, 200);
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_page_by_page() {
+    let server = Server::new();
+    for n in 0..5 {
+        server.bury("billing", &format!(r#"{{"id":"e{n}","type":"a","key":"k"}}"#)).await;
+    }
+    server.bury("crm", r#"{"id":"other","type":"a","key":"k2"}"#).await;
+    let mut found = Vec::new();
+    let mut path = "/v1/dead-letters?destination=billing&limit=2".to_owned();
+    for _ in 0..5 {
+        let page: DeadLetterPage = server.get(&path).await.read();
+        found.extend(page.dead_letters.iter().map(|letter| letter.event_id.to_string()));
+        let Some(next) = page.next else { break };
+        path = format!("/v1/dead-letters?destination=billing&limit=2&after={next}");
+    }
+    assert_eq!(found, ["e0", "e1", "e2", "e3", "e4"]);
+    let page: DeadLetterPage = server.get("/v1/dead-letters").await.read();
+    assert_eq!((page.dead_letters.len(), page.next), (6, None));
+    let page: DeadLetterPage = server.get("/v1/dead-letters?event_id=other&key=k2").await.read();
+    let letter = &page.dead_letters[0];
+    assert_eq!(
+        (page.dead_letters.len(), letter.lane_key.as_str(), letter.reason.as_str()),
+        (1, "key:k", "rejected with 422")
+    );
+    assert_eq!((letter.attempts, letter.history.len(), letter.retry_requested), (1, 1, false));
+}
+
+#[tokio::test]
+async fn a_wrong_question_is_answered_with_what_is_wrong() {
+    let server = Server::new();
+    for (query, field) in [
+        ("destination=No%20Name", Some("destination")),
+        ("key=", Some("key")),
+        ("event_id=a%0Ab", Some("event_id")),
+        ("limit=0", Some("limit")),
+        ("limit=1001", Some("limit")),
+        ("after=zzz", Some("after")),
+        ("limit=many", None),
+        ("dest=a", None),
+    ] {
+        let problem = server.get(&format!("/v1/dead-letters?{query}")).await.problem(422, "invalid");
+        assert_eq!(problem.field.as_deref(), field, "{query}");
+    }
+    server.get("/v1/dead-letters/billing/x/0").await.invalid("partition");
+    server.get("/v1/dead-letters/billing/0/-1").await.invalid("offset");
+    server.get("/v1/dead-letters/billing/0/7").await.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_dead_letters_event_comes_with_its_payload() {
+    let server = Server::new();
+    let body = r#"{"id":"e","type":"a","key":"k","data":{ "sum": 1.50},"attributes":{"tenant":"acme"}}"#;
+    let (partition, offset) = server.bury("billing", body).await;
+    let dead: DeadEvent = server.get(&format!("/v1/dead-letters/billing/{partition}/{offset}")).await.read();
+    assert_eq!((dead.event.id.as_str(), dead.event.data.unwrap().get()), ("e", "{ \"sum\": 1.50}"));
+    assert_eq!(dead.event.attributes["tenant"], "acme");
+    assert_eq!((dead.event.data_base64, dead.partition, dead.offset), (None, partition, offset));
+}
+
+#[tokio::test]
+async fn what_is_selected_is_retried_or_discarded() {
+    let server = Server::new();
+    for key in ["k1", "k1", "k2"] {
+        server.bury("billing", &format!(r#"{{"type":"a","key":"{key}"}}"#)).await;
+    }
+    let tell =
+        |what: &str, body: &'static str| server.send(crate::post(&format!("/v1/dead-letters/{what}"), JSON, body));
+    let count: Count = tell("retry", r#"{"destination":"billing","key":"k1"}"#).await.read();
+    assert_eq!(count.count, 2);
+    let partition = Partition::of("k1", server.store.partitions());
+    assert_eq!(server.store.retry_requested(partition, 10).await.unwrap().len(), 2);
+    let count: Count = tell("discard", r#"{"destination":"billing","key":"k2"}"#).await.read();
+    assert_eq!(count.count, 1);
+    let page: DeadLetterPage = server.get("/v1/dead-letters").await.read();
+    assert!(page.dead_letters.iter().all(|letter| letter.retry_requested) && page.dead_letters.len() == 2);
+
+    for body in ["{}", r#"{"destination":"billing","keys":"k"}"#, r#"{"destination":"B"}"#, r#"{"destination":7}"#] {
+        tell("discard", body).await.problem(422, "invalid");
+    }
+    let problem = tell("discard", "{\n\"destination\": oops}").await.problem(400, "malformed");
+    assert_eq!(problem.position.unwrap().line, 2);
+    // What a foreign page in a browser could send.
+    let body = r#"{"destination":"billing"}"#;
+    server.post("/v1/dead-letters/discard", "text/plain", body).await.problem(415, "unsupported-media-type");
+    assert_eq!(server.store.counts().await.unwrap()[0].count, 2);
+}
+
+#[tokio::test]
+async fn commands_reach_the_worker() {
+    let server = Server::new();
+    let body = r#"{"key":"key:order-7"}"#;
+    assert!(server.post("/v1/destinations/crm/keys/retry", JSON, body).await.read::<Done>().done);
+    assert!(server.post("/v1/destinations/crm/keys/skip", JSON, r#"{"key":"event:41"}"#).await.read::<Done>().done);
+    assert!(server.post("/v1/destinations/crm/resume", JSON, "").await.read::<Done>().done);
+    let destination = name("crm");
+    let told = server.worker.told.lock().unwrap().clone();
+    let expected = [
+        Command::RetryKey { destination: destination.clone(), key: LaneKey::Key(Key::new("order-7").unwrap()) },
+        Command::SkipKey { destination: destination.clone(), key: LaneKey::Event(Offset(41)) },
+        Command::Resume { destination },
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_done_says_why() {
+    let server = Server::new();
+    let path = "/v1/destinations/crm/keys/retry";
+    server.post(path, JSON, r#"{"key":"order-7"}"#).await.invalid("/key");
+    server.post(path, JSON, r#"{"key":"all","x":1}"#).await.problem(422, "invalid");
+    server.post("/v1/destinations/C%20R/resume", JSON, "").await.invalid("destination");
+    assert!(server.worker.told.lock().unwrap().is_empty());
+    *server.worker.answer.lock().unwrap() = Some(Ok(false));
+    server.post(path, JSON, r#"{"key":"all"}"#).await.problem(404, "not-found");
+    *server.worker.answer.lock().unwrap() = Some(Err("another worker has the partition".into()));
+    let problem = server.post(path, JSON, r#"{"key":"all"}"#).await.problem(409, "conflict");
+    assert_eq!(problem.detail, "another worker has the partition");
+}
+
+#[tokio::test]
+async fn only_a_destination_that_left_the_configuration_is_forgotten() {
+    let server = Server::new();
+    server.reports(vec![destination("billing", true), destination("gone", false)]);
+    server.bury("billing", r#"{"type":"a","key":"k"}"#).await;
+    server.bury("gone", r#"{"type":"a","key":"k"}"#).await;
+    let forget = |called: &str| {
+        let request = Request::delete(format!("/v1/destinations/{called}/progress")).body(Body::empty()).unwrap();
+        server.send(request)
+    };
+    forget("billing").await.problem(409, "conflict");
+    assert!(forget("gone").await.read::<Done>().done);
+    forget("gone").await.problem(404, "not-found");
+    let left: Vec<_> = server.store.counts().await.unwrap().into_iter().map(|count| count.destination).collect();
+    assert_eq!(left, [name("billing")]);
+}
+
+#[tokio::test]
+async fn a_payload_that_is_not_json_is_shown_in_base64() {
+    let server = Server::new();
+    let body = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","datacontenttype":"text/plain","data":"hi"}"#;
+    let accepted = server.post("/v1/events", crate::CLOUDEVENT, body).await.accepted();
+    let event = server.only().await;
+    let again = NewEvent { event, id_given: true };
+    assert!(server.store.append(vec![again]).await[0].as_ref().unwrap().duplicate);
+    let worker = WorkerId("w".into());
+    let lease = server.store.claim(accepted.partition, &worker, Duration::from_secs(5)).await.unwrap().unwrap();
+    let retry =
+        RetryState { attempts: 1, first_failure: Timestamp::ZERO, next_attempt: Timestamp::MAX, history: vec![] };
+    let given_up = GivenUp {
+        destination: name("a"),
+        offset: accepted.offset,
+        key: LaneKey::Event(accepted.offset),
+        at: Timestamp::ZERO,
+        reason: "x".into(),
+        retry,
+    };
+    server.store.commit(&lease, &Commit { dead_letters: vec![given_up], ..Commit::default() }).await.unwrap();
+    let path = format!("/v1/dead-letters/a/{}/{}", accepted.partition, accepted.offset);
+    let dead: DeadEvent = server.get(&path).await.read();
+    assert_eq!((dead.event.data_base64.as_deref(), dead.event.data.is_none()), (Some("aGk="), true));
+}
