@@ -1,3 +1,5 @@
+mod contract;
+
 use super::*;
 use bytes::Bytes;
 use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Partition};

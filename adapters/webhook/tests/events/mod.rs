@@ -59,3 +59,13 @@ pub(crate) fn retry_reason(outcome: Outcome) -> String {
         other => panic!("{other:?} is not a retry"),
     }
 }
+
+/// Says that every name is this machine.
+pub(crate) struct ThisMachine;
+
+#[async_trait::async_trait]
+impl laneway_webhook::Resolve for ThisMachine {
+    async fn resolve(&self, _: &str, port: u16) -> std::io::Result<Vec<std::net::SocketAddr>> {
+        Ok(vec![([127, 0, 0, 1], port).into()])
+    }
+}
