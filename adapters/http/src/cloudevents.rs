@@ -4,7 +4,7 @@
 //! media type, all other extensions are attributes. JSON data must be JSON in every mode, because
 //! later stations (batches of CloudEvents, documents) embed it as such.
 
-use crate::draft::{Draft, JSON};
+use crate::draft::{Draft, JSON, TWICE};
 use crate::json::{Scanner, Shape};
 use crate::laneway_json::{attribute_value, object_expected, text};
 use crate::media::is_json;
@@ -16,6 +16,7 @@ use http::{HeaderMap, header};
 use laneway_domain::MAX_ATTRIBUTES;
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
+use std::mem;
 
 #[cfg(test)]
 mod tests;
@@ -40,49 +41,69 @@ const FIELDS: [&str; 10] = [
 /// Reads one event of the JSON event format. `body` is what the scanner reads from.
 pub(crate) fn read<'a>(scanner: &mut Scanner<'a>, body: &Bytes, depth: u32) -> Read<Draft<'a>> {
     object_expected(scanner)?;
-    let mut draft = Draft::default();
-    let (mut version, mut data, mut base64) = (None, None, None);
-    let mut seen = [false; FIELDS.len()];
-    scanner.object(|scanner, name, at| {
+    let mut members = Members::default();
+    scanner.object(|scanner, name, at| members.read(scanner, &name, at))?;
+    required(members.version.as_deref(), &members.draft, pointer)?;
+    let data = members.data(body, depth)?;
+    Ok(Draft { data, ..members.draft })
+}
+
+/// What was read of an event in JSON. What its data means depends on members that may come later.
+#[derive(Default)]
+struct Members<'a> {
+    draft: Draft<'a>,
+    version: Option<Cow<'a, str>>,
+    /// Where `data` is, and its text.
+    data: Option<(usize, &'a str)>,
+    base64: Option<Cow<'a, str>>,
+    seen: [bool; FIELDS.len()],
+}
+
+impl<'a> Members<'a> {
+    fn read(&mut self, scanner: &mut Scanner<'a>, name: &str, at: usize) -> Read<()> {
         let Some(field) = FIELDS.iter().position(|known| *known == name) else {
-            let field = || pointer(&name);
+            let field = || pointer(name);
             return match attribute_value(scanner, field)? {
-                Some(value) => draft.attribute(&name, &value, field).map_err(|refusal| refusal.at(at)),
+                Some(value) => self.draft.attribute(name, &value, field).map_err(|refusal| refusal.at(at)),
                 None => Ok(()),
             };
         };
-        if seen[field] {
-            return Err(Refusal::field(pointer(&name), "is there twice").at(at));
+        if mem::replace(&mut self.seen[field], true) {
+            return Err(Refusal::field(pointer(name), TWICE).at(at));
         }
-        seen[field] = true;
-        match FIELDS[field] {
-            "specversion" => version = text(scanner, "/specversion")?,
-            "id" => draft.id = text(scanner, "/id")?,
-            "source" => draft.source = text(scanner, "/source")?,
-            "type" => draft.event_type = text(scanner, "/type")?,
-            "subject" => draft.subject = text(scanner, "/subject")?,
-            "time" => draft.time = text(scanner, "/time")?,
-            "datacontenttype" => draft.content_type = text(scanner, "/datacontenttype")?,
-            "partitionkey" => draft.key = text(scanner, "/partitionkey")?,
-            "data" => {
-                let _ = scanner.shape()?;
+        let member = match FIELDS[field] {
+            "specversion" => &mut self.version,
+            "id" => &mut self.draft.id,
+            "source" => &mut self.draft.source,
+            "type" => &mut self.draft.event_type,
+            "subject" => &mut self.draft.subject,
+            "time" => &mut self.draft.time,
+            "datacontenttype" => &mut self.draft.content_type,
+            "partitionkey" => &mut self.draft.key,
+            "data_base64" => &mut self.base64,
+            _ => {
+                // To its first byte, which is its place.
+                scanner.shape()?;
                 let at = scanner.at();
-                data = Some((at, scanner.value().map_err(|refusal| refusal.within("/data"))?));
+                self.data = Some((at, scanner.value().map_err(|refusal| refusal.within("/data"))?));
+                return Ok(());
             }
-            _ => base64 = text(scanner, "/data_base64")?,
-        }
+        };
+        *member = text(scanner, || pointer(name))?;
         Ok(())
-    })?;
-    required(version.as_deref(), &draft, pointer)?;
-    draft.data = match (data, base64) {
-        (None, None) => Bytes::new(),
-        (Some((at, value)), None) => from_json(value, draft.content_type.as_deref(), body).map_err(|r| r.at(at))?,
-        (None, Some(encoded)) => from_base64(&encoded, draft.content_type.as_deref(), depth)?,
-        (Some(_), Some(_)) => {
-            return Err(Refusal::field("/data_base64", "is there besides /data; an event has one of them"));
+    }
+
+    fn data(&self, body: &Bytes, depth: u32) -> Read<Bytes> {
+        let content_type = self.draft.content_type.as_deref().unwrap_or(JSON);
+        match (self.data, &self.base64) {
+            (None, None) => Ok(Bytes::new()),
+            (Some((at, value)), None) => from_json(value, content_type, body).map_err(|refusal| refusal.at(at)),
+            (None, Some(encoded)) => from_base64(encoded, content_type, depth),
+            (Some(_), Some(_)) => {
+                Err(Refusal::field("/data_base64", "is there besides /data; an event has one of them"))
+            }
         }
-    };
-    Ok(draft)
+    }
 }
 
 /// Checks what CloudEvents 1.0 requires of every event (section 3.1.1). Its id is the producer's
@@ -111,8 +132,7 @@ fn missing(field: String) -> Box<Refusal> {
 
 /// The data that a `data` member means (JSON event format, section 3.1.1): itself if the event's
 /// data is JSON, else the text in the string that it is.
-fn from_json(value: &str, content_type: Option<&str>, body: &Bytes) -> Read<Bytes> {
-    let content_type = content_type.unwrap_or(JSON);
+fn from_json(value: &str, content_type: &str, body: &Bytes) -> Read<Bytes> {
     if is_json(content_type) {
         return Ok(body.slice_ref(value.as_bytes()));
     }
@@ -128,10 +148,10 @@ fn from_json(value: &str, content_type: Option<&str>, body: &Bytes) -> Read<Byte
     })
 }
 
-fn from_base64(encoded: &str, content_type: Option<&str>, depth: u32) -> Read<Bytes> {
+fn from_base64(encoded: &str, content_type: &str, depth: u32) -> Read<Bytes> {
     let wrong = |why: String| Refusal::field("/data_base64", why);
     let data = STANDARD.decode(encoded).map_err(|error| wrong(format!("is not base64 (RFC 4648): {error}")))?;
-    check_json(&data, content_type.unwrap_or(JSON), depth).map_err(|refusal| {
+    check_json(&data, content_type, depth).map_err(|refusal| {
         wrong(match *refusal {
             Refusal::Malformed { at, what } => {
                 format!("does not hold the JSON that it should: {what} at its byte {at}")
@@ -160,27 +180,9 @@ pub(crate) fn read_binary<'a>(headers: &'a HeaderMap, body: &Bytes, depth: u32) 
     let mut draft = Draft { data: body.clone(), ..Draft::default() };
     let mut version = None;
     for (header, value) in headers {
-        let Some(name) = header.as_str().strip_prefix(PREFIX) else { continue };
-        let value = header_text(value.as_bytes()).map_err(|reason| Refusal::field(header.as_str(), reason))?;
-        let field = match name {
-            "specversion" => &mut version,
-            "id" => &mut draft.id,
-            "source" => &mut draft.source,
-            "type" => &mut draft.event_type,
-            "subject" => &mut draft.subject,
-            "time" => &mut draft.time,
-            "partitionkey" => &mut draft.key,
-            "datacontenttype" => {
-                let reason = "must not be there: the data's type is the Content-Type (HTTP binding, section 3.1.1)";
-                return Err(Refusal::field(header.as_str(), reason));
-            }
-            _ => {
-                draft.attribute(name, &value, || header.to_string())?;
-                continue;
-            }
-        };
-        if field.replace(value).is_some() {
-            return Err(Refusal::field(header.as_str(), "is there twice"));
+        if let Some(name) = header.as_str().strip_prefix(PREFIX) {
+            read_header(&mut draft, &mut version, name, value.as_bytes())
+                .map_err(|reason| Refusal::field(header.as_str(), reason))?;
         }
     }
     if draft.attributes.len() > MAX_ATTRIBUTES {
@@ -191,6 +193,30 @@ pub(crate) fn read_binary<'a>(headers: &'a HeaderMap, body: &Bytes, depth: u32) 
     draft.content_type = Some(content_type(headers, body)?);
     check_json(body, draft.content_type.as_deref().unwrap_or(JSON), depth)?;
     Ok(draft)
+}
+
+/// Reads the header `ce-<name>`; fails with what is wrong with it.
+fn read_header<'a>(
+    draft: &mut Draft<'a>,
+    version: &mut Option<Cow<'a, str>>,
+    name: &str,
+    raw: &'a [u8],
+) -> Result<(), String> {
+    let value = header_text(raw)?;
+    let member = match name {
+        "specversion" => version,
+        "id" => &mut draft.id,
+        "source" => &mut draft.source,
+        "type" => &mut draft.event_type,
+        "subject" => &mut draft.subject,
+        "time" => &mut draft.time,
+        "partitionkey" => &mut draft.key,
+        "datacontenttype" => {
+            return Err("must not be there: the data's type is the Content-Type (HTTP binding, section 3.1.1)".into());
+        }
+        _ => return draft.insert(name, &value),
+    };
+    if member.replace(value).is_some() { Err(TWICE.into()) } else { Ok(()) }
 }
 
 fn content_type<'a>(headers: &'a HeaderMap, body: &Bytes) -> Read<Cow<'a, str>> {

@@ -10,6 +10,9 @@ use uuid::Uuid;
 /// The media type of an event that says nothing of it, in JSON.
 pub(crate) const JSON: &str = "application/json";
 
+/// What is wrong with a field that was there before.
+pub(crate) const TWICE: &str = "is there twice";
+
 /// What was read of an event.
 #[derive(Default)]
 pub(crate) struct Draft<'a> {
@@ -56,14 +59,16 @@ impl Draft<'_> {
 
     /// Adds an attribute, `field` being where it stands.
     pub(crate) fn attribute(&mut self, name: &str, value: &str, field: impl Fn() -> String) -> Read<()> {
+        self.insert(name, value).map_err(|reason| Refusal::field(field(), reason))
+    }
+
+    /// Adds an attribute; fails with what is wrong with its name.
+    pub(crate) fn insert(&mut self, name: &str, value: &str) -> Result<(), String> {
         // The rest is checked with the event; but its error could not name a name like this.
         if !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            check_attribute(name, "").map_err(|error| Refusal::field(field(), error.reason))?;
+            check_attribute(name, "").map_err(|error| error.reason)?;
         }
-        match self.attributes.insert(name.into(), value.into()) {
-            None => Ok(()),
-            Some(_) => Err(Refusal::field(field(), "is there twice")),
-        }
+        if self.attributes.insert(name.into(), value.into()).is_some() { Err(TWICE.into()) } else { Ok(()) }
     }
 }
 

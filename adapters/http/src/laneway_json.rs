@@ -9,11 +9,12 @@
 //! type promises. Attributes are strings; booleans and integers become the strings that
 //! CloudEvents writes for them.
 
-use crate::draft::Draft;
+use crate::draft::{Draft, TWICE};
 use crate::json::{Scanner, Shape};
 use crate::refusal::{Read, Refusal, pointer};
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::mem;
 
 const FIELDS: [&str; 8] = ["id", "type", "key", "data", "source", "subject", "time", "attributes"];
 /// How many letters may be wrong in a name for another to be suggested.
@@ -28,23 +29,24 @@ pub(crate) fn read<'a>(scanner: &mut Scanner<'a>, body: &Bytes) -> Read<Draft<'a
         let Some(field) = FIELDS.iter().position(|known| *known == name) else {
             return Err(unknown(&name).at(at));
         };
-        if seen[field] {
-            return Err(Refusal::field(pointer(&name), "is there twice").at(at));
+        if mem::replace(&mut seen[field], true) {
+            return Err(Refusal::field(pointer(&name), TWICE).at(at));
         }
-        seen[field] = true;
-        match FIELDS[field] {
-            "id" => draft.id = text(scanner, "/id")?,
-            "type" => draft.event_type = text(scanner, "/type")?,
-            "key" => draft.key = text(scanner, "/key")?,
-            "source" => draft.source = text(scanner, "/source")?,
-            "subject" => draft.subject = text(scanner, "/subject")?,
-            "time" => draft.time = text(scanner, "/time")?,
-            "attributes" => attributes(scanner, &mut draft)?,
+        let member = match FIELDS[field] {
+            "id" => &mut draft.id,
+            "type" => &mut draft.event_type,
+            "key" => &mut draft.key,
+            "source" => &mut draft.source,
+            "subject" => &mut draft.subject,
+            "time" => &mut draft.time,
+            "attributes" => return attributes(scanner, &mut draft),
             _ => {
                 let value = scanner.value().map_err(|refusal| refusal.within("/data"))?;
                 draft.data = body.slice_ref(value.as_bytes());
+                return Ok(());
             }
-        }
+        };
+        *member = text(scanner, || pointer(&name))?;
         Ok(())
     })?;
     Ok(draft)
@@ -63,11 +65,11 @@ pub(crate) fn object_expected(scanner: &mut Scanner<'_>) -> Read<()> {
 }
 
 /// Reads a string, or `null` as none.
-pub(crate) fn text<'a>(scanner: &mut Scanner<'a>, field: &str) -> Read<Option<Cow<'a, str>>> {
+pub(crate) fn text<'a>(scanner: &mut Scanner<'a>, field: impl Fn() -> String) -> Read<Option<Cow<'a, str>>> {
     match scanner.shape()? {
         Shape::String => scanner.string().map(Some),
         Shape::Null => scanner.null().map(|()| None),
-        shape => Err(Refusal::field(field, format!("is {shape}; it must be a string")).at(scanner.at())),
+        shape => Err(Refusal::field(field(), format!("is {shape}; it must be a string")).at(scanner.at())),
     }
 }
 

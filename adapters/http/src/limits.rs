@@ -51,7 +51,8 @@ pub struct Limits {
     /// and the connection is closed.
     pub header_bytes: usize,
     /// How long the headers of a request may take to come in, from the connection's start or the
-    /// request before ([`DEFAULT_HEADER_TIMEOUT`]). Then the connection is closed.
+    /// request before ([`DEFAULT_HEADER_TIMEOUT`]). Then the connection is closed. (One of HTTP/2
+    /// may be idle for as long as it answers pings within this time.)
     pub header_timeout: Duration,
     /// How long a body may take to come in, from the end of its headers
     /// ([`DEFAULT_BODY_TIMEOUT`]). Then: 408.

@@ -5,7 +5,8 @@ use crate::problem::{Kind, Problem};
 use http::StatusCode;
 use laneway_ports::{Appended, StoreError};
 use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// The statuses that an ingest request can have.
 const STATUSES: [u16; 12] = [202, 400, 401, 404, 405, 408, 409, 413, 415, 422, 500, 503];
@@ -18,6 +19,9 @@ pub(crate) struct Telemetry {
     taken: Counter,
     by_status: Vec<(u16, Counter)>,
     by_reason: Vec<(Kind, Counter)>,
+    started: Instant,
+    /// The second since `started`, from 1, in which the last warning was written.
+    warned: AtomicU64,
 }
 
 impl Telemetry {
@@ -39,6 +43,8 @@ impl Telemetry {
             taken: status(STATUSES[0]),
             by_status: STATUSES[1..].iter().map(|code| (*code, status(*code))).collect(),
             by_reason: Kind::ALL.iter().map(|kind| (*kind, reason(*kind))).collect(),
+            started: Instant::now(),
+            warned: AtomicU64::new(0),
         }
     }
 
@@ -69,8 +75,14 @@ impl Telemetry {
         if let Some((_, counter)) = self.by_reason.iter().find(|(kind, _)| *kind == problem.kind) {
             counter.increment(1);
         }
-        if problem.status() >= StatusCode::INTERNAL_SERVER_ERROR {
+        if problem.status() >= StatusCode::INTERNAL_SERVER_ERROR && self.may_warn() {
             tracing::warn!(reason = problem.kind.name(), detail = problem.body.detail, "events were not taken");
         }
+    }
+
+    /// Once a second at most: while a store is away, every request fails.
+    fn may_warn(&self) -> bool {
+        let now = self.started.elapsed().as_secs() + 1;
+        self.warned.fetch_max(now, Ordering::Relaxed) < now
     }
 }

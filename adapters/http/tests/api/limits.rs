@@ -174,13 +174,14 @@ async fn headers_are_bounded_in_number_and_bytes() {
     let running = start(Setup::default()).await;
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     let long = format!("x: {}\r\n", "y".repeat(70_000));
-    for headers in [many, long] {
+    for (headers, in_one_read) in [(many, true), (long, false)] {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
         // The server may close before all of it was sent.
         let _ = stream.write_all(request(&headers, "").as_bytes()).await;
         let mut text = Vec::new();
         let _ = timeout(PATIENCE, stream.read_to_end(&mut text)).await.unwrap();
-        assert!(text.starts_with(b"HTTP/1.1 431 ") || text.is_empty());
+        // With more unread than it has read, the system may reset the connection before the answer.
+        assert!(text.starts_with(b"HTTP/1.1 431 ") || (text.is_empty() && !in_one_read));
     }
     assert!(running.server.stored().await.is_empty());
 }

@@ -4,8 +4,12 @@ use crate::{CLOUDEVENT, CLOUDEVENTS, JSON, NDJSON, Server};
 use axum::body::Body;
 use http::Request;
 use laneway_http::wire;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
+
+/// What the HTTP binding of CloudEvents, section 3.1.3.2, says must be encoded.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -131,6 +135,44 @@ proptest! {
                 if lines { (NDJSON, events.join("\n")) } else { (JSON, format!("[{}]", events.join(","))) };
             assert_eq!(together.post("/v1/events/batch", media, body).await.batch(), expected);
             assert_eq!(together.stored().await, alone.stored().await);
+        });
+    }
+
+    #[test]
+    fn the_three_modes_of_one_cloudevent_store_the_same_event(
+        texts in prop::collection::vec("[^\\p{Cc}]{1,20}", 5),
+        extensions in prop::collection::btree_map("x[a-z0-9]{1,8}", "[^\\p{Cc}]{0,20}", 0..4),
+        data in prop::option::of(any_json()),
+    ) {
+        let names = ["id", "source", "type", "subject", "partitionkey"];
+        let attributes: Vec<(&str, &str)> = [("specversion", "1.0"), ("time", "2026-01-31T12:00:00Z")]
+            .into_iter()
+            .chain(names.into_iter().zip(texts.iter().map(String::as_str)))
+            .chain(extensions.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .collect();
+        let mut members: Vec<String> =
+            attributes.iter().map(|(name, value)| format!("\"{name}\":{}", serde_json::json!(value))).collect();
+        let data = data.map(|data| data.to_string());
+        members.extend(data.iter().map(|data| format!("\"data\":{data}")));
+        let structured = format!("{{{}}}", members.join(","));
+        let mut binary = Request::post("/v1/events");
+        for (name, value) in &attributes {
+            binary = binary.header(format!("ce-{name}"), utf8_percent_encode(value, ENCODED).to_string());
+        }
+        if data.is_some() {
+            binary = binary.header("content-type", JSON);
+        }
+        let binary = binary.body(Body::from(data.unwrap_or_default())).unwrap();
+        runtime().block_on(async {
+            let servers = [Server::new(), Server::new(), Server::new()];
+            servers[0].post("/v1/events", CLOUDEVENT, structured.clone()).await.accepted();
+            servers[1].post("/v1/events/batch", CLOUDEVENTS, format!("[{structured}]")).await.batch();
+            servers[2].send(binary).await.accepted();
+            let event = servers[0].only().await;
+            assert_eq!(event.id.as_str(), texts[0]);
+            assert_eq!(event.attributes.len(), extensions.len());
+            assert_eq!(event, servers[1].only().await);
+            assert_eq!(event, servers[2].only().await);
         });
     }
 }
