@@ -68,7 +68,7 @@ fn of_json() -> Vec<Bad> {
         bad("an array", "[]", 422, "invalid", &[]),
         bad("a number as type", r#"{"type":5}"#, 422, "invalid", &["\"/type\""]),
         bad("an object as key", r#"{"type":"t","key":{}}"#, 422, "invalid", &["\"/key\""]),
-        bad("a number as attribute", r#"{"type":"t","attributes":{"a":1}}"#, 422, "invalid", &["/attributes/a"]),
+        bad("an array as attribute", r#"{"type":"t","attributes":{"a":[1]}}"#, 422, "invalid", &["/attributes/a"]),
         bad("no type", r#"{"data":1}"#, 422, "invalid", &["type"]),
         bad("an unknown field", r#"{"type":"t","colour":1}"#, 422, "invalid", &["colour"]),
         bad("a field twice", r#"{"type":"t","type":"u"}"#, 422, "invalid", &["type"]),
