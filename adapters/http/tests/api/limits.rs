@@ -123,7 +123,7 @@ async fn a_body_that_does_not_come_is_answered_408() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_answered_although_all_of_it_was_sent_first() {
     let running = start(Setup::default()).await;
-    let body = format!(r#"{{"type":"a","data":"{}"}}"#, "x".repeat(3 * 1024 * 1024));
+    let body = format!(r#"{{"type":"a","data":"{}"}}"#, "x".repeat(12 * 1024 * 1024));
     let announced = request(&format!("content-length: {}\r\n", body.len()), &body);
     let chunked = request("transfer-encoding: chunked\r\n", &format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
     for whole in [announced, chunked] {
