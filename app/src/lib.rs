@@ -1,4 +1,6 @@
 //! The Laneway server and its command line: configuration, composition, and the async shell.
 
+pub mod cli;
+pub mod compose;
 pub mod config;
 pub mod telemetry;

@@ -1,2 +1,10 @@
 //! The `laneway` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    laneway_app::cli::main()
+}

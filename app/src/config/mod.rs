@@ -99,17 +99,9 @@ impl Config {
     /// With everything that is wrong, in the order of the file. A named file that cannot be read is
     /// an error; the default one may be missing.
     pub fn load(source: &dyn Source, file: Option<&Path>, flags: &Overrides) -> Result<Self, ConfigError> {
-        let (file, findings, mut root) = gather(source, file, flags)?;
-        let findings = &findings;
-        let mut root = Section::new(findings, Place::default(), Origin::Nowhere, std::mem::take(&mut root));
-        let server = Server::read(root.section("server"));
-        let store = Store::read(root.section("store"));
-        let egress = egress::read(root.section("egress"));
-        let worker = Worker::read(root.section("worker"));
-        let log = Log::read(root.section("log"));
-        let destinations = destination::read_all(&mut root, &egress);
-        root.finish();
-        findings.conclude(Self { file, server, store, egress, worker, log, destinations })
+        let (file, findings, root) = gather(source, file, flags)?;
+        let config = read(&findings, root);
+        findings.conclude(Self { file, ..config })
     }
 
     /// Reads a configuration from text alone, as tests and tools want it.
@@ -122,14 +114,27 @@ impl Config {
     }
 }
 
+/// All sections, as far as they make sense; what does not is in the findings.
+fn read(findings: &Findings<'_>, root: Table) -> Config {
+    let mut root = Section::new(findings, Place::default(), Origin::Nowhere, root);
+    let server = Server::read(root.section("server"));
+    let store = Store::read(root.section("store"));
+    let egress = egress::read(root.section("egress"));
+    let worker = Worker::read(root.section("worker"));
+    let log = Log::read(root.section("log"));
+    let destinations = destination::read_all(&mut root, &egress);
+    root.finish();
+    Config { file: None, server, store, egress, worker, log, destinations }
+}
+
 /// Reads only what a command needs to reach a running server: `[server]`. Mistakes elsewhere, and
 /// secrets that only the server can read, do not keep an operator from asking it what it does.
 ///
 /// # Errors
 /// If the file cannot be read, or the address is wrong.
 pub fn load_server(source: &dyn Source, file: Option<&Path>) -> Result<ServerAddress, ConfigError> {
-    let (_, findings, mut root) = gather(source, file, &Overrides::default())?;
-    let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, std::mem::take(&mut root));
+    let (_, findings, root) = gather(source, file, &Overrides::default())?;
+    let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, root);
     let mut server = root.section("server");
     let listen = server::read_listen(&mut server);
     let tokens: Vec<String> = server.list("tokens");

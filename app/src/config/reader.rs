@@ -29,6 +29,12 @@ impl<'s> Findings<'s> {
         self.problems.borrow_mut().push(Problem::new(origin, place, what));
     }
 
+    /// Every path that some table was asked for.
+    #[cfg(test)]
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.paths.borrow().clone()
+    }
+
     /// What was read, unless there were mistakes.
     pub(super) fn conclude<T>(&self, read: T) -> Result<T, ConfigError> {
         let mut problems = self.problems.take();

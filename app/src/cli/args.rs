@@ -1,0 +1,286 @@
+//! What can be written behind `laneway`.
+
+use crate::config::Overrides;
+use clap::{Args, Parser, Subcommand};
+use laneway_domain::{DestinationName, EventId, Key};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 1 it could not be done · 2 the command line or the configuration is wrong ·
+3 send: some events were refused, all others are stored
+
+Settings come from laneway.toml (--config FILE), LANEWAY_… variables, then flags.
+A first event:  curl -d '{\"type\":\"hello\",\"data\":1}' -H 'content-type: application/json' localhost:8080/v1/events";
+
+/// Ordered event delivery, where every key has its own lane.
+///
+/// Without a command, `laneway` serves: it takes events in over HTTP, stores them, and delivers each one
+/// to every destination that wants it.
+#[derive(Debug, Parser)]
+#[command(name = "laneway", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Take events in and deliver them (the default)
+    #[command(after_help = "Example:  laneway serve --listen 127.0.0.1:9000 --store sqlite:/var/lib/laneway/events.db")]
+    Serve(ServeArgs),
+    /// Check configuration and store without starting; print what would run
+    #[command(after_help = "Example:  laneway check --config /etc/laneway.toml")]
+    Check(ServeArgs),
+    /// Send events from a file, one JSON object a line
+    #[command(after_help = SEND_HELP)]
+    Send(SendArgs),
+    /// Show what every destination is doing
+    #[command(
+        after_help = "Examples:  laneway status --watch      laneway status --keys      laneway status --json | jq ."
+    )]
+    Status(StatusArgs),
+    /// List, show, retry or discard events that were given up
+    DeadLetters(DeadLettersArgs),
+    /// Retry or skip the failed event that blocks a key
+    Keys(KeysArgs),
+    /// Resume a paused destination, or forget one that left the configuration
+    Destinations(DestinationsArgs),
+}
+
+const SEND_HELP: &str = "\
+Lines look like  {\"type\":\"order.paid\",\"key\":\"order-7\",\"data\":{…}}  and are sent in their order, one batch
+at a time. A line without an id gets one, <run>-<line number>, so that nothing is stored twice when a batch has to be
+repeated; after an interruption, send the whole file again with the same --run.
+
+Examples:  laneway send events.ndjson
+           producer | laneway send - --server https://events.example";
+
+/// Flags that override the configuration.
+#[derive(Args, Debug, Default)]
+pub(super) struct ServeArgs {
+    /// Read this file instead of ./laneway.toml [env: LANEWAY_CONFIG]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Listen on this address (server.listen)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) listen: Option<String>,
+    /// Keep events there (store.url)
+    #[arg(long, value_name = "URL")]
+    pub(super) store: Option<String>,
+    /// Partitions of a new store (store.partitions)
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) partitions: Option<String>,
+    /// Log this much, such as info or laneway_webhook=debug (log.filter)
+    #[arg(long, value_name = "FILTER")]
+    pub(super) log: Option<String>,
+    /// Log as auto, text or json (log.format)
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<String>,
+}
+
+impl ServeArgs {
+    /// What the flags say about settings.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen.clone(),
+            store: self.store.clone(),
+            partitions: self.partitions.clone(),
+            log: self.log.clone(),
+            log_format: self.log_format.clone(),
+        }
+    }
+}
+
+/// Where the server is.
+#[derive(Args, Debug, Default)]
+pub(super) struct ClientArgs {
+    /// The server [env: LANEWAY_URL] [default: where the configuration listens]
+    #[arg(long, value_name = "URL")]
+    pub(super) server: Option<String>,
+    /// One of its tokens; others can see flags, so better set the variable [env: LANEWAY_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
+    /// The configuration to find the server by [env: LANEWAY_CONFIG]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SendArgs {
+    /// The file, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Events in one request
+    #[arg(long, value_name = "EVENTS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) batch: u32,
+    /// What generated ids begin with, to repeat an interrupted run [default: random]
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    pub(super) run: Option<String>,
+    /// How long to go on without any success before giving up
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = crate::config::parse_duration)]
+    pub(super) retry_for: Duration,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
+
+/// The most bytes of a run's name: with a line number behind it, an id of an event has to fit.
+const MAX_RUN_BYTES: usize = 200;
+
+fn run_name(text: &str) -> Result<String, String> {
+    laneway_domain::check_text("run", text, MAX_RUN_BYTES).map_err(|e| e.reason)?;
+    Ok(text.to_owned())
+}
+
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    /// Redraw every second, until interrupted
+    #[arg(long, short)]
+    pub(super) watch: bool,
+    /// Also list keys that wait for a failed event
+    #[arg(long, short)]
+    pub(super) keys: bool,
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DeadLettersArgs {
+    #[command(subcommand)]
+    pub(super) command: DeadLettersCommand,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLettersCommand {
+    /// List them, oldest first
+    #[command(after_help = "Example:  laneway dead-letters list --destination billing --json")]
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// At most so many
+        #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+        limit: usize,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one with its history and its event
+    #[command(after_help = "Example:  laneway dead-letters show billing evt_1")]
+    Show {
+        /// The destination that could not take it
+        #[arg(value_parser = DestinationName::new)]
+        destination: DestinationName,
+        /// The event's id
+        #[arg(value_parser = EventId::new)]
+        event: EventId,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Attempt them once more
+    #[command(after_help = "Example:  laneway dead-letters retry --destination billing --key order-7")]
+    Retry {
+        #[command(flatten)]
+        chosen: Chosen,
+    },
+    /// Remove them for good
+    #[command(after_help = "Example:  laneway dead-letters discard --destination billing --event evt_1 --yes")]
+    Discard {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// Which dead letters to list.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Filter {
+    /// Only those of this destination
+    #[arg(long, short, value_name = "NAME", value_parser = DestinationName::new)]
+    pub(super) destination: Option<DestinationName>,
+    /// Only those of this key
+    #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
+    pub(super) key: Option<Key>,
+    /// Only that of this event
+    #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
+    pub(super) event: Option<EventId>,
+}
+
+/// Which dead letters to change: a destination has to be named.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Chosen {
+    /// Those of this destination
+    #[arg(long, short, value_name = "NAME", value_parser = DestinationName::new)]
+    pub(super) destination: DestinationName,
+    /// Only those of this key
+    #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
+    pub(super) key: Option<Key>,
+    /// Only that of this event
+    #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
+    pub(super) event: Option<EventId>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct KeysArgs {
+    #[command(subcommand)]
+    pub(super) command: KeysCommand,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Attempt the key's failed event now, whatever its backoff says
+    #[command(after_help = "Example:  laneway keys retry billing order-7")]
+    Retry(BlockedKey),
+    /// Give the key's failed event up now: it becomes a dead letter, and the key goes on
+    #[command(after_help = "Example:  laneway keys skip billing order-7")]
+    Skip(BlockedKey),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct BlockedKey {
+    /// The destination where the key is blocked
+    #[arg(value_parser = DestinationName::new)]
+    pub(super) destination: DestinationName,
+    /// The key, or what `laneway status --keys` shows: key:order-7, event:41, all
+    pub(super) key: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DestinationsArgs {
+    #[command(subcommand)]
+    pub(super) command: DestinationsCommand,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DestinationsCommand {
+    /// End a pause that Laneway made, and close the breaker
+    #[command(after_help = "Example:  laneway destinations resume billing")]
+    Resume {
+        /// Which
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+    },
+    /// Drop the progress and the dead letters of a destination that left the configuration
+    #[command(after_help = "Example:  laneway destinations forget old-billing --yes")]
+    Forget {
+        /// Which
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}

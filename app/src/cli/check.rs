@@ -1,0 +1,77 @@
+//! `laneway check`: what would run, without running it.
+
+use super::args::ServeArgs;
+use super::table::{Align, Table};
+use super::{Failure, output, serve};
+use crate::compose;
+use crate::config::{Config, DestinationConfig, Durability, SinkConfig, Source, show_duration};
+use std::fmt::Write as _;
+
+/// Checks configuration and store, and says what they make.
+pub(super) fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
+    let config = serve::load(args, source)?;
+    output::print(&describe(&config))?;
+    let found = compose::check_store(&config.store).map_err(Failure::new)?;
+    output::line(&format!("store state   {found}"))
+}
+
+/// The configuration for people.
+pub(super) fn describe(config: &Config) -> String {
+    let file = config.file.as_ref().map_or_else(|| "none; defaults".to_owned(), |path| path.display().to_string());
+    let access = match config.server.tokens.len() {
+        0 => "no tokens: open to everybody on this machine".to_owned(),
+        1 => "1 token".to_owned(),
+        n => format!("{n} tokens"),
+    };
+    let store = &config.store;
+    let durability = match store.durability {
+        Durability::Full => "fsynced before each answer",
+        Durability::Relaxed => "RELAXED: accepted events can be lost with the machine's power",
+    };
+    let retain = show_duration(store.retain);
+    let mut text = String::new();
+    let _ = writeln!(text, "configuration {file}");
+    let _ = writeln!(text, "listens on    {} ({access})", config.server.listen);
+    let _ = writeln!(text, "store         {} ({durability}; settled events kept for {retain})", store.url);
+    text.push('\n');
+    text.push_str(&destinations(&config.destinations));
+    text.push('\n');
+    text
+}
+
+fn destinations(destinations: &[DestinationConfig]) -> String {
+    let mut table = Table::new(&[
+        ("DESTINATION", Align::Left),
+        ("TO", Align::Left),
+        ("WANTS", Align::Left),
+        ("ORDER", Align::Left),
+        ("IN FLIGHT", Align::Right),
+        ("RETRIES", Align::Left),
+    ]);
+    for DestinationConfig { destination, sink } in destinations {
+        let types: Vec<&str> = destination.filter.types.iter().map(|pattern| pattern.as_str()).collect();
+        let types = if types.is_empty() { "all".to_owned() } else { types.join(", ") };
+        let attributes = destination.filter.attributes.iter().map(|(name, value)| format!(" with {name}={value}"));
+        let paused = if destination.paused { " (paused)" } else { "" };
+        table.row(vec![
+            format!("{}{paused}", destination.name),
+            to(sink),
+            format!("{types}{}", attributes.collect::<String>()),
+            format!("{:?}", destination.ordering).to_lowercase(),
+            destination.max_in_flight.to_string(),
+            format!("{} to {}", show_duration(destination.retry.initial), show_duration(destination.retry.limit)),
+        ]);
+    }
+    table.render()
+}
+
+/// Where it goes, without what may be secret: user, path and query.
+fn to(sink: &SinkConfig) -> String {
+    match sink {
+        SinkConfig::Console => "console".to_owned(),
+        SinkConfig::Webhook(webhook) => match url::Url::parse(&webhook.url) {
+            Ok(url) => url.origin().ascii_serialization(),
+            Err(_) => "webhook".to_owned(),
+        },
+    }
+}

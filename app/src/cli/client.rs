@@ -1,0 +1,208 @@
+//! The HTTP client of the commands: one server, kept connections, answers within bounds.
+
+use super::failure::{EXIT_CONFIG, Failure};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use laneway_http::wire::Problem;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest time for one exchange: longer than a server waits for a body and its store together.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(90);
+/// The longest time for a connection to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of an answer: a status of thousands of destinations, each with its blocked keys.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// The longest Retry-After that is believed; a server that says more is asked again after this.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// A server, and how to speak with it.
+pub(super) struct Client {
+    http: hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: String,
+    authorization: Option<HeaderValue>,
+}
+
+/// What a server answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// The answer as problem details; what is none is shown as far as it can be.
+    pub(super) fn problem(&self) -> Problem {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| Problem {
+            detail: format!("the server answered {} without saying why", self.status),
+            status: self.status.as_u16(),
+            ..Problem::default()
+        })
+    }
+}
+
+impl Client {
+    /// A client for the server at `url`.
+    pub(super) fn new(url: &str, token: Option<&str>) -> Result<Self, Failure> {
+        let wrong = |why: &str| {
+            let failure = Failure::new(format!("{url:?} is not a server's URL: {why}"));
+            Failure { code: EXIT_CONFIG, ..failure.advising("write for instance http://127.0.0.1:8080") }
+        };
+        let parsed = url::Url::parse(url).map_err(|e| wrong(&e.to_string()))?;
+        if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {
+            return Err(wrong("it has to begin with http:// or https://"));
+        }
+        if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
+            return Err(wrong("it must have no user, query or fragment"));
+        }
+        let authorization = token.map(authorization).transpose()?;
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .build(connector(parsed.scheme() == "https")?);
+        Ok(Self { http, base: parsed.as_str().trim_end_matches('/').to_owned(), authorization })
+    }
+
+    /// Where the server is.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends events, a line each. `Err` says why there was no answer.
+    pub(super) async fn send_events(&self, lines: Bytes) -> Result<Answer, String> {
+        self.exchange(Method::POST, "/v1/events/batch", NDJSON, lines).await
+    }
+
+    /// What is at `path`.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::GET, path, Bytes::new()).await.and_then(|answer| self.read(&answer))
+    }
+
+    /// What is at `path`, as the server wrote it.
+    pub(super) async fn get_raw(&self, path: &str) -> Result<Bytes, Failure> {
+        Ok(self.ask(Method::GET, path, Bytes::new()).await?.body)
+    }
+
+    /// Tells the server something.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|e| Failure::new(format!("the request cannot be written: {e}")))?;
+        self.ask(Method::POST, path, body.into()).await.and_then(|answer| self.read(&answer))
+    }
+
+    /// Removes what is at `path`.
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::DELETE, path, Bytes::new()).await.and_then(|answer| self.read(&answer))
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {
+        serde_json::from_slice(&answer.body).map_err(|e| {
+            Failure::new(format!(
+                "{} answered with something else than this version of laneway expects: {e}",
+                self.base
+            ))
+            .advising("is it a Laneway server, and of the same version?")
+        })
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
+        let answer = self.exchange(method, path, JSON, body).await.map_err(|why| self.unreachable(&why))?;
+        if answer.status.is_success() { Ok(answer) } else { Err(self.refused(&answer)) }
+    }
+
+    /// There was no answer.
+    pub(super) fn unreachable(&self, why: &str) -> Failure {
+        Failure::new(format!("{} cannot be reached: {why}", self.base))
+            .advising("start it with `laneway serve`, or say where it is with --server URL")
+    }
+
+    /// The server said no.
+    pub(super) fn refused(&self, answer: &Answer) -> Failure {
+        let failure = Failure::new(super::output::clean(&answer.problem().detail));
+        match answer.status {
+            StatusCode::UNAUTHORIZED => failure.advising("give one of server.tokens in LANEWAY_TOKEN or --token"),
+            _ => failure,
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str, media: &'static str, body: Bytes) -> Result<Answer, String> {
+        let uri: Uri = format!("{}{path}", self.base).parse().map_err(|e| format!("its URL is wrong: {e}"))?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(USER_AGENT, concat!("laneway/", env!("CARGO_PKG_VERSION")))
+            .header(CONTENT_TYPE, media);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = request.body(Full::new(body)).map_err(|e| e.to_string())?;
+        let answered = async {
+            let response = self.http.request(request).await.map_err(|e| root_cause(&e))?;
+            let (status, retry_after) = (response.status(), retry_after(response.headers().get(RETRY_AFTER)));
+            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+            let body = body.map_err(|e| format!("its answer broke off: {e}"))?.to_bytes();
+            Ok(Answer { status, retry_after, body })
+        };
+        let seconds = EXCHANGE_TIMEOUT.as_secs();
+        tokio::time::timeout(EXCHANGE_TIMEOUT, answered).await.map_err(|_| format!("no answer within {seconds} s"))?
+    }
+}
+
+/// The innermost cause: "connection refused" says more than "client error (Connect)".
+fn root_cause(error: &hyper_util::client::legacy::Error) -> String {
+    let mut cause = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        cause = error.to_string();
+        next = error.source();
+    }
+    cause
+}
+
+fn retry_after(value: Option<&HeaderValue>) -> Option<Duration> {
+    let seconds: u64 = value?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+}
+
+fn authorization(token: &str) -> Result<HeaderValue, Failure> {
+    let unsendable = |_| {
+        let failure = Failure::new("the token has characters that a header cannot carry");
+        Failure { code: EXIT_CONFIG, ..failure.advising("use one of server.tokens as it is written there") }
+    };
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(unsendable)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Plain HTTP, or TLS with the system's root certificates.
+fn connector(tls: bool) -> Result<HttpsConnector<HttpConnector>, Failure> {
+    let mut roots = rustls::RootCertStore::empty();
+    if tls {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(Failure::new(
+                "this system has no root certificates, so that no https:// server can be trusted",
+            )
+            .advising("install them (ca-certificates), or set SSL_CERT_FILE"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Failure::new(format!("TLS cannot be set up: {e}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(http))
+}

@@ -1,0 +1,92 @@
+//! The command line: `laneway serve` and the commands that talk to a running server.
+
+mod args;
+mod check;
+mod client;
+mod dead_letters;
+mod destinations;
+mod failure;
+mod output;
+mod send;
+mod serve;
+mod status;
+mod table;
+
+pub use args::Cli;
+pub use failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Failure};
+
+use crate::config::{Process, Source};
+use args::{ClientArgs, Command};
+use clap::Parser as _;
+use client::Client;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs the command that the process was started with, and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are no mistakes, and come with the right code and stream.
+        Err(asked) => asked.exit(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return failure::report(&Failure::new(format!("the async runtime could not be started: {e}"))),
+    };
+    match runtime.block_on(run(cli, &Process)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure::report(&failure),
+    }
+}
+
+/// Carries a command out.
+///
+/// # Errors
+/// With what went wrong, what to do, and the exit code.
+pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(args, source).await,
+        Command::Check(args) => check::run(args, source),
+        Command::Send(args) => send::run(&connect(&args.client, source)?, &args).await,
+        Command::Status(args) => status::run(&connect(&args.client, source)?, &args).await,
+        Command::DeadLetters(args) => dead_letters::run(&connect(&args.client, source)?, args.command).await,
+        Command::Keys(args) => destinations::key(&connect(&args.client, source)?, args.command).await,
+        Command::Destinations(args) => destinations::destination(&connect(&args.client, source)?, args.command).await,
+    }
+}
+
+/// The file that a flag or `LANEWAY_CONFIG` names.
+fn config_file(flag: Option<PathBuf>, source: &dyn Source) -> Option<PathBuf> {
+    let variable = || source.var("LANEWAY_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+    flag.or_else(variable)
+}
+
+/// A client for the server that flags, variables or the configuration name.
+fn connect(args: &ClientArgs, source: &dyn Source) -> Result<Client, Failure> {
+    let set = |name: &str| source.var(name).filter(|value| !value.is_empty());
+    let url = args.server.clone().or_else(|| set("LANEWAY_URL"));
+    let token = args.token.clone().or_else(|| set("LANEWAY_TOKEN"));
+    if let Some(url) = url {
+        // Somewhere else: the tokens of this machine's configuration are not for it.
+        return Client::new(&url, token.as_deref());
+    }
+    let file = config_file(args.config.clone(), source);
+    let server = crate::config::load_server(source, file.as_deref()).map_err(|e| Failure::config(&e))?;
+    let token = token.or_else(|| server.token.map(|token| token.expose().to_owned()));
+    Client::new(&format!("http://{}", reachable(server.listen)), token.as_deref())
+}
+
+/// Where a server that listens there is reached from its own machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! What is typed, what is asked of a server, and what is shown.
+
+mod server;
+
+pub(super) use server::{Asked, Server, answer};
+
+use super::*;
+use crate::config::Given;
+use clap::CommandFactory as _;
+use laneway_http::wire::Status;
+
+fn parse(args: &str) -> Result<Cli, String> {
+    Cli::try_parse_from(args.split_whitespace()).map_err(|e| e.to_string())
+}
+
+/// Runs a command against the server; the environment is made up.
+async fn run_against(server: &Server, args: &str) -> Result<(), Failure> {
+    let source = Given::default().with_var("LANEWAY_URL", &server.url()).with_var("LANEWAY_TOKEN", "a-token");
+    run(parse(args).unwrap(), &source).await
+}
+
+#[test]
+fn the_definition_of_the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn without_a_command_it_serves() {
+    let cli = parse("laneway --listen 127.0.0.1:9").unwrap();
+    assert!(cli.command.is_none());
+    assert_eq!(cli.serve.overrides().listen.as_deref(), Some("127.0.0.1:9"));
+    let Some(Command::Serve(args)) = parse("laneway serve --store sqlite:x --log debug -c f.toml").unwrap().command
+    else {
+        panic!("not serve")
+    };
+    assert_eq!((args.overrides().store.as_deref(), args.overrides().log.as_deref()), (Some("sqlite:x"), Some("debug")));
+    assert_eq!(args.config, Some("f.toml".into()));
+}
+
+#[test]
+fn every_command_is_understood() {
+    for good in [
+        "laneway check --config x",
+        "laneway send -",
+        "laneway send f.ndjson --batch 10 --run r1 --retry-for 30s --server http://h --token t",
+        "laneway status --watch --keys",
+        "laneway status --json",
+        "laneway dead-letters list --destination a --key k --event e --limit 5 --json",
+        "laneway dead-letters show a evt_1",
+        "laneway dead-letters retry --destination a",
+        "laneway dead-letters discard -d a -e evt_1 --yes",
+        "laneway keys retry a order-7",
+        "laneway keys skip a key:order-7",
+        "laneway destinations resume a",
+        "laneway destinations forget a -y",
+    ] {
+        assert!(parse(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "laneway sned f",
+        "laneway send",
+        "laneway send f --batch 0",
+        "laneway send f --retry-for 5",
+        "laneway dead-letters retry",
+        "laneway dead-letters show A! e",
+        "laneway keys retry a",
+        "laneway destinations forget",
+        "laneway --listen x status",
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn help_names_the_exit_codes() {
+    let help = Cli::command().render_help().to_string();
+    assert!(help.contains("Exit codes: 0 done · 1 it could not be done · 2"), "{help}");
+}
+
+#[test]
+fn a_server_that_listens_everywhere_is_reached_here() {
+    let reached = |listen: &str| reachable(listen.parse().unwrap()).to_string();
+    assert_eq!(reached("0.0.0.0:1"), "127.0.0.1:1");
+    assert_eq!(reached("[::]:1"), "[::1]:1");
+    assert_eq!(reached("10.0.0.1:1"), "10.0.0.1:1");
+}
+
+#[test]
+fn the_server_is_found_by_flag_then_variable_then_configuration() {
+    let file = "[server]\nlisten = ':9'\ntokens = ['from-the-configuration']\n";
+    let source = Given::default().with_file("laneway.toml", file);
+    let base = |source: &Given, server: Option<&str>| {
+        let args = ClientArgs { server: server.map(str::to_owned), ..ClientArgs::default() };
+        connect(&args, source).unwrap().base().to_owned()
+    };
+    assert_eq!(base(&source, None), "http://127.0.0.1:9");
+    let with_variable = source.with_var("LANEWAY_URL", "http://v.example/");
+    assert_eq!(base(&with_variable, None), "http://v.example");
+    assert_eq!(base(&with_variable, Some("http://f.example/under/")), "http://f.example/under");
+}
+
+#[tokio::test]
+async fn the_token_of_the_configuration_goes_only_to_the_server_of_the_configuration() {
+    let server = Server::start(|_, _| answer(200, r#"{"at":0,"partitions":[],"destinations":[]}"#)).await;
+    let file = format!("[server]\nlisten = '{}'\ntokens = ['from-the-configuration']\n", server.address);
+    let source = Given::default().with_file("laneway.toml", &file);
+    run(parse("laneway status").unwrap(), &source).await.unwrap();
+    run(parse("laneway status").unwrap(), &source.clone().with_var("LANEWAY_URL", &server.url())).await.unwrap();
+    run(parse("laneway status --token mine").unwrap(), &source).await.unwrap();
+    let tokens: Vec<Option<String>> = server.asked().into_iter().map(|asked| asked.authorization).collect();
+    assert_eq!(tokens, [Some("Bearer from-the-configuration".into()), None, Some("Bearer mine".into())]);
+}
+
+#[tokio::test]
+async fn commands_ask_what_the_api_understands() {
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        path if path.starts_with("/v1/dead-letters?") => answer(200, r#"{"dead_letters":[]}"#),
+        "/v1/dead-letters/retry" | "/v1/dead-letters/discard" => answer(200, r#"{"count":2}"#),
+        _ => answer(200, r#"{"done":true}"#),
+    })
+    .await;
+    for args in [
+        "laneway dead-letters list --destination a --key k/1 --limit 5",
+        "laneway dead-letters retry --destination a --key k",
+        "laneway dead-letters discard --destination a --event e --yes",
+        "laneway keys retry a order-7",
+        "laneway keys skip a event:41",
+        "laneway destinations resume a",
+        "laneway destinations forget a --yes",
+    ] {
+        run_against(&server, args).await.unwrap();
+    }
+    let asked: Vec<String> = server.asked().iter().map(|a| format!("{} {} {}", a.method, a.path, a.text())).collect();
+    let expected = [
+        "GET /v1/dead-letters?limit=5&destination=a&key=k%2F1 ",
+        r#"POST /v1/dead-letters/retry {"destination":"a","key":"k"}"#,
+        "GET /v1/dead-letters?limit=1000&destination=a&event_id=e ",
+        r#"POST /v1/dead-letters/discard {"destination":"a","event_id":"e"}"#,
+        r#"POST /v1/destinations/a/keys/retry {"key":"key:order-7"}"#,
+        r#"POST /v1/destinations/a/keys/skip {"key":"event:41"}"#,
+        "POST /v1/destinations/a/resume {}",
+        "DELETE /v1/destinations/a/progress ",
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_said_in_its_words() {
+    let server =
+        Server::start(|_, _| answer(404, r#"{"type":"t","title":"t","status":404,"detail":"no key x"}"#)).await;
+    let failure = run_against(&server, "laneway keys retry a x").await.unwrap_err();
+    assert_eq!((failure.to_string().as_str(), failure.code), ("no key x", EXIT_FAILED));
+    let server = Server::start(|_, _| answer(401, "")).await;
+    let failure = run_against(&server, "laneway status").await.unwrap_err();
+    assert!(failure.advice.unwrap().contains("LANEWAY_TOKEN"));
+    let server = Server::start(|_, _| answer(200, r#"{"count":0}"#)).await;
+    let failure = run_against(&server, "laneway dead-letters retry --destination a").await.unwrap_err();
+    assert_eq!(failure.what, "no dead letter of a matches");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let gone = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let source = Given::default().with_var("LANEWAY_URL", &format!("http://{gone}"));
+    let failure = run(parse("laneway status").unwrap(), &source).await.unwrap_err();
+    assert!(failure.what.starts_with(&format!("http://{gone} cannot be reached: ")), "{failure}");
+    assert_eq!(failure.advice.unwrap(), "start it with `laneway serve`, or say where it is with --server URL");
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_its_own_code() {
+    let source = Given::default().with_file("laneway.toml", "[sevrer]\n[store]\npartitions = 0\n");
+    let Some(Command::Check(args)) = parse("laneway check").unwrap().command else { panic!("not check") };
+    let failure = check::run(args, &source).unwrap_err();
+    assert_eq!(failure.code, EXIT_CONFIG);
+    assert!(failure.what.starts_with("the configuration has 2 mistakes:\nlaneway.toml:1: "), "{failure}");
+}
+
+#[test]
+fn check_shows_what_would_run_and_no_secret() {
+    let text = r#"
+        [server]
+        tokens = ["topsecret-and-long"]
+        [[destination]]
+        name = "billing"
+        url = "https://billing.example/topsecret"
+        types = ["invoice.*"]
+        match = { tenant = "acme" }
+        [[destination]]
+        name = "log"
+        url = "console:"
+        paused = true
+    "#;
+    let shown = check::describe(&crate::config::Config::from_toml(text).unwrap());
+    let expected = "\
+configuration laneway.toml
+listens on    127.0.0.1:8080 (1 token)
+store         sqlite:laneway.db (fsynced before each answer; settled events kept for 1d)
+
+DESTINATION   TO                       WANTS                       ORDER  IN FLIGHT  RETRIES
+billing       https://billing.example  invoice.* with tenant=acme  key           64  1s to 1h
+log (paused)  console                  all                         key           64  1s to 1h
+
+";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn the_status_shows_who_is_behind_and_why() {
+    let status: Status = serde_json::from_str(
+        r#"{"at":1000000,"partitions":[0,1],"destinations":[
+            {"name":"billing","pending":12,"pending_exact":false,"in_flight":3,"blocked_keys":2,
+             "blocked":[{"key":"key:order-7","partition":1,"head":41,"attempts":4,"since":940000,
+                         "next_attempt":1008000,"last_error":"HTTP 500"}],
+             "breaker":{"state":"open","since":990000,"next_probe":1004000},"paused":null,"configured":true,
+             "dead_letters":5},
+            {"name":"log","pending":0,"pending_exact":true,"in_flight":0,"blocked_keys":0,"blocked":[],
+             "breaker":{"state":"closed"},"paused":"410 Gone","configured":true,"dead_letters":0},
+            {"name":"old","pending":7,"pending_exact":true,"in_flight":0,"blocked_keys":0,"blocked":[],
+             "breaker":{"state":"closed"},"paused":null,"configured":false,"dead_letters":0}],
+            "other_dead_letters":{"older":1}}"#,
+    )
+    .unwrap();
+    let expected = "\
+DESTINATION  PENDING  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  OLDEST FAILURE  STATE
+billing         ≤ 12          3             2             5          1m ago  breaker open since 10s ago, next probe in 4s
+log                0          0             0             0               -  paused: 410 Gone
+old                7          0             0             0               -  not configured; `laneway destinations forget` drops it
+older              -          -             -             1               -  forgotten, with dead letters left
+
+DESTINATION  KEY          PARTITION  OFFSET  ATTEMPTS   SINCE  NEXT ATTEMPT  LAST ERROR
+billing      key:order-7          1      41         4  1m ago         in 8s  HTTP 500
+and 1 more
+";
+    assert_eq!(status::render(&status, true), expected);
+}
