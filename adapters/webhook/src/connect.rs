@@ -1,7 +1,7 @@
 //! From a destination's name to a connection: look-up, egress guard, TCP, TLS.
 
 use crate::egress::{Blocked, EgressPolicy};
-use crate::resolve::Resolve;
+use crate::lookup::LookUps;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryFutureExt};
 use rustls::ClientConfig;
@@ -29,8 +29,8 @@ const MAX_ADDRESSES_TRIED: usize = 8;
 /// Why there is no connection. The text names the host or address, never the rest of the URL.
 #[derive(Debug, Error)]
 pub(crate) enum ConnectError {
-    #[error("the name {host} could not be looked up: {error}")]
-    Lookup { host: String, error: io::Error },
+    #[error("the name {host} could not be looked up: {why}")]
+    LookUp { host: String, why: Arc<str> },
     #[error("the name {host} has no address")]
     NoAddress { host: String },
     #[error("{host} resolves to an address that is not permitted: {blocked}")]
@@ -52,7 +52,7 @@ pub(crate) struct Connector {
     pub(crate) host: Host,
     pub(crate) port: u16,
     pub(crate) egress: EgressPolicy,
-    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) look_ups: LookUps,
     /// `None` for `http://`.
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// Whether the receiver has to choose HTTP/2 in the TLS handshake.
@@ -97,16 +97,11 @@ impl Connector {
     }
 
     async fn look_up(&self) -> Result<Vec<SocketAddr>, ConnectError> {
-        let host = || self.host.to_string();
-        let found = match &self.host {
-            Host::Ipv4(v4) => vec![SocketAddr::new((*v4).into(), self.port)],
-            Host::Ipv6(v6) => vec![SocketAddr::new((*v6).into(), self.port)],
-            Host::Domain(name) => {
-                let found = self.resolver.resolve(name, self.port).await;
-                found.map_err(|error| ConnectError::Lookup { host: host(), error })?
-            }
-        };
-        if found.is_empty() { Err(ConnectError::NoAddress { host: host() }) } else { Ok(found) }
+        match &self.host {
+            Host::Ipv4(v4) => Ok(vec![SocketAddr::new((*v4).into(), self.port)]),
+            Host::Ipv6(v6) => Ok(vec![SocketAddr::new((*v6).into(), self.port)]),
+            Host::Domain(name) => self.look_ups.addresses(name, self.port).await,
+        }
     }
 
     /// One forbidden address refuses the name: an answer that mixes both is an attack or a

@@ -24,10 +24,10 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The most headers of an answer.
 const MAX_ANSWER_HEADERS: usize = 100;
-/// How often an HTTP/2 connection with requests on it is asked for a sign of life, and how long it
-/// has for it: without, a receiver that vanished would fail every attempt until TCP notices.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an HTTP/2 connection with requests on it may be silent before it is asked for a sign of
+/// life, and how long it then has for it: a third of the deadline each, within these bounds. So a
+/// connection whose other end vanished costs the attempts on it, and is gone for the next.
+const PING_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How much one HTTP/2 answer may send ahead of our reading, in bytes.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
@@ -52,6 +52,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn new(connector: Connector, options: &PoolOptions, timeout: Duration, judge: Judge) -> Self {
         let connector = PooledConnector(Arc::new(connector));
+        let ping = (timeout / 3).clamp(PING_BOUNDS.0, PING_BOUNDS.1);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -60,8 +61,8 @@ impl Exchange {
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http1_max_headers(MAX_ANSWER_HEADERS)
             .http2_only(options.http2_only)
-            .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_interval(ping)
+            .http2_keep_alive_timeout(ping)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
             .build(connector);

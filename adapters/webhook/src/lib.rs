@@ -29,6 +29,7 @@ mod connect;
 mod egress;
 mod encode;
 mod exchange;
+mod lookup;
 mod redact;
 mod request;
 mod resolve;

@@ -4,6 +4,7 @@ use crate::answer::Judge;
 use crate::config::{Credentials, HttpVersion, WebhookConfig, WebhookConfigError, origin};
 use crate::connect::Connector;
 use crate::exchange::{Exchange, PoolOptions};
+use crate::lookup::LookUps;
 use crate::redact::Redactor;
 use crate::request::Template;
 use crate::resolve::{Resolve, SystemResolver};
@@ -14,7 +15,9 @@ use futures_util::future::join_all;
 use http::Uri;
 use laneway_domain::Outcome;
 use laneway_ports::{Attempted, Delivery, Sink};
+use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -74,7 +77,7 @@ impl WebhookSink {
     /// Delivers several events one request each: those of a key one after the other up to the
     /// first failure, the keys side by side.
     async fn several(&self, events: &[Attempted], deadline: Instant) -> Vec<Outcome> {
-        let mut of_key: std::collections::BTreeMap<&str, Vec<usize>> = std::collections::BTreeMap::new();
+        let mut of_key: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         let mut chains: Vec<Vec<usize>> = Vec::new();
         for (index, attempted) in events.iter().enumerate() {
             match &attempted.event.event.key {
@@ -152,10 +155,7 @@ fn parse(text: &str) -> Result<Url, WebhookConfigError> {
 
 /// The credentials of the settings or, if there are none, those in the URL, which they leave.
 fn credentials(url: &mut Url, config: &WebhookConfig) -> Result<Option<Credentials>, WebhookConfigError> {
-    let decoded = |text: &str| {
-        let pairs = format!("x={}", text.replace('+', "%2B"));
-        url::form_urlencoded::parse(pairs.as_bytes()).next().map_or(String::new(), |(_, value)| value.into_owned())
-    };
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     if url.username().is_empty() && url.password().is_none() {
         return Ok(config.credentials.clone());
     }
@@ -191,5 +191,13 @@ fn connector(url: &Url, config: &WebhookConfig, resolver: Arc<dyn Resolve>) -> R
     };
     let require_http2 = tls.is_some() && config.http == HttpVersion::Http2;
     let timeout = config.timeout - config.timeout / 10;
-    Ok(Connector { host, port, egress: config.egress.clone(), resolver, tls, require_http2, timeout })
+    Ok(Connector {
+        host,
+        port,
+        egress: config.egress.clone(),
+        look_ups: LookUps::new(resolver),
+        tls,
+        require_http2,
+        timeout,
+    })
 }

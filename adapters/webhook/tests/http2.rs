@@ -106,3 +106,31 @@ async fn a_stream_that_is_reset_is_a_retry() {
         () = answer => panic!("the connection ended first"),
     }
 }
+
+#[tokio::test]
+async fn a_connection_whose_other_end_vanished_costs_an_attempt_and_is_replaced() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let settings = WebhookConfig { http: HttpVersion::Http2, timeout: Duration::from_millis(900), ..config(url) };
+    let sink = WebhookSink::new(settings).unwrap();
+    let (first, vanished) = tokio::join!(deliver(&sink, event("a")), answer_one(&listener));
+    assert_eq!(first, Outcome::Delivered);
+    // Nobody drives the other end any more: nothing is read, no ping answered, nothing closed.
+    let reason = retry_reason(deliver(&sink, event("a")).await);
+    assert!(reason.contains("before an answer came"), "{reason}");
+    let (third, _open) = tokio::join!(deliver(&sink, event("a")), answer_one(&listener));
+    assert_eq!(third, Outcome::Delivered);
+    drop(vanished);
+}
+
+/// Takes a connection and answers one request on it.
+async fn answer_one(listener: &TcpListener) -> h2::server::Connection<tokio::net::TcpStream, Bytes> {
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+    respond.send_response(http::Response::new(()), true).unwrap();
+    // Long enough to write the answer and no longer.
+    let flushed = tokio::time::timeout(Duration::from_millis(50), connection.accept()).await;
+    assert!(flushed.is_err(), "another request came");
+    connection
+}

@@ -133,3 +133,16 @@ async fn a_look_up_that_never_ends_is_a_retry_that_says_so() {
     let reason = retry_reason(deliver(&sink, event("a")).await);
     assert!(reason.contains("still looking up hooks.example"), "{reason}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn attempts_share_a_look_up_that_is_under_way_until_it_is_given_up() {
+    let resolver = Scripted::new([]);
+    let sink = sink(80, &resolver);
+    let attempts = (0..20).map(|_| async { retry_reason(deliver(&sink, event("a")).await) });
+    futures_util::future::join_all(attempts).await;
+    retry_reason(deliver(&sink, event("a")).await);
+    assert_eq!(resolver.asked().len(), 1);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    retry_reason(deliver(&sink, event("a")).await);
+    assert_eq!(resolver.asked().len(), 2);
+}
