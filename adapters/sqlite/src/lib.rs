@@ -1,1 +1,33 @@
-//! TODO
+//! Laneway's embedded store: one SQLite database on a local disk.
+//!
+//! One thread writes, with one transaction and one fsync for everything that waits; readers have
+//! connections of their own, and whoever keeps up with the log reads from memory. The tables are
+//! plain: an operator can look at them with the `sqlite3` shell while the store is in use.
+
+mod check;
+mod checkpoint;
+mod dead_letters;
+mod events;
+mod failure;
+mod lock;
+mod options;
+mod ports;
+mod progress;
+mod queue;
+mod readers;
+mod row;
+mod schema;
+mod shared;
+mod store;
+mod tail;
+mod writer;
+
+pub use check::{CheckReport, MAX_FINDINGS, check};
+pub use options::{
+    Clock, DEFAULT_CHECKPOINT_BYTES, DEFAULT_DUPLICATE_WINDOW, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
+    DEFAULT_TAIL_BYTES, Durability, Options,
+};
+pub use store::SqliteStore;
+
+#[cfg(test)]
+mod tests;

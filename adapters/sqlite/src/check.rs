@@ -1,0 +1,126 @@
+//! Checking a store, also one that is in use.
+
+use crate::events::{self, Limits};
+use crate::failure;
+use crate::progress;
+use crate::readers::ReadFailed;
+use crate::schema;
+use laneway_domain::{Offset, Partition};
+use laneway_ports::{DeadLetterQuery, LogRecord, MAX_DEAD_LETTER_PAGE, StoreError};
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+
+/// The most findings that are listed.
+pub const MAX_FINDINGS: usize = 100;
+/// How many events are read at a time.
+const AT_ONCE: Limits = Limits { events: 1000, bytes: 16 << 20 };
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// How many partitions the store has.
+    pub partitions: u32,
+    /// How many events it holds that can be read.
+    pub events: u64,
+    /// What is wrong, for people; at most [`MAX_FINDINGS`]. Empty: nothing.
+    pub findings: Vec<String>,
+}
+
+/// Checks the pages of the store at `path`, the checksum of every event, and that progress and
+/// dead letters can be read. Changes nothing, and takes as long as reading all of it.
+///
+/// # Errors
+/// If it cannot be opened or is no store that this Laneway reads.
+pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
+    let failed = |error: rusqlite::Error| failure::of_read(&error, path);
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    match schema::version(&conn, path)? {
+        Some(schema::SCHEMA_VERSION) => {}
+        Some(other) => {
+            let what = format!("{} has schema {other}; this Laneway reads {}", path.display(), schema::SCHEMA_VERSION);
+            return Err(StoreError::refused(what));
+        }
+        None => return Err(StoreError::refused(format!("{} is empty", path.display()))),
+    }
+    let partitions = schema::setting(&conn, "partitions").map_err(failed)?.unwrap_or(0);
+    let mut report = CheckReport { partitions, ..CheckReport::default() };
+    check_pages(&conn, &mut report).map_err(failed)?;
+    for partition in (0..partitions).map(Partition) {
+        check_events(&conn, partition, &mut report);
+        if let Err(why) = progress::load(&conn, partition) {
+            report.add(format!("the progress of partition {partition}: {}", text(&why, path)));
+        }
+    }
+    check_dead_letters(&conn, path, &mut report);
+    Ok(report)
+}
+
+impl CheckReport {
+    fn add(&mut self, finding: String) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+fn text(failed: &ReadFailed, path: &Path) -> String {
+    match failed {
+        ReadFailed::Told(error) => error.to_string(),
+        ReadFailed::Sql(error) => failure::of_read(error, path).to_string(),
+    }
+}
+
+fn check_pages(conn: &Connection, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let mut stmt = conn.prepare(&format!("PRAGMA quick_check({MAX_FINDINGS})"))?;
+    let lines = stmt.query_map([], |row| row.get::<_, String>(0))?;
+    for line in lines {
+        match line {
+            Ok(line) if line == "ok" => {}
+            Ok(line) => report.add(line),
+            Err(error) => report.add(error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+fn check_events(conn: &Connection, partition: Partition, report: &mut CheckReport) {
+    let last =
+        conn.query_row(&format!("SELECT max(offset) FROM event_{partition}"), [], |row| row.get::<_, Option<u64>>(0));
+    let end = match last {
+        Ok(last) => last.map_or(Offset::ZERO, |last| Offset(last).next()),
+        Err(error) => return report.add(format!("partition {partition}: {error}")),
+    };
+    let mut from = Offset::ZERO;
+    while from < end {
+        let chunk = match events::read(conn, partition, from, end, AT_ONCE) {
+            Ok(chunk) => chunk,
+            Err(ReadFailed::Told(error)) => return report.add(error.to_string()),
+            Err(ReadFailed::Sql(error)) => return report.add(format!("partition {partition}: {error}")),
+        };
+        for record in chunk.records {
+            match record {
+                LogRecord::Event(_) => report.events += 1,
+                LogRecord::Corrupt { reason, .. } => report.add(reason),
+            }
+        }
+        from = chunk.next;
+    }
+}
+
+fn check_dead_letters(conn: &Connection, path: &Path, report: &mut CheckReport) {
+    let mut query = DeadLetterQuery { most: MAX_DEAD_LETTER_PAGE, ..DeadLetterQuery::default() };
+    loop {
+        let page = match crate::dead_letters::list(conn, &query) {
+            Ok(page) => page,
+            Err(why) => return report.add(text(&why, path)),
+        };
+        let Some(last) = page.last() else { return };
+        query.after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
+        for letter in &page {
+            let (offset, name) = (letter.given_up.offset, &letter.given_up.destination);
+            if let Err(why) = crate::dead_letters::event(conn, letter.partition, offset, name) {
+                report.add(text(&why, path));
+            }
+        }
+    }
+}

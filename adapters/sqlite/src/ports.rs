@@ -1,0 +1,161 @@
+//! The ports, as this store keeps them.
+
+use crate::dead_letters;
+use crate::events::Limits;
+use crate::progress;
+use crate::store::{self, SqliteStore, into_store_error, lost};
+use crate::writer::{self, DeadChange};
+use async_trait::async_trait;
+use laneway_domain::{
+    Commit, DeadLetter, DestinationName, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress, Redrive,
+    Timestamp,
+};
+use laneway_ports::{
+    Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Lease,
+    ProgressStore, Selection, StoreError, WorkerId,
+};
+use std::time::Duration;
+
+/// How many events one transaction removes, so that a long trim lets others in between: some
+/// milliseconds' work.
+const TRIM_AT_ONCE: usize = 1000;
+
+#[async_trait]
+impl EventLog for SqliteStore {
+    fn partitions(&self) -> u32 {
+        self.shared.partitions()
+    }
+
+    async fn append(&self, events: Vec<NewEvent>) -> Vec<Result<Appended, StoreError>> {
+        store::append(self, events).await
+    }
+
+    async fn read(
+        &self,
+        partition: Partition,
+        from: Offset,
+        max_events: usize,
+        max_bytes: usize,
+    ) -> Result<Chunk, StoreError> {
+        let index = self.shared.index(partition)?;
+        self.shared.usable()?;
+        let Bounds { start, end } = self.shared.bounds(index);
+        let from = from.max(start).min(end);
+        if from == end || max_events == 0 {
+            return Ok(Chunk { records: Vec::new(), next: from });
+        }
+        if let Some(chunk) = self.shared.tail.read(partition, from, max_events, max_bytes) {
+            return Ok(chunk);
+        }
+        self.read_from_disk(partition, from, end, Limits { events: max_events, bytes: max_bytes }).await
+    }
+
+    async fn grown(&self, partition: Partition, seen: Offset) -> Result<Offset, StoreError> {
+        let mut end = self.shared.watch_end(self.shared.index(partition)?);
+        loop {
+            self.shared.usable()?;
+            let now = *end.borrow_and_update();
+            if now > seen {
+                return Ok(now);
+            }
+            end.changed().await.map_err(|_| lost())?;
+        }
+    }
+
+    async fn bounds(&self, partition: Partition) -> Result<Bounds, StoreError> {
+        let index = self.shared.index(partition)?;
+        self.shared.usable()?;
+        Ok(self.shared.bounds(index))
+    }
+
+    async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
+        self.shared.index(partition)?;
+        let mut removed = 0;
+        while removed < most {
+            let chunk = TRIM_AT_ONCE.min(most - removed);
+            let trimmed = self.change(move |tx| writer::trim(tx, partition, accepted_before, chunk)).await;
+            let gone = trimmed.map_err(into_store_error)?;
+            removed += gone;
+            if gone < chunk {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+#[async_trait]
+impl ProgressStore for SqliteStore {
+    async fn claim(&self, partition: Partition, worker: &WorkerId, ttl: Duration) -> Result<Option<Lease>, StoreError> {
+        self.shared.index(partition)?;
+        let worker = worker.clone();
+        self.change(move |tx| writer::claim(tx, partition, &worker, ttl)).await.map_err(into_store_error)
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), CommitError> {
+        let lease = lease.clone();
+        self.change(move |tx| writer::renew(tx, &lease, ttl)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), CommitError> {
+        let lease = lease.clone();
+        self.change(move |tx| writer::release(tx, &lease)).await
+    }
+
+    async fn load(&self, partition: Partition) -> Result<PartitionProgress, StoreError> {
+        self.shared.index(partition)?;
+        self.shared.usable()?;
+        self.load_progress(partition).await
+    }
+
+    async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
+        self.shared.index(lease.partition)?;
+        let (lease, commit) = (lease.clone(), commit.clone());
+        self.change(move |tx| writer::commit(tx, &lease, &commit)).await
+    }
+
+    async fn forget(&self, destination: &DestinationName) -> Result<bool, StoreError> {
+        let destination = destination.clone();
+        self.change(move |tx| writer::forget(tx, &destination)).await.map_err(into_store_error)
+    }
+}
+
+#[async_trait]
+impl DeadLetters for SqliteStore {
+    async fn list(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, StoreError> {
+        self.shared.usable()?;
+        let query = query.clone();
+        self.readers.read(move |conn| dead_letters::list(conn, &query)).await
+    }
+
+    async fn counts(&self) -> Result<Vec<DeadLetterCount>, StoreError> {
+        self.shared.usable()?;
+        self.readers.read(dead_letters::counts).await
+    }
+
+    async fn event(
+        &self,
+        partition: Partition,
+        offset: Offset,
+        destination: &DestinationName,
+    ) -> Result<Option<LoggedEvent>, StoreError> {
+        self.shared.index(partition)?;
+        self.shared.usable()?;
+        let destination = destination.clone();
+        self.readers.read(move |conn| dead_letters::event(conn, partition, offset, &destination)).await
+    }
+
+    async fn retry(&self, selection: &Selection) -> Result<u64, StoreError> {
+        self.change_dead(DeadChange::Retry, selection).await
+    }
+
+    async fn discard(&self, selection: &Selection) -> Result<u64, StoreError> {
+        self.change_dead(DeadChange::Discard, selection).await
+    }
+
+    async fn retry_requested(&self, partition: Partition, most: usize) -> Result<Vec<Redrive>, StoreError> {
+        self.shared.index(partition)?;
+        self.shared.usable()?;
+        self.readers.read(move |conn| progress::retry_requested(conn, partition, most)).await
+    }
+}

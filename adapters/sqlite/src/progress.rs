@@ -1,0 +1,90 @@
+//! Reading progress.
+
+use crate::failure::unreadable;
+use crate::readers::ReadFailed;
+use crate::row::instant;
+use laneway_domain::{
+    Behind, DestinationName, LaneKey, LaneProgress, Offset, Partition, PartitionProgress, Pause, Position, Redrive,
+};
+use laneway_ports::{MAX_DEAD_LETTER_PAGE, StoreError};
+use rusqlite::{Connection, Row};
+
+/// The partition's progress, as of one moment.
+pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress, ReadFailed> {
+    // Only a transaction sees all tables as of one moment; dropping it ends it.
+    let tx = conn.unchecked_transaction()?;
+    let scanned: u64 =
+        tx.prepare_cached("SELECT scanned FROM partition WHERE partition = ?1")?.query_row([p.0], |row| row.get(0))?;
+    let mut progress = PartitionProgress { scanned: Offset(scanned), ..PartitionProgress::default() };
+    load_lanes(&tx, p, &mut progress)?;
+    load_behind(&tx, p, &mut progress)?;
+    progress.retry_requested = retry_requested(&tx, p, MAX_DEAD_LETTER_PAGE)?;
+    Ok(progress)
+}
+
+fn load_lanes(conn: &Connection, p: Partition, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
+    let sql = "SELECT destination, scanned, paused_since, paused_reason FROM lane WHERE partition = ?1";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let mut rows = stmt.query([p.0])?;
+    while let Some(row) = rows.next()? {
+        let name = destination(row, 0, "lane")?;
+        let scanned: Option<u64> = row.get(1)?;
+        let since: Option<i64> = row.get(2)?;
+        let reason: Option<String> = row.get(3)?;
+        let paused = match (since.map(instant), reason) {
+            (None, _) => None,
+            (Some(Some(since)), reason) => Some(Pause { since, reason: reason.unwrap_or_default().into() }),
+            (Some(None), _) => return Err(unreadable("lane", name, "paused_since is negative").into()),
+        };
+        let position = scanned.map_or(Position::Shared, |offset| Position::At(Offset(offset)));
+        progress.lanes.insert(name, LaneProgress { position, paused, behind: [].into() });
+    }
+    Ok(())
+}
+
+fn load_behind(conn: &Connection, p: Partition, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
+    let sql = "SELECT destination, key, offset, retry FROM behind WHERE partition = ?1";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let mut rows = stmt.query([p.0])?;
+    while let Some(row) = rows.next()? {
+        let name = destination(row, 0, "behind")?;
+        let key = lane_key(row, 1, "behind")?;
+        let of = format!("of destination {name}, key {key}");
+        let retry: Option<String> = row.get(3)?;
+        let retry = retry.map(|json| serde_json::from_str(&json)).transpose();
+        let behind = Behind { offset: Offset(row.get(2)?), retry: retry.map_err(|e| unreadable("behind", &of, e))? };
+        let lane = progress.lanes.get_mut(&name).ok_or_else(|| unreadable("behind", &of, "it has no lane"))?;
+        lane.behind.insert(key, behind);
+    }
+    Ok(())
+}
+
+/// The dead letters of the partition that someone wants retried.
+pub(crate) fn retry_requested(conn: &Connection, p: Partition, most: usize) -> Result<Vec<Redrive>, ReadFailed> {
+    let sql = "SELECT destination, lane_key, offset FROM dead_letter WHERE partition = ?1 AND retry_requested = 1 \
+               ORDER BY offset, destination LIMIT ?2";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let mut rows = stmt.query((p.0, i64::try_from(most).unwrap_or(i64::MAX)))?;
+    let mut requests = Vec::new();
+    while let Some(row) = rows.next()? {
+        requests.push(Redrive {
+            destination: destination(row, 0, "dead_letter")?,
+            key: lane_key(row, 1, "dead_letter")?,
+            offset: Offset(row.get(2)?),
+        });
+    }
+    Ok(requests)
+}
+
+/// The destination's name in that column.
+pub(crate) fn destination(row: &Row<'_>, column: usize, table: &str) -> Result<DestinationName, ReadFailed> {
+    let text: String = row.get(column)?;
+    DestinationName::new(&text).map_err(|error| unreadable(table, format!("of destination {text:?}"), error).into())
+}
+
+/// The lane's key in that column.
+pub(crate) fn lane_key(row: &Row<'_>, column: usize, table: &str) -> Result<LaneKey, ReadFailed> {
+    let text: String = row.get(column)?;
+    let unreadable = || -> StoreError { unreadable(table, format!("of key {text:?}"), "this is not a key") };
+    LaneKey::parse(&text).ok_or_else(|| unreadable().into())
+}

@@ -1,0 +1,236 @@
+//! The tables, and what is checked when a database is opened.
+
+use crate::options::{Durability, Options};
+use laneway_domain::MAX_PARTITIONS;
+use laneway_ports::StoreError;
+use rusqlite::{Connection, OptionalExtension};
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// The version that this code reads and writes.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+/// The most partitions over which the view `events` unites their tables: SQLite compiles all of
+/// them for each query.
+const MAX_VIEWED_PARTITIONS: u32 = 64;
+/// Bytes of a page. Rows of a common event are some hundred bytes, so that a page holds several
+/// and a group of single events rewrites no more than it must.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+/// The writer's cache: more than a group can dirty, so that nothing spills before its commit.
+const WRITER_CACHE_KIB: u32 = 24 << 10;
+/// A reader's cache: it scans forward, so that only the inner pages pay.
+const READER_CACHE_KIB: u32 = 1 << 10;
+/// How long the writer waits for another program (a `sqlite3` shell, say) that holds the write lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The event's columns, as they are in `event_<p>` and, as a copy, in `dead_letter`.
+pub(crate) const EVENT_COLUMNS: &str =
+    "id, type, key, source, subject, time, content_type, attributes, data, accepted_at, crc";
+
+const TABLES: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- One row per partition. Offsets below `trimmed` were used, and their events removed.
+CREATE TABLE partition (
+  partition INTEGER PRIMARY KEY, trimmed INTEGER NOT NULL DEFAULT 0, scanned INTEGER NOT NULL DEFAULT 0,
+  epoch INTEGER NOT NULL DEFAULT 0, worker TEXT, leased_until INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Where each destination stands; `scanned` is NULL while it shares the partition's.
+CREATE TABLE lane (
+  partition INTEGER NOT NULL, destination TEXT NOT NULL, scanned INTEGER, paused_since INTEGER, paused_reason TEXT,
+  PRIMARY KEY (partition, destination)
+) STRICT, WITHOUT ROWID;
+
+-- The keys that have not come as far as their lane; `retry` is JSON.
+CREATE TABLE behind (
+  partition INTEGER NOT NULL, destination TEXT NOT NULL, key TEXT NOT NULL, offset INTEGER NOT NULL, retry TEXT,
+  PRIMARY KEY (partition, destination, key)
+) STRICT, WITHOUT ROWID;
+-- The lowest offset, which the trim must not pass, without a scan.
+CREATE INDEX behind_by_offset ON behind (partition, offset);
+
+-- Events given up, each with its own copy of the event. `lane_key` is what it was ordered with.
+CREATE TABLE dead_letter (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+  destination TEXT NOT NULL, lane_key TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL, retry TEXT NOT NULL,
+  retry_requested INTEGER NOT NULL DEFAULT 0,
+  id TEXT NOT NULL, type TEXT NOT NULL, key TEXT, source TEXT, subject TEXT, time TEXT, content_type TEXT NOT NULL,
+  attributes TEXT, data BLOB NOT NULL, accepted_at INTEGER NOT NULL, crc INTEGER NOT NULL,
+  UNIQUE (partition, offset, destination)
+) STRICT;
+CREATE INDEX dead_letter_by_destination ON dead_letter (destination, partition, offset);
+CREATE INDEX dead_letter_to_retry ON dead_letter (partition, offset, destination) WHERE retry_requested = 1;
+
+-- Records that could not be read, kept aside.
+CREATE TABLE quarantine (
+  partition INTEGER NOT NULL, offset INTEGER NOT NULL, reason TEXT NOT NULL, data BLOB,
+  PRIMARY KEY (partition, offset)
+) STRICT, WITHOUT ROWID;
+
+-- Ids that producers gave, in the order in which they came: the oldest go first, from the left edge.
+CREATE TABLE given_id (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, partition INTEGER NOT NULL, id TEXT NOT NULL, offset INTEGER NOT NULL,
+  accepted_at INTEGER NOT NULL, UNIQUE (partition, id)
+) STRICT;
+";
+
+fn partition_tables(partitions: u32) -> String {
+    let mut sql = String::new();
+    for p in 0..partitions {
+        // A table each, so that every append goes to the right edge of its b-tree.
+        let _ = writeln!(
+            sql,
+            "CREATE TABLE event_{p} (offset INTEGER PRIMARY KEY, id TEXT NOT NULL, type TEXT NOT NULL, key TEXT, \
+             source TEXT, subject TEXT, time TEXT, content_type TEXT NOT NULL, attributes TEXT, data BLOB NOT NULL, \
+             accepted_at INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
+             INSERT INTO partition (partition) VALUES ({p});"
+        );
+    }
+    if partitions <= MAX_VIEWED_PARTITIONS {
+        let one = |p| format!("SELECT {p} AS partition, * FROM event_{p}");
+        let all: Vec<String> = (0..partitions).map(one).collect();
+        let _ = writeln!(sql, "CREATE VIEW events AS {};", all.join(" UNION ALL "));
+    }
+    sql
+}
+
+/// Opens the writer's connection, and makes the tables if there are none.
+pub(crate) fn open_writer(options: &Options) -> Result<Connection, StoreError> {
+    let path = &options.path;
+    if options.partitions == 0 || options.partitions > MAX_PARTITIONS {
+        let what = format!("partitions = {}: a store has 1 to {MAX_PARTITIONS}", options.partitions);
+        return Err(StoreError::refused(what));
+    }
+    let cannot = |error: rusqlite::Error| cannot_open(path, &error);
+    let conn = Connection::open(path).map_err(cannot)?;
+    conn.busy_timeout(BUSY_TIMEOUT).map_err(cannot)?;
+    match version(&conn, path)? {
+        Some(found) => check(&conn, path, found, options.partitions)?,
+        None => create(&conn, options).map_err(cannot)?,
+    }
+    configure(&conn, options).map_err(cannot)?;
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(cannot)?;
+    if mode != "wal" {
+        let what = format!("{} cannot use a write-ahead log (it is {mode}): put it on a local disk", path.display());
+        return Err(StoreError::refused(what));
+    }
+    Ok(conn)
+}
+
+fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
+    StoreError::refused(format!(
+        "cannot open the store {}: {error}. Check that the path is right and that this user may write there",
+        path.display()
+    ))
+}
+
+/// Opens a connection that only reads.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.pragma_update(None, "query_only", true)?;
+    conn.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
+    Ok(conn)
+}
+
+/// Opens a connection that writes the log back into the database.
+pub(crate) fn open_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "checkpoint_fullfsync", true)?;
+    conn.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
+    Ok(conn)
+}
+
+/// The version of the store in the database; `None` if the database is empty.
+pub(crate) fn version(conn: &Connection, path: &Path) -> Result<Option<u32>, StoreError> {
+    let cannot = |error: rusqlite::Error| cannot_open(path, &error);
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(cannot)?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    let known = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('meta', 'given_id')";
+    let ours: i64 = conn.query_row(known, [], |row| row.get(0)).map_err(cannot)?;
+    let found = if ours == 2 { setting(conn, "schema").map_err(cannot)? } else { None };
+    match found {
+        Some(version) => Ok(Some(version)),
+        None => {
+            let what = format!("{} is a database, but not a Laneway store: give another path", path.display());
+            Err(StoreError::refused(what))
+        }
+    }
+}
+
+/// A number that was written down when the store was made.
+pub(crate) fn setting(conn: &Connection, name: &str) -> rusqlite::Result<Option<u32>> {
+    let text: Option<String> =
+        conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+fn check(conn: &Connection, path: &Path, found: u32, partitions: u32) -> Result<(), StoreError> {
+    let at = path.display();
+    if found != SCHEMA_VERSION {
+        let what = if found > SCHEMA_VERSION {
+            format!(
+                "{at} was made by a newer Laneway (schema {found}; this one knows {SCHEMA_VERSION}): \
+                 run that version or a later one"
+            )
+        } else {
+            format!("{at} has schema {found}, which this Laneway no longer reads (it knows {SCHEMA_VERSION})")
+        };
+        return Err(StoreError::refused(what));
+    }
+    let made_with = setting(conn, "partitions").map_err(|error| cannot_open(path, &error))?.unwrap_or(0);
+    if made_with != partitions {
+        return Err(StoreError::refused(format!(
+            "{at} was made with {made_with} partitions, and partitions = {partitions} is asked for: their number is \
+             fixed, because a key's events would end up in two partitions, out of order. Set partitions = {made_with}, \
+             or begin a new store"
+        )));
+    }
+    Ok(())
+}
+
+fn create(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "page_size", PAGE_BYTES)?;
+    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    let tx = conn.unchecked_transaction()?;
+    tx.execute_batch(TABLES)?;
+    tx.execute_batch(&partition_tables(options.partitions))?;
+    let mut meta = tx.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
+    meta.execute(("schema", SCHEMA_VERSION.to_string()))?;
+    meta.execute(("partitions", options.partitions.to_string()))?;
+    meta.execute(("created_at_millis", options.clock.now().as_millis().to_string()))?;
+    drop(meta);
+    tx.commit()
+}
+
+fn configure(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
+    let synchronous = match options.durability {
+        Durability::Full => "FULL",
+        Durability::Relaxed => "NORMAL",
+    };
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    // Where fsync leaves data in the drive's cache (macOS), ask for more.
+    conn.pragma_update(None, "fullfsync", true)?;
+    conn.pragma_update(None, "checkpoint_fullfsync", true)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
+    let kept = i64::try_from(options.checkpoint_bytes.saturating_mul(2)).unwrap_or(i64::MAX);
+    conn.query_row(&format!("PRAGMA journal_size_limit = {kept}"), [], |_| Ok(()))?;
+    limit_size(conn, options.max_bytes)?;
+    conn.set_prepared_statement_cache_capacity(256);
+    Ok(())
+}
+
+/// Limits the database file to `max_bytes`; `None` to SQLite's own limit.
+pub(crate) fn limit_size(conn: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+    // SQLite's largest number of pages, 2^32 - 2.
+    const ALL: u64 = 4_294_967_294;
+    let pages = max_bytes.map_or(ALL, |bytes| (bytes / PAGE_BYTES).clamp(1, ALL));
+    conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+}

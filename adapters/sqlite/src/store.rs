@@ -1,0 +1,222 @@
+//! The store: who asks for what.
+
+use crate::checkpoint;
+use crate::dead_letters;
+use crate::events::{self, Limits};
+use crate::failure::Failed;
+use crate::lock::Lock;
+use crate::options::Options;
+use crate::progress;
+use crate::queue::{NotTaken, Queue, Request};
+use crate::readers::Readers;
+use crate::schema;
+use crate::shared::Shared;
+use crate::writer::{self, Asked, DeadChange, Tx};
+use laneway_domain::Offset;
+use laneway_ports::{Bounds, CommitError, Selection, StoreError};
+use rusqlite::Connection;
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// How many dead letters one transaction changes, so that a change of a million of them lets
+/// others in between.
+const DEAD_LETTERS_AT_ONCE: usize = 500;
+
+/// The embedded store. Dropping it stores what waits, and closes it.
+pub struct SqliteStore {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) readers: Arc<Readers>,
+    threads: Vec<JoinHandle<()>>,
+    /// Last, so that the next process finds everything closed.
+    _lock: Lock,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store, and makes it if there is none. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] if another process has it open, it was made with another number of
+    /// partitions or by a newer Laneway, it is no Laneway store, or it cannot be opened; the text
+    /// says which, and what to do.
+    pub fn open(options: Options) -> Result<Self, StoreError> {
+        let lock = Lock::acquire(&options.path)?;
+        let conn = schema::open_writer(&options)?;
+        sync_directory(&options)?;
+        let bounds =
+            begin(&conn, options.partitions).map_err(|error| crate::failure::of_read(&error, &options.path))?;
+        let shared = Arc::new(Shared::new(options.path.clone(), options.tail_bytes, &bounds));
+        let queue = Arc::new(Queue::new(options.queue_events, options.queue_bytes));
+        let readers = Readers::new(options.path.clone());
+        let (nudge, nudged) = checkpoint::channel(options.checkpoint_bytes);
+        let threads = vec![
+            spawn("laneway-writer", {
+                let (shared, queue) = (shared.clone(), queue.clone());
+                move || writer::run(&conn, &options, &shared, &queue, &nudge)
+            })?,
+            spawn("laneway-checkpoint", {
+                let shared = shared.clone();
+                move || checkpoint::run(&shared, &nudged)
+            })?,
+        ];
+        Ok(Self { shared, queue, readers, threads, _lock: lock })
+    }
+
+    /// What keeps the store from taking events, for people.
+    ///
+    /// # Errors
+    /// If the last write failed because of the disk, or the store has failed for good.
+    pub fn health(&self) -> Result<(), String> {
+        self.shared.health()
+    }
+
+    /// Sets [`Options::max_bytes`] anew.
+    ///
+    /// # Errors
+    /// If the store is closing or has failed.
+    pub async fn limit_size(&self, max_bytes: Option<u64>) -> Result<(), StoreError> {
+        self.change(move |tx| Ok(schema::limit_size(tx.conn, max_bytes)?)).await.map_err(into_store_error)
+    }
+
+    /// Has the writer make a change, and resolves when it is durable.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(&mut Tx<'_>) -> Result<T, Failed> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        self.shared.usable()?;
+        let (asked, answered) = Asked::new(make);
+        self.ask(Request::Change(Box::new(asked)))?;
+        answered.await.unwrap_or_else(|_| Err(lost().into()))
+    }
+
+    pub(crate) fn ask(&self, request: Request) -> Result<(), StoreError> {
+        self.queue.push(request).map_err(|why| match why {
+            NotTaken::Full => StoreError::retry_later(format!(
+                "more waits to be written to {} than it may hold: the disk does not keep up",
+                self.shared.path.display()
+            )),
+            NotTaken::Closed => StoreError::retry_later("the store is closing"),
+        })
+    }
+
+    pub(crate) async fn read_from_disk(
+        &self,
+        partition: laneway_domain::Partition,
+        from: Offset,
+        end: Offset,
+        limits: Limits,
+    ) -> Result<laneway_ports::Chunk, StoreError> {
+        self.readers.read(move |conn| events::read(conn, partition, from, end, limits)).await
+    }
+
+    pub(crate) async fn load_progress(
+        &self,
+        partition: laneway_domain::Partition,
+    ) -> Result<laneway_domain::PartitionProgress, StoreError> {
+        self.readers.read(move |conn| progress::load(conn, partition)).await
+    }
+
+    /// Changes the selected dead letters chunk by chunk: found by a reader, changed by the writer.
+    pub(crate) async fn change_dead(&self, change: DeadChange, selection: &Selection) -> Result<u64, StoreError> {
+        if selection.destination.is_none() {
+            return Err(StoreError::refused("name the destination whose dead letters are meant"));
+        }
+        let (mut after, mut changed) = (0, 0);
+        loop {
+            let selection = selection.clone();
+            let find = move |conn: &Connection| dead_letters::numbers(conn, &selection, after, DEAD_LETTERS_AT_ONCE);
+            let numbers = self.readers.read(find).await?;
+            let Some(&last) = numbers.last() else { return Ok(changed) };
+            after = last;
+            let done = self.change(move |tx| writer::change_dead(tx, change, &numbers)).await;
+            changed += done.map_err(|error| match into_store_error(error) {
+                // Some are changed and some are not.
+                StoreError::RetryLater { what, .. } | StoreError::Refused { what } if changed > 0 => {
+                    StoreError::unknown(format!("{what}. {changed} dead letters were changed, the others were not"))
+                }
+                error => error,
+            })?;
+        }
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!(path = %self.shared.path.display(), "a thread of the store has panicked");
+            }
+        }
+    }
+}
+
+/// An answer that nobody gave: the writer is gone.
+pub(crate) fn lost() -> StoreError {
+    StoreError::unknown("the store's writer has ended")
+}
+
+/// The error of a call that no lease fences.
+pub(crate) fn into_store_error(error: CommitError) -> StoreError {
+    match error {
+        CommitError::Store(error) => error,
+        fenced @ CommitError::Fenced { .. } => StoreError::refused(fenced.to_string()),
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map_err(|error| StoreError::refused(format!("cannot start a thread: {error}")))
+}
+
+/// A new file survives a power cut only when its directory is synced too.
+fn sync_directory(options: &Options) -> Result<(), StoreError> {
+    let parent = options.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or(std::path::Path::new("."));
+    let synced = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| StoreError::refused(format!("cannot sync the directory {}: {error}", directory.display())))
+}
+
+/// Ends the leases of whoever had the store before (it was this process alone, says the lock), and
+/// finds where each partition begins and ends.
+fn begin(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
+    conn.execute("UPDATE partition SET worker = NULL WHERE worker IS NOT NULL", [])?;
+    let bounds = |p: u32| {
+        let sql = format!(
+            "SELECT trimmed, (SELECT min(offset) FROM event_{p}), (SELECT max(offset) FROM event_{p}) \
+             FROM partition WHERE partition = {p}"
+        );
+        conn.query_row(&sql, [], |row| {
+            let (trimmed, first, last): (u64, Option<u64>, Option<u64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let end = last.map_or(trimmed, |last| trimmed.max(last + 1));
+            Ok(Bounds { start: Offset(first.unwrap_or(end)), end: Offset(end) })
+        })
+    };
+    (0..partitions).map(bounds).collect()
+}
+
+/// Sends an append to the writer and waits for its answer.
+pub(crate) async fn append(
+    store: &SqliteStore,
+    events: Vec<laneway_domain::NewEvent>,
+) -> Vec<Result<laneway_ports::Appended, StoreError>> {
+    let count = events.len();
+    if count == 0 {
+        return Vec::new();
+    }
+    let weight = events.iter().map(|new| new.event.weight()).sum();
+    let (answer, answered) = oneshot::channel();
+    let asked = store.shared.usable().and_then(|()| store.ask(Request::Append { events, weight, answer }));
+    match asked {
+        Ok(()) => answered.await.unwrap_or_else(|_| vec![Err(lost()); count]),
+        Err(error) => vec![Err(error); count],
+    }
+}

@@ -1,0 +1,150 @@
+//! The contract, and what is this store's own.
+
+mod damage;
+mod disk;
+mod open;
+mod reading;
+
+use crate::{Clock, Options, SqliteStore};
+use async_trait::async_trait;
+use bytes::Bytes;
+use laneway_domain::{Commit, Event, EventId, EventType, LaneChange, NewEvent, Offset, Partition, Position, Timestamp};
+use laneway_ports::contract::Subject;
+use laneway_ports::{EventLog, Lease, ProgressStore, WorkerId};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const P: Partition = Partition(0);
+
+/// A store in a directory of its own, with a clock that goes when it is told to.
+struct InDirectory {
+    directory: TempDir,
+    options: Options,
+    clock: Arc<AtomicU64>,
+    store: Option<SqliteStore>,
+}
+
+impl InDirectory {
+    fn new(partitions: u32, change: impl FnOnce(&mut Options)) -> Self {
+        let directory = TempDir::new().unwrap();
+        let clock = Arc::new(AtomicU64::new(1_700_000_000_000));
+        let mut options = Options::new(directory.path().join("laneway.db"), partitions);
+        options.clock = Clock::new({
+            let clock = clock.clone();
+            move || Timestamp::from_millis(clock.load(Ordering::SeqCst))
+        });
+        change(&mut options);
+        let store = Some(SqliteStore::open(options.clone()).unwrap());
+        Self { directory, options, clock, store }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.options.path.clone()
+    }
+
+    /// Closes the store, lets `meanwhile` at its files, and opens it again.
+    fn reopened_after(mut self, meanwhile: impl FnOnce(&Self)) -> Self {
+        self.store = None;
+        meanwhile(&self);
+        self.store = Some(SqliteStore::open(self.options.clone()).unwrap());
+        self
+    }
+
+    fn sqlite3(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+}
+
+#[async_trait]
+impl Subject for InDirectory {
+    type Store = SqliteStore;
+
+    async fn create(partitions: u32) -> Self {
+        Self::new(partitions, |_| ())
+    }
+
+    fn store(&self) -> &SqliteStore {
+        self.store.as_ref().unwrap()
+    }
+
+    async fn reopen(self) -> Self {
+        self.reopened_after(|_| ())
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.clock.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+laneway_ports::event_log_contract!(InDirectory, #[tokio::test]);
+laneway_ports::progress_store_contract!(InDirectory, #[tokio::test]);
+laneway_ports::dead_letters_contract!(InDirectory, #[tokio::test]);
+
+/// The same, where nothing is kept in memory, so that every read is from disk.
+struct WithoutTail(InDirectory);
+
+#[async_trait]
+impl Subject for WithoutTail {
+    type Store = SqliteStore;
+
+    async fn create(partitions: u32) -> Self {
+        Self(InDirectory::new(partitions, |options| options.tail_bytes = 0))
+    }
+
+    fn store(&self) -> &SqliteStore {
+        self.0.store()
+    }
+
+    async fn reopen(self) -> Self {
+        Self(self.0.reopen().await)
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.0.pass(time).await;
+    }
+}
+
+mod without_tail {
+    use super::WithoutTail;
+
+    laneway_ports::event_log_contract!(WithoutTail, #[tokio::test]);
+}
+
+fn event(id: &str, bytes: usize) -> NewEvent {
+    let event = Event {
+        id: EventId::new(id).unwrap(),
+        event_type: EventType::new("t").unwrap(),
+        key: None,
+        source: None,
+        subject: None,
+        time: None,
+        content_type: "text/plain".into(),
+        attributes: [].into(),
+        data: Bytes::from(vec![b'x'; bytes]),
+    };
+    NewEvent { event, id_given: false }
+}
+
+fn events(count: usize, bytes: usize) -> Vec<NewEvent> {
+    (0..count).map(|n| event(&format!("e{n}"), bytes)).collect()
+}
+
+async fn append_all(store: &SqliteStore, events: Vec<NewEvent>) {
+    for result in store.append(events).await {
+        result.unwrap();
+    }
+}
+
+async fn lease(store: &SqliteStore) -> Lease {
+    store.claim(P, &WorkerId("w".into()), Duration::from_secs(3600)).await.unwrap().unwrap()
+}
+
+/// Everything below `scanned` is settled.
+fn settled(scanned: u64) -> Commit {
+    let change = LaneChange { position: Some(Position::Shared), ..LaneChange::default() };
+    let name = laneway_domain::DestinationName::new("a").unwrap();
+    Commit { scanned: Some(Offset(scanned)), lanes: [(name, change)].into(), ..Commit::default() }
+}

@@ -1,0 +1,132 @@
+//! Rows and pages that are not what was written.
+
+use super::{InDirectory, P, append_all, events, lease, settled};
+use crate::check;
+use laneway_domain::{Commit, Offset, Quarantined};
+use laneway_ports::contract::Subject;
+use laneway_ports::{DeadLetterQuery, DeadLetters, EventLog, LogRecord, ProgressStore, StoreError};
+use std::os::unix::fs::FileExt;
+
+async fn records(subject: &InDirectory) -> Vec<LogRecord> {
+    let chunk = subject.store().read(P, Offset(0), 10_000, usize::MAX).await.unwrap();
+    assert_eq!(chunk.next, subject.store().bounds(P).await.unwrap().end);
+    chunk.records
+}
+
+fn corrupt_offsets(records: &[LogRecord]) -> Vec<u64> {
+    let corrupt = |record: &&LogRecord| matches!(record, LogRecord::Corrupt { .. });
+    records.iter().filter(corrupt).map(|record| record.offset().0).collect()
+}
+
+async fn damaged_by(sql: &str) -> InDirectory {
+    let subject = InDirectory::new(1, |_| ());
+    append_all(subject.store(), events(10, 100)).await;
+    subject.reopened_after(|subject| {
+        subject.sqlite3().execute_batch(sql).unwrap();
+    })
+}
+
+#[tokio::test]
+async fn a_changed_row_is_corrupt_and_the_rest_goes_on() {
+    let changes = [
+        "data = X'00'",
+        "id = 'other'",
+        "key = 'k'",
+        "source = ''",
+        "attributes = '{\"a\":\"b\"}'",
+        "attributes = '{'",
+        "accepted_at = accepted_at + 1",
+        "accepted_at = -1",
+        "crc = 0",
+        "type = ''",
+        "content_type = 'text/plai'",
+    ];
+    for change in changes {
+        let subject = damaged_by(&format!("UPDATE event_0 SET {change} WHERE offset = 4")).await;
+        let records = records(&subject).await;
+        assert_eq!((records.len(), corrupt_offsets(&records)), (10, vec![4]), "{change}");
+        let report = check(&subject.path()).unwrap();
+        assert_eq!((report.events, report.findings.len()), (9, 1), "{change}: {:?}", report.findings);
+        assert!(report.findings[0].contains("offset 4 of partition 0"), "{:?}", report.findings);
+    }
+}
+
+#[tokio::test]
+async fn a_row_moved_to_another_place_is_corrupt() {
+    let subject = damaged_by("UPDATE event_0 SET offset = 100 WHERE offset = 9").await;
+    assert_eq!(corrupt_offsets(&records(&subject).await), [100]);
+}
+
+#[tokio::test]
+async fn a_quarantined_record_keeps_its_bytes() {
+    let subject = damaged_by("UPDATE event_0 SET data = X'4142' WHERE offset = 4").await;
+    let quarantined = vec![Quarantined { offset: Offset(4), reason: "checksum".into() }];
+    let held = lease(subject.store()).await;
+    subject.store().commit(&held, &Commit { quarantined, ..settled(10) }).await.unwrap();
+    let kept: (i64, String, Vec<u8>) = subject
+        .sqlite3()
+        .query_row("SELECT offset, reason, data FROM quarantine", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap();
+    assert_eq!(kept, (4, "checksum".into(), b"AB".to_vec()));
+}
+
+#[tokio::test]
+async fn a_damaged_page_hides_only_its_own_events() {
+    let subject = InDirectory::new(1, |options| options.tail_bytes = 0);
+    append_all(subject.store(), events(300, 500)).await;
+    let subject = subject.reopened_after(|subject| {
+        let conn = subject.sqlite3();
+        conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let sql =
+            "SELECT pageno FROM dbstat WHERE name = 'event_0' AND pagetype = 'leaf' ORDER BY path LIMIT 1 OFFSET 5";
+        let page: u64 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+        drop(conn);
+        let file = std::fs::File::options().write(true).open(subject.path()).unwrap();
+        file.write_all_at(&[0xFF; 4096], (page - 1) * 4096).unwrap();
+    });
+    let mut found = Vec::new();
+    let mut from = Offset(0);
+    while from < Offset(300) {
+        let chunk = subject.store().read(P, from, 64, usize::MAX).await.unwrap();
+        assert!(chunk.next > from);
+        from = chunk.next;
+        found.extend(chunk.records);
+    }
+    let corrupt = corrupt_offsets(&found);
+    assert_eq!(found.len(), 300);
+    assert!((1..=10).contains(&corrupt.len()), "{corrupt:?}");
+    assert!(!check(&subject.path()).unwrap().findings.is_empty());
+    append_all(subject.store(), events(5, 10)).await;
+}
+
+#[tokio::test]
+async fn an_unreadable_row_of_progress_is_an_error_that_names_it() {
+    let cases = [
+        ("INSERT INTO behind VALUES (0, 'a', 'what is this', 1, NULL)", "behind"),
+        ("INSERT INTO behind VALUES (0, 'a', 'all', 1, '{\"attempts\":')", "key all"),
+        ("INSERT INTO lane VALUES (0, 'NOT A NAME', NULL, NULL, NULL)", "lane"),
+    ];
+    for (sql, named) in cases {
+        let subject = InDirectory::new(1, |_| ());
+        append_all(subject.store(), events(3, 10)).await;
+        let held = lease(subject.store()).await;
+        subject.store().commit(&held, &settled(1)).await.unwrap();
+        subject.sqlite3().execute_batch(sql).unwrap();
+        let result = subject.store().load(P).await;
+        assert!(matches!(&result, Err(StoreError::Refused { what }) if what.contains(named)), "{result:?}");
+        append_all(subject.store(), events(1, 10)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_dead_letter_is_an_error_that_names_it() {
+    let subject = damaged_by(
+        "INSERT INTO dead_letter (partition, offset, destination, lane_key, reason, at, retry, id, type, content_type, \
+         data, accepted_at, crc) VALUES (0, 1, 'a', 'all', 'r', 1, 'nonsense', 'e', 't', 'c', X'', 1, 1)",
+    )
+    .await;
+    let query = DeadLetterQuery { most: 10, ..DeadLetterQuery::default() };
+    let result = subject.store().list(&query).await;
+    assert!(matches!(&result, Err(StoreError::Refused { what }) if what.contains("row 1 of table dead_letter")));
+    assert_eq!(subject.store().counts().await.unwrap()[0].count, 1);
+}

@@ -1,0 +1,127 @@
+//! Opening, and being refused.
+
+use super::{InDirectory, P, append_all, event, events};
+use crate::{Options, SqliteStore, check};
+use laneway_ports::contract::Subject;
+use laneway_ports::{EventLog, StoreError};
+use std::time::Duration;
+
+fn refusal(options: Options) -> String {
+    match SqliteStore::open(options) {
+        Err(StoreError::Refused { what }) => what,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_second_process_is_kept_out_and_told_who_is_in() {
+    let subject = InDirectory::new(1, |_| ());
+    let what = refusal(subject.options.clone());
+    assert!(what.contains(&format!("in use by process {}", std::process::id())), "{what}");
+    assert!(what.contains("laneway.db"), "{what}");
+}
+
+#[test]
+fn another_number_of_partitions_is_refused_with_the_reason() {
+    let subject = InDirectory::new(4, |_| ());
+    let options = Options { partitions: 8, ..subject.options.clone() };
+    drop(subject.store);
+    let what = refusal(options);
+    assert!(what.contains("4 partitions") && what.contains("partitions = 8") && what.contains("fixed"), "{what}");
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused() {
+    let mut subject = InDirectory::new(1, |_| ());
+    subject.store = None;
+    subject.sqlite3().execute("UPDATE meta SET value = '2' WHERE name = 'schema'", []).unwrap();
+    let what = refusal(subject.options.clone());
+    assert!(what.contains("newer Laneway") && what.contains("schema 2"), "{what}");
+}
+
+#[test]
+fn a_database_of_something_else_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("other.db");
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute_batch("CREATE TABLE meta (name TEXT)").unwrap();
+    drop(conn);
+    let before = std::fs::read(&path).unwrap();
+    assert!(refusal(Options::new(&path, 1)).contains("not a Laneway store"));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("text.db");
+    std::fs::write(&path, "this is not a database, but a text that is long enough to be taken for a header".repeat(20))
+        .unwrap();
+    assert!(refusal(Options::new(&path, 1)).contains("text.db"));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let what = refusal(Options::new("/nowhere/at/all/laneway.db", 1));
+    assert!(what.contains("/nowhere/at/all"), "{what}");
+}
+
+#[test]
+fn no_partition_and_too_many_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for partitions in [0, 1025] {
+        assert!(refusal(Options::new(directory.path().join("x.db"), partitions)).contains("1 to 1024"));
+    }
+}
+
+#[tokio::test]
+async fn as_many_partitions_as_there_may_be_work() {
+    let subject = InDirectory::new(1024, |_| ());
+    append_all(subject.store(), events(3000, 10)).await;
+    let subject = subject.reopen().await;
+    let mut count = 0;
+    for partition in 0..1024 {
+        count += subject.store().bounds(laneway_domain::Partition(partition)).await.unwrap().end.0;
+    }
+    assert_eq!(count, 3000);
+}
+
+#[tokio::test]
+async fn an_operator_can_read_the_tables_while_the_store_is_open() {
+    let subject = InDirectory::new(2, |_| ());
+    append_all(subject.store(), events(10, 5)).await;
+    let conn = subject.sqlite3();
+    let sql = "SELECT count(*) FROM events WHERE type = 't' AND CAST(data AS TEXT) = 'xxxxx'";
+    let count: i64 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 10);
+}
+
+#[tokio::test]
+async fn an_id_is_forgotten_when_its_window_is_over() {
+    let subject = InDirectory::new(1, |options| options.duplicate_window = Duration::from_secs(60));
+    append_all(subject.store(), (0..600).map(|n| given(&format!("old{n}"))).collect()).await;
+    subject.pass(Duration::from_secs(59)).await;
+    assert!(subject.store().append(vec![given("old7")]).await[0].as_ref().unwrap().duplicate);
+    subject.pass(Duration::from_secs(2)).await;
+    assert!(!subject.store().append(vec![given("old7")]).await[0].as_ref().unwrap().duplicate);
+    assert!(subject.store().append(vec![given("old7")]).await[0].as_ref().unwrap().duplicate);
+    for n in 0..3 {
+        append_all(subject.store(), vec![given(&format!("new{n}"))]).await;
+    }
+    let kept: i64 = subject.sqlite3().query_row("SELECT count(*) FROM given_id", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 4, "old ids stay in the table");
+}
+
+fn given(id: &str) -> laneway_domain::NewEvent {
+    laneway_domain::NewEvent { id_given: true, ..event(id, 1) }
+}
+
+#[tokio::test]
+async fn a_whole_store_has_no_findings() {
+    let subject = InDirectory::new(3, |_| ());
+    append_all(subject.store(), events(100, 50)).await;
+    let report = check(&subject.path()).unwrap();
+    assert_eq!((report.partitions, report.events, report.findings), (3, 100, Vec::new()));
+    assert_eq!(subject.store().health(), Ok(()));
+    assert!(subject.store().bounds(P).await.is_ok());
+}

@@ -1,0 +1,287 @@
+//! The writer: the one thread that changes the database.
+//!
+//! It takes everything that waits (appends and changes of progress together), makes one
+//! transaction of it, with one fsync, and then answers all. It never lingers: while one group is
+//! on its way to the disk, the next one gathers. A request that SQLite does not take fails alone;
+//! what concerns the disk fails the group, of which then nothing was stored.
+
+mod append;
+mod commit;
+mod dead;
+mod lease;
+mod trim;
+
+pub(crate) use commit::{commit, forget};
+pub(crate) use dead::{DeadChange, change_dead};
+pub(crate) use lease::{claim, release, renew};
+pub(crate) use trim::trim;
+
+use crate::checkpoint::Nudge;
+use crate::failure::{self, Failed, Reach};
+use crate::options::Options;
+use crate::queue::{Placed, Queue, Request};
+use crate::shared::Shared;
+use append::Appender;
+use laneway_domain::{NewEvent, Offset, Timestamp};
+use laneway_ports::{CommitError, StoreError};
+use rusqlite::{Connection, Params};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// A transaction, as a change sees it.
+pub(crate) struct Tx<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) now: Timestamp,
+    /// The next offset of each partition, with those that this group has used.
+    pub(crate) ends: &'a [u64],
+    /// Where partitions begin once this group is stored.
+    pub(crate) starts: &'a mut Vec<(usize, Offset)>,
+}
+
+impl Tx<'_> {
+    /// Executes a statement, which is prepared once, and returns how many rows it changed.
+    pub(crate) fn run(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+        self.conn.prepare_cached(sql)?.execute(params)
+    }
+}
+
+/// A change of something other than the log's end.
+pub(crate) trait Change: Send {
+    /// Makes the change, and remembers its result. After an error, what it changed is undone.
+    fn make(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed>;
+    /// Its result is this error.
+    fn told(&mut self, error: CommitError);
+    /// Tells whoever asked: the result or, if the group was not stored, that.
+    fn answer(self: Box<Self>, group: Result<(), StoreError>);
+}
+
+/// A [`Change`] made of a function.
+pub(crate) struct Asked<T, F> {
+    make: Option<F>,
+    result: Option<Result<T, CommitError>>,
+    answer: oneshot::Sender<Result<T, CommitError>>,
+}
+
+impl<T, F> Asked<T, F> {
+    pub(crate) fn new(make: F) -> (Self, oneshot::Receiver<Result<T, CommitError>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { make: Some(make), result: None, answer }, answered)
+    }
+}
+
+impl<T: Send, F: FnOnce(&mut Tx<'_>) -> Result<T, Failed> + Send> Change for Asked<T, F> {
+    fn make(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed> {
+        if let Some(make) = self.make.take() {
+            self.result = Some(Ok(make(tx)?));
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, error: CommitError) {
+        self.result = Some(Err(error));
+    }
+
+    fn answer(self: Box<Self>, group: Result<(), StoreError>) {
+        let result = match (group, self.result) {
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(StoreError::unknown("the change was asked for twice").into()),
+            (Err(error), _) => Err(error.into()),
+        };
+        // Nobody is there when the call was cancelled.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// A request that has been carried out, but for the COMMIT.
+enum Pending {
+    Append(oneshot::Sender<Placed>, Placed),
+    Change(Box<dyn Change>),
+}
+
+impl Pending {
+    fn answer(self, group: Result<(), StoreError>) {
+        match (self, group) {
+            (Self::Append(answer, placed), Ok(())) => drop(answer.send(placed)),
+            (Self::Append(answer, placed), Err(error)) => drop(answer.send(vec![Err(error); placed.len()])),
+            (Self::Change(change), group) => change.answer(group),
+        }
+    }
+}
+
+/// Answers a request that was not carried out.
+fn refuse(request: Request, error: StoreError) {
+    match request {
+        Request::Append { events, answer, .. } => drop(answer.send(vec![Err(error); events.len()])),
+        Request::Change(change) => change.answer(Err(error)),
+    }
+}
+
+/// Carries out what comes through `queue` until it is closed and empty.
+pub(crate) fn run(conn: &Connection, options: &Options, shared: &Arc<Shared>, queue: &Queue, nudge: &Nudge) {
+    let mut writer = Writer {
+        conn,
+        options,
+        shared,
+        appender: Appender::new(conn, shared, options.duplicate_window),
+        pending: Vec::new(),
+        starts: Vec::new(),
+        last_now: Timestamp::ZERO,
+        changes: 0,
+    };
+    let mut group = VecDeque::new();
+    while queue.take(&mut group) {
+        writer.store(&mut group);
+        writer.after_group(nudge);
+    }
+}
+
+struct Writer<'c> {
+    conn: &'c Connection,
+    options: &'c Options,
+    shared: &'c Arc<Shared>,
+    appender: Appender<'c>,
+    pending: Vec<Pending>,
+    starts: Vec<(usize, Offset)>,
+    last_now: Timestamp,
+    /// Changes made in this group.
+    changes: u64,
+}
+
+impl Writer<'_> {
+    /// Stores one group and answers all of it.
+    fn store(&mut self, group: &mut VecDeque<Request>) {
+        let stored = match self.shared.usable() {
+            Ok(()) => self.attempt(group).map_err(|reach| self.undo(reach)),
+            Err(failed) => Err(failed),
+        };
+        match &stored {
+            Ok(()) => self.publish(),
+            Err(error) => group.drain(..).for_each(|request| refuse(request, error.clone())),
+        }
+        self.shared.note_trouble(stored.as_ref().err());
+        for pending in self.pending.drain(..) {
+            pending.answer(stored.clone());
+        }
+    }
+
+    fn attempt(&mut self, group: &mut VecDeque<Request>) -> Result<(), Reach> {
+        let path = &self.shared.path;
+        // Time never goes backwards within a process, so that `accepted_at` rises with the offsets.
+        self.last_now = self.last_now.max(self.options.clock.now());
+        self.changes = 0;
+        self.execute("BEGIN IMMEDIATE").map_err(|error| failure::of_statement(&error, path))?;
+        while let Some(request) = group.pop_front() {
+            match request {
+                Request::Append { events, answer, .. } => self.append(events, answer)?,
+                Request::Change(change) => self.change(change)?,
+            }
+        }
+        self.appender.expire_ids(self.last_now).or_else(|error| alone(&error, path).map(drop))?;
+        self.commit_group().map_err(|error| failure::of_commit(&error, path))
+    }
+
+    fn append(&mut self, events: Vec<NewEvent>, answer: oneshot::Sender<Placed>) -> Result<(), Reach> {
+        let count = events.len();
+        let mut placed: Placed = Vec::with_capacity(count);
+        let mut ended = Ok(());
+        for new in events {
+            match self.appender.append(new, self.last_now).map_err(|error| alone(&error, &self.shared.path)) {
+                Ok(at) => placed.push(Ok(at)),
+                Err(Ok(error)) => placed.push(Err(error)),
+                Err(Err(reach)) => {
+                    // Replaced by the group's error; there must be a result for each event.
+                    placed.resize(count, Err(StoreError::unknown("the group was not stored")));
+                    ended = Err(reach);
+                    break;
+                }
+            }
+        }
+        self.pending.push(Pending::Append(answer, placed));
+        ended
+    }
+
+    /// Makes a change behind a savepoint, so that it is done whole or not at all.
+    fn change(&mut self, mut change: Box<dyn Change>) -> Result<(), Reach> {
+        self.changes += 1;
+        let result = self.change_within_savepoint(&mut *change);
+        let result = match result {
+            Err(Failed::Told(error)) => {
+                change.told(error);
+                Ok(())
+            }
+            Err(Failed::Sql(error)) => alone(&error, &self.shared.path).map(|error| change.told(error.into())),
+            Ok(()) => Ok(()),
+        };
+        self.pending.push(Pending::Change(change));
+        result
+    }
+
+    fn change_within_savepoint(&mut self, change: &mut dyn Change) -> Result<(), Failed> {
+        self.execute("SAVEPOINT change")?;
+        let starts = self.starts.len();
+        let ends = self.appender.ends();
+        let made = change.make(&mut Tx { conn: self.conn, now: self.last_now, ends, starts: &mut self.starts });
+        if made.is_err() && !self.conn.is_autocommit() {
+            self.starts.truncate(starts);
+            self.execute("ROLLBACK TO change")?;
+        }
+        if !self.conn.is_autocommit() {
+            self.execute("RELEASE change")?;
+        }
+        made
+    }
+
+    /// Takes back a group that was not stored, and returns what its callers are told.
+    fn undo(&mut self, reach: Reach) -> StoreError {
+        self.appender.undo();
+        self.starts.clear();
+        // Some errors have ended the transaction already.
+        let rolled_back = if self.conn.is_autocommit() { Ok(()) } else { self.execute("ROLLBACK") };
+        match (reach, rolled_back) {
+            (Reach::Store(what), _) => {
+                self.shared.fail(what.clone());
+                StoreError::unknown(what)
+            }
+            (Reach::Statement(error) | Reach::Group(error), Ok(())) => error,
+            (Reach::Statement(_) | Reach::Group(_), Err(error)) => {
+                let what = format!("{} cannot undo a group: {error}. Restart", self.shared.path.display());
+                self.shared.fail(what.clone());
+                StoreError::unknown(what)
+            }
+        }
+    }
+
+    /// Lets everyone see a stored group: first the events, then that they are there.
+    fn publish(&mut self) {
+        self.appender.publish();
+        for (index, start) in self.starts.drain(..) {
+            self.shared.set_start(index, start);
+        }
+    }
+
+    fn after_group(&mut self, nudge: &Nudge) {
+        let written = self.appender.take_written_bytes() + self.changes * crate::checkpoint::CHANGE_BYTES;
+        nudge.wrote(self.conn, self.shared, written);
+    }
+
+    fn commit_group(&self) -> rusqlite::Result<()> {
+        #[cfg(test)]
+        if let Some(code) = self.shared.commit_fault.lock().ok().and_then(|mut fault| fault.take()) {
+            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+        }
+        self.execute("COMMIT")
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
+    }
+}
+
+/// The error for the one request that it concerns, or else how far it reaches.
+fn alone(error: &rusqlite::Error, path: &std::path::Path) -> Result<StoreError, Reach> {
+    match failure::of_statement(error, path) {
+        Reach::Statement(error) => Ok(error),
+        reach => Err(reach),
+    }
+}

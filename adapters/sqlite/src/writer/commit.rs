@@ -1,0 +1,159 @@
+//! Commits of progress.
+
+use super::{Tx, lease};
+use crate::failure::{self, Failed, unreadable};
+use crate::row::{moment, signed};
+use crate::schema::EVENT_COLUMNS;
+use laneway_domain::{
+    Backoff, Commit, DestinationName, Failure, GivenUp, LaneChange, Offset, Partition, Position, Quarantined, Redriven,
+    RetryState,
+};
+use laneway_ports::{Lease, StoreError};
+use rusqlite::OptionalExtension;
+
+/// [`laneway_ports::ProgressStore::commit`].
+pub(crate) fn commit(tx: &Tx<'_>, lease: &Lease, commit: &Commit) -> Result<(), Failed> {
+    let p = lease.partition;
+    lease::check(tx, lease)?;
+    refuse_beyond_the_end(tx, p, commit)?;
+    if let Some(scanned) = commit.scanned {
+        tx.run("UPDATE partition SET scanned = ?2 WHERE partition = ?1", (p.0, signed(scanned.0)?))?;
+    }
+    for (name, change) in &commit.lanes {
+        change_lane(tx, p, name, change)?;
+    }
+    for redriven in &commit.redriven {
+        end_retry(tx, p, redriven)?;
+    }
+    for given_up in &commit.dead_letters {
+        add_dead_letter(tx, p, given_up)?;
+    }
+    for quarantined in &commit.quarantined {
+        quarantine(tx, p, quarantined)?;
+    }
+    Ok(())
+}
+
+fn refuse_beyond_the_end(tx: &Tx<'_>, p: Partition, commit: &Commit) -> Result<(), StoreError> {
+    let end = Offset(tx.ends.get(p.0 as usize).copied().unwrap_or(0));
+    let dead = commit.dead_letters.iter().map(|given_up| given_up.offset.next());
+    let highest = dead.fold(commit.highest(), Offset::max);
+    if highest <= end {
+        return Ok(());
+    }
+    Err(StoreError::refused(format!(
+        "progress up to {highest} cannot be stored for partition {p}, which ends at {end}: \
+         whoever has seen more has seen another log. Was an older copy of the store put back?"
+    )))
+}
+
+fn change_lane(tx: &Tx<'_>, p: Partition, name: &DestinationName, change: &LaneChange) -> Result<(), Failed> {
+    let lane = (p.0, name.as_str());
+    tx.run("INSERT INTO lane (partition, destination) VALUES (?1, ?2) ON CONFLICT DO NOTHING", lane)?;
+    if let Some(position) = change.position {
+        let scanned = match position {
+            Position::Shared => None,
+            Position::At(offset) => Some(signed(offset.0)?),
+        };
+        let sql = "UPDATE lane SET scanned = ?3 WHERE partition = ?1 AND destination = ?2";
+        tx.run(sql, (p.0, name.as_str(), scanned))?;
+    }
+    if let Some(pause) = &change.paused {
+        let since = pause.as_ref().map(|pause| moment(pause.since));
+        let reason = pause.as_ref().map(|pause| pause.reason.as_ref());
+        let sql = "UPDATE lane SET paused_since = ?3, paused_reason = ?4 WHERE partition = ?1 AND destination = ?2";
+        tx.run(sql, (p.0, name.as_str(), since, reason))?;
+    }
+    for (key, behind) in &change.behind {
+        let key = key.to_string();
+        let Some(behind) = behind else {
+            let sql = "DELETE FROM behind WHERE partition = ?1 AND destination = ?2 AND key = ?3";
+            tx.run(sql, (p.0, name.as_str(), key))?;
+            continue;
+        };
+        let retry = behind.retry.as_ref().map(json).transpose()?;
+        let sql = "INSERT INTO behind (partition, destination, key, offset, retry) VALUES (?1, ?2, ?3, ?4, ?5) \
+                   ON CONFLICT DO UPDATE SET offset = excluded.offset, retry = excluded.retry";
+        tx.run(sql, (p.0, name.as_str(), key, signed(behind.offset.0)?, retry))?;
+    }
+    Ok(())
+}
+
+fn json(retry: &RetryState) -> Result<String, StoreError> {
+    serde_json::to_string(retry).map_err(|error| StoreError::refused(format!("a retry state is not JSON: {error}")))
+}
+
+fn end_retry(tx: &Tx<'_>, p: Partition, redriven: &Redriven) -> Result<(), Failed> {
+    let at = (p.0, signed(redriven.offset.0)?, redriven.destination.as_str());
+    let Some(failed) = &redriven.failed else {
+        tx.run("DELETE FROM dead_letter WHERE partition = ?1 AND offset = ?2 AND destination = ?3", at)?;
+        return Ok(());
+    };
+    // Only while the retry is asked for: the same commit again must not add the failure again.
+    let sql = "SELECT number, retry FROM dead_letter \
+               WHERE partition = ?1 AND offset = ?2 AND destination = ?3 AND retry_requested = 1";
+    let found: Option<(i64, String)> =
+        tx.conn.prepare_cached(sql)?.query_row(at, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((number, retry)) = found else { return Ok(()) };
+    let retry = with_failure(number, &retry, failed)?;
+    tx.run("UPDATE dead_letter SET retry = ?2, retry_requested = 0 WHERE number = ?1", (number, retry))?;
+    Ok(())
+}
+
+fn with_failure(number: i64, retry: &str, failure: &Failure) -> Result<String, StoreError> {
+    let before: Option<RetryState> = match serde_json::from_str(retry) {
+        Ok(before) => Some(before),
+        Err(error) => {
+            // The history is for people; a commit must not fail because of an unreadable one.
+            tracing::warn!("{}", unreadable("dead_letter", number, error));
+            None
+        }
+    };
+    json(&Backoff::note(before, failure.clone()))
+}
+
+fn add_dead_letter(tx: &Tx<'_>, p: Partition, given_up: &GivenUp) -> Result<(), Failed> {
+    let sql = format!(
+        "INSERT INTO dead_letter (partition, offset, destination, lane_key, reason, at, retry, {EVENT_COLUMNS}) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, {EVENT_COLUMNS} FROM event_{p} WHERE offset = ?2 \
+         ON CONFLICT (partition, offset, destination) DO NOTHING"
+    );
+    let (name, offset) = (given_up.destination.as_str(), signed(given_up.offset.0)?);
+    let key = given_up.key.to_string();
+    let retry = json(&given_up.retry)?;
+    let added = tx.run(&sql, (p.0, offset, name, key, given_up.reason.as_ref(), moment(given_up.at), retry));
+    match added {
+        // No row: it is there already, or trimmed, so that this commit has come before.
+        Ok(_) => Ok(()),
+        Err(error) if failure::is_damage(&error) => {
+            // Its page was damaged after it was read. Progress must not stand still for that.
+            let reason = format!("given up by {name} ({}), and its event cannot be copied: {error}", given_up.reason);
+            quarantine(tx, p, &Quarantined { offset: given_up.offset, reason: reason.into() })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn quarantine(tx: &Tx<'_>, p: Partition, quarantined: &Quarantined) -> Result<(), Failed> {
+    let offset = signed(quarantined.offset.0)?;
+    let sql = format!("SELECT data FROM event_{p} WHERE offset = ?1");
+    let kept = tx.conn.prepare_cached(&sql)?.query_row([offset], |row| row.get::<_, rusqlite::types::Value>(0));
+    let data = match kept {
+        Ok(rusqlite::types::Value::Blob(data)) => Some(data),
+        Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows) => None,
+        Err(error) if failure::is_damage(&error) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let sql = "INSERT INTO quarantine (partition, offset, reason, data) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    tx.run(sql, (p.0, offset, quarantined.reason.as_ref(), data))?;
+    Ok(())
+}
+
+/// [`laneway_ports::ProgressStore::forget`].
+pub(crate) fn forget(tx: &Tx<'_>, name: &DestinationName) -> Result<bool, Failed> {
+    let mut gone = 0;
+    for table in ["behind", "lane", "dead_letter"] {
+        gone += tx.run(&format!("DELETE FROM {table} WHERE destination = ?1"), [name.as_str()])?;
+    }
+    Ok(gone > 0)
+}

@@ -1,0 +1,53 @@
+//! Leases. The epoch is in the database, so that none is ever given out twice.
+
+use super::Tx;
+use crate::failure::Failed;
+use crate::row::moment;
+use laneway_domain::{Partition, Timestamp};
+use laneway_ports::{CommitError, Lease, WorkerId};
+use std::time::Duration;
+
+/// [`laneway_ports::ProgressStore::claim`].
+pub(crate) fn claim(tx: &Tx<'_>, p: Partition, worker: &WorkerId, ttl: Duration) -> Result<Option<Lease>, Failed> {
+    let (epoch, holder, until) = tx
+        .conn
+        .prepare_cached("SELECT epoch, worker, leased_until FROM partition WHERE partition = ?1")?
+        .query_row([p.0], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, i64>(2)?)))?;
+    if holder.is_some_and(|holder| holder != worker.0) && until > moment(tx.now) {
+        return Ok(None);
+    }
+    let epoch = epoch + 1;
+    tx.run(
+        "UPDATE partition SET epoch = ?2, worker = ?3, leased_until = ?4 WHERE partition = ?1",
+        (p.0, epoch, &worker.0, moment(tx.now.after(ttl))),
+    )?;
+    Ok(Some(Lease { partition: p, epoch, worker: worker.clone() }))
+}
+
+/// [`laneway_ports::ProgressStore::renew`].
+pub(crate) fn renew(tx: &Tx<'_>, lease: &Lease, ttl: Duration) -> Result<(), Failed> {
+    check(tx, lease)?;
+    set(tx, lease, Some(&lease.worker), tx.now.after(ttl))
+}
+
+/// [`laneway_ports::ProgressStore::release`].
+pub(crate) fn release(tx: &Tx<'_>, lease: &Lease) -> Result<(), Failed> {
+    check(tx, lease)?;
+    set(tx, lease, None, Timestamp::ZERO)
+}
+
+fn set(tx: &Tx<'_>, lease: &Lease, holder: Option<&WorkerId>, until: Timestamp) -> Result<(), Failed> {
+    let sql = "UPDATE partition SET worker = ?2, leased_until = ?3 WHERE partition = ?1";
+    tx.run(sql, (lease.partition.0, holder.map(|worker| &worker.0), moment(until)))?;
+    Ok(())
+}
+
+/// Fenced, unless the lease is the partition's current one.
+pub(super) fn check(tx: &Tx<'_>, lease: &Lease) -> Result<(), Failed> {
+    let sql = "SELECT count(*) FROM partition WHERE partition = ?1 AND epoch = ?2 AND worker IS NOT NULL";
+    let held: i64 = tx.conn.prepare_cached(sql)?.query_row((lease.partition.0, lease.epoch), |row| row.get(0))?;
+    if held == 1 {
+        return Ok(());
+    }
+    Err(Failed::Told(CommitError::Fenced { partition: lease.partition, epoch: lease.epoch }))
+}
