@@ -131,9 +131,16 @@ impl Breaker {
         self.keys.clear();
     }
 
-    /// An attempt failed in a way that may be the destination's fault. `probe` is what
-    /// [`Breaker::started`] said of it; `random` spreads the probes of many workers.
-    pub fn failed(&mut self, key: &LaneKey, probe: bool, retry: &RetryPolicy, now: Timestamp, random: u64) -> Effect {
+    /// An attempt at events of `keys` failed in a way that may be the destination's fault. `probe`
+    /// is what [`Breaker::started`] said of it; `random` spreads the probes of many workers.
+    pub fn failed<'a>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'a LaneKey>,
+        probe: bool,
+        retry: &RetryPolicy,
+        now: Timestamp,
+        random: u64,
+    ) -> Effect {
         let Some(policy) = self.policy else { return Effect::None };
         let delay = |probes| jittered(retry.delay(probes).unwrap_or(retry.limit), retry.jitter, random);
         match &mut self.state {
@@ -147,8 +154,10 @@ impl Breaker {
             }
             BreakerState::Closed => {
                 self.in_a_row = self.in_a_row.saturating_add(1);
-                if self.keys.len() < MIN_FAILING_KEYS && !self.keys.contains(key) {
-                    self.keys.push(key.clone());
+                for key in keys {
+                    if self.keys.len() < MIN_FAILING_KEYS && !self.keys.contains(key) {
+                        self.keys.push(key.clone());
+                    }
                 }
                 if self.in_a_row < policy.failures || self.keys.len() < MIN_FAILING_KEYS {
                     return Effect::None;
@@ -181,7 +190,7 @@ mod tests {
     fn opened(now: Timestamp) -> Breaker {
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..10 {
-            breaker.failed(&key(n), false, &RetryPolicy::default(), now, 0);
+            breaker.failed([&key(n)], false, &RetryPolicy::default(), now, 0);
         }
         assert!(breaker.is_open());
         breaker
@@ -191,7 +200,7 @@ mod tests {
     fn a_lone_poisoned_event_never_opens_it() {
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..1000 {
-            let effect = breaker.failed(&key(n % 2), false, &RetryPolicy::default(), Timestamp::ZERO, n);
+            let effect = breaker.failed([&key(n % 2)], false, &RetryPolicy::default(), Timestamp::ZERO, n);
             assert_eq!(effect, Effect::None);
         }
     }
@@ -203,7 +212,7 @@ mod tests {
             if n % 9 == 8 {
                 breaker.succeeded();
             }
-            breaker.failed(&key(n), false, &RetryPolicy::default(), Timestamp::ZERO, n);
+            breaker.failed([&key(n)], false, &RetryPolicy::default(), Timestamp::ZERO, n);
         }
         assert!(!breaker.is_open());
     }
@@ -216,7 +225,7 @@ mod tests {
         now = breaker.next_probe().unwrap();
         assert!(breaker.started(now));
         assert!(!breaker.admits(now));
-        assert_eq!(breaker.failed(&key(1), true, &RetryPolicy::default(), now, 0), Effect::Outage);
+        assert_eq!(breaker.failed([&key(1)], true, &RetryPolicy::default(), now, 0), Effect::Outage);
         assert!(breaker.next_probe().unwrap() > now);
         now = breaker.next_probe().unwrap();
         breaker.started(now);
@@ -233,7 +242,7 @@ mod tests {
             assert!(now.since(Timestamp::ZERO) < Duration::from_secs(80 * 3600));
             now = breaker.next_probe().unwrap();
             breaker.started(now);
-            last = breaker.failed(&key(1), true, &RetryPolicy::default(), now, 7);
+            last = breaker.failed([&key(1)], true, &RetryPolicy::default(), now, 7);
         }
         assert!(now.since(Timestamp::ZERO) >= Duration::from_secs(72 * 3600));
     }
@@ -244,7 +253,7 @@ mod tests {
             let policy = BreakerPolicy { failures, ..BreakerPolicy::default() };
             let mut breaker = Breaker::new(Some(policy));
             for (n, k) in keys.iter().enumerate() {
-                breaker.failed(&key(*k), false, &RetryPolicy::default(), Timestamp::ZERO, 0);
+                breaker.failed([&key(*k)], false, &RetryPolicy::default(), Timestamp::ZERO, 0);
                 let mut distinct = keys[..=n].to_vec();
                 distinct.sort_unstable();
                 distinct.dedup();

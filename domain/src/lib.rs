@@ -6,25 +6,36 @@
 
 mod breaker;
 mod destination;
+mod dispatcher;
 mod event;
 mod filter;
+mod gate;
+mod io;
+mod key_map;
+mod lane;
 mod outcome;
 mod partition;
 mod progress;
+mod random;
 mod retry;
+mod settings;
 mod status;
 mod time;
+mod timers;
+mod watermark;
 
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Effect, MIN_FAILING_KEYS};
 pub use destination::{
     BatchPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, InvalidName, MAX_DESTINATION_NAME_BYTES,
     OnGiveUp, Ordering, Rate, StartFrom,
 };
+pub use dispatcher::Dispatcher;
 pub use event::{
     Event, EventId, EventType, InvalidEvent, Key, LoggedEvent, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME_BYTES,
     MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, check_attribute, check_text,
 };
 pub use filter::{Filter, FilterIndex, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
+pub use io::{AttemptId, Attempted, Input, Notice, Output, ReadId};
 pub use outcome::Outcome;
 pub use partition::{MAX_PARTITIONS, Offset, Partition};
 pub use progress::{
@@ -32,5 +43,7 @@ pub use progress::{
     Quarantined, Redrive, Redriven,
 };
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
+pub use settings::Settings;
 pub use status::{BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, StatusReport};
 pub use time::Timestamp;
+pub use watermark::Watermark;

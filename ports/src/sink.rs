@@ -1,17 +1,8 @@
 //! The sink: what performs a delivery.
 
 use async_trait::async_trait;
-use laneway_domain::{LoggedEvent, Outcome};
-use std::sync::Arc;
-
-/// An event to deliver.
-#[derive(Clone, Debug)]
-pub struct Attempted {
-    /// The event.
-    pub event: Arc<LoggedEvent>,
-    /// Which attempt at this event this is, from 1.
-    pub attempt: u32,
-}
+pub use laneway_domain::Attempted;
+use laneway_domain::Outcome;
 
 /// What is to be delivered in one attempt: a single event, or a batch.
 #[derive(Clone, Debug)]

@@ -1,0 +1,65 @@
+//! A snapshot for operators.
+
+use super::{Dispatcher, claims::held_by};
+use crate::{BreakerState, BreakerStatus, DestinationName, DestinationStatus, StatusReport, Timestamp};
+use std::collections::BTreeMap;
+
+impl Dispatcher {
+    /// What every destination is at. Takes time proportional to the lanes and the keys behind.
+    #[must_use]
+    pub fn status(&self, now: Timestamp) -> StatusReport {
+        let configured = self.configured.iter().map(|index| self.configured_status(*index));
+        let mut destinations: BTreeMap<DestinationName, DestinationStatus> =
+            configured.map(|status| (status.name.clone(), status)).collect();
+        for owned in self.partitions.values() {
+            for (name, lane) in &owned.unconfigured {
+                let status = destinations.entry(name.clone()).or_insert_with(|| empty(name.clone(), false));
+                status.pending += owned.end.distance_from(held_by(lane, owned.scanned));
+                status.pending_exact = false;
+            }
+        }
+        StatusReport {
+            at: now,
+            partitions: self.partitions.keys().copied().collect(),
+            destinations: destinations.into_values().collect(),
+        }
+    }
+
+    fn configured_status(&self, index: crate::lane::DestinationIndex) -> DestinationStatus {
+        let gate = &self.gates[index.0];
+        let mut status = empty(gate.destination.name.clone(), true);
+        status.in_flight = u64::from(gate.in_flight);
+        status.paused = match &gate.pause {
+            Some(pause) => Some(pause.reason.to_string()),
+            None => gate.destination.paused.then(|| "paused in the configuration".to_owned()),
+        };
+        if let BreakerState::Open { since, next_probe, .. } = *gate.breaker.state() {
+            status.breaker = BreakerStatus::Open { since, next_probe };
+        }
+        for owned in self.partitions.values() {
+            match owned.lane(index) {
+                Some(lane) => lane.add_to(&mut status, owned.head, owned.end),
+                None => {
+                    let unseen = owned.end.distance_from(owned.head);
+                    status.pending += unseen;
+                    status.pending_exact &= unseen == 0;
+                }
+            }
+        }
+        status
+    }
+}
+
+fn empty(name: DestinationName, configured: bool) -> DestinationStatus {
+    DestinationStatus {
+        name,
+        pending: 0,
+        pending_exact: true,
+        in_flight: 0,
+        blocked_keys: 0,
+        blocked: Vec::new(),
+        breaker: BreakerStatus::Closed,
+        paused: None,
+        configured,
+    }
+}

@@ -1,0 +1,66 @@
+//! The dispatcher against a naive model of what it must and must not do.
+
+mod isolation;
+mod scenarios;
+mod world;
+
+use super::*;
+use proptest::prelude::*;
+use world::{Op, World};
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        6 => (0_u8..5, 1_u8..6).prop_map(|(key, count)| Op::Append { key, count }),
+        12 => (any::<prop::sample::Index>(), 0_u8..10).prop_map(|(which, outcome)| Op::End { which, outcome }),
+        4 => any::<prop::sample::Index>().prop_map(Op::Answer),
+        3 => (any::<prop::sample::Index>(), 0_u8..8).prop_map(|(which, answer)| Op::Store { which, answer }),
+        4 => (0_u16..400).prop_map(Op::Wait),
+        1 => Just(Op::Crash),
+        1 => (0_u8..16).prop_map(Op::Reconfigure),
+        1 => any::<prop::sample::Index>().prop_map(Op::RetryDeadLetter),
+        1 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, skip)| Op::Operate { which, skip }),
+        1 => Just(Op::Release),
+    ];
+    prop::collection::vec(op, 1..250)
+}
+
+fn tight_settings() -> impl Strategy<Value = Settings> {
+    (1_usize..8, 1_usize..4, 1_usize..5, 1_usize..4, 1_usize..6, 1_usize..5).prop_map(
+        |(window, per_key, behind, waiting, read, settlements)| Settings {
+            straggler_after: std::time::Duration::from_millis(100),
+            commit_interval: std::time::Duration::from_millis(25),
+            commit_settlements: settlements,
+            max_uncommitted: settlements * 3,
+            window_events: window,
+            window_bytes: 600 * window,
+            window_events_per_key: per_key,
+            max_behind: behind,
+            waiting_per_key: waiting,
+            waiting_total: waiting * 2,
+            read_events: read,
+            read_bytes: 1 << 20,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    /// G2, G3, G6: any order of outcomes, answers, failures, crashes and commands. The world checks
+    /// after each step; here everything must come to its end once the destinations are well.
+    #[test]
+    fn every_event_ends_settled_in_order_whatever_happens(ops in ops(), settings in tight_settings(), seed: u64) {
+        let mut world = World::new(settings, seed);
+        for op in &ops {
+            world.step(op);
+        }
+        world.heal_and_finish();
+    }
+}
+
+/// More with `PROPTEST_CASES`.
+fn cases() -> u32 {
+    #[allow(clippy::disallowed_methods)]
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(1_000)
+}

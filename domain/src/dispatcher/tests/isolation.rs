@@ -1,0 +1,62 @@
+//! G4: a failing key changes nothing for the others.
+
+use super::world::{World, destinations, name};
+use crate::*;
+use proptest::prelude::*;
+use std::time::Duration;
+
+/// Attempts of the other keys, with `poisoned` events (never delivered) among them or left out.
+fn attempts_of_others(keys: &[u8], poisoned: bool, crashes: &[usize]) -> Vec<(Timestamp, String)> {
+    let settings = Settings { commit_settlements: 1, ..Settings::default() };
+    let by_key = destinations(0).into_iter().filter(|d| d.name == name("by-key")).collect();
+    let mut world = World::with(settings, 7, by_key);
+    let mut others = Vec::new();
+    let mut ids = std::collections::BTreeMap::new();
+    for (n, key) in keys.iter().enumerate() {
+        if poisoned || *key != 1 {
+            ids.insert(world.log.len() as u64, (n, *key));
+            world.append(*key, 0);
+        }
+        settle_all(&mut world, &ids);
+        if crashes.contains(&n) {
+            world.crash();
+            settle_all(&mut world, &ids);
+        }
+        world.now = world.now.after(Duration::from_millis(7));
+        world.step(&super::Op::Wait(0));
+        settle_all(&mut world, &ids);
+    }
+    for (at, _, offset) in &world.started {
+        let (n, key) = ids[&offset.0];
+        if key != 1 {
+            others.push((*at, format!("event {n} of key {key}")));
+        }
+    }
+    others
+}
+
+/// Ends everything that is under way: key 1 fails, the others succeed.
+fn settle_all(world: &mut World, ids: &std::collections::BTreeMap<u64, (usize, u8)>) {
+    loop {
+        while let Some(id) =
+            world.attempts.iter().find(|(_, (_, events, _))| ids[&events[0].event.offset.0].1 == 1).map(|(id, _)| *id)
+        {
+            world.end_attempt(id, vec![Outcome::Retry { reason: "poison".into(), not_before: None }]);
+        }
+        if !world.work_once() {
+            break;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn one_blocked_key_leaves_all_other_attempts_exactly_as_they_were(
+        keys in prop::collection::vec(1_u8..6, 1..120),
+        crashes in prop::collection::vec(0_usize..120, 0..3),
+    ) {
+        prop_assert_eq!(attempts_of_others(&keys, true, &crashes), attempts_of_others(&keys, false, &crashes));
+    }
+}

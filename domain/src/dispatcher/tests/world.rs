@@ -1,0 +1,503 @@
+//! A world for the dispatcher: a log, a store of progress, and destinations whose every answer is
+//! chosen by the test. It checks the guarantees after each step, from plain sets of events.
+
+use super::super::*;
+use crate::*;
+use bytes::Bytes;
+use proptest::sample::Index;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PARTITION: Partition = Partition(0);
+
+/// What may happen next.
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Append { key: u8, count: u8 },
+    End { which: Index, outcome: u8 },
+    Answer(Index),
+    Store { which: Index, answer: u8 },
+    Wait(u16),
+    Crash,
+    Reconfigure(u8),
+    RetryDeadLetter(Index),
+    Operate { which: Index, skip: bool },
+    Release,
+}
+
+type Place = (DestinationName, Offset);
+
+pub(super) struct World {
+    settings: Settings,
+    seed: u64,
+    pub(super) now: Timestamp,
+    pub(super) dispatcher: Dispatcher,
+    destinations: Vec<Destination>,
+    pub(super) log: Vec<Arc<LoggedEvent>>,
+    pub(super) stored: PartitionProgress,
+    pub(super) dead: BTreeMap<Place, GivenUp>,
+    /// Delivered, or stored as a dead letter, at least once.
+    pub(super) settled: BTreeSet<Place>,
+    /// Given up since the last crash.
+    given_up: BTreeSet<Place>,
+    /// The last is whether its destination has left since.
+    pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, bool)>,
+    reads: Vec<Output>,
+    commits: Vec<Arc<Commit>>,
+    /// Deliveries in order of their success.
+    pub(super) delivered: Vec<(Timestamp, DestinationName, Offset)>,
+    pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
+    owned: bool,
+    /// Old orderings may still be in flight or recorded.
+    reordered: BTreeSet<DestinationName>,
+}
+
+pub(super) fn name(text: &str) -> DestinationName {
+    DestinationName::new(text).unwrap()
+}
+
+/// Four destinations that between them use every ordering, filter and limit.
+pub(super) fn destinations(variant: u8) -> Vec<Destination> {
+    let retry =
+        RetryPolicy { initial: Duration::from_millis(20), factor: 2.0, limit: Duration::from_millis(100), jitter: 0.2 };
+    let base = |text: &str| Destination { retry, from: StartFrom::Beginning, ..Destination::new(name(text)) };
+    let some = Filter { types: vec![TypePattern::new("t.*").unwrap()], attributes: BTreeMap::new() };
+    let mut all = vec![
+        Destination { breaker: None, ..base("by-key") },
+        Destination {
+            ordering: Ordering::Strict,
+            on_give_up: if variant & 1 == 0 { OnGiveUp::DeadLetter } else { OnGiveUp::Hold },
+            max_in_flight: NonZeroU32::MIN,
+            ..base("strict")
+        },
+        Destination { ordering: Ordering::None, filter: some, paused: variant & 2 != 0, ..base("unordered") },
+        Destination {
+            batch: BatchPolicy { max_events: 3, max_bytes: 1 << 20, linger: Duration::from_millis(10) },
+            breaker: Some(BreakerPolicy { failures: 3, limit: Duration::from_millis(300) }),
+            rate: NonZeroU32::new(200).map(|per_second| Rate { per_second }),
+            ..base("batched")
+        },
+    ];
+    if variant & 4 != 0 {
+        all.remove(usize::from(variant >> 3));
+    }
+    all
+}
+
+impl World {
+    pub(super) fn new(settings: Settings, seed: u64) -> Self {
+        Self::with(settings, seed, destinations(0))
+    }
+
+    pub(super) fn with(settings: Settings, seed: u64, destinations: Vec<Destination>) -> Self {
+        let mut world = Self {
+            dispatcher: Dispatcher::new(settings.clone(), seed),
+            settings,
+            seed,
+            now: Timestamp::from_millis(1_000_000),
+            destinations,
+            log: Vec::new(),
+            stored: PartitionProgress::default(),
+            dead: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            given_up: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            reads: Vec::new(),
+            commits: Vec::new(),
+            delivered: Vec::new(),
+            started: Vec::new(),
+            owned: false,
+            reordered: BTreeSet::new(),
+        };
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        self.seed = self.seed.wrapping_add(1);
+        self.dispatcher = Dispatcher::new(self.settings.clone(), self.seed);
+        self.input(Input::Destinations(self.destinations.clone()));
+        self.claim();
+    }
+
+    fn claim(&mut self) {
+        self.owned = true;
+        let progress = self.stored.clone();
+        self.input(Input::Claimed { partition: PARTITION, progress, log: Offset::ZERO..self.end() });
+    }
+
+    fn end(&self) -> Offset {
+        Offset(self.log.len() as u64)
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        self.dispatcher.handle(input, self.now);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.dispatcher.poll(self.now) {
+            match output {
+                Output::Read { .. } | Output::ReadDeadLetter { .. } => self.reads.push(output),
+                Output::Attempt { attempt, destination, events } => self.attempt(attempt, destination, events),
+                Output::Commit { commit, .. } => self.commits.push(commit),
+                Output::Released(_) => {
+                    assert!(self.attempts.is_empty() && self.commits.is_empty(), "released while not at rest");
+                    self.owned = false;
+                    self.reads.clear();
+                    self.claim();
+                }
+                Output::Notice(Notice::GivenUp { given_up, held: false, .. }) => {
+                    self.given_up.insert((given_up.destination, given_up.offset));
+                }
+                Output::Notice(_) => {}
+            }
+        }
+        if let Some(at) = self.dispatcher.next_wakeup() {
+            assert!(at > self.now, "a timer that has come was left");
+        }
+    }
+
+    /// What the events of one destination are ordered by.
+    fn lane_key(&self, destination: &DestinationName, event: &LoggedEvent) -> LaneKey {
+        let found = self.destinations.iter().find(|d| d.name == *destination);
+        match (found.map_or(Ordering::Key, |d| d.ordering), &event.event.key) {
+            (Ordering::Strict, _) => LaneKey::All,
+            (Ordering::Key, Some(key)) => LaneKey::Key(key.clone()),
+            _ => LaneKey::Event(event.offset),
+        }
+    }
+
+    fn wants(&self, destination: &DestinationName, event: &LoggedEvent) -> bool {
+        self.destinations.iter().any(|d| d.name == *destination && d.filter.wants(&event.event))
+    }
+
+    fn attempt(&mut self, id: AttemptId, destination: DestinationName, events: Vec<Attempted>) {
+        assert!(!events.is_empty());
+        let redrive = self.dead.contains_key(&(destination.clone(), events[0].event.offset));
+        let keys: BTreeSet<LaneKey> = events.iter().map(|e| self.lane_key(&destination, &e.event)).collect();
+        let same = |(other, _, orphan): &&(DestinationName, Vec<Attempted>, bool)| *other == destination && !orphan;
+        for (other, in_flight, _) in self.attempts.values().filter(same) {
+            for event in in_flight {
+                let key = self.lane_key(other, &event.event);
+                assert!(!keys.contains(&key), "two attempts of {key} in flight at {destination}");
+            }
+        }
+        let mut here = BTreeSet::new();
+        for attempted in &events {
+            let offset = attempted.event.offset;
+            assert_eq!(self.log[usize::try_from(offset.0).unwrap()], attempted.event);
+            here.insert((destination.clone(), offset));
+            self.started.push((self.now, destination.clone(), offset));
+            if redrive || self.settled.contains(&(destination.clone(), offset)) {
+                continue;
+            }
+            let key = self.lane_key(&destination, &attempted.event);
+            let earlier = self.log.iter().take_while(|event| event.offset < offset);
+            for event in earlier.filter(|event| self.lane_key(&destination, event) == key) {
+                let place = (destination.clone(), event.offset);
+                let given_up = self.given_up.contains(&place);
+                let done = given_up
+                    || self.settled.contains(&place)
+                    || here.contains(&place)
+                    || !self.wants(&destination, event);
+                assert!(done, "{destination}: {offset} of {key} was attempted before {}", event.offset);
+            }
+        }
+        self.attempts.insert(id, (destination, events, false));
+    }
+
+    pub(super) fn step(&mut self, op: &Op) {
+        match op {
+            Op::Append { key, count } => (0..*count).for_each(|n| self.append(*key, n)),
+            Op::End { which, outcome } => self.end_some_attempt(*which, *outcome),
+            Op::Answer(which) => {
+                if !self.reads.is_empty() {
+                    let read = self.reads.remove(which.index(self.reads.len()));
+                    self.answer(&read, true);
+                }
+            }
+            Op::Store { which, answer } => self.store(*which, *answer),
+            Op::Wait(millis) => self.wait(Duration::from_millis(u64::from(*millis))),
+            Op::Crash => self.crash(),
+            Op::Reconfigure(variant) => self.reconfigure(*variant),
+            Op::RetryDeadLetter(which) => self.retry_dead_letter(*which),
+            Op::Operate { which, skip } => self.operate(*which, *skip),
+            Op::Release => self.input(Input::Release(PARTITION)),
+        }
+        self.check_stored();
+    }
+
+    pub(super) fn append(&mut self, key: u8, n: u8) {
+        let offset = self.end();
+        let event = Event {
+            id: EventId::new(&format!("e{}", offset.0)).unwrap(),
+            event_type: EventType::new(if n % 2 == 0 { "t.even" } else { "odd" }).unwrap(),
+            key: (key > 0).then(|| Key::new(&format!("k{key}")).unwrap()),
+            source: None,
+            subject: None,
+            time: None,
+            content_type: "text/plain".into(),
+            attributes: BTreeMap::new(),
+            data: Bytes::from_static(&[7; 100]),
+        };
+        self.log.push(Arc::new(LoggedEvent { partition: PARTITION, offset, accepted_at: self.now, event }));
+        let end = self.end();
+        self.input(Input::Grew { partition: PARTITION, end });
+    }
+
+    fn end_some_attempt(&mut self, which: Index, outcome: u8) {
+        if self.attempts.is_empty() {
+            return;
+        }
+        let id = *which.get(&self.attempts.keys().copied().collect::<Vec<_>>());
+        let count = self.attempts[&id].1.len();
+        let bad = match outcome {
+            0..=1 => Outcome::Retry { reason: "no".into(), not_before: None },
+            2 => Outcome::Retry { reason: "later".into(), not_before: Some(Duration::from_millis(60)) },
+            3 => Outcome::Rejected { reason: "never".into() },
+            4 => Outcome::Gone { reason: "gone".into() },
+            _ => Outcome::Delivered,
+        };
+        let mut outcomes = vec![Outcome::Delivered; count];
+        outcomes[usize::from(outcome) % count] = bad;
+        self.end_attempt(id, outcomes);
+    }
+
+    pub(super) fn end_attempt(&mut self, id: AttemptId, outcomes: Vec<Outcome>) {
+        let Some((destination, events, _)) = self.attempts.remove(&id) else { return };
+        let mut failed = BTreeSet::new();
+        for (attempted, outcome) in events.iter().zip(&outcomes) {
+            let key = self.lane_key(&destination, &attempted.event);
+            if *outcome != Outcome::Delivered {
+                failed.insert(key);
+            } else if !failed.contains(&key) {
+                self.settled.insert((destination.clone(), attempted.event.offset));
+                self.delivered.push((self.now, destination.clone(), attempted.event.offset));
+            }
+        }
+        self.input(Input::AttemptEnded { attempt: id, outcomes });
+    }
+
+    fn answer(&mut self, read: &Output, well: bool) {
+        let input = match read {
+            Output::Read { read, .. } | Output::ReadDeadLetter { read, .. } if !well => Input::ReadFailed(*read),
+            Output::Read { read, from, most, .. } => {
+                let begin = usize::try_from(from.0).unwrap().min(self.log.len());
+                let end = (begin + most).min(self.log.len());
+                let next = Offset(end as u64);
+                Input::Read { read: *read, events: self.log[begin..end].to_vec(), corrupt: Vec::new(), next }
+            }
+            Output::ReadDeadLetter { read, offset, destination, .. } => {
+                let there = self.dead.contains_key(&(destination.clone(), *offset));
+                let event = there.then(|| self.log[usize::try_from(offset.0).unwrap()].clone());
+                Input::DeadLetterRead { read: *read, event }
+            }
+            _ => return,
+        };
+        self.input(input);
+    }
+
+    fn store(&mut self, which: Index, answer: u8) {
+        if answer == 0 && !self.reads.is_empty() {
+            let read = self.reads.remove(which.index(self.reads.len()));
+            return self.answer(&read, false);
+        }
+        let Some(commit) = self.commits.pop() else { return };
+        // Unknown outcomes are modelled as maybe: stored, and yet reported as failed.
+        if answer != 1 {
+            self.apply(&commit);
+        }
+        let failed = answer <= 2;
+        self.input(if failed { Input::CommitFailed(PARTITION) } else { Input::Committed(PARTITION) });
+    }
+
+    fn apply(&mut self, commit: &Commit) {
+        assert!(commit.highest() <= self.end(), "a commit claims more than the log has");
+        if let Some(scanned) = commit.scanned {
+            assert!(scanned >= self.stored.scanned, "the default position went back");
+        }
+        self.stored.apply(commit);
+        for given_up in &commit.dead_letters {
+            let place = (given_up.destination.clone(), given_up.offset);
+            self.settled.insert(place.clone());
+            self.dead.insert(place, given_up.clone());
+        }
+        for redriven in &commit.redriven {
+            let place = (redriven.destination.clone(), redriven.offset);
+            if redriven.failed.is_none() && self.dead.remove(&place).is_some() {
+                assert!(self.settled.contains(&place), "a dead letter went although nothing was delivered");
+            }
+        }
+    }
+
+    /// G2: progress moves past an event only when it is settled.
+    fn check_stored(&self) {
+        for (destination, lane) in &self.stored.lanes {
+            let position = match lane.position {
+                Position::Shared => self.stored.scanned,
+                Position::At(offset) => offset,
+            };
+            for event in self.log.iter().filter(|event| self.wants(destination, event)) {
+                let key = self.lane_key(destination, event);
+                let foreign = lane.behind.keys().any(|k| {
+                    std::mem::discriminant(k) != std::mem::discriminant(&key) && !matches!(k, LaneKey::Event(_))
+                });
+                let claimed = match lane.behind.get(&key) {
+                    Some(behind) => event.offset < behind.offset,
+                    None => event.offset < position,
+                };
+                let settled = self.settled.contains(&(destination.clone(), event.offset));
+                assert!(
+                    !claimed || settled || foreign,
+                    "{destination} claims {} of {key} settled: {lane:?}, scanned {}",
+                    event.offset,
+                    self.stored.scanned
+                );
+            }
+        }
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        let until = self.now.after(duration);
+        while let Some(at) = self.dispatcher.next_wakeup().filter(|at| *at <= until) {
+            self.now = at.max(self.now);
+            self.drain();
+        }
+        self.now = until;
+        self.drain();
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.attempts.clear();
+        self.reads.clear();
+        self.commits.clear();
+        self.given_up.clear();
+        self.start();
+    }
+
+    fn reconfigure(&mut self, variant: u8) {
+        let next = destinations(variant);
+        self.destinations.clone_from(&next);
+        // What is in flight to a destination that leaves ends some time, and is nobody's any more.
+        for (destination, _, orphan) in self.attempts.values_mut() {
+            *orphan |= next.iter().all(|d| d.name != *destination);
+        }
+        self.input(Input::Destinations(next));
+    }
+
+    fn retry_dead_letter(&mut self, which: Index) {
+        if self.dead.is_empty() {
+            return;
+        }
+        let letters: Vec<_> = self.dead.iter().collect();
+        let ((destination, offset), given_up) = which.get(&letters);
+        let request = Redrive { destination: destination.clone(), offset: *offset, key: given_up.key.clone() };
+        if !self.stored.retry_requested.contains(&request) {
+            self.stored.retry_requested.push(request.clone());
+        }
+        self.input(Input::RetryRequested { partition: PARTITION, requests: vec![request] });
+    }
+
+    fn operate(&mut self, which: Index, skip: bool) {
+        let status = self.dispatcher.status(self.now);
+        let blocked: Vec<_> = status
+            .destinations
+            .iter()
+            .flat_map(|d| d.blocked.iter().map(|b| (d.name.clone(), b.key.clone())))
+            .collect();
+        if blocked.is_empty() {
+            return;
+        }
+        let (destination, key) = which.get(&blocked).clone();
+        let key = LaneKey::parse(&key).unwrap();
+        let command = if skip { Command::SkipKey { destination, key } } else { Command::RetryKey { destination, key } };
+        self.dispatcher.command(&command, self.now);
+        self.drain();
+    }
+
+    /// Everything works from here on; all must come to its end.
+    pub(super) fn heal_and_finish(&mut self) {
+        let mut well = destinations(0);
+        for destination in &mut well {
+            destination.on_give_up = OnGiveUp::DeadLetter;
+        }
+        self.destinations.clone_from(&well);
+        self.input(Input::Destinations(well.clone()));
+        // The shell tells again from time to time what someone wants retried.
+        let requests = self.stored.retry_requested.clone();
+        self.input(Input::RetryRequested { partition: PARTITION, requests });
+        for round in 0.. {
+            assert!(
+                round < 30_000,
+                "it does not come to an end: {:?} {:?} {:?} {:?}",
+                self.stored,
+                self.dead,
+                self.dispatcher.timers,
+                self.dispatcher.partitions.get(&PARTITION),
+            );
+            self.release_held(&well);
+            if self.work_once() {
+                continue;
+            }
+            if self.is_complete(&well) {
+                break;
+            }
+            let at = self.dispatcher.next_wakeup();
+            assert!(at.is_some(), "it stands still: {:#?}\n{:#?}", self.dispatcher.status(self.now), self.stored);
+            self.now = at.unwrap_or(self.now).max(self.now);
+            self.drain();
+        }
+        self.check_stored();
+    }
+
+    fn release_held(&mut self, well: &[Destination]) {
+        for destination in well {
+            let resume = Command::Resume { destination: destination.name.clone() };
+            self.dispatcher.command(&resume, self.now);
+            self.drain();
+        }
+        let status = self.dispatcher.status(self.now);
+        for destination in status.destinations {
+            for blocked in destination.blocked.iter().filter(|blocked| blocked.next_attempt.is_none()) {
+                let key = LaneKey::parse(&blocked.key).unwrap();
+                let command = Command::RetryKey { destination: destination.name.clone(), key };
+                self.dispatcher.command(&command, self.now);
+                self.drain();
+            }
+        }
+    }
+
+    /// Answers one thing that is waited for. `false` if there is none.
+    pub(super) fn work_once(&mut self) -> bool {
+        if !self.reads.is_empty() {
+            let read = self.reads.remove(0);
+            self.answer(&read, true);
+        } else if let Some(id) = self.attempts.keys().next().copied() {
+            let count = self.attempts[&id].1.len();
+            self.end_attempt(id, vec![Outcome::Delivered; count]);
+        } else if let Some(commit) = self.commits.pop() {
+            self.apply(&commit);
+            self.input(Input::Committed(PARTITION));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Stored progress says that all is settled, and it is.
+    pub(super) fn is_complete(&self, destinations: &[Destination]) -> bool {
+        destinations.iter().all(|destination| {
+            let Some(lane) = self.stored.lanes.get(&destination.name) else { return false };
+            let position = match lane.position {
+                Position::Shared => self.stored.scanned,
+                Position::At(offset) => offset,
+            };
+            position == self.end()
+                && lane.behind.is_empty()
+                && self.stored.retry_requested.iter().all(|request| request.destination != destination.name)
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! What goes into the dispatcher and what comes out of it.
+
+use crate::{
+    Commit, Destination, DestinationName, GivenUp, LaneKey, LoggedEvent, Offset, Outcome, Partition, PartitionProgress,
+    Quarantined, Redrive, Timestamp,
+};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Names a read, so that its result finds its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub(crate) u64);
+
+/// Names an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(pub(crate) u64);
+
+/// An event to deliver.
+#[derive(Clone, Debug)]
+pub struct Attempted {
+    /// The event.
+    pub event: Arc<LoggedEvent>,
+    /// Which attempt at this event this is, from 1. (Attempts during an outage of the destination
+    /// do not count, nor do those that a crash made forgotten.)
+    pub attempt: u32,
+}
+
+/// What happens in the world.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The destinations are these from now on; others are left alone with their progress.
+    Destinations(Vec<Destination>),
+    /// This process owns the partition, and this is its progress.
+    Claimed {
+        /// The partition.
+        partition: Partition,
+        /// As the store has it.
+        progress: PartitionProgress,
+        /// What the log has.
+        log: Range<Offset>,
+    },
+    /// This process no longer owns the partition. What is in flight there may still end.
+    Lost(Partition),
+    /// The log has grown to this end.
+    Grew {
+        /// The partition.
+        partition: Partition,
+        /// Its end.
+        end: Offset,
+    },
+    /// A read has ended.
+    Read {
+        /// Which.
+        read: ReadId,
+        /// The events, by ascending offset.
+        events: Vec<Arc<LoggedEvent>>,
+        /// Records among them that cannot be read.
+        corrupt: Vec<Quarantined>,
+        /// Everything that the log has below was read.
+        next: Offset,
+    },
+    /// A read has failed; it will be asked for again.
+    ReadFailed(ReadId),
+    /// The copy of a dead letter's event; `None` if there is none any more.
+    DeadLetterRead {
+        /// Which read.
+        read: ReadId,
+        /// The event.
+        event: Option<Arc<LoggedEvent>>,
+    },
+    /// Someone wants these dead letters attempted once more. Telling twice changes nothing.
+    RetryRequested {
+        /// The partition.
+        partition: Partition,
+        /// Which.
+        requests: Vec<Redrive>,
+    },
+    /// An attempt has ended, with one outcome per event.
+    AttemptEnded {
+        /// Which.
+        attempt: AttemptId,
+        /// Missing ones count as not tried.
+        outcomes: Vec<Outcome>,
+    },
+    /// The partition's commit is durable.
+    Committed(Partition),
+    /// The partition's commit was not stored, or nobody knows. It will be sent again, the same.
+    CommitFailed(Partition),
+    /// Start nothing more in this partition, commit, and say when it can be released.
+    Release(Partition),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Read from the log and answer with [`Input::Read`] or [`Input::ReadFailed`].
+    Read {
+        /// Names it.
+        read: ReadId,
+        /// The partition.
+        partition: Partition,
+        /// From here on.
+        from: Offset,
+        /// At most so many records.
+        most: usize,
+        /// Of at most so many bytes, but at least one record.
+        most_bytes: usize,
+    },
+    /// Read the copy of a dead letter's event and answer with [`Input::DeadLetterRead`] or
+    /// [`Input::ReadFailed`].
+    ReadDeadLetter {
+        /// Names it.
+        read: ReadId,
+        /// The partition.
+        partition: Partition,
+        /// The event's offset.
+        offset: Offset,
+        /// Whose dead letter it is.
+        destination: DestinationName,
+    },
+    /// Hand these events to the destination's sink, and answer with [`Input::AttemptEnded`].
+    Attempt {
+        /// Names it.
+        attempt: AttemptId,
+        /// The destination.
+        destination: DestinationName,
+        /// The events; those of one key stand in their order.
+        events: Vec<Attempted>,
+    },
+    /// Store this, and answer with [`Input::Committed`], [`Input::CommitFailed`] or [`Input::Lost`].
+    Commit {
+        /// The partition.
+        partition: Partition,
+        /// What to store. Shared, because it is sent again if it fails.
+        commit: Arc<Commit>,
+    },
+    /// The partition is at rest after [`Input::Release`], and all of it is committed. It is
+    /// forgotten here.
+    Released(Partition),
+    /// Something that people should know.
+    Notice(Notice),
+}
+
+/// Something that people should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A key's event has failed for the first time; what is behind it waits.
+    KeyBlocked {
+        /// The destination.
+        destination: DestinationName,
+        /// The partition.
+        partition: Partition,
+        /// The key.
+        key: LaneKey,
+        /// What went wrong.
+        reason: Box<str>,
+        /// When it is tried again.
+        next_attempt: Timestamp,
+    },
+    /// An event was given up.
+    GivenUp {
+        /// The partition.
+        partition: Partition,
+        /// What, why, and after how many attempts.
+        given_up: GivenUp,
+        /// Whether its key is held, and the event not made a dead letter.
+        held: bool,
+    },
+    /// A destination's failures count as an outage now.
+    BreakerOpened {
+        /// The destination.
+        destination: DestinationName,
+        /// What went wrong last.
+        reason: String,
+        /// When the first probe goes.
+        next_probe: Timestamp,
+    },
+    /// An attempt got through again.
+    BreakerClosed {
+        /// The destination.
+        destination: DestinationName,
+    },
+    /// Laneway paused a destination; its events wait.
+    Paused {
+        /// The destination.
+        destination: DestinationName,
+        /// Why.
+        reason: String,
+    },
+    /// A lane has as many keys behind as it may: it looks at no further events until some catch up.
+    TooManyBehind {
+        /// The destination.
+        destination: DestinationName,
+        /// The partition.
+        partition: Partition,
+        /// How many.
+        keys: usize,
+    },
+    /// A record of the log cannot be read; it is kept aside, and no destination gets it.
+    Quarantined {
+        /// The partition.
+        partition: Partition,
+        /// Which, and what is wrong with it.
+        record: Quarantined,
+    },
+    /// An event that a key waited for is no longer in the log.
+    Lost {
+        /// The destination.
+        destination: DestinationName,
+        /// The partition.
+        partition: Partition,
+        /// Which.
+        offset: Offset,
+    },
+    /// A destination that is not in the configuration holds progress here, and with it the trim.
+    Unconfigured {
+        /// The destination.
+        destination: DestinationName,
+        /// The partition.
+        partition: Partition,
+        /// How many offsets wait for it, wanted or not.
+        waiting: u64,
+    },
+}

@@ -1,0 +1,91 @@
+//! The catch-up scan: finds the waiting events of keys behind again, when there were more than is
+//! remembered or when the process was restarted. One scan serves all keys that need it.
+
+use super::key_queue::{BehindKey, Known};
+use super::{Context, Lane};
+use crate::{LaneKey, LoggedEvent, Offset};
+use std::collections::BTreeSet;
+
+/// A scan from the lowest offset at which a hungry key's memory ends, up to where the lane has
+/// looked.
+#[derive(Debug)]
+pub(super) struct Scan {
+    at: Offset,
+    reading: bool,
+    /// The keys it collects for: nothing of theirs between where their memory ended and `at` is
+    /// unknown.
+    members: BTreeSet<LaneKey>,
+}
+
+impl Lane {
+    fn known_below(&self, key: &LaneKey) -> Option<Offset> {
+        match self.keys.get(key)?.behind.as_deref() {
+            Some(BehindKey { known: Known::Below(offset), .. }) => Some(*offset),
+            _ => None,
+        }
+    }
+
+    /// Where the scan reads next, if one is needed and none is reading.
+    pub(crate) fn next_scan(&mut self) -> Option<Offset> {
+        if self.scan.is_none() {
+            let start = self.hungry.iter().filter_map(|key| self.known_below(key)).min()?;
+            let joins = |key: &&LaneKey| self.known_below(key).is_some_and(|offset| offset >= start);
+            let members = self.behind.iter().filter(joins).cloned().collect();
+            self.scan = Some(Scan { at: start, reading: false, members });
+        }
+        let scan = self.scan.as_mut().filter(|scan| !scan.reading)?;
+        scan.reading = true;
+        Some(scan.at)
+    }
+
+    /// The scan has read these wanted events, and everything below `next`.
+    pub(crate) fn scanned<'e>(
+        &mut self,
+        wanted: impl Iterator<Item = &'e LoggedEvent>,
+        next: Offset,
+        head: Offset,
+        cx: &mut Context<'_>,
+    ) {
+        let limit = self.looked_up_to(head);
+        let Some(mut scan) = self.scan.take() else { return };
+        scan.reading = false;
+        for event in wanted.take_while(|event| event.offset < limit) {
+            self.found(event, &mut scan, cx);
+        }
+        // A read that returns nothing new has reached what the log still has.
+        scan.at = if next > scan.at { next.min(limit) } else { limit };
+        if scan.at >= limit {
+            for key in std::mem::take(&mut scan.members) {
+                self.all_known(&key, cx);
+            }
+        }
+        if !scan.members.is_empty() {
+            self.scan = Some(scan);
+        }
+    }
+
+    fn found(&mut self, event: &LoggedEvent, scan: &mut Scan, cx: &mut Context<'_>) {
+        let key = self.key_of(event);
+        if !scan.members.contains(&key) || self.known_below(&key).is_none_or(|known| event.offset < known) {
+            return;
+        }
+        let Some(queue) = self.keys.get_mut(&key) else { return };
+        if queue.remember(event.offset, cx) {
+            if let Some(behind) = &mut queue.behind {
+                behind.known = Known::Below(event.offset.next());
+            }
+        } else {
+            scan.members.remove(&key);
+        }
+        self.hungry.remove(&key);
+        self.schedule(&key, cx);
+    }
+
+    fn all_known(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
+        self.hungry.remove(key);
+        if let Some(behind) = self.keys.get_mut(key).and_then(|queue| queue.behind.as_mut()) {
+            behind.known = Known::All;
+            self.schedule(key, cx);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What an operator sees of a lane.
+
+use super::{Lane, key_queue::Known};
+use crate::{BlockedKey, DestinationStatus, MAX_LISTED_KEYS, Offset, Timestamp};
+
+impl Lane {
+    /// Adds this lane to its destination's status, with the partition's reader at `head` and the
+    /// log's end at `end`.
+    pub(crate) fn add_to(&self, status: &mut DestinationStatus, head: Offset, end: Offset) {
+        let looked_up_to = self.looked_up_to(head);
+        let mut pending = self.on_track.unsettled() as u64;
+        let mut unknown_from = looked_up_to;
+        for key in &self.behind {
+            let Some(queue) = self.keys.get(key) else { continue };
+            pending += queue.entries.len() as u64;
+            if let Some(Known::Below(offset)) = queue.behind.as_ref().map(|behind| behind.known) {
+                unknown_from = unknown_from.min(offset);
+            }
+            if let Some(retry) = queue.retry() {
+                status.blocked_keys += 1;
+                if status.blocked.len() < MAX_LISTED_KEYS {
+                    let record = queue.record();
+                    status.blocked.push(BlockedKey {
+                        key: key.to_string(),
+                        partition: self.partition,
+                        head: record.map_or(Offset::ZERO, |record| record.offset),
+                        attempts: retry.attempts,
+                        since: retry.first_failure,
+                        next_attempt: (retry.next_attempt < Timestamp::MAX).then_some(retry.next_attempt),
+                        last_error: retry.last_error().into(),
+                    });
+                }
+            }
+        }
+        let unseen = end.distance_from(unknown_from.min(end));
+        status.pending += pending + unseen;
+        status.pending_exact &= unseen == 0;
+    }
+}

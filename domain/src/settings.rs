@@ -1,0 +1,55 @@
+//! The dispatcher's bounds. Each has a default and its reason.
+
+use std::time::Duration;
+
+/// Bounds of memory, time and repetition; the same for all lanes of a worker process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long an attempt may hold the contiguous settled prefix back before its key is recorded
+    /// as behind, so that a crash repeats at most about that much of the other keys' work.
+    pub straggler_after: Duration,
+    /// Progress is committed this long after the first settlement that is not.
+    pub commit_interval: Duration,
+    /// Or after this many settlements: what a crash may repeat, per partition, besides what was in flight.
+    pub commit_settlements: usize,
+    /// At this many settlements without a stored commit a partition starts no further attempts.
+    pub max_uncommitted: usize,
+    /// Events that one lane holds in memory with their data, waiting or in flight. Large enough to
+    /// keep 64 attempts busy while the next chunk is read.
+    pub window_events: usize,
+    /// The same in bytes, for all lanes of the process together; each busy lane has an equal share,
+    /// and at least one event.
+    pub window_bytes: usize,
+    /// Events of one key that may wait among those of other keys. A key with more is recorded as
+    /// behind: a busy key must not fill its lane's window.
+    pub window_events_per_key: usize,
+    /// Keys behind, per lane. At the cap the lane looks at no further events.
+    pub max_behind: usize,
+    /// Offsets remembered per key that is behind. What comes after is found again in the log.
+    pub waiting_per_key: usize,
+    /// Offsets remembered for all keys behind of the process (24 bytes each).
+    pub waiting_total: usize,
+    /// Events per read of the log.
+    pub read_events: usize,
+    /// Bytes per read of the log.
+    pub read_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            straggler_after: Duration::from_secs(1),
+            commit_interval: Duration::from_millis(25),
+            commit_settlements: 512,
+            max_uncommitted: 4096,
+            window_events: 256,
+            window_bytes: 64 << 20,
+            window_events_per_key: 64,
+            max_behind: 100_000,
+            waiting_per_key: 1024,
+            waiting_total: 1 << 18,
+            read_events: 256,
+            read_bytes: 1 << 20,
+        }
+    }
+}
