@@ -10,16 +10,25 @@ pub async fn serve(config: Config) -> Result<(), String> {
     Err(format!("the parts that serve {} are not composed in this build", config.server.listen))
 }
 
-/// Looks at the store without changing it, and says what is there.
+/// Checks the store without changing it, and says what is there. Reads all of it.
 ///
 /// # Errors
-/// Says why it could not be used.
+/// Says what is wrong with it.
 pub fn check_store(store: &Store) -> Result<String, String> {
     let StoreUrl::Sqlite(path) = &store.url;
-    match std::fs::metadata(path) {
-        Ok(facts) if facts.is_file() => Ok(format!("{} bytes in {}", facts.len(), path.display())),
-        Ok(_) => Err(format!("{} is not a file; name a file in store.url", path.display())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(format!("{} will be made", path.display())),
-        Err(e) => Err(format!("{} cannot be read: {e}", path.display())),
+    if !path.try_exists().map_err(|e| format!("{} cannot be looked at: {e}", path.display()))? {
+        return Ok(format!("{} will be made, with {} partitions", path.display(), store.partitions));
     }
+    let report = laneway_sqlite::check(path).map_err(|e| e.to_string())?;
+    if !report.findings.is_empty() {
+        return Err(format!("{} is damaged:\n  {}", path.display(), report.findings.join("\n  ")));
+    }
+    if report.partitions != store.partitions {
+        let made = report.partitions;
+        return Err(format!(
+            "{} was made with {made} partitions, and that cannot change; set store.partitions = {made}",
+            path.display()
+        ));
+    }
+    Ok(format!("{} events in {} partitions, all sound", report.events, report.partitions))
 }

@@ -51,9 +51,9 @@ pub(super) enum Command {
 }
 
 const SEND_HELP: &str = "\
-Lines look like  {\"type\":\"order.paid\",\"key\":\"order-7\",\"data\":{…}}  and are sent in their order, one batch
-at a time. A line without an id gets one, <run>-<line number>, so that nothing is stored twice when a batch has to be
-repeated; after an interruption, send the whole file again with the same --run.
+A line looks like {\"type\":\"order.paid\",\"key\":\"order-7\",\"data\":{…}}. Lines are sent in their order, one batch at a \
+time. One without an id gets <run>-<line number>, so that a batch that has to be repeated is stored once; after an \
+interruption, send the whole file again with the same --run.
 
 Examples:  laneway send events.ndjson
            producer | laneway send - --server https://events.example";

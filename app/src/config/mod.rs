@@ -133,7 +133,8 @@ fn read(findings: &Findings<'_>, root: Table) -> Config {
 /// # Errors
 /// If the file cannot be read, or the address is wrong.
 pub fn load_server(source: &dyn Source, file: Option<&Path>) -> Result<ServerAddress, ConfigError> {
-    let (_, findings, root) = gather(source, file, &Overrides::default())?;
+    let (_, _, root) = gather(source, file, &Overrides::default())?;
+    let findings = Findings::new(source, Vec::new(), Vec::new());
     let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, root);
     let mut server = root.section("server");
     let listen = server::read_listen(&mut server);

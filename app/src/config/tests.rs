@@ -130,7 +130,7 @@ fn secrets_come_from_variables_and_files_and_are_never_shown() {
 #[test]
 fn a_command_finds_the_server_whatever_else_is_wrong() {
     let file = "[server]\nlisten = '127.0.0.1:9000'\ntokens = ['env:MISSING', 'the-second-token']\n[sotre]\n";
-    let source = Given::default().with_file(DEFAULT_FILE, file);
+    let source = Given::default().with_file(DEFAULT_FILE, file).with_var("LANEWAY_SOTRE", "x");
     let address = load_server(&source, None).unwrap();
     assert_eq!(address.listen.to_string(), "127.0.0.1:9000");
     assert_eq!(address.token.unwrap().expose(), "the-second-token");

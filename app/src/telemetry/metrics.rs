@@ -3,12 +3,14 @@
 use metrics::Unit;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-/// Events accepted, by answer.
+/// Events stored, duplicates apart.
 pub const EVENTS_ACCEPTED: &str = "laneway_events_accepted_total";
-/// Events refused at the door.
-pub const EVENTS_REFUSED: &str = "laneway_events_refused_total";
 /// Events whose id was known.
-pub const EVENTS_DUPLICATE: &str = "laneway_events_duplicate_total";
+pub const DUPLICATES: &str = "laneway_duplicates_total";
+/// Requests with events, by status.
+pub const INGEST_REQUESTS: &str = "laneway_ingest_requests_total";
+/// Requests with events that were refused, by reason.
+pub const INGEST_REJECTED: &str = "laneway_ingest_rejected_total";
 /// Attempts, by destination and outcome.
 pub const DELIVERIES: &str = "laneway_deliveries_total";
 /// How long attempts take.
@@ -53,10 +55,11 @@ enum Kind {
 use Kind::{Counter, Gauge, Latency};
 
 /// Every metric: name, kind, what it says (with its labels).
-const ALL: [(&str, Kind, &str); 18] = [
-    (EVENTS_ACCEPTED, Counter, "Events stored durably and answered with 202."),
-    (EVENTS_REFUSED, Counter, "Events and requests refused; label status."),
-    (EVENTS_DUPLICATE, Counter, "Events whose id was known, answered with the first one's place."),
+const ALL: [(&str, Kind, &str); 19] = [
+    (EVENTS_ACCEPTED, Counter, "Events stored, duplicates apart."),
+    (INGEST_REQUESTS, Counter, "Requests with events; label status."),
+    (INGEST_REJECTED, Counter, "Requests with events that were not answered 202; label reason."),
+    (DUPLICATES, Counter, "Events whose id was known, answered with the first one's place."),
     (
         DELIVERIES,
         Counter,
@@ -140,7 +143,7 @@ mod tests {
             metrics::counter!(EVENTS_ACCEPTED).increment(3);
         });
         let page = recorder.handle().render();
-        assert!(page.contains("# HELP laneway_events_accepted_total Events stored durably"), "{page}");
+        assert!(page.contains("# HELP laneway_events_accepted_total Events stored, duplicates apart."), "{page}");
         assert!(page.contains("laneway_events_accepted_total 3"), "{page}");
         assert!(page.contains("# TYPE laneway_delivery_seconds histogram"), "{page}");
         assert!(page.contains(r#"laneway_delivery_seconds_bucket{destination="billing",le="0.0005"} 0"#), "{page}");

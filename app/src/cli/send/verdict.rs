@@ -76,16 +76,23 @@ fn refused(problem: &Problem, lines: &[Line]) -> Verdict {
     });
     if let Some((index, field)) = named.filter(|(index, _)| *index < lines.len()) {
         // The server speaks of its batch (`/3/key must …`); the reader knows a line of the file.
-        let detail = problem.detail.strip_prefix(problem.field.as_deref().unwrap_or_default());
-        let detail = detail.unwrap_or(&problem.detail).trim_start();
-        let why = if field.is_empty() { detail.to_owned() } else { format!("{field} {detail}") };
+        let pointer = problem.field.as_deref().unwrap_or_default();
+        let detail = problem.detail.replacen(&format!("{pointer} "), "", 1);
+        let why = if field.is_empty() { detail } else { format!("{field} {detail}") };
         return Verdict::Refused { index, why: clean(&why) };
     }
     let place = problem.position.map(|position| (position.line.saturating_sub(1), format!(" at {position}")));
     if let Some((index, at)) = place.filter(|(index, _)| *index < lines.len()) {
         return Verdict::Refused { index, why: clean(problem.detail.strip_suffix(&at).unwrap_or(&problem.detail)) };
     }
-    if lines.len() == 1 { Verdict::Refused { index: 0, why: clean(&problem.detail) } } else { Verdict::Split }
+    match lines {
+        [line] if problem.status == StatusCode::PAYLOAD_TOO_LARGE => {
+            let why = format!("the event has {} bytes, more than the server takes in a request", line.json.len());
+            Verdict::Refused { index: 0, why }
+        }
+        [_] => Verdict::Refused { index: 0, why: clean(&problem.detail) },
+        _ => Verdict::Split,
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +118,7 @@ mod tests {
         let body = problem(r#""detail":"/1/key is empty","field":"/1/key""#);
         assert_eq!(judged(422, &body, 3), Verdict::Refused { index: 1, why: "key is empty".into() });
         let body = problem(r#""detail":"the event /2 has 9 bytes","field":"/2""#);
-        assert_eq!(judged(413, &body, 3), Verdict::Refused { index: 2, why: "the event /2 has 9 bytes".into() });
+        assert_eq!(judged(413, &body, 3), Verdict::Refused { index: 2, why: "the event has 9 bytes".into() });
         let body =
             problem(r#""detail":"no value at line 2, column 3 (byte 9)","position":{"line":2,"column":3,"byte":9}"#);
         assert_eq!(judged(400, &body, 3), Verdict::Refused { index: 1, why: "no value".into() });
@@ -121,7 +128,10 @@ mod tests {
     fn what_names_no_event_is_halved_until_one_is_left() {
         let body = problem(r#""detail":"too large""#);
         assert_eq!(judged(413, &body, 2), Verdict::Split);
-        assert_eq!(judged(413, &body, 1), Verdict::Refused { index: 0, why: "too large".into() });
+        assert_eq!(judged(422, &body, 1), Verdict::Refused { index: 0, why: "too large".into() });
+        let one = body.replace("422", "413");
+        let why = "the event has 2 bytes, more than the server takes in a request".to_owned();
+        assert_eq!(judged(413, &one, 1), Verdict::Refused { index: 0, why });
         let beyond = problem(r#""detail":"x","field":"/9""#);
         assert_eq!(judged(422, &beyond, 2), Verdict::Split);
         assert_eq!(judged(400, "<html>", 2), Verdict::Split);
