@@ -45,7 +45,7 @@ async fn a_second_process_on_the_same_store_is_kept_out() {
 #[test]
 fn a_mistyped_setting_is_named_with_the_nearest_right_one() {
     let installation = Installation::new(&Settings::default().server("lissten_backlog = 1\ntokns = []"));
-    refuses_to_start(&installation, &["laneway.toml", "server.tokns", "tokens"]);
+    refuses_to_start(&installation, &["laneway.toml:4", "\"tokns\"", "did you mean \"tokens\""]);
     let checked = installation.run(&["check"]);
     assert!(!checked.status.success());
     let said = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);
