@@ -43,7 +43,7 @@ pub(crate) enum ConnectError {
     Tls { host: String, error: io::Error },
     #[error("no connection within {after:?}: {doing}")]
     TimedOut { after: Duration, doing: String },
-    #[error("{host} did not choose HTTP/2, which is all that http2 = true permits")]
+    #[error("{host} did not choose HTTP/2, the only version that the settings permit")]
     NotHttp2 { host: String },
 }
 

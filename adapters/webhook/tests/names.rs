@@ -6,7 +6,7 @@ mod events;
 use async_trait::async_trait;
 use events::{config, deliver, event, retry_reason};
 use laneway_domain::Outcome;
-use laneway_webhook::{Resolve, WebhookConfig, WebhookSink};
+use laneway_webhook::{EgressPolicy, Resolve, WebhookConfig, WebhookSink};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -145,4 +145,21 @@ async fn attempts_share_a_look_up_that_is_under_way_until_it_is_given_up() {
     tokio::time::advance(Duration::from_secs(60)).await;
     retry_reason(deliver(&sink, event("a")).await);
     assert_eq!(resolver.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn an_ipv6_address_can_be_the_host() {
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
+        eprintln!("skipped: this machine has no IPv6 loopback");
+        return;
+    };
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = MockServer::builder().listener(listener).start().await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    assert!(WebhookSink::new(config(&url)).is_err(), "only 127.0.0.0/8 is open");
+    let egress = EgressPolicy::allowing(["::1/128".parse().unwrap()]);
+    let sink = WebhookSink::new(WebhookConfig { egress, ..WebhookConfig::new(&url) }).unwrap();
+    assert_eq!(deliver(&sink, event("a")).await, Outcome::Delivered);
+    let host = server.received_requests().await.unwrap()[0].headers["host"].clone();
+    assert_eq!(host, url["http://".len()..url.len() - 1]);
 }
