@@ -84,7 +84,8 @@ impl Dispatcher {
         assert!(self.outputs.is_empty() && self.notices.is_empty(), "outputs are polled before the next input");
         match input {
             Input::Destinations(destinations) => self.configure(destinations, now),
-            Input::Claimed { partition, progress, log } => self.claimed(partition, progress, &log, now),
+            Input::Claimed { partition, progress, log, until } => self.claimed(partition, progress, &log, until, now),
+            Input::Renewed { partition, until } => self.renewed(partition, until),
             Input::Lost(partition) => self.lost(partition),
             Input::Grew { partition, end } => self.grew(partition, end),
             Input::Read { read, events, corrupt, next } => self.read_ended(read, &events, corrupt, next, now),

@@ -38,6 +38,15 @@ pub enum Input {
         progress: PartitionProgress,
         /// What the log has.
         log: Range<Offset>,
+        /// No attempt starts from then on, unless the lease is renewed before.
+        until: Timestamp,
+    },
+    /// The partition's lease was prolonged.
+    Renewed {
+        /// The partition.
+        partition: Partition,
+        /// No attempt starts from then on.
+        until: Timestamp,
     },
     /// This process no longer owns the partition. What is in flight there may still end.
     Lost(Partition),

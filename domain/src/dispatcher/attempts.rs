@@ -55,7 +55,7 @@ impl Dispatcher {
     fn start_attempt(&mut self, partition: Partition, destination: DestinationIndex, now: Timestamp) {
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         let (incarnation, releasing) = (owned.incarnation, owned.releasing);
-        let stalled = owned.uncommitted() >= self.settings.max_uncommitted;
+        let stalled = owned.uncommitted() >= self.settings.max_uncommitted || now >= owned.leased_until;
         let Some(lane) = owned.lane_mut(destination) else { return };
         lane.queued_at_gate = false;
         if releasing {

@@ -4,8 +4,8 @@ use super::{Dispatcher, PartitionLanes};
 use crate::gate::Gate;
 use crate::lane::{DestinationIndex, Lane};
 use crate::{
-    Destination, DestinationName, FilterIndex, LaneProgress, Notice, Offset, Partition, PartitionProgress, Position,
-    StartFrom, Timestamp,
+    Destination, DestinationName, FilterIndex, LaneKey, LaneProgress, Notice, Offset, Partition, PartitionProgress,
+    Position, StartFrom, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -56,11 +56,13 @@ impl Dispatcher {
         partition: Partition,
         progress: PartitionProgress,
         log: &Range<Offset>,
+        until: Timestamp,
         now: Timestamp,
     ) {
         self.lost(partition);
         let incarnation = self.next_id();
         let mut owned = PartitionLanes::new(incarnation, progress.scanned.min(log.end), log.clone());
+        owned.leased_until = until;
         owned.is_new = progress.lanes.is_empty();
         owned.unconfigured = progress.lanes;
         self.partitions.insert(partition, owned);
@@ -74,6 +76,14 @@ impl Dispatcher {
         self.keep_unconfigured(partition);
         self.serve_configured(partition, now);
         self.redrive(partition, &progress.retry_requested, now);
+    }
+
+    /// The lease was prolonged: attempts that it had run out for may start.
+    pub(super) fn renewed(&mut self, partition: Partition, until: Timestamp) {
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.leased_until = owned.leased_until.max(until);
+            self.unstall(partition);
+        }
     }
 
     /// Destinations that left the configuration stay where they are, also when the others go on.
@@ -132,7 +142,10 @@ impl Dispatcher {
         let probe = Lane::new(id, index, partition, ordering, stored, seed);
         // Under another ordering the records of keys do not apply. The lane goes back to the first
         // of them: some events come again, none is missed.
-        let (kept, foreign): (Vec<_>, Vec<_>) = progress.behind.into_iter().partition(|(key, _)| probe.can_have(key));
+        let settled = |key: &LaneKey, at: Offset| matches!(key, LaneKey::Event(offset) if at > *offset);
+        let (done, behind): (Vec<_>, Vec<_>) =
+            progress.behind.into_iter().partition(|(key, behind)| settled(key, behind.offset));
+        let (kept, foreign): (Vec<_>, Vec<_>) = behind.into_iter().partition(|(key, _)| probe.can_have(key));
         let at = foreign.iter().map(|(_, behind)| behind.offset).fold(stored, Offset::min);
         let mut lane = Lane::new(id, index, partition, ordering, at, seed);
         if at != stored || progress.position != Position::Shared {
@@ -145,7 +158,7 @@ impl Dispatcher {
             owned.own_position.insert(index);
         }
         lane.restore_paused(progress.paused);
-        lane.forget_keys(foreign.into_iter().map(|(key, _)| key));
+        lane.forget_keys(foreign.into_iter().chain(done).map(|(key, _)| key));
         owned.insert(lane);
         owned.touched.insert(index);
         let head = owned.head;

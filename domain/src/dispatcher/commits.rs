@@ -91,8 +91,8 @@ impl Dispatcher {
         self.finish_release(partition, now);
     }
 
-    /// Attempts may start again that waited for a commit.
-    fn unstall(&mut self, partition: Partition) {
+    /// Attempts may start again that waited for a commit or for the lease.
+    pub(super) fn unstall(&mut self, partition: Partition) {
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         for destination in std::mem::take(&mut owned.stalled) {
             self.queue_at_gate(partition, destination);

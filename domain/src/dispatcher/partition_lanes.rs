@@ -31,7 +31,7 @@ pub(super) struct PartitionLanes {
     pub(super) own_position: BTreeSet<DestinationIndex>,
     /// Lanes that may hold the default position back.
     pub(super) on_track: BTreeSet<DestinationIndex>,
-    /// Lanes that could not pass their gate because too much is uncommitted.
+    /// Lanes that could not pass their gate because too much is uncommitted, or the lease too short.
     pub(super) stalled: BTreeSet<DestinationIndex>,
     pub(super) tally: Tally,
     /// The default position of the last commit that was made.
@@ -40,6 +40,8 @@ pub(super) struct PartitionLanes {
     /// The progress of destinations that are not configured.
     pub(super) unconfigured: BTreeMap<DestinationName, LaneProgress>,
     pub(super) attempts: usize,
+    /// No attempt starts from then on.
+    pub(super) leased_until: Timestamp,
     pub(super) releasing: bool,
 }
 
@@ -76,6 +78,7 @@ impl PartitionLanes {
             committing: Committing::default(),
             unconfigured: BTreeMap::new(),
             attempts: 0,
+            leased_until: Timestamp::MAX,
             releasing: false,
         }
     }

@@ -20,6 +20,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => any::<prop::sample::Index>().prop_map(Op::RetryDeadLetter),
         1 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, skip)| Op::Operate { which, skip }),
         1 => Just(Op::Release),
+        3 => Just(Op::Renew),
     ];
     prop::collection::vec(op, 1..250)
 }

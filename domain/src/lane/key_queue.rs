@@ -146,8 +146,9 @@ impl KeyQueue {
         let offset = match (self.entries.front(), behind.known) {
             (Some(entry), _) => entry.offset,
             (None, Known::Below(offset)) => offset,
-            // Restored, and its first event is one that the lane has yet to look at.
-            (None, Known::All) => behind.settled_below,
+            (None, Known::All) if behind.ahead => behind.settled_below,
+            // It has caught up, and will be forgotten when whoever it waits for looks at it.
+            (None, Known::All) => return None,
         };
         Some(Behind { offset, retry: behind.retry.clone() })
     }

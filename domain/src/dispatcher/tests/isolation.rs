@@ -23,6 +23,7 @@ fn attempts_of_others(keys: &[u8], poisoned: bool, crashes: &[usize]) -> Vec<(Ti
             settle_all(&mut world, &ids);
         }
         world.now = world.now.after(Duration::from_millis(7));
+        world.step(&super::Op::Renew);
         world.step(&super::Op::Wait(0));
         settle_all(&mut world, &ids);
     }

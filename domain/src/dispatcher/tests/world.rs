@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PARTITION: Partition = Partition(0);
+const LEASE: Duration = Duration::from_millis(500);
 
 /// What may happen next.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub(super) enum Op {
     RetryDeadLetter(Index),
     Operate { which: Index, skip: bool },
     Release,
+    Renew,
 }
 
 type Place = (DestinationName, Offset);
@@ -50,8 +52,7 @@ pub(super) struct World {
     pub(super) delivered: Vec<(Timestamp, DestinationName, Offset)>,
     pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
     owned: bool,
-    /// Old orderings may still be in flight or recorded.
-    reordered: BTreeSet<DestinationName>,
+    leased_until: Timestamp,
 }
 
 pub(super) fn name(text: &str) -> DestinationName {
@@ -109,7 +110,7 @@ impl World {
             delivered: Vec::new(),
             started: Vec::new(),
             owned: false,
-            reordered: BTreeSet::new(),
+            leased_until: Timestamp::ZERO,
         };
         world.start();
         world
@@ -125,7 +126,9 @@ impl World {
     fn claim(&mut self) {
         self.owned = true;
         let progress = self.stored.clone();
-        self.input(Input::Claimed { partition: PARTITION, progress, log: Offset::ZERO..self.end() });
+        let until = self.now.after(LEASE);
+        self.leased_until = until;
+        self.input(Input::Claimed { partition: PARTITION, progress, log: Offset::ZERO..self.end(), until });
     }
 
     fn end(&self) -> Offset {
@@ -176,6 +179,7 @@ impl World {
 
     fn attempt(&mut self, id: AttemptId, destination: DestinationName, events: Vec<Attempted>) {
         assert!(!events.is_empty());
+        assert!(self.now < self.leased_until, "an attempt started although the lease may have run out");
         let redrive = self.dead.contains_key(&(destination.clone(), events[0].event.offset));
         let keys: BTreeSet<LaneKey> = events.iter().map(|e| self.lane_key(&destination, &e.event)).collect();
         let same = |(other, _, orphan): &&(DestinationName, Vec<Attempted>, bool)| *other == destination && !orphan;
@@ -226,6 +230,7 @@ impl World {
             Op::RetryDeadLetter(which) => self.retry_dead_letter(*which),
             Op::Operate { which, skip } => self.operate(*which, *skip),
             Op::Release => self.input(Input::Release(PARTITION)),
+            Op::Renew => self.renew(),
         }
         self.check_stored();
     }
@@ -360,6 +365,11 @@ impl World {
         }
     }
 
+    fn renew(&mut self) {
+        self.leased_until = self.now.after(LEASE);
+        self.input(Input::Renewed { partition: PARTITION, until: self.leased_until });
+    }
+
     fn wait(&mut self, duration: Duration) {
         let until = self.now.after(duration);
         while let Some(at) = self.dispatcher.next_wakeup().filter(|at| *at <= until) {
@@ -438,6 +448,7 @@ impl World {
                 self.dispatcher.timers,
                 self.dispatcher.partitions.get(&PARTITION),
             );
+            self.renew();
             self.release_held(&well);
             if self.work_once() {
                 continue;
