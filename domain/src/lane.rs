@@ -226,9 +226,11 @@ impl Lane {
         {
             // What is not known up to here will be found by the scan.
             if event.offset >= behind.settled_below && behind.known == Known::All {
-                let was_ahead = behind.ahead;
+                let was_empty = queue.entries.is_empty();
                 queue.remember(event.offset, cx);
-                if was_ahead {
+                if was_empty {
+                    // Its record may say that it has caught up, or that it was to come.
+                    self.changed.insert(key.clone());
                     self.schedule(&key, cx);
                 }
             }

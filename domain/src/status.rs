@@ -29,7 +29,9 @@ pub struct DestinationStatus {
     pub pending_exact: bool,
     /// Attempts in flight now.
     pub in_flight: u64,
-    /// Keys that are behind because their first unsettled event failed.
+    /// Keys that are recorded as behind: they failed, take long, or have much waiting.
+    pub keys_behind: u64,
+    /// Those of them whose first unsettled event failed.
     pub blocked_keys: u64,
     /// Some of them, at most [`MAX_LISTED_KEYS`].
     pub blocked: Vec<BlockedKey>,

@@ -56,6 +56,7 @@ fn empty(name: DestinationName, configured: bool) -> DestinationStatus {
         pending: 0,
         pending_exact: true,
         in_flight: 0,
+        keys_behind: 0,
         blocked_keys: 0,
         blocked: Vec::new(),
         breaker: BreakerStatus::Closed,

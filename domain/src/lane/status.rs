@@ -10,6 +10,7 @@ impl Lane {
         let looked_up_to = self.looked_up_to(head);
         let mut pending = self.on_track.unsettled() as u64;
         let mut unknown_from = looked_up_to;
+        status.keys_behind += self.behind.len() as u64;
         for key in &self.behind {
             let Some(queue) = self.keys.get(key) else { continue };
             pending += queue.entries.len() as u64;
