@@ -21,6 +21,7 @@ fn destination(called: &str, configured: bool) -> DestinationStatus {
         pending: 3,
         pending_exact: true,
         in_flight: 1,
+        keys_behind: 0,
         blocked_keys: 0,
         blocked: Vec::new(),
         breaker: BreakerStatus::Open { since: Timestamp::from_millis(1), next_probe: Timestamp::from_millis(2) },

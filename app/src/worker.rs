@@ -1,0 +1,62 @@
+//! The worker: the shell around the dispatcher. It feeds it what happens, does what it says, and
+//! sleeps until it wants to be woken. It decides nothing: what goes where and when is the domain's
+//! affair, and the simulation drives this very code.
+
+mod calls;
+mod clock;
+mod exit;
+mod handle;
+mod report;
+mod shell;
+mod upkeep;
+
+pub use clock::Clock;
+pub use handle::Handle;
+pub use upkeep::Upkeep;
+
+use laneway_domain::{Destination, DestinationName, Settings};
+use laneway_ports::{DeadLetters, EventLog, ProgressStore, Sink, WorkerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a lease lasts. A worker that died is noticed after so long.
+pub const LEASE: Duration = Duration::from_secs(5);
+/// How often a lease is renewed: two renewals may fail before it runs out. No attempt starts in a
+/// lease's last renewal interval.
+pub const RENEW_EVERY: Duration = Duration::from_millis(1500);
+/// How long after a claim was in vain it is tried again: with [`LEASE`], a partition whose worker
+/// died is taken over in less than 7 s.
+pub const CLAIM_EVERY: Duration = Duration::from_secs(1);
+
+/// Everything that a worker needs.
+pub struct Worker {
+    /// Tells this process from all others, also from its own earlier runs.
+    pub id: WorkerId,
+    /// The events.
+    pub log: Arc<dyn EventLog>,
+    /// Progress and leases.
+    pub progress: Arc<dyn ProgressStore>,
+    /// Dead letters.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// The destinations.
+    pub destinations: Vec<Destination>,
+    /// The sink of each.
+    pub sinks: BTreeMap<DestinationName, Arc<dyn Sink>>,
+    /// The dispatcher's bounds.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Clock,
+    /// What jitter is drawn from.
+    pub seed: u64,
+}
+
+impl Worker {
+    /// A way to ask and tell the worker, and the worker itself: it works while the future is polled,
+    /// and ends after [`Handle::stop`] when nothing is in flight, all is committed and the leases are
+    /// released. Dropped earlier, it stops where it is, like a crash.
+    pub fn start(self) -> (Handle, impl Future<Output = ()> + Send) {
+        let (handle, requests) = handle::channel();
+        (handle, shell::Shell::new(self, requests).run())
+    }
+}

@@ -1,0 +1,174 @@
+//! Calls of the stores, each as a future that ends with what it means for the worker.
+
+use super::{CLAIM_EVERY, Clock, LEASE, RENEW_EVERY};
+use futures_util::future::BoxFuture;
+use laneway_domain::{
+    Commit, DestinationName, Input, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId, Timestamp,
+};
+use laneway_ports::{CommitError, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, StoreError, WorkerId};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long after the log could not be watched it is tried again, and a renewal after it failed.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// The stores.
+#[derive(Clone)]
+pub(super) struct Stores {
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) progress: Arc<dyn ProgressStore>,
+    pub(super) dead_letters: Arc<dyn DeadLetters>,
+    pub(super) clock: Clock,
+}
+
+/// What a call has come to.
+pub(super) enum Done {
+    Claimed {
+        lease: Lease,
+        progress: PartitionProgress,
+        log: Range<Offset>,
+        until: Timestamp,
+    },
+    /// Nobody's fault, or an error: it is tried again.
+    NotClaimed(Partition, Option<StoreError>),
+    Renewed(Lease, Timestamp),
+    NotRenewed(Lease, StoreError),
+    Fenced(Lease),
+    Released(Lease),
+    Grew(Lease, Offset),
+    NotWatched(Lease, StoreError),
+    Read(Input),
+    NotRead(ReadId, StoreError),
+    Committed(Lease, Duration),
+    NotCommitted(Lease, StoreError),
+}
+
+pub(super) type Call = BoxFuture<'static, Done>;
+
+impl Stores {
+    /// Claims a partition, after `delay`.
+    pub(super) fn claim(&self, partition: Partition, worker: WorkerId, delay: Duration) -> Call {
+        let stores = self.clone();
+        Box::pin(async move {
+            sleep(delay).await;
+            match stores.try_claim(partition, &worker).await {
+                Ok(Some(done)) => done,
+                Ok(None) => Done::NotClaimed(partition, None),
+                Err(error) => Done::NotClaimed(partition, Some(error)),
+            }
+        })
+    }
+
+    async fn try_claim(&self, partition: Partition, worker: &WorkerId) -> Result<Option<Done>, StoreError> {
+        let until = self.usable_until();
+        let Some(lease) = self.progress.claim(partition, worker, LEASE).await? else { return Ok(None) };
+        let progress = self.progress.load(partition).await?;
+        let bounds = self.log.bounds(partition).await?;
+        Ok(Some(Done::Claimed { lease, progress, log: bounds.start..bounds.end, until }))
+    }
+
+    /// Until when attempts may start under a lease that is asked for now. Counted from before it is
+    /// asked for, so that the store's clock can only be later.
+    fn usable_until(&self) -> Timestamp {
+        self.clock.now().after(LEASE.saturating_sub(RENEW_EVERY))
+    }
+
+    /// Renews a lease when it is time; sooner when the last renewal failed.
+    pub(super) fn renew(&self, lease: Lease, again: bool) -> Call {
+        let stores = self.clone();
+        Box::pin(async move {
+            sleep(if again { AGAIN_AFTER } else { RENEW_EVERY }).await;
+            let until = stores.usable_until();
+            match stores.progress.renew(&lease, LEASE).await {
+                Ok(()) => Done::Renewed(lease, until),
+                Err(CommitError::Fenced { .. }) => Done::Fenced(lease),
+                Err(CommitError::Store(error)) => Done::NotRenewed(lease, error),
+            }
+        })
+    }
+
+    /// Gives a lease up. If that fails it runs out by itself.
+    pub(super) fn release(&self, lease: Lease) -> Call {
+        let stores = self.clone();
+        Box::pin(async move {
+            if let Err(error) = stores.progress.release(&lease).await {
+                tracing::warn!(partition = lease.partition.0, %error, "a lease could not be released; it runs out by itself");
+            }
+            Done::Released(lease)
+        })
+    }
+
+    /// Waits for the log to grow beyond `seen`.
+    pub(super) fn watch(&self, lease: Lease, seen: Offset, again: bool) -> Call {
+        let stores = self.clone();
+        Box::pin(async move {
+            if again {
+                sleep(AGAIN_AFTER).await;
+            }
+            match stores.log.grown(lease.partition, seen).await {
+                Ok(end) => Done::Grew(lease, end),
+                Err(error) => Done::NotWatched(lease, error),
+            }
+        })
+    }
+
+    pub(super) fn read(&self, read: ReadId, partition: Partition, from: Offset, most: usize, bytes: usize) -> Call {
+        let stores = self.clone();
+        Box::pin(async move {
+            match stores.log.read(partition, from, most, bytes).await {
+                Ok(chunk) => {
+                    let (events, corrupt) = sort(chunk.records);
+                    Done::Read(Input::Read { read, events, corrupt, next: chunk.next })
+                }
+                Err(error) => Done::NotRead(read, error),
+            }
+        })
+    }
+
+    pub(super) fn read_dead_letter(
+        &self,
+        read: ReadId,
+        partition: Partition,
+        offset: Offset,
+        destination: DestinationName,
+    ) -> Call {
+        let stores = self.clone();
+        Box::pin(async move {
+            match stores.dead_letters.event(partition, offset, &destination).await {
+                Ok(event) => Done::Read(Input::DeadLetterRead { read, event: event.map(Arc::new) }),
+                Err(error) => Done::NotRead(read, error),
+            }
+        })
+    }
+
+    pub(super) fn commit(&self, lease: Lease, commit: Arc<Commit>) -> Call {
+        let stores = self.clone();
+        Box::pin(async move {
+            let started = tokio::time::Instant::now();
+            match stores.progress.commit(&lease, &commit).await {
+                Ok(()) => Done::Committed(lease, started.elapsed()),
+                Err(CommitError::Fenced { .. }) => Done::Fenced(lease),
+                Err(CommitError::Store(error)) => Done::NotCommitted(lease, error),
+            }
+        })
+    }
+
+    /// The delay after a claim was in vain.
+    pub(super) const fn claim_delay() -> Duration {
+        CLAIM_EVERY
+    }
+}
+
+/// Events and what cannot be read as one.
+fn sort(records: Vec<LogRecord>) -> (Vec<Arc<LoggedEvent>>, Vec<Quarantined>) {
+    let (mut events, mut corrupt) = (Vec::with_capacity(records.len()), Vec::new());
+    for record in records {
+        match record {
+            LogRecord::Event(event) => events.push(event),
+            LogRecord::Corrupt { offset, reason } => corrupt.push(Quarantined { offset, reason: reason.into() }),
+        }
+    }
+    (events, corrupt)
+}

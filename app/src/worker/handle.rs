@@ -1,0 +1,70 @@
+//! Asking and telling a running worker.
+
+use async_trait::async_trait;
+use laneway_domain::{Command, Partition, Redrive, StatusReport};
+use laneway_ports::Operations;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Requests that may wait. They are rare, and answered within a turn of the worker.
+const REQUESTS: usize = 64;
+/// How long an answer is waited for. A worker that takes longer is in trouble, and that is the answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a worker can be asked.
+pub(super) enum Request {
+    Status(oneshot::Sender<StatusReport>),
+    Command(Command, oneshot::Sender<bool>),
+    NotReady(oneshot::Sender<Vec<String>>),
+    RetryRequested(Partition, Vec<Redrive>),
+    Stop,
+}
+
+/// A way to ask and tell a worker.
+#[derive(Clone, Debug)]
+pub struct Handle(mpsc::Sender<Request>);
+
+pub(super) fn channel() -> (Handle, mpsc::Receiver<Request>) {
+    let (sender, requests) = mpsc::channel(REQUESTS);
+    (Handle(sender), requests)
+}
+
+impl Handle {
+    /// Tells the worker to finish what is in flight, commit, release its leases, and end.
+    pub async fn stop(&self) {
+        // A worker that has ended needs no telling.
+        let _ = self.0.send(Request::Stop).await;
+    }
+
+    /// Tells the worker which dead letters of a partition someone wants retried.
+    pub(super) async fn retry_requested(&self, partition: Partition, requests: Vec<Redrive>) {
+        let _ = self.0.send(Request::RetryRequested(partition, requests)).await;
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.0.send(request(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        timeout(ANSWER_WITHIN, asked).await.ok().flatten()
+    }
+}
+
+#[async_trait]
+impl Operations for Handle {
+    async fn status(&self) -> Option<StatusReport> {
+        self.ask(Request::Status).await
+    }
+
+    async fn command(&self, command: Command) -> Result<bool, String> {
+        let answer = self.ask(|answer| Request::Command(command, answer)).await;
+        answer.ok_or_else(|| "the worker is starting, stopping or stuck; try again in a moment".to_owned())
+    }
+
+    async fn not_ready(&self) -> Vec<String> {
+        let answer = self.ask(Request::NotReady).await;
+        answer.unwrap_or_else(|| vec!["the worker is starting, stopping or stuck".to_owned()])
+    }
+}

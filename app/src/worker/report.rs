@@ -1,0 +1,93 @@
+//! Says what happens: log lines for people, counters for machines.
+
+use crate::telemetry::metrics as names;
+use laneway_domain::Notice;
+use metrics::{Counter, counter};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Lines a second about single events and keys. When a destination fails for thousands of keys, a
+/// few lines tell as much; the rest is counted.
+const LINES_A_SECOND: u32 = 20;
+
+/// Writes notices.
+pub(super) struct Reporter {
+    second: Instant,
+    lines: u32,
+    left_out: u64,
+    quarantined: Counter,
+}
+
+impl Reporter {
+    pub(super) fn new() -> Self {
+        Self { second: Instant::now(), lines: 0, left_out: 0, quarantined: counter!(names::QUARANTINED) }
+    }
+
+    /// Whether one more line may be written in this second.
+    fn may_write(&mut self) -> bool {
+        if self.second.elapsed() >= Duration::from_secs(1) {
+            if self.left_out > 0 {
+                tracing::warn!(lines = self.left_out, "more of the same was left out; see laneway status");
+            }
+            (self.second, self.lines, self.left_out) = (Instant::now(), 0, 0);
+        }
+        self.lines += 1;
+        let may = self.lines <= LINES_A_SECOND;
+        self.left_out += u64::from(!may);
+        may
+    }
+
+    pub(super) fn notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::KeyBlocked { .. } | Notice::GivenUp { .. } | Notice::Lost { .. } => {
+                if self.may_write() {
+                    about_event(notice);
+                }
+            }
+            Notice::BreakerOpened { destination, reason, .. } => tracing::warn!(
+                %destination, error = %reason,
+                "the destination is down: its events wait and spend no retries; one probe at a time goes out"
+            ),
+            Notice::BreakerClosed { destination } => tracing::info!(%destination, "the destination answers again"),
+            Notice::Paused { destination, reason } => tracing::error!(
+                %destination, %reason,
+                "the destination is paused: its events wait; when it is well: laneway destinations resume {destination}"
+            ),
+            Notice::TooManyBehind { destination, partition, keys } => tracing::warn!(
+                %destination, partition = partition.0, keys,
+                "as many keys are behind as may be (worker.keys_behind): no further events are looked at until some catch up"
+            ),
+            Notice::Quarantined { partition, record } => {
+                self.quarantined.increment(1);
+                tracing::error!(
+                    partition = partition.0, offset = record.offset.0, reason = %record.reason,
+                    "a record of the log cannot be read; it is set aside and no destination gets it"
+                );
+            }
+            Notice::Unconfigured { destination, partition, waiting } => tracing::warn!(
+                %destination, partition = partition.0, waiting,
+                "not in the configuration, but it has progress here and holds the log; to let go: laneway destinations forget {destination}"
+            ),
+        }
+    }
+}
+
+/// A line about one event or key.
+fn about_event(notice: &Notice) {
+    match notice {
+        Notice::KeyBlocked { destination, partition, key, reason, .. } => tracing::info!(
+            %destination, partition = partition.0, %key, error = %reason,
+            "an attempt failed; the key waits for the next one"
+        ),
+        Notice::GivenUp { partition, given_up, held } => tracing::warn!(
+            destination = %given_up.destination, partition = partition.0, offset = given_up.offset.0,
+            key = %given_up.key, attempts = given_up.retry.attempts, reason = %given_up.reason,
+            "{}", if *held { "an event was given up; its key is held" } else { "an event was given up; it is a dead letter now" }
+        ),
+        Notice::Lost { destination, partition, offset } => tracing::error!(
+            %destination, partition = partition.0, offset = offset.0,
+            "an event that waited for this destination is no longer in the log"
+        ),
+        _ => {}
+    }
+}

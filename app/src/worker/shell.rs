@@ -1,0 +1,323 @@
+//! The loop: what happens goes into the dispatcher, what it says is done.
+
+use super::calls::{Call, Done, Stores};
+use super::exit::Exit;
+use super::handle::Request;
+use super::report::Reporter;
+use super::{Clock, Worker};
+use crate::telemetry::metrics as names;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use laneway_domain::{
+    AttemptId, Attempted, DestinationName, Dispatcher, Input, Notice, Offset, Outcome, Output, Partition, Timestamp,
+};
+use laneway_ports::{Lease, WorkerId};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep_until};
+
+/// Ended attempts taken in before the other sources get their turn.
+const ATTEMPTS_A_TURN: usize = 64;
+
+/// A partition that this process works on.
+struct Owned {
+    lease: Lease,
+    /// The log's end that was last heard of.
+    end: Offset,
+}
+
+pub(super) struct Shell {
+    dispatcher: Dispatcher,
+    id: WorkerId,
+    clock: Clock,
+    stores: Stores,
+    exits: BTreeMap<DestinationName, Arc<Exit>>,
+    owned: BTreeMap<Partition, Owned>,
+    /// Why partitions are not owned, of those that should be.
+    missing: BTreeMap<Partition, String>,
+    calls: FuturesUnordered<Call>,
+    /// Calls that were done at once.
+    done: VecDeque<Done>,
+    attempts: JoinSet<(AttemptId, Vec<Outcome>)>,
+    requests: mpsc::Receiver<Request>,
+    reporter: Reporter,
+    commit_seconds: Histogram,
+    commits_failed: Counter,
+    leased: Gauge,
+    stopping: bool,
+}
+
+impl Shell {
+    pub(super) fn new(worker: Worker, requests: mpsc::Receiver<Request>) -> Self {
+        let Worker { id, log, progress, dead_letters, destinations, sinks, settings, clock, seed } = worker;
+        let exits = sinks.into_iter().map(|(name, sink)| (name.clone(), Arc::new(Exit::new(&name, sink)))).collect();
+        let mut dispatcher = Dispatcher::new(settings, seed);
+        dispatcher.handle(Input::Destinations(destinations), clock.now());
+        let partitions = log.partitions();
+        let mut shell = Self {
+            dispatcher,
+            id,
+            clock,
+            stores: Stores { log, progress, dead_letters, clock },
+            exits,
+            owned: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            calls: FuturesUnordered::new(),
+            done: VecDeque::new(),
+            attempts: JoinSet::new(),
+            requests,
+            reporter: Reporter::new(),
+            commit_seconds: histogram!(names::COMMIT_SECONDS),
+            commits_failed: counter!(names::COMMITS_FAILED),
+            leased: gauge!(names::PARTITIONS_LEASED),
+            stopping: false,
+        };
+        for partition in (0..partitions).map(Partition) {
+            shell.missing.insert(partition, "it has not been claimed yet".to_owned());
+            shell.claim(partition, Duration::ZERO);
+        }
+        shell
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut alarm = Box::pin(sleep_until(tokio::time::Instant::now()));
+        while !(self.stopping && self.owned.is_empty()) {
+            self.set_alarm(&mut alarm);
+            tokio::select! {
+                biased;
+                Some(request) = self.requests.recv() => self.request(request),
+                Some(ended) = self.attempts.join_next(), if !self.attempts.is_empty() => self.attempt_ended(ended),
+                Some(done) = self.calls.next(), if !self.calls.is_empty() => self.done(done),
+                () = &mut alarm => self.drain(),
+            }
+            self.turn();
+        }
+    }
+
+    /// Takes in what is there already, a bounded number of each kind, so that none starves another.
+    fn turn(&mut self) {
+        for _ in 0..ATTEMPTS_A_TURN {
+            let Some(ended) = self.attempts.try_join_next() else { break };
+            self.attempt_ended(ended);
+        }
+        while let Some(done) = self.done.pop_front() {
+            self.done(done);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        // Only looks: the next turn's select registers for what is not ready.
+        if let Poll::Ready(Some(done)) = self.calls.poll_next_unpin(&mut cx) {
+            self.done(done);
+        }
+    }
+
+    fn set_alarm(&self, alarm: &mut std::pin::Pin<Box<Sleep>>) {
+        let at = self.clock.instant(self.dispatcher.next_wakeup().unwrap_or(Timestamp::MAX));
+        if alarm.deadline() != at {
+            alarm.as_mut().reset(at);
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.dispatcher.handle(input, self.clock.now());
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let now = self.clock.now();
+        while let Some(output) = self.dispatcher.poll(now) {
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Attempt { attempt, destination, events } => self.attempt(attempt, &destination, events),
+            Output::Read { read, partition, from, most, most_bytes } => {
+                let call = self.stores.read(read, partition, from, most, most_bytes);
+                self.begin(call);
+            }
+            Output::ReadDeadLetter { read, partition, offset, destination } => {
+                self.calls.push(self.stores.read_dead_letter(read, partition, offset, destination));
+            }
+            Output::Commit { partition, commit } => {
+                if let Some(owned) = self.owned.get(&partition) {
+                    self.calls.push(self.stores.commit(owned.lease.clone(), commit));
+                }
+            }
+            Output::Released(partition) => {
+                if let Some(owned) = self.owned.get(&partition) {
+                    self.calls.push(self.stores.release(owned.lease.clone()));
+                }
+            }
+            Output::Notice(notice) => self.notice(&notice),
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        self.reporter.notice(notice);
+    }
+
+    /// Begins a call that is often done at once: a read of what is in memory.
+    fn begin(&mut self, mut call: Call) {
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => self.done.push_back(done),
+            Poll::Pending => self.calls.push(call),
+        }
+    }
+
+    fn attempt(&mut self, attempt: AttemptId, destination: &DestinationName, events: Vec<Attempted>) {
+        let (exit, clock) = (self.exits.get(destination).cloned(), self.clock);
+        let name = destination.clone();
+        self.attempts.spawn(async move {
+            let outcomes = match exit {
+                Some(exit) => exit.deliver(events, clock).await,
+                None => {
+                    let reason = format!("destination {name} has no sink in this process");
+                    vec![Outcome::Retry { reason, not_before: None }; events.len()]
+                }
+            };
+            (attempt, outcomes)
+        });
+    }
+
+    fn attempt_ended(&mut self, ended: Result<(AttemptId, Vec<Outcome>), tokio::task::JoinError>) {
+        // An attempt catches the sink's panics, and is aborted only with the whole shell.
+        if let Ok((attempt, outcomes)) = ended {
+            self.feed(Input::AttemptEnded { attempt, outcomes });
+        }
+    }
+
+    fn claim(&mut self, partition: Partition, delay: Duration) {
+        self.calls.push(self.stores.claim(partition, self.id.clone(), delay));
+    }
+
+    /// Whether a call was made under the lease that is held now.
+    fn holds(&self, lease: &Lease) -> bool {
+        self.owned.get(&lease.partition).is_some_and(|owned| owned.lease.epoch == lease.epoch)
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Read(input) => self.feed(input),
+            Done::NotRead(read, error) => {
+                tracing::warn!(%error, "the store could not be read; it is tried again");
+                self.feed(Input::ReadFailed(read));
+            }
+            Done::Claimed { lease, progress, log, until } => {
+                let (partition, end) = (lease.partition, log.end);
+                if self.stopping {
+                    return self.calls.push(self.stores.release(lease));
+                }
+                self.missing.remove(&partition);
+                self.calls.push(self.stores.renew(lease.clone(), false));
+                self.calls.push(self.stores.watch(lease.clone(), end, false));
+                self.owned.insert(partition, Owned { lease, end });
+                self.count_leases();
+                self.feed(Input::Claimed { partition, progress, log, until });
+            }
+            Done::NotClaimed(partition, error) => {
+                let why = error.map_or_else(|| "another worker has it".to_owned(), |error| error.to_string());
+                if self.missing.insert(partition, why.clone()).as_ref() != Some(&why) {
+                    tracing::info!(partition = partition.0, reason = %why, "a partition could not be claimed; it is tried again");
+                }
+                if !self.stopping {
+                    self.claim(partition, Stores::claim_delay());
+                }
+            }
+            done => self.done_under_lease(done),
+        }
+    }
+
+    fn done_under_lease(&mut self, done: Done) {
+        match done {
+            Done::Renewed(lease, until) if self.holds(&lease) => {
+                let partition = lease.partition;
+                self.calls.push(self.stores.renew(lease, false));
+                self.feed(Input::Renewed { partition, until });
+            }
+            Done::NotRenewed(lease, error) if self.holds(&lease) => {
+                tracing::warn!(partition = lease.partition.0, %error, "a lease could not be renewed; it is tried again");
+                self.calls.push(self.stores.renew(lease, true));
+            }
+            Done::Grew(lease, end) if self.holds(&lease) => {
+                let partition = lease.partition;
+                if let Some(owned) = self.owned.get_mut(&partition) {
+                    owned.end = end;
+                }
+                let watch = self.stores.watch(lease, end, false);
+                self.calls.push(watch);
+                self.feed(Input::Grew { partition, end });
+            }
+            Done::NotWatched(lease, error) if self.holds(&lease) => {
+                tracing::warn!(partition = lease.partition.0, %error, "the log could not be watched; it is tried again");
+                let seen = self.owned.get(&lease.partition).map_or(Offset::ZERO, |owned| owned.end);
+                self.calls.push(self.stores.watch(lease, seen, true));
+            }
+            Done::Committed(lease, took) if self.holds(&lease) => {
+                self.commit_seconds.record(took.as_secs_f64());
+                self.feed(Input::Committed(lease.partition));
+            }
+            Done::NotCommitted(lease, error) if self.holds(&lease) => {
+                self.commits_failed.increment(1);
+                tracing::warn!(partition = lease.partition.0, %error, "progress could not be committed; it is tried again");
+                self.feed(Input::CommitFailed(lease.partition));
+            }
+            Done::Fenced(lease) if self.holds(&lease) => self.lost(lease.partition),
+            Done::Released(lease) if self.holds(&lease) => {
+                self.owned.remove(&lease.partition);
+                self.count_leases();
+            }
+            // Of a lease that is not held any more.
+            _ => {}
+        }
+    }
+
+    fn lost(&mut self, partition: Partition) {
+        tracing::warn!(partition = partition.0, "another worker has taken the partition over; it is given up here");
+        self.owned.remove(&partition);
+        self.count_leases();
+        self.missing.insert(partition, "another worker has it".to_owned());
+        self.feed(Input::Lost(partition));
+        if !self.stopping {
+            self.claim(partition, Stores::claim_delay());
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn count_leases(&self) {
+        self.leased.set(self.owned.len() as f64);
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            // Whoever asked may have gone; then nobody misses the answer.
+            Request::Status(answer) => drop(answer.send(self.dispatcher.status(self.clock.now()))),
+            Request::NotReady(answer) => {
+                let missing = self.missing.iter().map(|(partition, why)| format!("partition {partition}: {why}"));
+                drop(answer.send(missing.collect()));
+            }
+            Request::Command(command, answer) => {
+                let acted = self.dispatcher.command(&command, self.clock.now());
+                self.drain();
+                let _ = answer.send(acted);
+            }
+            Request::RetryRequested(partition, requests) => {
+                self.feed(Input::RetryRequested { partition, requests });
+            }
+            Request::Stop => self.stop(),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        let partitions: Vec<Partition> = self.owned.keys().copied().collect();
+        for partition in partitions {
+            self.feed(Input::Release(partition));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What is done from time to time: trimming the log, looking for dead letters to retry, and setting
+//! the gauges.
+
+use super::{Clock, Handle};
+use crate::telemetry::metrics as names;
+use laneway_domain::{BreakerStatus, Partition, StatusReport, Timestamp};
+use laneway_ports::{DeadLetters, EventLog, Operations as _};
+use metrics::gauge;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the log is trimmed and retries are looked for.
+const EVERY: Duration = Duration::from_secs(1);
+/// Gauges are set every so many of these.
+const GAUGES_EVERY: u32 = 5;
+/// Events trimmed at a time: a short turn for the store between the writes of others.
+const TRIM_CHUNK: usize = 2000;
+/// Chunks per partition and turn: 50,000 events a second, more than a single store accepts.
+const TRIM_CHUNKS: usize = 25;
+/// Dead letters whose retry is begun at a time, per partition.
+const RETRIES: usize = 256;
+
+/// The upkeep of a worker process.
+pub struct Upkeep {
+    /// The events.
+    pub log: Arc<dyn EventLog>,
+    /// The dead letters.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// The worker.
+    pub worker: Handle,
+    /// The time.
+    pub clock: Clock,
+    /// How long settled events are kept.
+    pub retain: Duration,
+}
+
+impl Upkeep {
+    /// Does its rounds until it is dropped.
+    pub async fn run(self) {
+        let mut rounds = interval(EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for round in 0_u32.. {
+            rounds.tick().await;
+            let Some(status) = self.worker.status().await else { continue };
+            for &partition in &status.partitions {
+                self.trim(partition).await;
+                self.look_for_retries(partition).await;
+            }
+            if round % GAUGES_EVERY == 0 {
+                self.set_gauges(&status).await;
+            }
+        }
+    }
+
+    async fn trim(&self, partition: Partition) {
+        let retain = u64::try_from(self.retain.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp::from_millis(self.clock.now().as_millis().saturating_sub(retain));
+        for _ in 0..TRIM_CHUNKS {
+            match self.log.trim(partition, before, TRIM_CHUNK).await {
+                Ok(trimmed) if trimmed >= TRIM_CHUNK => {}
+                Ok(_) => return,
+                Err(error) => return tracing::warn!(partition = partition.0, %error, "the log could not be trimmed"),
+            }
+        }
+    }
+
+    async fn look_for_retries(&self, partition: Partition) {
+        match self.dead_letters.retry_requested(partition, RETRIES).await {
+            Ok(requests) if requests.is_empty() => {}
+            Ok(requests) => self.worker.retry_requested(partition, requests).await,
+            Err(error) => tracing::warn!(partition = partition.0, %error, "dead letters to retry could not be read"),
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    async fn set_gauges(&self, status: &StatusReport) {
+        for destination in &status.destinations {
+            let name = destination.name.to_string();
+            let set = |metric: &'static str, value: f64| gauge!(metric, "destination" => name.clone()).set(value);
+            set(names::PENDING_EVENTS, destination.pending as f64);
+            set(names::IN_FLIGHT, destination.in_flight as f64);
+            set(names::BLOCKED_KEYS, destination.blocked_keys as f64);
+            set(names::KEYS_BEHIND, destination.keys_behind as f64);
+            set(names::BREAKER_OPEN, f64::from(u8::from(destination.breaker != BreakerStatus::Closed)));
+            set(names::PAUSED, f64::from(u8::from(destination.paused.is_some())));
+        }
+        let counts = self.dead_letters.counts().await.unwrap_or_default();
+        for destination in &status.destinations {
+            let count =
+                counts.iter().find(|count| count.destination == destination.name).map_or(0, |count| count.count);
+            gauge!(names::DEAD_LETTERS, "destination" => destination.name.to_string()).set(count as f64);
+        }
+    }
+}
