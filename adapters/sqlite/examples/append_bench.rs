@@ -1,6 +1,6 @@
 //! How fast one writer thread stores events, and what an append costs.
 //!
-//! `cargo run --release -p laneway-sqlite --example append_bench [DIRECTORY]` (default: the current
+//! `cargo run --release -p laneway-sqlite --example append_bench [DIRECTORY [CASE [CHECKPOINT_MIB]]]` (default: the current
 //! one; give one on the disk that counts). Measures batches of 500 and single events, of 512 bytes
 //! each, and says the writer thread's CPU time apart from the process's.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use laneway_domain::{Event, EventId, EventType, Key, NewEvent};
 use laneway_ports::EventLog;
-use laneway_sqlite::{Options, SqliteStore};
+use laneway_sqlite::{DEFAULT_CHECKPOINT_BYTES, Options, SqliteStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -56,9 +56,35 @@ fn cpu() -> (f64, f64, f64) {
     (seconds(std::fs::read_to_string("/proc/self/stat").unwrap()), writer, checkpoint)
 }
 
-async fn measure(directory: &std::path::Path, name: &str, tasks: usize, batch: usize, id_given: bool, partitions: u32) {
+struct Case {
+    name: &'static str,
+    /// How many appends are under way at once.
+    tasks: usize,
+    /// How many events each has.
+    batch: usize,
+    id_given: bool,
+    partitions: u32,
+}
+
+const fn case(name: &'static str, tasks: usize, batch: usize, id_given: bool, partitions: u32) -> Case {
+    Case { name, tasks, batch, id_given, partitions }
+}
+
+const CASES: [Case; 7] = [
+    case("batches of 500, 4 at once, 8 partitions", 4, 500, false, 8),
+    case("batches of 500, 16 at once, 8 partitions", 16, 500, false, 8),
+    case("batches of 500, 16 at once, 1 partition", 16, 500, false, 1),
+    case("batches of 500, 16 at once, ids given", 16, 500, true, 8),
+    case("single events, 64 at once, 8 partitions", 64, 1, false, 8),
+    case("single events, 64 at once, ids given", 64, 1, true, 8),
+    case("single events, 1 at once", 1, 1, false, 8),
+];
+
+async fn measure(directory: &std::path::Path, case: &Case, checkpoint_bytes: u64) {
+    let &Case { name, tasks, batch, id_given, partitions } = case;
     let directory = tempfile::tempdir_in(directory).unwrap();
-    let store = Arc::new(SqliteStore::open(Options::new(directory.path().join("bench.db"), partitions)).unwrap());
+    let options = Options { checkpoint_bytes, ..Options::new(directory.path().join("bench.db"), partitions) };
+    let store = Arc::new(SqliteStore::open(options).unwrap());
     let numbers = Arc::new(AtomicU64::new(0));
     let (begun, before) = (Instant::now(), cpu());
     let producers: Vec<_> = (0..tasks)
@@ -100,13 +126,11 @@ async fn measure(directory: &std::path::Path, name: &str, tasks: usize, batch: u
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let directory = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
-    let directory = std::path::Path::new(&directory);
-    measure(directory, "batches of 500, 4 at once, 8 partitions", 4, 500, false, 8).await;
-    measure(directory, "batches of 500, 16 at once, 8 partitions", 16, 500, false, 8).await;
-    measure(directory, "batches of 500, 16 at once, 1 partition", 16, 500, false, 1).await;
-    measure(directory, "batches of 500, 16 at once, ids given", 16, 500, true, 8).await;
-    measure(directory, "single events, 64 at once, 8 partitions", 64, 1, false, 8).await;
-    measure(directory, "single events, 64 at once, ids given", 64, 1, true, 8).await;
-    measure(directory, "single events, 1 at once", 1, 1, false, 8).await;
+    let mut arguments = std::env::args().skip(1);
+    let directory = arguments.next().unwrap_or_else(|| ".".to_owned());
+    let wanted = arguments.next().unwrap_or_default();
+    let checkpoint_bytes = arguments.next().map_or(DEFAULT_CHECKPOINT_BYTES, |mib| mib.parse::<u64>().unwrap() << 20);
+    for case in CASES.iter().filter(|case| case.name.contains(&wanted)) {
+        measure(std::path::Path::new(&directory), case, checkpoint_bytes).await;
+    }
 }
