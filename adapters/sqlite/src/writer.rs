@@ -26,6 +26,7 @@ use laneway_domain::{NewEvent, Offset, Timestamp};
 use laneway_ports::{CommitError, StoreError};
 use rusqlite::{Connection, Params};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -177,7 +178,7 @@ impl Writer<'_> {
                 Request::Change(change) => self.change(change)?,
             }
         }
-        self.appender.expire_ids(self.last_now).or_else(|error| alone(&error, path).map(drop))?;
+        self.appender.expire_ids(self.last_now).or_else(|error| alone(self.conn, &error, path).map(drop))?;
         self.commit_group().map_err(|error| failure::of_commit(&error, path))
     }
 
@@ -186,7 +187,8 @@ impl Writer<'_> {
         let mut placed: Placed = Vec::with_capacity(count);
         let mut ended = Ok(());
         for new in events {
-            match self.appender.append(new, self.last_now).map_err(|error| alone(&error, &self.shared.path)) {
+            match self.appender.append(new, self.last_now).map_err(|error| alone(self.conn, &error, &self.shared.path))
+            {
                 Ok(at) => placed.push(Ok(at)),
                 Err(Ok(error)) => placed.push(Err(error)),
                 Err(Err(reach)) => {
@@ -210,7 +212,9 @@ impl Writer<'_> {
                 change.told(error);
                 Ok(())
             }
-            Err(Failed::Sql(error)) => alone(&error, &self.shared.path).map(|error| change.told(error.into())),
+            Err(Failed::Sql(error)) => {
+                alone(self.conn, &error, &self.shared.path).map(|error| change.told(error.into()))
+            }
             Ok(()) => Ok(()),
         };
         self.pending.push(Pending::Change(change));
@@ -279,8 +283,10 @@ impl Writer<'_> {
 }
 
 /// The error for the one request that it concerns, or else how far it reaches.
-fn alone(error: &rusqlite::Error, path: &std::path::Path) -> Result<StoreError, Reach> {
+fn alone(conn: &Connection, error: &rusqlite::Error, path: &Path) -> Result<StoreError, Reach> {
     match failure::of_statement(error, path) {
+        // SQLite has ended the transaction by itself: nothing of the group is left.
+        Reach::Statement(error) if conn.is_autocommit() => Err(Reach::Group(error)),
         Reach::Statement(error) => Ok(error),
         reach => Err(reach),
     }

@@ -16,7 +16,7 @@ fn refusal(options: Options) -> String {
 #[test]
 fn a_second_process_is_kept_out_and_told_who_is_in() {
     let subject = InDirectory::new(1, |_| ());
-    let what = refusal(subject.options.clone());
+    let what = refusal(subject.options);
     assert!(what.contains(&format!("in use by process {}", std::process::id())), "{what}");
     assert!(what.contains("laneway.db"), "{what}");
 }
@@ -35,7 +35,7 @@ fn a_store_of_a_newer_version_is_refused() {
     let mut subject = InDirectory::new(1, |_| ());
     subject.store = None;
     subject.sqlite3().execute("UPDATE meta SET value = '2' WHERE name = 'schema'", []).unwrap();
-    let what = refusal(subject.options.clone());
+    let what = refusal(subject.options);
     assert!(what.contains("newer Laneway") && what.contains("schema 2"), "{what}");
 }
 

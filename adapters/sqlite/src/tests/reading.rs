@@ -28,11 +28,9 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let subject = InDirectory::new(1, |options| options.tail_bytes = tail_bytes);
-            let mut count = 0;
-            for sizes in calls {
+            for (count, sizes) in calls.iter().enumerate() {
                 let new = sizes.iter().enumerate().map(|(n, size)| event(&format!("e{count}-{n}"), *size)).collect();
                 append_all(subject.store(), new).await;
-                count += 1;
             }
             let mut with_tail = Vec::new();
             for (from, events, bytes) in &reads {
