@@ -187,7 +187,7 @@ impl Installation {
             .stderr(self.output("stderr"))
             .spawn()
             .expect("the laneway binary can be started");
-        Running { child, address: self.address }
+        Running { child, address: self.address, folder: self.folder.clone() }
     }
 
     /// Starts `laneway serve` and waits until it says that it is ready.

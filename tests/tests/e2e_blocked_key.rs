@@ -66,7 +66,7 @@ async fn a_million_events_behind_a_failing_one_are_one_record_and_drain_in_order
     let server = installation.start().await;
     others += send(&server.client(), queue / 2, queue).await;
     check_blocked(&server, &installation, &receiver, others, queue).await;
-    assert!(server.terminate().success());
+    server.stop();
     let server = installation.start().await;
     receiver.behave(Behaviour::healthy());
     receiver.taken(others + queue / 4).await;
@@ -75,7 +75,7 @@ async fn a_million_events_behind_a_failing_one_are_one_record_and_drain_in_order
     let server = installation.start().await;
     receiver.taken(others + queue).await;
     server.client().settled("main").await;
-    assert!(server.terminate().success());
+    server.stop();
     let store = Store::open(&installation.database());
     assert_eq!(store.behind("main"), 0);
     let found = checker::check(&store.events(), &receiver.record(), &BTreeSet::new(), false);
@@ -111,7 +111,7 @@ async fn a_destination_that_is_down_gets_everything_when_it_is_back() {
         let stored = Store::open(&installation.database()).events();
         checker::check(&stored, &receiver.record(), &BTreeSet::new(), false).assert_clean(name);
     }
-    assert!(server.terminate().success());
+    server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

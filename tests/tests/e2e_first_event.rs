@@ -36,7 +36,7 @@ async fn without_any_configuration_an_event_is_on_the_console() {
     for part in ["order.paid", "order-7", r#"{"total":42}"#] {
         assert!(line.contains(part), "{part} is not in {line}");
     }
-    assert!(server.terminate().success());
+    server.stop();
 }
 
 #[test]
@@ -65,14 +65,13 @@ async fn a_graceful_stop_loses_nothing_and_repeats_nothing() {
     let server = installation.start().await;
     server.client().accepted_all(&events).await;
     receiver.taken(EVENTS / 10).await;
-    let status = server.terminate();
-    assert!(status.success(), "{status}: {}", tail(&installation.stderr()));
+    server.stop();
     let between = receiver.record().taken.len();
     assert!(between < EVENTS, "everything was delivered before the stop: the test shows nothing");
     let server = installation.start().await;
     receiver.taken(EVENTS).await;
     server.client().settled("main").await;
-    assert!(server.terminate().success());
+    server.stop();
     let stored = Store::open(&installation.database()).events();
     assert_eq!(stored.len(), EVENTS);
     let found = checker::check(&stored, &receiver.record(), &BTreeSet::new(), false);
@@ -93,6 +92,6 @@ async fn an_id_sent_again_is_stored_once_also_after_a_crash() {
     assert_eq!(again["duplicate"], true);
     assert_eq!((&again["partition"], &again["offset"]), (&first["partition"], &first["offset"]));
     server.client().settled("main").await;
-    assert!(server.terminate().success());
+    server.stop();
     assert_eq!(Store::open(&installation.database()).events().len(), 1);
 }

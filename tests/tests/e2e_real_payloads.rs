@@ -56,7 +56,7 @@ async fn real_payloads_arrive_byte_for_byte_and_in_order_per_repository() {
         check_content_types(&record);
     }
     assert_eq!(checker::check(&stored, &healthy.record(), &BTreeSet::new(), false).duplicates, 0);
-    assert!(server.terminate().success());
+    server.stop();
 }
 
 /// In turn as Laneway's own JSON and as a CloudEvent in binary mode.

@@ -1,8 +1,9 @@
 //! A running `laneway`.
 
-use super::{GLANCE, PATIENCE};
+use super::{GLANCE, PATIENCE, tail};
 use crate::client::Client;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 pub struct Running {
     pub(super) child: Child,
     pub(super) address: SocketAddr,
+    pub(super) folder: PathBuf,
 }
 
 impl Running {
@@ -57,10 +59,13 @@ impl Running {
     /// SIGTERM, and waits for the end.
     ///
     /// # Panics
-    /// If it does not end in a minute.
-    pub fn terminate(mut self) -> ExitStatus {
+    /// If it does not end in a minute, or not with success; with what it has written.
+    pub fn stop(mut self) {
         self.signal("TERM");
-        ended(&mut self.child, PATIENCE).unwrap_or_else(|| panic!("laneway did not end after SIGTERM"))
+        let status = ended(&mut self.child, PATIENCE);
+        let said = |name: &str| tail(&std::fs::read_to_string(self.folder.join(name)).unwrap_or_default());
+        let success = status.is_some_and(|status| status.success());
+        assert!(success, "after SIGTERM: {status:?}\n--- stdout\n{}\n--- stderr\n{}", said("stdout"), said("stderr"));
     }
 
     /// Sends a signal, by the process id.
