@@ -31,7 +31,7 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report, disk: &Disk, cli
     let what = format!("memory with {waiting} events waiting");
     let value = format!("{now:.0} MiB, at most {highest:.0} MiB");
     report.target(&what, value, "at most 150 MB", highest * 1.048_576 <= MOST_MEMORY);
-    server.stop();
+    server.kill();
     drain(bench, report, &installation, waiting, client).await
 }
 
@@ -54,6 +54,6 @@ async fn drain(
     let (_, highest) = process::memory(server.pid())?;
     let value = format!("{highest:.0} MiB");
     report.target("memory while it drains", value, "at most 150 MB", highest * 1.048_576 <= MOST_MEMORY);
-    server.stop();
+    server.kill();
     Ok(())
 }

@@ -39,7 +39,7 @@ async fn cpu_with(bench: &Bench, others: usize) -> io::Result<f64> {
     let events = bench.scaled(EVENTS);
     let ended = async || settled(&installation, "main").await;
     let run = bench.closed(installation.address(), server.pid(), events, ended).await?;
-    server.stop();
+    server.kill();
     Ok(run.cpu_micros)
 }
 
@@ -81,6 +81,6 @@ async fn p99(bench: &Bench, trouble: bool) -> io::Result<f64> {
     if trouble == (other.failed == 0) {
         return Err(io::Error::other(format!("the failing key failed {} times", other.failed)));
     }
-    server.stop();
+    server.kill();
     Ok(received.p99)
 }

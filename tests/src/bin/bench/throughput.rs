@@ -62,7 +62,7 @@ async fn laneway(bench: &Bench, events: u64) -> io::Result<Run> {
     let run = bench
         .closed(installation.address(), server.pid(), events, async || settled(&installation, "main").await)
         .await?;
-    server.stop();
+    server.kill();
     Ok(run)
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn latency(bench: &Bench, report: &mut Report, saturated: f64, 
         let (installation, _folder) = bench.installation(&[bench.destination("main", "main", "")])?;
         let server = installation.start().await;
         laneways.push(open(bench, installation.address(), rate).await?);
-        server.stop();
+        server.kill();
     }
     let p50 = |runs: &[Received]| median(runs.iter().map(|run| run.p50).collect());
     let p99 = |runs: &[Received]| median(runs.iter().map(|run| run.p99).collect());
