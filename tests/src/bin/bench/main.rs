@@ -116,7 +116,7 @@ async fn measure(all: All) -> io::Result<()> {
     if through.into_iter().any(wanted) {
         let found = throughput::measure(&bench, &mut report).await?;
         if wanted(Measurement::Latency) {
-            throughput::latency(&bench, &mut report, found.saturated, &disk).await?;
+            throughput::latency(&bench, &mut report, found.saturated).await?;
         }
         if wanted(Measurement::Backlog) {
             backlog::measure(&bench, &mut report, &disk, found.client).await?;

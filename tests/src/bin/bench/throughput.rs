@@ -2,11 +2,12 @@
 
 use crate::bench::{Bench, Run, settled};
 use crate::ceiling;
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::process::{self, Part};
 use crate::report::{Report, median};
 use crate::sink::Received;
 use std::io;
+use std::time::Duration;
 
 /// Events of one closed loop.
 const EVENTS: u64 = 200_000;
@@ -14,6 +15,10 @@ const EVENTS: u64 = 200_000;
 const ROUNDS: usize = 3;
 /// How long an open loop runs, in seconds.
 const OPEN_SECONDS: u64 = 20;
+/// For how long the disk is measured in each round.
+const DISK_TIME: Duration = Duration::from_secs(2);
+/// How long an open loop runs before it counts, in seconds: connections are made, files have grown.
+const WARM_SECONDS: u64 = 3;
 /// Fsyncs that durability may add to the relay's latency.
 const FSYNCS: f64 = 4.0;
 
@@ -79,12 +84,14 @@ pub(crate) async fn run_client(to: http::Uri, events: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Open loops at half of the saturated rate.
-pub(crate) async fn latency(bench: &Bench, report: &mut Report, saturated: f64, disk: &Disk) -> io::Result<()> {
+/// Open loops at half of the saturated rate. The disk is measured in each round anew: what else the
+/// machine writes changes from minute to minute.
+pub(crate) async fn latency(bench: &Bench, report: &mut Report, saturated: f64) -> io::Result<()> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of some thousands")]
     let rate = (saturated / 2.0) as u64;
-    let (mut relays, mut laneways) = (Vec::new(), Vec::new());
+    let (mut relays, mut laneways, mut disks) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
+        disks.push(disk::measure(&bench.folder, DISK_TIME)?);
         let relay = start_relay(bench).await?;
         relays.push(open(bench, relay.address, rate).await?);
         drop(relay);
@@ -95,6 +102,7 @@ pub(crate) async fn latency(bench: &Bench, report: &mut Report, saturated: f64, 
     }
     let p50 = |runs: &[Received]| median(runs.iter().map(|run| run.p50).collect());
     let p99 = |runs: &[Received]| median(runs.iter().map(|run| run.p99).collect());
+    let fsync = |of: fn(&Disk) -> f64| median(disks.iter().map(of).collect());
     let quantiles = [("p50", p50(&relays), p50(&laneways), disk.p50), ("p99", p99(&relays), p99(&laneways), disk.p99)];
     for (name, relay, laneway, fsync) in quantiles {
         let bound = relay + FSYNCS * fsync;
@@ -108,8 +116,7 @@ pub(crate) async fn latency(bench: &Bench, report: &mut Report, saturated: f64, 
 /// From when events were due until they were received.
 async fn open(bench: &Bench, target: std::net::SocketAddr, rate: u64) -> io::Result<Received> {
     let seconds = bench.scaled(OPEN_SECONDS).max(5);
-    // A second to warm up: connections are made, caches filled.
-    let warm = bench.load(target, rate, &[("rate", rate)]).await?;
+    let warm = bench.load(target, rate * WARM_SECONDS, &[("rate", rate), ("connections", 256)]).await?;
     bench.arrived(warm.accepted).await?;
     bench.forget().await?;
     let loaded = bench.load(target, rate * seconds, &[("rate", rate), ("connections", 256)]).await?;
