@@ -56,6 +56,8 @@ pub(crate) struct Memory {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) settled: usize,
+    /// Whose dead letters these are.
+    pub(crate) unsaved: Vec<(DestinationIndex, LaneKey)>,
     pub(crate) dead_letters: Vec<GivenUp>,
     pub(crate) redriven: Vec<Redriven>,
     pub(crate) quarantined: Vec<Quarantined>,
@@ -261,7 +263,7 @@ impl Lane {
     /// Puts a key where it belongs after anything about it has changed.
     fn schedule(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         let Some(queue) = self.keys.get_mut(key) else { return };
-        if queue.in_flight.is_some() || queue.queued != Queued::No {
+        if queue.in_flight.is_some() || queue.queued != Queued::No || queue.unsaved > 0 {
             return;
         }
         let redrive_in_hand = queue.redrive.front().map(|redrive| redrive.event.is_some());
@@ -344,6 +346,10 @@ impl Lane {
             && let Some(key) = self.ready.pop_front()
         {
             let Some(queue) = self.keys.get_mut(&key) else { continue };
+            if queue.unsaved > 0 {
+                queue.queued = Queued::No;
+                continue;
+            }
             let alone = queue.goes_alone();
             let first_weight = queue.first_weight();
             if !events.is_empty() && (alone || bytes + first_weight > batch.max_bytes) {
@@ -401,6 +407,21 @@ impl Lane {
                 return;
             }
             self.fall_behind(&key, cx);
+        }
+    }
+
+    /// These keys have dead letters that are not in a stored commit yet.
+    pub(crate) fn hold(&mut self, keys: Vec<LaneKey>) {
+        for key in keys {
+            self.keys.get_or_insert_with(key, KeyQueue::default).unsaved += 1;
+        }
+    }
+
+    /// A commit with a dead letter of this key is stored: the key may go on.
+    pub(crate) fn saved(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
+        if let Some(queue) = self.keys.get_mut(key) {
+            queue.unsaved = queue.unsaved.saturating_sub(1);
+            self.schedule(key, cx);
         }
     }
 

@@ -15,5 +15,6 @@ pub mod ports;
 pub mod producer;
 pub mod receiver;
 pub mod server;
+pub mod simulation;
 pub mod store;
 pub mod volume;

@@ -123,13 +123,17 @@ impl Dispatcher {
             change.position = Some(progress.position);
             owned.committing.dirty = true;
         }
-        if progress == LaneProgress::default() {
+        let unsaved = owned.unsaved_of(index);
+        if progress == LaneProgress::default() && unsaved.is_empty() {
             return;
         }
         if let Some(pause) = &progress.paused {
             self.gates[index.0].pause.get_or_insert_with(|| pause.clone());
         }
         self.restore_lane(partition, index, progress, now);
+        if let Some((lane, _)) = self.lane_cx(partition, index, now) {
+            lane.hold(unsaved);
+        }
     }
 
     fn restore_lane(&mut self, partition: Partition, index: DestinationIndex, progress: LaneProgress, now: Timestamp) {
@@ -225,6 +229,12 @@ pub(super) fn held_by(lane: &LaneProgress, default: Offset) -> Offset {
 }
 
 impl PartitionLanes {
+    /// Keys of a destination whose dead letters are not in a stored commit, once for each.
+    fn unsaved_of(&self, destination: DestinationIndex) -> Vec<LaneKey> {
+        let all = self.committing.unsaved.iter().chain(&self.tally.unsaved);
+        all.filter(|(of, _)| *of == destination).map(|(_, key)| key.clone()).collect()
+    }
+
     /// Where a destination that is not known starts.
     fn start(&self, from: StartFrom) -> LaneProgress {
         // Where no destination was ever known, nobody could have taken what is there.

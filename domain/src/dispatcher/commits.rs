@@ -77,6 +77,7 @@ impl Dispatcher {
         commit.scanned = (scanned != owned.scanned).then_some(scanned);
         owned.scanned = scanned;
         commit.dead_letters = std::mem::take(&mut owned.tally.dead_letters);
+        owned.committing.unsaved = std::mem::take(&mut owned.tally.unsaved);
         commit.redriven = std::mem::take(&mut owned.tally.redriven);
         commit.quarantined = std::mem::take(&mut owned.tally.quarantined);
         owned.committing.dirty = false;
@@ -86,6 +87,9 @@ impl Dispatcher {
     pub(super) fn committed(&mut self, partition: Partition, now: Timestamp) {
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         owned.committing.in_flight = None;
+        for (destination, key) in std::mem::take(&mut owned.committing.unsaved) {
+            self.with_lane(partition, destination, now, |lane, cx| lane.saved(&key, cx));
+        }
         self.unstall(partition);
         self.note_change(partition, now);
         self.finish_release(partition, now);

@@ -1,7 +1,7 @@
 //! The lanes of one partition.
 
 use crate::lane::{DestinationIndex, Lane, Tally};
-use crate::{Commit, DestinationName, LaneProgress, Offset, Timestamp};
+use crate::{Commit, DestinationName, LaneKey, LaneProgress, Offset, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -53,6 +53,8 @@ pub(super) struct Committing {
     pub(super) timer: Option<Timestamp>,
     /// The commit that is on its way, and what it settles.
     pub(super) in_flight: Option<(Arc<Commit>, usize)>,
+    /// The keys whose dead letters are in it.
+    pub(super) unsaved: Vec<(DestinationIndex, LaneKey)>,
     /// A first commit that makes lanes known.
     pub(super) prepared: Commit,
 }

@@ -77,6 +77,9 @@ pub(super) struct KeyQueue {
     pub(super) queued: Queued,
     pub(super) fetching: bool,
     pub(super) behind: Option<Box<BehindKey>>,
+    /// Events of the key that were given up and are not in a stored commit yet. Until they are, they
+    /// are not settled, and nothing of the key goes on.
+    pub(super) unsaved: usize,
     /// Dead letters of the key that are to be attempted once more; they go first.
     pub(super) redrive: VecDeque<Entry>,
 }
@@ -124,7 +127,8 @@ impl KeyQueue {
 
     /// Whether nothing is known of it that is to be done.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.entries.is_empty() && self.redrive.is_empty() && self.in_flight.is_none() && self.queued == Queued::No
+        let waits = self.in_flight.is_some() || self.queued != Queued::No || self.unsaved > 0;
+        self.entries.is_empty() && self.redrive.is_empty() && !waits
     }
 
     pub(super) fn retry(&self) -> Option<&RetryState> {

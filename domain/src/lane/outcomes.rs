@@ -103,9 +103,18 @@ impl Lane {
         if held {
             self.block(key, given_up.retry, cx);
         } else {
-            cx.tally.dead_letters.push(given_up);
-            self.settle_first(key, cx);
+            self.bury(key, given_up, cx);
         }
+    }
+
+    /// Makes the key's first event a dead letter. It is settled when that is stored.
+    fn bury(&mut self, key: &LaneKey, given_up: GivenUp, cx: &mut Context<'_>) {
+        if let Some(queue) = self.keys.get_mut(key) {
+            queue.unsaved += 1;
+        }
+        cx.tally.dead_letters.push(given_up);
+        cx.tally.unsaved.push((self.destination, key.clone()));
+        self.settle_first(key, cx);
     }
 
     /// The key's first event is settled.
@@ -180,9 +189,7 @@ impl Lane {
             retry,
         };
         cx.notices.push_back(Notice::GivenUp { partition: self.partition, given_up: given_up.clone(), held: false });
-        cx.tally.dead_letters.push(given_up);
-        self.settle_first(key, cx);
-        self.schedule(key, cx);
+        self.bury(key, given_up, cx);
         true
     }
 }

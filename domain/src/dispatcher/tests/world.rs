@@ -42,8 +42,6 @@ pub(super) struct World {
     pub(super) dead: BTreeMap<Place, GivenUp>,
     /// Delivered, or stored as a dead letter, at least once.
     pub(super) settled: BTreeSet<Place>,
-    /// Given up since the last crash.
-    given_up: BTreeSet<Place>,
     /// The last is whether its destination has left since.
     pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, bool)>,
     reads: Vec<Output>,
@@ -103,7 +101,6 @@ impl World {
             stored: PartitionProgress::default(),
             dead: BTreeMap::new(),
             settled: BTreeSet::new(),
-            given_up: BTreeSet::new(),
             attempts: BTreeMap::new(),
             reads: Vec::new(),
             commits: Vec::new(),
@@ -152,9 +149,6 @@ impl World {
                     self.reads.clear();
                     self.claim();
                 }
-                Output::Notice(Notice::GivenUp { given_up, held: false, .. }) => {
-                    self.given_up.insert((given_up.destination, given_up.offset));
-                }
                 Output::Notice(_) => {}
             }
         }
@@ -202,11 +196,7 @@ impl World {
             let earlier = self.log.iter().take_while(|event| event.offset < offset);
             for event in earlier.filter(|event| self.lane_key(&destination, event) == key) {
                 let place = (destination.clone(), event.offset);
-                let given_up = self.given_up.contains(&place);
-                let done = given_up
-                    || self.settled.contains(&place)
-                    || here.contains(&place)
-                    || !self.wants(&destination, event);
+                let done = self.settled.contains(&place) || here.contains(&place) || !self.wants(&destination, event);
                 assert!(done, "{destination}: {offset} of {key} was attempted before {}", event.offset);
             }
         }
@@ -384,7 +374,6 @@ impl World {
         self.attempts.clear();
         self.reads.clear();
         self.commits.clear();
-        self.given_up.clear();
         self.start();
     }
 

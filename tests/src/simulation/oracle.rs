@@ -1,0 +1,240 @@
+//! Judges a trace against the guarantees, from plain sets.
+
+use super::trace::{Line, Trace, What};
+use laneway_domain::{
+    DeadLetter, Destination, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Ordering, Partition,
+    PartitionProgress, Position,
+};
+use laneway_ports::Appended;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A guarantee that was broken, and how.
+pub type Violation = String;
+
+type Place = (Partition, Offset);
+
+/// What is known of a run from outside.
+pub(super) struct Oracle {
+    destinations: Vec<Destination>,
+    sent: BTreeMap<EventId, Event>,
+    accepted: BTreeMap<EventId, Place>,
+    /// Dead letters that there ever were: a retry may have delivered them since.
+    dead: BTreeSet<(DestinationName, Place)>,
+    left: BTreeSet<(DestinationName, Place)>,
+    violations: Vec<Violation>,
+}
+
+/// What one destination has seen so far.
+#[derive(Default)]
+struct Seen {
+    started: BTreeSet<Place>,
+    delivered: BTreeSet<Place>,
+    /// What is in flight, by what it is ordered with.
+    in_flight: BTreeMap<OrderedBy, usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum OrderedBy {
+    Key(Key),
+    Event(Place),
+    Partition(Partition),
+}
+
+fn place(event: &LoggedEvent) -> Place {
+    (event.partition, event.offset)
+}
+
+impl Oracle {
+    pub(super) fn new(destinations: Vec<Destination>) -> Self {
+        Self {
+            destinations,
+            sent: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            left: BTreeSet::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn sent(&mut self, event: &Event) {
+        self.sent.insert(event.id.clone(), event.clone());
+    }
+
+    pub(super) fn accepted(&mut self, id: EventId, appended: Appended) {
+        let place = (appended.partition, appended.offset);
+        let before = self.accepted.insert(id.clone(), place);
+        if before.is_some_and(|before| before != place) {
+            self.violations.push(format!("{id} was accepted twice, at {before:?} and {place:?}"));
+        }
+    }
+
+    pub(super) fn stuck(&mut self, status: String) {
+        self.violations.push(format!("it does not come to an end: {status}"));
+    }
+
+    pub(super) fn dead_letters(&mut self, letters: Vec<DeadLetter>) {
+        let places =
+            letters.into_iter().map(|letter| (letter.given_up.destination, (letter.partition, letter.given_up.offset)));
+        self.dead.extend(places);
+    }
+
+    /// These are left when everything has come to its end.
+    pub(super) fn at_the_end(&mut self, letters: &[DeadLetter]) {
+        let place = |letter: &DeadLetter| (letter.partition, letter.given_up.offset);
+        self.left = letters.iter().map(|letter| (letter.given_up.destination.clone(), place(letter))).collect();
+    }
+
+    /// G2, G6: at the end, stored progress says that all is settled.
+    pub(super) fn progress(&mut self, partition: Partition, progress: &PartitionProgress, end: Offset) {
+        for destination in &self.destinations {
+            let Some(lane) = progress.lanes.get(&destination.name) else {
+                self.violations.push(format!("partition {partition} has no lane of {}", destination.name));
+                continue;
+            };
+            let position = match lane.position {
+                Position::Shared => progress.scanned,
+                Position::At(offset) => offset,
+            };
+            if position != end || !lane.behind.is_empty() {
+                let name = &destination.name;
+                self.violations.push(format!(
+                    "partition {partition}, {name}: progress ends at {position} of {end} with {:?}",
+                    lane.behind
+                ));
+            }
+        }
+    }
+
+    /// What the trace shows that must not have happened.
+    pub(super) fn judge(&self, trace: &Trace) -> Vec<Violation> {
+        let mut violations = self.violations.clone();
+        let lines = trace.lines();
+        let log = log_of(&lines);
+        for destination in &self.destinations {
+            let mut judge =
+                Judge { oracle: self, destination, log: &log, seen: Seen::default(), violations: &mut violations };
+            for line in &lines {
+                if let Line::At(_, name, what) = line
+                    && *name == destination.name
+                {
+                    judge.look(what);
+                }
+            }
+            judge.end();
+        }
+        violations
+    }
+}
+
+/// Every event that some destination was given, by place.
+fn log_of(lines: &[Line]) -> BTreeMap<Place, Arc<LoggedEvent>> {
+    let events = |line: &Line| match line {
+        Line::At(_, _, What::Started(events)) => events.clone(),
+        _ => Vec::new(),
+    };
+    lines.iter().flat_map(events).map(|event| (place(&event), event)).collect()
+}
+
+struct Judge<'a> {
+    oracle: &'a Oracle,
+    destination: &'a Destination,
+    log: &'a BTreeMap<Place, Arc<LoggedEvent>>,
+    seen: Seen,
+    violations: &'a mut Vec<Violation>,
+}
+
+impl Judge<'_> {
+    fn ordered_by(&self, event: &LoggedEvent) -> OrderedBy {
+        match (self.destination.ordering, &event.event.key) {
+            (Ordering::Strict, _) => OrderedBy::Partition(event.partition),
+            (Ordering::Key, Some(key)) => OrderedBy::Key(key.clone()),
+            _ => OrderedBy::Event(place(event)),
+        }
+    }
+
+    fn broken(&mut self, what: String) {
+        self.violations.push(format!("{}: {what}", self.destination.name));
+    }
+
+    fn look(&mut self, what: &What) {
+        match what {
+            What::Started(events) => {
+                let keys: BTreeSet<OrderedBy> = events.iter().map(|event| self.ordered_by(event)).collect();
+                for key in keys {
+                    let in_flight = self.seen.in_flight.entry(key.clone()).or_default();
+                    *in_flight += 1;
+                    if *in_flight > 1 {
+                        self.broken(format!("two attempts of {key:?} in flight"));
+                    }
+                }
+                for (n, event) in events.iter().enumerate() {
+                    self.started(event, &events[..n]);
+                }
+            }
+            What::Ended(events, delivered) => {
+                self.ended(events);
+                let delivered = events.iter().zip(delivered).filter(|(_, delivered)| **delivered);
+                self.seen.delivered.extend(delivered.map(|(event, _)| place(event)));
+            }
+            What::Abandoned(events) => self.ended(events),
+        }
+    }
+
+    fn ended(&mut self, events: &[Arc<LoggedEvent>]) {
+        let keys: BTreeSet<OrderedBy> = events.iter().map(|event| self.ordered_by(event)).collect();
+        for key in keys {
+            if let Some(in_flight) = self.seen.in_flight.get_mut(&key) {
+                *in_flight -= 1;
+            }
+        }
+    }
+
+    fn started(&mut self, event: &Arc<LoggedEvent>, before: &[Arc<LoggedEvent>]) {
+        if self.oracle.sent.get(&event.event.id) != Some(&event.event) {
+            self.broken(format!("{} is not what was sent", event.event.id));
+        }
+        if !self.destination.filter.wants(&event.event) {
+            self.broken(format!("{} is not wanted", event.event.id));
+        }
+        if !self.seen.started.insert(place(event)) {
+            return;
+        }
+        // G3: a first attempt comes after everything earlier of the key is settled.
+        let key = self.ordered_by(event);
+        let earlier = self.log.range((event.partition, Offset::ZERO)..place(event)).map(|(_, earlier)| earlier);
+        let unsettled: Vec<String> = earlier
+            .filter(|earlier| self.ordered_by(earlier) == key && self.destination.filter.wants(&earlier.event))
+            .filter(|earlier| !before.contains(earlier) && !self.settled(place(earlier)))
+            .map(|earlier| earlier.event.id.to_string())
+            .collect();
+        if !unsettled.is_empty() {
+            self.broken(format!("{} was attempted before {unsettled:?} of {key:?}", event.event.id));
+        }
+    }
+
+    /// Delivered so far, or a dead letter in the end. (When it was given up is not seen from outside;
+    /// but not before it was attempted.)
+    fn settled(&self, place: Place) -> bool {
+        let dead = self.oracle.dead.contains(&(self.destination.name.clone(), place));
+        self.seen.delivered.contains(&place) || (dead && self.seen.started.contains(&place))
+    }
+
+    /// G1, G6: whatever was accepted and wanted has been delivered or is a dead letter.
+    fn end(&mut self) {
+        let lost: Vec<String> = self
+            .oracle
+            .accepted
+            .iter()
+            .filter(|(id, place)| {
+                let wanted = self.oracle.sent.get(*id).is_some_and(|event| self.destination.filter.wants(event));
+                let left = self.oracle.left.contains(&(self.destination.name.clone(), **place));
+                wanted && !left && !self.seen.delivered.contains(*place)
+            })
+            .map(|(id, (partition, offset))| format!("{id} at {partition}/{offset}"))
+            .collect();
+        if !lost.is_empty() {
+            self.broken(format!("accepted, and neither delivered nor a dead letter: {lost:?}"));
+        }
+    }
+}

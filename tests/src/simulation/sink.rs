@@ -1,0 +1,110 @@
+//! A destination whose every answer comes from the seed.
+
+use super::chance::Chance;
+use super::plan::Health;
+use super::trace::{Trace, What};
+use async_trait::async_trait;
+use laneway_domain::{Destination, LoggedEvent, Outcome};
+use laneway_ports::{Delivery, Sink};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::sleep;
+
+pub(super) struct SimulatedSink {
+    destination: Destination,
+    health: Health,
+    chance: Mutex<Chance>,
+    healed: AtomicBool,
+    trace: Trace,
+}
+
+impl SimulatedSink {
+    pub(super) fn new(destination: Destination, health: Health, chance: Chance, trace: Trace) -> Self {
+        Self { destination, health, chance: Mutex::new(chance), healed: AtomicBool::new(false), trace }
+    }
+
+    pub(super) fn heal(&self) {
+        self.healed.store(true, Ordering::SeqCst);
+    }
+
+    fn draw<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
+        draw(&mut self.chance.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn duration(&self) -> Duration {
+        let hangs = self.health.hangs;
+        Duration::from_millis(self.draw(|chance| {
+            if hangs > 0 && chance.one_in(hangs) {
+                3000 + chance.below(9000)
+            } else {
+                chance.below(self.health.slow + 1)
+            }
+        }))
+    }
+
+    fn outcome(&self, event: &LoggedEvent) -> Outcome {
+        let one_in = |n: u64| n > 0 && self.draw(|chance| chance.one_in(n));
+        let poisoned = self.health.poisoned.map(|key| format!("k{key}"));
+        let is_poisoned = event.event.key.as_ref().is_some_and(|key| Some(key.as_str()) == poisoned.as_deref());
+        if self.healed.load(Ordering::SeqCst) {
+            Outcome::Delivered
+        } else if self.health.down || is_poisoned || one_in(self.health.fails) {
+            let not_before = one_in(4).then(|| Duration::from_millis(700));
+            Outcome::Retry { reason: "the seed says no".to_owned(), not_before }
+        } else if one_in(self.health.rejects) {
+            Outcome::Rejected { reason: "the seed says never".to_owned() }
+        } else {
+            Outcome::Delivered
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for SimulatedSink {
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+        let events: Vec<Arc<LoggedEvent>> = delivery.events.iter().map(|attempted| attempted.event.clone()).collect();
+        let name = &self.destination.name;
+        self.trace.at(name, What::Started(events.clone()));
+        let mut attempt = Attempt { sink: self, events, ended: false };
+        sleep(self.duration()).await;
+        let mut failed = BTreeSet::new();
+        let outcomes: Vec<Outcome> = attempt
+            .events
+            .iter()
+            .map(|event| {
+                // A sink stops at a key's first failure; under `strict` that is any failure.
+                let key =
+                    (self.destination.ordering != laneway_domain::Ordering::Strict).then(|| event.event.key.clone());
+                if failed.contains(&key) {
+                    return Outcome::NotTried;
+                }
+                let outcome = self.outcome(event);
+                if outcome != Outcome::Delivered && (key.is_none() || event.event.key.is_some()) {
+                    failed.insert(key);
+                }
+                outcome
+            })
+            .collect();
+        attempt.ended = true;
+        let delivered = outcomes.iter().map(|outcome| *outcome == Outcome::Delivered).collect();
+        self.trace.at(name, What::Ended(attempt.events.clone(), delivered));
+        outcomes
+    }
+}
+
+/// Notes when an attempt is dropped before its end.
+struct Attempt<'a> {
+    sink: &'a SimulatedSink,
+    events: Vec<Arc<LoggedEvent>>,
+    ended: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.sink.trace.at(&self.sink.destination.name, What::Abandoned(self.events.clone()));
+        }
+    }
+}

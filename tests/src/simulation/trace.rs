@@ -1,0 +1,100 @@
+//! Everything that happened, in order: for the oracle, and for whoever reads a failure.
+
+use laneway_domain::{DestinationName, LoggedEvent, Timestamp};
+use laneway_memory::Disk;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Something that happened at a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An attempt at these events started.
+    Started(Vec<Arc<LoggedEvent>>),
+    /// It ended, with these delivered.
+    Ended(Vec<Arc<LoggedEvent>>, Vec<bool>),
+    /// The process that made it died: nobody heard the answer.
+    Abandoned(Vec<Arc<LoggedEvent>>),
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// For people.
+    Text(Timestamp, String),
+    /// For the oracle too.
+    At(Timestamp, DestinationName, What),
+}
+
+/// The lines so far. Clones are the same trace.
+#[derive(Clone)]
+pub struct Trace {
+    lines: Arc<Mutex<Vec<Line>>>,
+    disk: Arc<Disk>,
+}
+
+impl Trace {
+    pub(super) fn new(disk: Arc<Disk>) -> Self {
+        Self { lines: Arc::default(), disk }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn line(&self, text: String) {
+        let line = Line::Text(self.disk.now(), text);
+        self.lock().push(line);
+    }
+
+    pub(super) fn at(&self, destination: &DestinationName, what: What) {
+        let line = Line::At(self.disk.now(), destination.clone(), what);
+        self.lock().push(line);
+    }
+
+    /// How many lines.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether nothing happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All lines.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line> {
+        self.lock().clone()
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.lock().iter() {
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |events: &[Arc<LoggedEvent>]| {
+            let name = |event: &Arc<LoggedEvent>| {
+                let key = event.event.key.as_ref().map_or("-", |key| key.as_str());
+                format!("{}/{} {} ({key})", event.partition, event.offset, event.event.id)
+            };
+            events.iter().map(name).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Text(at, text) => write!(f, "{at} {text}"),
+            Self::At(at, to, What::Started(events)) => write!(f, "{at} {to} <- {}", names(events)),
+            Self::At(at, to, What::Ended(events, delivered)) => {
+                write!(f, "{at} {to} ended {}: {delivered:?}", names(events))
+            }
+            Self::At(at, to, What::Abandoned(events)) => write!(f, "{at} {to} abandoned {}", names(events)),
+        }
+    }
+}

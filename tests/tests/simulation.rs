@@ -1,0 +1,70 @@
+//! The seeded simulation. `LANEWAY_SIM_SEEDS=N` runs N seeds, `LANEWAY_SIM_SEED=S` one and prints
+//! its trace.
+
+use laneway_memory::Sabotage;
+use laneway_tests::simulation;
+
+/// Seeds of the short run: some seconds.
+const SEEDS: u64 = 300;
+/// Seeds within which a sabotaged store must be found out.
+const SEEDS_TO_NOTICE: u64 = 200;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn no_seed_breaks_a_guarantee() {
+    if let Some(seed) = number("LANEWAY_SIM_SEED") {
+        let outcome = simulation::run(seed, None);
+        println!("{}\nseed {seed}: {}", outcome.trace, outcome.size);
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
+        return;
+    }
+    let seeds = number("LANEWAY_SIM_SEEDS").unwrap_or(SEEDS);
+    for seed in 0..seeds {
+        let outcome = simulation::run(seed, None);
+        assert!(
+            outcome.violations.is_empty(),
+            "seed {seed} ({}): {:#?}\nfor its trace: LANEWAY_SIM_SEED={seed}",
+            outcome.size,
+            outcome.violations
+        );
+    }
+    println!("{seeds} seeds, none broke a guarantee");
+}
+
+#[test]
+fn one_seed_run_twice_gives_the_same_trace() {
+    for seed in [1, 7, 42] {
+        let (first, second) = (simulation::run(seed, None).trace, simulation::run(seed, None).trace);
+        assert!(first.lines() == second.lines(), "seed {seed} gave two different traces");
+        assert!(!first.is_empty());
+    }
+}
+
+/// The suite can fail: with each of these promises broken, some seed shows it.
+fn is_noticed(sabotage: Sabotage) {
+    let found = (0..SEEDS_TO_NOTICE).find(|seed| !simulation::run(*seed, Some(sabotage)).violations.is_empty());
+    assert!(found.is_some(), "{sabotage:?} was not noticed within {SEEDS_TO_NOTICE} seeds");
+}
+
+#[test]
+fn a_store_that_acknowledges_before_it_syncs_is_noticed() {
+    is_noticed(Sabotage::NoSync);
+}
+
+#[test]
+fn a_store_that_trims_above_the_slowest_lane_is_noticed() {
+    is_noticed(Sabotage::TrimAnything);
+}
+
+#[test]
+fn a_store_that_forgets_the_keys_behind_is_noticed() {
+    is_noticed(Sabotage::ForgetBehind);
+}
+
+#[test]
+fn a_store_that_does_not_know_an_id_again_is_noticed() {
+    is_noticed(Sabotage::NoDedupe);
+}
