@@ -44,6 +44,10 @@ pub(crate) struct Load {
     /// One event in this many has the key `poison` instead; 0 for none.
     #[arg(long, default_value_t = 0)]
     pub(crate) poison: u64,
+    /// So many events, from the first one on, do not say when they were due, so that no time is taken
+    /// of them: connections are made meanwhile, files grow.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) warm: u64,
     /// Stop after this many seconds, whatever was sent.
     #[arg(long, default_value_t = 300)]
     pub(crate) seconds: u64,
@@ -226,7 +230,8 @@ async fn one(mut wire: Wire, shared: Arc<Shared>, number: u64) -> io::Result<His
     let batches = if load.batch > 1 { batches(load, &mut random) } else { Vec::new() };
     while let Some((n, due)) = shared.next().await {
         let request = if batches.is_empty() {
-            single.fill(load, n, due, &mut random)
+            let said = if n < load.warm { 0 } else { due };
+            single.fill(load, n, said, &mut random)
         } else {
             let turn = usize::try_from(n / load.batch).unwrap_or(0);
             &batches[turn % batches.len()]
@@ -236,6 +241,9 @@ async fn one(mut wire: Wire, shared: Arc<Shared>, number: u64) -> io::Result<His
         let counted = if wire::status(wire.head(&message)) == 202 { &shared.accepted } else { &shared.refused };
         counted.fetch_add(load.batch, Ordering::Relaxed);
         wire.done(message);
+        if n < load.warm {
+            continue;
+        }
         times.record(clock::now().saturating_sub(due)).ok();
     }
     Ok(times)

@@ -103,7 +103,10 @@ pub(crate) async fn latency(bench: &Bench, report: &mut Report, saturated: f64) 
     let p50 = |runs: &[Received]| median(runs.iter().map(|run| run.p50).collect());
     let p99 = |runs: &[Received]| median(runs.iter().map(|run| run.p99).collect());
     let fsync = |of: fn(&Disk) -> f64| median(disks.iter().map(of).collect());
-    let quantiles = [("p50", p50(&relays), p50(&laneways), disk.p50), ("p99", p99(&relays), p99(&laneways), disk.p99)];
+    let quantiles = [
+        ("p50", p50(&relays), p50(&laneways), fsync(|disk| disk.p50)),
+        ("p99", p99(&relays), p99(&laneways), fsync(|disk| disk.p99)),
+    ];
     for (name, relay, laneway, fsync) in quantiles {
         let bound = relay + FSYNCS * fsync;
         let what = format!("end to end {name} at {rate}/s");
@@ -115,10 +118,9 @@ pub(crate) async fn latency(bench: &Bench, report: &mut Report, saturated: f64) 
 
 /// From when events were due until they were received.
 async fn open(bench: &Bench, target: std::net::SocketAddr, rate: u64) -> io::Result<Received> {
-    let seconds = bench.scaled(OPEN_SECONDS).max(5);
-    let warm = bench.load(target, rate * WARM_SECONDS, &[("rate", rate), ("connections", 256)]).await?;
-    bench.arrived(warm.accepted).await?;
+    let events = rate * (bench.scaled(OPEN_SECONDS).max(5) + WARM_SECONDS);
     bench.forget().await?;
-    let loaded = bench.load(target, rate * seconds, &[("rate", rate), ("connections", 256)]).await?;
+    let lines = [("rate", rate), ("connections", 256), ("warm", rate * WARM_SECONDS)];
+    let loaded = bench.load(target, events, &lines).await?;
     bench.arrived(loaded.accepted).await
 }
