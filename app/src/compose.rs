@@ -79,6 +79,8 @@ pub async fn serve(config: Config) -> Result<(), String> {
     let serving = laneway_http::serve(listener, router(api), config.server.limits.clone(), stopped);
     let mut serving = tokio::spawn(serving);
     tokio::select! {
+        // First: told to stop, the HTTP side ends too.
+        biased;
         _ = stop.wait_for(|stop| *stop) => {}
         // Neither ends by itself but by a defect; then it is better to say so and be started again.
         _ = &mut worker => return Err("the worker has ended by itself; please report this with the log".to_owned()),

@@ -187,7 +187,8 @@ impl Dispatcher {
             }
             Purpose::Fetch(destination, key) => {
                 self.quarantine(partition, corrupt);
-                let range = read.from..next;
+                // Nothing there, although the log has grown beyond it: it is gone.
+                let range = read.from..next.max(read.from.next());
                 self.with_lane(partition, destination, now, |lane, cx| lane.fetched(&key, events, range, cx));
             }
             Purpose::DeadLetter(..) => {}
