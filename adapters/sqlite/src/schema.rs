@@ -69,6 +69,7 @@ CREATE TABLE quarantine (
 ) STRICT, WITHOUT ROWID;
 
 -- Ids that producers gave, in the order in which they came: the oldest go first, from the left edge.
+-- `id` is the event's id or, if it has a source, the source, a line break, and the id.
 CREATE TABLE given_id (
   number INTEGER PRIMARY KEY AUTOINCREMENT, partition INTEGER NOT NULL, id TEXT NOT NULL, offset INTEGER NOT NULL,
   accepted_at INTEGER NOT NULL, UNIQUE (partition, id)
@@ -233,4 +234,23 @@ pub(crate) fn limit_size(conn: &Connection, max_bytes: Option<u64>) -> rusqlite:
     const ALL: u64 = 4_294_967_294;
     let pages = max_bytes.map_or(ALL, |bytes| (bytes / PAGE_BYTES).clamp(1, ALL));
     conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_fsynced_unless_the_operator_says_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let synchronous = |durability| {
+            let conn = Connection::open(folder.path().join("db")).unwrap();
+            let options = Options { durability, ..Options::new(folder.path().join("db"), 1) };
+            configure(&conn, &options).unwrap();
+            conn.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        // 2 is FULL: SQLite syncs the write-ahead log at every commit. 1 is NORMAL: only at checkpoints.
+        assert_eq!(synchronous(Durability::Full), 2);
+        assert_eq!(synchronous(Durability::Relaxed), 1);
+    }
 }
