@@ -3,6 +3,7 @@
 use crate::{Offset, Partition, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -208,6 +209,23 @@ pub struct NewEvent {
     pub id_given: bool,
 }
 
+impl NewEvent {
+    /// What a partition remembers to recognise the event when it comes again: its id, behind its
+    /// source if it has one, because ids are unique only within a source (CloudEvents 1.0, section
+    /// 3.1.1). `None` if the id was not given.
+    ///
+    /// A line break joins the two: neither a source nor an id can contain one, so that no two
+    /// pairs are remembered as the same, and no pair as an id alone.
+    #[must_use]
+    pub fn remembered_as(&self) -> Option<Cow<'_, str>> {
+        let id = self.event.id.as_str();
+        self.id_given.then(|| match &self.event.source {
+            Some(source) => Cow::Owned(format!("{source}\n{id}")),
+            None => Cow::Borrowed(id),
+        })
+    }
+}
+
 /// An event that the log holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedEvent {
@@ -268,5 +286,17 @@ mod tests {
     fn an_event_without_a_key_is_placed_by_its_id() {
         assert_eq!(event().ordered_by(), "evt_1");
         assert_eq!(Event { key: Some(Key::new("k").unwrap()), ..event() }.ordered_by(), "k");
+    }
+
+    #[test]
+    fn a_given_id_is_remembered_with_its_source() {
+        let new = |source: Option<&str>, id_given| {
+            let event = Event { source: source.map(Into::into), ..event() };
+            NewEvent { event: event.check().unwrap(), id_given }
+        };
+        assert_eq!(new(None, false).remembered_as(), None);
+        assert_eq!(new(Some("/shop"), false).remembered_as(), None);
+        assert_eq!(new(None, true).remembered_as().unwrap(), "evt_1");
+        assert_eq!(new(Some("/shop"), true).remembered_as().unwrap(), "/shop\nevt_1");
     }
 }

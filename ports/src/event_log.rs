@@ -80,8 +80,10 @@ pub trait EventLog: Send + Sync {
     /// - Must give the events of one partition rising offsets, in the order of the calls that
     ///   were accepted and of `events`. Where one event fails, later ones of the same call and
     ///   partition may still be stored: their producer learns from the results.
-    /// - Must recognise an id that was given (`id_given`) and stored in the same partition within
-    ///   the duplicate window, also within one call, and answer with the first event's place.
+    /// - Must recognise an event whose id was given and that was stored in the same partition
+    ///   within the duplicate window, also within one call, by [`NewEvent::remembered_as`] (the
+    ///   same id from the same source), and answer with the first event's place. The same id from
+    ///   another source, or in another partition (as it may be under another key), is another event.
     /// - Must answer at once with [`StoreError::RetryLater`] when its queue is full.
     /// - May be cancelled: then it is not known what was stored.
     async fn append(&self, events: Vec<NewEvent>) -> Vec<Result<Appended, StoreError>>;

@@ -3,8 +3,8 @@
 
 use crate::Sabotage;
 use laneway_domain::{
-    Backoff, Commit, DeadLetter, DestinationName, EventId, GivenUp, LoggedEvent, NewEvent, Offset, Partition,
-    PartitionProgress, Redrive, Timestamp,
+    Backoff, Commit, DeadLetter, DestinationName, GivenUp, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress,
+    Redrive, Timestamp,
 };
 use laneway_ports::{Appended, CommitError, Lease, MAX_DEAD_LETTER_PAGE, Selection, StoreError, WorkerId};
 use std::collections::BTreeMap;
@@ -19,7 +19,8 @@ pub(crate) struct Shard {
     pub(crate) start: Offset,
     pub(crate) end: Offset,
     events: BTreeMap<Offset, Arc<LoggedEvent>>,
-    ids: BTreeMap<EventId, (Offset, Timestamp)>,
+    /// Given ids, by [`NewEvent::remembered_as`].
+    ids: BTreeMap<String, (Offset, Timestamp)>,
     epoch: u64,
     holder: Option<(WorkerId, Timestamp)>,
     /// Without requests for retries, which are flags of the dead letters.
@@ -71,14 +72,15 @@ impl Shard {
     }
 
     pub(crate) fn append(&mut self, new: NewEvent, now: Timestamp, window: Duration) -> Appended {
-        let known = self.ids.get(&new.event.id).filter(|(_, at)| new.id_given && now.since(*at) < window);
-        if let Some((offset, _)) = known {
+        let remembered = new.remembered_as();
+        let known = remembered.as_ref().and_then(|id| self.ids.get(id.as_ref()));
+        if let Some((offset, _)) = known.filter(|(_, at)| now.since(*at) < window) {
             return Appended { partition: self.number, offset: *offset, duplicate: true };
         }
         let (partition, offset) = (self.number, self.end);
         self.end = offset.next();
-        if new.id_given && !window.is_zero() {
-            self.ids.insert(new.event.id.clone(), (offset, now));
+        if let Some(id) = remembered.filter(|_| !window.is_zero()) {
+            self.ids.insert(id.into_owned(), (offset, now));
         }
         let logged = LoggedEvent { partition, offset, accepted_at: now, event: new.event };
         self.events.insert(offset, Arc::new(logged));

@@ -24,6 +24,7 @@ macro_rules! event_log_contract {
             a_given_id_sent_again_is_answered_with_the_first_place
             a_given_id_twice_in_one_call_is_stored_once
             a_given_id_is_remembered_over_a_reopen
+            the_same_id_from_another_source_is_another_event
             an_id_that_was_not_given_is_not_remembered
             the_same_id_in_another_partition_is_another_event
             a_duplicate_uses_no_offset
@@ -192,6 +193,27 @@ pub async fn a_given_id_is_remembered_over_a_reopen<S: Subject>() {
     let subject = subject.reopen().await;
     let again = append(subject.store(), vec![given("a", "k")]).await;
     assert_eq!(again, [Appended { partition: Partition(0), offset: Offset(1), duplicate: true }]);
+}
+
+/// An id is unique only within its source; no source is one of its own.
+pub async fn the_same_id_from_another_source_is_another_event<S: Subject>() {
+    let from = |source: Option<&str>| {
+        let mut new = given("a", "k");
+        new.event.source = source.map(Into::into);
+        new
+    };
+    let sources = [None, Some("/shop"), Some("/crm"), Some("/shop/a")];
+    let subject = S::create(1).await;
+    let first = append(subject.store(), sources.map(from).into()).await;
+    assert!(first.iter().all(|placed| !placed.duplicate), "{first:?}");
+    let again = append(subject.store(), sources.map(from).into()).await;
+    for (first, again) in first.iter().zip(again) {
+        assert_eq!(again, Appended { duplicate: true, ..*first });
+    }
+    let subject = subject.reopen().await;
+    let again = append(subject.store(), vec![from(Some("/crm")), from(Some("/new"))]).await;
+    assert_eq!(again[0], Appended { duplicate: true, ..first[2] });
+    assert_eq!((again[1].offset, again[1].duplicate), (Offset(4), false));
 }
 
 /// Ids that Laneway made cannot come again, and are not remembered.

@@ -7,6 +7,7 @@ use crate::shared::Shared;
 use laneway_domain::{LoggedEvent, NewEvent, Offset, Partition, Timestamp};
 use laneway_ports::Appended;
 use rusqlite::{Connection, OptionalExtension, Statement};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,17 +66,18 @@ impl<'c> Appender<'c> {
         let partition = Partition::of(new.event.ordered_by(), self.shared.partitions());
         let index = partition.0 as usize;
         let offset = Offset(self.ends[index]);
-        if new.id_given
-            && let Some(first) = self.remember(partition, new.event.id.as_str(), offset, now)?
+        let given = new.remembered_as().map(Cow::into_owned);
+        if let Some(id) = &given
+            && let Some(first) = self.remember(partition, id, offset, now)?
         {
             return Ok(Appended { partition, offset: first, duplicate: true });
         }
         let logged = Arc::new(LoggedEvent { partition, offset, accepted_at: now, event: new.event });
         let inserted = self.insert(index, &logged);
         if let Err(error) = inserted {
-            if new.id_given && !self.conn.is_autocommit() {
+            if let Some(id) = given.filter(|_| !self.conn.is_autocommit()) {
                 let sql = "DELETE FROM given_id WHERE partition = ?1 AND id = ?2";
-                self.conn.prepare_cached(sql)?.execute((partition.0, logged.event.id.as_str()))?;
+                self.conn.prepare_cached(sql)?.execute((partition.0, id))?;
             }
             return Err(error);
         }
