@@ -23,6 +23,9 @@ pub struct Attempted {
     /// Which attempt at this event this is, from 1. (Attempts during an outage of the destination
     /// do not count, nor do those that a crash made forgotten.)
     pub attempt: u32,
+    /// Whether it is a dead letter that is attempted once more, out of its key's order because
+    /// someone asked for it: later events of its key may have been delivered before.
+    pub redrive: bool,
 }
 
 /// What happens in the world.

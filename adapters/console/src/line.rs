@@ -21,6 +21,9 @@ pub(crate) fn append(out: &mut String, now: Timestamp, destination: &Destination
         append_field(out, key.as_str());
     }
     let _ = write!(out, " {}/{} attempt={} ", logged.partition, logged.offset, attempted.attempt);
+    if attempted.redrive {
+        out.push_str("redrive ");
+    }
     append_data(out, event);
     out.push('\n');
 }

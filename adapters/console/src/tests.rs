@@ -27,7 +27,7 @@ fn event() -> Event {
 fn attempted(event: Event) -> Attempted {
     let accepted_at = laneway_domain::Timestamp::from_millis(1);
     let logged = LoggedEvent { partition: Partition(3), offset: Offset(41), accepted_at, event };
-    Attempted { event: Arc::new(logged), attempt: 2 }
+    Attempted { event: Arc::new(logged), attempt: 2, redrive: false }
 }
 
 fn name() -> DestinationName {
@@ -35,8 +35,12 @@ fn name() -> DestinationName {
 }
 
 fn line_of(event: Event) -> String {
+    line_of_attempt(&attempted(event))
+}
+
+fn line_of_attempt(attempted: &Attempted) -> String {
     let mut out = String::new();
-    line::append(&mut out, "2026-01-02T03:04:05.678Z".parse().unwrap(), &name(), &attempted(event));
+    line::append(&mut out, "2026-01-02T03:04:05.678Z".parse().unwrap(), &name(), attempted);
     out
 }
 
@@ -50,6 +54,8 @@ fn a_line_says_what_was_delivered() {
     assert_eq!(line_of(event()), expected);
     assert!(line_of(Event { key: None, ..event() }).contains(" id=evt_1 3/41 "));
     assert!(with_data(b"").ends_with(" <no data>\n"));
+    let redriven = Attempted { redrive: true, ..attempted(event()) };
+    assert!(line_of_attempt(&redriven).contains(" 3/41 attempt=2 redrive {"));
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn delivery() -> Delivery {
     };
     let event =
         LoggedEvent { partition: Partition(0), offset: Offset(1), accepted_at: Timestamp::from_millis(1), event };
-    Delivery { events: vec![Attempted { event: Arc::new(event), attempt: 1 }] }
+    Delivery { events: vec![Attempted { event: Arc::new(event), attempt: 1, redrive: false }] }
 }
 
 /// The resident memory of this process in bytes, as Linux counts it.

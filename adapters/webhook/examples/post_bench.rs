@@ -122,7 +122,7 @@ fn sink(address: SocketAddr, signed: bool) -> (WebhookSink, Delivery) {
     };
     let accepted_at = Timestamp::from_millis(1_700_000_000_123);
     let event = LoggedEvent { partition: Partition(3), offset: Offset(41), accepted_at, event };
-    let delivery = Delivery { events: vec![Attempted { event: Arc::new(event), attempt: 1 }] };
+    let delivery = Delivery { events: vec![Attempted { event: Arc::new(event), attempt: 1, redrive: false }] };
     (WebhookSink::new(config).unwrap(), delivery)
 }
 

@@ -15,6 +15,8 @@ pub(crate) const CONTENT_TYPE: &str = "application/cloudevents-batch+json";
 const SEQUENCE: &str = "lanewaysequence";
 /// The extension that carries what `laneway-attempt` is for a single event.
 const ATTEMPT: &str = "lanewayattempt";
+/// The extension that carries what `laneway-redrive` is for a single event.
+const REDRIVE: &str = "lanewayredrive";
 /// How much of the hash makes a batch's id: 128 bits never collide by chance.
 const ID_BYTES: usize = 16;
 /// About how many bytes an event takes besides its data.
@@ -72,9 +74,12 @@ fn append_event(out: &mut Vec<u8>, attempted: &Attempted) {
         append_member(out, name, value);
     }
     out.extend_from_slice(format!(",\"{ATTEMPT}\":{}", attempted.attempt).as_bytes());
+    if attempted.redrive {
+        out.extend_from_slice(format!(",\"{REDRIVE}\":true").as_bytes());
+    }
     for (name, value) in &event.attributes {
         // A producer cannot pass an event off as another of its key.
-        if **name != *SEQUENCE && **name != *ATTEMPT {
+        if ![SEQUENCE, ATTEMPT, REDRIVE].contains(&&**name) {
             append_member(out, name, value);
         }
     }

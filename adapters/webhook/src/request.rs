@@ -28,6 +28,9 @@ static WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestam
 static WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 static SEQUENCE: HeaderName = HeaderName::from_static(SEQUENCE_HEADER);
 static ATTEMPT: HeaderName = HeaderName::from_static("laneway-attempt");
+/// What tells a receiver that a dead letter comes once more, after later events of its key: it must
+/// not drop it by its sequence, which is the old one.
+static REDRIVE: HeaderName = HeaderName::from_static("laneway-redrive");
 static CE_SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
 static CE_ID: HeaderName = HeaderName::from_static("ce-id");
 static CE_TYPE: HeaderName = HeaderName::from_static("ce-type");
@@ -92,6 +95,9 @@ impl Template {
         headers.append(CONTENT_TYPE, content_type(&event.content_type));
         headers.append(&ATTEMPT, HeaderValue::from(attempted.attempt));
         headers.append(&SEQUENCE, sequence(logged));
+        if attempted.redrive {
+            headers.append(&REDRIVE, HeaderValue::from_static("true"));
+        }
         headers.append(&CE_SPECVERSION, HeaderValue::from_static(SPEC_VERSION));
         headers.append(&CE_ID, cloud_event_value(event.id.as_str()));
         headers.append(&CE_TYPE, cloud_event_value(event.event_type.as_str()));

@@ -11,6 +11,9 @@ pub const SEQUENCE_HEADER: &str = "laneway-sequence";
 /// A key stays in its partition, so that the sequences of one key differ in the offset only and
 /// rise. Because of the leading zeros that holds for plain text comparison too, also in languages
 /// whose numbers end at 2^53; what follows the dash is a plain decimal number for all others.
+///
+/// One delivery breaks the rise, and says so in `laneway-redrive: true`: a dead letter that is
+/// attempted once more, after later events of its key. It must not be dropped by its sequence.
 #[must_use]
 pub fn sequence_text(partition: Partition, offset: Offset) -> String {
     format!("{}-{:020}", partition.0, offset.0)

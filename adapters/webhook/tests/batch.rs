@@ -33,7 +33,7 @@ async fn a_batch_is_cloudevents_json_and_signed_as_a_whole() {
         source: Some("urn:shop".into()),
         subject: Some("\"7\"".into()),
         time: Some("2026-01-02T03:04:05Z".into()),
-        attributes: [("tenant".into(), "ü".into()), ("lanewaysequence".into(), "9-9".into())].into(),
+        attributes: ["tenant", "lanewaysequence", "lanewayredrive"].map(|name| (name.into(), "ü".into())).into(),
         ..event("a")
     };
     let bare = Event { key: None, data: Bytes::new(), ..event("b") };
@@ -51,6 +51,12 @@ async fn a_batch_is_cloudevents_json_and_signed_as_a_whole() {
          "lanewaysequence": "3-00000000000000000041", "lanewayattempt": 1},
     ]);
     assert_eq!(got.body_json::<Value>().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_retried_dead_letter_is_marked_in_a_batch() {
+    let (_, got) = deliver(vec![Attempted { redrive: true, ..attempted(event("a")) }], 200).await;
+    assert_eq!(got.body_json::<Value>().unwrap()[0]["lanewayredrive"], json!(true));
 }
 
 #[tokio::test]

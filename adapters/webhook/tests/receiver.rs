@@ -66,8 +66,20 @@ async fn an_event_arrives_with_all_its_headers_and_its_bytes() {
     }
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     assert!(header(&got, "webhook-timestamp").parse::<u64>().unwrap().abs_diff(now) < 100);
-    assert!(got.headers.get("webhook-signature").is_none());
-    assert!(got.headers.get("authorization").is_none());
+    for absent in ["webhook-signature", "authorization", "laneway-redrive"] {
+        assert!(got.headers.get(absent).is_none(), "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn a_retried_dead_letter_says_that_its_sequence_is_old() {
+    let server = answering(ResponseTemplate::new(200)).await;
+    let sink = WebhookSink::new(config(server.uri())).unwrap();
+    let redriven = Attempted { redrive: true, ..attempted(event("evt_1")) };
+    assert_eq!(sink.deliver(&Delivery { events: vec![redriven] }).await, [Outcome::Delivered]);
+    let got = server.received_requests().await.unwrap().remove(0);
+    assert_eq!(header(&got, "laneway-redrive"), "true");
+    assert_eq!(header(&got, "laneway-sequence"), "3-00000000000000000041");
 }
 
 #[tokio::test]
@@ -198,7 +210,8 @@ async fn a_reason_never_shows_what_was_secret_in_the_request() {
 fn keyed(id: &str, key: Option<&str>, offset: u64) -> Attempted {
     let with = Event { key: key.map(|key| Key::new(key).unwrap()), id: EventId::new(id).unwrap(), ..event("x") };
     let logged = attempted(with);
-    Attempted { event: Arc::new(LoggedEvent { offset: Offset(offset), ..(*logged.event).clone() }), attempt: 2 }
+    let event = Arc::new(LoggedEvent { offset: Offset(offset), ..(*logged.event).clone() });
+    Attempted { event, attempt: 2, ..logged }
 }
 
 #[tokio::test]

@@ -173,7 +173,7 @@ impl KeyQueue {
         if let Some(redrive) = self.redrive.front() {
             let event = redrive.event.clone();
             let count = usize::from(event.is_some());
-            events.extend(event.map(|event| Attempted { event, attempt: 1 }));
+            events.extend(event.map(|event| Attempted { event, attempt: 1, redrive: true }));
             return Taken { count, bytes: 0, redrive: true };
         }
         let (mut count, mut bytes) = (0, 0);
@@ -183,7 +183,7 @@ impl KeyQueue {
             if count > 0 && bytes + weight > most_bytes {
                 break;
             }
-            events.push(Attempted { event: event.clone(), attempt });
+            events.push(Attempted { event: event.clone(), attempt, redrive: false });
             attempt = 1;
             bytes += weight;
             count += 1;
@@ -212,5 +212,39 @@ impl KeyQueue {
         let entry = self.entries.get_mut(at).filter(|entry| entry.event.is_none())?;
         entry.event = Some(event.clone());
         Some(event.event.weight())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, EventId, EventType, Partition};
+
+    fn entry(offset: u64) -> Entry {
+        let event = Event {
+            id: EventId::new("a").unwrap(),
+            event_type: EventType::new("t").unwrap(),
+            key: None,
+            source: None,
+            subject: None,
+            time: None,
+            content_type: "text/plain".into(),
+            attributes: [].into(),
+            data: bytes::Bytes::new(),
+        };
+        let (offset, accepted_at) = (Offset(offset), Timestamp::ZERO);
+        Entry { offset, event: Some(Arc::new(LoggedEvent { partition: Partition(0), offset, accepted_at, event })) }
+    }
+
+    #[test]
+    fn only_what_comes_out_of_the_keys_order_says_so() {
+        let mut queue = KeyQueue { entries: [entry(7), entry(8)].into(), ..KeyQueue::default() };
+        queue.redrive.push_back(entry(3));
+        let mut taken = Vec::new();
+        assert!(queue.take(9, usize::MAX, &mut taken).redrive);
+        queue.redrive.clear();
+        assert!(!queue.take(9, usize::MAX, &mut taken).redrive);
+        let marks: Vec<_> = taken.iter().map(|taken| (taken.event.offset.0, taken.redrive)).collect();
+        assert_eq!(marks, [(3, true), (7, false), (8, false)]);
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn attempted(event: Event) -> Attempted {
         accepted_at: Timestamp::from_millis(1_700_000_000_250),
         event,
     };
-    Attempted { event: Arc::new(logged), attempt: 1 }
+    Attempted { event: Arc::new(logged), attempt: 1, redrive: false }
 }
 
 /// A configuration that may connect to this machine.
