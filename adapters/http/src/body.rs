@@ -12,6 +12,9 @@ use tokio::time::{Instant, timeout_at};
 /// The most that is reserved for a body on the word of its Content-Length; beyond, it grows with
 /// what comes.
 const RESERVED_BYTES: usize = 1024 * 1024;
+/// A smaller body is copied out of the connection's read buffer (8 KiB and more). The event's data is
+/// a slice of it, and must not keep that buffer alive for as long as the event is in memory.
+const COPIED_BELOW: usize = 16 * 1024;
 /// How much of a body that is too large is read and thrown away, so that a producer that sends all
 /// of it before it looks at the answer gets the answer, and no reset connection.
 const DRAINED_BYTES: usize = 16 * 1024 * 1024;
@@ -69,7 +72,7 @@ pub(crate) struct Bound {
     pub(crate) expects: bool,
 }
 
-/// Receives a body. One that came in one piece is not copied.
+/// Receives a body. A large one that came in one piece is not copied.
 pub(crate) async fn receive<'a>(
     mut body: Body,
     bound: &Bound,
@@ -121,7 +124,11 @@ async fn collect(body: &mut Body, bound: &Bound, share: &mut Share<'_>) -> Resul
         });
         pieces.extend_from_slice(&piece);
     }
-    Ok(pieces.map_or(whole, BytesMut::freeze))
+    Ok(match pieces {
+        Some(pieces) => pieces.freeze(),
+        None if whole.len() < COPIED_BELOW => Bytes::copy_from_slice(&whole),
+        None => whole,
+    })
 }
 
 async fn drain(body: &mut Body) {

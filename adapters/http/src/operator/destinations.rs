@@ -58,6 +58,11 @@ pub(super) async fn forget(State(shared): State<Arc<Shared>>, Path(name): Path<S
         return Err(Problem::new(Kind::Conflict, what));
     }
     let known = shared.api.progress.forget(&destination).await.map_err(|error| Problem::from_store(&error))?;
+    // Also if the store knew nothing: an earlier call may have come no further than that.
+    let told = worker(&shared)?.command(Command::Forget { destination: destination.clone() }).await;
+    if let Err(why) = told {
+        tracing::warn!(%destination, %why, "a destination was forgotten, but the status may list it until a restart");
+    }
     if !known {
         return Err(Problem::new(Kind::NotFound, format!("nothing is stored of a destination {destination}")));
     }

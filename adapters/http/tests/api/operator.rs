@@ -231,7 +231,9 @@ async fn only_a_destination_that_left_the_configuration_is_forgotten() {
         server.send(request)
     };
     forget("billing").await.problem(409, "conflict");
+    assert!(server.worker.told.lock().unwrap().is_empty());
     assert!(forget("gone").await.read::<Done>().done);
+    assert_eq!(*server.worker.told.lock().unwrap(), [Command::Forget { destination: name("gone") }]);
     forget("gone").await.problem(404, "not-found");
     let left: Vec<_> = server.store.counts().await.unwrap().into_iter().map(|count| count.destination).collect();
     assert_eq!(left, [name("billing")]);
