@@ -131,6 +131,7 @@ impl Dispatcher {
             Command::RetryKey { destination, key } => self.command_key(destination, key, now, Lane::retry_now),
             Command::SkipKey { destination, key } => self.command_key(destination, key, now, Lane::skip),
             Command::Resume { destination } => self.resume(destination, now),
+            Command::Forget { destination } => self.forget(destination),
         }
     }
 

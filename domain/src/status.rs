@@ -100,4 +100,9 @@ pub enum Command {
         /// Which destination.
         destination: DestinationName,
     },
+    /// Let go of a destination that left the configuration, once the store has forgotten it.
+    Forget {
+        /// Which destination.
+        destination: DestinationName,
+    },
 }

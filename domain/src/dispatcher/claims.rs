@@ -204,6 +204,19 @@ impl Dispatcher {
         }
     }
 
+    /// Lets go of a destination that is not configured.
+    pub(super) fn forget(&mut self, name: &DestinationName) -> bool {
+        let mut known = false;
+        for owned in self.partitions.values_mut() {
+            if owned.unconfigured.remove(name).is_some() {
+                // What is prepared would bring it back into the store.
+                owned.committing.prepared.lanes.remove(name);
+                known = true;
+            }
+        }
+        known
+    }
+
     /// Ends a pause that Laneway has made.
     pub(super) fn resume(&mut self, name: &DestinationName, now: Timestamp) -> bool {
         let Some(&index) = self.names.get(name) else { return false };
