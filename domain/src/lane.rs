@@ -241,11 +241,11 @@ impl Lane {
         if !self.has_room(cx) {
             return false;
         }
-        self.take_on_track(key, event, cx);
+        self.take_on_track(&key, event, cx);
         true
     }
 
-    fn take_on_track(&mut self, key: LaneKey, event: &Arc<LoggedEvent>, cx: &mut Context<'_>) {
+    fn take_on_track(&mut self, key: &LaneKey, event: &Arc<LoggedEvent>, cx: &mut Context<'_>) {
         if self.on_track.is_empty() {
             cx.memory.busy_lanes += 1;
         }
@@ -254,9 +254,9 @@ impl Lane {
         let queue = self.keys.get_or_insert_with(key.clone(), KeyQueue::default);
         queue.entries.push_back(Entry { offset: event.offset, event: Some(event.clone()) });
         if queue.entries.len() == 1 {
-            self.schedule(&key, cx);
+            self.schedule(key, cx);
         } else if queue.entries.len() > cx.settings.window_events_per_key && self.ordering != Ordering::Strict {
-            self.fall_behind(&key, cx);
+            self.fall_behind(key, cx);
         }
     }
 

@@ -162,7 +162,7 @@ impl Simulation {
             match result {
                 Ok(appended) => {
                     self.trace.line(format!("accepted {id} at {}/{}", appended.partition, appended.offset));
-                    self.oracle.accepted(id, appended);
+                    self.oracle.accepted(&id, appended);
                 }
                 Err(error) => self.trace.line(format!("not accepted {id}: {error}")),
             }
@@ -171,7 +171,7 @@ impl Simulation {
             // The producer did not hear the answer, and sends the same again.
             for (new, result) in events.iter().zip(process.store.append(events.clone()).await) {
                 if let Ok(appended) = result {
-                    self.oracle.accepted(new.event.id.clone(), appended);
+                    self.oracle.accepted(&new.event.id, appended);
                 }
             }
         }
@@ -229,7 +229,7 @@ impl Simulation {
         while !self.is_settled(&process).await {
             if waited >= SETTLE_WITHIN {
                 let status = process.worker.status().await;
-                self.oracle.stuck(format!("{status:?}"));
+                self.oracle.stuck(&format!("{status:?}"));
                 break;
             }
             sleep(Duration::from_secs(1)).await;

@@ -61,7 +61,7 @@ impl Oracle {
         self.sent.insert(event.id.clone(), event.clone());
     }
 
-    pub(super) fn accepted(&mut self, id: EventId, appended: Appended) {
+    pub(super) fn accepted(&mut self, id: &EventId, appended: Appended) {
         let place = (appended.partition, appended.offset);
         let before = self.accepted.insert(id.clone(), place);
         if before.is_some_and(|before| before != place) {
@@ -69,7 +69,7 @@ impl Oracle {
         }
     }
 
-    pub(super) fn stuck(&mut self, status: String) {
+    pub(super) fn stuck(&mut self, status: &str) {
         self.violations.push(format!("it does not come to an end: {status}"));
     }
 
@@ -153,7 +153,7 @@ impl Judge<'_> {
         }
     }
 
-    fn broken(&mut self, what: String) {
+    fn broken(&mut self, what: &str) {
         self.violations.push(format!("{}: {what}", self.destination.name));
     }
 
@@ -165,7 +165,7 @@ impl Judge<'_> {
                     let in_flight = self.seen.in_flight.entry(key.clone()).or_default();
                     *in_flight += 1;
                     if *in_flight > 1 {
-                        self.broken(format!("two attempts of {key:?} in flight"));
+                        self.broken(&format!("two attempts of {key:?} in flight"));
                     }
                 }
                 for (n, event) in events.iter().enumerate() {
@@ -192,10 +192,10 @@ impl Judge<'_> {
 
     fn started(&mut self, event: &Arc<LoggedEvent>, before: &[Arc<LoggedEvent>]) {
         if self.oracle.sent.get(&event.event.id) != Some(&event.event) {
-            self.broken(format!("{} is not what was sent", event.event.id));
+            self.broken(&format!("{} is not what was sent", event.event.id));
         }
         if !self.destination.filter.wants(&event.event) {
-            self.broken(format!("{} is not wanted", event.event.id));
+            self.broken(&format!("{} is not wanted", event.event.id));
         }
         if !self.seen.started.insert(place(event)) {
             return;
@@ -209,7 +209,7 @@ impl Judge<'_> {
             .map(|earlier| earlier.event.id.to_string())
             .collect();
         if !unsettled.is_empty() {
-            self.broken(format!("{} was attempted before {unsettled:?} of {key:?}", event.event.id));
+            self.broken(&format!("{} was attempted before {unsettled:?} of {key:?}", event.event.id));
         }
     }
 
@@ -234,7 +234,7 @@ impl Judge<'_> {
             .map(|(id, (partition, offset))| format!("{id} at {partition}/{offset}"))
             .collect();
         if !lost.is_empty() {
-            self.broken(format!("accepted, and neither delivered nor a dead letter: {lost:?}"));
+            self.broken(&format!("accepted, and neither delivered nor a dead letter: {lost:?}"));
         }
     }
 }

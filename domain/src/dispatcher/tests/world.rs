@@ -229,7 +229,7 @@ impl World {
         let offset = self.end();
         let event = Event {
             id: EventId::new(&format!("e{}", offset.0)).unwrap(),
-            event_type: EventType::new(if n % 2 == 0 { "t.even" } else { "odd" }).unwrap(),
+            event_type: EventType::new(if n.is_multiple_of(2) { "t.even" } else { "odd" }).unwrap(),
             key: (key > 0).then(|| Key::new(&format!("k{key}")).unwrap()),
             source: None,
             subject: None,
