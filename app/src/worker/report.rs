@@ -64,9 +64,9 @@ impl Reporter {
                     "a record of the log cannot be read; it is set aside and no destination gets it"
                 );
             }
-            Notice::Unconfigured { destination, partition, waiting } => tracing::warn!(
-                %destination, partition = partition.0, waiting,
-                "not in the configuration, but it has progress here and holds the log; to let go: laneway destinations forget {destination}"
+            // Upkeep warns of it, once for all partitions.
+            Notice::Unconfigured { destination, partition, waiting } => tracing::debug!(
+                %destination, partition = partition.0, waiting, "not in the configuration, but it has progress here"
             ),
         }
     }

@@ -1,11 +1,12 @@
-//! What is done from time to time: trimming the log, looking for dead letters to retry, and setting
-//! the gauges.
+//! What is done from time to time: trimming the log, looking for dead letters to retry, warning of
+//! destinations that hold the log, and setting the gauges.
 
 use super::{Clock, Handle};
 use crate::telemetry::metrics as names;
-use laneway_domain::{BreakerStatus, Partition, StatusReport, Timestamp};
+use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, Partition, StatusReport, Timestamp};
 use laneway_ports::{DeadLetters, EventLog, Operations as _};
 use metrics::gauge;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -40,9 +41,17 @@ impl Upkeep {
     pub async fn run(self) {
         let mut rounds = interval(EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut left = Left::default();
         for round in 0_u32.. {
             rounds.tick().await;
             let Some(status) = self.worker.status().await else { continue };
+            for gone in left.not_told(&status) {
+                tracing::warn!(
+                    destination = %gone.name, waiting = gone.pending,
+                    "not in the configuration, but events wait for it and are kept; to let go: laneway destinations forget {}",
+                    gone.name
+                );
+            }
             for &partition in &status.partitions {
                 self.trim(partition).await;
                 self.look_for_retries(partition).await;
@@ -91,5 +100,66 @@ impl Upkeep {
                 counts.iter().find(|count| count.destination == destination.name).map_or(0, |count| count.count);
             gauge!(names::DEAD_LETTERS, "destination" => destination.name.to_string()).set(count as f64);
         }
+    }
+}
+
+/// Destinations that left the configuration, as far as a warning told of them.
+#[derive(Default)]
+struct Left {
+    told: BTreeSet<DestinationName>,
+    /// The partitions of the round before.
+    partitions: Vec<Partition>,
+}
+
+impl Left {
+    /// Those that something waits for and nobody was told of. At a start partitions come one after
+    /// the other: while they do, nothing is said, so that what is said has all that waits.
+    fn not_told<'s>(&mut self, status: &'s StatusReport) -> Vec<&'s DestinationStatus> {
+        if self.partitions != status.partitions {
+            self.partitions.clone_from(&status.partitions);
+            return Vec::new();
+        }
+        let waited_for = status.destinations.iter().filter(|known| !known.configured && known.pending > 0);
+        waited_for.filter(|gone| self.told.insert(gone.name.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(partitions: u32, destinations: &[(&str, bool, u64)]) -> StatusReport {
+        let status = |&(name, configured, pending): &(&str, bool, u64)| DestinationStatus {
+            name: DestinationName::new(name).unwrap(),
+            pending,
+            pending_exact: false,
+            in_flight: 0,
+            keys_behind: 0,
+            blocked_keys: 0,
+            blocked: Vec::new(),
+            breaker: BreakerStatus::Closed,
+            paused: None,
+            configured,
+        };
+        StatusReport {
+            at: Timestamp::ZERO,
+            partitions: (0..partitions).map(Partition).collect(),
+            destinations: destinations.iter().map(status).collect(),
+        }
+    }
+
+    fn told(left: &mut Left, status: &StatusReport) -> Vec<(String, u64)> {
+        left.not_told(status).iter().map(|gone| (gone.name.to_string(), gone.pending)).collect()
+    }
+
+    #[test]
+    fn a_destination_that_left_is_told_of_once_with_all_that_waits() {
+        let mut left = Left::default();
+        assert_eq!(told(&mut left, &report(3, &[("gone", false, 2)])), []);
+        assert_eq!(told(&mut left, &report(8, &[("gone", false, 5)])), []);
+        let all = report(8, &[("billing", true, 9), ("gone", false, 5), ("idle", false, 0)]);
+        assert_eq!(told(&mut left, &all), [("gone".into(), 5)]);
+        assert_eq!(told(&mut left, &all), []);
+        assert_eq!(told(&mut left, &report(8, &[("gone", false, 6), ("idle", false, 1)])), [("idle".into(), 1)]);
     }
 }
