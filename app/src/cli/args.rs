@@ -119,7 +119,7 @@ pub(super) struct SendArgs {
     /// What generated ids begin with, to repeat an interrupted run [default: random]
     #[arg(long, value_name = "NAME", value_parser = run_name)]
     pub(super) run: Option<String>,
-    /// How long to go on without any success before giving up
+    /// How long to go on without any success before giving up; a server that was never reached is given up after 3 s
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = crate::config::parse_duration)]
     pub(super) retry_for: Duration,
     #[command(flatten)]

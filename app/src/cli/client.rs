@@ -41,6 +41,23 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
+/// There was no answer.
+pub(super) struct NoAnswer {
+    pub(super) why: String,
+    /// Whether the request may have reached the server. Not if no connection could be made.
+    pub(super) sent: bool,
+}
+
+impl NoAnswer {
+    const fn unsent(why: String) -> Self {
+        Self { why, sent: false }
+    }
+
+    const fn late(why: String) -> Self {
+        Self { why, sent: true }
+    }
+}
+
 impl Answer {
     /// The answer as problem details; what is none is shown as far as it can be.
     pub(super) fn problem(&self) -> Problem {
@@ -78,7 +95,7 @@ impl Client {
     }
 
     /// Sends events, a line each. `Err` says why there was no answer.
-    pub(super) async fn send_events(&self, lines: Bytes) -> Result<Answer, String> {
+    pub(super) async fn send_events(&self, lines: Bytes) -> Result<Answer, NoAnswer> {
         self.exchange(Method::POST, "/v1/events/batch", NDJSON, lines).await
     }
 
@@ -114,7 +131,7 @@ impl Client {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
-        let answer = self.exchange(method, path, JSON, body).await.map_err(|why| self.unreachable(&why))?;
+        let answer = self.exchange(method, path, JSON, body).await.map_err(|none| self.unreachable(&none.why))?;
         if answer.status.is_success() { Ok(answer) } else { Err(self.refused(&answer)) }
     }
 
@@ -133,8 +150,9 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, method: Method, path: &str, media: &'static str, body: Bytes) -> Result<Answer, String> {
-        let uri: Uri = format!("{}{path}", self.base).parse().map_err(|e| format!("its URL is wrong: {e}"))?;
+    async fn exchange(&self, method: Method, path: &str, media: &'static str, body: Bytes) -> Result<Answer, NoAnswer> {
+        let uri = format!("{}{path}", self.base).parse::<Uri>();
+        let uri = uri.map_err(|e| NoAnswer::unsent(format!("its URL is wrong: {e}")))?;
         let mut request = Request::builder()
             .method(method)
             .uri(uri)
@@ -143,16 +161,18 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let request = request.body(Full::new(body)).map_err(|e| e.to_string())?;
+        let request = request.body(Full::new(body)).map_err(|e| NoAnswer::unsent(e.to_string()))?;
         let answered = async {
-            let response = self.http.request(request).await.map_err(|e| root_cause(&e))?;
+            let response = self.http.request(request).await;
+            let response = response.map_err(|e| NoAnswer { why: root_cause(&e), sent: !e.is_connect() })?;
             let (status, retry_after) = (response.status(), retry_after(response.headers().get(RETRY_AFTER)));
             let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-            let body = body.map_err(|e| format!("its answer broke off: {e}"))?.to_bytes();
+            let body = body.map_err(|e| NoAnswer::late(format!("its answer broke off: {e}")))?.to_bytes();
             Ok(Answer { status, retry_after, body })
         };
         let seconds = EXCHANGE_TIMEOUT.as_secs();
-        tokio::time::timeout(EXCHANGE_TIMEOUT, answered).await.map_err(|_| format!("no answer within {seconds} s"))?
+        let answered = tokio::time::timeout(EXCHANGE_TIMEOUT, answered).await;
+        answered.map_err(|_| NoAnswer::late(format!("no answer within {seconds} s")))?
     }
 }
 

@@ -25,6 +25,9 @@ use verdict::{Verdict, judge};
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long the first connection is tried for: a server that is just starting is there within it, and
+/// one that was never started will not come however long it is waited for.
+const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
 /// Sends the file, and says in the end what became of its events.
 pub(super) async fn run(client: &Client, args: &SendArgs) -> Result<(), Failure> {
@@ -39,6 +42,10 @@ pub(super) async fn run(client: &Client, args: &SendArgs) -> Result<(), Failure>
     sender.progress.finish();
     let tally = sender.tally;
     if let Err(failure) = sent {
+        if !sender.contacted {
+            // Nothing was sent, so that there is nothing to go on with.
+            return Err(failure);
+        }
         let file = args.file.display();
         let advice = format!(
             "{}; to send the rest and nothing twice: laneway send {file} --run {run}",
@@ -68,6 +75,8 @@ struct Sender<'c> {
     progress: Progress,
     tally: Tally,
     retry_for: Duration,
+    /// Whether a request may have reached the server.
+    contacted: bool,
     /// The next wait without a Retry-After, and since when nothing has worked.
     wait: Duration,
     failing_since: Option<Instant>,
@@ -75,7 +84,8 @@ struct Sender<'c> {
 
 impl<'c> Sender<'c> {
     fn new(client: &'c Client, progress: Progress, retry_for: Duration) -> Self {
-        Self { client, progress, tally: Tally::default(), retry_for, wait: FIRST_WAIT, failing_since: None }
+        let tally = Tally::default();
+        Self { client, progress, tally, retry_for, contacted: false, wait: FIRST_WAIT, failing_since: None }
     }
 
     async fn all(&mut self, groups: &mut tokio::sync::mpsc::Receiver<std::io::Result<Group>>) -> Result<(), Failure> {
@@ -124,10 +134,12 @@ impl<'c> Sender<'c> {
     }
 
     /// One request. What does not reach the server is as good as a 503: it is tried again.
-    async fn attempt(&self, lines: &[Line]) -> Verdict {
-        match self.client.send_events(body(lines)).await {
+    async fn attempt(&mut self, lines: &[Line]) -> Verdict {
+        let answered = self.client.send_events(body(lines)).await;
+        self.contacted |= answered.as_ref().map_or_else(|none| none.sent, |_| true);
+        match answered {
             Ok(answer) => judge(self.client, &answer, lines),
-            Err(why) => Verdict::Again { again: lines.to_vec(), duplicates: 0, after: None, why },
+            Err(none) => Verdict::Again { again: lines.to_vec(), duplicates: 0, after: None, why: none.why },
         }
     }
 
@@ -151,6 +163,9 @@ impl<'c> Sender<'c> {
         }
         let since = *self.failing_since.get_or_insert(now);
         let wait = after.unwrap_or(self.wait);
+        if !self.contacted && now + wait > since + self.retry_for.min(FIRST_CONTACT) {
+            return Err(self.client.unreachable(why));
+        }
         if now + wait > since + self.retry_for {
             let seconds = self.retry_for.as_secs();
             return Err(Failure::new(format!(

@@ -154,8 +154,38 @@ async fn a_server_that_never_takes_anything_is_given_up() {
     let (server, _) = serve(|_, _| Some(problem(503, &serde_json::json!({ "detail": "the disk is full" })))).await;
     let (tally, ended) = send(&server, &events(3), 10, Duration::from_millis(50)).await;
     let failure = ended.unwrap_err();
-    assert!(failure.what.contains("the disk is full"), "{failure}");
+    let expected = format!("nothing could be sent to {} for 0 s: the disk is full", server.url());
+    assert_eq!(failure.what, expected);
     assert_eq!(tally, Tally::default());
+}
+
+/// The URL of a server that does not run.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn a_server_that_was_never_there_is_not_waited_for() {
+    let (url, input) = (nobody().await, file(&events(1)));
+    let source = crate::config::Given::default().with_var("LANEWAY_URL", &url);
+    let command = ["laneway", "send", input.path().to_str().unwrap(), "--retry-for", "1h"];
+    let command = <super::super::Cli as clap::Parser>::try_parse_from(command).unwrap();
+    let failure = super::super::run(command, &source).await.unwrap_err();
+    assert!(failure.what.starts_with(&format!("{url} cannot be reached: ")), "{failure}");
+    assert_eq!(failure.advice.unwrap(), "start it with `laneway serve`, or say where it is with --server URL");
+}
+
+#[tokio::test]
+async fn a_server_that_was_there_is_waited_for_as_long_as_asked() {
+    let client = Client::new(&nobody().await, None).unwrap();
+    let mut sender = Sender::new(&client, Progress::new(None), FIRST_CONTACT * 1000);
+    sender.contacted = true;
+    // As if nothing had worked for long already.
+    sender.failing_since = Instant::now().checked_sub(FIRST_CONTACT * 2);
+    sender.wait = Duration::from_millis(1);
+    assert!(matches!(sender.attempt(&[]).await, Verdict::Again { .. }));
+    sender.rest(None, "nobody is there").await.unwrap();
 }
 
 #[tokio::test]
