@@ -19,12 +19,13 @@ pub(super) async fn run(client: &Client, command: DeadLettersCommand) -> Result<
         DeadLettersCommand::Show { destination, event, json } => show(client, &destination, &event, json).await,
         DeadLettersCommand::Retry { chosen } => {
             let count = change(client, "retry", &chosen).await?;
-            output::line(&format!("{count} of {} will be attempted once more", chosen.destination))
+            output::line(&format!("{} of {} will be attempted once more", counted(count), chosen.destination))
         }
         DeadLettersCommand::Discard { chosen, yes } => {
             output::confirm(&question(client, &chosen).await?, yes)?;
             let count = change(client, "discard", &chosen).await?;
-            output::line(&format!("{count} of {} are gone", chosen.destination))
+            let are = if count == 1 { "is" } else { "are" };
+            output::line(&format!("{} of {} {are} gone", counted(count), chosen.destination))
         }
     }
 }
@@ -160,21 +161,25 @@ fn selection(chosen: &Chosen) -> DeadLetterSelection {
     }
 }
 
-async fn change(client: &Client, what: &str, chosen: &Chosen) -> Result<String, Failure> {
+/// How many it was done to, at least one.
+async fn change(client: &Client, what: &str, chosen: &Chosen) -> Result<u64, Failure> {
     let Count { count } = client.post(&format!("{PATH}/{what}"), &selection(chosen)).await?;
     match count {
         0 => Err(Failure::new(format!("no dead letter of {} matches", chosen.destination))
             .advising("`laneway dead-letters list` shows those that there are")),
-        1 => Ok("1 dead letter".to_owned()),
-        n => Ok(format!("{n} dead letters")),
+        count => Ok(count),
     }
+}
+
+fn counted(count: u64) -> String {
+    if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") }
 }
 
 async fn question(client: &Client, chosen: &Chosen) -> Result<String, Failure> {
     let Chosen { destination, key, event } = chosen.clone();
     let filter = Filter { destination: Some(destination), key, event };
     let found = page(client, &filter, PAGE, None).await?;
+    let count = counted(found.dead_letters.len() as u64);
     let or_more = if found.next.is_some() { " or more" } else { "" };
-    let count = found.dead_letters.len();
-    Ok(format!("Discard {count}{or_more} dead letters of {} for good?", chosen.destination))
+    Ok(format!("Discard {count}{or_more} of {} for good?", chosen.destination))
 }
