@@ -212,14 +212,14 @@ log (paused)  console                  all                         key          
 fn the_status_shows_who_is_behind_and_why() {
     let status: Status = serde_json::from_str(
         r#"{"at":1000000,"partitions":[0,1],"destinations":[
-            {"name":"billing","pending":12,"pending_exact":false,"in_flight":3,"blocked_keys":2,
+            {"name":"billing","pending":12,"pending_exact":false,"in_flight":3,"keys_behind":2,"blocked_keys":2,
              "blocked":[{"key":"key:order-7","partition":1,"head":41,"attempts":4,"since":940000,
                          "next_attempt":1008000,"last_error":"HTTP 500"}],
              "breaker":{"state":"open","since":990000,"next_probe":1004000},"paused":null,"configured":true,
              "dead_letters":5},
-            {"name":"log","pending":0,"pending_exact":true,"in_flight":0,"blocked_keys":0,"blocked":[],
+            {"name":"log","pending":0,"pending_exact":true,"in_flight":0,"keys_behind":2,"blocked_keys":0,"blocked":[],
              "breaker":{"state":"closed"},"paused":"410 Gone","configured":true,"dead_letters":0},
-            {"name":"old","pending":7,"pending_exact":true,"in_flight":0,"blocked_keys":0,"blocked":[],
+            {"name":"old","pending":7,"pending_exact":true,"in_flight":0,"keys_behind":2,"blocked_keys":0,"blocked":[],
              "breaker":{"state":"closed"},"paused":null,"configured":false,"dead_letters":0}],
             "other_dead_letters":{"older":1}}"#,
     )
