@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The most partitions a store may have. Every partition costs a task, a lease and a commit at
-/// each progress interval; 1,024 is more than the largest sensible number of workers.
+/// The most partitions a store may have. Every partition costs a lease to renew, a watch on its
+/// end, and a commit at each progress interval while it has something to commit; 1,024 is more than
+/// the largest sensible number of workers.
 pub const MAX_PARTITIONS: u32 = 1024;
 
 /// One shard of the log: a number from 0 up to the store's number of partitions.
