@@ -11,10 +11,11 @@ use crate::problem::{Kind, Problem};
 use crate::token::authorize;
 use crate::wire::{self, Position};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use http::request::Parts;
 use http::{Method, StatusCode, Uri, header};
 use laneway_domain::DestinationName;
 use laneway_ports::Operations;
@@ -67,6 +68,20 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
 impl IntoResponse for Box<Problem> {
     fn into_response(self) -> Response {
         (*self).into_response()
+    }
+}
+
+/// What stands in a path. Unlike [`Path`] it says with a problem what it cannot read (`%ff`, say).
+struct InPath<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Box<Problem>;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Box<Problem>> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(read)) => Ok(Self(read)),
+            Err(unreadable) => Err(Problem::new(Kind::Invalid, unreadable.body_text())),
+        }
     }
 }
 

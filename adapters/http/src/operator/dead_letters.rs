@@ -1,11 +1,11 @@
 //! Dead letters: list, look at, retry, discard.
 
-use super::{Answer, destination, json};
+use super::{Answer, InPath, destination, json};
 use crate::media::is_json;
 use crate::problem::{Kind, Problem};
 use crate::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
 use crate::{Shared, answer};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::Uri;
@@ -75,7 +75,7 @@ fn decode_cursor(cursor: &str) -> Result<(Partition, Offset, DestinationName), B
 /// `GET /v1/dead-letters/{destination}/{partition}/{offset}`.
 pub(super) async fn event(
     State(shared): State<Arc<Shared>>,
-    Path((name, partition, offset)): Path<(String, String, String)>,
+    InPath((name, partition, offset)): InPath<(String, String, String)>,
 ) -> Answer {
     let name = destination(&name)?;
     let partition = Partition(partition.parse().map_err(|error| invalid("partition", error))?);

@@ -1,15 +1,19 @@
 //! What can be told to a destination.
 
-use super::{Answer, destination, done, json, status, worker};
+use super::{Answer, InPath, destination, done, json, status, worker};
 use crate::Shared;
 use crate::problem::{Kind, Problem};
 use crate::wire::KeyChoice;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use laneway_domain::{Command, LaneKey};
 use std::sync::Arc;
 
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
-pub(super) async fn retry_key(State(shared): State<Arc<Shared>>, Path(name): Path<String>, request: Request) -> Answer {
+pub(super) async fn retry_key(
+    State(shared): State<Arc<Shared>>,
+    InPath(name): InPath<String>,
+    request: Request,
+) -> Answer {
     let destination = destination(&name)?;
     let key = lane_key(&shared, request).await?;
     let missing = format!("no key {key} is behind at {destination}");
@@ -17,7 +21,11 @@ pub(super) async fn retry_key(State(shared): State<Arc<Shared>>, Path(name): Pat
 }
 
 /// `POST /v1/destinations/{name}/keys/skip`: give a key's failed event up now.
-pub(super) async fn skip_key(State(shared): State<Arc<Shared>>, Path(name): Path<String>, request: Request) -> Answer {
+pub(super) async fn skip_key(
+    State(shared): State<Arc<Shared>>,
+    InPath(name): InPath<String>,
+    request: Request,
+) -> Answer {
     let destination = destination(&name)?;
     let key = lane_key(&shared, request).await?;
     let missing = format!("no key {key} is behind at {destination}");
@@ -25,7 +33,7 @@ pub(super) async fn skip_key(State(shared): State<Arc<Shared>>, Path(name): Path
 }
 
 /// `POST /v1/destinations/{name}/resume`: end a pause that Laneway made.
-pub(super) async fn resume(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
+pub(super) async fn resume(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
     let destination = destination(&name)?;
     let missing = format!("{destination} is not paused, or there is no such destination");
     command(&shared, Command::Resume { destination }, missing).await
@@ -50,7 +58,7 @@ async fn command(shared: &Shared, command: Command, missing: String) -> Answer {
 /// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration, so
 /// that it no longer holds the trim. While it is configured its worker would go on without its
 /// progress, and deliver or skip at random: refused.
-pub(super) async fn forget(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
+pub(super) async fn forget(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
     let destination = destination(&name)?;
     let report = status::report(&shared).await?;
     if report.destinations.iter().any(|known| known.name == destination && known.configured) {
