@@ -410,6 +410,15 @@ impl Lane {
         }
     }
 
+    /// Nothing goes on here: what is on track is recorded key by key, so that whoever takes over
+    /// repeats nothing.
+    pub(crate) fn wind_down(&mut self, cx: &mut Context<'_>) {
+        let keys: BTreeSet<LaneKey> = self.on_track.unsettled_of().cloned().collect();
+        for key in keys {
+            self.fall_behind(&key, cx);
+        }
+    }
+
     /// These keys have dead letters that are not in a stored commit yet.
     pub(crate) fn hold(&mut self, keys: Vec<LaneKey>) {
         for key in keys {

@@ -64,6 +64,11 @@ impl<T> Watermark<T> {
         self.tracked.front().map(|first| (first.offset, &first.of))
     }
 
+    /// Whose offsets are not settled, by ascending offset; one with several comes several times.
+    pub fn unsettled_of(&self) -> impl Iterator<Item = &T> {
+        self.tracked.iter().filter(|tracked| !tracked.settled).map(|tracked| &tracked.of)
+    }
+
     /// How many offsets are not settled.
     #[must_use]
     pub const fn unsettled(&self) -> usize {

@@ -41,7 +41,7 @@ impl Dispatcher {
         let partitions: Vec<Partition> = self.partitions.keys().copied().collect();
         for partition in partitions {
             for &index in removed.iter().chain(&reordered) {
-                self.remove_lane(partition, index);
+                self.remove_lane(partition, index, now);
             }
             for &index in added.iter().chain(&reordered) {
                 self.add_lane(partition, index, now);
@@ -173,8 +173,11 @@ impl Dispatcher {
     }
 
     /// Takes a destination's lane out of a partition; its progress stays.
-    fn remove_lane(&mut self, partition: Partition, index: DestinationIndex) {
+    fn remove_lane(&mut self, partition: Partition, index: DestinationIndex, now: Timestamp) {
         let name = self.destination(index).name.clone();
+        if let Some((lane, mut cx)) = self.lane_cx(partition, index, now) {
+            lane.wind_down(&mut cx);
+        }
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         let head = owned.head;
         owned.configured -= 1;

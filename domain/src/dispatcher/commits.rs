@@ -129,6 +129,15 @@ impl Dispatcher {
         if owned.attempts > 0 || owned.committing.in_flight.is_some() {
             return self.note_change(partition, now);
         }
+        let lanes: Vec<_> = owned.on_track.iter().copied().collect();
+        for destination in lanes {
+            if let Some((lane, mut cx)) = self.lane_cx(partition, destination, now) {
+                lane.wind_down(&mut cx);
+            }
+            if let Some(owned) = self.partitions.get_mut(&partition) {
+                owned.touch(destination);
+            }
+        }
         self.commit(partition);
         if self.partitions.get(&partition).is_some_and(|owned| owned.committing.in_flight.is_none()) {
             self.lost(partition);

@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) dead: BTreeMap<Place, GivenUp>,
     /// Delivered, or stored as a dead letter, at least once.
     pub(super) settled: BTreeSet<Place>,
+    /// Of those, what was settled since the partition was claimed.
+    settled_here: BTreeSet<Place>,
     /// The last is whether its destination has left since.
     pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, bool)>,
     reads: Vec<Output>,
@@ -101,6 +103,7 @@ impl World {
             stored: PartitionProgress::default(),
             dead: BTreeMap::new(),
             settled: BTreeSet::new(),
+            settled_here: BTreeSet::new(),
             attempts: BTreeMap::new(),
             reads: Vec::new(),
             commits: Vec::new(),
@@ -121,6 +124,7 @@ impl World {
     }
 
     fn claim(&mut self) {
+        self.settled_here.clear();
         self.owned = true;
         let progress = self.stored.clone();
         let until = self.now.after(LEASE);
@@ -147,6 +151,7 @@ impl World {
                     assert!(self.attempts.is_empty() && self.commits.is_empty(), "released while not at rest");
                     self.owned = false;
                     self.reads.clear();
+                    self.check_released();
                     self.claim();
                 }
                 Output::Notice(_) => {}
@@ -262,14 +267,18 @@ impl World {
     }
 
     pub(super) fn end_attempt(&mut self, id: AttemptId, outcomes: Vec<Outcome>) {
-        let Some((destination, events, _)) = self.attempts.remove(&id) else { return };
+        let Some((destination, events, orphan)) = self.attempts.remove(&id) else { return };
         let mut failed = BTreeSet::new();
         for (attempted, outcome) in events.iter().zip(&outcomes) {
             let key = self.lane_key(&destination, &attempted.event);
             if *outcome != Outcome::Delivered {
                 failed.insert(key);
             } else if !failed.contains(&key) {
-                self.settled.insert((destination.clone(), attempted.event.offset));
+                let place = (destination.clone(), attempted.event.offset);
+                self.settled.insert(place.clone());
+                if !orphan {
+                    self.settled_here.insert(place);
+                }
                 self.delivered.push((self.now, destination.clone(), attempted.event.offset));
             }
         }
@@ -325,6 +334,23 @@ impl World {
             if redriven.failed.is_none() && self.dead.remove(&place).is_some() {
                 assert!(self.settled.contains(&place), "a dead letter went although nothing was delivered");
             }
+        }
+    }
+
+    /// G2: a partition that was released repeats nothing: whatever was settled is claimed.
+    fn check_released(&self) {
+        for (destination, offset) in &self.settled_here {
+            let Some(lane) = self.stored.lanes.get(destination) else { continue };
+            let event = &self.log[usize::try_from(offset.0).unwrap()];
+            let position = match lane.position {
+                Position::Shared => self.stored.scanned,
+                Position::At(offset) => offset,
+            };
+            let claimed = match lane.behind.get(&self.lane_key(destination, event)) {
+                Some(behind) => *offset < behind.offset,
+                None => *offset < position,
+            };
+            assert!(claimed, "{destination}: {offset} was settled and would come again: {lane:?}");
         }
     }
 
