@@ -1,6 +1,7 @@
 //! The dispatcher against a naive model of what it must and must not do.
 
 mod isolation;
+mod scenarios;
 mod world;
 
 use super::*;

@@ -1,0 +1,34 @@
+//! Single situations, one each.
+
+use super::world::name;
+use crate::{
+    Command, Dispatcher, Input, LaneProgress, Offset, Output, Partition, PartitionProgress, Settings, Timestamp,
+};
+
+fn drain(dispatcher: &mut Dispatcher, now: Timestamp) -> Vec<Output> {
+    std::iter::from_fn(|| dispatcher.poll(now)).collect()
+}
+
+#[test]
+fn a_forgotten_destination_leaves_the_status_and_comes_into_no_commit() {
+    let now = Timestamp::from_millis(1_000);
+    let mut dispatcher = Dispatcher::new(Settings::default(), 1);
+    // Both shared the default position. Having left, each gets its own, which is to be committed.
+    let lanes = ["gone", "kept"].map(|left| (name(left), LaneProgress::default())).into();
+    let progress = PartitionProgress { lanes, ..PartitionProgress::default() };
+    let until = now.after(std::time::Duration::from_secs(5));
+    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(9), until }, now);
+    drain(&mut dispatcher, now);
+    let forget = Command::Forget { destination: name("gone") };
+    assert!(dispatcher.command(&forget, now));
+    assert!(!dispatcher.command(&forget, now), "there is nothing left of it");
+    let listed: Vec<_> = dispatcher.status(now).destinations.into_iter().map(|listed| listed.name).collect();
+    assert_eq!(listed, [name("kept")]);
+    let due = dispatcher.next_wakeup().unwrap();
+    let outputs = drain(&mut dispatcher, due);
+    let commits = outputs.iter().filter_map(|output| match output {
+        Output::Commit { commit, .. } => Some(commit.lanes.keys().cloned().collect()),
+        _ => None,
+    });
+    assert_eq!(commits.collect::<Vec<Vec<_>>>(), [[name("kept")]]);
+}
