@@ -276,7 +276,8 @@ impl World {
             } else if !failed.contains(&key) {
                 let place = (destination.clone(), attempted.event.offset);
                 self.settled.insert(place.clone());
-                if !orphan {
+                // A dead letter's retry says nothing of progress: a crash may have set that back.
+                if !orphan && !self.dead.contains_key(&place) {
                     self.settled_here.insert(place);
                 }
                 self.delivered.push((self.now, destination.clone(), attempted.event.offset));
