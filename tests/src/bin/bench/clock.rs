@@ -1,5 +1,7 @@
 //! One clock for all processes of a run.
 
+use hdrhistogram::Histogram;
+use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since the Unix epoch. (Nothing steps the clock while a benchmark runs; and if
@@ -13,4 +15,12 @@ pub(crate) fn now() -> u64 {
 #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
 pub(crate) fn millis(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e6
+}
+
+/// The longest time that a histogram tells from longer ones: no run lasts so long.
+const LONGEST_NANOS: u64 = 600_000_000_000;
+
+/// An empty histogram of nanoseconds, in its full size, so that it never grows while it is filled.
+pub(crate) fn histogram() -> io::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, LONGEST_NANOS, 3).map_err(io::Error::other)
 }

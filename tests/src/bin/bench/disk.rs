@@ -1,7 +1,6 @@
 //! What this disk takes to make a write durable.
 
 use crate::clock;
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -30,7 +29,7 @@ pub(crate) fn measure(folder: &Path, time: Duration) -> io::Result<Disk> {
         file.write_all(&piece)?;
     }
     file.sync_all()?;
-    let mut times = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+    let mut times = clock::histogram()?;
     let started = Instant::now();
     let mut n = 0;
     while started.elapsed() < time {

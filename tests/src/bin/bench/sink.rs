@@ -43,8 +43,7 @@ struct State {
 
 impl Seen {
     fn new() -> io::Result<RefCell<Self>> {
-        let times = Histogram::new(3).map_err(io::Error::other)?;
-        Ok(RefCell::new(Self { counts: Received::default(), times }))
+        Ok(RefCell::new(Self { counts: Received::default(), times: clock::histogram()? }))
     }
 
     fn report(&self) -> Received {
@@ -108,7 +107,7 @@ fn take(seen: &mut Seen, body: &[u8]) {
     seen.counts.events += 1;
     seen.counts.last = now;
     if let Some(due) = due(body) {
-        seen.times.record(now.saturating_sub(due)).ok();
+        seen.times.saturating_record(now.saturating_sub(due));
     }
 }
 
