@@ -10,6 +10,7 @@ mod operations;
 mod progress_store;
 mod sink;
 mod store;
+mod workers;
 
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -21,3 +22,4 @@ pub use operations::Operations;
 pub use progress_store::{Lease, ProgressStore, WorkerId};
 pub use sink::{Attempted, Delivery, Sink};
 pub use store::Store;
+pub use workers::{MAX_REPORT_BYTES, Present, Workers};
