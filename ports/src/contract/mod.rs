@@ -8,6 +8,7 @@
 //! laneway_ports::event_log_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::progress_store_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::dead_letters_contract!(MySubject, #[tokio::test]);
+//! laneway_ports::workers_contract!(MySubject, #[tokio::test]);
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking")]
 
@@ -17,6 +18,7 @@ mod fixtures;
 pub mod progress_store;
 pub mod sink;
 pub mod trim;
+pub mod workers;
 
 use crate::Store;
 use async_trait::async_trait;
