@@ -17,8 +17,11 @@ mod outcome;
 mod partition;
 mod progress;
 mod random;
+#[cfg(feature = "receiver")]
+pub mod receiver;
 mod retry;
 mod settings;
+mod spread;
 mod status;
 mod time;
 mod timers;
@@ -44,6 +47,7 @@ pub use progress::{
 };
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
 pub use settings::Settings;
+pub use spread::{CLAIM_EVERY, Spread, Step};
 pub use status::{BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, StatusReport};
 pub use time::Timestamp;
 pub use watermark::Watermark;

@@ -1,0 +1,110 @@
+//! What a delivery says of itself: whose event it is, and where it stands.
+
+use super::{InvalidSequence, Sequence};
+use serde::Deserialize;
+use thiserror::Error;
+
+/// The header with the event's id, the same at every attempt.
+pub const ID_HEADER: &str = "webhook-id";
+/// The header with the event's key, percent-encoded (CloudEvents HTTP binding, section 3.1.3.2).
+pub const KEY_HEADER: &str = "ce-partitionkey";
+/// The header with the event's [`Sequence`].
+pub const SEQUENCE_HEADER: &str = "laneway-sequence";
+/// The header with the number of the attempt, from 1.
+pub const ATTEMPT_HEADER: &str = "laneway-attempt";
+/// The header that says `true` of a dead letter that comes once more.
+pub const REDRIVE_HEADER: &str = "laneway-redrive";
+
+/// One event that has arrived, as far as duplicates are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The event's id.
+    pub id: String,
+    /// Its key as the header has it, percent-encoded, or as the batch has it. Both spellings are
+    /// unique to a key, but not the same: one table of numbers should see only one of the two.
+    pub key: Option<String>,
+    /// Where it stands.
+    pub sequence: Sequence,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Whether it is a dead letter that comes once more.
+    pub redrive: bool,
+}
+
+/// What a delivery lacks that every delivery of Laneway has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unreadable {
+    /// A header (or, in a batch, a member) is not there.
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    /// The sequence is none.
+    #[error("{SEQUENCE_HEADER}: {0}")]
+    Sequence(#[from] InvalidSequence),
+    /// The attempt is not a number.
+    #[error("{ATTEMPT_HEADER}: it is not a number from 1 to {}", u32::MAX)]
+    Attempt,
+}
+
+impl Arrival {
+    /// Reads the headers of a delivery of one event. `header` gives a header's value by its name in
+    /// lower case, or nothing.
+    ///
+    /// # Errors
+    /// If what every delivery has is missing: then it is not one of Laneway's, or it is a batch.
+    pub fn of_headers<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Result<Self, Unreadable> {
+        let required = |name| header(name).ok_or(Unreadable::Missing(name));
+        let attempt = required(ATTEMPT_HEADER)?.parse().ok().filter(|attempt| *attempt > 0);
+        Ok(Self {
+            id: required(ID_HEADER)?.to_owned(),
+            key: header(KEY_HEADER).map(str::to_owned),
+            sequence: required(SEQUENCE_HEADER)?.parse()?,
+            attempt: attempt.ok_or(Unreadable::Attempt)?,
+            redrive: header(REDRIVE_HEADER) == Some("true"),
+        })
+    }
+
+    /// What its number is remembered under: its key or, without one, its id, because an event
+    /// without a key is ordered with no other.
+    #[must_use]
+    pub fn remembered_as(&self) -> String {
+        match &self.key {
+            Some(key) => format!("key:{key}"),
+            None => format!("event:{}", self.id),
+        }
+    }
+}
+
+/// The members of one event of a batch (`application/cloudevents-batch+json`, a JSON array of such
+/// objects) that matter here, for any JSON reader that speaks serde. All of them are under the
+/// batch's signature. The whole batch is answered at once, so that its effects belong into one
+/// transaction, or at least each with its own number.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct CloudEventMembers {
+    /// The event's id.
+    pub id: String,
+    /// The event's key.
+    pub partitionkey: Option<String>,
+    /// As [`SEQUENCE_HEADER`].
+    pub lanewaysequence: String,
+    /// As [`ATTEMPT_HEADER`].
+    pub lanewayattempt: u32,
+    /// As [`REDRIVE_HEADER`].
+    #[serde(default)]
+    pub lanewayredrive: bool,
+}
+
+impl TryFrom<CloudEventMembers> for Arrival {
+    type Error = Unreadable;
+
+    /// # Errors
+    /// If the sequence is none.
+    fn try_from(members: CloudEventMembers) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: members.id,
+            key: members.partitionkey,
+            sequence: members.lanewaysequence.parse()?,
+            attempt: members.lanewayattempt,
+            redrive: members.lanewayredrive,
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! What a receiver can rely on.
+
+mod exactly_once;
+mod verifying;
+
+use super::*;
+use crate::{Offset, Partition};
+
+#[test]
+fn a_sequence_is_read_as_it_is_written() {
+    let sequence = Sequence { partition: Partition(3), offset: Offset(41) };
+    assert_eq!(sequence.to_string(), "3-00000000000000000041");
+    assert_eq!("3-00000000000000000041".parse(), Ok(sequence));
+    assert_eq!("0-0".parse::<Sequence>().unwrap().number(), 0);
+    let largest = Sequence { partition: Partition(u32::MAX), offset: Offset(u64::MAX) };
+    assert_eq!(largest.to_string().parse(), Ok(largest));
+}
+
+#[test]
+fn what_is_no_sequence_is_refused() {
+    for bad in ["", "-", "3", "3-", "-41", "3-4-1", "+3-41", "3-+41", "3 -41", "３-41", "4294967296-1", "a-1"] {
+        assert_eq!(bad.parse::<Sequence>(), Err(InvalidSequence), "{bad}");
+    }
+    assert!("1-18446744073709551616".parse::<Sequence>().is_err());
+    assert!(format!("1-{}1", "0".repeat(100)).parse::<Sequence>().is_err());
+}
+
+fn headers<'h>(list: &'h [(&str, &'h str)]) -> impl Fn(&str) -> Option<&'h str> {
+    move |name| list.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
+}
+
+#[test]
+fn an_arrival_is_read_from_headers_and_from_a_batch_alike() {
+    let given = [
+        ("webhook-id", "evt_1"),
+        ("ce-partitionkey", "order-7"),
+        ("laneway-sequence", "3-00000000000000000041"),
+        ("laneway-attempt", "2"),
+    ];
+    let single = Arrival::of_headers(headers(&given)).unwrap();
+    let expected = Arrival {
+        id: "evt_1".into(),
+        key: Some("order-7".into()),
+        sequence: Sequence { partition: Partition(3), offset: Offset(41) },
+        attempt: 2,
+        redrive: false,
+    };
+    assert_eq!(single, expected);
+    let batch = r#"[{"specversion":"1.0","id":"evt_1","type":"t","partitionkey":"order-7","data":{},
+        "lanewaysequence":"3-00000000000000000041","lanewayattempt":2},
+        {"id":"evt_1","lanewaysequence":"3-41","lanewayattempt":2,"lanewayredrive":true}]"#;
+    let members: Vec<CloudEventMembers> = serde_json::from_str(batch).unwrap();
+    let [first, second] = <[_; 2]>::try_from(members).unwrap().map(|of| Arrival::try_from(of).unwrap());
+    assert_eq!(first, expected);
+    assert_eq!(second, Arrival { key: None, redrive: true, ..expected });
+    assert_eq!((first.remembered_as(), second.remembered_as()), ("key:order-7".into(), "event:evt_1".into()));
+}
+
+#[test]
+fn what_every_delivery_has_is_missed() {
+    let all = [("webhook-id", "a"), ("laneway-sequence", "1-1"), ("laneway-attempt", "1"), ("laneway-redrive", "true")];
+    assert!(Arrival::of_headers(headers(&all)).unwrap().redrive);
+    for missing in 0..3 {
+        let some: Vec<_> = all.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, pair)| *pair).collect();
+        assert_eq!(Arrival::of_headers(headers(&some)), Err(Unreadable::Missing(all[missing].0)));
+    }
+    let wrong = |name: &str, value| {
+        let list = all.map(|(n, v)| (n, if n == name { value } else { v }));
+        Arrival::of_headers(headers(&list)).unwrap_err().to_string()
+    };
+    assert!(wrong("laneway-attempt", "0").contains("laneway-attempt"));
+    assert!(wrong("laneway-sequence", "x").contains("laneway-sequence"));
+}
