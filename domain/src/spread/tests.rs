@@ -1,0 +1,399 @@
+//! Several workers over a store of leases and a register, in which everything may go wrong.
+
+use super::*;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::collections::{BTreeMap, BTreeSet};
+
+const LEASE: Duration = Duration::from_secs(5);
+const PRESENT_FOR: Duration = Duration::from_secs(4);
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(100);
+
+/// What may happen.
+#[derive(Clone, Debug)]
+enum Op {
+    Join(u8),
+    Leave(Index),
+    Crash(Index),
+    /// Stands still for so many ticks, and then goes on as if nothing had been.
+    Freeze(Index, u8),
+    RegisterFails(bool),
+    Wait(u8),
+}
+
+struct Worker {
+    spread: Spread,
+    frozen: u8,
+    announce_at: Timestamp,
+    /// Releases under way, with the ticks that they take yet.
+    releasing: BTreeMap<Partition, u8>,
+    /// Claims whose answer is on its way.
+    claiming: Vec<(Partition, bool)>,
+}
+
+struct World {
+    now: Timestamp,
+    leases: Vec<Option<(u8, Timestamp)>>,
+    register: BTreeMap<u8, Timestamp>,
+    register_fails: bool,
+    workers: BTreeMap<u8, Worker>,
+    used: BTreeSet<u8>,
+    /// How often a partition came to a worker.
+    moves: usize,
+    chance: u64,
+}
+
+impl World {
+    fn new(partitions: u8, chance: u64) -> Self {
+        Self {
+            now: Timestamp::from_millis(1_000_000),
+            leases: vec![None; usize::from(partitions)],
+            register: BTreeMap::new(),
+            register_fails: false,
+            workers: BTreeMap::new(),
+            used: BTreeSet::new(),
+            moves: 0,
+            chance,
+        }
+    }
+
+    fn chance(&mut self, of: u64) -> u64 {
+        self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.chance >> 33) % of
+    }
+
+    fn join(&mut self, id: u8) {
+        let partitions = u32::try_from(self.leases.len()).unwrap();
+        let (spread, announce_at) = (Spread::new(partitions), self.now);
+        let worker = Worker { spread, frozen: 0, announce_at, releasing: BTreeMap::new(), claiming: Vec::new() };
+        // An id is never used again.
+        if self.used.insert(id) {
+            self.workers.insert(id, worker);
+        }
+    }
+
+    fn pick(&self, which: Index) -> Option<u8> {
+        let ids: Vec<u8> = self.workers.keys().copied().collect();
+        (!ids.is_empty()).then(|| *which.get(&ids))
+    }
+
+    fn step(&mut self, op: &Op) {
+        match op {
+            Op::Join(id) => self.join(*id),
+            Op::Leave(which) => {
+                if let Some(id) = self.pick(*which) {
+                    self.workers.remove(&id);
+                    self.register.remove(&id);
+                    self.leases.iter_mut().filter(|lease| lease.is_some_and(|l| l.0 == id)).for_each(|l| *l = None);
+                }
+            }
+            Op::Crash(which) => {
+                if let Some(id) = self.pick(*which) {
+                    self.workers.remove(&id);
+                }
+            }
+            Op::Freeze(which, ticks) => {
+                if let Some(worker) = self.pick(*which).and_then(|id| self.workers.get_mut(&id)) {
+                    worker.frozen = *ticks;
+                }
+            }
+            Op::RegisterFails(fails) => self.register_fails = *fails,
+            Op::Wait(ticks) => (0..*ticks).for_each(|_| self.tick()),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.now = self.now.after(TICK);
+        let ids: Vec<u8> = self.workers.keys().copied().collect();
+        for id in ids {
+            let Some(mut worker) = self.workers.remove(&id) else { continue };
+            if worker.frozen > 0 {
+                worker.frozen -= 1;
+            } else {
+                self.work(id, &mut worker);
+            }
+            self.workers.insert(id, worker);
+        }
+    }
+
+    fn work(&mut self, id: u8, worker: &mut Worker) {
+        self.renew(id, worker);
+        if self.now >= worker.announce_at {
+            worker.announce_at = self.now.after(ANNOUNCE_EVERY);
+            if self.register_fails {
+                worker.spread.presence_unknown();
+            } else {
+                self.register.insert(id, self.now.after(PRESENT_FOR));
+                self.register.retain(|_, until| *until > self.now);
+                let present: Vec<u8> = self.register.keys().copied().collect();
+                worker.spread.present(&id, &present);
+            }
+        }
+        for (partition, got) in std::mem::take(&mut worker.claiming) {
+            if got { worker.spread.claimed(partition) } else { worker.spread.not_claimed(partition) }
+        }
+        for partition in worker.releasing.keys().copied().collect::<Vec<_>>() {
+            let left = worker.releasing[&partition];
+            if left > 0 {
+                worker.releasing.insert(partition, left - 1);
+                continue;
+            }
+            worker.releasing.remove(&partition);
+            self.leases[partition.0 as usize] = None;
+            worker.spread.released(partition);
+        }
+        self.poll(id, worker);
+    }
+
+    /// Whoever slept beyond its lease learns that others have what was its.
+    fn renew(&mut self, id: u8, worker: &mut Worker) {
+        for (n, lease) in (0_u32..).zip(&mut self.leases) {
+            let partition = Partition(n);
+            let claiming = worker.claiming.contains(&(partition, true));
+            match lease {
+                Some((holder, until)) if *holder == id => *until = self.now.after(LEASE),
+                _ if worker.spread.partitions[n as usize].state == State::Other => {}
+                _ if claiming => {
+                    worker.claiming.retain(|(claimed, _)| *claimed != partition);
+                    worker.spread.not_claimed(partition);
+                }
+                _ if worker.claiming.contains(&(partition, false)) => {}
+                _ => {
+                    worker.releasing.remove(&partition);
+                    worker.spread.lost(partition);
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, id: u8, worker: &mut Worker) {
+        let mut steps = 0;
+        while let Some(step) = worker.spread.poll(self.now) {
+            steps += 1;
+            assert!(steps <= 2 * self.leases.len(), "it does not come to rest within a moment");
+            match step {
+                Step::Claim(partition) => {
+                    let lease = &mut self.leases[partition.0 as usize];
+                    let free = lease.is_none_or(|(holder, until)| holder == id || until <= self.now);
+                    if free {
+                        *lease = Some((id, self.now.after(LEASE)));
+                        self.moves += 1;
+                    }
+                    if self.chance(3) == 0 {
+                        worker.claiming.push((partition, free));
+                    } else if free {
+                        worker.spread.claimed(partition);
+                    } else {
+                        worker.spread.not_claimed(partition);
+                    }
+                }
+                Step::Release(partition) => {
+                    let ticks = u8::try_from(self.chance(8)).unwrap();
+                    worker.releasing.insert(partition, ticks);
+                }
+            }
+        }
+        if let Some(at) = worker.spread.next_wakeup() {
+            assert!(at > self.now, "a moment that has come was left");
+        }
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        let until = self.now.after(duration);
+        while self.now < until {
+            self.tick();
+        }
+    }
+
+    /// Nothing goes wrong from here on.
+    fn heal(&mut self) {
+        self.register_fails = false;
+        self.workers.values_mut().for_each(|worker| worker.frozen = 0);
+    }
+
+    fn holders(&self) -> Vec<Option<u8>> {
+        self.leases.iter().map(|lease| lease.filter(|(_, until)| *until > self.now).map(|(id, _)| id)).collect()
+    }
+
+    /// Every partition is held, by a worker that knows it, and evenly.
+    fn assert_even(&self) {
+        let holders = self.holders();
+        for (id, worker) in &self.workers {
+            let held = holders.iter().filter(|holder| **holder == Some(*id)).count();
+            assert_eq!(Some(held), worker.spread.share(), "worker {id} of {:?}: {holders:?}", self.workers.keys());
+            assert_eq!(held, worker.spread.held(), "worker {id} does not know what it has");
+            assert_eq!(worker.spread.next_wakeup(), None, "worker {id} is not at rest");
+        }
+        if !self.workers.is_empty() {
+            assert!(holders.iter().all(Option::is_some), "some are held by nobody: {holders:?}");
+        }
+    }
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        4 => any::<u8>().prop_map(Op::Join),
+        2 => any::<Index>().prop_map(Op::Leave),
+        2 => any::<Index>().prop_map(Op::Crash),
+        2 => (any::<Index>(), 1_u8..120).prop_map(|(which, ticks)| Op::Freeze(which, ticks)),
+        1 => any::<bool>().prop_map(Op::RegisterFails),
+        8 => (1_u8..60).prop_map(Op::Wait),
+    ];
+    prop::collection::vec(op, 1..40)
+}
+
+proptest! {
+    #[test]
+    fn after_whatever_happened_every_partition_has_one_worker_and_then_nothing_moves(
+        partitions in 1_u8..40,
+        ops in ops(),
+        chance: u64,
+    ) {
+        let mut world = World::new(partitions, chance);
+        for op in &ops {
+            world.step(op);
+        }
+        world.heal();
+        // Leases and the register forget the dead; then at most so many rounds of hand-overs, of
+        // about a second and its release each.
+        world.wait(LEASE + Duration::from_secs(2 * HAND_OVER_PART as u64 + 4));
+        world.assert_even();
+        let moves = world.moves;
+        world.wait(Duration::from_secs(20));
+        world.assert_even();
+        prop_assert_eq!(world.moves, moves, "something moved although nothing had changed");
+    }
+
+    #[test]
+    fn a_dead_workers_partitions_are_held_again_within_seven_seconds(partitions in 1_u8..40, workers in 2_u8..8, which: Index, after in 0_u8..30, chance: u64) {
+        let mut world = World::new(partitions, chance);
+        (0..workers).for_each(|id| world.join(id));
+        world.wait(Duration::from_secs(40));
+        world.wait(TICK * u32::from(after));
+        world.step(&Op::Crash(which));
+        world.wait(Duration::from_secs(7));
+        prop_assert!(world.holders().iter().all(Option::is_some));
+        world.assert_even();
+    }
+
+    #[test]
+    fn one_that_comes_or_goes_moves_only_what_it_takes_or_leaves(partitions in 1_u8..40, workers in 1_u8..8, joins: u8, which: Index, chance: u64) {
+        let mut world = World::new(partitions, chance);
+        (0..workers).for_each(|id| world.join(20 * id + 10));
+        world.wait(Duration::from_secs(40));
+        let (before, moves) = (world.holders(), world.moves);
+        let new = joins % 200;
+        world.join(new);
+        world.wait(Duration::from_secs(40));
+        world.assert_even();
+        let moved = world.holders().iter().zip(&before).filter(|(now, then)| now != then).count();
+        prop_assert_eq!(world.moves - moves, moved, "something moved twice");
+        let taken = world.holders().iter().filter(|holder| **holder == Some(new)).count();
+        prop_assert!(moved <= taken, "{} moved for one that takes {}", moved, taken);
+        let (before, moves) = (world.holders(), world.moves);
+        let leaving = world.pick(which);
+        world.step(&Op::Leave(which));
+        world.wait(Duration::from_secs(40));
+        let left = before.iter().filter(|holder| **holder == leaving).count();
+        let expected = if world.workers.is_empty() { 0 } else { left };
+        prop_assert_eq!(world.moves - moves, expected);
+    }
+
+    #[test]
+    fn the_shares_add_up_and_differ_by_at_most_one(partitions in 1_u32..1025, workers in 1_u32..200) {
+        let shares: Vec<u32> = (0..workers).map(|rank| share_of(rank, workers, partitions)).collect();
+        prop_assert_eq!(shares.iter().sum::<u32>(), partitions);
+        prop_assert!(shares[0] - shares[shares.len() - 1] <= 1);
+        // Who stays keeps what it has when another goes, wherever that one stood.
+        for rank in 0..workers.saturating_sub(1) {
+            let alone = share_of(rank, workers - 1, partitions);
+            prop_assert!(alone >= share_of(rank, workers, partitions) && alone >= share_of(rank + 1, workers, partitions));
+        }
+    }
+}
+
+fn steps(spread: &mut Spread, now: Timestamp) -> Vec<Step> {
+    std::iter::from_fn(|| spread.poll(now)).collect()
+}
+
+#[test]
+fn a_lone_worker_claims_everything_at_once_when_it_knows_that_it_is_alone() {
+    let mut spread = Spread::new(5);
+    let now = Timestamp::from_millis(7);
+    assert_eq!((steps(&mut spread, now), spread.next_wakeup()), (vec![], None));
+    spread.present(&"a", &["a"]);
+    assert_eq!(steps(&mut spread, now), (0..5).map(|n| Step::Claim(Partition(n))).collect::<Vec<_>>());
+    (0..5).for_each(|n| spread.claimed(Partition(n)));
+    assert_eq!((steps(&mut spread, now), spread.next_wakeup()), (vec![], None));
+}
+
+#[test]
+fn without_a_register_a_worker_claims_what_is_free_and_keeps_the_last_that_it_knew() {
+    let mut spread = Spread::new(4);
+    spread.presence_unknown();
+    assert_eq!(spread.share(), Some(4));
+    spread.present(&"b", &["a", "b"]);
+    spread.presence_unknown();
+    assert_eq!(spread.share(), Some(2));
+}
+
+#[test]
+fn a_claim_in_vain_is_followed_by_others_and_is_tried_again_a_round_later() {
+    let mut spread = Spread::new(3);
+    spread.present(&"a", &["a", "b", "c"]);
+    let now = Timestamp::from_millis(7);
+    for n in 0..3 {
+        assert_eq!(steps(&mut spread, now), [Step::Claim(Partition(n))]);
+        spread.not_claimed(Partition(n));
+    }
+    assert_eq!(steps(&mut spread, now), []);
+    let next = spread.next_wakeup().unwrap();
+    assert_eq!(next, now.after(CLAIM_EVERY));
+    assert_eq!(steps(&mut spread, next), [Step::Claim(Partition(0))]);
+}
+
+#[test]
+fn what_nobody_was_seen_to_hold_is_tried_first() {
+    let mut spread = Spread::new(4);
+    spread.present(&"a", &["a", "b"]);
+    let now = Timestamp::from_millis(7);
+    assert_eq!(steps(&mut spread, now), [Step::Claim(Partition(0)), Step::Claim(Partition(1))]);
+    spread.not_claimed(Partition(0));
+    spread.claimed(Partition(1));
+    assert_eq!(steps(&mut spread, now), [Step::Claim(Partition(2))]);
+    spread.claimed(Partition(2));
+    spread.lost(Partition(2));
+    let next = spread.next_wakeup().unwrap();
+    assert_eq!(steps(&mut spread, next), [Step::Claim(Partition(3))]);
+}
+
+#[test]
+fn a_surplus_is_handed_over_a_part_at_a_time() {
+    let mut spread = Spread::new(32);
+    spread.present(&"a", &["a"]);
+    let mut now = Timestamp::from_millis(7);
+    steps(&mut spread, now);
+    (0..32).for_each(|n| spread.claimed(Partition(n)));
+    spread.present(&"a", &["a", "b"]);
+    let mut released = BTreeSet::new();
+    for round in 1..=4 {
+        for step in steps(&mut spread, now) {
+            let Step::Release(partition) = step else { panic!("{step:?} above its share") };
+            assert!(released.insert(partition));
+        }
+        assert_eq!(released.len(), round * 4);
+        assert_eq!(steps(&mut spread, now.after(CLAIM_EVERY)), [], "the ones before have not ended");
+        released.iter().for_each(|partition| spread.released(*partition));
+        now = now.after(CLAIM_EVERY * 2);
+    }
+    assert_eq!((spread.held(), spread.next_wakeup()), (16, None));
+}
+
+#[test]
+fn one_that_stops_claims_nothing_more() {
+    let mut spread = Spread::new(2);
+    spread.present(&"a", &["a"]);
+    spread.stop();
+    assert_eq!((steps(&mut spread, Timestamp::MAX), spread.next_wakeup()), (vec![], None));
+}
