@@ -57,7 +57,7 @@ pub async fn serve(config: Config) -> Result<(), String> {
     };
     let render = rendering.clone();
     let api = Api {
-        log: store.clone(),
+        log: Some(store.clone()),
         dead_letters: store.clone(),
         progress: store.clone(),
         operations: Some(Arc::new(Health { worker: handle.clone(), store })),

@@ -191,7 +191,7 @@ async fn main() {
     let recorder = PrometheusBuilder::new().install_recorder().unwrap();
     let store = Arc::new(MemoryStore::open(Disk::new(1), Settings::default()));
     let laneway = router(Api {
-        log: Arc::new(Nowhere(AtomicU64::new(0))),
+        log: Some(Arc::new(Nowhere(AtomicU64::new(0)))),
         dead_letters: store.clone(),
         progress: store,
         operations: None,

@@ -13,24 +13,31 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use laneway_domain::NewEvent;
-use laneway_ports::{Appended, StoreError};
+use laneway_ports::{Appended, EventLog, StoreError};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What the doors work with.
+pub(crate) struct Intake {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) log: Arc<dyn EventLog>,
+}
+
 /// `POST /v1/events`.
-pub(crate) async fn event(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    answered(&shared, Door::Events, request).await
+pub(crate) async fn event(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    answered(&intake, Door::Events, request).await
 }
 
 /// `POST /v1/events/batch`.
-pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    answered(&shared, Door::Batch, request).await
+pub(crate) async fn batch(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    answered(&intake, Door::Batch, request).await
 }
 
-async fn answered(shared: &Shared, door: Door, request: Request) -> Response {
+async fn answered(intake: &Intake, door: Door, request: Request) -> Response {
+    let shared = &*intake.shared;
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    match take(shared, door, &parts, body).await {
+    match take(intake, door, &parts, body).await {
         Ok(response) => {
             shared.telemetry.answered(started.elapsed());
             response
@@ -42,7 +49,8 @@ async fn answered(shared: &Shared, door: Door, request: Request) -> Response {
     }
 }
 
-async fn take(shared: &Shared, door: Door, parts: &Parts, body: Body) -> Result<Response, Box<Problem>> {
+async fn take(intake: &Intake, door: Door, parts: &Parts, body: Body) -> Result<Response, Box<Problem>> {
+    let shared = &*intake.shared;
     authorize(&shared.api.tokens, &parts.headers)?;
     let media = Media::of(&parts.headers, door)?;
     let received = receive_events(shared, media, &parts.headers, body).await?;
@@ -51,7 +59,7 @@ async fn take(shared: &Shared, door: Door, parts: &Parts, body: Body) -> Result<
         .read(media)
         .map_err(|refusal| Problem::from_refusal(*refusal, &received.bytes, limits))?;
     let sent: Vec<Sent> = events.iter().map(Sent::of).collect();
-    let results = append(shared, events).await;
+    let results = append(&*intake.log, events).await;
     shared.telemetry.stored(&results);
     match (sent.as_slice(), results.as_slice()) {
         ([sent], [result]) if !media.is_batch() => answer::single(sent, result),
@@ -76,12 +84,12 @@ async fn receive_events<'a>(
 }
 
 /// Hands the events to the store; always as many results as events.
-async fn append(shared: &Shared, events: Vec<NewEvent>) -> Vec<Result<Appended, StoreError>> {
+async fn append(log: &dyn EventLog, events: Vec<NewEvent>) -> Vec<Result<Appended, StoreError>> {
     let count = events.len();
     if count == 0 {
         return Vec::new();
     }
-    let mut results = shared.api.log.append(events).await;
+    let mut results = log.append(events).await;
     if results.len() != count {
         let what = format!("the store answered {} results for {count} events", results.len());
         tracing::error!("{what}");

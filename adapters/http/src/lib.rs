@@ -58,13 +58,13 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 /// What the HTTP side works with.
 #[derive(Clone)]
 pub struct Api {
-    /// Where events go.
-    pub log: Arc<dyn EventLog>,
+    /// Where events go; `None` if the process takes none in.
+    pub log: Option<Arc<dyn EventLog>>,
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The progress, to forget a destination's.
     pub progress: Arc<dyn ProgressStore>,
-    /// The worker of this process; `None` if it only takes events in.
+    /// The workers: that of this process, or those that share its store; `None` if nobody can be asked.
     pub operations: Option<Arc<dyn Operations>>,
     /// The metrics.
     pub metrics: RenderMetrics,
@@ -85,7 +85,15 @@ struct Shared {
 pub fn router(api: Api) -> Router {
     let buffered = body::Buffered::new(api.limits.buffered_bytes);
     let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new() });
-    let ingest = Router::new().route("/v1/events", post(ingest::event)).route("/v1/events/batch", post(ingest::batch));
-    let all = ingest.with_state(shared.clone()).merge(operator::router(shared));
+    let operator = operator::router(shared.clone());
+    let all = match shared.api.log.clone() {
+        Some(log) => operator.merge(ingest(shared, log)),
+        None => operator,
+    };
     all.method_not_allowed_fallback(operator::method_not_allowed)
+}
+
+fn ingest(shared: Arc<Shared>, log: Arc<dyn EventLog>) -> Router {
+    let routes = Router::new().route("/v1/events", post(ingest::event)).route("/v1/events/batch", post(ingest::batch));
+    routes.with_state(Arc::new(ingest::Intake { shared, log }))
 }

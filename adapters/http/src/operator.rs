@@ -56,8 +56,12 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     }
 }
 
-async fn not_found(uri: Uri) -> Problem {
-    *Problem::new(Kind::NotFound, format!("there is nothing at {}; events go to /v1/events", uri.path()))
+async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
+    let hint = match shared.api.log {
+        Some(_) => "events go to /v1/events",
+        None => "this process delivers and takes no events in: send them to an ingest",
+    };
+    *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}", uri.path()))
 }
 
 pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
@@ -110,7 +114,7 @@ fn unreadable(error: &serde_json::Error, body: &[u8]) -> Box<Problem> {
     problem
 }
 
-/// The worker of this process.
+/// The worker of this process, or those that share its store.
 fn worker(shared: &Shared) -> Result<&dyn Operations, Box<Problem>> {
     let what = "this process takes events in but delivers none: ask the address of a worker";
     shared.api.operations.as_deref().ok_or_else(|| Problem::new(Kind::NoWorker, what))

@@ -69,6 +69,7 @@ struct Setup {
     tokens: Vec<Token>,
     faults: Option<Arc<dyn Faults>>,
     no_worker: bool,
+    no_ingest: bool,
 }
 
 impl Server {
@@ -81,7 +82,7 @@ impl Server {
         let store = Arc::new(MemoryStore::open(Disk::new(PARTITIONS), settings));
         let worker = Arc::new(Worker::default());
         let api = Api {
-            log: store.clone(),
+            log: (!setup.no_ingest).then(|| store.clone() as Arc<dyn EventLog>),
             dead_letters: store.clone(),
             progress: store.clone(),
             operations: (!setup.no_worker).then(|| worker.clone() as Arc<dyn Operations>),

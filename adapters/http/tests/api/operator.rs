@@ -91,6 +91,15 @@ async fn the_status_is_the_workers_report_and_the_dead_letters() {
 }
 
 #[tokio::test]
+async fn a_process_that_takes_no_events_in_says_where_they_go() {
+    let server = Server::with(Setup { no_ingest: true, ..Setup::default() });
+    let answer = server.post("/v1/events", JSON, r#"{"type":"a"}"#).await;
+    let problem = answer.problem(404, "not-found");
+    assert!(problem.detail.contains("takes no events in: send them to an ingest"), "{}", problem.detail);
+    assert!(server.stored().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_process_without_a_worker_says_so() {
     let server = Server::with(Setup { no_worker: true, ..Setup::default() });
     assert_eq!(server.get("/readyz").await.status, 200);
