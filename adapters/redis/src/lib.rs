@@ -1,1 +1,15 @@
 //! The store on Redis.
+
+mod connect;
+mod failure;
+mod keys;
+mod library;
+mod options;
+mod startup;
+mod store;
+
+pub use options::{
+    DEFAULT_COMMAND_TIMEOUT, DEFAULT_DUPLICATE_WINDOW, DEFAULT_KEY_PREFIX, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
+    DEFAULT_REPLICA_TIMEOUT, DEFAULT_TAIL_BYTES, Durability, MAX_KEY_PREFIX_BYTES, RedisOptions,
+};
+pub use store::RedisStore;

@@ -1,0 +1,159 @@
+-- Dead letters of a partition. Each is named <offset, 16 digits>:<destination>, so that the order
+-- of the names is that of offset and destination.
+--
+--   :dead           hash: name, what became of it, in four lines: event id, event's key (or
+--                   empty), what it was ordered with, and the rest as JSON
+--   :dead:events    hash: name, the event, as it was in the log
+--   :dead:order     sorted set: all names (all with score 0, so that they are in their own order)
+--   :dead:of:<name> sorted set: the same of one destination
+--   :dead:requested sorted set: those that someone wants retried
+--   :dead:counts    hash: how many each destination has
+
+-- All keys but :dead:of:<name>, which comes with the destination. `first` is the place of :dead.
+local function dead_keys(keys, first)
+  return {
+    letters = keys[first],
+    events = keys[first + 1],
+    order = keys[first + 2],
+    requested = keys[first + 3],
+    counts = keys[first + 4],
+  }
+end
+
+-- The first two lines of a dead letter: its event's id and key.
+local function id_and_key(letter)
+  return string.match(letter, '^([^\n]*)\n([^\n]*)\n')
+end
+
+-- Adds a dead letter, with a copy of its event. ARGV from `at` on: destination, offset, name,
+-- what it was ordered with, the rest. If it is there already, or the log has trimmed its event,
+-- then this commit has come before.
+local function add_letter(log, dead, of, args, at)
+  local destination, id, name = args[at], entry_id(tonumber(args[at + 1])), args[at + 2]
+  if redis.call('HEXISTS', dead.letters, name) == 1 then
+    return
+  end
+  local entry = redis.call('XRANGE', log, id, id)[1]
+  if not entry then
+    return
+  end
+  local event_id, key, bytes = event_of(entry[2])
+  local letter = table.concat({event_id, key, args[at + 3], args[at + 4]}, '\n')
+  redis.call('HSET', dead.letters, name, letter)
+  redis.call('HSET', dead.events, name, bytes)
+  redis.call('ZADD', dead.order, 0, name)
+  redis.call('ZADD', of, 0, name)
+  redis.call('HINCRBY', dead.counts, destination, 1)
+end
+
+-- Removes dead letters of one destination, and answers how many there were.
+local function remove_letters(dead, of, destination, names)
+  local removed = redis.call('HDEL', dead.letters, unpack(names))
+  redis.call('HDEL', dead.events, unpack(names))
+  redis.call('ZREM', dead.order, unpack(names))
+  redis.call('ZREM', dead.requested, unpack(names))
+  redis.call('ZREM', of, unpack(names))
+  if removed > 0 and redis.call('HINCRBY', dead.counts, destination, -removed) <= 0 then
+    redis.call('HDEL', dead.counts, destination)
+  end
+  return removed
+end
+
+-- Ends a retry. ARGV from `at` on: destination, name, '' if it was delivered, else what it was
+-- ordered with and the rest, the failure added. That counts only while the retry is asked for: the
+-- same commit again must not take away a request that came after it.
+local function end_retry(dead, of, args, at)
+  local destination, name, rest = args[at], args[at + 1], args[at + 2]
+  if rest == '' then
+    remove_letters(dead, of, destination, {name})
+    return
+  end
+  if redis.call('ZREM', dead.requested, name) == 0 then
+    return
+  end
+  local letter = redis.call('HGET', dead.letters, name)
+  if letter then
+    local event_id, key = id_and_key(letter)
+    redis.call('HSET', dead.letters, name, table.concat({event_id, key, rest}, '\n'))
+  end
+end
+
+-- The names behind `after` in one of the orders, at most `most`.
+local function names_after(order, after, most)
+  local from = after == '' and '-' or '(' .. after
+  return redis.call('ZRANGE', order, from, '+', 'BYLEX', 'LIMIT', 0, most)
+end
+
+-- Those of the names that are of this event key and id, where given, and their letters.
+local function selected(letters, names, key, id)
+  local chosen, texts = {}, {}
+  if #names == 0 then
+    return chosen, texts
+  end
+  for i, letter in ipairs(redis.call('HMGET', letters, unpack(names))) do
+    if letter then
+      local of_id, of_key = id_and_key(letter)
+      if (key == '' or key == of_key) and (id == '' or id == of_id) then
+        chosen[#chosen + 1], texts[#texts + 1] = names[i], letter
+      end
+    end
+  end
+  return chosen, texts
+end
+
+-- KEYS an order (:dead:order or :dead:of:<name>), letters, requested; ARGV after, how many to look
+-- at, event key, event id ('': any). Answers the last name looked at ('': there are no more), and
+-- for each selected one its name, its letter, and whether its retry is asked for.
+local function letters(keys, args)
+  local names = names_after(keys[1], args[1], args[2])
+  local chosen, texts = selected(keys[2], names, args[3], args[4])
+  local answer = {#names == tonumber(args[2]) and names[#names] or ''}
+  for i, name in ipairs(chosen) do
+    answer[#answer + 1] = name
+    answer[#answer + 1] = texts[i]
+    answer[#answer + 1] = redis.call('ZSCORE', keys[3], name) and 1 or 0
+  end
+  return answer
+end
+
+-- KEYS :dead:of:<name>, then those of dead_keys; ARGV 'retry' or 'discard', destination, after, how
+-- many to look at, event key, event id. Answers the last name looked at ('': there are no more),
+-- and how many were changed.
+local function change_letters(keys, args)
+  local of, dead = keys[1], dead_keys(keys, 2)
+  local names = names_after(of, args[3], args[4])
+  local chosen = selected(dead.letters, names, args[5], args[6])
+  local answer = {#names == tonumber(args[4]) and names[#names] or '', #chosen}
+  if #chosen == 0 then
+    return answer
+  end
+  if args[1] == 'discard' then
+    remove_letters(dead, of, args[2], chosen)
+  else
+    for _, name in ipairs(chosen) do
+      redis.call('ZADD', dead.requested, 0, name)
+    end
+  end
+  return answer
+end
+
+-- KEYS requested, letters; ARGV most. Answers name and what it was ordered with of each dead letter
+-- that someone wants retried, in order.
+local function requested_letters(keys, args)
+  local names = names_after(keys[1], '', args[1])
+  local answer = {}
+  if #names == 0 then
+    return answer
+  end
+  for i, letter in ipairs(redis.call('HMGET', keys[2], unpack(names))) do
+    if letter then
+      answer[#answer + 1] = names[i]
+      answer[#answer + 1] = string.match(letter, '^[^\n]*\n[^\n]*\n([^\n]*)\n')
+    end
+  end
+  return answer
+end
+
+redis.register_function{function_name = 'laneway_dead_list', callback = letters, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_dead_change', callback = change_letters, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_dead_requested', callback = requested_letters, flags = {'no-writes'}}

@@ -1,0 +1,245 @@
+
+-- The log of a partition.
+--
+--   :log        stream: <generation>-<sequence>, one field `e` (src/codec.rs says what is in it)
+--   :generation number, 1 while there is none. Raised when data that was acknowledged has been
+--               lost, so that no offset is given out twice
+--   :lost       hash: per generation that lost something, <from>:<below> in offsets
+--   :id:<hash>  number: the offset of the event that came first with that id
+
+-- Where things are in an entry, counted from 1 (see src/codec.rs).
+local CHECK_AT, ACCEPTED_AT, FLAGS_AT, ID_AT = 2, 6, 14, 15
+
+local function generation_of(generation_key)
+  return tonumber(redis.call('GET', generation_key) or 1)
+end
+
+-- The log's end: the offset after the last that was given out; zero if there never was one.
+local function log_end(log)
+  if redis.call('EXISTS', log) == 0 then
+    return 0
+  end
+  local info = redis.call('XINFO', 'STREAM', log)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      return info[i + 1] == '0-0' and 0 or offset_of(info[i + 1]) + 1
+    end
+  end
+  return 0
+end
+
+-- The entry at an offset, or nil.
+local function entry_at(log, offset)
+  local id = entry_id(offset)
+  local found = redis.call('XRANGE', log, id, id)[1]
+  return found and found[2][2]
+end
+
+-- The offset of the first entry that is there, or nil.
+local function log_start(log)
+  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  return first and offset_of(first[1])
+end
+
+-- An error reply if the log's end is below `offset`: whoever knows of that has seen another log.
+local function refuse_beyond(log, offset)
+  local known = log_end(log)
+  if tonumber(offset) > known then
+    return redis.error_reply('LANEWAY_BEYOND position ' .. offset .. ' is beyond the end of the log at ' .. text(known))
+  end
+end
+
+-- Whether the entry at `offset` is no longer the one whose check was `check`. One that was trimmed
+-- was not replaced.
+local function is_other(log, offset, check)
+  local entry = entry_at(log, offset)
+  if entry then
+    return number_at(entry, CHECK_AT, 4) ~= check
+  end
+  local start = log_start(log) or log_end(log)
+  return offset >= start
+end
+
+-- An error reply if the entry that was read last (its offset and its check, both as text; '' for
+-- none) is no longer the same: then the numbers of this log are not those that were seen.
+local function refuse_other_log(log, offset, check)
+  if offset ~= '' and is_other(log, tonumber(offset), tonumber(check)) then
+    return redis.error_reply('LANEWAY_GENERATION the event at offset ' .. offset .. ' is no longer the one that was read there')
+  end
+end
+
+-- The id and the key ('' for none) of an entry's event, and the entry's bytes, out of the fields as
+-- XRANGE gives them. An entry that cannot be understood has neither.
+local function event_of(fields)
+  local entry = fields[2] or ''
+  if fields[1] ~= 'e' or string.byte(entry, 1) ~= 1 then
+    return '', '', entry
+  end
+  local length = number_at(entry, ID_AT, 2)
+  local at = ID_AT + 2 + length
+  local id = string.sub(entry, ID_AT + 2, at - 1)
+  if (string.byte(entry, FLAGS_AT) or 0) % 2 == 0 then
+    return id, '', entry
+  end
+  return id, string.sub(entry, at + 2, at + 1 + number_at(entry, at, 2)), entry
+end
+
+-- Ends whoever's lease: nothing can be committed under it any more, and whoever comes next loads
+-- the progress that there is.
+local function fence(lease)
+  redis.call('HINCRBY', lease, 'epoch', 1)
+  redis.call('HDEL', lease, 'worker', 'until')
+end
+
+-- What of from..below, lost of a generation, was not known to be lost yet: adds it, and answers it.
+local function note_lost(lost, generation, from, below)
+  local known = redis.call('HGET', lost, text(generation))
+  local known_from, known_below
+  if known then
+    known_from, known_below = string.match(known, '^(%d+):(%d+)$')
+    known_from, known_below = tonumber(known_from), tonumber(known_below)
+  end
+  if not known_from then
+    redis.call('HSET', lost, text(generation), text(from) .. ':' .. text(below))
+    return from, below
+  end
+  if from >= known_from and below <= known_below then
+    return nil
+  end
+  redis.call('HSET', lost, text(generation),
+    text(math.min(from, known_from)) .. ':' .. text(math.max(below, known_below)))
+  if from < known_from and below <= known_below then
+    return from, known_from
+  elseif from >= known_from then
+    return math.max(from, known_below), below
+  end
+  return from, below
+end
+
+-- Data was lost: from now on numbers are given out of a generation that is above `seen` and above
+-- the current one. Answers it, or nil if there are no more.
+local function raise_generation(generation_key, lease, seen)
+  local next = math.max(generation_of(generation_key), seen) + 1
+  if next > MAX_GENERATION then
+    return nil
+  end
+  redis.call('SET', generation_key, text(next))
+  fence(lease)
+  return next
+end
+
+local function no_more_generations()
+  return redis.error_reply('LANEWAY_REFUSED this partition has lost data ' .. MAX_GENERATION
+    .. ' times, and has no more generations of offsets: move to a new store')
+end
+
+local function add(log, generation, entry)
+  return redis.call('XADD', log, text(generation) .. '-*', 'e', entry)
+end
+
+-- If the number that the next entry gets is below what was seen acknowledged, then what was there
+-- has been lost. Numbers over: nothing is given out twice. The first entry tells its number; it is
+-- put back in that case. Answers its offset, the generation, and what was lost.
+local function add_first(keys, expected, entry)
+  local log, generation = keys[1], generation_of(keys[2])
+  local offset = offset_of(add(log, generation, entry))
+  if offset >= expected then
+    return offset, generation
+  end
+  redis.call('XDEL', log, entry_id(offset))
+  local seen = math.floor((expected - 1) / SEQUENCES) + 1
+  local raised = raise_generation(keys[2], keys[3], seen)
+  if not raised then
+    return nil
+  end
+  local from, below = note_lost(keys[4], seen, offset, expected)
+  return offset_of(add(log, raised, entry)), raised, from, below
+end
+
+-- Appends events in order. KEYS log, :generation, lease, :lost, and :id:<hash> of each event that
+-- has one; ARGV the offset after the highest that was seen acknowledged (0: none), the duplicate
+-- window (ms), 1 if a duplicate must be written again, and per event its entry and 1 if it has an id.
+-- Answers the generation, what is newly known to be lost ('' or two offsets), and per event its
+-- offset (negative, less one, of a duplicate).
+local function append(keys, args)
+  local expected, window, again = tonumber(args[1]), args[2], args[3] == '1'
+  local generation, from, below
+  local answer = {0, '', ''}
+  local next_id = 5
+  for at = 4, #args, 2 do
+    local id = args[at + 1] == '1' and keys[next_id]
+    local first = id and redis.call('GET', id)
+    next_id = next_id + (id and 1 or 0)
+    if first then
+      if again then
+        -- A duplicate says that the first is safe. WAIT waits only for what was written on its
+        -- connection, so this must be a write, and it comes after the first one's.
+        redis.call('SET', id, first, 'KEEPTTL')
+      end
+      answer[#answer + 1] = -1 - tonumber(first)
+    else
+      local offset
+      if generation then
+        offset = offset_of(add(keys[1], generation, args[at]))
+      else
+        offset, generation, from, below = add_first(keys, expected, args[at])
+        if not offset then
+          return no_more_generations()
+        end
+      end
+      if id then
+        redis.call('SET', id, text(offset), 'PX', window)
+      end
+      answer[#answer + 1] = offset
+    end
+  end
+  answer[1] = generation or generation_of(keys[2])
+  if from then
+    answer[2], answer[3] = text(from), text(below)
+  end
+  return answer
+end
+
+-- A reader has found that entries which it had read are gone or others. KEYS as for append; ARGV the
+-- offset and the check of one of them, and what was lost: from, below. Answers the generation from
+-- now on and what is newly known to be lost.
+local function diverged(keys, args)
+  local offset, check = tonumber(args[1]), tonumber(args[2])
+  if not is_other(keys[1], offset, check) then
+    return redis.error_reply('LANEWAY_REFUSED the event at offset ' .. args[1] .. ' is the one that was read there')
+  end
+  local seen = math.floor(offset / SEQUENCES) + 1
+  local generation = generation_of(keys[2])
+  if generation <= seen then
+    generation = raise_generation(keys[2], keys[3], seen)
+    if not generation then
+      return no_more_generations()
+    end
+  end
+  local from, below = note_lost(keys[4], seen, tonumber(args[3]), tonumber(args[4]))
+  return {generation, from and text(from) or '', below and text(below) or ''}
+end
+
+-- KEYS log, :generation. Answers where the log begins and ends, and its generation.
+local function bounds(keys)
+  local known = log_end(keys[1])
+  return {text(log_start(keys[1]) or known), text(known), generation_of(keys[2])}
+end
+
+-- KEYS log. ARGV offset, check of entries, by rising offset. Answers how many of the first are
+-- still the same (or were trimmed), and the log's end.
+local function compare(keys, args)
+  local same = 0
+  for at = 1, #args, 2 do
+    if is_other(keys[1], tonumber(args[at]), tonumber(args[at + 1])) then
+      break
+    end
+    same = same + 1
+  end
+  return {same, text(log_end(keys[1]))}
+end
+
+redis.register_function('laneway_append', append)
+redis.register_function{function_name = 'laneway_diverged', callback = diverged, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_bounds', callback = bounds, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_compare', callback = compare, flags = {'no-writes'}}

@@ -1,0 +1,144 @@
+-- Progress of a partition, and the lease that fences it. All of it is text that redis-cli shows:
+--
+--   :lease         hash: epoch; while somebody has the lease also worker, until (ms, server's time).
+--                  It never expires: an epoch must not be given out twice.
+--   :progress      hash: scanned <offset>, commits <how many>, and per destination
+--                  lane:<name> shared|<offset>, paused:<name> <since ms> <reason>
+--   :behind:<name> sorted set: the lane's keys that are behind, by the offset they stand at
+--   :behind:<name>:retry hash: the retry state (JSON) of those of them whose first event has failed
+--   :lowest        sorted set: lanes that hold the trim by themselves, by the lowest offset they
+--                  need: their own position, or that of a key behind
+--   :quarantine    hash: <offset> why it could not be read, <offset>:entry what is there instead
+--
+-- Offsets are scores of sorted sets, which are exact up to 2^53, and so are all offsets (header.lua).
+
+local function fenced()
+  return redis.error_reply('LANEWAY_FENCED')
+end
+
+-- An epoch that is above the one before, and above those that the server has lost with the key: it
+-- is never below the clock's milliseconds.
+local function next_epoch(lease)
+  return math.max(tonumber(redis.call('HGET', lease, 'epoch') or 0) + 1, now_ms())
+end
+
+-- The worker is compared too: should a failover lose a claim, and the clock of the new primary be
+-- behind, two workers might be given the same epoch.
+local function is_held(lease, epoch, worker)
+  local held = redis.call('HMGET', lease, 'epoch', 'worker')
+  return held[1] == epoch and held[2] == worker
+end
+
+-- KEYS lease; ARGV worker, ttl (ms). Answers the new epoch, or nothing if another worker has it.
+local function claim(keys, args)
+  local lease, worker, ttl = keys[1], args[1], tonumber(args[2])
+  local now = now_ms()
+  local held = redis.call('HMGET', lease, 'worker', 'until')
+  if held[1] and held[1] ~= worker and tonumber(held[2]) > now then
+    return false
+  end
+  local epoch = text(next_epoch(lease))
+  redis.call('HSET', lease, 'epoch', epoch, 'worker', worker, 'until', text(now + ttl))
+  return epoch
+end
+
+-- KEYS lease; ARGV epoch, worker, ttl (ms).
+local function renew(keys, args)
+  if not is_held(keys[1], args[1], args[2]) then
+    return fenced()
+  end
+  redis.call('HSET', keys[1], 'until', text(now_ms() + tonumber(args[3])))
+  return redis.status_reply('OK')
+end
+
+-- KEYS lease; ARGV epoch, worker. The epoch stays.
+local function release(keys, args)
+  if not is_held(keys[1], args[1], args[2]) then
+    return fenced()
+  end
+  redis.call('HDEL', keys[1], 'worker', 'until')
+  return redis.status_reply('OK')
+end
+
+-- The position below which every lane has settled everything: nothing above it may be trimmed.
+-- Zero while there is no lane. (PartitionProgress::settled_below, without a loop over the lanes.)
+local function settled_below(progress, lowest)
+  local own = redis.call('HMGET', progress, 'scanned', 'commits')
+  local fields = redis.call('HLEN', progress)
+  if fields == (own[1] and 1 or 0) + (own[2] and 1 or 0) then
+    return 0
+  end
+  local settled = tonumber(own[1] or '0')
+  local first = redis.call('ZRANGE', lowest, 0, 0, 'WITHSCORES')
+  return first[2] and math.min(settled, tonumber(first[2])) or settled
+end
+
+-- Lua's stack bounds how many arguments one call may have (8000); even, because some come in pairs.
+local CALL_ARGUMENTS = 1000
+
+-- Calls a command with the arguments from `first` to `last`, as often as their number needs.
+local function call_with(command, key, args, first, last)
+  for from = first, last, CALL_ARGUMENTS do
+    redis.call(command, key, unpack(args, from, math.min(from + CALL_ARGUMENTS - 1, last)))
+  end
+end
+
+-- Keeps `lowest` true for a lane that has changed.
+local function note_lowest(progress, lowest, behind, name)
+  local position = redis.call('HGET', progress, 'lane:' .. name)
+  local first = redis.call('ZRANGE', behind, 0, 0, 'WITHSCORES')
+  local low = first[2]
+  if position ~= 'shared' and (not low or tonumber(position) < tonumber(low)) then
+    low = position
+  end
+  if low then
+    redis.call('ZADD', lowest, low, name)
+  else
+    redis.call('ZREM', lowest, name)
+  end
+end
+
+-- One changed lane: ARGV from `at` on
+--   name, position ('' as it was), pause ('' as it was, '-' none),
+--   2 * n, n * (offset, key) that are behind,
+--   2 * m, m * (key, retry state) of those of them that have failed,
+--   l, the keys without a retry state, g, how many of these (the last) have caught up.
+-- Answers where the next argument is.
+local function change_lane(progress, lowest, behind, retry, args, at)
+  local name, position, pause = args[at], args[at + 1], args[at + 2]
+  if position == '' then
+    redis.call('HSETNX', progress, 'lane:' .. name, 'shared')
+  else
+    redis.call('HSET', progress, 'lane:' .. name, position)
+  end
+  if pause == '-' then
+    redis.call('HDEL', progress, 'paused:' .. name)
+  elseif pause ~= '' then
+    redis.call('HSET', progress, 'paused:' .. name, pause)
+  end
+  local first = at + 4
+  local last = at + 3 + tonumber(args[at + 3])
+  call_with('ZADD', behind, args, first, last)
+  first, last = last + 2, last + 1 + tonumber(args[last + 1])
+  call_with('HSET', retry, args, first, last)
+  first, last = last + 2, last + 1 + tonumber(args[last + 1])
+  call_with('HDEL', retry, args, first, last)
+  call_with('ZREM', behind, args, last - tonumber(args[last + 1]) + 1, last)
+  note_lowest(progress, lowest, behind, name)
+  return last + 2
+end
+
+-- Keeps aside what is at an offset, and why. ARGV from `at` on: offset, reason.
+local function quarantine(log, aside, args, at)
+  local offset = args[at]
+  redis.call('HSETNX', aside, offset, args[at + 1])
+  local entry = entry_at(log, tonumber(offset))
+  if entry then
+    redis.call('HSETNX', aside, offset .. ':entry', entry)
+  end
+end
+
+-- Leases and commits are what frees memory in the end: a full Redis has to take them.
+redis.register_function{function_name = 'laneway_claim', callback = claim, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_renew', callback = renew, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_release', callback = release, flags = {'allow-oom'}}

@@ -1,0 +1,131 @@
+//! The names of everything that the store has in Redis.
+//!
+//! All of a partition lies in one hash slot, because of the hash tag `{<prefix>:<p>}`: so one
+//! function call can change it in one atomic step, on a Cluster too.
+
+use laneway_domain::{DestinationName, Partition};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// How many bytes of an id's SHA-256 name its key. Half of it: 2^64 ids before two of them are
+/// likely to meet by chance, and nobody can make one that meets another's on purpose, which would
+/// be an event lost as a "duplicate".
+const ID_HASH_BYTES: usize = 16;
+
+/// The keys of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    prefix: Box<str>,
+}
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// A key of the partition.
+    pub(crate) fn of(&self, partition: Partition, what: &str) -> String {
+        format!("{{{}:{partition}}}:{what}", self.prefix)
+    }
+
+    /// The stream of events.
+    pub(crate) fn log(&self, partition: Partition) -> String {
+        self.of(partition, "log")
+    }
+
+    /// The log's generation: a number, 1 while there is no such key.
+    pub(crate) fn generation(&self, partition: Partition) -> String {
+        self.of(partition, "generation")
+    }
+
+    /// What was found to be lost: a hash, by generation.
+    pub(crate) fn lost(&self, partition: Partition) -> String {
+        self.of(partition, "lost")
+    }
+
+    /// Progress: a hash.
+    pub(crate) fn progress(&self, partition: Partition) -> String {
+        self.of(partition, "progress")
+    }
+
+    /// The keys that are behind at a destination.
+    pub(crate) fn behind(&self, partition: Partition, destination: &DestinationName) -> String {
+        self.of(partition, &format!("behind:{destination}"))
+    }
+
+    /// Lanes that hold the trim by themselves: a sorted set by the lowest offset they need.
+    pub(crate) fn lowest(&self, partition: Partition) -> String {
+        self.of(partition, "lowest")
+    }
+
+    /// Dead letters.
+    pub(crate) fn dead(&self, partition: Partition) -> String {
+        self.of(partition, "dead")
+    }
+
+    /// The lease: a hash with `epoch`, and `worker` and `until` while someone has it.
+    pub(crate) fn lease(&self, partition: Partition) -> String {
+        self.of(partition, "lease")
+    }
+
+    /// Where the event that is remembered as `id` went.
+    pub(crate) fn id(&self, partition: Partition, id: &str) -> String {
+        let mut key = self.of(partition, "id:");
+        for byte in Sha256::digest(id.as_bytes()).iter().take(ID_HASH_BYTES) {
+            // Writing to a string does not fail.
+            let _ = write!(key, "{byte:02x}");
+        }
+        key
+    }
+
+    /// The register of workers, in a slot of its own.
+    pub(crate) fn workers(&self) -> String {
+        format!("{{{}}}:workers", self.prefix)
+    }
+
+    /// What the workers say of themselves, in the same slot.
+    pub(crate) fn reports(&self) -> String {
+        format!("{{{}}}:reports", self.prefix)
+    }
+
+    /// What the store was made with: a hash with `partitions` and `schema`.
+    pub(crate) fn store(&self) -> String {
+        format!("{{{}}}:store", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: Partition = Partition(7);
+
+    fn slot(key: &str) -> u16 {
+        fred::util::redis_keyslot(key.as_bytes())
+    }
+
+    #[test]
+    fn all_of_a_partition_is_in_one_slot() {
+        let keys = Keys::new("laneway");
+        assert_eq!(keys.log(P), "{laneway:7}:log");
+        let name = DestinationName::new("billing").unwrap();
+        let all = [
+            keys.generation(P),
+            keys.lost(P),
+            keys.progress(P),
+            keys.behind(P, &name),
+            keys.dead(P),
+            keys.lease(P),
+            keys.id(P, "evt_1"),
+        ];
+        assert!(all.iter().all(|key| slot(key) == slot("laneway:7")), "{all:?}");
+    }
+
+    #[test]
+    fn an_id_is_named_by_a_hash_of_fixed_length() {
+        let keys = Keys::new("x");
+        assert_eq!(keys.id(P, "").len(), keys.id(P, &"long".repeat(1000)).len());
+        // The first half of the SHA-256 of no input (FIPS 180-4).
+        assert_eq!(keys.id(P, ""), "{x:7}:id:e3b0c44298fc1c149afbf4c8996fb924");
+    }
+}

@@ -1,0 +1,202 @@
+//! The functions that run inside Redis: loaded at start, and whenever they are found missing.
+
+use crate::connect::Redis;
+use crate::failure::Effect;
+use bytes::Bytes;
+use fred::interfaces::ClusterInterface;
+use fred::types::config::{Options, Server};
+use fred::types::{ClusterHash, CustomCommand, Value};
+use laneway_ports::StoreError;
+use std::fmt;
+
+/// The library's source. Its parts are one chunk of Lua, in this order.
+pub(crate) const SOURCE: &str = concat!(
+    include_str!("../lua/header.lua"),
+    include_str!("../lua/log.lua"),
+    include_str!("../lua/progress.lua"),
+    include_str!("../lua/dead.lua"),
+    include_str!("../lua/commit.lua"),
+    include_str!("../lua/workers.lua"),
+    include_str!("../lua/trim.lua"),
+);
+
+/// The version of the library; the same number stands in `lua/header.lua`. It rises with every
+/// change of a function, and old calls must go on working: processes of two releases may share a store.
+pub(crate) const VERSION: i64 = 1;
+
+/// Why a function did not do what it was called for. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// `LANEWAY_FENCED`: the epoch is not the partition's.
+    Fenced,
+    /// `LANEWAY_BEYOND`: a position beyond the log's end.
+    Beyond(String),
+    /// `LANEWAY_GENERATION`: the log is not the one that was seen: data was lost, or its
+    /// generation was raised because of that.
+    Generation(String),
+    /// `LANEWAY_REFUSED`: anything else that a function says no to.
+    Other(String),
+}
+
+/// How a call failed.
+#[derive(Clone, Debug)]
+pub(crate) enum CallError {
+    /// The function said no.
+    Refused(Refusal),
+    /// The way there, or Redis itself.
+    Store(StoreError),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fenced => f.write_str("the lease is no longer held under this epoch"),
+            Self::Beyond(text) | Self::Generation(text) | Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<StoreError> for CallError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// For calls whose function has nothing to refuse.
+impl From<CallError> for StoreError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(refusal) => Self::refused(refusal.to_string()),
+            CallError::Store(error) => error,
+        }
+    }
+}
+
+fn refusal(text: &str) -> Option<Refusal> {
+    let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
+    Some(match code {
+        "LANEWAY_FENCED" => Refusal::Fenced,
+        "LANEWAY_BEYOND" => Refusal::Beyond(rest.to_owned()),
+        "LANEWAY_GENERATION" => Refusal::Generation(rest.to_owned()),
+        "LANEWAY_REFUSED" => Refusal::Other(rest.to_owned()),
+        _ => return None,
+    })
+}
+
+impl Redis {
+    /// Calls a function of the library. All keys must be in one slot; there is at least one.
+    ///
+    /// Loads the library where Redis has lost it, and calls again: nothing had happened.
+    pub(crate) async fn call(
+        &self,
+        function: &'static str,
+        effect: Effect,
+        keys: &[String],
+        arguments: Vec<Bytes>,
+    ) -> Result<Value, CallError> {
+        match self.call_once(function, effect, keys, &arguments).await? {
+            Some(value) => Ok(value),
+            None => {
+                self.load_at(slot(keys)).await?;
+                let again = self.call_once(function, effect, keys, &arguments).await?;
+                again.ok_or_else(|| {
+                    let what = format!("Redis at {} does not keep the function {function}", self.place());
+                    CallError::Store(StoreError::retry_later(what))
+                })
+            }
+        }
+    }
+
+    /// `None`: Redis does not have the function.
+    async fn call_once(
+        &self,
+        function: &'static str,
+        effect: Effect,
+        keys: &[String],
+        arguments: &[Bytes],
+    ) -> Result<Option<Value>, CallError> {
+        self.connected()?;
+        let mut values: Vec<Value> = Vec::with_capacity(2 + keys.len() + arguments.len());
+        values.push(Value::from_static_str(function));
+        values.push(i64::try_from(keys.len()).unwrap_or(i64::MAX).into());
+        values.extend(keys.iter().map(Value::from));
+        values.extend(arguments.iter().cloned().map(Value::from));
+        let command = CustomCommand::new_static("FCALL", slot(keys), false);
+        match self.send(command, values).await {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.details().contains("Function not found") => Ok(None),
+            Err(error) => Err(match refusal(error.details()) {
+                Some(refusal) => CallError::Refused(refusal),
+                None => CallError::Store(self.failed(&error, effect)),
+            }),
+        }
+    }
+
+    /// Loads the library at the node that has `slot`.
+    async fn load_at(&self, slot: ClusterHash) -> Result<(), StoreError> {
+        tracing::warn!(redis = self.place(), "Redis has lost Laneway's functions; loading them again");
+        let arguments = vec!["LOAD".into(), "REPLACE".into(), Value::from_static_str(SOURCE)];
+        self.command("FUNCTION", slot, arguments, Effect::Reads).await.map(|_| ())
+    }
+
+    /// Loads the library wherever it is missing or older.
+    pub(crate) async fn load_library(&self) -> Result<(), StoreError> {
+        for node in self.primaries() {
+            let there = self.at(node.as_ref());
+            if there.library_version().await? < Some(VERSION) {
+                let arguments = vec!["LOAD".into(), "REPLACE".into(), Value::from_static_str(SOURCE)];
+                there.command("FUNCTION", ClusterHash::FirstKey, arguments, Effect::Reads).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn library_version(&self) -> Result<Option<i64>, StoreError> {
+        let arguments = vec!["laneway_version".into(), 0.into()];
+        match self.command("FCALL", ClusterHash::FirstKey, arguments, Effect::Reads).await {
+            Ok(version) => Ok(version.as_i64()),
+            Err(StoreError::Refused { what }) if what.contains("Function not found") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All primaries of a Cluster; `None` is the only server there is.
+    pub(crate) fn primaries(&self) -> Vec<Option<Server>> {
+        if !self.is_cluster() {
+            return vec![None];
+        }
+        let known = self.client().cached_cluster_state();
+        known.map(|state| state.unique_primary_nodes().into_iter().map(Some).collect()).unwrap_or_default()
+    }
+
+    /// The same connections, for commands to that node.
+    pub(crate) fn at(&self, node: Option<&Server>) -> Self {
+        self.with(&Options { cluster_node: node.cloned(), ..Options::default() })
+    }
+}
+
+/// The slot of the first key, which is that of all.
+pub(crate) fn slot(keys: &[String]) -> ClusterHash {
+    match keys.first() {
+        Some(key) => ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes())),
+        None => ClusterHash::Random,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_stands_in_the_library_too() {
+        assert!(SOURCE.starts_with("#!lua name=laneway\n"));
+        assert!(SOURCE.contains(&format!("local VERSION = {VERSION}\n")));
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_failure() {
+        assert_eq!(refusal("LANEWAY_FENCED"), Some(Refusal::Fenced));
+        assert_eq!(refusal("LANEWAY_BEYOND 7 > 5"), Some(Refusal::Beyond("7 > 5".into())));
+        assert_eq!(refusal("ERR LANEWAY_FENCED"), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! What Redis must be and be set to before it is trusted with events.
+
+use crate::connect::Redis;
+use crate::failure::Effect;
+use crate::keys::Keys;
+use crate::options::{Durability, MAX_KEY_PREFIX_BYTES, RedisOptions};
+use bytes::Bytes;
+use fred::types::{ClusterHash, Value};
+use laneway_domain::MAX_PARTITIONS;
+use laneway_ports::StoreError;
+use std::collections::BTreeMap;
+
+/// The shape of what is stored. A Laneway refuses a store of another one.
+const SCHEMA: u32 = 1;
+/// Redis 7.0 brought functions.
+const OLDEST_REDIS: (u32, u32) = (7, 0);
+/// Older ones were never tried.
+const OLDEST_VALKEY: (u32, u32) = (8, 0);
+
+/// Refuses what can be seen to be wrong without asking anyone.
+pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
+    let refuse = |what: String| Err(StoreError::refused(what));
+    if !(1..=MAX_PARTITIONS).contains(&options.partitions) {
+        return refuse(format!("store.partitions = {} must be from 1 to {MAX_PARTITIONS}", options.partitions));
+    }
+    let prefix = &options.key_prefix;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if prefix.is_empty() || prefix.len() > MAX_KEY_PREFIX_BYTES || !prefix.chars().all(plain) {
+        return refuse(format!(
+            "store.key_prefix = {prefix:?} must be 1 to {MAX_KEY_PREFIX_BYTES} of A-Z, a-z, 0-9 and -_.: \
+             (braces would change the slots of a Cluster)"
+        ));
+    }
+    if options.duplicate_window.as_millis() == 0 {
+        return refuse("the duplicate window must be at least one millisecond".into());
+    }
+    Ok(())
+}
+
+/// Checks every server that takes writes.
+pub(crate) async fn check_servers(redis: &Redis, durability: Durability) -> Result<(), StoreError> {
+    for node in redis.primaries() {
+        let name = match &node {
+            Some(node) => format!("Redis at {} (of the Cluster at {})", node, redis.place()),
+            None => format!("Redis at {}", redis.place()),
+        };
+        let there = redis.at(node.as_ref());
+        let info = info(&there).await?;
+        check_version(&info, &name)?;
+        check_settings(&settings(&there, &info, durability, &name).await?, durability, &name)?;
+    }
+    Ok(())
+}
+
+/// Makes the store if it is not there, and refuses one that was made otherwise.
+pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<(), StoreError> {
+    let arguments = vec![Bytes::from(partitions.to_string()), Bytes::from(SCHEMA.to_string())];
+    let made: Vec<Option<u32>> = redis
+        .call("laneway_open", Effect::Reads, &[keys.store()], arguments)
+        .await
+        .map_err(StoreError::from)?
+        .convert()
+        .map_err(|error| StoreError::refused(format!("the key {} is no store's: {error}", keys.store())))?;
+    let (had, schema) = (made.first().copied().flatten(), made.get(1).copied().flatten());
+    if schema != Some(SCHEMA) {
+        return Err(StoreError::refused(format!(
+            "the store at {} was made by another release of Laneway (schema {}, this one has {SCHEMA})",
+            redis.place(),
+            schema.unwrap_or_default()
+        )));
+    }
+    if had != Some(partitions) {
+        return Err(StoreError::refused(format!(
+            "the store at {} was made with {} partitions, and store.partitions = {partitions}: the number cannot be \
+             changed, because keys would move to other partitions and lose their order; set it back, or use a new \
+             store (another store.key_prefix)",
+            redis.place(),
+            had.unwrap_or_default()
+        )));
+    }
+    Ok(())
+}
+
+async fn info(redis: &Redis) -> Result<BTreeMap<String, String>, StoreError> {
+    let text = redis.command("INFO", ClusterHash::Random, Vec::new(), Effect::Reads).await?;
+    let text = text.into_string().unwrap_or_default();
+    Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect())
+}
+
+fn check_version(info: &BTreeMap<String, String>, name: &str) -> Result<(), StoreError> {
+    let (what, version, oldest) = match info.get("valkey_version") {
+        Some(version) => ("Valkey", version.as_str(), OLDEST_VALKEY),
+        None => ("Redis", info.get("redis_version").map_or("unknown", String::as_str), OLDEST_REDIS),
+    };
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found < oldest {
+        return Err(StoreError::refused(format!(
+            "{name} is {what} {version}, which is too old: Laneway needs Redis {}.{} (for functions) or Valkey {}.{}",
+            OLDEST_REDIS.0, OLDEST_REDIS.1, OLDEST_VALKEY.0, OLDEST_VALKEY.1
+        )));
+    }
+    Ok(())
+}
+
+/// The settings that matter, as far as they can be known.
+async fn settings(
+    redis: &Redis,
+    info: &BTreeMap<String, String>,
+    durability: Durability,
+    name: &str,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let mut known = BTreeMap::new();
+    if let Some(policy) = info.get("maxmemory_policy") {
+        known.insert("maxmemory-policy".to_owned(), policy.clone());
+    }
+    if durability == Durability::Relaxed {
+        return Ok(known);
+    }
+    let arguments: Vec<Value> =
+        ["GET", "appendonly", "appendfsync", "maxmemory-policy"].into_iter().map(Value::from_static_str).collect();
+    let answer = redis.command("CONFIG", ClusterHash::Random, arguments, Effect::Reads).await;
+    let answer = answer.map_err(|error| match error {
+        StoreError::Refused { what } => StoreError::refused(format!(
+            "{name} does not let its settings be read, so that nobody knows whether it keeps what it acknowledges: \
+             permit it (ACL SETUSER … +config|get), or say store.durability = \"relaxed\" to take its word ({what})"
+        )),
+        error => error,
+    })?;
+    let pairs: BTreeMap<String, String> = answer.convert().map_err(|error| {
+        StoreError::refused(format!("{name} answers CONFIG GET with something else than settings: {error}"))
+    })?;
+    known.extend(pairs);
+    Ok(known)
+}
+
+fn check_settings(known: &BTreeMap<String, String>, durability: Durability, name: &str) -> Result<(), StoreError> {
+    let value = |setting: &str| known.get(setting).map_or("", String::as_str);
+    let refuse = |setting: &str, why: &str, fix: &str| {
+        Err(StoreError::refused(format!("{name} has {setting} = {}: {why}; set {fix}", value(setting))))
+    };
+    if durability == Durability::Full && value("appendonly") != "yes" {
+        let fix = "appendonly yes and appendfsync always, or say store.durability = \"relaxed\"";
+        return refuse("appendonly", "a restart would lose acknowledged events", fix);
+    }
+    if durability == Durability::Full && value("appendfsync") != "always" {
+        let fix = "appendfsync always, or say store.durability = \"relaxed\"";
+        return refuse("appendfsync", "a power cut would lose acknowledged events", fix);
+    }
+    if !matches!(value("maxmemory-policy"), "noeviction" | "") {
+        return refuse(
+            "maxmemory-policy",
+            "a full Redis would silently throw events and progress away",
+            "maxmemory-policy noeviction",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn versions_that_are_too_old_are_refused() {
+        let wrong = check_version(&map(&[("redis_version", "6.2.14")]), "Redis at h").unwrap_err().to_string();
+        assert!(wrong.contains("6.2.14") && wrong.contains("7.0"), "{wrong}");
+        // Valkey says to be Redis 7.2.4, for clients that ask for that.
+        let valkey = map(&[("redis_version", "7.2.4"), ("valkey_version", "7.2.9")]);
+        assert!(check_version(&valkey, "h").is_err());
+        for good in ["7.0.0", "7.4.1", "8.2.0", "10.0"] {
+            assert!(check_version(&map(&[("redis_version", good)]), "h").is_ok(), "{good}");
+        }
+        assert!(check_version(&map(&[("redis_version", "7.2.4"), ("valkey_version", "8.1.0")]), "h").is_ok());
+    }
+
+    #[test]
+    fn options_that_cannot_be_are_refused_by_name() {
+        let with = |change: fn(&mut RedisOptions)| {
+            let mut options = RedisOptions::new("redis://h", 8);
+            change(&mut options);
+            check_options(&options).unwrap_err().to_string()
+        };
+        assert!(with(|o| o.partitions = 0).contains("store.partitions"));
+        assert!(with(|o| o.key_prefix = "a{b}".into()).contains("store.key_prefix"));
+        assert!(check_options(&RedisOptions::new("redis://h", 8)).is_ok());
+    }
+}

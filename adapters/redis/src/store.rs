@@ -1,0 +1,65 @@
+//! The store: who asks for what.
+
+use crate::connect::Redis;
+use crate::keys::Keys;
+use crate::options::RedisOptions;
+use crate::startup;
+use laneway_domain::Partition;
+use laneway_ports::StoreError;
+use std::fmt;
+use std::sync::Arc;
+
+/// The store on Redis. Any number of processes can have it open at the same time.
+pub struct RedisStore {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What the tasks of a store have in common.
+pub(crate) struct Shared {
+    pub(crate) options: RedisOptions,
+    pub(crate) keys: Keys,
+    /// For everything that is short: reads, commits, leases.
+    pub(crate) redis: Redis,
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}
+
+impl RedisStore {
+    /// Connects to the store, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::RetryLater`] if Redis cannot be reached. [`StoreError::Refused`] if the URL
+    /// or another option is wrong, if Redis or its settings are such that it could lose what it
+    /// acknowledged, or if the store was made with another number of partitions; the text says
+    /// which setting, and what to do.
+    pub async fn connect(options: RedisOptions) -> Result<Self, StoreError> {
+        startup::check_options(&options)?;
+        let redis = Redis::connect(&options).await?;
+        startup::check_servers(&redis, options.durability).await?;
+        redis.load_library().await?;
+        let keys = Keys::new(&options.key_prefix);
+        startup::open(&redis, &keys, options.partitions).await?;
+        Ok(Self { shared: Arc::new(Shared { options, keys, redis }) })
+    }
+
+    /// Refuses a partition that the store does not have.
+    pub(crate) fn check(&self, partition: Partition) -> Result<(), StoreError> {
+        if partition.0 < self.shared.options.partitions {
+            return Ok(());
+        }
+        Err(StoreError::refused(format!(
+            "there is no partition {partition}: the store has {}",
+            self.shared.options.partitions
+        )))
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.shared.redis.end();
+    }
+}
