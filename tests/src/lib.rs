@@ -10,6 +10,7 @@
 pub mod checker;
 pub mod client;
 pub mod effort;
+pub mod hostile;
 pub mod payloads;
 pub mod ports;
 pub mod producer;
@@ -17,4 +18,5 @@ pub mod receiver;
 pub mod server;
 pub mod simulation;
 pub mod store;
+pub mod verification;
 pub mod volume;

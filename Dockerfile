@@ -1,0 +1,46 @@
+# syntax=docker/dockerfile:1
+
+# Builds everything once; the two images below take what they need.
+FROM rust:1.95-slim-bookworm AS build
+# SQLite and ring are compiled from C.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked \
+      -p laneway-app --bin laneway --bin ingest --bin worker \
+      -p laneway-tests --bin receiver --bin verify \
+ && mkdir /out \
+ && cp target/release/laneway target/release/ingest target/release/worker \
+       target/release/receiver target/release/verify /out/ \
+ && strip /out/*
+
+FROM debian:bookworm-slim AS base
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --user-group --home-dir /var/lib/laneway --create-home laneway
+USER laneway
+WORKDIR /var/lib/laneway
+
+# A receiver that shows what arrives, and the check of a running stack.
+FROM base AS tools
+COPY --from=build /out/receiver /out/verify /usr/local/bin/
+ENTRYPOINT []
+
+# The last stage is what `docker build .` makes: laneway, ingest and worker.
+FROM base AS laneway
+COPY --from=build /out/laneway /out/ingest /out/worker /usr/local/bin/
+# In a container the loopback address reaches nobody. Anything else needs LANEWAY_TOKENS.
+ENV LANEWAY_LISTEN=0.0.0.0:8080 \
+    LANEWAY_WORKER__LISTEN=0.0.0.0:8081
+EXPOSE 8080 8081
+VOLUME /var/lib/laneway
+STOPSIGNAL SIGTERM
+# `worker` listens on 8081: its service overrides this.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+  CMD ["laneway", "ready", "--server", "http://127.0.0.1:8080"]
+CMD ["laneway"]
