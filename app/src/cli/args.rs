@@ -26,6 +26,32 @@ pub struct Cli {
     pub(super) serve: ServeArgs,
 }
 
+const HALF_EXIT_CODES: &str = "\
+Exit codes: 0 stopped as told · 1 it could not be done · 2 the command line or the configuration is wrong
+
+Settings come from laneway.toml (--config FILE), LANEWAY_… variables, then flags. `laneway check` says what they make.";
+
+/// Laneway's ingest: takes events in over HTTP and stores them, for workers to deliver.
+///
+/// Any number of ingests and workers share one Redis store. `laneway serve` is both in one process.
+#[derive(Debug, Parser)]
+#[command(name = "ingest", version, after_help = HALF_EXIT_CODES)]
+pub(super) struct IngestCli {
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+}
+
+/// Laneway's worker: delivers what ingests have stored to every destination that wants it.
+///
+/// Workers share the partitions evenly, and take over what one that died has left. Each answers for health,
+/// metrics and status on worker.listen.
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, after_help = HALF_EXIT_CODES)]
+pub(super) struct WorkerCli {
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Take events in and deliver them (the default)
@@ -42,6 +68,9 @@ pub(super) enum Command {
         after_help = "Examples:  laneway status --watch      laneway status --keys      laneway status --json | jq ."
     )]
     Status(StatusArgs),
+    /// Say whether the server can do its work; for health checks
+    #[command(after_help = "Example:  laneway ready --server http://127.0.0.1:8080")]
+    Ready(ReadyArgs),
     /// List, show, retry or discard events that were given up
     DeadLetters(DeadLettersArgs),
     /// Retry or skip the failed event that blocks a key
@@ -64,7 +93,7 @@ pub(super) struct ServeArgs {
     /// Read this file instead of ./laneway.toml [env: LANEWAY_CONFIG]
     #[arg(long, short, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Listen on this address (server.listen)
+    /// Listen on this address (server.listen; of a worker: worker.listen)
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Option<String>,
     /// Keep events there (store.url)
@@ -86,6 +115,7 @@ impl ServeArgs {
     pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             listen: self.listen.clone(),
+            worker_listen: None,
             store: self.store.clone(),
             partitions: self.partitions.clone(),
             log: self.log.clone(),
@@ -132,6 +162,12 @@ const MAX_RUN_BYTES: usize = 200;
 fn run_name(text: &str) -> Result<String, String> {
     laneway_domain::check_text("run", text, MAX_RUN_BYTES).map_err(|e| e.reason)?;
     Ok(text.to_owned())
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReadyArgs {
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
 }
 
 #[derive(Args, Debug)]

@@ -8,10 +8,10 @@ use crate::config::{Config, DestinationConfig, Durability, SinkConfig, Source, s
 use std::fmt::Write as _;
 
 /// Checks configuration and store, and says what they make.
-pub(super) fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
-    let config = serve::load(args, source)?;
+pub(super) async fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
+    let config = serve::load(args.config.clone(), &args.overrides(), source)?;
     output::print(&describe(&config))?;
-    let found = compose::check_store(&config.store).map_err(Failure::new)?;
+    let found = compose::check_store(&config.store).await.map_err(Failure::new)?;
     output::line(&format!("store state   {found}"))
 }
 
@@ -31,7 +31,7 @@ pub(super) fn describe(config: &Config) -> String {
     let retain = show_duration(store.retain);
     let mut text = String::new();
     let _ = writeln!(text, "configuration {file}");
-    let _ = writeln!(text, "listens on    {} ({access})", config.server.listen);
+    let _ = writeln!(text, "listens on    {} ({access}); a worker on {}", config.server.listen, config.worker.listen);
     let _ = writeln!(text, "store         {} ({durability}; settled events kept for {retain})", store.url);
     text.push('\n');
     text.push_str(&destinations(&config.destinations));

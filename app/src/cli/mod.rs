@@ -7,6 +7,7 @@ mod dead_letters;
 mod destinations;
 mod failure;
 mod output;
+mod ready;
 mod send;
 mod serve;
 mod status;
@@ -15,9 +16,10 @@ mod table;
 pub use args::Cli;
 pub use failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Failure};
 
+use crate::compose::Role;
 use crate::config::{Process, Source};
-use args::{ClientArgs, Command};
-use clap::Parser as _;
+use args::{ClientArgs, Command, IngestCli, WorkerCli};
+use clap::Parser;
 use client::Client;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -26,16 +28,35 @@ use std::process::ExitCode;
 /// Runs the command that the process was started with, and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        // Help and version are no mistakes, and come with the right code and stream.
-        Err(asked) => asked.exit(),
-    };
+    to_the_end(run(parsed(), &Process))
+}
+
+/// Runs `ingest`, and says how it ended.
+#[must_use]
+pub fn ingest() -> ExitCode {
+    let cli: IngestCli = parsed();
+    to_the_end(serve::run(cli.serve, Role::Ingest, &Process))
+}
+
+/// Runs `worker`, and says how it ended.
+#[must_use]
+pub fn worker() -> ExitCode {
+    let cli: WorkerCli = parsed();
+    to_the_end(serve::run(cli.serve, Role::Worker, &Process))
+}
+
+/// What the process was started with.
+fn parsed<C: Parser>() -> C {
+    // Help and version are no mistakes, and come with the right code and stream.
+    C::try_parse().unwrap_or_else(|asked| asked.exit())
+}
+
+fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return failure::report(&Failure::new(format!("the async runtime could not be started: {e}"))),
     };
-    match runtime.block_on(run(cli, &Process)) {
+    match runtime.block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure::report(&failure),
     }
@@ -47,10 +68,11 @@ pub fn main() -> ExitCode {
 /// With what went wrong, what to do, and the exit code.
 pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => serve::run(args, source).await,
-        Command::Check(args) => check::run(args, source),
+        Command::Serve(args) => serve::run(args, Role::Both, source).await,
+        Command::Check(args) => check::run(args, source).await,
         Command::Send(args) => send::run(&connect(&args.client, source)?, &args).await,
         Command::Status(args) => status::run(&connect(&args.client, source)?, &args).await,
+        Command::Ready(args) => ready::run(&connect(&args.client, source)?).await,
         Command::DeadLetters(args) => dead_letters::run(&connect(&args.client, source)?, args.command).await,
         Command::Keys(args) => destinations::key(&connect(&args.client, source)?, args.command).await,
         Command::Destinations(args) => destinations::destination(&connect(&args.client, source)?, args.command).await,

@@ -170,11 +170,11 @@ async fn a_server_that_is_not_there_is_named() {
     assert_eq!(failure.advice.unwrap(), "start it with `laneway serve`, or say where it is with --server URL");
 }
 
-#[test]
-fn a_wrong_configuration_ends_with_its_own_code() {
+#[tokio::test]
+async fn a_wrong_configuration_ends_with_its_own_code() {
     let source = Given::default().with_file("laneway.toml", "[sevrer]\n[store]\npartitions = 0\n");
     let Some(Command::Check(args)) = parse("laneway check").unwrap().command else { panic!("not check") };
-    let failure = check::run(args, &source).unwrap_err();
+    let failure = check::run(args, &source).await.unwrap_err();
     assert_eq!(failure.code, EXIT_CONFIG);
     assert!(failure.what.starts_with("the configuration has 2 mistakes:\nlaneway.toml:1: "), "{failure}");
 }

@@ -31,7 +31,7 @@ pub use server::{DEFAULT_PORT, MIN_TOKEN_CHARACTERS, Server};
 pub use source::{Given, MAX_FILE_BYTES, Process, Source};
 pub use store::{Durability, Store, StoreUrl};
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
-pub use worker::Worker;
+pub use worker::{DEFAULT_WORKER_PORT, Worker};
 
 use laneway_webhook::EgressPolicy;
 use problem::Place;
@@ -68,6 +68,8 @@ pub struct Config {
 pub struct Overrides {
     /// `--listen`: `server.listen`.
     pub listen: Option<String>,
+    /// `--listen` of a worker: `worker.listen`.
+    pub worker_listen: Option<String>,
     /// `--store`: `store.url`.
     pub store: Option<String>,
     /// `--partitions`: `store.partitions`.
@@ -83,6 +85,7 @@ impl Overrides {
     fn given(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
         let all = [
             ("--listen", "server.listen", &self.listen),
+            ("--listen", "worker.listen", &self.worker_listen),
             ("--store", "store.url", &self.store),
             ("--partitions", "store.partitions", &self.partitions),
             ("--log", "log.filter", &self.log),
@@ -120,7 +123,7 @@ fn read(findings: &Findings<'_>, root: Table) -> Config {
     let server = Server::read(root.section("server"));
     let store = Store::read(root.section("store"));
     let egress = egress::read(root.section("egress"));
-    let worker = Worker::read(root.section("worker"));
+    let worker = Worker::read(root.section("worker"), !server.tokens.is_empty());
     let log = Log::read(root.section("log"));
     let destinations = destination::read_all(&mut root, &egress);
     root.finish();

@@ -54,7 +54,12 @@ impl Server {
 
 /// `server.listen`; the default if it is absent or wrong.
 pub(super) fn read_listen(section: &mut Section<'_, '_>) -> SocketAddr {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
+    read_address(section, DEFAULT_PORT)
+}
+
+/// The section's `listen`; that port of this machine alone if it is absent or wrong.
+pub(super) fn read_address(section: &mut Section<'_, '_>, port: u16) -> SocketAddr {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Some(text) = section.get::<String>("listen") else { return default };
     parse_listen(&text).unwrap_or_else(|what| {
         section.problem("listen", what);

@@ -1,8 +1,11 @@
 //! `[worker]`: how deliveries are driven and progress is saved.
 
 use super::reader::Section;
+use super::server::read_address;
 use super::setting::Size;
 use laneway_domain::Settings;
+use laneway_http::check_listen;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -10,6 +13,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MIB: u64 = 1 << 20;
 
+/// The port of `worker.listen` by default: another than that of `server.listen`, so that an ingest and
+/// a worker on one machine start without any configuration.
+pub const DEFAULT_WORKER_PORT: u16 = 8081;
 /// How long a shutdown waits for attempts in flight by default: longer than the default timeout of
 /// an attempt (15 s), shorter than the 30 s after which container runtimes kill.
 const DEFAULT_GRACE: Duration = Duration::from_secs(20);
@@ -17,6 +23,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(20);
 /// `[worker]`: how deliveries are driven and progress is saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker {
+    /// Where the `worker` binary answers for health, metrics and status. `laneway serve` does so on
+    /// `server.listen`.
+    pub listen: SocketAddr,
     /// The dispatcher's bounds. Those without a setting have their defaults.
     pub settings: Settings,
     /// How long a shutdown waits for attempts in flight.
@@ -24,7 +33,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(super) fn read(mut section: Section<'_, '_>) -> Self {
+    /// `guarded`: there are tokens (`server.tokens`), which the worker's endpoints ask for too.
+    pub(super) fn read(mut section: Section<'_, '_>, guarded: bool) -> Self {
+        let listen = read_address(&mut section, DEFAULT_WORKER_PORT);
+        if !guarded && let Err(what) = check_listen(listen, &[]) {
+            section.problem("listen", what);
+        }
         let d = Settings::default();
         let memory = Size(d.window_bytes as u64);
         let settings = Settings {
@@ -38,6 +52,6 @@ impl Worker {
         };
         let grace = section.within("grace", DEFAULT_GRACE, Duration::ZERO..=HOUR);
         section.finish();
-        Self { settings, grace }
+        Self { listen, settings, grace }
     }
 }

@@ -1,0 +1,10 @@
+//! The `worker` command.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    laneway_app::cli::worker()
+}

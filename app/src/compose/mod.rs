@@ -1,0 +1,182 @@
+//! Puts the parts of a process together.
+
+mod operations;
+mod signals;
+mod sinks;
+mod stores;
+
+pub use stores::check as check_store;
+
+use crate::config::Config;
+use crate::telemetry::metrics;
+use crate::worker::{Clock, Handle, Upkeep, Worker};
+use laneway_http::{Api, router};
+use laneway_ports::WorkerId;
+use operations::Shared;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use stores::Stores;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// How often the metrics' histograms are tidied, as their recorder wants it.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Which half of Laneway a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `laneway serve`: events in and events out.
+    Both,
+    /// `ingest`: events in.
+    Ingest,
+    /// `worker`: events out.
+    Worker,
+}
+
+impl Role {
+    /// Whether it takes events in.
+    #[must_use]
+    pub fn takes_in(self) -> bool {
+        self != Self::Worker
+    }
+
+    /// Whether it delivers.
+    #[must_use]
+    pub fn delivers(self) -> bool {
+        self != Self::Ingest
+    }
+
+    /// Where it listens, and the setting that says so.
+    fn listen(self, config: &Config) -> (SocketAddr, &'static str) {
+        if self.takes_in() { (config.server.listen, "server.listen") } else { (config.worker.listen, "worker.listen") }
+    }
+}
+
+/// The delivering half, as far as a process has it.
+struct Delivering {
+    handle: Handle,
+    working: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+}
+
+/// Runs the process until a signal ends it.
+///
+/// # Errors
+/// Says what kept it from starting or going on.
+pub async fn serve(config: Config, role: Role) -> Result<(), String> {
+    let rendering = metrics::install()?;
+    let mut stop = signals::stop_signal()?;
+    let stores = stores::open(&config, role).await?;
+    let (listen, setting) = role.listen(&config);
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|e| format!("cannot listen on {listen} ({setting}): {e}{}", hint(&e)))?;
+    let mut delivering = if role.delivers() { Some(deliver(&config, &stores)?) } else { None };
+    let handle = delivering.as_ref().map(|delivering| delivering.handle.clone());
+    let render = rendering.clone();
+    let api = Api {
+        log: role.takes_in().then(|| stores.log.clone()),
+        dead_letters: stores.dead_letters.clone(),
+        progress: stores.progress.clone(),
+        operations: Some(Arc::new(Shared { own: handle, stores: stores.clone() })),
+        metrics: Arc::new(move || render.render()),
+        limits: config.server.limits.clone(),
+        tokens: config.server.tokens.clone(),
+    };
+    let tidying = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            rendering.run_upkeep();
+        }
+    });
+    announce(&config, role, &listener);
+    let mut stopping = stop.clone();
+    let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+    let mut serving = tokio::spawn(laneway_http::serve(listener, router(api), config.server.limits.clone(), stopped));
+    tokio::select! {
+        // First: told to stop, the HTTP side ends too.
+        biased;
+        _ = stop.wait_for(|stop| *stop) => {}
+        // Neither ends by itself but by a defect; then it is better to say so and be started again.
+        () = ended(&mut delivering) => return Err("the worker has ended by itself; please report this with the log".to_owned()),
+        _ = &mut serving => return Err("the HTTP side has ended by itself; please report this with the log".to_owned()),
+    }
+    tracing::info!("stopping: no further requests; what is in flight is finished and committed");
+    tidying.abort();
+    match tokio::join!(serving, finish(delivering, config.worker.grace)) {
+        (Ok(ended), true) if ended.cut_off == 0 => tracing::info!("stopped"),
+        (ended, in_time) => tracing::warn!(
+            requests_cut_off = ended.map_or(0, |ended| ended.cut_off),
+            attempts_cut_off = !in_time,
+            "stopped before everything was finished; what was in flight may be delivered again"
+        ),
+    }
+    Ok(())
+}
+
+/// Starts the delivering half.
+fn deliver(config: &Config, stores: &Stores) -> Result<Delivering, String> {
+    let clock = Clock::system();
+    let (handle, working) = Worker {
+        id: WorkerId(format!("{}-{:08x}", std::process::id(), rand::random::<u32>())),
+        log: stores.log.clone(),
+        progress: stores.progress.clone(),
+        dead_letters: stores.dead_letters.clone(),
+        destinations: config.destinations.iter().map(|d| d.destination.clone()).collect(),
+        sinks: sinks::all(config)?,
+        settings: config.worker.settings.clone(),
+        clock,
+        seed: rand::random(),
+    }
+    .start();
+    let upkeep = Upkeep {
+        log: stores.log.clone(),
+        dead_letters: stores.dead_letters.clone(),
+        worker: handle.clone(),
+        clock,
+        retain: config.store.retain,
+    };
+    Ok(Delivering { handle, working: tokio::spawn(working), upkeep: tokio::spawn(upkeep.run()) })
+}
+
+/// Resolves when the delivering half ends; never where there is none.
+async fn ended(delivering: &mut Option<Delivering>) {
+    match delivering {
+        Some(delivering) => drop((&mut delivering.working).await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets the worker finish, for at most `grace`. `false` if it took longer.
+async fn finish(delivering: Option<Delivering>, grace: Duration) -> bool {
+    let Some(Delivering { handle, working, upkeep }) = delivering else { return true };
+    upkeep.abort();
+    handle.stop().await;
+    let abort = working.abort_handle();
+    let in_time = timeout(grace, working).await.is_ok();
+    abort.abort();
+    in_time
+}
+
+fn announce(config: &Config, role: Role, listener: &TcpListener) {
+    let address = listener.local_addr().unwrap_or(config.server.listen);
+    let names: Vec<&str> = config.destinations.iter().map(|d| d.destination.name.as_str()).collect();
+    // A list of thousands helps nobody.
+    let destinations = if names.len() <= 10 { names.join(", ") } else { format!("{} of them", names.len()) };
+    let (store, partitions) = (&config.store.url, config.store.partitions);
+    match role {
+        Role::Ingest => tracing::info!(%store, partitions, "takes events in on http://{address}"),
+        Role::Worker => tracing::info!(%store, partitions, %destinations, "delivers; status on http://{address}"),
+        Role::Both => tracing::info!(%store, partitions, %destinations, "listening on http://{address}"),
+    }
+}
+
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; another process has that address: stop it, or choose another port",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
+        _ => "",
+    }
+}

@@ -1,0 +1,27 @@
+//! The sinks that the destinations ask for.
+
+use crate::config::{Config, SinkConfig};
+use laneway_console::ConsoleSink;
+use laneway_domain::DestinationName;
+use laneway_ports::Sink;
+use laneway_webhook::WebhookSink;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One for each destination.
+pub(super) fn all(config: &Config) -> Result<BTreeMap<DestinationName, Arc<dyn Sink>>, String> {
+    let mut sinks: BTreeMap<DestinationName, Arc<dyn Sink>> = BTreeMap::new();
+    for destination in &config.destinations {
+        let name = destination.destination.name.clone();
+        let sink = one(&name, &destination.sink).map_err(|what| format!("destination {name}: {what}"))?;
+        sinks.insert(name, sink);
+    }
+    Ok(sinks)
+}
+
+fn one(name: &DestinationName, config: &SinkConfig) -> Result<Arc<dyn Sink>, String> {
+    Ok(match config {
+        SinkConfig::Console => Arc::new(ConsoleSink::new(name.clone())),
+        SinkConfig::Webhook(webhook) => Arc::new(WebhookSink::new((**webhook).clone()).map_err(|e| e.to_string())?),
+    })
+}

@@ -1,0 +1,95 @@
+//! The store that the configuration names, behind its ports.
+
+use super::Role;
+use crate::config::{Config, Durability, Store, StoreUrl};
+use async_trait::async_trait;
+use laneway_ports::{DeadLetters, EventLog, ProgressStore};
+use laneway_sqlite::{Options, SqliteStore};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Whether a store can be used now.
+#[async_trait]
+pub(super) trait Health: Send + Sync {
+    /// `Err` says what is wrong, for people.
+    async fn health(&self) -> Result<(), String>;
+}
+
+#[async_trait]
+impl Health for SqliteStore {
+    async fn health(&self) -> Result<(), String> {
+        Self::health(self)
+    }
+}
+
+/// One store behind all its ports.
+#[derive(Clone)]
+pub(super) struct Stores {
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) progress: Arc<dyn ProgressStore>,
+    pub(super) dead_letters: Arc<dyn DeadLetters>,
+    pub(super) health: Arc<dyn Health>,
+}
+
+impl Stores {
+    fn of<S: EventLog + ProgressStore + DeadLetters + Health + 'static>(store: S) -> Self {
+        let store = Arc::new(store);
+        Self { log: store.clone(), progress: store.clone(), dead_letters: store.clone(), health: store }
+    }
+}
+
+/// Opens the store.
+///
+/// # Errors
+/// Says what keeps it from being used, and what to do.
+pub(super) async fn open(config: &Config, role: Role) -> Result<Stores, String> {
+    let store = &config.store;
+    match &store.url {
+        StoreUrl::Sqlite(_) if role != Role::Both => Err(format!(
+            "store.url = \"{}\" is a file that one process has to itself: run `laneway serve`, which takes events in \
+             and delivers them, or choose a store that processes can share, for instance \"redis://127.0.0.1:6379\"",
+            store.url
+        )),
+        StoreUrl::Sqlite(path) => open_sqlite(store, path).map(Stores::of),
+    }
+}
+
+fn open_sqlite(store: &Store, path: &Path) -> Result<SqliteStore, String> {
+    let options = Options {
+        duplicate_window: store.duplicate_window,
+        durability: match store.durability {
+            Durability::Full => laneway_sqlite::Durability::Full,
+            Durability::Relaxed => laneway_sqlite::Durability::Relaxed,
+        },
+        ..Options::new(path, store.partitions)
+    };
+    SqliteStore::open(options).map_err(|e| e.to_string())
+}
+
+/// Checks the store without changing it, and says what is there. Reads all of it.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub async fn check(store: &Store) -> Result<String, String> {
+    match &store.url {
+        StoreUrl::Sqlite(path) => check_sqlite(store, path),
+    }
+}
+
+fn check_sqlite(store: &Store, path: &Path) -> Result<String, String> {
+    if !path.try_exists().map_err(|e| format!("{} cannot be looked at: {e}", path.display()))? {
+        return Ok(format!("{} will be made, with {} partitions", path.display(), store.partitions));
+    }
+    let report = laneway_sqlite::check(path).map_err(|e| e.to_string())?;
+    if !report.findings.is_empty() {
+        return Err(format!("{} is damaged:\n  {}", path.display(), report.findings.join("\n  ")));
+    }
+    if report.partitions != store.partitions {
+        let made = report.partitions;
+        return Err(format!(
+            "{} was made with {made} partitions, and that cannot change; set store.partitions = {made}",
+            path.display()
+        ));
+    }
+    Ok(format!("{} events in {} partitions, all sound", report.events, report.partitions))
+}
