@@ -158,7 +158,7 @@ impl Dispatcher {
                 self.stirred.insert(destination);
             }
             Timer::Commit(partition) => self.commit_due(partition, now),
-            Timer::Recommit(partition) => self.recommit(partition),
+            Timer::Recommit(partition) => self.recommit(partition, now),
             Timer::Reread(read) => self.reread(read),
             Timer::Lane(partition, destination, timer) => {
                 self.with_lane(partition, destination, now, |lane, cx| match &timer {

@@ -48,6 +48,6 @@ pub use progress::{
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
 pub use settings::Settings;
 pub use spread::{CLAIM_EVERY, Spread, Step};
-pub use status::{BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, StatusReport};
+pub use status::{BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, StatusReport, WorkerStatus};
 pub use time::Timestamp;
 pub use watermark::Watermark;

@@ -2,22 +2,41 @@
 
 use crate::{DestinationName, LaneKey, Offset, Partition, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[cfg(test)]
+mod tests;
 
 /// The most blocked keys that a report lists per destination; their number is always exact.
 pub const MAX_LISTED_KEYS: usize = 100;
 
-/// Every destination of one worker process. Moments are in milliseconds since the Unix epoch.
+/// Every destination of one worker process, or of all that share a store. Moments are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReport {
     /// When the snapshot was taken.
     pub at: Timestamp,
-    /// The partitions that this process works on.
+    /// The partitions that are worked on.
     pub partitions: Vec<Partition>,
     /// The destinations, by name.
     pub destinations: Vec<DestinationStatus>,
+    /// In a report on all workers that share a store: who works on what, by their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerStatus>,
+    /// What is missing here, and why: for people. Empty if this is all that there is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
 }
 
-/// One destination, over all partitions of the process.
+/// What one worker process works on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its id.
+    pub worker: String,
+    /// Its partitions.
+    pub partitions: Vec<Partition>,
+}
+
+/// One destination, over all partitions that the report is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DestinationStatus {
     /// Its name.
@@ -75,6 +94,71 @@ pub struct BlockedKey {
     pub next_attempt: Option<Timestamp>,
     /// What went wrong last.
     pub last_error: String,
+}
+
+impl StatusReport {
+    /// The report on all workers that share a store, from what each says of itself. Pending events,
+    /// keys behind and attempts add up; of a breaker the worst is told, and a destination is paused
+    /// if any worker has paused it.
+    #[must_use]
+    pub fn of_all(reports: impl IntoIterator<Item = (String, Self)>) -> Self {
+        let mut all = Self::default();
+        let mut destinations: BTreeMap<DestinationName, DestinationStatus> = BTreeMap::new();
+        let mut workers = BTreeMap::new();
+        for (worker, report) in reports {
+            all.at = all.at.max(report.at);
+            all.partitions.extend(&report.partitions);
+            all.incomplete.extend(report.incomplete.into_iter().map(|what| format!("worker {worker}: {what}")));
+            workers.insert(worker, report.partitions);
+            for status in report.destinations {
+                match destinations.get_mut(&status.name) {
+                    Some(known) => known.add(status),
+                    None => drop(destinations.insert(status.name.clone(), status)),
+                }
+            }
+        }
+        all.partitions.sort_unstable();
+        all.partitions.dedup();
+        all.workers = workers.into_iter().map(|(worker, partitions)| WorkerStatus { worker, partitions }).collect();
+        all.destinations = destinations.into_values().collect();
+        all
+    }
+
+    /// Lists at most `most` blocked keys per destination. The numbers stay exact.
+    pub fn shorten(&mut self, most: usize) {
+        for destination in &mut self.destinations {
+            destination.blocked.truncate(most);
+        }
+    }
+}
+
+impl DestinationStatus {
+    /// Adds what another worker says of the same destination.
+    fn add(&mut self, other: Self) {
+        self.pending = self.pending.saturating_add(other.pending);
+        self.pending_exact &= other.pending_exact;
+        self.in_flight = self.in_flight.saturating_add(other.in_flight);
+        self.keys_behind = self.keys_behind.saturating_add(other.keys_behind);
+        self.blocked_keys = self.blocked_keys.saturating_add(other.blocked_keys);
+        self.blocked.extend(other.blocked);
+        self.blocked.sort_by(|a, b| (a.since, a.partition, &a.key).cmp(&(b.since, b.partition, &b.key)));
+        self.blocked.truncate(MAX_LISTED_KEYS);
+        self.breaker = std::mem::replace(&mut self.breaker, BreakerStatus::Closed).worse_of(other.breaker);
+        self.paused = self.paused.take().or(other.paused);
+        self.configured |= other.configured;
+    }
+}
+
+impl BreakerStatus {
+    /// Open is worse than closed, and open for longer is worse; the next probe is the first of any.
+    fn worse_of(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Open { since: a, next_probe: x }, Self::Open { since: b, next_probe: y }) => {
+                Self::Open { since: a.min(b), next_probe: x.min(y) }
+            }
+            (open @ Self::Open { .. }, Self::Closed) | (Self::Closed, open) => open,
+        }
+    }
 }
 
 /// What an operator can tell a worker to do.

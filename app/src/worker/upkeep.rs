@@ -145,6 +145,7 @@ mod tests {
             at: Timestamp::ZERO,
             partitions: (0..partitions).map(Partition).collect(),
             destinations: destinations.iter().map(status).collect(),
+            ..StatusReport::default()
         }
     }
 

@@ -95,7 +95,7 @@ impl Dispatcher {
                 owned.committing.prepared.lanes.entry(name.clone()).or_default().position = Some(lane.position);
                 owned.committing.dirty = true;
             }
-            let (destination, waiting) = (name.clone(), owned.end.distance_from(held_by(lane, owned.scanned)));
+            let (destination, waiting) = (name.clone(), held_by(lane, owned.scanned).events_until(owned.end));
             self.notices.push_back(Notice::Unconfigured { destination, partition, waiting });
         }
     }

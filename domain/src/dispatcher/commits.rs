@@ -104,14 +104,22 @@ impl Dispatcher {
     }
 
     pub(super) fn commit_failed(&mut self, partition: Partition, now: Timestamp) {
-        if self.partitions.contains_key(&partition) {
-            self.timers.set(now.after(RECOMMIT_AFTER), Timer::Recommit(partition));
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            let at = now.after(RECOMMIT_AFTER);
+            owned.committing.again = Some(at);
+            self.timers.set(at, Timer::Recommit(partition));
         }
     }
 
-    pub(super) fn recommit(&mut self, partition: Partition) {
-        let owned = self.partitions.get(&partition);
-        if let Some((commit, _)) = owned.and_then(|owned| owned.committing.in_flight.as_ref()) {
+    pub(super) fn recommit(&mut self, partition: Partition, now: Timestamp) {
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
+        // A timer of an earlier ownership: two copies of one commit on their way at once could leave
+        // the older state behind a newer one.
+        if owned.committing.again.is_none_or(|at| at > now) {
+            return;
+        }
+        owned.committing.again = None;
+        if let Some((commit, _)) = &owned.committing.in_flight {
             self.outputs.push_back(Output::Commit { partition, commit: commit.clone() });
         }
     }

@@ -53,6 +53,8 @@ pub(super) struct Committing {
     pub(super) timer: Option<Timestamp>,
     /// The commit that is on its way, and what it settles.
     pub(super) in_flight: Option<(Arc<Commit>, usize)>,
+    /// When it is sent again, if it has failed.
+    pub(super) again: Option<Timestamp>,
     /// The keys whose dead letters are in it.
     pub(super) unsaved: Vec<(DestinationIndex, LaneKey)>,
     /// A first commit that makes lanes known.

@@ -14,7 +14,7 @@ impl Dispatcher {
         for owned in self.partitions.values() {
             for (name, lane) in &owned.unconfigured {
                 let status = destinations.entry(name.clone()).or_insert_with(|| empty(name.clone(), false));
-                status.pending += owned.end.distance_from(held_by(lane, owned.scanned));
+                status.pending += held_by(lane, owned.scanned).events_until(owned.end);
                 status.pending_exact = false;
             }
         }
@@ -22,6 +22,7 @@ impl Dispatcher {
             at: now,
             partitions: self.partitions.keys().copied().collect(),
             destinations: destinations.into_values().collect(),
+            ..StatusReport::default()
         }
     }
 
@@ -40,9 +41,9 @@ impl Dispatcher {
             match owned.lane(index) {
                 Some(lane) => lane.add_to(&mut status, owned.head, owned.end),
                 None => {
-                    let unseen = owned.end.distance_from(owned.head);
+                    let unseen = owned.head.events_until(owned.end);
                     status.pending += unseen;
-                    status.pending_exact &= unseen == 0;
+                    status.pending_exact &= owned.head >= owned.end;
                 }
             }
         }

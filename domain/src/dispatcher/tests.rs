@@ -21,6 +21,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, skip)| Op::Operate { which, skip }),
         1 => Just(Op::Release),
         3 => Just(Op::Renew),
+        1 => any::<prop::sample::Index>().prop_map(Op::LoseWrites),
     ];
     prop::collection::vec(op, 1..250)
 }

@@ -201,9 +201,9 @@ impl KeyQueue {
         let in_flight = self.in_flight.as_ref().map_or(0, |in_flight| in_flight.entries);
         let first = self.entries.iter().skip(in_flight).position(|entry| entry.event.is_none())? + in_flight;
         let from = self.entries.get(first)?.offset;
-        let near = self.entries.iter().skip(first).take_while(|entry| entry.offset.distance_from(from) < PREFETCH_SPAN);
+        let near = self.entries.iter().skip(first).take_while(|entry| from.is_near(entry.offset, PREFETCH_SPAN));
         let last = near.last().map_or(from, |entry| entry.offset);
-        Some((from, usize::try_from(last.distance_from(from)).unwrap_or(0) + 1))
+        Some((from, usize::try_from(from.events_until(last)).unwrap_or(0) + 1))
     }
 
     /// Takes data that was fetched, if it still waits for it. Returns its weight if it was taken.

@@ -33,8 +33,7 @@ impl Lane {
                 }
             }
         }
-        let unseen = end.distance_from(unknown_from.min(end));
-        status.pending += pending + unseen;
-        status.pending_exact &= unseen == 0;
+        status.pending += pending + unknown_from.events_until(end);
+        status.pending_exact &= unknown_from >= end;
     }
 }

@@ -180,7 +180,7 @@ impl World {
                         *lease = Some((id, self.now.after(LEASE)));
                         self.moves += 1;
                     }
-                    if self.chance(3) == 0 {
+                    if self.chance(16) == 0 {
                         worker.claiming.push((partition, free));
                     } else if free {
                         worker.spread.claimed(partition);

@@ -16,17 +16,42 @@ const LEASE: Duration = Duration::from_millis(500);
 /// What may happen next.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Append { key: u8, count: u8 },
-    End { which: Index, outcome: u8 },
+    Append {
+        key: u8,
+        count: u8,
+    },
+    End {
+        which: Index,
+        outcome: u8,
+    },
     Answer(Index),
-    Store { which: Index, answer: u8 },
+    Store {
+        which: Index,
+        answer: u8,
+    },
     Wait(u16),
     Crash,
     Reconfigure(u8),
     RetryDeadLetter(Index),
-    Operate { which: Index, skip: bool },
+    Operate {
+        which: Index,
+        skip: bool,
+    },
     Release,
     Renew,
+    /// A replica that lacks the last writes becomes the primary.
+    LoseWrites(Index),
+}
+
+/// How many moments the store can be set back to.
+const MOMENTS: usize = 8;
+
+/// What the store had at some moment.
+#[derive(Clone)]
+struct Moment {
+    log: usize,
+    stored: PartitionProgress,
+    dead: BTreeMap<Place, GivenUp>,
 }
 
 type Place = (DestinationName, Offset);
@@ -37,7 +62,10 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) dispatcher: Dispatcher,
     destinations: Vec<Destination>,
+    /// By ascending offset.
     pub(super) log: Vec<Arc<LoggedEvent>>,
+    end: Offset,
+    moments: Vec<Moment>,
     pub(super) stored: PartitionProgress,
     pub(super) dead: BTreeMap<Place, GivenUp>,
     /// Delivered, or stored as a dead letter, at least once.
@@ -100,6 +128,8 @@ impl World {
             now: Timestamp::from_millis(1_000_000),
             destinations,
             log: Vec::new(),
+            end: Offset::ZERO,
+            moments: Vec::new(),
             stored: PartitionProgress::default(),
             dead: BTreeMap::new(),
             settled: BTreeSet::new(),
@@ -133,7 +163,11 @@ impl World {
     }
 
     fn end(&self) -> Offset {
-        Offset(self.log.len() as u64)
+        self.end
+    }
+
+    fn at(&self, offset: Offset) -> &Arc<LoggedEvent> {
+        &self.log[self.log.binary_search_by_key(&offset, |event| event.offset).unwrap()]
     }
 
     pub(super) fn input(&mut self, input: Input) {
@@ -148,7 +182,8 @@ impl World {
                 Output::Attempt { attempt, destination, events } => self.attempt(attempt, destination, events),
                 Output::Commit { commit, .. } => self.commits.push(commit),
                 Output::Released(_) => {
-                    assert!(self.attempts.is_empty() && self.commits.is_empty(), "released while not at rest");
+                    let at_rest = self.attempts.values().all(|(_, _, orphan)| *orphan);
+                    assert!(at_rest && self.commits.is_empty(), "released while not at rest");
                     self.owned = false;
                     self.reads.clear();
                     self.check_released();
@@ -191,7 +226,7 @@ impl World {
         let mut here = BTreeSet::new();
         for attempted in &events {
             let offset = attempted.event.offset;
-            assert_eq!(self.log[usize::try_from(offset.0).unwrap()], attempted.event);
+            assert_eq!(*self.at(offset), attempted.event);
             here.insert((destination.clone(), offset));
             self.started.push((self.now, destination.clone(), offset));
             if redrive || self.settled.contains(&(destination.clone(), offset)) {
@@ -226,8 +261,32 @@ impl World {
             Op::Operate { which, skip } => self.operate(*which, *skip),
             Op::Release => self.input(Input::Release(PARTITION)),
             Op::Renew => self.renew(),
+            Op::LoseWrites(which) => self.lose_writes(*which),
         }
         self.check_stored();
+        if self.moments.len() == MOMENTS {
+            self.moments.remove(0);
+        }
+        let (log, stored, dead) = (self.log.len(), self.stored.clone(), self.dead.clone());
+        self.moments.push(Moment { log, stored, dead });
+    }
+
+    /// Log and progress are what they were at some moment, and the log goes on in a new generation.
+    /// Whoever had the lease is fenced, and the partition is claimed again.
+    fn lose_writes(&mut self, which: Index) {
+        if self.moments.is_empty() {
+            return;
+        }
+        let moment = which.get(&self.moments).clone();
+        self.moments.clear();
+        self.log.truncate(moment.log);
+        (self.stored, self.dead) = (moment.stored, moment.dead);
+        self.end = Offset::in_generation(self.end.generation() + 1, 0);
+        self.attempts.values_mut().for_each(|(_, _, orphan)| *orphan = true);
+        self.reads.clear();
+        self.commits.clear();
+        self.input(Input::Lost(PARTITION));
+        self.claim();
     }
 
     pub(super) fn append(&mut self, key: u8, n: u8) {
@@ -244,6 +303,7 @@ impl World {
             data: Bytes::from_static(&[7; 100]),
         };
         self.log.push(Arc::new(LoggedEvent { partition: PARTITION, offset, accepted_at: self.now, event }));
+        self.end = offset.next();
         let end = self.end();
         self.input(Input::Grew { partition: PARTITION, end });
     }
@@ -290,14 +350,14 @@ impl World {
         let input = match read {
             Output::Read { read, .. } | Output::ReadDeadLetter { read, .. } if !well => Input::ReadFailed(*read),
             Output::Read { read, from, most, .. } => {
-                let begin = usize::try_from(from.0).unwrap().min(self.log.len());
-                let end = (begin + most).min(self.log.len());
-                let next = Offset(end as u64);
-                Input::Read { read: *read, events: self.log[begin..end].to_vec(), corrupt: Vec::new(), next }
+                let events: Vec<_> =
+                    self.log.iter().filter(|event| event.offset >= *from).take(*most).cloned().collect();
+                let next = events.last().map_or(*from, |last| last.offset.next());
+                Input::Read { read: *read, events, corrupt: Vec::new(), next }
             }
             Output::ReadDeadLetter { read, offset, destination, .. } => {
                 let there = self.dead.contains_key(&(destination.clone(), *offset));
-                let event = there.then(|| self.log[usize::try_from(offset.0).unwrap()].clone());
+                let event = there.then(|| self.at(*offset).clone());
                 Input::DeadLetterRead { read: *read, event }
             }
             _ => return,
@@ -342,7 +402,7 @@ impl World {
     fn check_released(&self) {
         for (destination, offset) in &self.settled_here {
             let Some(lane) = self.stored.lanes.get(destination) else { continue };
-            let event = &self.log[usize::try_from(offset.0).unwrap()];
+            let event = self.at(*offset);
             let position = match lane.position {
                 Position::Shared => self.stored.scanned,
                 Position::At(offset) => offset,
@@ -478,6 +538,8 @@ impl World {
             self.drain();
         }
         self.check_stored();
+        let pending: u64 = self.dispatcher.status(self.now).destinations.iter().map(|status| status.pending).sum();
+        assert_eq!(pending, 0, "something is counted as pending, and all is settled");
     }
 
     fn release_held(&mut self, well: &[Destination]) {

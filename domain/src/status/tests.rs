@@ -1,0 +1,92 @@
+use super::*;
+
+fn destination(name: &str, pending: u64) -> DestinationStatus {
+    DestinationStatus {
+        name: DestinationName::new(name).unwrap(),
+        pending,
+        pending_exact: true,
+        in_flight: 1,
+        keys_behind: 2,
+        blocked_keys: 0,
+        blocked: Vec::new(),
+        breaker: BreakerStatus::Closed,
+        paused: None,
+        configured: true,
+    }
+}
+
+fn report(at: u64, partitions: &[u32], destinations: Vec<DestinationStatus>) -> StatusReport {
+    let partitions = partitions.iter().copied().map(Partition).collect();
+    StatusReport { at: Timestamp::from_millis(at), partitions, destinations, ..StatusReport::default() }
+}
+
+fn blocked(key: usize, since: u64) -> BlockedKey {
+    BlockedKey {
+        key: format!("key:k{key}"),
+        partition: Partition(0),
+        head: Offset(3),
+        attempts: 1,
+        since: Timestamp::from_millis(since),
+        next_attempt: None,
+        last_error: "no".into(),
+    }
+}
+
+#[test]
+fn numbers_of_all_workers_add_up_and_each_says_what_it_works_on() {
+    let a = report(5, &[3, 0], vec![destination("x", 1), destination("z", 2)]);
+    let b = report(7, &[1], vec![destination("x", 10), destination("y", 20)]);
+    let all = StatusReport::of_all([("b".to_owned(), b), ("a".to_owned(), a)]);
+    assert_eq!(all.at, Timestamp::from_millis(7));
+    assert_eq!(all.partitions, [Partition(0), Partition(1), Partition(3)]);
+    let of = |worker: &str, partitions: &[u32]| WorkerStatus {
+        worker: worker.into(),
+        partitions: partitions.iter().copied().map(Partition).collect(),
+    };
+    assert_eq!(all.workers, [of("a", &[3, 0]), of("b", &[1])]);
+    let numbers: Vec<_> = all.destinations.iter().map(|d| (d.name.as_str(), d.pending, d.in_flight)).collect();
+    assert_eq!(numbers, [("x", 11, 2), ("y", 20, 1), ("z", 2, 1)]);
+}
+
+#[test]
+fn the_worst_that_any_worker_says_of_a_destination_is_told() {
+    let open = |since: u64, next_probe: u64| BreakerStatus::Open {
+        since: Timestamp::from_millis(since),
+        next_probe: Timestamp::from_millis(next_probe),
+    };
+    let workers = [
+        DestinationStatus { breaker: open(5, 6), pending_exact: false, ..destination("x", 0) },
+        destination("x", 0),
+        DestinationStatus { breaker: open(4, 9), paused: Some("gone".into()), ..destination("x", 0) },
+    ];
+    let reports = workers.into_iter().zip(["a", "b", "c"]);
+    let all = StatusReport::of_all(reports.map(|(status, id)| (id.to_owned(), report(1, &[], vec![status]))));
+    let x = &all.destinations[0];
+    assert_eq!((&x.breaker, x.paused.as_deref(), x.pending_exact), (&open(4, 6), Some("gone"), false));
+}
+
+#[test]
+fn the_longest_blocked_keys_are_listed_and_all_are_counted() {
+    let with = |keys: std::ops::Range<usize>, since: u64| DestinationStatus {
+        blocked_keys: keys.len() as u64,
+        blocked: keys.map(|key| blocked(key, since)).collect(),
+        ..destination("x", 0)
+    };
+    let (a, b) = (report(1, &[], vec![with(0..80, 9)]), report(1, &[], vec![with(80..160, 2)]));
+    let mut all = StatusReport::of_all([("a".to_owned(), a), ("b".to_owned(), b)]);
+    let x = &all.destinations[0];
+    assert_eq!((x.blocked_keys, x.blocked.len()), (160, MAX_LISTED_KEYS));
+    assert_eq!(x.blocked.iter().filter(|key| key.since == Timestamp::from_millis(2)).count(), 80);
+    all.shorten(3);
+    assert_eq!((all.destinations[0].blocked_keys, all.destinations[0].blocked.len()), (160, 3));
+}
+
+#[test]
+fn a_report_survives_a_round_trip_and_an_older_one_can_be_read() {
+    let mut all = StatusReport::of_all([("a".to_owned(), report(5, &[3, 0], vec![destination("x", 1)]))]);
+    all.incomplete.push("something".into());
+    let text = serde_json::to_string(&all).unwrap();
+    assert_eq!(serde_json::from_str::<StatusReport>(&text).unwrap(), all);
+    let older = r#"{"at":5,"partitions":[1],"destinations":[]}"#;
+    assert_eq!(serde_json::from_str::<StatusReport>(older).unwrap(), report(5, &[1], vec![]));
+}
