@@ -32,7 +32,12 @@ fn destination(called: &str, configured: bool) -> DestinationStatus {
 
 impl Server {
     fn reports(&self, destinations: Vec<DestinationStatus>) {
-        let report = StatusReport { at: Timestamp::from_millis(5), partitions: vec![Partition(0)], destinations };
+        let report = StatusReport {
+            at: Timestamp::from_millis(5),
+            partitions: vec![Partition(0)],
+            destinations,
+            ..StatusReport::default()
+        };
         *self.worker.report.lock().unwrap() = Some(report);
     }
 
