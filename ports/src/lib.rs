@@ -22,4 +22,4 @@ pub use operations::Operations;
 pub use progress_store::{Lease, ProgressStore, WorkerId};
 pub use sink::{Attempted, Delivery, Sink};
 pub use store::Store;
-pub use workers::{MAX_REPORT_BYTES, Present, Workers};
+pub use workers::{MAX_REPORT_BYTES, Present, Register, Workers};

@@ -1,5 +1,9 @@
 //! The worker processes that share a store.
 
+mod register;
+
+pub use register::Register;
+
 use crate::{StoreError, WorkerId};
 use async_trait::async_trait;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use crate::partition::Shard;
 use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp};
+use laneway_ports::{Lease, Register};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,17 +15,31 @@ const BEGIN: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 /// A write on its way to the disk.
 pub(crate) type Write = Box<dyn FnOnce(&mut [Shard], Timestamp) + Send>;
 
+/// Names a store among all that have the disk open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreNumber(u64);
+
+/// A write that waits to become durable.
+struct Waiting {
+    ticket: u64,
+    of: StoreNumber,
+    write: Write,
+}
+
 /// A simulated disk. It holds what is durable; writes wait in front of it until they are synced.
 pub struct Disk {
     inner: Mutex<Inner>,
+    register: Mutex<Register>,
     ends: Vec<watch::Sender<Offset>>,
     made: Instant,
 }
 
 struct Inner {
     shards: Vec<Shard>,
-    waiting: VecDeque<(u64, Write)>,
+    waiting: VecDeque<Waiting>,
     last_ticket: u64,
+    /// How many stores have opened it.
+    stores: u64,
 }
 
 impl fmt::Debug for Disk {
@@ -41,7 +56,8 @@ impl Disk {
         let numbers = || (0..partitions.clamp(1, MAX_PARTITIONS)).map(Partition);
         let shards = numbers().map(Shard::new).collect();
         Arc::new(Self {
-            inner: Mutex::new(Inner { shards, waiting: VecDeque::new(), last_ticket: 0 }),
+            inner: Mutex::new(Inner { shards, waiting: VecDeque::new(), last_ticket: 0, stores: 0 }),
+            register: Mutex::default(),
             ends: numbers().map(|_| watch::Sender::new(Offset::ZERO)).collect(),
             made: Instant::now(),
         })
@@ -58,6 +74,13 @@ impl Disk {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.lock().waiting.len()
+    }
+
+    /// The lease that is valid now, and who has it. Of a partition that nobody works on, nothing.
+    #[must_use]
+    pub fn lease(&self, partition: Partition) -> Option<Lease> {
+        let now = self.now();
+        self.lock().shards.get(partition.0 as usize)?.lease(now)
     }
 
     /// The records that commits have put aside, with the reasons.
@@ -81,13 +104,29 @@ impl Disk {
         look(&self.lock().shards)
     }
 
-    /// Queues writes, and returns the ticket of the last.
-    pub(crate) fn queue(&self, writes: impl IntoIterator<Item = Write>) -> u64 {
+    /// A number for a store that opens it.
+    pub(crate) fn open(&self) -> StoreNumber {
+        let mut inner = self.lock();
+        inner.stores += 1;
+        StoreNumber(inner.stores)
+    }
+
+    pub(crate) fn registered<T>(&self, act: impl FnOnce(&mut Register) -> T) -> T {
+        act(&mut self.register.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many writes of one store wait.
+    pub(crate) fn waiting_of(&self, store: StoreNumber) -> usize {
+        self.lock().waiting.iter().filter(|waiting| waiting.of == store).count()
+    }
+
+    /// Queues writes of a store, and returns the ticket of the last.
+    pub(crate) fn queue(&self, of: StoreNumber, writes: impl IntoIterator<Item = Write>) -> u64 {
         let mut inner = self.lock();
         for write in writes {
             inner.last_ticket += 1;
             let ticket = inner.last_ticket;
-            inner.waiting.push_back((ticket, write));
+            inner.waiting.push_back(Waiting { ticket, of, write });
         }
         inner.last_ticket
     }
@@ -96,19 +135,22 @@ impl Disk {
     pub(crate) fn sync(&self, ticket: u64) {
         let now = self.now();
         let mut inner = self.lock();
-        while let Some((_, write)) = inner.waiting.pop_front_if(|(t, _)| *t <= ticket) {
-            write(&mut inner.shards, now);
+        while let Some(waiting) = inner.waiting.pop_front_if(|waiting| waiting.ticket <= ticket) {
+            (waiting.write)(&mut inner.shards, now);
         }
         self.announce(&inner.shards);
     }
 
-    /// The process ends: of what waits, the first `keep` writes happen to reach the disk, the rest
-    /// is lost. `lose_since`: what a disk that was never synced loses besides.
-    pub(crate) fn crash(&self, keep: usize, lose_since: Option<Timestamp>) {
+    /// The process ends: of what waits of it, the first `keep` writes happen to reach the disk, the
+    /// rest is lost. `lose_since`: what a disk that was never synced loses besides.
+    pub(crate) fn crash(&self, of: StoreNumber, keep: usize, lose_since: Option<Timestamp>) {
         let now = self.now();
         let mut inner = self.lock();
-        for (_, write) in std::mem::take(&mut inner.waiting).into_iter().take(keep) {
-            write(&mut inner.shards, now);
+        let (ended, others): (VecDeque<_>, _) =
+            std::mem::take(&mut inner.waiting).into_iter().partition(|waiting| waiting.of == of);
+        inner.waiting = others;
+        for waiting in ended.into_iter().take(keep) {
+            (waiting.write)(&mut inner.shards, now);
         }
         if let Some(moment) = lose_since {
             inner.shards.iter_mut().for_each(|shard| shard.lose_since(moment));

@@ -25,6 +25,8 @@ pub enum Call {
     Trim(Partition),
     /// A look at dead letters, or a change of them or of the destinations.
     Operate,
+    /// A look at the register of workers, or a change of it.
+    Register,
 }
 
 /// How a call fails.

@@ -122,6 +122,11 @@ impl Shard {
         Some(Lease { partition: self.number, epoch: self.epoch, worker: worker.clone() })
     }
 
+    pub(crate) fn lease(&self, now: Timestamp) -> Option<Lease> {
+        let (worker, _) = self.holder.as_ref().filter(|(_, until)| *until > now)?;
+        Some(Lease { partition: self.number, epoch: self.epoch, worker: worker.clone() })
+    }
+
     pub(crate) fn renew(&mut self, lease: &Lease, until: Timestamp) -> Result<(), CommitError> {
         self.check(lease)?;
         self.holder = Some((lease.worker.clone(), until));

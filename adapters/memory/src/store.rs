@@ -1,6 +1,6 @@
 //! A process that has a [`Disk`] open.
 
-use crate::disk::Write;
+use crate::disk::{StoreNumber, Write};
 use crate::partition::{Dead, Shard};
 use crate::{Call, Disk, Fault, Faults, Sabotage};
 use async_trait::async_trait;
@@ -47,6 +47,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct MemoryStore {
     disk: Arc<Disk>,
+    number: StoreNumber,
     settings: Settings,
     crashed: AtomicBool,
 }
@@ -55,7 +56,7 @@ impl MemoryStore {
     /// Opens `disk`. More than one store may have it open, as several processes may share a server.
     #[must_use]
     pub fn open(disk: Arc<Disk>, settings: Settings) -> Self {
-        Self { disk, settings, crashed: AtomicBool::new(false) }
+        Self { number: disk.open(), disk, settings, crashed: AtomicBool::new(false) }
     }
 
     /// The disk.
@@ -64,14 +65,20 @@ impl MemoryStore {
         &self.disk
     }
 
-    /// Ends this process. Of the writes that wait to become durable (see [`Disk::waiting`]) the
+    /// How many writes of this process wait to become durable.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.disk.waiting_of(self.number)
+    }
+
+    /// Ends this process. Of its writes that wait to become durable ([`MemoryStore::waiting`]) the
     /// first `keep` reach the disk, as some do in a real crash; nobody learns which. Calls that
     /// wait, and all later ones, are answered with [`StoreError::Unknown`].
     pub fn crash(&self, keep: usize) {
         self.crashed.store(true, Ordering::SeqCst);
         let unsynced = u64::try_from(self.settings.unsynced.as_millis()).unwrap_or(u64::MAX);
         let since = Timestamp::from_millis(self.disk.now().as_millis().saturating_sub(unsynced));
-        self.disk.crash(keep, self.sabotaged(Sabotage::NoSync).then_some(since));
+        self.disk.crash(self.number, keep, self.sabotaged(Sabotage::NoSync).then_some(since));
     }
 
     fn sabotaged(&self, by: Sabotage) -> bool {
@@ -87,7 +94,7 @@ impl MemoryStore {
     }
 
     /// Begins a call that changes nothing.
-    fn begin(&self, call: Call) -> Result<(), StoreError> {
+    pub(crate) fn begin(&self, call: Call) -> Result<(), StoreError> {
         self.alive()?;
         self.fault(call).map_or(Ok(()), |fault| Err(fault.error()))
     }
@@ -113,15 +120,18 @@ impl MemoryStore {
             Some(fault) => return Err(fault.error()),
         }
         let mut answers = Vec::new();
-        let ticket = self.disk.queue(writes.into_iter().map(|write| {
-            let (answer, answered) = oneshot::channel();
-            answers.push(answered);
-            let boxed: Write = Box::new(move |shards, now| {
-                // Nobody waits for the answer when the call was cancelled.
-                let _ = answer.send(write(shards, now));
-            });
-            boxed
-        }));
+        let ticket = self.disk.queue(
+            self.number,
+            writes.into_iter().map(|write| {
+                let (answer, answered) = oneshot::channel();
+                answers.push(answered);
+                let boxed: Write = Box::new(move |shards, now| {
+                    // Nobody waits for the answer when the call was cancelled.
+                    let _ = answer.send(write(shards, now));
+                });
+                boxed
+            }),
+        );
         if !self.sabotaged(Sabotage::NoSync) {
             let delay = self.settings.faults.as_ref().map_or(Duration::ZERO, |faults| faults.sync_delay());
             if !delay.is_zero() {

@@ -20,6 +20,7 @@ mod schema;
 mod shared;
 mod store;
 mod tail;
+mod workers;
 mod writer;
 
 pub use check::{CheckReport, MAX_FINDINGS, check};

@@ -5,7 +5,7 @@ use crate::dead_letters;
 use crate::events::{self, Limits};
 use crate::failure::Failed;
 use crate::lock::Lock;
-use crate::options::Options;
+use crate::options::{Clock, Options};
 use crate::progress;
 use crate::queue::{NotTaken, Queue, Request};
 use crate::readers::Readers;
@@ -13,10 +13,10 @@ use crate::schema;
 use crate::shared::Shared;
 use crate::writer::{self, Asked, DeadChange, Tx};
 use laneway_domain::Offset;
-use laneway_ports::{Bounds, CommitError, Selection, StoreError};
+use laneway_ports::{Bounds, CommitError, Register, Selection, StoreError};
 use rusqlite::Connection;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
@@ -29,6 +29,8 @@ pub struct SqliteStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) readers: Arc<Readers>,
+    pub(crate) register: Mutex<Register>,
+    pub(crate) clock: Clock,
     threads: Vec<JoinHandle<()>>,
     /// Last, so that the next process finds everything closed.
     _lock: Lock,
@@ -56,6 +58,7 @@ impl SqliteStore {
         let shared = Arc::new(Shared::new(options.path.clone(), options.tail_bytes, &bounds));
         let queue = Arc::new(Queue::new(options.queue_events, options.queue_bytes));
         let readers = Readers::new(options.path.clone());
+        let clock = options.clock.clone();
         let (nudge, nudged) = checkpoint::channel(options.checkpoint_bytes);
         let threads = vec![
             spawn("laneway-writer", {
@@ -67,7 +70,7 @@ impl SqliteStore {
                 move || checkpoint::run(&shared, &nudged)
             })?,
         ];
-        Ok(Self { shared, queue, readers, threads, _lock: lock })
+        Ok(Self { shared, queue, readers, register: Mutex::default(), clock, threads, _lock: lock })
     }
 
     /// What keeps the store from taking events, for people.

@@ -82,6 +82,7 @@ impl Subject for InDirectory {
 laneway_ports::event_log_contract!(InDirectory, #[tokio::test]);
 laneway_ports::progress_store_contract!(InDirectory, #[tokio::test]);
 laneway_ports::dead_letters_contract!(InDirectory, #[tokio::test]);
+laneway_ports::workers_contract!(InDirectory, #[tokio::test]);
 
 /// The same, where nothing is kept in memory, so that every read is from disk.
 struct WithoutTail(InDirectory);
