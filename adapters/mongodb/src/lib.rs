@@ -1,1 +1,21 @@
-//! The sink that writes events into MongoDB.
+//! The sink that writes events into a MongoDB collection.
+//!
+//! [`MongoConfig::parse`] reads a destination's URL, [`MongoSink`] writes, and says what the
+//! documents look like.
+
+mod collection;
+mod command;
+mod config;
+mod document;
+mod failure;
+mod insert;
+mod json;
+mod ledger;
+mod redact;
+mod reply;
+mod sink;
+mod stored;
+mod upsert;
+
+pub use config::{Mode, MongoConfig, MongoConfigError};
+pub use sink::MongoSink;

@@ -1,0 +1,135 @@
+//! The collection: a connection when it is needed, and the three commands that are sent.
+
+use crate::config::MongoConfig;
+use crate::failure::Failure;
+use crate::redact::Redactor;
+use crate::reply::Reply;
+use crate::stored::Stored;
+use mongodb::bson::raw::cstr;
+use mongodb::bson::{RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use mongodb::options::{ClientOptions, ConnectionString, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::{Client, Database, error::Error};
+use std::fmt;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// How long the driver looks for a server, if neither URL nor timeout say less: as long as by itself.
+const SERVER_SELECTION: Duration = Duration::from_secs(30);
+/// How long connecting may take, if neither URL nor timeout say less: as long as by itself.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The most connections to a server, if the URL does not say: one for each attempt that is in
+/// flight by default.
+const MAX_POOL_SIZE: u32 = laneway_domain::DEFAULT_MAX_IN_FLIGHT;
+/// Who Laneway says it is, in the server's logs, if the URL does not say.
+const APP_NAME: &str = "laneway";
+
+pub(crate) struct Collection {
+    connection: ConnectionString,
+    /// Made at the first attempt: a MongoDB that cannot be reached does not keep Laneway from starting.
+    client: OnceCell<Client>,
+    database: String,
+    name: String,
+    redactor: Redactor,
+    /// The most time that the driver or the server may take for one step; less than the attempt
+    /// has, so that there is time left to say what took so long.
+    patience: Duration,
+    write_concern: RawDocumentBuf,
+}
+
+impl Collection {
+    pub(crate) fn new(config: MongoConfig) -> Self {
+        let patience = (config.timeout * 3 / 4).max(Duration::from_millis(1));
+        let asked = config.connection.write_concern.as_ref().and_then(|concern| concern.w_timeout);
+        let w_timeout = asked.filter(|asked| !asked.is_zero()).map_or(patience, |asked| asked.min(patience));
+        Self {
+            connection: config.connection,
+            client: OnceCell::new(),
+            database: config.database,
+            name: config.collection,
+            redactor: config.redactor,
+            patience,
+            write_concern: rawdoc! { "w": "majority", "j": true, "wtimeout": millis(w_timeout) },
+        }
+    }
+
+    /// Inserts the documents in their order up to the first that fails.
+    pub(crate) async fn insert(&self, documents: RawArrayBuf) -> Result<Reply, Failure> {
+        let mut command = rawdoc! { "insert": self.name.as_str(), "ordered": true };
+        command.append(cstr!("documents"), documents);
+        self.write(command).await
+    }
+
+    /// Performs the updates, each by itself: one that fails does not hold the others.
+    pub(crate) async fn update(&self, updates: RawArrayBuf) -> Result<Reply, Failure> {
+        let mut command = rawdoc! { "update": self.name.as_str(), "ordered": false };
+        command.append(cstr!("updates"), updates);
+        self.write(command).await
+    }
+
+    async fn write(&self, mut command: RawDocumentBuf) -> Result<Reply, Failure> {
+        command.append(cstr!("writeConcern"), self.write_concern.clone());
+        command.append(cstr!("maxTimeMS"), millis(self.patience));
+        let database = self.database().await?;
+        let answer = database.run_raw_command(command).await.map_err(|error| self.failure(&error))?;
+        Reply::read(&answer, &self.redactor).map_err(Failure::new)
+    }
+
+    /// What documents there are with these ids, as far as a majority has them: what may still be
+    /// rolled back is not there.
+    pub(crate) async fn find<S: AsRef<str> + Sync>(&self, ids: &[S]) -> Result<Vec<Stored>, Failure> {
+        let database = self.database().await?;
+        let wanted: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
+        let batch_size = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let cursor = database
+            .collection::<mongodb::bson::Document>(&self.name)
+            .find(doc! { "_id": { "$in": wanted } })
+            .projection(doc! { "id": 1, "key": 1, "source": 1, "partition": 1, "offset": 1, "acceptedAt": 1 })
+            .batch_size(batch_size)
+            .read_concern(ReadConcern::majority())
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .max_time(self.patience)
+            .await;
+        let mut cursor = cursor.map_err(|error| self.failure(&error))?;
+        let mut found = Vec::with_capacity(ids.len());
+        while cursor.advance().await.map_err(|error| self.failure(&error))? {
+            let document = cursor.deserialize_current().map_err(|error| self.failure(&error))?;
+            found.extend(Stored::read(&document));
+        }
+        Ok(found)
+    }
+
+    fn failure(&self, error: &Error) -> Failure {
+        Failure::of(error, &self.to_string(), &self.redactor)
+    }
+
+    async fn database(&self) -> Result<Database, Failure> {
+        let client = self.client.get_or_try_init(|| self.connect()).await.map_err(|error| self.failure(&error))?;
+        Ok(client.database(&self.database))
+    }
+
+    async fn connect(&self) -> Result<Client, Error> {
+        let mut options = ClientOptions::parse(self.connection.clone()).await?;
+        let at_most = |asked: Option<Duration>, default| Some(asked.unwrap_or(default).min(self.patience));
+        options.server_selection_timeout = at_most(options.server_selection_timeout, SERVER_SELECTION);
+        options.connect_timeout = at_most(options.connect_timeout, CONNECT);
+        options.max_pool_size = Some(options.max_pool_size.unwrap_or(MAX_POOL_SIZE));
+        options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
+        // A sink does not try again by itself.
+        options.retry_writes = Some(false);
+        options.retry_reads = Some(false);
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        options.write_concern = Some(WriteConcern::majority());
+        Client::with_options(options)
+    }
+}
+
+impl fmt::Display for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.database, self.name)
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    // 0 would mean no limit at all.
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)
+}

@@ -1,0 +1,102 @@
+//! What an error of MongoDB means for the events it is about.
+
+use crate::redact::Redactor;
+use mongodb::error::{Error, ErrorKind};
+
+/// A document breaks a unique index ("DuplicateKey").
+pub(crate) const DUPLICATE_KEY: i32 = 11000;
+/// The user may not do this ("Unauthorized").
+const UNAUTHORIZED: i32 = 13;
+/// The login was refused ("AuthenticationFailed").
+const AUTHENTICATION_FAILED: i32 = 18;
+/// The server took longer than it was allowed to ("MaxTimeMSExpired").
+const MAX_TIME_EXPIRED: i32 = 50;
+/// There is no primary here, or it is going (the "not writable primary" and "node is recovering"
+/// codes of the Server Discovery and Monitoring specification).
+const NO_PRIMARY: [i32; 8] = [10107, 13435, 10058, 11600, 11602, 13436, 189, 91];
+/// Errors that are the document's own fault, so that it fails however often it is tried. Numbers
+/// and names are those of MongoDB's `error_codes.yml`; what is not listed is tried again.
+const DOCUMENT_CODES: [i32; 16] = [
+    2,     // BadValue
+    9,     // FailedToParse
+    14,    // TypeMismatch
+    15,    // Overflow: nested too deeply
+    22,    // InvalidBSON
+    52,    // DollarPrefixedFieldName
+    53,    // InvalidIdField
+    54,    // NotSingleValueField: a shard key cannot be an array
+    56,    // EmptyFieldName
+    57,    // DottedFieldName
+    61,    // ShardKeyNotFound
+    121,   // DocumentValidationFailure
+    171,   // CannotIndexParallelArrays
+    10334, // BSONObjectTooLarge
+    16755, // a 2dsphere index cannot read the place
+    17280, // KeyTooLong
+];
+
+/// Whether the code says that this document will never be taken.
+pub(crate) fn is_the_documents_fault(code: i32) -> bool {
+    DOCUMENT_CODES.contains(&code)
+}
+
+/// A command that came to nothing, or of which nobody knows what it came to.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// For people.
+    pub(crate) reason: String,
+    /// Whether one of the command's documents is the cause.
+    pub(crate) documents_fault: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), documents_fault: false }
+    }
+
+    /// What the driver says, for people who look after the destination named `collection`
+    /// (`database.collection`).
+    pub(crate) fn of(error: &Error, collection: &str, redactor: &Redactor) -> Self {
+        let said = |text: &str| redactor.excerpt(text);
+        match &*error.kind {
+            ErrorKind::Command(command) => Self {
+                reason: command_reason(command.code, &command.code_name, &said(&command.message), collection),
+                documents_fault: is_the_documents_fault(command.code),
+            },
+            ErrorKind::Authentication { message, .. } => Self::new(login(&said(message))),
+            ErrorKind::ServerSelection { message, .. } => {
+                Self::new(format!("no MongoDB server can be used: {}", said(message)))
+            }
+            ErrorKind::Io(io) => Self::new(format!(
+                "the connection to MongoDB broke; whether it wrote anything is not known: {}",
+                said(&io.to_string())
+            )),
+            ErrorKind::DnsResolve { message, .. } => {
+                Self::new(format!("the host in the destination's url cannot be looked up: {}", said(message)))
+            }
+            ErrorKind::InvalidTlsConfig { message, .. } => {
+                Self::new(format!("the TLS options in the destination's url cannot be used: {}", said(message)))
+            }
+            other => Self::new(format!("MongoDB: {}", said(&other.to_string()))),
+        }
+    }
+}
+
+fn login(message: &str) -> String {
+    format!("MongoDB refused the login; check user, password and authSource in the destination's url: {message}")
+}
+
+fn command_reason(code: i32, name: &str, message: &str, collection: &str) -> String {
+    match code {
+        UNAUTHORIZED => format!(
+            "the user in the destination's url may not insert, update and find in {collection}; grant it readWrite: \
+             {message}"
+        ),
+        AUTHENTICATION_FAILED => login(message),
+        MAX_TIME_EXPIRED => format!("MongoDB took longer than the destination's timeout allows: {message}"),
+        code if NO_PRIMARY.contains(&code) => {
+            format!("MongoDB has no primary that takes writes just now ({name}, {code}): {message}")
+        }
+        _ => format!("MongoDB answered {name} ({code}): {message}"),
+    }
+}

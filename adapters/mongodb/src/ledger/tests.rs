@@ -1,0 +1,55 @@
+use super::*;
+use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp};
+use std::sync::Arc;
+
+fn events(keys: &[Option<&str>]) -> Vec<Attempted> {
+    let attempted = |(n, key): (usize, &Option<&str>)| {
+        let event = Event {
+            id: EventId::new(&format!("e{n}")).unwrap(),
+            event_type: EventType::new("t").unwrap(),
+            key: key.map(|key| Key::new(key).unwrap()),
+            source: None,
+            subject: None,
+            time: None,
+            content_type: "text/plain".into(),
+            attributes: [].into(),
+            data: bytes::Bytes::new(),
+        };
+        let accepted_at = Timestamp::ZERO;
+        let event = Arc::new(LoggedEvent { partition: Partition(0), offset: Offset(n as u64), accepted_at, event });
+        Attempted { event, attempt: 1, redrive: false }
+    };
+    keys.iter().enumerate().map(attempted).collect()
+}
+
+#[test]
+fn a_failure_stops_its_key_and_no_other() {
+    let events = events(&[Some("a"), Some("b"), Some("a"), None, None, Some("a")]);
+    let mut ledger = Ledger::new(&events);
+    ledger.delivered(0);
+    ledger.failed(2, rejected("no"));
+    assert_eq!(ledger.open().collect::<Vec<_>>(), [1, 3, 4]);
+    ledger.failed(3, retry("later"));
+    ledger.delivered(1);
+    let outcomes = ledger.close(|| "late".into());
+    let expected =
+        [Outcome::Delivered, Outcome::Delivered, rejected("no"), retry("later"), retry("late"), Outcome::NotTried];
+    assert_eq!(outcomes, expected);
+}
+
+#[test]
+fn a_group_is_what_is_open_of_a_key() {
+    let events = events(&[Some("a"), Some("b"), Some("a"), None, Some("b"), None, Some("a")]);
+    let mut ledger = Ledger::new(&events);
+    ledger.delivered(0);
+    assert_eq!(ledger.open_by_key(), [vec![1, 4], vec![2, 6], vec![3], vec![5]]);
+}
+
+#[test]
+fn an_earlier_failure_takes_back_what_was_said_of_later_events() {
+    let events = events(&[Some("a"), Some("a")]);
+    let mut ledger = Ledger::new(&events);
+    ledger.failed(1, rejected("too large"));
+    ledger.all_failed("lost");
+    assert_eq!(ledger.close(String::new), [retry("lost"), Outcome::NotTried]);
+}
