@@ -161,6 +161,12 @@ impl Receiver {
         }
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {

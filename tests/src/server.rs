@@ -170,7 +170,10 @@ impl Installation {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.prepared(Command::new(binary()), arguments)
+    }
+
+    fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LANEWAY_")) {
             command.env_remove(name);
@@ -181,12 +184,12 @@ impl Installation {
     /// Starts `laneway` with these arguments, without waiting for anything.
     #[must_use]
     pub fn spawn(&self, arguments: &[&str]) -> Running {
-        let child = self
-            .command(arguments)
-            .stdout(self.output("stdout"))
-            .stderr(self.output("stderr"))
-            .spawn()
-            .expect("the laneway binary can be started");
+        self.spawned(self.command(arguments))
+    }
+
+    fn spawned(&self, mut command: Command) -> Running {
+        let command = command.stdout(self.output("stdout")).stderr(self.output("stderr"));
+        let child = command.spawn().expect("the laneway binary can be started");
         Running { child, address: self.address, folder: self.folder.clone() }
     }
 
@@ -195,7 +198,28 @@ impl Installation {
     /// # Panics
     /// If it ends or does not get ready in a minute; with what it has written.
     pub async fn start(&self) -> Running {
-        let mut running = self.spawn(&["serve"]);
+        self.made_ready(self.spawn(&["serve"])).await
+    }
+
+    /// The same with a program before the binary that becomes it in the end (`exec`), and with
+    /// variables of its own.
+    ///
+    /// # Panics
+    /// As [`Installation::start`].
+    pub async fn start_under(&self, wrapper: &[&str], variables: &[(&str, &str)]) -> Running {
+        let mut command = match wrapper {
+            [] => self.command(&["serve"]),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary());
+                self.prepared(command, &["serve"])
+            }
+        };
+        command.envs(variables.iter().copied());
+        self.made_ready(self.spawned(command)).await
+    }
+
+    async fn made_ready(&self, mut running: Running) -> Running {
         if let Err(what) = running.ready().await {
             panic!("laneway {what}\n--- stdout\n{}\n--- stderr\n{}", tail(&self.stdout()), tail(&self.stderr()));
         }

@@ -13,8 +13,10 @@ use laneway_domain::Outcome;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 /// The most of an answer that is read. An answer that ends within it leaves its connection usable;
@@ -24,6 +26,9 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The most headers of an answer.
 const MAX_ANSWER_HEADERS: usize = 100;
+/// The most interim answers (1xx) before the final one over HTTP/1. Nobody needs more than a few; a
+/// receiver that sends them without end would cost a core until the deadline.
+const MAX_INTERIM_ANSWERS: usize = 100;
 /// How long an HTTP/2 connection with requests on it may be silent before it is asked for a sign of
 /// life, and how long it then has for it: a third of the deadline each, within these bounds. So a
 /// connection whose other end vanished costs the attempts on it, and is gone for the next.
@@ -75,8 +80,17 @@ impl Exchange {
     }
 
     /// Sends `request`, and says what came of it, at the `deadline` at the latest.
-    pub(crate) async fn outcome(&self, request: Request<Full<Bytes>>, deadline: Instant) -> Outcome {
-        match timeout_at(deadline, self.client.request(request)).await {
+    pub(crate) async fn outcome(&self, mut request: Request<Full<Bytes>>, deadline: Instant) -> Outcome {
+        let storm = watch_interim_answers(&mut request);
+        let answer = timeout_at(deadline, self.client.request(request));
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = storm.notified() => {
+                return retry(format!("more than {MAX_INTERIM_ANSWERS} interim answers (1xx) and no final one"));
+            }
+        };
+        match answer {
             Ok(Ok(response)) => self.judged(response, deadline).await,
             Ok(Err(error)) => retry(describe(&error)),
             Err(_) => retry(format!("no answer within {:?}", self.timeout)),
@@ -98,6 +112,19 @@ impl Exchange {
         let _ = timeout_at(deadline, read(body, Some(&mut kept))).await;
         self.judge.outcome(&Answer { status: head.status, headers: head.headers, body: kept })
     }
+}
+
+/// What is notified when the answer to `request` has had too many interim ones before it. Giving
+/// the request up then closes its connection.
+fn watch_interim_answers(request: &mut Request<Full<Bytes>>) -> Arc<Notify> {
+    let storm = Arc::new(Notify::new());
+    let (notify, count) = (Arc::clone(&storm), AtomicUsize::new(0));
+    hyper::ext::on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) == MAX_INTERIM_ANSWERS {
+            notify.notify_one();
+        }
+    });
+    storm
 }
 
 /// Reads `body` to its end or to the bound.

@@ -222,15 +222,39 @@ async fn endless_headers_end() {
 }
 
 #[tokio::test]
-async fn a_storm_of_interim_answers_ends_at_the_deadline() {
-    let (address, _) = receiver(|mut stream, _| async move {
-        read_request(&mut stream).await?;
-        loop {
-            stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n").await?;
+async fn a_storm_of_interim_answers_is_hung_up_on() {
+    const BUFFERED: usize = 16 << 20;
+    let (taken, mut was_taken) = tokio::sync::mpsc::unbounded_channel();
+    let (address, _) = receiver(move |mut stream, _| {
+        let taken = taken.clone();
+        async move {
+            read_request(&mut stream).await?;
+            let storm = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n";
+            let mut count = 0;
+            while stream.write_all(storm).await.is_ok() {
+                count += storm.len();
+            }
+            taken.send(count).unwrap();
+            Ok(())
         }
     })
     .await;
-    retry_reason(in_time(&sink(address)).await);
+    let reason = retry_reason(in_time(&sink(address)).await);
+    assert!(reason.contains("more than 100 interim answers"), "{reason}");
+    assert!(was_taken.recv().await.unwrap() < BUFFERED);
+}
+
+#[tokio::test]
+async fn interim_answers_that_drip_end_at_the_deadline() {
+    let (address, _) = receiver(|mut stream, _| async move {
+        read_request(&mut stream).await?;
+        loop {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(retry_reason(in_time(&sink(address)).await).contains("no answer within"));
 }
 
 #[tokio::test]
