@@ -33,6 +33,19 @@ const SCHEMES: &str = "redis://, rediss:// (TLS), redis-cluster://, rediss-clust
 pub(crate) struct Redis {
     client: WithOptions<Client>,
     place: Arc<str>,
+    connections: Arc<Connections>,
+}
+
+/// Closed when nobody uses them any more.
+struct Connections(Client);
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        let client = self.0.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { client.quit().await });
+        }
+    }
 }
 
 /// The URL as it may be shown: without user, password and query.
@@ -95,13 +108,14 @@ impl Redis {
             .build()
             .map_err(|error| StoreError::refused(format!("cannot set up a client for {place}: {}", error.details())))?;
         client.init().await.map_err(|error| cannot_connect(&error, &place))?;
-        let client = client.with_options(&Options::default());
-        Ok(Self { client, place: place.into() })
+        let connections = Arc::new(Connections(client.clone()));
+        Ok(Self { client: client.with_options(&Options::default()), place: place.into(), connections })
     }
 
     /// The same connections, with other options of sending.
     pub(crate) fn with(&self, options: &Options) -> Self {
-        Self { client: (*self.client).clone().with_options(options), place: self.place.clone() }
+        let connections = self.connections.clone();
+        Self { client: connections.0.with_options(options), place: self.place.clone(), connections }
     }
 
     /// The client itself.
@@ -177,14 +191,6 @@ impl Redis {
             tokio::spawn(async move { client.force_reconnection().await });
         }
         failure::of(error, effect, &self.place)
-    }
-
-    /// Ends the connections.
-    pub(crate) fn end(&self) {
-        let client = (*self.client).clone();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { client.quit().await });
-        }
     }
 }
 

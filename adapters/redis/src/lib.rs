@@ -1,10 +1,13 @@
 //! The store on Redis.
 
+mod codec;
 mod connect;
 mod failure;
 mod keys;
 mod library;
+mod log;
 mod options;
+mod place;
 mod startup;
 mod store;
 

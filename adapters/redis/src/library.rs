@@ -3,11 +3,13 @@
 use crate::connect::Redis;
 use crate::failure::Effect;
 use bytes::Bytes;
+use fred::error::ErrorKind;
 use fred::interfaces::ClusterInterface;
 use fred::types::config::{Options, Server};
 use fred::types::{ClusterHash, CustomCommand, Value};
 use laneway_ports::StoreError;
 use std::fmt;
+use std::time::Duration;
 
 /// The library's source. Its parts are one chunk of Lua, in this order.
 pub(crate) const SOURCE: &str = concat!(
@@ -24,6 +26,12 @@ pub(crate) const SOURCE: &str = concat!(
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
 pub(crate) const VERSION: i64 = 1;
 
+/// How often a call is tried when it did not come to run: enough for a slot that moves once more
+/// while the way to it is looked up.
+pub(crate) const MAX_TRIES: usize = 4;
+/// The wait before a call is tried at a slot's new node.
+const WHILE_MOVING: Duration = Duration::from_millis(50);
+
 /// Why a function did not do what it was called for. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -36,6 +44,17 @@ pub(crate) enum Refusal {
     Generation(String),
     /// `LANEWAY_REFUSED`: anything else that a function says no to.
     Other(String),
+}
+
+/// What became of one try to call a function.
+#[derive(Clone, Debug)]
+pub(crate) enum Called {
+    /// It ran.
+    Answered(Value),
+    /// It did not run: Redis does not have it.
+    Missing,
+    /// It did not run: its slot went to another node, which is known by now.
+    Moved,
 }
 
 /// How a call failed.
@@ -94,27 +113,42 @@ impl Redis {
         keys: &[String],
         arguments: Vec<Bytes>,
     ) -> Result<Value, CallError> {
-        match self.call_once(function, effect, keys, &arguments).await? {
-            Some(value) => Ok(value),
-            None => {
-                self.load_at(slot(keys)).await?;
-                let again = self.call_once(function, effect, keys, &arguments).await?;
-                again.ok_or_else(|| {
-                    let what = format!("Redis at {} does not keep the function {function}", self.place());
-                    CallError::Store(StoreError::retry_later(what))
-                })
+        for _ in 0..MAX_TRIES {
+            match self.call_once(function, effect, keys, &arguments).await? {
+                Called::Answered(value) => return Ok(value),
+                again => self.prepare_again(&again, slot(keys)).await?,
             }
+        }
+        Err(CallError::Store(self.never_took(function)))
+    }
+
+    /// Makes ready for another try of a call that did not come to run.
+    pub(crate) async fn prepare_again(&self, why: &Called, slot: ClusterHash) -> Result<(), StoreError> {
+        match why {
+            Called::Missing => self.load_at(slot).await,
+            Called::Moved => {
+                tokio::time::sleep(WHILE_MOVING).await;
+                Ok(())
+            }
+            Called::Answered(_) => Ok(()),
         }
     }
 
-    /// `None`: Redis does not have the function.
-    async fn call_once(
+    pub(crate) fn never_took(&self, function: &str) -> StoreError {
+        StoreError::retry_later(format!(
+            "Redis at {} did not come to run {function}: its slots move, or it loses its functions",
+            self.place()
+        ))
+    }
+
+    /// Calls a function, once.
+    pub(crate) async fn call_once(
         &self,
         function: &'static str,
         effect: Effect,
         keys: &[String],
         arguments: &[Bytes],
-    ) -> Result<Option<Value>, CallError> {
+    ) -> Result<Called, CallError> {
         self.connected()?;
         let mut values: Vec<Value> = Vec::with_capacity(2 + keys.len() + arguments.len());
         values.push(Value::from_static_str(function));
@@ -123,8 +157,9 @@ impl Redis {
         values.extend(arguments.iter().cloned().map(Value::from));
         let command = CustomCommand::new_static("FCALL", slot(keys), false);
         match self.send(command, values).await {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.details().contains("Function not found") => Ok(None),
+            Ok(value) => Ok(Called::Answered(value)),
+            Err(error) if error.details().contains("Function not found") => Ok(Called::Missing),
+            Err(error) if error.kind() == &ErrorKind::Routing => Ok(Called::Moved),
             Err(error) => Err(match refusal(error.details()) {
                 Some(refusal) => CallError::Refused(refusal),
                 None => CallError::Store(self.failed(&error, effect)),

@@ -2,6 +2,9 @@
 
 use crate::connect::Redis;
 use crate::keys::Keys;
+use crate::log::PartitionLog;
+use crate::log::append::{Appender, Waiting};
+use crate::log::watch::{self, Group, Watchers};
 use crate::options::RedisOptions;
 use crate::startup;
 use laneway_domain::Partition;
@@ -12,6 +15,8 @@ use std::sync::Arc;
 /// The store on Redis. Any number of processes can have it open at the same time.
 pub struct RedisStore {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) appender: Appender,
+    _watchers: Watchers,
 }
 
 /// What the tasks of a store have in common.
@@ -20,6 +25,12 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     /// For everything that is short: reads, commits, leases.
     pub(crate) redis: Redis,
+    /// By partition.
+    pub(crate) logs: Vec<PartitionLog>,
+    /// What watches them.
+    pub(crate) groups: Vec<Arc<Group>>,
+    /// What waits to be appended.
+    pub(crate) waiting: Waiting,
 }
 
 impl fmt::Debug for RedisStore {
@@ -43,23 +54,29 @@ impl RedisStore {
         redis.load_library().await?;
         let keys = Keys::new(&options.key_prefix);
         startup::open(&redis, &keys, options.partitions).await?;
-        Ok(Self { shared: Arc::new(Shared { options, keys, redis }) })
+        let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
+        let groups = watch::groups(logs.len(), redis.is_cluster());
+        let shared = Arc::new(Shared { options, keys, redis, logs, groups, waiting: Waiting::default() });
+        let appender = Appender::start(&shared).await?;
+        let watchers = watch::start(&shared);
+        Ok(Self { shared, appender, _watchers: watchers })
     }
 
-    /// Refuses a partition that the store does not have.
-    pub(crate) fn check(&self, partition: Partition) -> Result<(), StoreError> {
-        if partition.0 < self.shared.options.partitions {
-            return Ok(());
-        }
-        Err(StoreError::refused(format!(
-            "there is no partition {partition}: the store has {}",
-            self.shared.options.partitions
-        )))
+    /// What keeps the store from taking events, for people.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached.
+    pub fn health(&self) -> Result<(), String> {
+        self.shared.redis.connected().map_err(|error| error.to_string())
     }
-}
 
-impl Drop for RedisStore {
-    fn drop(&mut self) {
-        self.shared.redis.end();
+    /// What is known of a partition; refuses one that the store does not have.
+    pub(crate) fn partition(&self, partition: Partition) -> Result<&PartitionLog, StoreError> {
+        self.shared.logs.get(partition.0 as usize).ok_or_else(|| {
+            StoreError::refused(format!(
+                "there is no partition {partition}: the store has {}",
+                self.shared.options.partitions
+            ))
+        })
     }
 }

@@ -1,0 +1,229 @@
+//! An event as it lies in the log: the value of the one field `e` of a stream entry.
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 1 | version: 1 |
+//! | 4 | CRC32C over the partition (4 bytes) and everything behind this |
+//! | 8 | accepted at, in milliseconds |
+//! | 1 | which of key, source, subject, time there are (bits 0 to 3) |
+//! | | id, key, type, content type, source, subject, time: each 2 bytes of length, and the text |
+//! | 1 | how many attributes; each 1 byte of length and name, 2 bytes of length and value |
+//! | | the rest: data |
+//!
+//! Numbers are big-endian. `lua/log.lua` reads check, time, id and key out of it.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp};
+use laneway_ports::StoreError;
+use std::collections::BTreeMap;
+
+const VERSION: u8 = 1;
+/// Where the check is.
+const CHECK: std::ops::Range<usize> = 1..5;
+/// What the check covers, besides the partition.
+const CHECKED_FROM: usize = 5;
+
+/// The field of a stream entry that holds the event.
+pub(crate) const FIELD: &str = "e";
+
+/// The bytes of an event that was accepted at `at`.
+///
+/// # Errors
+/// If a text is too long for its length to be written, which [`Event::check`] would have refused.
+pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event) -> Result<Bytes, StoreError> {
+    let optional =
+        [event.key.as_ref().map(Key::as_str), event.source.as_deref(), event.subject.as_deref(), event.time.as_deref()];
+    let mut out = BytesMut::with_capacity(event.weight());
+    out.put_u8(VERSION);
+    out.put_u32(0);
+    out.put_u64(at.as_millis());
+    out.put_u8(optional.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum());
+    put_text(&mut out, event.id.as_str())?;
+    let [key, rest @ ..] = optional;
+    for text in
+        key.into_iter().chain([event.event_type.as_str(), &event.content_type]).chain(rest.into_iter().flatten())
+    {
+        put_text(&mut out, text)?;
+    }
+    out.put_u8(u8::try_from(event.attributes.len()).map_err(|_| too_long("the list of attributes"))?);
+    for (name, value) in &event.attributes {
+        out.put_u8(u8::try_from(name.len()).map_err(|_| too_long("an attribute's name"))?);
+        out.put_slice(name.as_bytes());
+        put_text(&mut out, value)?;
+    }
+    out.put_slice(&event.data);
+    let check = checksum(partition, out.get(CHECKED_FROM..).unwrap_or_default());
+    if let Some(place) = out.get_mut(CHECK) {
+        place.copy_from_slice(&check.to_be_bytes());
+    }
+    Ok(out.freeze())
+}
+
+/// The check that an entry carries, right or not: what tells it from another entry at its place.
+/// Bytes that are missing count as zero.
+pub(crate) fn check_of(entry: &[u8]) -> u32 {
+    let mut check = [0; 4];
+    for (to, from) in check.iter_mut().zip(entry.iter().skip(CHECK.start)) {
+        *to = *from;
+    }
+    u32::from_be_bytes(check)
+}
+
+/// The event of an entry.
+///
+/// # Errors
+/// Says what is wrong with the bytes.
+pub(crate) fn decode(partition: Partition, offset: Offset, entry: &[u8]) -> Result<LoggedEvent, String> {
+    match entry.first() {
+        Some(&VERSION) => {}
+        Some(other) => return Err(format!("the entry is of version {other}, which this release cannot read")),
+        None => return Err("the entry is empty".into()),
+    }
+    let body = entry.get(CHECKED_FROM..).ok_or("the entry is cut off")?;
+    let (carried, found) = (check_of(entry), checksum(partition, body));
+    if carried != found {
+        return Err(format!("the checksum is {found:08x} and should be {carried:08x}: the entry was changed"));
+    }
+    let mut reader = Reader(body);
+    let accepted_at = Timestamp::from_millis(reader.number(8)?);
+    let event = reader.event().map_err(|what| format!("the entry cannot be understood: {what}"))?;
+    Ok(LoggedEvent { partition, offset, accepted_at, event })
+}
+
+fn checksum(partition: Partition, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&partition.0.to_be_bytes()), body)
+}
+
+fn put_text(out: &mut BytesMut, text: &str) -> Result<(), StoreError> {
+    out.put_u16(u16::try_from(text.len()).map_err(|_| too_long("a field"))?);
+    out.put_slice(text.as_bytes());
+    Ok(())
+}
+
+fn too_long(what: &str) -> StoreError {
+    StoreError::refused(format!("{what} of the event is too long to be stored"))
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or("it ends too early")?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn number(&mut self, bytes: usize) -> Result<u64, String> {
+        Ok(self.take(bytes)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    fn text(&mut self, length_bytes: usize) -> Result<&'a str, String> {
+        let length = usize::try_from(self.number(length_bytes)?).unwrap_or(usize::MAX);
+        std::str::from_utf8(self.take(length)?).map_err(|error| error.to_string())
+    }
+
+    fn optional(&mut self, there: bool) -> Result<Option<&'a str>, String> {
+        if there { self.text(2).map(Some) } else { Ok(None) }
+    }
+
+    fn event(&mut self) -> Result<Event, String> {
+        let wrong = |error: laneway_domain::InvalidEvent| error.to_string();
+        let flags = self.number(1)?;
+        let id = EventId::new(self.text(2)?).map_err(wrong)?;
+        let key = self.optional(flags & 1 != 0)?.map(Key::new).transpose().map_err(wrong)?;
+        let event_type = EventType::new(self.text(2)?).map_err(wrong)?;
+        let content_type = self.text(2)?.into();
+        let source = self.optional(flags & 2 != 0)?.map(Into::into);
+        let subject = self.optional(flags & 4 != 0)?.map(Into::into);
+        let time = self.optional(flags & 8 != 0)?.map(Into::into);
+        let mut attributes = BTreeMap::new();
+        for _ in 0..self.number(1)? {
+            let name = self.text(1)?.into();
+            attributes.insert(name, self.text(2)?.into());
+        }
+        // A copy, so that a small event does not keep the whole of a large answer in memory.
+        let data = Bytes::copy_from_slice(self.0);
+        Ok(Event { id, event_type, key, source, subject, time, content_type, attributes, data })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::{btree_map, vec};
+    use proptest::option;
+    use proptest::prelude::*;
+
+    const P: Partition = Partition(3);
+    const AT: Timestamp = Timestamp::from_millis(1_700_000_000_123);
+
+    prop_compose! {
+        fn events()(
+            id in "[^\\p{Cc}]{1,20}",
+            event_type in "[^\\p{Cc}]{1,20}",
+            key in option::of("[^\\p{Cc}]{1,20}"),
+            texts in (option::of(".{1,20}"), option::of(".{1,20}"), option::of(".{1,20}")),
+            content_type in ".{1,20}",
+            attributes in btree_map("[a-z0-9]{1,64}", ".{0,40}", 0..5),
+            data in vec(any::<u8>(), 0..600),
+        ) -> Event {
+            Event {
+                id: EventId::new(&id).unwrap(),
+                event_type: EventType::new(&event_type).unwrap(),
+                key: key.map(|key| Key::new(&key).unwrap()),
+                source: texts.0.map(Into::into),
+                subject: texts.1.map(Into::into),
+                time: texts.2.map(Into::into),
+                content_type: content_type.into(),
+                attributes: attributes.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
+                data: data.into(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_event_survives_a_round_trip(event in events()) {
+            let entry = encode(P, AT, &event).unwrap();
+            let read = decode(P, Offset(7), &entry).unwrap();
+            prop_assert_eq!(read, LoggedEvent { partition: P, offset: Offset(7), accepted_at: AT, event });
+        }
+
+        #[test]
+        fn a_changed_or_cut_entry_is_noticed(event in events(), at: prop::sample::Index, bit in 0..8_u8, cut: bool) {
+            let entry = encode(P, AT, &event).unwrap();
+            let at = at.index(entry.len());
+            let mut wrong = entry.to_vec();
+            if cut { wrong.truncate(at) } else { wrong[at] ^= 1 << bit }
+            prop_assert!(decode(P, Offset(7), &wrong).is_err());
+        }
+
+        #[test]
+        fn reading_anything_at_all_never_panics(bytes in vec(any::<u8>(), 0..200)) {
+            let _ = (decode(P, Offset(0), &bytes), check_of(&bytes));
+            // … also behind a check that is right.
+            let mut right = vec![VERSION];
+            right.extend(checksum(P, &bytes).to_be_bytes());
+            right.extend(&bytes);
+            let _ = decode(P, Offset(0), &right);
+        }
+    }
+
+    #[test]
+    fn an_entry_of_another_partition_is_noticed() {
+        let event = Event {
+            id: EventId::new("a").unwrap(),
+            event_type: EventType::new("t").unwrap(),
+            key: None,
+            source: None,
+            subject: None,
+            time: None,
+            content_type: "text/plain".into(),
+            attributes: BTreeMap::new(),
+            data: Bytes::new(),
+        };
+        let entry = encode(P, AT, &event).unwrap();
+        assert!(decode(Partition(4), Offset(0), &entry).unwrap_err().contains("checksum"));
+        assert_eq!(check_of(&[1, 0xAB, 0xCD]), 0xABCD_0000);
+    }
+}

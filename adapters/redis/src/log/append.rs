@@ -1,0 +1,336 @@
+//! Appending: the hot path. One task per partition sends everything that waits for it in one call,
+//! so that many events share a round trip and an fsync, and has one call under way at a time, so
+//! that offsets rise in the order in which events came.
+
+use super::partition::PartitionLog;
+use crate::codec;
+use crate::connect::Redis;
+use crate::failure::Effect;
+use crate::library::{CallError, Called, MAX_TRIES, slot};
+use crate::store::Shared;
+use bytes::Bytes;
+use fred::interfaces::EventInterface;
+use fred::types::config::{Options, Server};
+use fred::types::{ClusterHash, Value};
+use laneway_domain::{NewEvent, Offset, Partition, Timestamp};
+use laneway_ports::{Appended, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// The most events of one call: a millisecond or two of Redis' time, in which it does nothing else.
+const MAX_GROUP_EVENTS: usize = 512;
+/// The most bytes of one call, by weight.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+
+type Placed = Vec<Result<Appended, StoreError>>;
+
+/// An event as it is sent.
+struct Prepared {
+    entry: Bytes,
+    /// What its id is remembered under.
+    id_key: Option<String>,
+}
+
+/// Events of one call and partition.
+pub(crate) struct Request {
+    events: Vec<Prepared>,
+    weight: usize,
+    answer: oneshot::Sender<Placed>,
+}
+
+/// How much waits, over all partitions.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// The way to the tasks that send.
+pub(crate) struct Appender {
+    shared: Arc<Shared>,
+    queues: Vec<mpsc::UnboundedSender<Request>>,
+}
+
+impl Appender {
+    /// Starts the tasks. They end, when what waits is done, after this is dropped.
+    pub(crate) async fn start(shared: &Arc<Shared>) -> Result<Self, StoreError> {
+        // Connections of its own: with replicas, one is held by WAIT.
+        let redis = Redis::connect(&shared.options).await?;
+        // A call that followed its slot to another node would leave its WAIT behind, and might be
+        // overtaken there: it is sent again from here.
+        let redis = redis.with(&Options { max_redirections: Some(0), ..Options::default() });
+        let mut queues = Vec::with_capacity(shared.logs.len());
+        for index in 0..shared.logs.len() {
+            let (sender, requests) = mpsc::unbounded_channel();
+            queues.push(sender);
+            let sender = Sender { shared: shared.clone(), index, redis: redis.clone() };
+            tokio::spawn(sender.run(requests));
+        }
+        Ok(Self { shared: shared.clone(), queues })
+    }
+
+    pub(crate) async fn append(&self, events: Vec<NewEvent>) -> Placed {
+        let count = events.len();
+        let mut placed: Vec<Option<Result<Appended, StoreError>>> = (0..count).map(|_| None).collect();
+        let (parts, weight) = self.prepare(events, &mut placed);
+        if let Err(error) = self.shared.take_room(count, weight) {
+            return vec![Err(error); count];
+        }
+        // Everything is queued before anything is awaited: that is the order of the calls.
+        let answers: Vec<_> = parts.into_iter().map(|(partition, part)| self.enqueue(partition, part)).collect();
+        for (places, answered) in answers {
+            let lost = || vec![Err(StoreError::unknown("the store is closing")); places.len()];
+            let results = answered.await.unwrap_or_else(|_| lost());
+            for (place, result) in places.into_iter().zip(results) {
+                if let Some(slot) = placed.get_mut(place) {
+                    *slot = Some(result);
+                }
+            }
+        }
+        let missing = || Err(StoreError::unknown("the store did not answer for the event"));
+        placed.into_iter().map(|placed| placed.unwrap_or_else(missing)).collect()
+    }
+
+    /// The events by partition, with their places in the call, and their weight.
+    fn prepare(
+        &self,
+        events: Vec<NewEvent>,
+        placed: &mut [Option<Result<Appended, StoreError>>],
+    ) -> (BTreeMap<Partition, Part>, usize) {
+        let now = now();
+        let mut parts: BTreeMap<Partition, Part> = BTreeMap::new();
+        let mut weight = 0;
+        for (place, (new, placed)) in events.into_iter().zip(placed).enumerate() {
+            let partition = Partition::of(new.event.ordered_by(), self.shared.options.partitions);
+            let entry = match codec::encode(partition, now, &new.event) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    *placed = Some(Err(error));
+                    continue;
+                }
+            };
+            let id_key = new.remembered_as().map(|id| self.shared.keys.id(partition, &id));
+            let part = parts.entry(partition).or_default();
+            weight += new.event.weight();
+            part.weight += new.event.weight();
+            part.places.push(place);
+            part.events.push(Prepared { entry, id_key });
+        }
+        (parts, weight)
+    }
+
+    fn enqueue(&self, partition: Partition, part: Part) -> (Vec<usize>, oneshot::Receiver<Placed>) {
+        let (answer, answered) = oneshot::channel();
+        let (count, weight) = (part.events.len(), part.weight);
+        let request = Request { events: part.events, weight, answer };
+        let sent = self.queues.get(partition.0 as usize).is_some_and(|queue| queue.send(request).is_ok());
+        if !sent {
+            self.shared.give_room_back(count, weight);
+        }
+        (part.places, answered)
+    }
+}
+
+/// Events of one call and partition, with their places in the call.
+#[derive(Default)]
+struct Part {
+    places: Vec<usize>,
+    events: Vec<Prepared>,
+    weight: usize,
+}
+
+impl Shared {
+    /// Takes room in the queue, at once or not at all.
+    fn take_room(&self, count: usize, weight: usize) -> Result<(), StoreError> {
+        let events = self.waiting.events.fetch_add(count, Ordering::AcqRel);
+        let bytes = self.waiting.bytes.fetch_add(weight, Ordering::AcqRel);
+        let (most_events, most_bytes) = (self.options.queue_events, self.options.queue_bytes);
+        if events > 0 && (events + count > most_events || bytes + weight > most_bytes) {
+            self.give_room_back(count, weight);
+            return Err(StoreError::retry_later(format!(
+                "more events wait for Redis at {} than may wait ({most_events} events or {most_bytes} bytes): it does \
+                 not keep up",
+                self.redis.place()
+            )));
+        }
+        Ok(())
+    }
+
+    fn give_room_back(&self, count: usize, weight: usize) {
+        self.waiting.events.fetch_sub(count, Ordering::AcqRel);
+        self.waiting.bytes.fetch_sub(weight, Ordering::AcqRel);
+    }
+}
+
+/// What sends the events of one partition.
+struct Sender {
+    shared: Arc<Shared>,
+    index: usize,
+    redis: Redis,
+}
+
+impl Sender {
+    async fn run(self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        let Some(log) = self.shared.logs.get(self.index) else { return };
+        let mut reconnects = self.redis.client().reconnect_rx();
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(request) => request,
+                None => match requests.recv().await {
+                    Some(request) => request,
+                    None => return,
+                },
+            };
+            let mut group = vec![first];
+            next = fill(&mut group, &mut requests);
+            let events: usize = group.iter().map(|request| request.events.len()).sum();
+            let weight = group.iter().map(|request| request.weight).sum();
+            let results = self.store(log, &group, &mut reconnects).await;
+            self.shared.give_room_back(events, weight);
+            answer(group, results, log.partition);
+        }
+    }
+
+    /// Stores a group: per event its offset, negative less one for a duplicate's first.
+    async fn store(
+        &self,
+        log: &PartitionLog,
+        group: &[Request],
+        reconnects: &mut broadcast::Receiver<Server>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let options = &self.shared.options;
+        let mut keys = self.shared.log_keys(log.partition);
+        let mut arguments = vec![
+            Bytes::from(log.acknowledged().0.to_string()),
+            Bytes::from(options.duplicate_window.as_millis().to_string()),
+            Bytes::from_static(if options.replicas > 0 { b"1" } else { b"0" }),
+        ];
+        for event in group.iter().flat_map(|request| &request.events) {
+            arguments.push(event.entry.clone());
+            arguments.push(Bytes::from_static(if event.id_key.is_some() { b"1" } else { b"0" }));
+            keys.extend(event.id_key.clone());
+        }
+        let at = slot(&keys);
+        for _ in 0..MAX_TRIES {
+            *reconnects = reconnects.resubscribe();
+            let append = self.redis.call_once("laneway_append", Effect::Writes, &keys, &arguments);
+            // Polled in this order, and so sent in it.
+            let (called, acknowledged) = tokio::join!(biased; append, self.wait_for_replicas(at.clone()));
+            match called {
+                Ok(Called::Answered(answer)) => return self.stored(log, answer, acknowledged, reconnects).await,
+                Ok(again) => self.redis.prepare_again(&again, at.clone()).await.map_err(not_stored)?,
+                Err(CallError::Store(error)) => return Err(error),
+                Err(CallError::Refused(refusal)) => return Err(StoreError::refused(refusal.to_string())),
+            }
+        }
+        Err(self.redis.never_took("laneway_append"))
+    }
+
+    async fn stored(
+        &self,
+        log: &PartitionLog,
+        answer: Value,
+        acknowledged: Result<u32, StoreError>,
+        reconnects: &broadcast::Receiver<Server>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let answer = answer.into_array();
+        self.shared.report_loss(log.partition, &answer).await;
+        self.enough_replicas(acknowledged, reconnects)?;
+        let places: Vec<i64> = answer.iter().skip(3).filter_map(Value::as_i64).collect();
+        if let Some(last) = places.iter().filter_map(|place| u64::try_from(*place).ok()).max() {
+            log.note_acknowledged(Offset(last).next());
+        }
+        Ok(places)
+    }
+
+    /// How many replicas have what was written on the same connection before.
+    async fn wait_for_replicas(&self, at: ClusterHash) -> Result<u32, StoreError> {
+        let options = &self.shared.options;
+        if options.replicas == 0 {
+            return Ok(0);
+        }
+        let longest = i64::try_from(options.replica_timeout.as_millis()).unwrap_or(i64::MAX).max(1);
+        let arguments = vec![i64::from(options.replicas).into(), longest.into()];
+        let answer = self.redis.command("WAIT", at, arguments, Effect::Writes).await?;
+        Ok(answer.as_i64().and_then(|count| u32::try_from(count).ok()).unwrap_or(0))
+    }
+
+    fn enough_replicas(
+        &self,
+        acknowledged: Result<u32, StoreError>,
+        reconnects: &broadcast::Receiver<Server>,
+    ) -> Result<(), StoreError> {
+        let options = &self.shared.options;
+        if options.replicas == 0 {
+            return Ok(());
+        }
+        let unclear = |why: String| {
+            Err(StoreError::unknown(format!(
+                "Redis at {} has the event, but {why}, so that it might be lost with the primary",
+                self.redis.place()
+            )))
+        };
+        match acknowledged {
+            Err(error) => unclear(format!("it is not known how many replicas have it ({error})")),
+            // WAIT speaks of its own connection: on a new one, nothing was written yet.
+            Ok(_) if !reconnects.is_empty() => unclear("the connection was lost while its replicas were asked".into()),
+            Ok(count) if count < options.replicas => unclear(format!(
+                "{count} of {} replicas have acknowledged it within {:?} (store.replicas)",
+                options.replicas, options.replica_timeout
+            )),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+/// A call that did not come to run has stored nothing, whatever keeps it from being tried again.
+fn not_stored(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unknown { what } => StoreError::retry_later(what),
+        error => error,
+    }
+}
+
+/// Moves what waits into the group, and returns what no longer fits.
+fn fill(group: &mut Vec<Request>, requests: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+    let size = |request: &Request| (request.events.len(), request.weight);
+    let (mut events, mut bytes) = group.iter().map(size).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    while let Ok(request) = requests.try_recv() {
+        let (more, weight) = size(&request);
+        if events + more > MAX_GROUP_EVENTS || bytes + weight > MAX_GROUP_BYTES {
+            return Some(request);
+        }
+        (events, bytes) = (events + more, bytes + weight);
+        group.push(request);
+    }
+    None
+}
+
+fn answer(group: Vec<Request>, results: Result<Vec<i64>, StoreError>, partition: Partition) {
+    let mut results = results.map(Vec::into_iter);
+    for request in group {
+        let placed = request.events.iter().map(|_| match &mut results {
+            Ok(places) => match places.next() {
+                Some(place) if place < 0 => Ok(appended(partition, -1 - place, true)),
+                Some(place) => Ok(appended(partition, place, false)),
+                None => Err(StoreError::unknown("Redis did not say where the event went")),
+            },
+            Err(error) => Err(error.clone()),
+        });
+        // Nobody waits any more if the call was given up.
+        let _ = request.answer.send(placed.collect());
+    }
+}
+
+fn appended(partition: Partition, offset: i64, duplicate: bool) -> Appended {
+    Appended { partition, offset: Offset(u64::try_from(offset).unwrap_or(0)), duplicate }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,159 @@
+//! What if data that Redis had acknowledged is gone: a failover to a replica that did not have it,
+//! a flush, a backup put back. Then numbers that were seen are given out again, to other events.
+//!
+//! It is noticed by whoever appends (the next number is below one that was acknowledged) and by
+//! whoever reads (the entry read last is no longer the same). Both raise the log's generation, so
+//! that no number is given out twice from then on, and end the partition's lease: what a worker
+//! has in memory must not be committed over the other events, it loads progress anew. Nothing is
+//! skipped by that: progress and log are in one slot, so what is left of both is of one moment.
+
+use super::partition::PartitionLog;
+use crate::failure::Effect;
+use crate::library::{CallError, Refusal};
+use crate::store::Shared;
+use bytes::Bytes;
+use fred::types::Value;
+use laneway_domain::{Offset, Partition};
+use laneway_ports::StoreError;
+
+/// How many remembered entries one call compares: less than a millisecond's work for Redis.
+const COMPARE_AT_ONCE: usize = 256;
+
+/// What reads are answered with until the partition was claimed again.
+pub(crate) fn waits_for_claim(partition: Partition) -> StoreError {
+    StoreError::retry_later(format!(
+        "the log of partition {partition} lost events that had been read; its progress must be loaded again, by claiming it"
+    ))
+}
+
+impl Shared {
+    /// Makes sure that the log is still the one whose entries were read. If not, sees to it that
+    /// nothing more is read of it before it was claimed anew.
+    pub(crate) async fn check_log(&self, log: &PartitionLog) -> Result<(), StoreError> {
+        let (life, last) = {
+            let memory = log.memory();
+            (memory.life(), memory.last())
+        };
+        let Some(last) = last else { return Ok(()) };
+        if self.compare(log.partition, &[last]).await?.0 == 1 {
+            return Ok(());
+        }
+        let checks = log.memory().checks();
+        let Some((at, end)) = self.first_other(log.partition, &checks).await? else { return Ok(()) };
+        let (Some(&other), Some(&last)) = (checks.get(at), checks.last()) else { return Ok(()) };
+        let from = match at.checked_sub(1).and_then(|before| checks.get(before)) {
+            Some((kept, _)) => kept.next(),
+            // More may be lost than is remembered, but nothing before the log's end as it is now.
+            None => other.0.min(end),
+        };
+        self.diverged(log, life, other, (from, last.0.next())).await
+    }
+
+    async fn diverged(
+        &self,
+        log: &PartitionLog,
+        life: u64,
+        other: (Offset, u32),
+        lost: (Offset, Offset),
+    ) -> Result<(), StoreError> {
+        let arguments = [other.0.0, u64::from(other.1), lost.0.0, lost.1.0];
+        let arguments = arguments.iter().map(|number| Bytes::from(number.to_string())).collect();
+        let called =
+            self.redis.call("laneway_diverged", Effect::Writes, &self.log_keys(log.partition), arguments).await;
+        let answer: Vec<Value> = match called {
+            Ok(answer) => answer.into_array(),
+            // It was there after all.
+            Err(CallError::Refused(Refusal::Other(_))) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        {
+            let mut memory = log.memory();
+            if memory.life() == life {
+                memory.diverge();
+            }
+        }
+        self.report_loss(log.partition, &answer).await;
+        Ok(())
+    }
+
+    /// The first of the remembered entries that is no longer there, and the log's end.
+    async fn first_other(
+        &self,
+        partition: Partition,
+        checks: &[(Offset, u32)],
+    ) -> Result<Option<(usize, Offset)>, StoreError> {
+        for (nth, some) in checks.chunks(COMPARE_AT_ONCE).enumerate() {
+            let (same, end) = self.compare(partition, some).await?;
+            if same < some.len() {
+                return Ok(Some((nth * COMPARE_AT_ONCE + same, end)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many of the first of these are still there (or were trimmed), and the log's end.
+    async fn compare(&self, partition: Partition, checks: &[(Offset, u32)]) -> Result<(usize, Offset), StoreError> {
+        let numbers = checks.iter().flat_map(|(offset, check)| [offset.0, u64::from(*check)]);
+        let arguments = numbers.map(|number| Bytes::from(number.to_string())).collect();
+        let answer = self.redis.call("laneway_compare", Effect::Reads, &[self.keys.log(partition)], arguments).await?;
+        let (same, end): (usize, u64) =
+            answer.convert().map_err(|error| self.misunderstood("laneway_compare", &error))?;
+        Ok((same, Offset(end)))
+    }
+
+    /// Says what was lost, if the answer (generation, from, below, …) tells of something new, and
+    /// puts back what may be lost with it.
+    pub(crate) async fn report_loss(&self, partition: Partition, answer: &[Value]) {
+        let number = |at: usize| answer.get(at).and_then(Value::as_u64);
+        let (Some(generation), Some(from), Some(below)) = (number(0), number(1), number(2)) else { return };
+        let count = count(from, below);
+        tracing::error!(
+            redis = self.redis.place(),
+            %partition,
+            from,
+            below,
+            count,
+            generation,
+            "events that Redis had acknowledged are lost (a failover to a replica that did not have them, a flush, or \
+             a backup put back): their producers must send them again. Later events are not affected; their offsets \
+             are of a new generation"
+        );
+        metrics::counter!("laneway_lost_events_total", "partition" => partition.to_string()).increment(count);
+        metrics::counter!("laneway_log_losses_total").increment(1);
+        if let Err(error) = crate::startup::open(&self.redis, &self.keys, self.options.partitions).await {
+            tracing::error!(%error, "what the store was made with could not be checked after the loss");
+        }
+    }
+
+    pub(crate) fn misunderstood(&self, function: &str, error: &fred::error::Error) -> StoreError {
+        StoreError::unknown(format!("Redis at {} answers {function} with something else: {error}", self.redis.place()))
+    }
+
+    /// The keys of appending, and of noting a loss.
+    pub(crate) fn log_keys(&self, partition: Partition) -> Vec<String> {
+        vec![
+            self.keys.log(partition),
+            self.keys.generation(partition),
+            self.keys.lease(partition),
+            self.keys.lost(partition),
+        ]
+    }
+}
+
+/// How many offsets there are from `from` to `below`; where these are of different generations,
+/// how many of the later one.
+fn count(from: u64, below: u64) -> u64 {
+    const SEQUENCES: u64 = 1 << 40;
+    let start = below.saturating_sub(1) / SEQUENCES * SEQUENCES;
+    below.saturating_sub(from.max(start))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_lost_is_counted_within_a_generation() {
+        assert_eq!(super::count(3, 10), 7);
+        assert_eq!(super::count(3, (1 << 40) + 5), 5);
+        assert_eq!(super::count(0, 1 << 40), 1 << 40);
+    }
+}

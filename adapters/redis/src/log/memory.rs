@@ -1,0 +1,203 @@
+//! What a process remembers of a partition: the most recent entries, and the checks of those that
+//! it has seen, by which it notices when they are no longer there.
+
+use super::frames::Entry;
+use laneway_domain::Offset;
+use laneway_ports::Chunk;
+use std::collections::VecDeque;
+
+/// How many entries are remembered by their check. What is lost at a failover is what a replica was
+/// late by: some milliseconds' events.
+const MAX_CHECKS: usize = 4096;
+
+/// What is remembered. Empty again whenever the partition is claimed.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Offset and check of entries that were seen, rising.
+    checks: VecDeque<(Offset, u32)>,
+    /// The furthest entry that a read has returned.
+    witness: Option<(Offset, u32)>,
+    tail: VecDeque<Entry>,
+    tail_bytes: usize,
+    /// The tail has all that the log has from `covers.0` up to `covers.1`.
+    covers: (Offset, Offset),
+    /// The log turned out to be another one: nothing may be read until the partition is claimed
+    /// again, and progress loaded.
+    diverged: bool,
+    /// How often everything was forgotten: what was asked for before that must not be added after.
+    life: u64,
+}
+
+impl Memory {
+    pub(crate) fn life(&self) -> u64 {
+        self.life
+    }
+
+    pub(crate) fn is_diverged(&self) -> bool {
+        self.diverged
+    }
+
+    pub(crate) fn witness(&self) -> Option<(Offset, u32)> {
+        self.witness
+    }
+
+    pub(crate) fn checks(&self) -> Vec<(Offset, u32)> {
+        self.checks.iter().copied().collect()
+    }
+
+    /// The last entry that was seen below `offset`.
+    pub(crate) fn last_below(&self, offset: Offset) -> Option<(Offset, u32)> {
+        let below = self.checks.partition_point(|(seen, _)| *seen < offset);
+        self.checks.get(below.checked_sub(1)?).copied()
+    }
+
+    /// The last entry that was seen.
+    pub(crate) fn last(&self) -> Option<(Offset, u32)> {
+        self.checks.back().copied()
+    }
+
+    /// Whether another entry was seen at the place of this one.
+    pub(crate) fn contradicts(&self, offset: Offset, check: u32) -> bool {
+        let at = self.checks.partition_point(|(seen, _)| *seen < offset);
+        self.checks.get(at).is_some_and(|(seen, known)| *seen == offset && *known != check)
+    }
+
+    /// Remembers the checks of entries that were seen.
+    pub(crate) fn note(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if self.checks.back().is_none_or(|(last, _)| *last < entry.offset()) {
+                self.checks.push_back((entry.offset(), entry.check));
+            }
+        }
+        while self.checks.len() > MAX_CHECKS {
+            self.checks.pop_front();
+        }
+    }
+
+    /// Notes that a read has returned these.
+    pub(crate) fn returned(&mut self, last: Option<(Offset, u32)>) {
+        if let Some(last) = last
+            && self.witness.is_none_or(|(furthest, _)| furthest < last.0)
+        {
+            self.witness = Some(last);
+        }
+    }
+
+    /// Adds what the log has from `from` on to the tail, up to `max_bytes` altogether.
+    pub(crate) fn extend_tail(&mut self, from: Offset, entries: Vec<Entry>, max_bytes: usize) {
+        let Some(last) = entries.last().map(Entry::offset) else { return };
+        if self.tail.is_empty() || from != self.covers.1 {
+            self.tail.clear();
+            self.tail_bytes = 0;
+            self.covers.0 = from;
+        }
+        self.covers.1 = last.next();
+        self.tail_bytes += entries.iter().map(Entry::weight).sum::<usize>();
+        self.tail.extend(entries);
+        while self.tail_bytes > max_bytes
+            && let Some(gone) = self.tail.pop_front()
+        {
+            self.tail_bytes -= gone.weight();
+            self.covers.0 = gone.offset().next();
+        }
+    }
+
+    /// Reads from the tail, if it has what is at `from`.
+    pub(crate) fn read_tail(&mut self, from: Offset, max_events: usize, max_bytes: usize) -> Option<Chunk> {
+        if from < self.covers.0 || from >= self.covers.1 {
+            return None;
+        }
+        let skip = self.tail.partition_point(|entry| entry.offset() < from);
+        let (chunk, last) = take(self.tail.range(skip..), max_events, max_bytes)?;
+        self.returned(Some(last));
+        Some(chunk)
+    }
+
+    /// The log is another one than was seen.
+    pub(crate) fn diverge(&mut self) {
+        *self = Self { diverged: true, life: self.life + 1, ..Self::default() };
+    }
+
+    /// Forgets everything; reading may begin anew.
+    pub(crate) fn forget(&mut self) {
+        *self = Self { life: self.life + 1, ..Self::default() };
+    }
+}
+
+/// As many of the entries as the bounds allow, but at least one; with offset and check of the last.
+pub(crate) fn take<'e>(
+    entries: impl Iterator<Item = &'e Entry>,
+    max_events: usize,
+    max_bytes: usize,
+) -> Option<(Chunk, (Offset, u32))> {
+    let (mut records, mut bytes, mut last) = (Vec::new(), 0_usize, None);
+    for entry in entries.take(max_events) {
+        bytes = bytes.saturating_add(entry.weight());
+        if bytes > max_bytes && !records.is_empty() {
+            break;
+        }
+        last = Some((entry.offset(), entry.check));
+        records.push(entry.record.clone());
+    }
+    let last = last?;
+    Some((Chunk { records, next: last.0.next() }, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_ports::LogRecord;
+
+    fn entry(offset: u64) -> Entry {
+        let record = LogRecord::Corrupt { offset: Offset(offset), reason: "x".repeat(10) };
+        Entry { record, check: u32::try_from(offset).unwrap() + 100, bytes: 10 }
+    }
+
+    fn offsets(chunk: Option<Chunk>) -> Option<Vec<u64>> {
+        chunk.map(|chunk| chunk.records.iter().map(|record| record.offset().0).collect())
+    }
+
+    #[test]
+    fn the_tail_answers_only_for_what_it_covers() {
+        let mut memory = Memory::default();
+        memory.extend_tail(Offset(5), [5, 6, 9].map(entry).into(), 1000);
+        assert_eq!(offsets(memory.read_tail(Offset(4), 9, 999)), None);
+        assert_eq!(offsets(memory.read_tail(Offset(5), 2, 999)), Some(vec![5, 6]));
+        assert_eq!(offsets(memory.read_tail(Offset(7), 9, 999)), Some(vec![9]));
+        assert_eq!(offsets(memory.read_tail(Offset(10), 9, 999)), None);
+        assert_eq!(memory.witness(), Some((Offset(9), 109)));
+    }
+
+    #[test]
+    fn the_tail_drops_its_oldest_and_starts_anew_behind_a_gap() {
+        let mut memory = Memory::default();
+        memory.extend_tail(Offset(0), (0..10).map(entry).collect(), 50);
+        assert_eq!(offsets(memory.read_tail(Offset(4), 9, 999)), None);
+        assert_eq!(offsets(memory.read_tail(Offset(5), 9, 20)), Some(vec![5, 6]));
+        memory.extend_tail(Offset(20), vec![entry(20)], 50);
+        assert_eq!(offsets(memory.read_tail(Offset(9), 9, 999)), None);
+        assert_eq!(offsets(memory.read_tail(Offset(20), 9, 999)), Some(vec![20]));
+    }
+
+    #[test]
+    fn another_entry_at_a_known_place_is_a_contradiction() {
+        let mut memory = Memory::default();
+        memory.note(&[entry(3), entry(4)]);
+        assert!(memory.contradicts(Offset(3), 7) && !memory.contradicts(Offset(3), 103));
+        assert!(!memory.contradicts(Offset(5), 7));
+        assert_eq!(memory.last_below(Offset(4)), Some((Offset(3), 103)));
+        assert_eq!(memory.last_below(Offset(3)), None);
+        memory.diverge();
+        assert!(memory.is_diverged() && memory.last().is_none());
+        memory.forget();
+        assert!(!memory.is_diverged());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut memory = Memory::default();
+        memory.note(&(0..5000).map(entry).collect::<Vec<_>>());
+        assert_eq!(memory.checks().len(), MAX_CHECKS);
+        assert_eq!(memory.last(), Some((Offset(4999), 5099)));
+    }
+}

@@ -1,0 +1,72 @@
+//! The log of events: a stream per partition.
+
+pub(crate) mod append;
+mod frames;
+mod loss;
+mod memory;
+mod partition;
+mod read;
+pub(crate) mod watch;
+
+pub(crate) use partition::PartitionLog;
+
+use crate::failure::Effect;
+use crate::store::RedisStore;
+use async_trait::async_trait;
+use bytes::Bytes;
+use laneway_domain::{NewEvent, Offset, Partition, Timestamp};
+use laneway_ports::{Appended, Bounds, Chunk, EventLog, StoreError};
+
+/// How many events one call removes: their data passes through Lua, and nothing else runs meanwhile.
+const TRIM_AT_ONCE: usize = 100;
+
+#[async_trait]
+impl EventLog for RedisStore {
+    fn partitions(&self) -> u32 {
+        self.shared.options.partitions
+    }
+
+    async fn append(&self, events: Vec<NewEvent>) -> Vec<Result<Appended, StoreError>> {
+        if events.is_empty() {
+            return Vec::new();
+        }
+        self.appender.append(events).await
+    }
+
+    async fn read(
+        &self,
+        partition: Partition,
+        from: Offset,
+        max_events: usize,
+        max_bytes: usize,
+    ) -> Result<Chunk, StoreError> {
+        self.shared.read(self.partition(partition)?, from, max_events, max_bytes).await
+    }
+
+    async fn grown(&self, partition: Partition, seen: Offset) -> Result<Offset, StoreError> {
+        self.shared.grown(self.partition(partition)?, seen).await
+    }
+
+    async fn bounds(&self, partition: Partition) -> Result<Bounds, StoreError> {
+        self.partition(partition)?;
+        self.shared.bounds(partition).await
+    }
+
+    async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
+        self.partition(partition)?;
+        let keys = &self.shared.keys;
+        let keys = [keys.log(partition), keys.progress(partition), keys.lowest(partition)];
+        let mut removed = 0;
+        while removed < most {
+            let chunk = TRIM_AT_ONCE.min(most - removed);
+            let arguments = vec![accepted_before.as_millis().to_string().into(), Bytes::from(chunk.to_string())];
+            let called = self.shared.redis.call("laneway_trim", Effect::Writes, &keys, arguments).await?;
+            let gone = called.as_u64().and_then(|gone| usize::try_from(gone).ok()).unwrap_or(0);
+            removed += gone;
+            if gone < chunk {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+}

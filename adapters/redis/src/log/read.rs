@@ -1,0 +1,125 @@
+//! Reading the log where the tail does not reach.
+
+use super::frames::{self, Entry};
+use super::loss::waits_for_claim;
+use super::memory;
+use super::partition::PartitionLog;
+use crate::failure::Effect;
+use crate::library::slot;
+use crate::place;
+use crate::store::Shared;
+use fred::types::Value;
+use laneway_domain::{Offset, Partition};
+use laneway_ports::{Bounds, Chunk, StoreError};
+
+/// The most entries of one answer, so that no read holds others up for long.
+const MAX_ENTRIES: usize = 1000;
+
+impl Shared {
+    /// Reads from `from` on.
+    ///
+    /// What Redis answers with is fsynced where `appendfsync` is `always`: before it sends the
+    /// answers of a turn of its event loop, it has fsynced what that turn and all before have
+    /// written (`beforeSleep`), and an answer that waits for its socket from an earlier turn was
+    /// made in that one. With replicas, an event may be read that they do not have yet and that is
+    /// then lost with the primary. That is no other loss than that of an acknowledged one: it is
+    /// noticed by its check, and at worst something was delivered that its producer sends again.
+    pub(crate) async fn read(
+        &self,
+        log: &PartitionLog,
+        from: Offset,
+        max_events: usize,
+        max_bytes: usize,
+    ) -> Result<Chunk, StoreError> {
+        if max_events == 0 {
+            return Ok(Chunk { records: Vec::new(), next: from });
+        }
+        let (life, before) = {
+            let mut memory = log.memory();
+            if memory.is_diverged() {
+                return Err(waits_for_claim(log.partition));
+            }
+            if let Some(chunk) = memory.read_tail(from, max_events, max_bytes) {
+                return Ok(chunk);
+            }
+            // Nothing but what is right before: it comes with the same answer.
+            (memory.life(), memory.last_below(from).filter(|(offset, _)| offset.next() == from))
+        };
+        let count = max_events.min(log.entries_in(max_bytes)).min(MAX_ENTRIES);
+        let mut entries = self.entries(log.partition, before.map_or(from, |b| b.0), count + 1).await?;
+        let mut is_same = before.is_none();
+        if let (Some(before), Some(first)) = (before, entries.first())
+            && first.offset() == before.0
+        {
+            is_same = first.check == before.1;
+            entries.remove(0);
+        }
+        let contradicts = || entries.iter().any(|entry| log.memory().contradicts(entry.offset(), entry.check));
+        if !is_same || contradicts() {
+            self.check_log(log).await?;
+        }
+        if entries.is_empty() {
+            return self.read_at_end(log, from, life).await;
+        }
+        log.note_entry_bytes(&entries);
+        remember(log, life, &entries, max_events, max_bytes)
+    }
+
+    /// Nothing was found from `from` on: either that is the end, or all that was there is trimmed.
+    async fn read_at_end(&self, log: &PartitionLog, from: Offset, life: u64) -> Result<Chunk, StoreError> {
+        let end = self.bounds(log.partition).await?.end;
+        if end < from {
+            self.check_log(log).await?;
+        }
+        if end > from {
+            // Perhaps it came between the two questions.
+            let entries = self.entries(log.partition, from, 1).await?;
+            if !entries.is_empty() {
+                return remember(log, life, &entries, 1, usize::MAX);
+            }
+        }
+        let memory = log.memory();
+        if memory.is_diverged() || memory.life() != life {
+            return Err(waits_for_claim(log.partition));
+        }
+        Ok(Chunk { records: Vec::new(), next: end })
+    }
+
+    async fn entries(&self, partition: Partition, from: Offset, count: usize) -> Result<Vec<Entry>, StoreError> {
+        let key = self.keys.log(partition);
+        let at = slot(std::slice::from_ref(&key));
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let arguments: Vec<Value> =
+            vec![key.into(), place::entry_id(from).into(), "+".into(), "COUNT".into(), count.into()];
+        let frame = self.redis.raw("XRANGE", at, arguments, false).await?;
+        Ok(frames::entries(partition, &frame))
+    }
+
+    /// Where the log begins and ends.
+    pub(crate) async fn bounds(&self, partition: Partition) -> Result<Bounds, StoreError> {
+        let keys = [self.keys.log(partition), self.keys.generation(partition)];
+        let answer = self.redis.call("laneway_bounds", Effect::Reads, &keys, Vec::new()).await?;
+        let (start, end, _generation): (u64, u64, u64) =
+            answer.convert().map_err(|error| self.misunderstood("laneway_bounds", &error))?;
+        Ok(Bounds { start: Offset(start), end: Offset(end) })
+    }
+}
+
+fn remember(
+    log: &PartitionLog,
+    life: u64,
+    entries: &[Entry],
+    max_events: usize,
+    max_bytes: usize,
+) -> Result<Chunk, StoreError> {
+    let mut memory = log.memory();
+    if memory.is_diverged() || memory.life() != life {
+        return Err(waits_for_claim(log.partition));
+    }
+    let Some((chunk, last)) = memory::take(entries.iter(), max_events, max_bytes) else {
+        return Err(StoreError::retry_later("nothing was read"));
+    };
+    memory.note(entries.get(..chunk.records.len()).unwrap_or_default());
+    memory.returned(Some(last));
+    Ok(chunk)
+}

@@ -1,0 +1,288 @@
+//! Watching for growth: blocking reads, on connections of their own.
+//!
+//! One call can wait for all partitions of a single server. On a Cluster, one call can only name
+//! keys of one slot, and a connection that waits does nothing else: so each partition has its own
+//! there, made when it is first watched.
+
+use super::frames;
+use super::partition::PartitionLog;
+use crate::connect::{self, Redis};
+use crate::failure::Effect;
+use crate::library::slot;
+use crate::place;
+use crate::store::Shared;
+use fred::interfaces::{ClusterInterface, EventInterface};
+use fred::types::config::{Server, ServerConfig};
+use fred::types::{ClusterHash, Resp3Frame, Value};
+use laneway_domain::Offset;
+use laneway_ports::StoreError;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinHandle;
+
+/// How long one call waits. Long enough to cost nothing; a connection that died in silence is
+/// noticed after it.
+const BLOCK: Duration = Duration::from_secs(1);
+/// For how long a partition is watched after the last one who waited: whoever handles what came
+/// will be back.
+const LINGER: Duration = Duration::from_secs(10);
+/// How often a log that does not grow is compared with what is remembered of it.
+const COMPARE_EVERY: Duration = Duration::from_secs(5);
+/// The wait after a failure.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How many bytes of one partition a call brings, about.
+const READ_BYTES: usize = 1 << 20;
+/// The most entries of one partition that a call brings.
+const READ_ENTRIES: usize = 1000;
+
+/// Watches some partitions.
+pub(crate) struct Group {
+    /// Which.
+    partitions: Range<usize>,
+    changed: Notify,
+    /// The connection that waits, if one does.
+    blocked: Mutex<Option<Blocked>>,
+}
+
+#[derive(Clone, Debug)]
+struct Blocked {
+    connection: i64,
+    node: Option<Server>,
+}
+
+/// A connection to read on.
+struct Connection {
+    redis: Redis,
+    node: Option<Server>,
+    number: i64,
+    reconnects: broadcast::Receiver<Server>,
+}
+
+/// Ends the tasks when it is dropped.
+pub(crate) struct Watchers(Vec<JoinHandle<()>>);
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// The groups of a store with that many partitions.
+pub(crate) fn groups(partitions: usize, cluster: bool) -> Vec<Arc<Group>> {
+    let group = |partitions| Arc::new(Group { partitions, changed: Notify::new(), blocked: Mutex::new(None) });
+    if cluster { (0..partitions).map(|p| group(p..p + 1)).collect() } else { vec![group(0..partitions)] }
+}
+
+pub(crate) fn start(shared: &Arc<Shared>) -> Watchers {
+    let run = |group: &Arc<Group>| tokio::spawn(run(shared.clone(), group.clone()));
+    Watchers(shared.groups.iter().map(run).collect())
+}
+
+impl Shared {
+    /// Waits until the log's end is beyond `seen`.
+    pub(crate) async fn grown(&self, log: &PartitionLog, seen: Offset) -> Result<Offset, StoreError> {
+        let _watching = log.watch();
+        let mut end = log.end();
+        loop {
+            let known = *end.borrow_and_update();
+            match known {
+                Some(now) if now > seen => return Ok(now),
+                Some(_) => {}
+                None => self.look_again(log),
+            }
+            end.changed().await.map_err(|_| StoreError::retry_later("the store is closing"))?;
+        }
+    }
+
+    /// Tells the watcher that there is a partition to look at.
+    fn look_again(&self, log: &PartitionLog) {
+        let index = if self.groups.len() == 1 { 0 } else { log.partition.0 as usize };
+        let Some(group) = self.groups.get(index) else { return };
+        group.changed.notify_one();
+        if let Some(blocked) = group.blocked() {
+            let redis = self.redis.at(blocked.node.as_ref());
+            tokio::spawn(async move {
+                let arguments = vec!["UNBLOCK".into(), blocked.connection.into()];
+                // If it cannot be told, it looks by itself within a moment.
+                let _ = redis.command("CLIENT", ClusterHash::Random, arguments, Effect::Reads).await;
+            });
+        }
+    }
+}
+
+impl Group {
+    fn blocked(&self) -> Option<Blocked> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_blocked(&self, blocked: Option<Blocked>) {
+        *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = blocked;
+    }
+
+    /// The partitions that someone watches. Of the others, the end is no longer known.
+    fn watched<'a>(&self, shared: &'a Shared) -> Vec<&'a PartitionLog> {
+        let logs = shared.logs.get(self.partitions.clone()).unwrap_or_default();
+        let (watched, others): (Vec<_>, Vec<_>) = logs.iter().partition(|log| log.is_watched(LINGER));
+        others.into_iter().filter(|log| log.known_end().is_some()).for_each(PartitionLog::unset_end);
+        watched
+    }
+}
+
+async fn run(shared: Arc<Shared>, group: Arc<Group>) {
+    let mut connection: Option<Connection> = None;
+    let mut compared = Instant::now();
+    loop {
+        let watched = group.watched(&shared);
+        if watched.is_empty() {
+            group.changed.notified().await;
+            continue;
+        }
+        let turn = turn(&shared, &group, &watched, &mut connection, &mut compared).await;
+        group.set_blocked(None);
+        if let Err(error) = turn {
+            tracing::debug!(redis = shared.redis.place(), %error, "a blocking read has failed");
+            if shared.redis.is_cluster() {
+                // Perhaps the slot is elsewhere by now.
+                connection = None;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Waits once for any of the partitions to grow, and keeps what came.
+async fn turn(
+    shared: &Shared,
+    group: &Group,
+    watched: &[&PartitionLog],
+    connection: &mut Option<Connection>,
+    compared: &mut Instant,
+) -> Result<(), StoreError> {
+    let first_key = watched.first().map(|log| shared.keys.log(log.partition)).unwrap_or_default();
+    let at = slot(std::slice::from_ref(&first_key));
+    let connection = match connection {
+        Some(connection) => connection,
+        none => none.insert(Connection::open(shared, &at).await?),
+    };
+    if !connection.reconnects.is_empty() {
+        connection.renumber().await?;
+        *compared = Instant::now() - COMPARE_EVERY;
+    }
+    if compared.elapsed() >= COMPARE_EVERY {
+        for log in watched {
+            shared.check_log(log).await?;
+        }
+        *compared = Instant::now();
+    }
+    let mut positions = Vec::with_capacity(watched.len());
+    for log in watched {
+        positions.push((*log, position(shared, log).await?));
+    }
+    group.set_blocked(Some(Blocked { connection: connection.number, node: connection.node.clone() }));
+    let frame = connection.redis.raw("XREAD", at, arguments(shared, &positions), true).await?;
+    group.set_blocked(None);
+    for (name, entries) in frames::streams(&frame) {
+        let log = positions.iter().find(|(log, _)| shared.keys.log(log.partition).as_bytes() == name);
+        if let Some((log, position)) = log {
+            keep(shared, log, position, entries).await?;
+            *compared = Instant::now();
+        }
+    }
+    Ok(())
+}
+
+/// From where a partition is read, and of which life of its memory that is.
+struct Position {
+    life: u64,
+    from: Offset,
+}
+
+async fn position(shared: &Shared, log: &PartitionLog) -> Result<Position, StoreError> {
+    let life = log.memory().life();
+    if let Some(from) = log.known_end() {
+        return Ok(Position { life, from });
+    }
+    let end = shared.bounds(log.partition).await?.end;
+    let memory = log.memory();
+    if memory.life() == life {
+        log.set_end(end);
+    }
+    Ok(Position { life, from: end })
+}
+
+fn arguments(shared: &Shared, positions: &[(&PartitionLog, Position)]) -> Vec<Value> {
+    let count = positions.iter().map(|(log, _)| log.entries_in(READ_BYTES)).min().unwrap_or(1).min(READ_ENTRIES);
+    let block = i64::try_from(BLOCK.as_millis()).unwrap_or(i64::MAX);
+    let mut arguments: Vec<Value> = vec![
+        "COUNT".into(),
+        i64::try_from(count).unwrap_or(i64::MAX).into(),
+        "BLOCK".into(),
+        block.into(),
+        "STREAMS".into(),
+    ];
+    arguments.extend(positions.iter().map(|(log, _)| Value::from(shared.keys.log(log.partition))));
+    arguments.extend(positions.iter().map(|(_, position)| Value::from(place::id_before(position.from))));
+    arguments
+}
+
+/// Keeps new entries in the tail, and says that the log has grown.
+async fn keep(shared: &Shared, log: &PartitionLog, position: &Position, frame: &Resp3Frame) -> Result<(), StoreError> {
+    let entries = frames::entries(log.partition, frame);
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+    let end = last.offset().next();
+    if first.offset() != position.from {
+        // The generation was raised, or others have trimmed before this was read.
+        shared.check_log(log).await?;
+    }
+    log.note_entry_bytes(&entries);
+    let mut memory = log.memory();
+    if memory.life() == position.life {
+        memory.note(&entries);
+        memory.extend_tail(position.from, entries, shared.options.tail_bytes / shared.logs.len().max(1));
+        log.set_end(end);
+    }
+    Ok(())
+}
+
+impl Connection {
+    async fn open(shared: &Shared, at: &ClusterHash) -> Result<Self, StoreError> {
+        let mut config = connect::config(&shared.options.url)?;
+        let mut node = None;
+        if let ClusterHash::Custom(slot) = at
+            && shared.redis.is_cluster()
+        {
+            let client = shared.redis.client();
+            let owner = |client: &fred::clients::Client| {
+                client.cached_cluster_state().and_then(|state| state.get_server(*slot).cloned())
+            };
+            // Nobody else may have asked since the slot went elsewhere.
+            let synced = tokio::time::timeout(shared.options.command_timeout, client.sync_cluster()).await;
+            if !matches!(synced, Ok(Ok(()))) {
+                tracing::debug!(redis = shared.redis.place(), "the nodes of the Cluster could not be asked for");
+            }
+            let server = owner(client).ok_or_else(|| {
+                StoreError::retry_later(format!("no node of the Cluster at {} has slot {slot}", shared.redis.place()))
+            })?;
+            config.server = ServerConfig::Centralized { server: server.clone() };
+            node = Some(server);
+        }
+        let longest = BLOCK + shared.options.command_timeout;
+        let redis = Redis::connect_to(config, shared.redis.place().to_owned(), longest).await?;
+        let reconnects = redis.client().reconnect_rx();
+        let mut connection = Self { redis, node, number: 0, reconnects };
+        connection.renumber().await?;
+        Ok(connection)
+    }
+
+    /// Learns what Redis calls the connection.
+    async fn renumber(&mut self) -> Result<(), StoreError> {
+        self.reconnects = self.reconnects.resubscribe();
+        let number = self.redis.command("CLIENT", ClusterHash::Random, vec!["ID".into()], Effect::Reads).await?;
+        self.number = number.as_i64().unwrap_or(0);
+        Ok(())
+    }
+}
