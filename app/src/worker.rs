@@ -6,16 +6,19 @@ mod calls;
 mod clock;
 mod exit;
 mod handle;
-mod report;
+mod notices;
+mod roster;
+mod share;
 mod shell;
 mod upkeep;
 
 pub use clock::Clock;
 pub use handle::Handle;
+pub use roster::{REPORT_EVERY, status_of_all};
 pub use upkeep::Upkeep;
 
 use laneway_domain::{Destination, DestinationName, Settings};
-use laneway_ports::{DeadLetters, EventLog, ProgressStore, Sink, WorkerId};
+use laneway_ports::{DeadLetters, EventLog, ProgressStore, Sink, WorkerId, Workers};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +28,13 @@ pub const LEASE: Duration = Duration::from_secs(5);
 /// How often a lease is renewed: two renewals may fail before it runs out. No attempt starts in a
 /// lease's last renewal interval.
 pub const RENEW_EVERY: Duration = Duration::from_millis(1500);
-/// How long after a claim was in vain it is tried again: with [`LEASE`], a partition whose worker
-/// died is taken over in less than 7 s.
-pub const CLAIM_EVERY: Duration = Duration::from_secs(1);
+/// How often a worker says that it is there, and learns who else is.
+pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
+/// How long a worker is taken to be there after it said so: two announcements may fail before the
+/// others think that it is gone. With [`ANNOUNCE_EVERY`] the others know it when the [`LEASE`]s of one
+/// that died run out, and with [`laneway_domain::CLAIM_EVERY`] they have taken its partitions over
+/// within 7 s. Who is taken to be gone and is not keeps its leases, so that nothing moves.
+pub const PRESENT_FOR: Duration = Duration::from_secs(4);
 
 /// Everything that a worker needs.
 pub struct Worker {
@@ -39,6 +46,8 @@ pub struct Worker {
     pub progress: Arc<dyn ProgressStore>,
     /// Dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Who else works on the same store.
+    pub workers: Arc<dyn Workers>,
     /// The destinations.
     pub destinations: Vec<Destination>,
     /// The sink of each.
@@ -56,7 +65,7 @@ impl Worker {
     /// and ends after [`Handle::stop`] when nothing is in flight, all is committed and the leases are
     /// released. Dropped earlier, it stops where it is, like a crash.
     pub fn start(self) -> (Handle, impl Future<Output = ()> + Send) {
-        let (handle, requests) = handle::channel();
+        let (handle, requests) = handle::channel(self.id.clone());
         (handle, shell::Shell::new(self, requests).run())
     }
 }

@@ -119,6 +119,7 @@ impl Simulation {
             log: store.clone(),
             progress: store.clone(),
             dead_letters: store.clone(),
+            workers: store.clone(),
             destinations: self.plan.destinations.clone(),
             sinks,
             settings: self.plan.settings.clone(),
@@ -129,6 +130,7 @@ impl Simulation {
         let upkeep = Upkeep {
             log: store.clone(),
             dead_letters: store.clone(),
+            workers: store.clone(),
             worker: worker.clone(),
             clock,
             retain: self.plan.retain,

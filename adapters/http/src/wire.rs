@@ -3,6 +3,7 @@
 
 use laneway_domain::{
     DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition, StatusReport, Timestamp,
+    WorkerStatus,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -136,8 +137,14 @@ pub struct Health {
 pub struct Status {
     /// When the snapshot was taken.
     pub at: Timestamp,
-    /// The partitions that the answering process works on.
+    /// The partitions that are worked on.
     pub partitions: Vec<Partition>,
+    /// Who works on which, if several workers can share the store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerStatus>,
+    /// What is missing here, and why; absent if this is all that there is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
     /// The destinations, by name.
     pub destinations: Vec<DestinationView>,
     /// Dead letters of destinations that are not listed, by name.
@@ -164,7 +171,14 @@ impl Status {
             DestinationView { status, dead_letters }
         };
         let destinations = report.destinations.into_iter().map(view).collect();
-        Self { at: report.at, partitions: report.partitions, destinations, other_dead_letters: dead_letters }
+        Self {
+            at: report.at,
+            partitions: report.partitions,
+            workers: report.workers,
+            incomplete: report.incomplete,
+            destinations,
+            other_dead_letters: dead_letters,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::args::StatusArgs;
 use super::client::Client;
 use super::table::{Align, Table, ago, until};
 use super::{Failure, output};
-use laneway_domain::{BlockedKey, BreakerStatus, Timestamp};
+use laneway_domain::{BlockedKey, BreakerStatus, Partition, Timestamp};
 use laneway_http::wire::{DestinationView, Status};
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -80,11 +80,41 @@ pub(super) fn render(status: &Status, keys: bool) -> String {
         table.row(vec![name.to_string(), empty(), empty(), empty(), count.to_string(), empty(), state]);
     }
     let mut text = table.render();
+    if !status.workers.is_empty() {
+        text.push('\n');
+        text.push_str(&workers(status));
+    }
     if keys {
         text.push('\n');
         text.push_str(&blocked_keys(status));
     }
+    for what in &status.incomplete {
+        let _ = writeln!(text, "incomplete: {what}");
+    }
     text
+}
+
+/// Who works on what.
+fn workers(status: &Status) -> String {
+    let mut table = Table::new(&[("WORKER", Align::Left), ("PARTITIONS", Align::Right), ("WHICH", Align::Left)]);
+    for worker in &status.workers {
+        let (count, which) = (worker.partitions.len().to_string(), ranges(&worker.partitions));
+        table.row(vec![worker.worker.clone(), count, which]);
+    }
+    table.render()
+}
+
+/// `0-3, 7`
+fn ranges(partitions: &[Partition]) -> String {
+    let mut sorted: Vec<u32> = partitions.iter().map(|partition| partition.0).collect();
+    sorted.sort_unstable();
+    let runs = sorted.chunk_by(|a, b| a.checked_add(1) == Some(*b));
+    let written = runs.filter_map(|run| match run {
+        [one] => Some(one.to_string()),
+        [first, .., last] => Some(format!("{first}-{last}")),
+        [] => None,
+    });
+    written.collect::<Vec<_>>().join(", ")
 }
 
 fn destination_row(now: Timestamp, view: &DestinationView) -> Vec<String> {

@@ -124,6 +124,7 @@ fn deliver(config: &Config, stores: &Stores) -> Result<Delivering, String> {
         log: stores.log.clone(),
         progress: stores.progress.clone(),
         dead_letters: stores.dead_letters.clone(),
+        workers: stores.workers.clone(),
         destinations: config.destinations.iter().map(|d| d.destination.clone()).collect(),
         sinks: sinks::all(config)?,
         settings: config.worker.settings.clone(),
@@ -134,6 +135,7 @@ fn deliver(config: &Config, stores: &Stores) -> Result<Delivering, String> {
     let upkeep = Upkeep {
         log: stores.log.clone(),
         dead_letters: stores.dead_letters.clone(),
+        workers: stores.workers.clone(),
         worker: handle.clone(),
         clock,
         retain: config.store.retain,

@@ -3,7 +3,7 @@
 use super::Role;
 use crate::config::{Config, Durability, Store, StoreUrl};
 use async_trait::async_trait;
-use laneway_ports::{DeadLetters, EventLog, ProgressStore};
+use laneway_ports::{DeadLetters, EventLog, ProgressStore, Workers};
 use laneway_sqlite::{Options, SqliteStore};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,13 +28,20 @@ pub(super) struct Stores {
     pub(super) log: Arc<dyn EventLog>,
     pub(super) progress: Arc<dyn ProgressStore>,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
+    pub(super) workers: Arc<dyn Workers>,
     pub(super) health: Arc<dyn Health>,
 }
 
 impl Stores {
-    fn of<S: EventLog + ProgressStore + DeadLetters + Health + 'static>(store: S) -> Self {
+    fn of<S: EventLog + ProgressStore + DeadLetters + Workers + Health + 'static>(store: S) -> Self {
         let store = Arc::new(store);
-        Self { log: store.clone(), progress: store.clone(), dead_letters: store.clone(), health: store }
+        Self {
+            log: store.clone(),
+            progress: store.clone(),
+            dead_letters: store.clone(),
+            workers: store.clone(),
+            health: store,
+        }
     }
 }
 

@@ -1,18 +1,24 @@
 //! Calls of the stores, each as a future that ends with what it means for the worker.
 
-use super::{CLAIM_EVERY, Clock, LEASE, RENEW_EVERY};
+use super::{ANNOUNCE_EVERY, Clock, LEASE, PRESENT_FOR, RENEW_EVERY};
 use futures_util::future::BoxFuture;
 use laneway_domain::{
     Commit, DestinationName, Input, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId, Timestamp,
 };
-use laneway_ports::{CommitError, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, StoreError, WorkerId};
+use laneway_ports::{
+    CommitError, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, StoreError, WorkerId, Workers,
+};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// How long after the log could not be watched it is tried again, and a renewal after it failed.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// How long an answer of the register of workers is waited for. It must not hold anything up: nothing
+/// that is safe to do depends on it.
+const REGISTER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The stores.
 #[derive(Clone)]
@@ -20,11 +26,15 @@ pub(super) struct Stores {
     pub(super) log: Arc<dyn EventLog>,
     pub(super) progress: Arc<dyn ProgressStore>,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
+    pub(super) workers: Arc<dyn Workers>,
     pub(super) clock: Clock,
 }
 
 /// What a call has come to.
 pub(super) enum Done {
+    /// Who is there, this worker among them.
+    Announced(Result<Vec<WorkerId>, StoreError>),
+    Left,
     Claimed {
         lease: Lease,
         progress: PartitionProgress,
@@ -48,11 +58,35 @@ pub(super) enum Done {
 pub(super) type Call = BoxFuture<'static, Done>;
 
 impl Stores {
-    /// Claims a partition, after `delay`.
-    pub(super) fn claim(&self, partition: Partition, worker: WorkerId, delay: Duration) -> Call {
+    /// Says that this worker is there: at once, or when it is time again.
+    pub(super) fn announce(&self, worker: WorkerId, first: bool) -> Call {
+        let workers = self.workers.clone();
+        Box::pin(async move {
+            if !first {
+                sleep(ANNOUNCE_EVERY).await;
+            }
+            let answer = timeout(REGISTER_WITHIN, workers.announce(&worker, PRESENT_FOR)).await;
+            Done::Announced(
+                answer.unwrap_or_else(|_| Err(StoreError::unknown("the register of workers does not answer"))),
+            )
+        })
+    }
+
+    /// Says that this worker is gone. If that fails, the others notice it later.
+    pub(super) fn leave(&self, worker: WorkerId) -> Call {
+        let workers = self.workers.clone();
+        Box::pin(async move {
+            if let Ok(Err(error)) = timeout(REGISTER_WITHIN, workers.leave(&worker)).await {
+                tracing::warn!(%error, "the other workers could not be told of the stop; they notice it in {PRESENT_FOR:?}");
+            }
+            Done::Left
+        })
+    }
+
+    /// Claims a partition.
+    pub(super) fn claim(&self, partition: Partition, worker: WorkerId) -> Call {
         let stores = self.clone();
         Box::pin(async move {
-            sleep(delay).await;
             match stores.try_claim(partition, &worker).await {
                 Ok(Some(done)) => done,
                 Ok(None) => Done::NotClaimed(partition, None),
@@ -64,9 +98,15 @@ impl Stores {
     async fn try_claim(&self, partition: Partition, worker: &WorkerId) -> Result<Option<Done>, StoreError> {
         let until = self.usable_until();
         let Some(lease) = self.progress.claim(partition, worker, LEASE).await? else { return Ok(None) };
-        let progress = self.progress.load(partition).await?;
-        let bounds = self.log.bounds(partition).await?;
-        Ok(Some(Done::Claimed { lease, progress, log: bounds.start..bounds.end, until }))
+        let loaded = async { Ok((self.progress.load(partition).await?, self.log.bounds(partition).await?)) };
+        match loaded.await {
+            Ok((progress, bounds)) => Ok(Some(Done::Claimed { lease, progress, log: bounds.start..bounds.end, until })),
+            Err(error) => {
+                // Another worker may have better luck. If this fails too, the lease runs out by itself.
+                drop(self.progress.release(&lease).await);
+                Err(error)
+            }
+        }
     }
 
     /// Until when attempts may start under a lease that is asked for now. Counted from before it is
@@ -153,11 +193,6 @@ impl Stores {
                 Err(CommitError::Store(error)) => Done::NotCommitted(lease, error),
             }
         })
-    }
-
-    /// The delay after a claim was in vain.
-    pub(super) const fn claim_delay() -> Duration {
-        CLAIM_EVERY
     }
 }
 

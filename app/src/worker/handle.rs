@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use laneway_domain::{Command, Partition, Redrive, StatusReport};
-use laneway_ports::Operations;
+use laneway_ports::{Operations, WorkerId};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -23,29 +23,38 @@ pub(super) enum Request {
 
 /// A way to ask and tell a worker.
 #[derive(Clone, Debug)]
-pub struct Handle(mpsc::Sender<Request>);
+pub struct Handle {
+    id: WorkerId,
+    requests: mpsc::Sender<Request>,
+}
 
-pub(super) fn channel() -> (Handle, mpsc::Receiver<Request>) {
+pub(super) fn channel(id: WorkerId) -> (Handle, mpsc::Receiver<Request>) {
     let (sender, requests) = mpsc::channel(REQUESTS);
-    (Handle(sender), requests)
+    (Handle { id, requests: sender }, requests)
 }
 
 impl Handle {
+    /// Which worker it is.
+    #[must_use]
+    pub fn id(&self) -> &WorkerId {
+        &self.id
+    }
+
     /// Tells the worker to finish what is in flight, commit, release its leases, and end.
     pub async fn stop(&self) {
         // A worker that has ended needs no telling.
-        let _ = self.0.send(Request::Stop).await;
+        let _ = self.requests.send(Request::Stop).await;
     }
 
     /// Tells the worker which dead letters of a partition someone wants retried.
     pub(super) async fn retry_requested(&self, partition: Partition, requests: Vec<Redrive>) {
-        let _ = self.0.send(Request::RetryRequested(partition, requests)).await;
+        let _ = self.requests.send(Request::RetryRequested(partition, requests)).await;
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let asked = async {
-            self.0.send(request(answer)).await.ok()?;
+            self.requests.send(request(answer)).await.ok()?;
             answered.await.ok()
         };
         timeout(ANSWER_WITHIN, asked).await.ok().flatten()

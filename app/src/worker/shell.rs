@@ -3,7 +3,8 @@
 use super::calls::{Call, Done, Stores};
 use super::exit::Exit;
 use super::handle::Request;
-use super::report::Reporter;
+use super::notices::Reporter;
+use super::share::Share;
 use super::{Clock, Worker};
 use crate::telemetry::metrics as names;
 use futures_util::StreamExt as _;
@@ -11,12 +12,11 @@ use futures_util::stream::FuturesUnordered;
 use laneway_domain::{
     AttemptId, Attempted, DestinationName, Dispatcher, Input, Notice, Offset, Outcome, Output, Partition, Timestamp,
 };
-use laneway_ports::{Lease, WorkerId};
+use laneway_ports::Lease;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
@@ -33,14 +33,14 @@ struct Owned {
 
 pub(super) struct Shell {
     dispatcher: Dispatcher,
-    id: WorkerId,
-    clock: Clock,
-    stores: Stores,
+    pub(super) clock: Clock,
+    pub(super) stores: Stores,
     exits: BTreeMap<DestinationName, Arc<Exit>>,
     owned: BTreeMap<Partition, Owned>,
-    /// Why partitions are not owned, of those that should be.
-    missing: BTreeMap<Partition, String>,
-    calls: FuturesUnordered<Call>,
+    pub(super) share: Share,
+    pub(super) calls: FuturesUnordered<Call>,
+    /// The call of the register of workers. There is always one; when it ends, the next begins.
+    pub(super) register: Call,
     /// Calls that were done at once.
     done: VecDeque<Done>,
     attempts: JoinSet<(AttemptId, Vec<Outcome>)>,
@@ -49,24 +49,27 @@ pub(super) struct Shell {
     commit_seconds: Histogram,
     commits_failed: Counter,
     leased: Gauge,
-    stopping: bool,
+    pub(super) stopping: bool,
+    /// Whether the other workers were told that this one stops.
+    pub(super) left: bool,
 }
 
 impl Shell {
     pub(super) fn new(worker: Worker, requests: mpsc::Receiver<Request>) -> Self {
-        let Worker { id, log, progress, dead_letters, destinations, sinks, settings, clock, seed } = worker;
+        let Worker { id, log, progress, dead_letters, workers, destinations, sinks, settings, clock, seed } = worker;
         let exits = sinks.into_iter().map(|(name, sink)| (name.clone(), Arc::new(Exit::new(&name, sink)))).collect();
         let mut dispatcher = Dispatcher::new(settings, seed);
         dispatcher.handle(Input::Destinations(destinations), clock.now());
-        let partitions = log.partitions();
-        let mut shell = Self {
+        let share = Share::new(id.clone(), log.partitions());
+        let stores = Stores { log, progress, dead_letters, workers, clock };
+        Self {
+            register: stores.announce(id, true),
             dispatcher,
-            id,
             clock,
-            stores: Stores { log, progress, dead_letters, clock },
+            stores,
             exits,
             owned: BTreeMap::new(),
-            missing: BTreeMap::new(),
+            share,
             calls: FuturesUnordered::new(),
             done: VecDeque::new(),
             attempts: JoinSet::new(),
@@ -76,24 +79,24 @@ impl Shell {
             commits_failed: counter!(names::COMMITS_FAILED),
             leased: gauge!(names::PARTITIONS_LEASED),
             stopping: false,
-        };
-        for partition in (0..partitions).map(Partition) {
-            shell.missing.insert(partition, "it has not been claimed yet".to_owned());
-            shell.claim(partition, Duration::ZERO);
+            left: false,
         }
-        shell
     }
 
     pub(super) async fn run(mut self) {
         let mut alarm = Box::pin(sleep_until(tokio::time::Instant::now()));
-        while !(self.stopping && self.owned.is_empty()) {
+        while !(self.stopping && self.left && self.owned.is_empty()) {
             self.set_alarm(&mut alarm);
             tokio::select! {
                 biased;
                 Some(request) = self.requests.recv() => self.request(request),
                 Some(ended) = self.attempts.join_next(), if !self.attempts.is_empty() => self.attempt_ended(ended),
                 Some(done) = self.calls.next(), if !self.calls.is_empty() => self.done(done),
-                () = &mut alarm => self.drain(),
+                done = &mut self.register => self.done(done),
+                () = &mut alarm => {
+                    self.drain();
+                    self.spread();
+                }
             }
             self.turn();
         }
@@ -116,13 +119,14 @@ impl Shell {
     }
 
     fn set_alarm(&self, alarm: &mut std::pin::Pin<Box<Sleep>>) {
-        let at = self.clock.instant(self.dispatcher.next_wakeup().unwrap_or(Timestamp::MAX));
+        let wakeups = [self.dispatcher.next_wakeup(), self.share.next_wakeup()];
+        let at = self.clock.instant(wakeups.into_iter().flatten().min().unwrap_or(Timestamp::MAX));
         if alarm.deadline() != at {
             alarm.as_mut().reset(at);
         }
     }
 
-    fn feed(&mut self, input: Input) {
+    pub(super) fn feed(&mut self, input: Input) {
         self.dispatcher.handle(input, self.clock.now());
         self.drain();
     }
@@ -192,10 +196,6 @@ impl Shell {
         }
     }
 
-    fn claim(&mut self, partition: Partition, delay: Duration) {
-        self.calls.push(self.stores.claim(partition, self.id.clone(), delay));
-    }
-
     /// Whether a call was made under the lease that is held now.
     fn holds(&self, lease: &Lease) -> bool {
         self.owned.get(&lease.partition).is_some_and(|owned| owned.lease.epoch == lease.epoch)
@@ -208,26 +208,24 @@ impl Shell {
                 tracing::warn!(%error, "the store could not be read; it is tried again");
                 self.feed(Input::ReadFailed(read));
             }
+            Done::Announced(answer) => self.announced(answer),
+            Done::Left => self.has_left(),
             Done::Claimed { lease, progress, log, until } => {
                 let (partition, end) = (lease.partition, log.end);
                 if self.stopping {
                     return self.calls.push(self.stores.release(lease));
                 }
-                self.missing.remove(&partition);
                 self.calls.push(self.stores.renew(lease.clone(), false));
                 self.calls.push(self.stores.watch(lease.clone(), end, false));
                 self.owned.insert(partition, Owned { lease, end });
                 self.count_leases();
                 self.feed(Input::Claimed { partition, progress, log, until });
+                self.share.claimed(partition);
+                self.spread();
             }
             Done::NotClaimed(partition, error) => {
-                let why = error.map_or_else(|| "another worker has it".to_owned(), |error| error.to_string());
-                if self.missing.insert(partition, why.clone()).as_ref() != Some(&why) {
-                    tracing::info!(partition = partition.0, reason = %why, "a partition could not be claimed; it is tried again");
-                }
-                if !self.stopping {
-                    self.claim(partition, Stores::claim_delay());
-                }
+                self.share.not_claimed(partition, error);
+                self.spread();
             }
             done => self.done_under_lease(done),
         }
@@ -271,6 +269,8 @@ impl Shell {
             Done::Released(lease) if self.holds(&lease) => {
                 self.owned.remove(&lease.partition);
                 self.count_leases();
+                self.share.released(lease.partition);
+                self.spread();
             }
             // Of a lease that is not held any more.
             _ => {}
@@ -281,11 +281,9 @@ impl Shell {
         tracing::warn!(partition = partition.0, "another worker has taken the partition over; it is given up here");
         self.owned.remove(&partition);
         self.count_leases();
-        self.missing.insert(partition, "another worker has it".to_owned());
         self.feed(Input::Lost(partition));
-        if !self.stopping {
-            self.claim(partition, Stores::claim_delay());
-        }
+        self.share.lost(partition);
+        self.spread();
     }
 
     #[allow(clippy::cast_precision_loss)]
@@ -297,10 +295,7 @@ impl Shell {
         match request {
             // Whoever asked may have gone; then nobody misses the answer.
             Request::Status(answer) => drop(answer.send(self.dispatcher.status(self.clock.now()))),
-            Request::NotReady(answer) => {
-                let missing = self.missing.iter().map(|(partition, why)| format!("partition {partition}: {why}"));
-                drop(answer.send(missing.collect()));
-            }
+            Request::NotReady(answer) => drop(answer.send(self.share.not_ready())),
             Request::Command(command, answer) => {
                 let acted = self.dispatcher.command(&command, self.clock.now());
                 self.drain();
@@ -315,6 +310,7 @@ impl Shell {
 
     fn stop(&mut self) {
         self.stopping = true;
+        self.leave();
         let partitions: Vec<Partition> = self.owned.keys().copied().collect();
         for partition in partitions {
             self.feed(Input::Release(partition));

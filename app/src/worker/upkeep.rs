@@ -1,10 +1,11 @@
 //! What is done from time to time: trimming the log, looking for dead letters to retry, warning of
-//! destinations that hold the log, and setting the gauges.
+//! destinations that hold the log, setting the gauges, and telling other processes of this worker.
 
+use super::roster::{LastReport, REPORT_EVERY};
 use super::{Clock, Handle};
 use crate::telemetry::metrics as names;
 use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, Partition, StatusReport, Timestamp};
-use laneway_ports::{DeadLetters, EventLog, Operations as _};
+use laneway_ports::{DeadLetters, EventLog, Operations as _, Workers};
 use metrics::gauge;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Upkeep {
     pub log: Arc<dyn EventLog>,
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Where other processes learn of this worker.
+    pub workers: Arc<dyn Workers>,
     /// The worker.
     pub worker: Handle,
     /// The time.
@@ -39,6 +42,23 @@ pub struct Upkeep {
 impl Upkeep {
     /// Does its rounds until it is dropped.
     pub async fn run(self) {
+        // A long trim is no reason to be silent.
+        tokio::join!(self.rounds(), self.reports());
+    }
+
+    async fn reports(&self) {
+        let mut rounds = interval(REPORT_EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = LastReport::default();
+        loop {
+            rounds.tick().await;
+            if let Some(status) = self.worker.status().await {
+                last.update(self.workers.as_ref(), self.worker.id(), status).await;
+            }
+        }
+    }
+
+    async fn rounds(&self) {
         let mut rounds = interval(EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut left = Left::default();

@@ -1,0 +1,127 @@
+//! The status over all workers that share a store: each leaves its own for the others to read.
+
+use laneway_domain::{MAX_LISTED_KEYS, Partition, StatusReport};
+use laneway_ports::{MAX_REPORT_BYTES, Present, StoreError, WorkerId, Workers};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often a worker leaves its status for the others, if it has changed. An operator who looks at
+/// another process sees numbers that are about as old as this; the store has one small write a worker.
+pub const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// How many times in a row an unchanged status is not left again. The register may have forgotten it.
+const UNCHANGED_AT_MOST: u32 = 5;
+/// How many blocked keys per destination are listed, tried one after the other until a report fits.
+const SHORTER: [usize; 4] = [MAX_LISTED_KEYS, 20, 3, 0];
+
+/// What a worker has last left for the others.
+#[derive(Default)]
+pub(super) struct LastReport {
+    status: Option<StatusReport>,
+    unchanged: u32,
+}
+
+impl LastReport {
+    /// Leaves `status` for the others, unless it is what they have.
+    pub(super) async fn update(&mut self, workers: &dyn Workers, worker: &WorkerId, mut status: StatusReport) {
+        let at = status.at;
+        if let Some(before) = &self.status {
+            status.at = before.at;
+            if *before == status && self.unchanged < UNCHANGED_AT_MOST {
+                self.unchanged += 1;
+                return;
+            }
+        }
+        status.at = at;
+        match workers.report(worker, encode(&status)).await {
+            Ok(()) => (self.status, self.unchanged) = (Some(status), 0),
+            Err(error) => {
+                self.status = None;
+                tracing::warn!(%error, "this worker's status could not be left for the others; it is tried again");
+            }
+        }
+    }
+}
+
+/// A report as text of at most [`MAX_REPORT_BYTES`]. What does not fit is left out, and that is said.
+fn encode(status: &StatusReport) -> String {
+    let mut status = status.clone();
+    for most in SHORTER {
+        if most < MAX_LISTED_KEYS {
+            status.shorten(most);
+            status.incomplete =
+                vec![format!("its status is too long to share: only {most} blocked keys per destination are listed")];
+        }
+        if let Some(text) = json(&status) {
+            return text;
+        }
+    }
+    // So many destinations that their numbers alone do not fit.
+    let all = status.destinations.len();
+    loop {
+        let left = status.destinations.len() / 2;
+        status.destinations.truncate(left);
+        status.incomplete =
+            vec![format!("its status is too long to share: only {left} of its {all} destinations are listed")];
+        match json(&status) {
+            Some(text) => return text,
+            None if left == 0 => return String::new(),
+            None => {}
+        }
+    }
+}
+
+fn json(status: &StatusReport) -> Option<String> {
+    // What a report has can always be written.
+    serde_json::to_string(status).ok().filter(|text| text.len() <= MAX_REPORT_BYTES)
+}
+
+/// The status over all workers that share a store with so many partitions. `own` is this process'
+/// own, which is newer than what it has left for the others. What is missing is said in
+/// [`StatusReport::incomplete`].
+///
+/// # Errors
+/// If the register cannot be read and there is no `own`.
+pub async fn status_of_all(
+    workers: &dyn Workers,
+    partitions: u32,
+    own: Option<(WorkerId, StatusReport)>,
+) -> Result<StatusReport, StoreError> {
+    let (present, unread) = match workers.present().await {
+        Ok(present) => (present, None),
+        Err(error) if own.is_some() => (Vec::new(), Some(error)),
+        Err(error) => return Err(error),
+    };
+    let mut incomplete = Vec::new();
+    let mut reports = BTreeMap::new();
+    for Present { worker, report } in present {
+        match serde_json::from_str::<StatusReport>(&report) {
+            Ok(report) => drop(reports.insert(worker, report)),
+            Err(_) if own.as_ref().is_some_and(|(own, _)| *own == worker) => {}
+            Err(_) if report.is_empty() => {
+                incomplete.push(format!("worker {worker} has not said anything of itself yet"))
+            }
+            Err(_) => incomplete.push(format!("worker {worker} is of another version, whose status cannot be read")),
+        }
+    }
+    reports.extend(own);
+    let mut all = StatusReport::of_all(reports.into_iter().map(|(worker, report)| (worker.0, report)));
+    if let Some(error) = unread {
+        incomplete.push(format!("the other workers: {error}"));
+    }
+    incomplete.extend(unheld(&all, partitions));
+    all.incomplete.extend(incomplete);
+    Ok(all)
+}
+
+/// Says which partitions no worker says that it works on: what waits there is in no number.
+fn unheld(status: &StatusReport, partitions: u32) -> Option<String> {
+    let held = |partition: &Partition| status.partitions.binary_search(partition).is_ok();
+    let unheld: Vec<String> = (0..partitions).map(Partition).filter(|p| !held(p)).map(|p| p.to_string()).collect();
+    let (is, what) = if unheld.len() == 1 { ("is", "partition") } else { ("are", "partitions") };
+    // A list of hundreds helps nobody.
+    let list = if unheld.len() <= 20 { unheld.join(", ") } else { format!("({} of them)", unheld.len()) };
+    (!unheld.is_empty()).then(|| format!("{what} {list} {is} worked on by no worker that has said so"))
+}
+
+#[cfg(test)]
+mod tests;

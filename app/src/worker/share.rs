@@ -1,0 +1,131 @@
+//! This worker's share of the partitions: who else is there, and what is claimed and handed over
+//! because of it. The decisions are [`Spread`]'s.
+
+use super::shell::Shell;
+use laneway_domain::{Input, Partition, Spread, Step, Timestamp};
+use laneway_ports::{StoreError, WorkerId};
+use std::collections::BTreeMap;
+use std::future::pending;
+
+/// What is decided, and what people are to know of it.
+pub(super) struct Share {
+    id: WorkerId,
+    spread: Spread,
+    partitions: u32,
+    /// Why partitions are not held that were claimed, or are another's.
+    missing: BTreeMap<Partition, String>,
+    /// Who was there when the register was read last, and why it cannot be read now.
+    present: Vec<WorkerId>,
+    unread: Option<String>,
+}
+
+impl Share {
+    pub(super) fn new(id: WorkerId, partitions: u32) -> Self {
+        let (missing, present) = (BTreeMap::new(), Vec::new());
+        Self { id, spread: Spread::new(partitions), partitions, missing, present, unread: None }
+    }
+
+    fn present(&mut self, workers: Vec<WorkerId>) {
+        if self.unread.take().is_some() {
+            tracing::info!("the register of workers can be read again");
+        }
+        self.spread.present(&self.id, &workers);
+        if self.present != workers {
+            let (others, share) = (workers.iter().filter(|id| **id != self.id).count(), self.spread.share());
+            tracing::info!(others, share, partitions = self.partitions, "who works on this store has changed");
+            self.present = workers;
+        }
+    }
+
+    fn presence_unknown(&mut self, error: &StoreError) {
+        self.spread.presence_unknown();
+        let why = error.to_string();
+        if self.unread.replace(why).is_none() {
+            tracing::warn!(%error, "the register of workers could not be read; it is tried again, and the work goes on");
+        }
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
+        self.spread.next_wakeup()
+    }
+
+    pub(super) fn claimed(&mut self, partition: Partition) {
+        self.missing.remove(&partition);
+        self.spread.claimed(partition);
+    }
+
+    pub(super) fn not_claimed(&mut self, partition: Partition, error: Option<StoreError>) {
+        self.spread.not_claimed(partition);
+        match error {
+            None => drop(self.missing.insert(partition, "another worker has it".to_owned())),
+            Some(error) => {
+                let why = error.to_string();
+                if self.missing.insert(partition, why.clone()).as_ref() != Some(&why) {
+                    tracing::info!(partition = partition.0, reason = %why, "a partition could not be claimed; it is tried again");
+                }
+            }
+        }
+    }
+
+    pub(super) fn lost(&mut self, partition: Partition) {
+        self.missing.insert(partition, "another worker has it".to_owned());
+        self.spread.lost(partition);
+    }
+
+    pub(super) fn released(&mut self, partition: Partition) {
+        self.spread.released(partition);
+    }
+
+    /// What keeps it from having its share; nothing if it has it.
+    pub(super) fn not_ready(&self) -> Vec<String> {
+        let Some(share) = self.spread.share() else {
+            return vec!["it is not known yet who else works on this store".to_owned()];
+        };
+        let short = share.saturating_sub(self.spread.held());
+        if short == 0 {
+            return Vec::new();
+        }
+        let mut reasons = vec![format!("{short} of this worker's {share} partitions have not been claimed yet")];
+        let missing = self.missing.iter().map(|(partition, why)| format!("partition {partition}: {why}"));
+        reasons.extend(missing.take(short));
+        reasons
+    }
+}
+
+impl Shell {
+    /// The register has answered who is there, or has not.
+    pub(super) fn announced(&mut self, answer: Result<Vec<WorkerId>, StoreError>) {
+        match answer {
+            Ok(workers) => self.share.present(workers),
+            Err(error) => self.share.presence_unknown(&error),
+        }
+        self.register = self.stores.announce(self.share.id.clone(), false);
+        self.spread();
+    }
+
+    /// Claims and hands over what is to be.
+    pub(super) fn spread(&mut self) {
+        let now = self.clock.now();
+        while let Some(step) = self.share.spread.poll(now) {
+            match step {
+                Step::Claim(partition) => self.calls.push(self.stores.claim(partition, self.share.id.clone())),
+                Step::Release(partition) => {
+                    tracing::info!(partition = partition.0, "the partition is handed over to another worker");
+                    self.feed(Input::Release(partition));
+                }
+            }
+        }
+    }
+
+    /// Claims nothing more, and tells the others so, who need not wait until it has finished.
+    pub(super) fn leave(&mut self) {
+        self.share.spread.stop();
+        // An announcement that is on its way is given up: it must not come after this.
+        self.register = self.stores.leave(self.share.id.clone());
+    }
+
+    pub(super) fn has_left(&mut self) {
+        self.left = true;
+        self.register = Box::pin(pending());
+    }
+}
