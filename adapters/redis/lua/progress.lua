@@ -13,7 +13,7 @@
 -- Offsets are scores of sorted sets, which are exact up to 2^53, and so are all offsets (header.lua).
 
 local function fenced()
-  return redis.error_reply('LANEWAY_FENCED')
+  return redis.error_reply('LANEWAY_FENCED the lease is no longer held under this epoch')
 end
 
 -- An epoch that is above the one before, and above those that the server has lost with the key: it

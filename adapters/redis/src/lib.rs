@@ -2,14 +2,17 @@
 
 mod codec;
 mod connect;
+mod dead_letters;
 mod failure;
 mod keys;
 mod library;
 mod log;
 mod options;
 mod place;
+mod progress;
 mod startup;
 mod store;
+mod workers;
 
 pub use options::{
     DEFAULT_COMMAND_TIMEOUT, DEFAULT_DUPLICATE_WINDOW, DEFAULT_KEY_PREFIX, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,

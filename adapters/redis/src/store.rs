@@ -6,6 +6,7 @@ use crate::log::PartitionLog;
 use crate::log::append::{Appender, Waiting};
 use crate::log::watch::{self, Group, Watchers};
 use crate::options::RedisOptions;
+use crate::progress::Replicated;
 use crate::startup;
 use laneway_domain::Partition;
 use laneway_ports::StoreError;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     /// For everything that is short: reads, commits, leases.
     pub(crate) redis: Redis,
+    /// For writes that replicas have to acknowledge, if any have to.
+    pub(crate) replicated: Option<Replicated>,
     /// By partition.
     pub(crate) logs: Vec<PartitionLog>,
     /// What watches them.
@@ -56,7 +59,8 @@ impl RedisStore {
         startup::open(&redis, &keys, options.partitions).await?;
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
         let groups = watch::groups(logs.len(), redis.is_cluster());
-        let shared = Arc::new(Shared { options, keys, redis, logs, groups, waiting: Waiting::default() });
+        let replicated = Replicated::connect(&options).await?;
+        let shared = Arc::new(Shared { options, keys, redis, replicated, logs, groups, waiting: Waiting::default() });
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);
         Ok(Self { shared, appender, _watchers: watchers })

@@ -1,0 +1,125 @@
+//! A dead letter as text: four lines, of which a commit writes the last two and Redis adds the
+//! first two from the event that it copies.
+//!
+//! ```text
+//! <event id>
+//! <event key, or nothing>
+//! <what it was ordered with>
+//! {"at":…,"reason":"…","retry":{…}}
+//! ```
+//! Neither ids nor keys can contain a line break, and JSON writes none.
+
+use crate::progress::unreadable;
+use laneway_domain::{
+    DeadLetter, DestinationName, EventId, GivenUp, LaneKey, Offset, Partition, RetryState, Timestamp,
+};
+use laneway_ports::StoreError;
+use serde::{Deserialize, Serialize};
+
+/// The fourth line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Fate {
+    at: Timestamp,
+    reason: Box<str>,
+    retry: RetryState,
+}
+
+/// The name of the dead letter of `destination` at `offset`. Names are ordered as (offset,
+/// destination) are: 16 digits hold all of [`crate::progress::MAX_OFFSET`].
+pub(crate) fn name(offset: Offset, destination: &DestinationName) -> String {
+    format!("{:016}:{destination}", offset.0)
+}
+
+/// The offset and the destination of a name in `key`.
+pub(crate) fn parse_name(key: &str, name: &str) -> Result<(Offset, DestinationName), StoreError> {
+    let parse = || {
+        let (offset, destination) = name.split_once(':')?;
+        Some((Offset(offset.parse().ok()?), DestinationName::new(destination).ok()?))
+    };
+    parse().ok_or_else(|| unreadable(key, format!("the name {name:?}"), "it is not <offset>:<destination>"))
+}
+
+/// A value as JSON on one line.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    // Writing to a string does not fail, and what is written here (numbers, texts, lists of them)
+    // is always JSON.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// The last two lines.
+pub(crate) fn rest(given_up: &GivenUp) -> String {
+    let fate = Fate { at: given_up.at, reason: given_up.reason.clone(), retry: given_up.retry.clone() };
+    format!("{}\n{}", given_up.key, json(&fate))
+}
+
+/// Reads the dead letter `name`, which `key` has with `text`.
+pub(crate) fn parse(
+    key: &str,
+    partition: Partition,
+    name: &str,
+    text: &str,
+    retry_requested: bool,
+) -> Result<DeadLetter, StoreError> {
+    let (offset, destination) = parse_name(key, name)?;
+    let wrong = |why: &dyn std::fmt::Display| unreadable(key, format!("the dead letter {name:?}"), why);
+    let mut lines = text.splitn(4, '\n');
+    let (Some(id), Some(_), Some(lane_key), Some(fate)) = (lines.next(), lines.next(), lines.next(), lines.next())
+    else {
+        return Err(wrong(&"it has fewer than four lines"));
+    };
+    let event_id = EventId::new(id).map_err(|error| wrong(&error))?;
+    let lane_key = LaneKey::parse(lane_key).ok_or_else(|| wrong(&"its third line is not what it was ordered with"))?;
+    let fate: Fate = serde_json::from_str(fate).map_err(|error| wrong(&error))?;
+    let given_up = GivenUp { destination, offset, key: lane_key, at: fate.at, reason: fate.reason, retry: fate.retry };
+    Ok(DeadLetter { partition, given_up, event_id, retry_requested })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::{Backoff, Failure, Key};
+    use proptest::prelude::*;
+
+    fn destination() -> DestinationName {
+        DestinationName::new("billing").unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_dead_letter_survives_a_round_trip(reason: String, failed: String, at: u64, offset in 0..1_u64 << 53) {
+            let retry = Backoff::note(None, Failure::new(Timestamp::from_millis(at), &failed));
+            let given_up = GivenUp {
+                destination: destination(),
+                offset: Offset(offset),
+                key: LaneKey::Key(Key::new("a:b'ü").unwrap()),
+                at: Timestamp::from_millis(at),
+                reason: reason.into(),
+                retry,
+            };
+            let (name, text) = (name(given_up.offset, &destination()), format!("evt_1\nk\n{}", rest(&given_up)));
+            let letter = parse("k", Partition(3), &name, &text, true).unwrap();
+            let event_id = EventId::new("evt_1").unwrap();
+            prop_assert_eq!(letter, DeadLetter { partition: Partition(3), given_up, event_id, retry_requested: true });
+        }
+
+        #[test]
+        fn reading_any_text_never_panics(name: String, text: String) {
+            let _ = parse("k", Partition(0), &name, &text, false);
+        }
+
+        #[test]
+        fn names_are_ordered_as_offsets_are(a in 0..1_u64 << 53, b in 0..1_u64 << 53) {
+            let of = |offset| name(Offset(offset), &destination());
+            prop_assert_eq!(of(a).cmp(&of(b)), a.cmp(&b));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_which_it_is() {
+        let name = name(Offset(7), &destination());
+        for text in ["", "evt_1\n\nall", "evt_1\n\nnone\n{}", "evt_1\n\nall\n{}"] {
+            let error = parse("{laneway:1}:dead", Partition(1), &name, text, false).unwrap_err().to_string();
+            assert!(error.contains("{laneway:1}:dead") && error.contains("0000000000000007:billing"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Dead letters in pages, partition by partition: Redis is never busy with more than one page.
+
+use super::letter;
+use crate::connect::Redis;
+use crate::failure::Effect;
+use crate::keys::Keys;
+use crate::progress::{Names, answer};
+use crate::store::Shared;
+use bytes::Bytes;
+use fred::types::Value;
+use laneway_domain::{DeadLetter, DestinationName, Offset, Partition};
+use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError};
+
+/// How many dead letters one call looks at: about a millisecond of Redis' time, and at most some
+/// megabytes of histories.
+const EXAMINED: usize = 500;
+
+/// What an operator wants of dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Attempt them once more.
+    Retry,
+    /// Remove them for good.
+    Discard,
+}
+
+/// `after`, how many to look at, event key and event id, as the functions take them.
+fn page_args(after: String, examined: usize, selection: &Selection) -> [Bytes; 4] {
+    let key = selection.key.as_ref().map_or("", |key| key.as_str()).to_owned();
+    let id = selection.event_id.as_ref().map_or("", |id| id.as_str()).to_owned();
+    [after.into(), examined.to_string().into(), key.into(), id.into()]
+}
+
+/// How many to look at so as to find `missing`.
+fn examined(selection: &Selection, missing: usize) -> usize {
+    let all = selection.key.is_none() && selection.event_id.is_none();
+    if all { missing.min(EXAMINED) } else { EXAMINED }
+}
+
+/// [`laneway_ports::DeadLetters::list`].
+pub(super) async fn list(
+    redis: &Redis,
+    keys: &Keys,
+    partitions: u32,
+    query: &DeadLetterQuery,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let most = query.most.min(MAX_DEAD_LETTER_PAGE);
+    let mut found = Vec::new();
+    let first = query.after.as_ref().map_or(0, |(partition, _, _)| partition.0);
+    for partition in (first..partitions).map(Partition) {
+        let after = query.after.as_ref().filter(|(of, _, _)| *of == partition);
+        let mut after = after.map_or_else(String::new, |(_, offset, name)| letter::name(*offset, name));
+        while found.len() < most {
+            let names = Names::new(keys, partition);
+            let last = list_page(redis, &names, partition, &query.selection, after, most, &mut found).await?;
+            let Some(last) = last else { break };
+            after = last;
+        }
+    }
+    Ok(found)
+}
+
+/// Adds one page to `found`; gives the name to go on after, if there may be more.
+async fn list_page(
+    redis: &Redis,
+    names: &Names<'_>,
+    partition: Partition,
+    selection: &Selection,
+    after: String,
+    most: usize,
+    found: &mut Vec<DeadLetter>,
+) -> Result<Option<String>, StoreError> {
+    let order = selection.destination.as_ref().map_or_else(|| names.dead_order(), |name| names.dead_of(name));
+    let keys = [order, names.dead(), names.dead_requested()];
+    let args = page_args(after, examined(selection, most - found.len()), selection);
+    let answer = redis.call("laneway_dead_list", Effect::Reads, &keys, args.into()).await?;
+    let (last, rows) = answer::first_and_rest(answer)?;
+    for row in rows.chunks_exact(3) {
+        if found.len() == most {
+            return Ok(None);
+        }
+        let requested = answer::number(&row[2])? == 1;
+        let (name, text) = (answer::text(&row[0])?, answer::text(&row[1])?);
+        found.push(letter::parse(&keys[1], partition, &name, &text, requested)?);
+    }
+    let last = answer::text(&last)?;
+    Ok((!last.is_empty()).then_some(last))
+}
+
+/// [`laneway_ports::DeadLetters::retry`] and [`laneway_ports::DeadLetters::discard`].
+pub(super) async fn change(
+    shared: &Shared,
+    partitions: u32,
+    change: Change,
+    selection: &Selection,
+) -> Result<u64, StoreError> {
+    let Some(destination) = &selection.destination else {
+        return Err(StoreError::refused("name the destination whose dead letters are meant"));
+    };
+    let mut changed = 0;
+    for partition in (0..partitions).map(Partition) {
+        let names = Names::new(&shared.keys, partition);
+        let mut after = String::new();
+        loop {
+            let (last, count) = change_page(shared, &names, change, destination, selection, after).await?;
+            changed += count;
+            let Some(last) = last else { break };
+            after = last;
+        }
+    }
+    Ok(changed)
+}
+
+async fn change_page(
+    shared: &Shared,
+    names: &Names<'_>,
+    change: Change,
+    destination: &DestinationName,
+    selection: &Selection,
+    after: String,
+) -> Result<(Option<String>, u64), StoreError> {
+    let mut keys = vec![names.dead_of(destination)];
+    keys.extend(names.all_dead());
+    let change = match change {
+        Change::Retry => "retry",
+        Change::Discard => "discard",
+    };
+    let mut args: Vec<Bytes> = vec![change.into(), destination.as_str().to_owned().into()];
+    args.extend(page_args(after, EXAMINED, selection));
+    // Unknown whether it happened: asking again is right, for a change again changes nothing more.
+    let answer = shared.write("laneway_dead_change", &keys, args).await?;
+    let [last, count] = answer::exactly(answer)?;
+    let last = answer::text(&last)?;
+    Ok(((!last.is_empty()).then_some(last), answer::number(&count)?))
+}
+
+/// How many dead letters each destination has in the partition.
+pub(super) async fn counts(
+    redis: &Redis,
+    keys: &Keys,
+    partition: Partition,
+) -> Result<Vec<(DestinationName, u64)>, StoreError> {
+    let key = Names::new(keys, partition).dead_counts();
+    let answer = redis.command("HGETALL", slot_of(&key), vec![key.as_str().into()], Effect::Reads).await?;
+    let flat = match answer {
+        Value::Map(map) => map.inner().into_iter().map(|(name, count)| (Value::from(name), count)).collect(),
+        other => {
+            let mut flat = answer::list(other)?.into_iter();
+            let mut pairs = Vec::new();
+            while let (Some(name), Some(count)) = (flat.next(), flat.next()) {
+                pairs.push((name, count));
+            }
+            pairs
+        }
+    };
+    let count = |(name, count): (Value, Value)| {
+        let name = answer::text(&name)?;
+        let name = DestinationName::new(&name)
+            .map_err(|error| crate::progress::unreadable(&key, format!("the field {name:?}"), error))?;
+        Ok((name, answer::number(&count)?))
+    };
+    flat.into_iter().map(count).collect()
+}
+
+/// The bytes of a dead letter's event.
+pub(super) async fn event_bytes(
+    redis: &Redis,
+    keys: &Keys,
+    partition: Partition,
+    offset: Offset,
+    destination: &DestinationName,
+) -> Result<Option<Bytes>, StoreError> {
+    field(redis, &Names::new(keys, partition).dead_events(), &letter::name(offset, destination)).await
+}
+
+/// What a hash has in that field.
+pub(crate) async fn field(redis: &Redis, key: &str, field: &str) -> Result<Option<Bytes>, StoreError> {
+    let answer = redis.command("HGET", slot_of(key), vec![key.into(), field.into()], Effect::Reads).await?;
+    Ok(answer.into_bytes())
+}
+
+fn slot_of(key: &str) -> fred::types::ClusterHash {
+    crate::library::slot(&[key.to_owned()])
+}

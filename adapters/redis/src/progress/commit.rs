@@ -1,0 +1,68 @@
+//! Commits: one call, with all that is to be checked and all that is to be changed.
+
+use super::encode::{self, Call};
+use super::names::Names;
+use super::refused;
+use crate::dead_letters::letter;
+use crate::library::{CallError, Refusal};
+use crate::log::PartitionLog;
+use crate::store::RedisStore;
+use laneway_domain::{Backoff, Commit, Redriven};
+use laneway_ports::{CommitError, Lease, StoreError};
+
+/// [`laneway_ports::ProgressStore::commit`].
+pub(super) async fn commit(store: &RedisStore, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
+    encode::check_offsets(commit)?;
+    let log = store.partition(lease.partition)?;
+    let names = Names::new(&store.shared.keys, lease.partition);
+    let mut rests = Vec::with_capacity(commit.redriven.len());
+    for redriven in &commit.redriven {
+        rests.push(rest_after(store, &names, redriven).await?);
+    }
+    let mut call = Call::new(&names, lease, log.witness(), commit);
+    call.add_commit(&names, commit, &rests);
+    match store.shared.write("laneway_commit", &call.keys, call.args).await {
+        Ok(_) => Ok(()),
+        Err(CallError::Refused(Refusal::Generation(why))) => {
+            Err(if_not_lost(store, log, lease, StoreError::retry_later(not_stored(lease, &why))).await)
+        }
+        Err(CallError::Refused(Refusal::Beyond(why))) => {
+            let why = format!(
+                "{}; whoever has seen more has seen another log. Was an older copy of the data put back?",
+                not_stored(lease, &why)
+            );
+            Err(if_not_lost(store, log, lease, StoreError::refused(why)).await)
+        }
+        Err(error) => Err(refused(lease, error)),
+    }
+}
+
+fn not_stored(lease: &Lease, why: &str) -> String {
+    format!("progress of partition {} was not stored: {why}", lease.partition)
+}
+
+/// `error`, unless the log has lost events that were read. Then that is reported, and has ended the
+/// lease: whoever has it must load progress anew.
+async fn if_not_lost(store: &RedisStore, log: &PartitionLog, lease: &Lease, error: StoreError) -> CommitError {
+    match store.shared.check_log(log).await {
+        Ok(()) if log.memory().is_diverged() => CommitError::Fenced { partition: lease.partition, epoch: lease.epoch },
+        Ok(()) => error.into(),
+        Err(failed) => failed.into(),
+    }
+}
+
+/// What is left of a dead letter when its retry has failed. It is read before the commit, which is
+/// safe because only commits change it, and only the lease's holder commits.
+async fn rest_after(store: &RedisStore, names: &Names<'_>, redriven: &Redriven) -> Result<encode::Rest, StoreError> {
+    let Some(failure) = &redriven.failed else { return Ok(encode::Rest::Delivered) };
+    let name = letter::name(redriven.offset, &redriven.destination);
+    let key = names.dead();
+    let Some(text) = crate::dead_letters::field(&store.shared.redis, &key, &name).await? else {
+        // Discarded meanwhile: there is nothing to change.
+        return Ok(encode::Rest::Gone);
+    };
+    let text = String::from_utf8_lossy(&text);
+    let mut given_up = letter::parse(&key, names.partition(), &name, &text, true)?.given_up;
+    given_up.retry = Backoff::note(Some(given_up.retry), failure.clone());
+    Ok(encode::Rest::Failed(letter::rest(&given_up)))
+}

@@ -1,0 +1,157 @@
+//! A commit as the keys and arguments of one function call, in the order that `lua/commit.lua` and
+//! `lua/progress.lua` take them.
+
+use super::names::Names;
+use super::text::{self, MAX_OFFSET};
+use crate::dead_letters::letter;
+use bytes::Bytes;
+use laneway_domain::{Behind, Commit, GivenUp, LaneChange, LaneKey, Offset, Quarantined, Redriven};
+use laneway_ports::{Lease, StoreError};
+
+/// What becomes of a dead letter that was retried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It was delivered, and goes.
+    Delivered,
+    /// It is not there any more.
+    Gone,
+    /// It stays, with the failure added: what [`letter::rest`] gives.
+    Failed(String),
+}
+
+/// What the position of no change, and a retry that was delivered, are in the call.
+const NOTHING: &str = "";
+/// The end of a pause.
+const NO_PAUSE: &str = "-";
+
+/// Keys and arguments of a call.
+#[derive(Debug, Default)]
+pub(super) struct Call {
+    pub(super) keys: Vec<String>,
+    pub(super) args: Vec<Bytes>,
+}
+
+impl Call {
+    pub(super) fn arg(&mut self, arg: impl Into<String>) {
+        self.args.push(Bytes::from(arg.into()));
+    }
+
+    fn number(&mut self, number: usize) {
+        self.arg(number.to_string());
+    }
+}
+
+/// Refuses offsets that Redis would round.
+pub(super) fn check_offsets(commit: &Commit) -> Result<(), StoreError> {
+    let behind = commit.lanes.values().flat_map(|change| change.behind.values().flatten()).map(|behind| behind.offset);
+    let dead = commit.dead_letters.iter().map(|given_up| given_up.offset);
+    let highest = behind.chain(dead).fold(commit.highest(), Offset::max);
+    if highest <= MAX_OFFSET {
+        return Ok(());
+    }
+    Err(StoreError::refused(format!("offset {highest} cannot be stored in Redis: {MAX_OFFSET} is the last one")))
+}
+
+/// The position that the log must have reached.
+fn highest(commit: &Commit) -> Offset {
+    commit.dead_letters.iter().map(|given_up| given_up.offset.next()).fold(commit.highest(), Offset::max)
+}
+
+impl Call {
+    /// What fences the commit, and where it must not go beyond. `witness`: the event that was read
+    /// last, and its check.
+    pub(super) fn new(names: &Names<'_>, lease: &Lease, witness: Option<(Offset, u32)>, commit: &Commit) -> Self {
+        let mut call = Self::default();
+        call.keys.extend([names.log(), names.lease(), names.progress(), names.lowest()]);
+        call.keys.extend(names.all_dead());
+        call.keys.push(names.quarantine());
+        call.arg(lease.epoch.to_string());
+        call.arg(lease.worker.0.as_str());
+        let (offset, check) =
+            witness.map_or_else(Default::default, |(offset, check)| (offset.to_string(), check.to_string()));
+        call.arg(offset);
+        call.arg(check);
+        call.arg(highest(commit).to_string());
+        call
+    }
+
+    /// What the commit says. `rests` has one for each of `commit.redriven`.
+    pub(super) fn add_commit(&mut self, names: &Names<'_>, commit: &Commit, rests: &[Rest]) {
+        let redriven: Vec<(&Redriven, &Rest)> =
+            commit.redriven.iter().zip(rests).filter(|(_, rest)| **rest != Rest::Gone).collect();
+        self.arg(commit.scanned.map_or_else(String::new, |offset| offset.to_string()));
+        self.number(commit.lanes.len());
+        self.number(redriven.len());
+        self.number(commit.dead_letters.len());
+        self.number(commit.quarantined.len());
+        for (name, change) in &commit.lanes {
+            self.keys.extend([names.behind(name), names.retry(name)]);
+            self.arg(name.as_str());
+            add_change(self, change);
+        }
+        for (redriven, rest) in redriven {
+            self.keys.push(names.dead_of(&redriven.destination));
+            add_redriven(self, redriven, rest);
+        }
+        for given_up in &commit.dead_letters {
+            self.keys.push(names.dead_of(&given_up.destination));
+            add_given_up(self, given_up);
+        }
+        for quarantined in &commit.quarantined {
+            add_quarantined(self, quarantined);
+        }
+    }
+}
+
+fn add_change(call: &mut Call, change: &LaneChange) {
+    call.arg(change.position.map_or_else(String::new, text::position));
+    call.arg(match &change.paused {
+        None => NOTHING.to_owned(),
+        Some(None) => NO_PAUSE.to_owned(),
+        Some(Some(pause)) => text::pause(pause),
+    });
+    let behind: Vec<(&LaneKey, &Behind)> =
+        change.behind.iter().filter_map(|(key, behind)| Some((key, behind.as_ref()?))).collect();
+    call.number(behind.len() * 2);
+    for (key, behind) in &behind {
+        call.arg(behind.offset.to_string());
+        call.arg(key.to_string());
+    }
+    let failed: Vec<(&LaneKey, String)> =
+        behind.iter().filter_map(|(key, behind)| Some((*key, letter::json(behind.retry.as_ref()?)))).collect();
+    call.number(failed.len() * 2);
+    for (key, retry) in failed {
+        call.arg(key.to_string());
+        call.arg(retry);
+    }
+    let unfailed = behind.iter().filter(|(_, behind)| behind.retry.is_none()).map(|(key, _)| *key);
+    let caught_up = change.behind.iter().filter(|(_, behind)| behind.is_none()).map(|(key, _)| key);
+    let caught_up: Vec<&LaneKey> = caught_up.collect();
+    let without_retry: Vec<&LaneKey> = unfailed.chain(caught_up.iter().copied()).collect();
+    call.number(without_retry.len());
+    for key in without_retry {
+        call.arg(key.to_string());
+    }
+    call.number(caught_up.len());
+}
+
+fn add_redriven(call: &mut Call, redriven: &Redriven, rest: &Rest) {
+    call.arg(redriven.destination.as_str());
+    call.arg(letter::name(redriven.offset, &redriven.destination));
+    call.arg(match rest {
+        Rest::Failed(rest) => rest,
+        Rest::Delivered | Rest::Gone => NOTHING,
+    });
+}
+
+fn add_given_up(call: &mut Call, given_up: &GivenUp) {
+    call.arg(given_up.destination.as_str());
+    call.arg(given_up.offset.to_string());
+    call.arg(letter::name(given_up.offset, &given_up.destination));
+    call.arg(letter::rest(given_up));
+}
+
+fn add_quarantined(call: &mut Call, quarantined: &Quarantined) {
+    call.arg(quarantined.offset.to_string());
+    call.arg(quarantined.reason.as_ref());
+}

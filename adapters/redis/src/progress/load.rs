@@ -1,0 +1,149 @@
+//! Reading progress: in pages, because a lane may have 100,000 keys behind, and Redis does nothing
+//! else meanwhile.
+
+use super::answer;
+use super::names::Names;
+use super::text::{Lanes, unreadable};
+use crate::connect::Redis;
+use crate::dead_letters::letter;
+use crate::failure::Effect;
+use crate::keys::Keys;
+use bytes::Bytes;
+use fred::types::Value;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use laneway_domain::{Behind, DestinationName, LaneKey, Offset, Partition, PartitionProgress, Redrive};
+use laneway_ports::{MAX_DEAD_LETTER_PAGE, StoreError};
+use std::collections::BTreeMap;
+
+/// Keys behind per call: a millisecond or two of Redis' time, and at most some megabytes.
+const PAGE: usize = 1000;
+/// Lanes that are read at the same time: enough that a thousand of them do not take a thousand round trips.
+const LANES_AT_ONCE: usize = 16;
+/// How often reading begins again because of a commit on the way. The worker that has the lease is
+/// the only one to commit, so that only onlookers ever begin again.
+const MAX_TRIES: usize = 10;
+
+/// What one try gives.
+enum Try {
+    Whole(PartitionProgress),
+    /// A commit came between two pages.
+    Changed,
+}
+
+/// The partition's progress, as of one moment.
+pub(crate) async fn load(redis: &Redis, keys: &Keys, partition: Partition) -> Result<PartitionProgress, StoreError> {
+    for _ in 0..MAX_TRIES {
+        if let Try::Whole(progress) = load_once(redis, &Names::new(keys, partition)).await? {
+            return Ok(progress);
+        }
+    }
+    Err(StoreError::retry_later(format!("the progress of partition {partition} changed each time that it was read")))
+}
+
+async fn load_once(redis: &Redis, names: &Names<'_>) -> Result<Try, StoreError> {
+    let (mut lanes, holding) = load_lanes(redis, names).await?;
+    let commits = lanes.commits;
+    let read = |name: DestinationName| async move {
+        let behind = load_behind(redis, names, &name, commits).await?;
+        Ok::<_, StoreError>((name, behind))
+    };
+    let mut reading = stream::iter(holding).map(read).buffer_unordered(LANES_AT_ONCE);
+    while let Some((name, behind)) = reading.try_next().await? {
+        let Some(behind) = behind else { return Ok(Try::Changed) };
+        let lane = lanes.progress.lanes.get_mut(&name);
+        lane.ok_or_else(|| unreadable(&names.progress(), "the lane", format!("{name} has keys behind but no lane")))?
+            .behind = behind;
+    }
+    drop(reading);
+    Ok(Try::Whole(lanes.progress))
+}
+
+/// Everything but the keys behind, and the lanes that may have some.
+async fn load_lanes(redis: &Redis, names: &Names<'_>) -> Result<(Lanes, Vec<DestinationName>), StoreError> {
+    let key = names.progress();
+    let keys = [key.clone(), names.lowest(), names.dead_requested(), names.dead()];
+    let most = Bytes::from(MAX_DEAD_LETTER_PAGE.to_string());
+    let answer = redis.call("laneway_load", Effect::Reads, &keys, vec![most]).await?;
+    let [fields, holding, requested] = answer::exactly(answer)?;
+    let mut lanes = Lanes::parse(&key, &pairs(answer::texts(fields)?))?;
+    lanes.progress.retry_requested = requests(&names.dead(), answer::texts(requested)?)?;
+    let holding = answer::texts(holding)?;
+    let holding = holding.iter().map(|name| {
+        DestinationName::new(name).map_err(|error| unreadable(&names.lowest(), format!("the member {name:?}"), error))
+    });
+    Ok((lanes, holding.collect::<Result<_, _>>()?))
+}
+
+fn pairs(flat: Vec<String>) -> Vec<(String, String)> {
+    let mut pairs = Vec::with_capacity(flat.len() / 2);
+    let mut flat = flat.into_iter();
+    while let (Some(first), Some(second)) = (flat.next(), flat.next()) {
+        pairs.push((first, second));
+    }
+    pairs
+}
+
+/// Dead letters to retry, from names and what they were ordered with.
+fn requests(key: &str, flat: Vec<String>) -> Result<Vec<Redrive>, StoreError> {
+    let request = |(name, ordered): (String, String)| {
+        let (offset, destination) = letter::parse_name(key, &name)?;
+        let ordered = LaneKey::parse(&ordered).ok_or_else(|| {
+            unreadable(key, format!("the dead letter {name:?}"), "what it was ordered with is no key")
+        })?;
+        Ok(Redrive { destination, offset, key: ordered })
+    };
+    pairs(flat).into_iter().map(request).collect()
+}
+
+/// The keys behind of a lane; nothing if a commit came since there were `commits`.
+async fn load_behind(
+    redis: &Redis,
+    names: &Names<'_>,
+    destination: &DestinationName,
+    commits: u64,
+) -> Result<Option<BTreeMap<LaneKey, Behind>>, StoreError> {
+    let keys = [names.progress(), names.behind(destination), names.retry(destination)];
+    let mut all = BTreeMap::new();
+    loop {
+        let args = [all.len(), PAGE].map(|number| Bytes::from(number.to_string()));
+        let answer = redis.call("laneway_load_behind", Effect::Reads, &keys, args.into()).await?;
+        let (found, rows) = answer::first_and_rest(answer)?;
+        if answer::number(&found)? != commits {
+            return Ok(None);
+        }
+        let rows = answer::texts(Value::Array(rows))?;
+        for row in rows.chunks_exact(3) {
+            let (key, behind) = parse_behind(&keys[1], &row[0], &row[1], &row[2])?;
+            all.insert(key, behind);
+        }
+        if rows.len() < PAGE * 3 {
+            return Ok(Some(all));
+        }
+    }
+}
+
+fn parse_behind(of: &str, key: &str, offset: &str, retry: &str) -> Result<(LaneKey, Behind), StoreError> {
+    let wrong = |why: &str| unreadable(of, format!("the member {key:?}"), why);
+    let lane_key = LaneKey::parse(key).ok_or_else(|| wrong("this is not what events are ordered with"))?;
+    let offset = Offset(offset.parse().map_err(|_| wrong("its score is not an offset"))?);
+    let retry = if retry.is_empty() {
+        None
+    } else {
+        Some(serde_json::from_str(retry).map_err(|error| wrong(&format!("its retry state: {error}")))?)
+    };
+    Ok((lane_key, Behind { offset, retry }))
+}
+
+/// [`laneway_ports::DeadLetters::retry_requested`].
+pub(crate) async fn retry_requested(
+    redis: &Redis,
+    keys: &Keys,
+    partition: Partition,
+    most: usize,
+) -> Result<Vec<Redrive>, StoreError> {
+    let names = Names::new(keys, partition);
+    let most = Bytes::from(most.min(MAX_DEAD_LETTER_PAGE).to_string());
+    let keys = [names.dead_requested(), names.dead()];
+    let answer = redis.call("laneway_dead_requested", Effect::Reads, &keys, vec![most]).await?;
+    requests(&keys[1], answer::texts(answer)?)
+}
