@@ -1,0 +1,236 @@
+//! A Redis server of a test's own.
+
+use crate::resp;
+pub use crate::resp::Reply;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// How long a start may take before the test fails. Generous: the machine may be busy, and a large
+/// file may have to be loaded.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a server that is starting is looked at.
+const GLANCE: Duration = Duration::from_millis(10);
+/// How often another port is tried; another process may take one between the look and the start.
+const MOST_PORTS: u32 = 20;
+/// The first port that is tried. A Cluster's nodes also use the port 10,000 above.
+const FIRST_PORT: u16 = 11_000;
+/// How many ports there are from the first on; below those that systems give to clients, also
+/// 10,000 above.
+const PORTS: u16 = 10_000;
+
+/// Settings beyond, or instead of, those that are safe: AOF, fsync always, no snapshots.
+#[derive(Clone, Debug, Default)]
+pub struct RedisSettings(Vec<(String, String)>);
+
+impl RedisSettings {
+    /// The same with one setting more, as in `redis.conf`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.0.push((name.to_owned(), value.to_string()));
+        self
+    }
+}
+
+/// A Redis on 127.0.0.1 with a data folder of its own. Ended when dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    address: SocketAddr,
+    settings: RedisSettings,
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server, and resolves when it answers.
+    ///
+    /// # Errors
+    /// Says why it does not start, with the end of its log.
+    pub async fn start(settings: RedisSettings) -> Result<Self, String> {
+        let mut tried = String::new();
+        for _ in 0..MOST_PORTS {
+            let folder = tempfile::Builder::new().prefix("laneway-redis-").tempdir().map_err(|e| e.to_string())?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+            let mut server = Self { address, settings: settings.clone(), folder, child: None };
+            match server.restart().await {
+                Ok(()) => return Ok(server),
+                Err(error) if error.contains("Address already in use") => tried = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(format!("no free port for a Redis: {tried}"))
+    }
+
+    /// Starts the server again, on its port and with its data, after it was ended.
+    ///
+    /// # Errors
+    /// Says why it does not start.
+    pub async fn restart(&mut self) -> Result<(), String> {
+        self.launch()?;
+        self.wait_until_ready().await
+    }
+
+    /// The same without waiting for it to answer.
+    ///
+    /// # Errors
+    /// If the program is not there.
+    pub fn launch(&mut self) -> Result<(), String> {
+        self.kill();
+        let port = self.address.port().to_string();
+        let folder = self.folder.path().display().to_string();
+        let mut command = Command::new("redis-server");
+        let fixed = [
+            ("port", port.as_str()),
+            ("bind", "127.0.0.1"),
+            ("dir", &folder),
+            ("logfile", "redis.log"),
+            ("appendonly", "yes"),
+            ("appendfsync", "always"),
+            ("save", ""),
+        ];
+        let own = self.settings.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in fixed.into_iter().chain(own) {
+            command.arg(format!("--{name}")).arg(value);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let spawned = command.spawn().map_err(|error| {
+            format!("cannot start redis-server ({error}); these tests need it: apt-get install redis-server")
+        });
+        self.child = Some(spawned?);
+        Ok(())
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let why = match self.command(&["PING"]).await {
+                Ok(_) => return Ok(()),
+                // A server that wants a password, or denies this to strangers, is there.
+                Err(error) if error.starts_with("NOAUTH") || error.starts_with("NOPERM") => return Ok(()),
+                Err(error) => error,
+            };
+            let ended = self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            if ended || Instant::now() > deadline {
+                return Err(format!("redis-server at {} does not answer ({why}):\n{}", self.address, self.log_end()));
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    fn log_end(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("redis.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// Its process, while it has one.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether it was started and not killed.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Where its data is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The files of its AOF, in the order in which they are loaded.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn aof_files(&self) -> Result<Vec<PathBuf>, String> {
+        let folder = self.folder.path().join("appendonlydir");
+        let listed = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut files: Vec<PathBuf> = listed.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|kind| kind == "aof" || kind == "rdb"));
+        files.sort();
+        Ok(files)
+    }
+
+    /// Kills it (SIGKILL), and resolves when it is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may be gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops it where it is (SIGSTOP).
+    ///
+    /// # Errors
+    /// If it has no process.
+    pub fn stop(&self) -> Result<(), String> {
+        self.signal("STOP")
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// If it has no process.
+    pub fn cont(&self) -> Result<(), String> {
+        self.signal("CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<(), String> {
+        let pid = self.pid().ok_or("the server has no process")?;
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{signal} {pid}")).status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            other => Err(format!("cannot send SIG{signal} to {pid}: {other:?}")),
+        }
+    }
+
+    /// Sends one command, on a connection of its own.
+    ///
+    /// # Errors
+    /// What Redis says, or why it could not be asked.
+    pub async fn command<A: AsRef<[u8]>>(&self, arguments: &[A]) -> Result<Reply, String> {
+        resp::ask(self.address, arguments).await
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that nobody has, and the one 10,000 above neither.
+fn free_port() -> Result<u16, String> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test processes that run at the same time begin at different ports.
+    let start = u16::try_from(std::process::id() * 97 % u32::from(PORTS)).unwrap_or(0);
+    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    for _ in 0..PORTS {
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST_PORT + start.wrapping_add(nth) % PORTS;
+        if free(port) && free(port + 10_000) {
+            return Ok(port);
+        }
+    }
+    Err("there is no free port".to_owned())
+}

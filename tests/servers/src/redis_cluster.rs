@@ -1,0 +1,212 @@
+//! A Redis Cluster of a test's own, on loopback.
+
+use crate::redis::{RedisServer, RedisSettings};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many slots a Cluster has.
+pub const SLOTS: usize = 16_384;
+/// How long a node may be silent before the others take it for dead. Short, so that tests are; long
+/// enough that a busy machine does not look like a dead one.
+pub const NODE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long a change may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How often the nodes are asked.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// A Cluster. The first nodes are made primaries; failovers change that.
+#[derive(Debug)]
+pub struct RedisCluster {
+    nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts `primaries` nodes with all slots spread evenly, and `replicas` further nodes, the
+    /// nth of which replicates the nth primary (and so on around).
+    ///
+    /// # Errors
+    /// Says which node does what instead.
+    pub async fn start(primaries: usize, replicas: usize, settings: RedisSettings) -> Result<Self, String> {
+        let settings = settings
+            .with("cluster-enabled", "yes")
+            .with("cluster-node-timeout", NODE_TIMEOUT.as_millis())
+            // A replica is promoted however late it is: tests want to see what happens then.
+            .with("cluster-replica-validity-factor", 0)
+            .with("repl-diskless-sync-delay", 0);
+        let mut nodes = Vec::new();
+        for _ in 0..primaries + replicas {
+            nodes.push(RedisServer::start(settings.clone()).await?);
+        }
+        let cluster = Self { nodes };
+        cluster.introduce(primaries).await?;
+        cluster.replicate(primaries).await?;
+        cluster.wait_healthy().await?;
+        Ok(cluster)
+    }
+
+    async fn introduce(&self, primaries: usize) -> Result<(), String> {
+        for (nth, node) in self.nodes.iter().enumerate() {
+            let epoch = (nth + 1).to_string();
+            node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await?;
+            if nth < primaries {
+                let (first, last) = (nth * SLOTS / primaries, (nth + 1) * SLOTS / primaries - 1);
+                node.command(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await?;
+            }
+            if let Some(first) = self.nodes.first().filter(|_| nth > 0) {
+                let (host, port) = (first.address().ip().to_string(), first.address().port().to_string());
+                node.command(&["CLUSTER", "MEET", &host, &port]).await?;
+            }
+        }
+        let all = self.nodes.len();
+        self.wait("all nodes know all others", async || {
+            for node in &self.nodes {
+                let known = node.command(&["CLUSTER", "NODES"]).await?.text();
+                let met =
+                    known.lines().filter(|line| !line.contains("handshake") && line.contains(" connected")).count();
+                if met != all {
+                    return Err(format!("{} knows:\n{known}", node.address()));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn replicate(&self, primaries: usize) -> Result<(), String> {
+        for (nth, replica) in self.nodes.iter().skip(primaries).enumerate() {
+            let Some(primary) = self.nodes.get(nth % primaries) else { continue };
+            let id = primary.command(&["CLUSTER", "MYID"]).await?.text();
+            replica.command(&["CLUSTER", "REPLICATE", &id]).await?;
+        }
+        Ok(())
+    }
+
+    /// Its URL, with all of its nodes.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let mut addresses = self.nodes.iter().map(|node| node.address().to_string());
+        let first = addresses.next().unwrap_or_default();
+        let others: Vec<String> = addresses.map(|address| format!("node={address}")).collect();
+        format!("redis-cluster://{first}?{}", others.join("&"))
+    }
+
+    /// All nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[RedisServer] {
+        &self.nodes
+    }
+
+    /// The node with that number, to be killed, restarted, stopped.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn node_mut(&mut self, node: usize) -> &mut RedisServer {
+        &mut self.nodes[node]
+    }
+
+    /// The nodes that have the slot, as the running ones say: the primary, then its replicas.
+    ///
+    /// # Errors
+    /// If nobody knows.
+    pub async fn nodes_of(&self, slot: u16) -> Result<Vec<usize>, String> {
+        let mut why = "no node is running".to_owned();
+        for node in self.nodes.iter().filter(|node| node.is_running()) {
+            match self.nodes_of_by(node, slot).await {
+                Ok(nodes) => return Ok(nodes),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    async fn nodes_of_by(&self, asked: &RedisServer, slot: u16) -> Result<Vec<usize>, String> {
+        let slots = asked.command(&["CLUSTER", "SLOTS"]).await?;
+        let number = |range: &crate::redis::Reply, at: usize| range.items().get(at).and_then(|n| n.number());
+        let has = |range: &&crate::redis::Reply| {
+            let slot = Some(i64::from(slot));
+            number(range, 0) <= slot && slot <= number(range, 1)
+        };
+        let range = slots.items().iter().find(has).ok_or(format!("nobody has slot {slot}"))?;
+        let ports = range.items().iter().skip(2).filter_map(|node| node.items().get(1)?.number());
+        let node = |port: i64| self.nodes.iter().position(|node| i64::from(node.address().port()) == port);
+        Ok(ports.filter_map(node).collect())
+    }
+
+    /// The primary that has the slot.
+    ///
+    /// # Errors
+    /// If nobody knows.
+    pub async fn primary_of(&self, slot: u16) -> Result<usize, String> {
+        let nodes = self.nodes_of(slot).await?;
+        nodes.first().copied().ok_or(format!("slot {slot} is on a node of somebody else"))
+    }
+
+    /// Waits until all running nodes say that another node than `old` is the slot's primary.
+    ///
+    /// # Errors
+    /// What they say instead.
+    pub async fn wait_failover(&self, slot: u16, old: usize) -> Result<usize, String> {
+        self.wait("a replica is promoted", async || {
+            let mut new = None;
+            for node in self.nodes.iter().filter(|node| node.is_running()) {
+                let nodes = self.nodes_of_by(node, slot).await?;
+                new = nodes.first().copied().filter(|primary| *primary != old);
+                if new.is_none()
+                    || node.command(&["CLUSTER", "INFO"]).await?.field("cluster_state").as_deref() != Some("ok")
+                {
+                    return Err(format!("{} still says that {nodes:?} have slot {slot}", node.address()));
+                }
+            }
+            new.ok_or("nobody is running".to_owned())
+        })
+        .await
+    }
+
+    /// Waits until every running node finds the Cluster in order, and every running replica has
+    /// what its primary has.
+    ///
+    /// # Errors
+    /// What is not in order.
+    pub async fn wait_healthy(&self) -> Result<(), String> {
+        self.wait("the cluster is healthy", async || {
+            for node in self.nodes.iter().filter(|node| node.is_running()) {
+                let info = node.command(&["CLUSTER", "INFO"]).await?;
+                let replication = node.command(&["INFO", "replication"]).await?;
+                let linked = replication.field("role").as_deref() == Some("master")
+                    || replication.field("master_link_status").as_deref() == Some("up");
+                if info.field("cluster_state").as_deref() != Some("ok") || !linked {
+                    return Err(format!("{}:\n{}\n{}", node.address(), info.text(), replication.text()));
+                }
+            }
+            self.check_replicas().await
+        })
+        .await
+    }
+
+    /// Every primary has the replicas that say so.
+    async fn check_replicas(&self) -> Result<(), String> {
+        let (mut replicas, mut connected) = (0, 0);
+        for node in self.nodes.iter().filter(|node| node.is_running()) {
+            let replication = node.command(&["INFO", "replication"]).await?;
+            if replication.field("role").as_deref() == Some("master") {
+                let text = replication.text();
+                connected +=
+                    text.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
+            } else {
+                replicas += 1;
+            }
+        }
+        if replicas == connected { Ok(()) } else { Err(format!("{connected} of {replicas} replicas are in sync")) }
+    }
+
+    async fn wait<T>(&self, what: &str, look: impl AsyncFn() -> Result<T, String>) -> Result<T, String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match look().await {
+                Ok(found) => return Ok(found),
+                Err(why) if Instant::now() > deadline => return Err(format!("waited in vain until {what}: {why}")),
+                Err(_) => tokio::time::sleep(GLANCE).await,
+            }
+        }
+    }
+}
