@@ -25,7 +25,7 @@ async fn start() -> Running {
     let store = Arc::new(MemoryStore::open(Disk::new(1), Settings::default()));
     let limits = Limits { event_bytes: 1024, batch_bytes: 4096, batch_events: 20, ..Limits::default() };
     let api = Api {
-        log: store.clone(),
+        log: Some(store.clone()),
         dead_letters: store.clone(),
         progress: store.clone(),
         operations: None,

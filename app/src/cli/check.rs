@@ -73,5 +73,6 @@ fn to(sink: &SinkConfig) -> String {
             Ok(url) => url.origin().ascii_serialization(),
             Err(_) => "webhook".to_owned(),
         },
+        SinkConfig::Mongo(mongo) => mongo.to_string(),
     }
 }

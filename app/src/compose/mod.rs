@@ -56,6 +56,7 @@ impl Role {
 
 /// The delivering half, as far as a process has it.
 struct Delivering {
+    id: WorkerId,
     handle: Handle,
     working: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -74,13 +75,13 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
         .await
         .map_err(|e| format!("cannot listen on {listen} ({setting}): {e}{}", hint(&e)))?;
     let mut delivering = if role.delivers() { Some(deliver(&config, &stores)?) } else { None };
-    let handle = delivering.as_ref().map(|delivering| delivering.handle.clone());
+    let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
     let render = rendering.clone();
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
         dead_letters: stores.dead_letters.clone(),
         progress: stores.progress.clone(),
-        operations: Some(Arc::new(Shared { own: handle, stores: stores.clone() })),
+        operations: Some(Arc::new(Shared { own, stores: stores.clone() })),
         metrics: Arc::new(move || render.render()),
         limits: config.server.limits.clone(),
         tokens: config.server.tokens.clone(),
@@ -119,8 +120,9 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
 /// Starts the delivering half.
 fn deliver(config: &Config, stores: &Stores) -> Result<Delivering, String> {
     let clock = Clock::system();
+    let id = worker_id();
     let (handle, working) = Worker {
-        id: WorkerId(format!("{}-{:08x}", std::process::id(), rand::random::<u32>())),
+        id: id.clone(),
         log: stores.log.clone(),
         progress: stores.progress.clone(),
         dead_letters: stores.dead_letters.clone(),
@@ -140,7 +142,14 @@ fn deliver(config: &Config, stores: &Stores) -> Result<Delivering, String> {
         clock,
         retain: config.store.retain,
     };
-    Ok(Delivering { handle, working: tokio::spawn(working), upkeep: tokio::spawn(upkeep.run()) })
+    Ok(Delivering { id, handle, working: tokio::spawn(working), upkeep: tokio::spawn(upkeep.run()) })
+}
+
+/// Tells this worker from all others and from its own earlier runs, and an operator where it is.
+fn worker_id() -> WorkerId {
+    // Where there is no such file, the rest is still unique.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    WorkerId(format!("{}-{}-{:08x}", host.trim(), std::process::id(), rand::random::<u32>()))
 }
 
 /// Resolves when the delivering half ends; never where there is none.
@@ -153,7 +162,7 @@ async fn ended(delivering: &mut Option<Delivering>) {
 
 /// Lets the worker finish, for at most `grace`. `false` if it took longer.
 async fn finish(delivering: Option<Delivering>, grace: Duration) -> bool {
-    let Some(Delivering { handle, working, upkeep }) = delivering else { return true };
+    let Some(Delivering { handle, working, upkeep, .. }) = delivering else { return true };
     upkeep.abort();
     handle.stop().await;
     let abort = working.abort_handle();

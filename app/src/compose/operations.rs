@@ -1,39 +1,41 @@
 //! What operators ask and tell, of all the workers that share the store.
 
 use super::stores::Stores;
-use crate::worker::Handle;
+use crate::worker::{Handle, status_of_all};
 use async_trait::async_trait;
 use laneway_domain::{Command, StatusReport};
-use laneway_ports::Operations;
+use laneway_ports::{Operations, WorkerId};
 
 /// The workers that share the store, the one of this process (if it has one) first.
 pub(super) struct Shared {
-    pub(super) own: Option<Handle>,
+    pub(super) own: Option<(WorkerId, Handle)>,
     pub(super) stores: Stores,
 }
 
 #[async_trait]
 impl Operations for Shared {
     async fn status(&self) -> Option<StatusReport> {
-        match &self.own {
-            Some(own) => own.status().await,
+        let own = match &self.own {
+            Some((id, own)) => Some((id.clone(), own.status().await?)),
             None => None,
-        }
+        };
+        let all = status_of_all(&*self.stores.workers, self.stores.log.partitions(), own).await;
+        all.inspect_err(|error| tracing::warn!(%error, "the status of the workers cannot be read")).ok()
     }
 
     async fn command(&self, command: Command) -> Result<bool, String> {
         match &self.own {
-            Some(own) => own.command(command).await,
+            Some((_, own)) => own.command(command).await,
             None => Err("this process takes events in but delivers none: ask the address of a worker".to_owned()),
         }
     }
 
     async fn not_ready(&self) -> Vec<String> {
         let mut reasons = match &self.own {
-            Some(own) => own.not_ready().await,
+            Some((_, own)) => own.not_ready().await,
             None => Vec::new(),
         };
-        reasons.extend(self.stores.health.health().await.err());
+        reasons.extend(self.stores.health.health().err());
         reasons
     }
 }

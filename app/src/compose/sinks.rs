@@ -3,6 +3,7 @@
 use crate::config::{Config, SinkConfig};
 use laneway_console::ConsoleSink;
 use laneway_domain::DestinationName;
+use laneway_mongodb::MongoSink;
 use laneway_ports::Sink;
 use laneway_webhook::WebhookSink;
 use std::collections::BTreeMap;
@@ -23,5 +24,6 @@ fn one(name: &DestinationName, config: &SinkConfig) -> Result<Arc<dyn Sink>, Str
     Ok(match config {
         SinkConfig::Console => Arc::new(ConsoleSink::new(name.clone())),
         SinkConfig::Webhook(webhook) => Arc::new(WebhookSink::new((**webhook).clone()).map_err(|e| e.to_string())?),
+        SinkConfig::Mongo(mongo) => Arc::new(MongoSink::new((**mongo).clone()).map_err(|e| e.to_string())?),
     })
 }

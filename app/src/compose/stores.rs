@@ -1,23 +1,28 @@
 //! The store that the configuration names, behind its ports.
 
 use super::Role;
-use crate::config::{Config, Durability, Store, StoreUrl};
-use async_trait::async_trait;
+use crate::config::{Config, Durability, RedisStore as RedisConfig, Store, StoreUrl};
+use laneway_domain::Partition;
 use laneway_ports::{DeadLetters, EventLog, ProgressStore, Workers};
+use laneway_redis::{RedisOptions, RedisStore};
 use laneway_sqlite::{Options, SqliteStore};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Whether a store can be used now.
-#[async_trait]
 pub(super) trait Health: Send + Sync {
     /// `Err` says what is wrong, for people.
-    async fn health(&self) -> Result<(), String>;
+    fn health(&self) -> Result<(), String>;
 }
 
-#[async_trait]
 impl Health for SqliteStore {
-    async fn health(&self) -> Result<(), String> {
+    fn health(&self) -> Result<(), String> {
+        Self::health(self)
+    }
+}
+
+impl Health for RedisStore {
+    fn health(&self) -> Result<(), String> {
         Self::health(self)
     }
 }
@@ -58,6 +63,9 @@ pub(super) async fn open(config: &Config, role: Role) -> Result<Stores, String> 
             store.url
         )),
         StoreUrl::Sqlite(path) => open_sqlite(store, path).map(Stores::of),
+        StoreUrl::Redis(redis) => {
+            RedisStore::connect(redis_options(store, redis)?).await.map(Stores::of).map_err(|e| e.to_string())
+        }
     }
 }
 
@@ -73,6 +81,20 @@ fn open_sqlite(store: &Store, path: &Path) -> Result<SqliteStore, String> {
     SqliteStore::open(options).map_err(|e| e.to_string())
 }
 
+fn redis_options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, String> {
+    Ok(RedisOptions {
+        key_prefix: redis.key_prefix.clone(),
+        duplicate_window: store.duplicate_window,
+        durability: match store.durability {
+            Durability::Full => laneway_redis::Durability::Full,
+            Durability::Relaxed => laneway_redis::Durability::Relaxed,
+        },
+        replicas: redis.replicas,
+        replica_timeout: redis.replica_timeout,
+        ..RedisOptions::new(redis.url_with_password()?, store.partitions)
+    })
+}
+
 /// Checks the store without changing it, and says what is there. Reads all of it.
 ///
 /// # Errors
@@ -80,7 +102,20 @@ fn open_sqlite(store: &Store, path: &Path) -> Result<SqliteStore, String> {
 pub async fn check(store: &Store) -> Result<String, String> {
     match &store.url {
         StoreUrl::Sqlite(path) => check_sqlite(store, path),
+        StoreUrl::Redis(redis) => check_redis(redis_options(store, redis)?).await,
     }
+}
+
+/// Connects, which looks at the settings that matter, and makes the store if there is none.
+async fn check_redis(options: RedisOptions) -> Result<String, String> {
+    let partitions = options.partitions;
+    let store = RedisStore::connect(options).await.map_err(|e| e.to_string())?;
+    let mut events = 0;
+    for partition in (0..partitions).map(Partition) {
+        let bounds = store.bounds(partition).await.map_err(|e| e.to_string())?;
+        events += bounds.start.events_until(bounds.end);
+    }
+    Ok(format!("about {events} events in {partitions} partitions"))
 }
 
 fn check_sqlite(store: &Store, path: &Path) -> Result<String, String> {

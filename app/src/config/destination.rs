@@ -4,11 +4,12 @@ use super::problem::{Origin, Place};
 use super::reader::Section;
 use super::setting::Size;
 use super::tree::Table;
-use super::{units, webhook};
+use super::{Secret, mongodb, units, webhook};
 use laneway_domain::{
     BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, OnGiveUp, Ordering, Rate,
     RetryPolicy, StartFrom, TypePattern, check_attribute,
 };
+use laneway_mongodb::MongoConfig;
 use laneway_webhook::{EgressPolicy, WebhookConfig};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -40,6 +41,8 @@ pub enum SinkConfig {
     Console,
     /// `http://` or `https://`.
     Webhook(Box<WebhookConfig>),
+    /// `mongodb://` or `mongodb+srv://`.
+    Mongo(Box<MongoConfig>),
 }
 
 /// The kind of sink that a URL asks for.
@@ -47,6 +50,7 @@ pub enum SinkConfig {
 pub(super) enum Kind {
     Console,
     Webhook,
+    Mongo,
 }
 
 /// All destinations; without any, one that prints every event.
@@ -84,9 +88,9 @@ fn read(
     first_use: &mut BTreeMap<DestinationName, usize>,
 ) -> Option<DestinationConfig> {
     let name = read_name(&mut section, index, first_use);
-    let url = section.get::<String>("url");
+    let url = section.get::<Secret>("url");
     let kind = match &url {
-        Some(url) => webhook::kind_of(url).map_err(|what| section.problem("url", what)).ok(),
+        Some(url) => webhook::kind_of(url.expose()).map_err(|what| section.problem("url", what)).ok(),
         None => {
             if !section.has("url") {
                 let example = "\"https://example.com/hook\" or \"console:\"";
@@ -108,11 +112,14 @@ fn read(
         paused: section.or("paused", false),
         ..Destination::new(name.clone().or_else(|| DestinationName::new(CONSOLE).ok())?)
     };
-    let webhook = webhook::read(&mut section, kind, url.unwrap_or_default(), egress, &destination.batch);
+    let url = url.as_ref().map_or("", Secret::expose);
+    let webhook = webhook::read(&mut section, kind, url.to_owned(), egress, &destination.batch);
+    let mongo = mongodb::read(&mut section, kind, url, webhook.timeout);
     section.finish();
     let sink = match kind? {
         Kind::Console => SinkConfig::Console,
         Kind::Webhook => SinkConfig::Webhook(Box::new(webhook)),
+        Kind::Mongo => SinkConfig::Mongo(Box::new(mongo?)),
     };
     name.map(|_| DestinationConfig { destination, sink })
 }

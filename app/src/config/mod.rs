@@ -7,6 +7,7 @@
 mod destination;
 mod egress;
 mod log;
+mod mongodb;
 mod overlay;
 mod problem;
 mod reader;
@@ -29,7 +30,7 @@ pub use overlay::{ALIASES, COMMAND_LINE};
 pub use problem::{ConfigError, Origin, Problem};
 pub use server::{DEFAULT_PORT, MIN_TOKEN_CHARACTERS, Server};
 pub use source::{Given, MAX_FILE_BYTES, Process, Source};
-pub use store::{Durability, Store, StoreUrl};
+pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
 

@@ -1,24 +1,74 @@
 //! `[store]`: where events and progress are kept.
 
+use super::Secret;
 use super::reader::Section;
 use super::units::MAX_DURATION;
 use laneway_domain::MAX_PARTITIONS;
+use laneway_redis::{DEFAULT_KEY_PREFIX, DEFAULT_REPLICA_TIMEOUT, MAX_KEY_PREFIX_BYTES};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The ways to say where a Redis is.
+const REDIS_SCHEMES: [&str; 6] =
+    ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
+/// The settings that only a Redis store has.
+const REDIS_KEYS: [&str; 4] = ["password", "key_prefix", "replicas", "replica_timeout"];
+/// The most replicas that can be waited for; more than anybody runs.
+const MAX_REPLICAS: u32 = 16;
 
 /// Which store holds the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `sqlite:PATH`: one file on this machine.
     Sqlite(PathBuf),
+    /// `redis://…` and its kin: a server, a Sentinel group or a Cluster that processes share.
+    Redis(RedisStore),
+}
+
+/// A store on Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisStore {
+    /// Where it is, with credentials if it has some.
+    pub url: Secret,
+    /// The password, if it does not stand in the URL.
+    pub password: Option<Secret>,
+    /// What the names of all its keys begin with.
+    pub key_prefix: String,
+    /// How many replicas must have an event before it is acknowledged.
+    pub replicas: u32,
+    /// How long they may take.
+    pub replica_timeout: Duration,
+}
+
+impl RedisStore {
+    /// The URL, with the password in it that was given apart.
+    ///
+    /// # Errors
+    /// If no password can be added to the URL.
+    pub fn url_with_password(&self) -> Result<String, String> {
+        let Some(password) = &self.password else { return Ok(self.url.expose().to_owned()) };
+        let refused = || "store.password cannot be added to store.url".to_owned();
+        let mut url = url::Url::parse(self.url.expose()).map_err(|_| refused())?;
+        url.set_password(Some(password.expose())).map_err(|()| refused())?;
+        Ok(url.into())
+    }
 }
 
 impl std::fmt::Display for StoreUrl {
+    /// Without credentials.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Redis(redis) => match url::Url::parse(redis.url.expose()) {
+                Ok(url) => {
+                    let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
+                    write!(f, "{scheme}://{host}")?;
+                    url.port().map_or(Ok(()), |port| write!(f, ":{port}"))
+                }
+                Err(_) => f.write_str("redis"),
+            },
         }
     }
 }
@@ -49,7 +99,9 @@ pub struct Store {
 
 impl Store {
     pub(super) fn read(mut section: Section<'_, '_>) -> Self {
-        let url = section.get::<String>("url").map(|text| parse_store(&text));
+        let written = section.get::<Secret>("url");
+        let redis = read_redis(&mut section);
+        let url = written.map(|written| parse_store(&written, redis));
         let url = url.and_then(|url| url.map_err(|what| section.problem("url", what)).ok());
         let durability = [("full", Durability::Full), ("relaxed", Durability::Relaxed)];
         let store = Self {
@@ -59,28 +111,57 @@ impl Store {
             duplicate_window: section.within("duplicate_window", DAY, Duration::ZERO..=DAY * 366),
             durability: section.choice("durability", Durability::Full, &durability),
         };
+        if matches!(store.url, StoreUrl::Sqlite(_)) && !section.has_mistakes("url") {
+            for key in REDIS_KEYS.into_iter().filter(|key| section.has(key)) {
+                section.problem(key, "has no effect at a sqlite: store; remove it");
+            }
+        }
         section.finish();
         store
     }
 }
 
+/// The settings of a Redis store, but for its URL.
+fn read_redis(section: &mut Section<'_, '_>) -> RedisStore {
+    let prefix = section.or("key_prefix", DEFAULT_KEY_PREFIX.to_owned());
+    let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if prefix.is_empty() || prefix.len() > MAX_KEY_PREFIX_BYTES || !prefix.chars().all(right) {
+        section.problem(
+            "key_prefix",
+            format!("must be 1 to {MAX_KEY_PREFIX_BYTES} of a-z, A-Z, 0-9, \"-\", \"_\", \".\", \":\""),
+        );
+    }
+    let timeouts = Duration::from_millis(10)..=Duration::from_secs(60);
+    RedisStore {
+        url: Secret::new(String::new()),
+        password: section.get("password"),
+        key_prefix: prefix,
+        replicas: section.within("replicas", 0, 0..=MAX_REPLICAS),
+        replica_timeout: section.within("replica_timeout", DEFAULT_REPLICA_TIMEOUT, timeouts),
+    }
+}
+
 /// Messages must not repeat the URL: it may hold a password.
-fn parse_store(text: &str) -> Result<StoreUrl, String> {
+fn parse_store(written: &Secret, redis: RedisStore) -> Result<StoreUrl, String> {
+    const EXAMPLES: &str = "write for instance \"sqlite:laneway.db\" or \"redis://127.0.0.1:6379\"";
+    let text = written.expose();
     let Some((scheme, rest)) = text.split_once(':') else {
-        return Err("a store is chosen by URL; write for instance \"sqlite:laneway.db\"".to_owned());
+        return Err(format!("a store is chosen by URL; {EXAMPLES}"));
     };
-    match scheme {
-        "sqlite" => {
-            let path = rest.strip_prefix("//").unwrap_or(rest);
-            let refused = path.is_empty() || path.starts_with(':') || path.contains('\0');
-            if refused {
-                return Err("\"sqlite:\" needs the path of a file; write for instance \"sqlite:laneway.db\"".to_owned());
-            }
-            Ok(StoreUrl::Sqlite(path.into()))
+    if scheme == "sqlite" {
+        let path = rest.strip_prefix("//").unwrap_or(rest);
+        let refused = path.is_empty() || path.starts_with(':') || path.contains('\0');
+        if refused {
+            return Err("\"sqlite:\" needs the path of a file; write for instance \"sqlite:laneway.db\"".to_owned());
         }
-        "redis" | "rediss" | "redis-cluster" => {
-            Err(format!("this version has no {scheme}: store; use \"sqlite:PATH\""))
-        }
-        _ => Err(format!("{scheme:?} is not a kind of store; write for instance \"sqlite:laneway.db\"")),
+        return Ok(StoreUrl::Sqlite(path.into()));
+    }
+    if !REDIS_SCHEMES.contains(&scheme) {
+        return Err(format!("{scheme:?} is not a kind of store; {EXAMPLES}"));
+    }
+    match url::Url::parse(text) {
+        Ok(url) if url.has_host() => Ok(StoreUrl::Redis(RedisStore { url: written.clone(), ..redis })),
+        Ok(_) => Err(format!("has no host; write for instance \"{scheme}://127.0.0.1:6379\"")),
+        Err(e) => Err(format!("is not a URL: {e}")),
     }
 }

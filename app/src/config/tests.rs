@@ -1,6 +1,7 @@
 //! The configuration as a whole: what is read, from where, and what is said when it is wrong.
 
 mod example;
+mod fuzz;
 mod mistakes;
 mod precedence;
 
@@ -16,7 +17,7 @@ fn one(text: &str) -> DestinationConfig {
 fn webhook(text: &str) -> laneway_webhook::WebhookConfig {
     match one(text).sink {
         SinkConfig::Webhook(webhook) => *webhook,
-        SinkConfig::Console => panic!("a console"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -185,4 +186,24 @@ fn nesting_without_end_is_refused_and_not_followed() {
     }
     let many_lines: String = (0..50_000).map(|n| format!("[a.b.c.d.e.f.n{n}]\n")).collect();
     assert!(Config::from_toml(&many_lines).is_err());
+}
+
+#[test]
+fn a_redis_store_is_shown_without_its_password() {
+    let text = "[store]\nurl = 'rediss://me:topsecret@h:7000'\npassword = 'other secret'\nreplicas = 1";
+    let store = Config::from_toml(text).unwrap().store;
+    assert_eq!(store.url.to_string(), "rediss://h:7000");
+    assert!(!format!("{store:?}").contains("topsecret") && !format!("{store:?}").contains("other"), "{store:?}");
+    let StoreUrl::Redis(redis) = store.url else { panic!("{:?}", store.url) };
+    assert_eq!(redis.url_with_password().unwrap(), "rediss://me:other%20secret@h:7000");
+    assert_eq!((redis.replicas, redis.key_prefix.as_str()), (1, "laneway"));
+}
+
+#[test]
+fn a_store_can_be_named_by_a_secret() {
+    let source = Given::default()
+        .with_file(DEFAULT_FILE, "[store]\nurl = 'env:STORE'")
+        .with_var("STORE", "redis-cluster://a:1?node=b:2");
+    let config = Config::load(&source, None, &Overrides::default()).unwrap();
+    assert_eq!(config.store.url.to_string(), "redis-cluster://a:1");
 }

@@ -35,8 +35,8 @@ pub(super) fn kind_of(url: &str) -> Result<Kind, String> {
         },
         "console" if rest.is_empty() => Ok(Kind::Console),
         "console" => Err("\"console:\" is the whole URL; nothing may follow it".to_owned()),
-        "mongodb" | "mongodb+srv" => Err(format!("this version has no {scheme}: destinations; use http: or https:")),
-        _ => Err(format!("{scheme:?} is not a kind of destination; use http:, https: or console:")),
+        "mongodb" | "mongodb+srv" => Ok(Kind::Mongo),
+        _ => Err(format!("{scheme:?} is not a kind of destination; use http:, https:, mongodb: or console:")),
     }
 }
 
@@ -72,14 +72,19 @@ pub(super) fn read(
     };
     match kind {
         Some(Kind::Webhook) => check(section, &config),
-        Some(Kind::Console) => {
-            for key in KEYS.into_iter().filter(|key| section.has(key)) {
-                section.problem(key, "has no effect at a console: destination; remove it");
-            }
-        }
+        Some(Kind::Console) => refuse(section, &KEYS, "console:"),
+        // An exchange with MongoDB has a timeout too.
+        Some(Kind::Mongo) => refuse(section, &KEYS[1..], "mongodb:"),
         None => {}
     }
     config
+}
+
+/// Says of settings that are there that they mean nothing at that kind of destination.
+pub(super) fn refuse(section: &Section<'_, '_>, keys: &[&str], kind: &str) {
+    for key in keys.iter().filter(|key| section.has(key)) {
+        section.problem(key, format!("has no effect at a {kind} destination; remove it"));
+    }
 }
 
 const VERSIONS: [(&str, HttpVersion); 3] =

@@ -3,6 +3,7 @@
 
 mod batches;
 mod cloudevents;
+mod fuzz;
 mod limits;
 mod metrics;
 mod operator;

@@ -62,8 +62,17 @@ fn mistakes_in_sections_are_named_precisely() {
             r#"laneway.toml:2: store.durability: "relax" is none of "full", "relaxed"; did you mean "relaxed"?"#,
         ),
         (
-            "[store]\nurl = 'redis://:topsecret@host'",
-            r#"laneway.toml:2: store.url: this version has no redis: store; use "sqlite:PATH""#,
+            "[store]\nurl = 'reids://:topsecret@host'",
+            r#"laneway.toml:2: store.url: "reids" is not a kind of store; write for instance "sqlite:laneway.db" or "redis://127.0.0.1:6379""#,
+        ),
+        (
+            "[store]\nurl = 'redis:///0'",
+            r#"laneway.toml:2: store.url: has no host; write for instance "redis://127.0.0.1:6379""#,
+        ),
+        ("[store]\nreplicas = 1", "laneway.toml:2: store.replicas: has no effect at a sqlite: store; remove it"),
+        (
+            "[store]\nurl = 'redis://h'\nkey_prefix = '{a}'",
+            r#"laneway.toml:3: store.key_prefix: must be 1 to 64 of a-z, A-Z, 0-9, "-", "_", ".", ":""#,
         ),
         (
             "[egress]\nallow = ['10.0.0.1/8']",
@@ -164,12 +173,20 @@ fn mistakes_in_destinations_name_the_destination() {
             r#"laneway.toml:5: destination.1 ("A b"): name: "A b" cannot be a destination's name: use 1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a letter or digit"#,
         ),
         (
-            "[[destination]]\nname = 'm'\nurl = 'mongodb://h/d/c'",
-            r#"laneway.toml:6: destination.1 ("m"): url: this version has no mongodb: destinations; use http: or https:"#,
+            "[[destination]]\nname = 'm'\nurl = 'mongodb://h/d/c'\nmode = 'replace'",
+            r#"laneway.toml:7: destination.1 ("m"): mode: "replace" is none of "insert", "upsert""#,
+        ),
+        (
+            "[[destination]]\nname = 'm'\nurl = 'mongodb://h/d/c'\nreject = [400]",
+            r#"laneway.toml:7: destination.1 ("m"): reject: has no effect at a mongodb: destination; remove it"#,
+        ),
+        (
+            "[[destination]]\nname = 'm'\nurl = 'https://h.example'\nmode = 'insert'",
+            r#"laneway.toml:7: destination.1 ("m"): mode: has no effect at a webhook destination; remove it"#,
         ),
         (
             "[[destination]]\nname = 'm'\nurl = 'ftp://h'",
-            r#"laneway.toml:6: destination.1 ("m"): url: "ftp" is not a kind of destination; use http:, https: or console:"#,
+            r#"laneway.toml:6: destination.1 ("m"): url: "ftp" is not a kind of destination; use http:, https:, mongodb: or console:"#,
         ),
         (
             "[[destination]]\nname = 'm'\nurl = 'http://10.0.0.1/x'",
@@ -242,7 +259,7 @@ fn no_mistake_repeats_a_secret() {
     let source = Given::default()
         .with_file(DEFAULT_FILE, "[[destination]]\nname = 'a'\nurl = 'https://a.example'")
         .with_var("LANEWAY_DESTINATION__0__URL", "topsecret://me:topsecret@x")
-        .with_var("LANEWAY_STORE", "redis://:topsecret@x")
+        .with_var("LANEWAY_STORE", "reids://:topsecret@x")
         .with_var("LANEWAY_TOKENS", "topsecret")
         .with_var("LANEWAY_DESTINATION__0__HEADERS", "{ x = topsecret }");
     let text = said(&source).replace("\"topsecret\" is not a kind", "");
