@@ -10,6 +10,7 @@
 pub mod checker;
 pub mod client;
 pub mod effort;
+pub mod faults;
 pub mod hostile;
 pub mod payloads;
 pub mod ports;

@@ -178,6 +178,12 @@ impl Receiver {
         *self.state.behaviour.lock().unwrap() = behaviour;
     }
 
+    /// How many deliveries it has seen.
+    #[must_use]
+    pub fn seen(&self) -> usize {
+        self.state.record.lock().unwrap().deliveries.len()
+    }
+
     /// A copy of all that it has seen.
     #[must_use]
     pub fn record(&self) -> Record {

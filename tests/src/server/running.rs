@@ -50,6 +50,14 @@ impl Running {
         Err(format!("was not ready after {PATIENCE:?}; /readyz last said: {last}"))
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// If that cannot be known.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be waited for").is_some()
+    }
+
     /// `kill -9`, and waits for the end.
     pub fn kill(mut self) {
         self.child.kill().expect("a running process can be killed");

@@ -1,0 +1,62 @@
+//! Each fault as a scenario: inject it some times while events flow, let all come to rest, and judge.
+
+mod clock;
+mod disk;
+mod network;
+mod pages;
+mod process;
+
+pub use disk::relaxed_power_cut_losses;
+
+use super::table::Row;
+use crate::effort::scaled;
+use std::future::Future;
+use std::pin::Pin;
+
+type Running = Pin<Box<dyn Future<Output = Row> + Send>>;
+
+/// A fault that can be injected here.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// How often in the short form, and in the long one.
+    times: (usize, usize),
+    run: fn(usize) -> Running,
+}
+
+impl Scenario {
+    /// Does it as often as was asked for (`LANEWAY_TEST_LONG`).
+    ///
+    /// # Panics
+    /// If what should have gone on did not.
+    pub async fn run(&self) -> Row {
+        (self.run)(scaled(self.times.0, self.times.1)).await
+    }
+}
+
+macro_rules! scenario {
+    ($name:literal, $short:literal, $long:literal, $run:path) => {
+        Scenario { name: $name, times: ($short, $long), run: |times| Box::pin($run(times)) }
+    };
+}
+
+/// All of them.
+pub const ALL: &[Scenario] = &[
+    scenario!("kill", 4, 400, process::killed),
+    scenario!("pause", 3, 40, process::paused),
+    scenario!("power-cut", 6, 100, disk::power_cut),
+    scenario!("fsync", 3, 40, disk::failed_fsync),
+    scenario!("full-disk", 3, 40, disk::full),
+    scenario!("page", 8, 400, pages::damaged),
+    scenario!("receiver-cut", 5, 100, network::receiver_cut),
+    scenario!("receiver-slow", 2, 20, network::receiver_slow),
+    scenario!("receiver-half-open", 2, 20, network::receiver_half_open),
+    scenario!("clock", 4, 40, clock::moved),
+];
+
+/// The one of this name.
+#[must_use]
+pub fn named(name: &str) -> Option<Scenario> {
+    ALL.iter().find(|scenario| scenario.name == name).copied()
+}

@@ -1,0 +1,180 @@
+//! The installation that faults are injected into: one server over SQLite, one receiver.
+
+use super::load::{Load, Sending};
+use super::preload::Preload;
+use super::table::Row;
+use crate::checker::{self, Findings};
+use crate::client::Client;
+use crate::receiver::{Behaviour, Delivery, Receiver, Record};
+use crate::server::{Installation, Running, Settings, webhook};
+use crate::store::{Store, Stored};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// A destination that tries again quickly and for long: no fault of a test lasts an hour.
+const PATIENT: &str = r#"retry = { initial = "50ms", factor = 1.5, limit = "1h" }"#;
+/// The one destination.
+pub const DESTINATION: &str = "main";
+
+/// Installation and receiver.
+#[derive(Debug)]
+pub struct Site {
+    /// The folder, and the server's address.
+    pub installation: Installation,
+    /// Takes everything.
+    pub receiver: Receiver,
+    /// What is preloaded into the server.
+    pub preload: Preload,
+    /// What chance decides.
+    pub random: StdRng,
+}
+
+impl Site {
+    /// A new one, with further lines of `[store]` and of the destination.
+    pub async fn new(store: &str, destination: &str) -> Self {
+        let receiver = Receiver::start(Behaviour::healthy(), 1).await;
+        let url = receiver.url();
+        Self::behind(receiver, &url, store, destination)
+    }
+
+    /// The same, with the receiver behind another URL.
+    #[must_use]
+    pub fn behind(receiver: Receiver, url: &str, store: &str, destination: &str) -> Self {
+        let lines = format!("{PATIENT}\n{destination}");
+        let settings =
+            Settings::destinations(&[webhook(DESTINATION, url, &lines)]).store("partitions = 4").store(store);
+        let installation = Installation::new(&settings);
+        let preload = Preload::new(installation.folder(), "laneway.db");
+        let seed: u64 = rand::random();
+        println!("seed {seed}");
+        Self { installation, receiver, preload, random: StdRng::seed_from_u64(seed) }
+    }
+
+    /// Starts the server.
+    pub async fn start(&self) -> Running {
+        self.installation.start_under(&[], &self.preload.variables()).await
+    }
+
+    /// Producers.
+    pub fn load(&mut self) -> Load {
+        Load::start(&[self.installation.address()], self.random.random())
+    }
+
+    /// Some events more, and then off the beat of their answers.
+    pub async fn a_while(&mut self, load: &mut Load) {
+        load.more(self.random.random_range(20..200)).await;
+        tokio::time::sleep(Duration::from_micros(self.random.random_range(0..20_000))).await;
+    }
+
+    /// What the store holds.
+    #[must_use]
+    pub fn stored(&self) -> Vec<Stored> {
+        Store::open(&self.installation.database()).events()
+    }
+
+    /// Waits until all is settled, ends the server, and compares what was promised with what the
+    /// store holds and what the receiver has seen.
+    pub async fn finish(self, fault: &str, injected: usize, server: Running, sending: Sending) -> Row {
+        server.client().settled(DESTINATION).await;
+        server.stop();
+        let checked = self.installation.run(&["check"]);
+        let mut row = judge(&self.stored(), &self.receiver.record(), &sending);
+        if !checked.status.success() {
+            row.wrong.push(format!("laneway check: {}", String::from_utf8_lossy(&checked.stderr).trim()));
+        }
+        row.wrong.extend(panics(&self.installation));
+        Row { fault: fault.to_owned(), injected, ..row }
+    }
+}
+
+/// What a run was, as far as promises, store and receiver say.
+#[must_use]
+pub fn judge(stored: &[Stored], record: &Record, sending: &Sending) -> Row {
+    let held: BTreeSet<&str> = stored.iter().map(|event| event.id.as_str()).collect();
+    let not_held = sending.accepted.iter().filter(|id| !held.contains(id.as_str())).count();
+    let invented = held.iter().filter(|id| !sending.accepted.contains(**id) && !sending.unclear.contains(**id)).count();
+    let found = checker::check(stored, record, &BTreeSet::new(), false);
+    let mut row = Row {
+        events: sending.accepted.len(),
+        lost: not_held + found.lost.len(),
+        out_of_order: found.out_of_order.len(),
+        duplicates: found.duplicates,
+        worst_gap: worst_gap(&record.deliveries, sending.span),
+        ..Row::default()
+    };
+    if invented > 0 {
+        row.wrong.push(format!("the store holds {invented} events that nobody sent"));
+    }
+    let kinds: [(&str, fn(&Findings) -> &Vec<String>); 3] =
+        [("unknown", |f| &f.unknown), ("changed", |f| &f.changed), ("broken", |f| &f.broken)];
+    for (kind, of) in kinds {
+        if let Some(first) = of(&found).first() {
+            row.wrong.push(format!("{} {kind} deliveries, the first {first}", of(&found).len()));
+        }
+    }
+    row
+}
+
+/// The longest time without any delivery while events were being sent.
+fn worst_gap(deliveries: &[Delivery], (began, ended): (Instant, Instant)) -> Duration {
+    let within = deliveries.iter().map(|delivery| delivery.at).filter(|at| (began..=ended).contains(at));
+    let moments: Vec<Instant> = std::iter::once(began).chain(within).chain([ended]).collect();
+    moments.windows(2).map(|pair| pair[1].saturating_duration_since(pair[0])).max().unwrap_or_default()
+}
+
+/// Lines in which a process said that it panicked.
+#[must_use]
+pub fn panics(installation: &Installation) -> Vec<String> {
+    let said = installation.stderr() + &installation.stdout();
+    said.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()
+}
+
+/// Progress in the store that is ahead of what the receiver has taken, or of the log.
+#[must_use]
+pub fn progress_ahead(site: &Site) -> Vec<String> {
+    let database = rusqlite::Connection::open(site.installation.database()).expect("the store opens");
+    let mut lanes = database
+        .prepare(
+            "SELECT partition, coalesce(lane.scanned, partition.scanned) FROM partition JOIN lane USING (partition)",
+        )
+        .expect("the tables are there");
+    let lanes =
+        lanes.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, u64>(1)?))).expect("they can be read");
+    let lanes: Vec<(u32, u64)> = lanes.collect::<Result<_, _>>().expect("they can be read");
+    let mut behind = database.prepare("SELECT partition, key FROM behind").expect("the table is there");
+    let behind = behind.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?)));
+    let behind: BTreeSet<(u32, String)> = behind.and_then(Iterator::collect).expect("it can be read");
+    let (stored, record) = (site.stored(), site.receiver.record());
+    let mut ahead = Vec::new();
+    for (partition, scanned) in lanes {
+        let of = stored.iter().filter(|event| event.partition == partition);
+        let end = of.clone().map(|event| event.offset + 1).max().unwrap_or(0);
+        if scanned > end {
+            ahead.push(format!("partition {partition} is at {scanned}, the log ends at {end}"));
+        }
+        let waits =
+            |key: &Option<String>| key.as_ref().is_some_and(|key| behind.contains(&(partition, format!("key:{key}"))));
+        let passed = of.filter(|event| event.offset < scanned && !waits(&event.key));
+        let passed = passed.filter(|event| !record.taken.contains_key(&event.id));
+        ahead.extend(passed.map(|event| format!("{} at {partition}/{} was not taken", event.id, event.offset)));
+    }
+    ahead
+}
+
+/// Waits until `/readyz` does not say 200.
+///
+/// # Panics
+/// If it says so for half a minute.
+pub async fn unready(client: &Client) -> String {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = client.get("/readyz").await.expect("an answer");
+        if answer.status != 200 {
+            return answer.text();
+        }
+        assert!(Instant::now() < deadline, "it still says that it is ready");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
