@@ -35,7 +35,7 @@ local function commit(keys, args)
   end
   for _ = 1, tonumber(args[9]) do
     add_letter(log, dead, keys[key], args, at)
-    key, at = key + 1, at + 5
+    key, at = key + 1, at + 4
   end
   for _ = 1, tonumber(args[10]) do
     quarantine(log, aside, args, at)

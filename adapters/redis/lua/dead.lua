@@ -25,9 +25,9 @@ local function id_and_key(letter)
   return string.match(letter, '^([^\n]*)\n([^\n]*)\n')
 end
 
--- Adds a dead letter, with a copy of its event. ARGV from `at` on: destination, offset, name,
--- what it was ordered with, the rest. If it is there already, or the log has trimmed its event,
--- then this commit has come before.
+-- Adds a dead letter, with a copy of its event. ARGV from `at` on: destination, offset, name, and the
+-- last two lines. If it is there already, or the log has trimmed its event, then this commit has come
+-- before.
 local function add_letter(log, dead, of, args, at)
   local destination, id, name = args[at], entry_id(tonumber(args[at + 1])), args[at + 2]
   if redis.call('HEXISTS', dead.letters, name) == 1 then
@@ -38,7 +38,7 @@ local function add_letter(log, dead, of, args, at)
     return
   end
   local event_id, key, bytes = event_of(entry[2])
-  local letter = table.concat({event_id, key, args[at + 3], args[at + 4]}, '\n')
+  local letter = table.concat({event_id, key, args[at + 3]}, '\n')
   redis.call('HSET', dead.letters, name, letter)
   redis.call('HSET', dead.events, name, bytes)
   redis.call('ZADD', dead.order, 0, name)
@@ -59,8 +59,8 @@ local function remove_letters(dead, of, destination, names)
   return removed
 end
 
--- Ends a retry. ARGV from `at` on: destination, name, '' if it was delivered, else what it was
--- ordered with and the rest, the failure added. That counts only while the retry is asked for: the
+-- Ends a retry. ARGV from `at` on: destination, name, '' if it was delivered, else the
+-- last two lines, with the failure added. That counts only while the retry is asked for: the
 -- same commit again must not take away a request that came after it.
 local function end_retry(dead, of, args, at)
   local destination, name, rest = args[at], args[at + 1], args[at + 2]

@@ -1,0 +1,103 @@
+//! A connection to Redis that can be cut at a chosen command.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// How a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Redis gets the command, and answers; that does not come back.
+    Lost,
+    /// Redis does not get the command.
+    NeverAsked,
+}
+
+/// Stands before a server, and passes everything on.
+pub struct Wire {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// The next connection that sends this is cut.
+    cut: Mutex<Option<(&'static str, Answers)>>,
+    was_cut: Notify,
+}
+
+impl Wire {
+    pub async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        let for_connections = shared.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                if let Ok(server) = TcpStream::connect(server).await {
+                    tokio::spawn(pass(client, server, for_connections.clone()));
+                }
+            }
+        });
+        Self { address, shared }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// Cuts the connection that sends `text` next, once.
+    pub fn cut_at(&self, text: &'static str, answers: Answers) {
+        *self.shared.cut.lock().unwrap() = Some((text, answers));
+    }
+
+    /// Resolves when it was cut.
+    pub async fn was_cut(&self) {
+        self.shared.was_cut.notified().await;
+    }
+}
+
+async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let (mut sent, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        tokio::select! {
+            read = from_client.read(&mut sent) => {
+                let Ok(read @ 1..) = read else { return };
+                let cut = shared.cut_by(&sent[..read]);
+                if cut != Some(Answers::NeverAsked) && to_server.write_all(&sent[..read]).await.is_err() {
+                    return;
+                }
+                if let Some(answers) = cut {
+                    if answers == Answers::Lost {
+                        // The answer says that the command was done; nobody else gets to see it.
+                        from_server.read(&mut answered).await.unwrap();
+                    }
+                    shared.was_cut.notify_one();
+                    return;
+                }
+            }
+            read = from_server.read(&mut answered) => {
+                let Ok(read @ 1..) = read else { return };
+                if to_client.write_all(&answered[..read]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// How to cut the connection that sends this, if it is the one.
+    fn cut_by(&self, sent: &[u8]) -> Option<Answers> {
+        let mut cut = self.cut.lock().unwrap();
+        let (text, _) = (*cut)?;
+        if !sent.windows(text.len()).any(|window| window == text.as_bytes()) {
+            return None;
+        }
+        cut.take().map(|(_, answers)| answers)
+    }
+}
