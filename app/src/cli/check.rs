@@ -4,7 +4,7 @@ use super::args::ServeArgs;
 use super::table::{Align, Table};
 use super::{Failure, output, serve};
 use crate::compose;
-use crate::config::{Config, DestinationConfig, Durability, SinkConfig, Source, show_duration};
+use crate::config::{Config, DestinationConfig, Durability, SinkConfig, Source, StoreUrl, show_duration};
 use std::fmt::Write as _;
 
 /// Checks configuration and store, and says what they make.
@@ -31,7 +31,10 @@ pub(super) fn describe(config: &Config) -> String {
     let retain = show_duration(store.retain);
     let mut text = String::new();
     let _ = writeln!(text, "configuration {file}");
-    let _ = writeln!(text, "listens on    {} ({access}); a worker on {}", config.server.listen, config.worker.listen);
+    let _ = writeln!(text, "listens on    {} ({access})", config.server.listen);
+    if matches!(store.url, StoreUrl::Redis(_)) {
+        let _ = writeln!(text, "workers on    {} (status of the `worker` binary)", config.worker.listen);
+    }
     let _ = writeln!(text, "store         {} ({durability}; settled events kept for {retain})", store.url);
     text.push('\n');
     text.push_str(&destinations(&config.destinations));

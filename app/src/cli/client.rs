@@ -69,18 +69,31 @@ impl Answer {
     }
 }
 
+/// A URL without what may be secret in it: who stands before an `@`, what follows a `?` or `#`.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match url.rsplit_once('@') {
+        Some((before, host)) => match before.split_once("//") {
+            Some((scheme, _)) => format!("{scheme}//…@{host}"),
+            None => format!("…@{host}"),
+        },
+        None => url.to_owned(),
+    }
+}
+
 impl Client {
     /// A client for the server at `url`.
     pub(super) fn new(url: &str, token: Option<&str>) -> Result<Self, Failure> {
         let wrong = |why: &str| {
-            let failure = Failure::new(format!("{url:?} is not a server's URL: {why}"));
+            let failure = Failure::new(format!("{:?} is not a server's URL: {why}", shown(url)));
             Failure { code: EXIT_CONFIG, ..failure.advising("write for instance http://127.0.0.1:8080") }
         };
         let parsed = url::Url::parse(url).map_err(|e| wrong(&e.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {
             return Err(wrong("it has to begin with http:// or https://"));
         }
-        if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
+        let has_user = !parsed.username().is_empty() || parsed.password().is_some();
+        if parsed.query().is_some() || parsed.fragment().is_some() || has_user {
             return Err(wrong("it must have no user, query or fragment"));
         }
         let authorization = token.map(authorization).transpose()?;
