@@ -89,8 +89,8 @@ fn login(message: &str) -> String {
 fn command_reason(code: i32, name: &str, message: &str, collection: &str) -> String {
     match code {
         UNAUTHORIZED => format!(
-            "the user in the destination's url may not insert, update and find in {collection}; grant it readWrite: \
-             {message}"
+            "the login in the destination's url may not insert, update and find in {collection}; it needs the role \
+             readWrite there: {message}"
         ),
         AUTHENTICATION_FAILED => login(message),
         MAX_TIME_EXPIRED => format!("MongoDB took longer than the destination's timeout allows: {message}"),

@@ -66,23 +66,31 @@ async fn settle(
     if let Some(reason) = reply.unconfirmed {
         return Err(Failure::new(reason));
     }
-    let error = reply.errors.into_iter().next();
-    let written = error.as_ref().map_or(indexes.len(), |error| error.index);
-    if written as u64 != reply.written || (error.is_some() && written >= indexes.len()) {
-        let (said, sent) = (reply.written, indexes.len());
-        return Err(Failure::new(format!("MongoDB says that it wrote {said} of {sent} documents, and not which")));
+    let Some(error) = reply.errors.into_iter().next() else {
+        if reply.written != indexes.len() as u64 {
+            return Err(contradiction(reply.written, indexes.len()));
+        }
+        indexes.iter().for_each(|index| ledger.delivered(*index));
+        return Ok(());
+    };
+    let Some(failed) = indexes.get(error.index).copied() else {
+        return Err(contradiction(reply.written, indexes.len()));
+    };
+    // A server that takes nothing of a command with a bad document says so with this number. What
+    // is left open goes into the next command.
+    if reply.written == error.index as u64 {
+        indexes[..error.index].iter().for_each(|index| ledger.delivered(*index));
     }
-    for index in &indexes[..written] {
-        ledger.delivered(*index);
-    }
-    let Some(error) = error else { return Ok(()) };
-    let failed = indexes[written];
     if error.id_taken {
-        return recognise(collection, ledger, &indexes[written..]).await;
+        return recognise(collection, ledger, &indexes[error.index..]).await;
     }
     let for_good = error.code == DUPLICATE_KEY || is_the_documents_fault(error.code);
     ledger.failed(failed, if for_good { rejected(error.message) } else { retry(&error.message) });
     Ok(())
+}
+
+pub(crate) fn contradiction(written: u64, sent: usize) -> Failure {
+    Failure::new(format!("MongoDB says that it wrote {written} of {sent} documents, and not which"))
 }
 
 /// The first event's `_id` is taken, probably by an earlier attempt at it, and then probably not

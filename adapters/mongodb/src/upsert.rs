@@ -5,7 +5,7 @@ use crate::command::Fill;
 use crate::config::Mode;
 use crate::document::{document, document_id, signed};
 use crate::failure::{DUPLICATE_KEY, Failure, is_the_documents_fault};
-use crate::insert::clash;
+use crate::insert::{clash, contradiction};
 use crate::ledger::{Ledger, rejected, retry};
 use crate::reply::Reply;
 use crate::stored::Standing;
@@ -100,8 +100,7 @@ async fn settle(
     }
     let mut errors: BTreeMap<usize, _> = reply.errors.into_iter().map(|error| (error.index, error)).collect();
     if reply.written + errors.len() as u64 != groups.len() as u64 {
-        let (said, sent) = (reply.written, groups.len());
-        return Err(Failure::new(format!("MongoDB says that it wrote {said} of {sent} documents, and not which")));
+        return Err(contradiction(reply.written, groups.len()));
     }
     let mut taken = Vec::new();
     for (place, group) in groups.iter().enumerate() {
