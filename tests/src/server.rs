@@ -36,6 +36,34 @@ pub fn binary() -> PathBuf {
     })
 }
 
+/// Which of the binaries a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// `laneway serve`.
+    Both,
+    /// `ingest`.
+    Ingest,
+    /// `worker`.
+    Worker,
+}
+
+impl Half {
+    fn program(self) -> PathBuf {
+        match self {
+            Self::Both => binary(),
+            Self::Ingest => binary().with_file_name("ingest"),
+            Self::Worker => binary().with_file_name("worker"),
+        }
+    }
+
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Both => &["serve"],
+            Self::Ingest | Self::Worker => &[],
+        }
+    }
+}
+
 /// What the configuration of a test says beyond the listening address.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -83,6 +111,7 @@ pub struct Installation {
     temporary: Option<TempDir>,
     folder: PathBuf,
     address: SocketAddr,
+    half: Half,
 }
 
 impl Installation {
@@ -91,7 +120,7 @@ impl Installation {
     pub fn new(settings: &Settings) -> Self {
         let temporary = tempfile::Builder::new().prefix("laneway-test-").tempdir().expect("a temporary folder");
         let folder = temporary.path().to_owned();
-        let made = Self { temporary: Some(temporary), folder, address: ports::free() };
+        let made = Self { temporary: Some(temporary), folder, address: ports::free(), half: Half::Both };
         made.configure(settings);
         made
     }
@@ -99,8 +128,20 @@ impl Installation {
     /// The same in a folder that exists and stays.
     #[must_use]
     pub fn inside(folder: &Path, settings: &Settings) -> Self {
-        let made = Self { temporary: None, folder: folder.to_owned(), address: ports::free() };
+        let made = Self { temporary: None, folder: folder.to_owned(), address: ports::free(), half: Half::Both };
         made.configure(settings);
+        made
+    }
+
+    /// One of several processes with a store in common, in a folder that exists and stays. `store` and
+    /// `rest` are the configuration's lines.
+    pub(crate) fn member(folder: &Path, half: Half, store: &str, rest: &str) -> Self {
+        let made = Self { temporary: None, folder: folder.to_owned(), address: ports::free(), half };
+        let address = made.address;
+        made.write_config(&format!(
+            "[server]\nlisten = \"{address}\"\n[worker]\nlisten = \"{address}\"\n[store]\n{store}\n\
+             [egress]\nallow = [\"127.0.0.0/8\"]\n\n{rest}\n"
+        ));
         made
     }
 
@@ -170,7 +211,7 @@ impl Installation {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        self.prepared(Command::new(binary()), arguments)
+        self.prepared(Command::new(self.half.program()), arguments)
     }
 
     fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {
@@ -193,12 +234,18 @@ impl Installation {
         Running { child, address: self.address, folder: self.folder.clone() }
     }
 
-    /// Starts `laneway serve` and waits until it says that it is ready.
+    /// Starts the server, without waiting for anything.
+    #[must_use]
+    pub fn begin(&self) -> Running {
+        self.spawn(self.half.arguments())
+    }
+
+    /// Starts the server and waits until it says that it is ready.
     ///
     /// # Panics
     /// If it ends or does not get ready in a minute; with what it has written.
     pub async fn start(&self) -> Running {
-        self.made_ready(self.spawn(&["serve"])).await
+        self.made_ready(self.begin()).await
     }
 
     /// The same with a program before the binary that becomes it in the end (`exec`), and with
@@ -232,8 +279,18 @@ impl Installation {
     /// If it takes longer than a minute.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, &[])
+    }
+
+    /// The same with variables of its own.
+    ///
+    /// # Panics
+    /// As [`Installation::run`].
+    #[must_use]
+    pub fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let mut child = self
             .command(arguments)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -3,10 +3,14 @@
 use crate::config::{Credentials, WebhookConfig};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// Shorter texts are not looked for: they would turn up in everything.
 const MIN_REDACTED_BYTES: usize = 4;
+/// Shorter paths, and parts of paths, are not what keeps others from posting there: `/hook` may be
+/// shown, and is needed to understand a 404. What services put into a path for that is longer.
+const MIN_SECRET_PATH_BYTES: usize = 16;
 /// What stands where a secret stood.
 const REDACTED: &str = "[secret]";
 
@@ -29,6 +33,7 @@ impl Redactor {
             }
             None => {}
         }
+        hidden.extend(of_path(url.path()));
         hidden.extend(url.query().map(str::to_owned));
         hidden.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
         // JSON may be written with `\/` for `/`.
@@ -46,6 +51,13 @@ impl Redactor {
             if text.contains(hidden.as_str()) { text.replace(hidden.as_str(), REDACTED) } else { text }
         })
     }
+}
+
+/// A path, and its parts, as they may be echoed: as they are sent, and decoded.
+fn of_path(path: &str) -> impl Iterator<Item = String> {
+    let parts = std::iter::once(path).chain(path.split('/')).map(str::to_owned);
+    let spellings = parts.flat_map(|part| [percent_decode_str(&part).decode_utf8_lossy().into_owned(), part]);
+    spellings.filter(|text| text.len() >= MIN_SECRET_PATH_BYTES)
 }
 
 #[cfg(test)]
@@ -69,5 +81,19 @@ mod tests {
             assert!(!shown.contains(hidden), "{hidden} in {shown}");
         }
         assert!(shown.contains(" 1\""), "{shown}");
+    }
+
+    #[test]
+    fn a_path_that_may_be_a_secret_is_hidden_and_a_short_one_is_not() {
+        let shown = |path: &str, said: &str| {
+            let url = Url::parse(&format!("https://h.example{path}")).unwrap();
+            Redactor::new(&WebhookConfig::new(""), &url, None).clean(said.to_owned())
+        };
+        let path = "/services/T0/0123456789abcdef0123";
+        assert_eq!(shown(path, &format!("no {path} here")), "no [secret] here");
+        assert_eq!(shown(path, &path.replace('/', "\\/")), "[secret]");
+        assert_eq!(shown(path, "no token 0123456789abcdef0123"), "no token [secret]");
+        assert_eq!(shown("/0123%20456789%2Fabcdef", "\"0123 456789/abcdef\""), "\"[secret]\"");
+        assert_eq!(shown("/hook", "cannot POST /hook"), "cannot POST /hook");
     }
 }
