@@ -281,3 +281,44 @@ fn no_mistake_in_a_configuration_shows_what_stands_beside_it() {
     }
     search.assert_clean();
 }
+
+/// Servers with passwords that cannot be reached, each as a whole configuration.
+fn unreachable(address: SocketAddr) -> Vec<String> {
+    let start =
+        format!("[server]\nlisten = \"{address}\"\n[log]\nfilter = \"trace\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n");
+    let store = |url: String| format!("{start}[store]\nurl = \"{url}\"\n");
+    let destination = |url: String| format!("{start}[[destination]]\nname = \"d\"\nurl = \"{url}\"\n{RETRY}\n");
+    vec![
+        store(format!("redis://me:{BASIC}@127.0.0.1:1/0")),
+        store(format!("rediss://:{URL_PASSWORD_WRITTEN}@127.0.0.1:1")),
+        store(format!("redis-cluster://me:{BASIC}@127.0.0.1:1")),
+        destination(format!("mongodb://me:{BASIC}@127.0.0.1:1/db/c?serverSelectionTimeoutMS=300")),
+        destination(format!("mongodb://me:{URL_PASSWORD_WRITTEN}@127.0.0.1:1/db/c?tls=true&connectTimeoutMS=300")),
+        destination(format!("http://me:{URL_PASSWORD_WRITTEN}@127.0.0.1:1/{URL_PATH}?{URL_QUERY}")),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_reached_is_named_without_its_password() {
+    /// How long a start may go on trying; what it does then has been said by then.
+    const GIVE_IT: std::time::Duration = std::time::Duration::from_secs(5);
+    let installation = Installation::new(&Settings::default());
+    let (key, _) = write_files(&installation);
+    let mut search = Search::new(&key);
+    for (number, config) in unreachable(installation.address()).into_iter().enumerate() {
+        installation.write_config(&config);
+        let mut server = installation.spawn(&["serve"]);
+        if let Ok(Ok(())) = tokio::time::timeout(GIVE_IT, server.ready()).await {
+            let client = server.client();
+            client.accepted(&json!({"type": "t", "key": "k"})).await;
+            let failed = |s: &Value| s["blocked"][0]["attempts"].as_u64() >= Some(2);
+            let status = client.until("d", "attempted twice", failed).await;
+            search.look(&format!("the status of {number}"), status.to_string().as_bytes());
+        }
+        server.kill();
+        let said = installation.stdout() + &installation.stderr();
+        assert!(!said.is_empty(), "{number} says nothing");
+        search.look(&format!("configuration {number}"), said.as_bytes());
+    }
+    search.assert_clean();
+}
