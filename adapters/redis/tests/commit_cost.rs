@@ -1,4 +1,5 @@
 //! What commits cost Redis: printed, not asserted (`cargo test --test commit_cost -- --nocapture`).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

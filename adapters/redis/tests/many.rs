@@ -1,15 +1,18 @@
 //! Many keys behind and many dead letters: more than one call takes, and nothing is left out.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
 use laneway_domain::{
-    Backoff, Behind, Commit, DestinationName, Failure, GivenUp, Key, LaneChange, LaneKey, Offset, Partition, Timestamp,
+    Backoff, Behind, Commit, DestinationName, Failure, GivenUp, Key, LaneChange, LaneKey, Offset, Partition,
+    PartitionProgress, Timestamp,
 };
 use laneway_ports::{DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, ProgressStore, Selection, WorkerId};
 use laneway_redis::RedisStore;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use support::{new_store, open, server};
+use tokio::sync::Notify;
 
 const P: Partition = Partition(0);
 const LONG: Duration = Duration::from_secs(3600);
@@ -29,7 +32,7 @@ async fn filled(store: &RedisStore, count: u64) {
 
 fn behind(n: u64) -> Behind {
     let failure = || Failure::new(Timestamp::from_millis(u64::MAX - n), "no \"answer\"\n");
-    Behind { offset: Offset(n), retry: (n % 3 == 0).then(|| Backoff::note(None, failure())) }
+    Behind { offset: Offset(n), retry: n.is_multiple_of(3).then(|| Backoff::note(None, failure())) }
 }
 
 /// In one commit, as at a shutdown, when what is still on track is recorded key by key.
@@ -55,6 +58,59 @@ async fn any_number_of_keys_falls_behind_moves_and_catches_up_in_one_commit() {
     store.commit(&lease, &change(moved.collect())).await.unwrap();
     expected = (0..MANY).filter(|n| n % 2 == 1).map(|n| (key(n), behind(MANY - 1 - n))).collect();
     assert_eq!(store.load(P).await.unwrap().lanes[&name("a")].behind, expected);
+}
+
+/// Read in pages while commits go on: it is the progress of one moment, or there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_onlooker_never_sees_the_progress_of_two_moments() {
+    let server = server().await;
+    let options = new_store(&server.url(), 1);
+    let (store, onlooker) = (open(&options).await, open(&options).await);
+    filled(&store, 2).await;
+    let lease = store.claim(P, &WorkerId("w".into()), LONG).await.unwrap().unwrap();
+    // All keys stand at the same offset, at any moment.
+    let all_at = |offset: u64| {
+        let behind = Behind { offset: Offset(offset), retry: None };
+        let key = |n| LaneKey::Key(Key::new(&format!("customer-{n}")).unwrap());
+        let keys = (0..MANY).map(|n| (key(n), Some(behind.clone()))).collect();
+        let change = LaneChange { behind: keys, ..LaneChange::default() };
+        Commit { lanes: [(name("a"), change)].into(), ..Commit::default() }
+    };
+    let commits = [all_at(0), all_at(1)];
+    store.commit(&lease, &commits[0]).await.unwrap();
+    let looked = Notify::new();
+    let committing = async {
+        for (nth, commit) in commits.iter().cycle().take(60).enumerate() {
+            store.commit(&lease, commit).await.unwrap();
+            // Now and then the onlooker gets its turn: some looks meet a commit, and some do not.
+            if nth % 4 == 3 {
+                looked.notified().await;
+            }
+        }
+    };
+    let mut committing = std::pin::pin!(committing);
+    let mut seen = 0;
+    loop {
+        tokio::select! {
+            () = &mut committing => break,
+            loaded = onlooker.load(P) => {
+                // It may have given up: there was a commit each time.
+                if let Ok(progress) = loaded {
+                    one_moment(&progress);
+                    seen += 1;
+                }
+                looked.notify_one();
+            }
+        }
+    }
+    assert!(seen > 0, "no look came to its end while commits went on");
+    one_moment(&onlooker.load(P).await.unwrap());
+}
+
+fn one_moment(progress: &PartitionProgress) {
+    let behind = &progress.lanes[&name("a")].behind;
+    let offsets: BTreeSet<Offset> = behind.values().map(|behind| behind.offset).collect();
+    assert_eq!((behind.len() as u64, offsets.len()), (MANY, 1));
 }
 
 #[tokio::test]

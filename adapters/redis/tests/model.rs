@@ -1,4 +1,5 @@
 //! Whatever is committed, asked for, forgotten and trimmed: the store answers as the reference does.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! A commit without an answer: it is not known whether it happened, and sending it again is right
 //! either way.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

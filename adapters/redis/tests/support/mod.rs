@@ -1,5 +1,6 @@
 //! Stores for tests, each with names of its own in Redis.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod subject;
 pub mod wire;
