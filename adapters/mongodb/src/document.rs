@@ -85,7 +85,7 @@ pub(crate) fn signed(number: u64) -> Option<i64> {
 fn time(text: &str) -> RawBson {
     // A leap second has no number of its own.
     let exact = text.parse::<jiff::Timestamp>().ok().filter(|time| {
-        time.as_nanosecond() % 1_000_000 == 0 && !text.get(16..19).is_some_and(|seconds| seconds == ":60")
+        time.as_nanosecond() % 1_000_000 == 0 && text.get(16..19).is_none_or(|seconds| seconds != ":60")
     });
     exact.map_or_else(|| text.into(), |time| RawBson::DateTime(DateTime::from_millis(time.as_millisecond())))
 }

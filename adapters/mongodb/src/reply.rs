@@ -86,8 +86,8 @@ mod tests {
     use super::*;
     use mongodb::bson::doc;
 
-    fn read(answer: Document) -> Result<Reply, String> {
-        Reply::read(&answer, &Redactor::new(&["hunter2".to_owned()]))
+    fn read(answer: &Document) -> Result<Reply, String> {
+        Reply::read(answer, &Redactor::new(&["hunter2".to_owned()]))
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
             error(3, "index: _id_ dup", Some(doc! { "email": 1 })),
             error(4, "index: _id_ dup", Some(doc! { "_id": 1, "email": 1 })),
         ];
-        let reply = read(doc! { "ok": 1, "n": 0.0, "writeErrors": errors }).unwrap();
+        let reply = read(&doc! { "ok": 1, "n": 0.0, "writeErrors": errors }).unwrap();
         let taken: Vec<bool> = reply.errors.iter().map(|error| error.id_taken).collect();
         assert_eq!(taken, [true, false, true, false, false]);
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_write_concern_error_is_seen_without_write_errors_too() {
         let error = doc! { "code": 64, "errmsg": "waiting for\nreplication timed out; hunter2" };
-        let reply = read(doc! { "ok": 1.0, "n": 3_i64, "writeConcernError": error }).unwrap();
+        let reply = read(&doc! { "ok": 1.0, "n": 3_i64, "writeConcernError": error }).unwrap();
         assert_eq!((reply.written, reply.errors.len()), (3, 0));
         let said = reply.unconfirmed.unwrap();
         assert!(said.ends_with("(write concern error 64): waiting for replication timed out; [secret]"), "{said}");
@@ -120,9 +120,9 @@ mod tests {
 
     #[test]
     fn an_answer_that_says_nothing_is_an_error() {
-        assert!(read(doc! { "ok": 1 }).is_err());
-        assert!(read(doc! { "ok": 1, "n": -1 }).is_err());
-        assert!(read(doc! { "ok": 1, "n": 1, "writeErrors": [{ "code": 1 }] }).is_err());
-        assert!(read(doc! { "ok": 1, "n": 1, "writeErrors": ["?"] }).is_err());
+        assert!(read(&doc! { "ok": 1 }).is_err());
+        assert!(read(&doc! { "ok": 1, "n": -1 }).is_err());
+        assert!(read(&doc! { "ok": 1, "n": 1, "writeErrors": [{ "code": 1 }] }).is_err());
+        assert!(read(&doc! { "ok": 1, "n": 1, "writeErrors": ["?"] }).is_err());
     }
 }
