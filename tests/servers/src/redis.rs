@@ -41,6 +41,7 @@ impl RedisSettings {
 pub struct RedisServer {
     address: SocketAddr,
     settings: RedisSettings,
+    environment: Vec<(String, String)>,
     folder: TempDir,
     child: Option<Child>,
 }
@@ -55,7 +56,7 @@ impl RedisServer {
         for _ in 0..MOST_PORTS {
             let folder = tempfile::Builder::new().prefix("laneway-redis-").tempdir().map_err(|e| e.to_string())?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-            let mut server = Self { address, settings: settings.clone(), folder, child: None };
+            let mut server = Self { address, settings: settings.clone(), environment: Vec::new(), folder, child: None };
             match server.restart().await {
                 Ok(()) => return Ok(server),
                 Err(error) if error.contains("Address already in use") => tried = error,
@@ -63,6 +64,11 @@ impl RedisServer {
             }
         }
         Err(format!("no free port for a Redis: {tried}"))
+    }
+
+    /// Sets the variables that it is started with from its next start on, besides those of the test.
+    pub fn with_environment(&mut self, variables: &[(&str, &str)]) {
+        self.environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     }
 
     /// Starts the server again, on its port and with its data, after it was ended.
@@ -96,6 +102,7 @@ impl RedisServer {
         for (name, value) in fixed.into_iter().chain(own) {
             command.arg(format!("--{name}")).arg(value);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let spawned = command.spawn().map_err(|error| {
             format!("cannot start redis-server ({error}); these tests need it: apt-get install redis-server")
