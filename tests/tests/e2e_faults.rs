@@ -54,6 +54,46 @@ async fn a_clock_that_jumps() {
     survives("clock").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_of_an_ingest() {
+    survives("kill-ingest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_of_a_worker() {
+    survives("kill-worker").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_of_redis() {
+    survives("kill-redis").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stands_still_beyond_its_lease() {
+    survives("pause-worker").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_full_for_a_moment() {
+    survives("full-redis").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_redis_that_are_cut() {
+    survives("redis-cut").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_way_to_redis() {
+    survives("redis-slow").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_way_to_redis() {
+    survives("redis-half-open").await;
+}
+
 #[test]
 fn every_scenario_is_a_test_here() {
     let here = include_str!("e2e_faults.rs").to_owned() + include_str!("e2e_power_cut.rs");

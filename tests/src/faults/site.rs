@@ -117,10 +117,14 @@ pub fn judge(stored: &[Stored], record: &Record, sending: &Sending) -> Row {
     row
 }
 
-/// The longest time without any delivery while events were being sent.
+/// The longest time without any first delivery, from the first event to the last one's delivery.
 fn worst_gap(deliveries: &[Delivery], (began, ended): (Instant, Instant)) -> Duration {
-    let within = deliveries.iter().map(|delivery| delivery.at).filter(|at| (began..=ended).contains(at));
-    let moments: Vec<Instant> = std::iter::once(began).chain(within).chain([ended]).collect();
+    let mut seen = BTreeSet::new();
+    let first = deliveries.iter().filter(|delivery| delivery.taken && seen.insert(&delivery.id));
+    let mut moments: Vec<Instant> = std::iter::once(began).chain(first.map(|delivery| delivery.at)).collect();
+    // While nobody sends, only what is still to come is missed.
+    moments.push(ended.min(moments.last().copied().unwrap_or(ended)));
+    moments.sort_unstable();
     moments.windows(2).map(|pair| pair[1].saturating_duration_since(pair[0])).max().unwrap_or_default()
 }
 

@@ -18,7 +18,7 @@ pub struct Row {
     pub out_of_order: usize,
     /// Deliveries beyond the first of an event that the receiver had taken.
     pub duplicates: u64,
-    /// The longest time in which nothing at all was delivered while events were being sent.
+    /// The longest time in which nothing new was delivered, of any key, although events were waiting.
     pub worst_gap: Duration,
     /// What else was wrong, for people; empty if nothing.
     pub wrong: Vec<String>,

@@ -2,11 +2,13 @@
 
 mod clock;
 mod disk;
+mod fleet;
 mod network;
 mod pages;
 mod process;
 
 pub use disk::relaxed_power_cut_losses;
+pub use fleet::everysec_power_cut_losses;
 
 use super::table::Row;
 use crate::effort::scaled;
@@ -53,6 +55,15 @@ pub const ALL: &[Scenario] = &[
     scenario!("receiver-slow", 2, 20, network::receiver_slow),
     scenario!("receiver-half-open", 2, 20, network::receiver_half_open),
     scenario!("clock", 4, 40, clock::moved),
+    scenario!("kill-ingest", 3, 250, fleet::ingest_killed),
+    scenario!("kill-worker", 3, 200, fleet::worker_killed),
+    scenario!("kill-redis", 3, 150, fleet::redis_killed),
+    scenario!("pause-worker", 1, 20, fleet::worker_paused),
+    scenario!("power-cut-redis", 4, 100, fleet::power_cut),
+    scenario!("full-redis", 2, 20, fleet::full),
+    scenario!("redis-cut", 3, 60, fleet::redis_cut),
+    scenario!("redis-slow", 1, 20, fleet::redis_slow),
+    scenario!("redis-half-open", 1, 20, fleet::redis_half_open),
 ];
 
 /// The one of this name.
