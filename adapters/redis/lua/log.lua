@@ -9,6 +9,7 @@
 
 -- Where things are in an entry, counted from 1 (see src/codec.rs).
 local CHECK_AT, ACCEPTED_AT, FLAGS_AT, ID_AT = 2, 6, 14, 15
+local ID_IS_UUID = 32
 
 local function generation_of(generation_key)
   return tonumber(redis.call('GET', generation_key) or 1)
@@ -75,10 +76,18 @@ local function event_of(fields)
   if fields[1] ~= 'e' or string.byte(entry, 1) ~= 1 then
     return '', '', entry
   end
-  local length = number_at(entry, ID_AT, 2)
-  local at = ID_AT + 2 + length
-  local id = string.sub(entry, ID_AT + 2, at - 1)
-  if (string.byte(entry, FLAGS_AT) or 0) % 2 == 0 then
+  local flags, id, at = string.byte(entry, FLAGS_AT) or 0, nil, nil
+  if math.floor(flags / ID_IS_UUID) % 2 == 1 then
+    at = ID_AT + 16
+    local hex = string.gsub(string.sub(entry, ID_AT, at - 1), '.', function(byte)
+      return string.format('%02x', string.byte(byte))
+    end)
+    id = string.gsub(hex, '^(........)(....)(....)(....)(............)$', '%1-%2-%3-%4-%5')
+  else
+    at = ID_AT + 2 + number_at(entry, ID_AT, 2)
+    id = string.sub(entry, ID_AT + 2, at - 1)
+  end
+  if flags % 2 == 0 then
     return id, '', entry
   end
   return id, string.sub(entry, at + 2, at + 1 + number_at(entry, at, 2)), entry

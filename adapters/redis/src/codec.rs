@@ -5,7 +5,8 @@
 //! | 1 | version: 1 |
 //! | 4 | CRC32C over the partition (4 bytes) and everything behind this |
 //! | 8 | accepted at, in milliseconds |
-//! | 1 | which of key, source, subject, time there are (bits 0 to 3) |
+//! | 1 | flags: which of key, source, subject, time there are (bits 0 to 3); the content type is
+//! `application/json` and left out (bit 4); the id is a UUID, and its 16 bytes are here (bit 5) |
 //! | | id, key, type, content type, source, subject, time: each 2 bytes of length, and the text |
 //! | 1 | how many attributes; each 1 byte of length and name, 2 bytes of length and value |
 //! | | the rest: data |
@@ -16,8 +17,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp};
 use laneway_ports::StoreError;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 const VERSION: u8 = 1;
+/// What most events are; it need not be written in each.
+const USUAL_CONTENT_TYPE: &str = "application/json";
+const HAS_USUAL_CONTENT_TYPE: u8 = 1 << 4;
+const ID_IS_UUID: u8 = 1 << 5;
 /// Where the check is.
 const CHECK: std::ops::Range<usize> = 1..5;
 /// What the check covers, besides the partition.
@@ -33,16 +39,23 @@ pub(crate) const FIELD: &str = "e";
 pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event) -> Result<Bytes, StoreError> {
     let optional =
         [event.key.as_ref().map(Key::as_str), event.source.as_deref(), event.subject.as_deref(), event.time.as_deref()];
+    let usual = &*event.content_type == USUAL_CONTENT_TYPE;
+    let uuid = uuid_of(event.id.as_str());
+    let mut flags: u8 = optional.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum();
+    flags |= if usual { HAS_USUAL_CONTENT_TYPE } else { 0 } | if uuid.is_some() { ID_IS_UUID } else { 0 };
     let mut out = BytesMut::with_capacity(event.weight());
     out.put_u8(VERSION);
     out.put_u32(0);
     out.put_u64(at.as_millis());
-    out.put_u8(optional.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum());
-    put_text(&mut out, event.id.as_str())?;
+    out.put_u8(flags);
+    match uuid {
+        Some(uuid) => out.put_u128(uuid),
+        None => put_text(&mut out, event.id.as_str())?,
+    }
     let [key, rest @ ..] = optional;
-    for text in
-        key.into_iter().chain([event.event_type.as_str(), &event.content_type]).chain(rest.into_iter().flatten())
-    {
+    let content_type = (!usual).then_some(&*event.content_type);
+    let texts = [key, Some(event.event_type.as_str()), content_type].into_iter().chain(rest);
+    for text in texts.flatten() {
         put_text(&mut out, text)?;
     }
     out.put_u8(u8::try_from(event.attributes.len()).map_err(|_| too_long("the list of attributes"))?);
@@ -90,6 +103,34 @@ pub(crate) fn decode(partition: Partition, offset: Offset, entry: &[u8]) -> Resu
     Ok(LoggedEvent { partition, offset, accepted_at, event })
 }
 
+/// The number that an id is if it is written as UUIDs are: 36 characters, small letters. (Any other
+/// way to write one could not be told when it is read.)
+fn uuid_of(id: &str) -> Option<u128> {
+    let id = id.as_bytes();
+    let is_hyphen = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+    if id.len() != 36 {
+        return None;
+    }
+    id.iter().enumerate().try_fold(0_u128, |number, (at, byte)| match byte {
+        b'-' if is_hyphen(at) => Some(number),
+        b'0'..=b'9' if !is_hyphen(at) => Some(number << 4 | u128::from(byte - b'0')),
+        b'a'..=b'f' if !is_hyphen(at) => Some(number << 4 | u128::from(byte - b'a' + 10)),
+        _ => None,
+    })
+}
+
+fn uuid_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 fn checksum(partition: Partition, body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&partition.0.to_be_bytes()), body)
 }
@@ -128,11 +169,13 @@ impl<'a> Reader<'a> {
 
     fn event(&mut self) -> Result<Event, String> {
         let wrong = |error: laneway_domain::InvalidEvent| error.to_string();
-        let flags = self.number(1)?;
-        let id = EventId::new(self.text(2)?).map_err(wrong)?;
+        let flags = u8::try_from(self.number(1)?).unwrap_or(0);
+        let id = if flags & ID_IS_UUID == 0 { self.text(2)?.to_owned() } else { uuid_text(self.take(16)?) };
+        let id = EventId::new(&id).map_err(wrong)?;
         let key = self.optional(flags & 1 != 0)?.map(Key::new).transpose().map_err(wrong)?;
         let event_type = EventType::new(self.text(2)?).map_err(wrong)?;
-        let content_type = self.text(2)?.into();
+        let content_type =
+            if flags & HAS_USUAL_CONTENT_TYPE == 0 { self.text(2)?.into() } else { USUAL_CONTENT_TYPE.into() };
         let source = self.optional(flags & 2 != 0)?.map(Into::into);
         let subject = self.optional(flags & 4 != 0)?.map(Into::into);
         let time = self.optional(flags & 8 != 0)?.map(Into::into);
@@ -159,11 +202,11 @@ mod tests {
 
     prop_compose! {
         fn events()(
-            id in "[^\\p{Cc}]{1,20}",
+            id in prop_oneof!["[^\\p{Cc}]{1,20}", "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-fA-F]{12}", "[0-9a-f-]{36}"],
             event_type in "[^\\p{Cc}]{1,20}",
             key in option::of("[^\\p{Cc}]{1,20}"),
             texts in (option::of(".{1,20}"), option::of(".{1,20}"), option::of(".{1,20}")),
-            content_type in ".{1,20}",
+            content_type in prop_oneof![".{1,20}", Just(String::from("application/json"))],
             attributes in btree_map("[a-z0-9]{1,64}", ".{0,40}", 0..5),
             data in vec(any::<u8>(), 0..600),
         ) -> Event {

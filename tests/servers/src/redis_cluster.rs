@@ -119,17 +119,19 @@ impl RedisCluster {
         Err(why)
     }
 
+    /// By CLUSTER NODES: CLUSTER SLOTS leaves out replicas that have not replicated anything yet.
     async fn nodes_of_by(&self, asked: &RedisServer, slot: u16) -> Result<Vec<usize>, String> {
-        let slots = asked.command(&["CLUSTER", "SLOTS"]).await?;
-        let number = |range: &crate::redis::Reply, at: usize| range.items().get(at).and_then(|n| n.number());
-        let has = |range: &&crate::redis::Reply| {
-            let slot = Some(i64::from(slot));
-            number(range, 0) <= slot && slot <= number(range, 1)
+        let known = asked.command(&["CLUSTER", "NODES"]).await?.text();
+        let lines: Vec<Vec<&str>> = known.lines().map(|line| line.split_ascii_whitespace().collect()).collect();
+        let has = |line: &&Vec<&str>| line.iter().skip(8).any(|range| contains(range, slot));
+        let primary = lines.iter().find(has).ok_or(format!("nobody has slot {slot}"))?;
+        let id = primary.first().copied().unwrap_or_default();
+        let replicas = lines.iter().filter(|line| line.get(3) == Some(&id));
+        let node = |line: &Vec<&str>| {
+            let (address, _) = line.get(1)?.split_once('@')?;
+            self.nodes.iter().position(|node| node.address().to_string() == address)
         };
-        let range = slots.items().iter().find(has).ok_or(format!("nobody has slot {slot}"))?;
-        let ports = range.items().iter().skip(2).filter_map(|node| node.items().get(1)?.number());
-        let node = |port: i64| self.nodes.iter().position(|node| i64::from(node.address().port()) == port);
-        Ok(ports.filter_map(node).collect())
+        Ok(std::iter::once(primary).chain(replicas).filter_map(node).collect())
     }
 
     /// The primary that has the slot.
@@ -196,7 +198,17 @@ impl RedisCluster {
                 replicas += 1;
             }
         }
-        if replicas == connected { Ok(()) } else { Err(format!("{connected} of {replicas} replicas are in sync")) }
+        for node in self.nodes.iter().filter(|node| node.is_running()) {
+            let known = node.command(&["CLUSTER", "NODES"]).await?.text();
+            let seen = known.lines().filter(|line| line.contains("slave ") && line.contains(" connected")).count();
+            if seen != replicas || connected != replicas {
+                return Err(format!(
+                    "{connected} of {replicas} replicas are in sync, and {} knows of {seen}:\n{known}",
+                    node.address()
+                ));
+            }
+        }
+        Ok(())
     }
 
     async fn wait<T>(&self, what: &str, look: impl AsyncFn() -> Result<T, String>) -> Result<T, String> {
@@ -209,4 +221,10 @@ impl RedisCluster {
             }
         }
     }
+}
+
+/// Whether a range of slots, as in `0-5460` or `7`, has this one.
+fn contains(range: &str, slot: u16) -> bool {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    matches!((first.parse::<u16>(), last.parse::<u16>()), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
 }

@@ -22,10 +22,11 @@ pub(crate) struct PartitionLog {
     entry_bytes: AtomicUsize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Watched {
     by: usize,
-    since: Instant,
+    /// Since when nobody has; `None`: nobody ever did.
+    until: Option<Instant>,
 }
 
 /// Says that someone waits, for as long as it is there.
@@ -35,7 +36,7 @@ impl Drop for Watching<'_> {
     fn drop(&mut self) {
         let mut watched = locked(&self.0.watched);
         watched.by -= 1;
-        watched.since = Instant::now();
+        watched.until = Some(Instant::now());
     }
 }
 
@@ -45,7 +46,7 @@ impl PartitionLog {
             partition,
             memory: Mutex::default(),
             acknowledged: AtomicU64::new(0),
-            watched: Mutex::new(Watched { by: 0, since: Instant::now() }),
+            watched: Mutex::default(),
             end: watch::Sender::new(None),
             // Until something was read: a small event.
             entry_bytes: AtomicUsize::new(1024),
@@ -88,7 +89,7 @@ impl PartitionLog {
     /// Whether someone waits, or did within `within`.
     pub(crate) fn is_watched(&self, within: std::time::Duration) -> bool {
         let watched = locked(&self.watched);
-        watched.by > 0 || watched.since.elapsed() < within
+        watched.by > 0 || watched.until.is_some_and(|until| until.elapsed() < within)
     }
 
     pub(crate) fn end(&self) -> watch::Receiver<Option<Offset>> {

@@ -47,6 +47,9 @@ impl Shared {
         };
         let count = max_events.min(log.entries_in(max_bytes)).min(MAX_ENTRIES);
         let mut entries = self.entries(log.partition, before.map_or(from, |b| b.0), count + 1).await?;
+        if entries.len() > count {
+            self.fill(log.partition, &mut entries, max_events, max_bytes).await?;
+        }
         let mut is_same = before.is_none();
         if let (Some(before), Some(first)) = (before, entries.first())
             && first.offset() == before.0
@@ -83,6 +86,30 @@ impl Shared {
             return Err(waits_for_claim(log.partition));
         }
         Ok(Chunk { records: Vec::new(), next: end })
+    }
+
+    /// Reads on for as long as the bounds allow more: entries may be smaller than those before were.
+    async fn fill(
+        &self,
+        partition: Partition,
+        entries: &mut Vec<Entry>,
+        max_events: usize,
+        max_bytes: usize,
+    ) -> Result<(), StoreError> {
+        let most = max_events.min(MAX_ENTRIES);
+        loop {
+            let weight: usize = entries.iter().map(Entry::weight).sum();
+            let Some(last) = entries.last().filter(|_| entries.len() <= most && weight <= max_bytes) else {
+                return Ok(());
+            };
+            let asked = entries.len().min(most + 1 - entries.len()).max(1);
+            let more = self.entries(partition, last.offset().next(), asked).await?;
+            let is_end = more.len() < asked;
+            entries.extend(more);
+            if is_end {
+                return Ok(());
+            }
+        }
     }
 
     async fn entries(&self, partition: Partition, from: Offset, count: usize) -> Result<Vec<Entry>, StoreError> {

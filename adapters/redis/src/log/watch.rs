@@ -164,15 +164,19 @@ async fn turn(
 ) -> Result<(), StoreError> {
     let first_key = watched.first().map(|log| shared.keys.log(log.partition)).unwrap_or_default();
     let at = slot(std::slice::from_ref(&first_key));
+    let is_new = connection.is_none();
     let connection = match connection {
         Some(connection) => connection,
         none => none.insert(Connection::open(shared, &at).await?),
     };
-    if !connection.reconnects.is_empty() {
+    let is_again = !connection.reconnects.is_empty();
+    if is_again {
         connection.renumber().await?;
-        *compared = Instant::now() - COMPARE_EVERY;
     }
-    if compared.elapsed() >= COMPARE_EVERY {
+    // Behind another connection there may be another server, with another log; nothing new is read
+    // of it before that is known. (Behind the same one, the log can only have been flushed: then
+    // the lease is gone too, and nothing that was read can be committed.)
+    if is_new || is_again || compared.elapsed() >= COMPARE_EVERY {
         for log in watched {
             shared.check_log(log).await?;
         }
