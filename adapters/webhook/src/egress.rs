@@ -5,6 +5,8 @@
 //! resolve to anything. So only addresses on the public internet are permitted, plus what the
 //! operator opens with `egress.allow`.
 
+#[cfg(test)]
+mod corpus;
 mod ranges;
 #[cfg(test)]
 mod tests;
