@@ -59,8 +59,9 @@ fn of_answer(text: &str, effect: Effect, place: &str) -> Option<StoreError> {
             StoreError::refused(format!("Redis at {place} refuses the user or password of store.url: {text}"))
         }
         "NOPERM" => StoreError::refused(format!(
-            "Redis at {place} does not permit a command: {text}. The user needs: ~{{<prefix>* +@all -@dangerous \
-             +config|get +info +function +cluster|slots"
+            "Redis at {place} does not permit a command: {text}. Its user needs the keys of the store (~{{laneway*, or \
+             what store.key_prefix says) and +@read +@write +@connection +@scripting +time +wait +info +config|get \
+             +cluster|slots"
         )),
         "Failed" if text == "Failed to route command." => later(format!("Redis at {place} is not connected")),
         // Only a function that ran says where in the script it failed.

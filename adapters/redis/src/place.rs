@@ -18,7 +18,7 @@ pub(crate) fn entry_id(offset: Offset) -> String {
 pub(crate) fn id_before(offset: Offset) -> String {
     match offset.0.checked_sub(1) {
         // The last sequence that there can be, because a generation that ended early left a gap.
-        Some(_) if offset.0 % SEQUENCES == 0 => format!("{}-{}", offset.0 >> SEQUENCE_BITS, u64::MAX),
+        Some(_) if offset.0.is_multiple_of(SEQUENCES) => format!("{}-{}", offset.0 >> SEQUENCE_BITS, u64::MAX),
         Some(before) => entry_id(Offset(before)),
         None => "0-0".into(),
     }

@@ -39,7 +39,14 @@ pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
 
 /// Checks every server that takes writes.
 pub(crate) async fn check_servers(redis: &Redis, durability: Durability) -> Result<(), StoreError> {
-    for node in redis.primaries() {
+    let primaries = redis.primaries();
+    if primaries.is_empty() {
+        return Err(StoreError::retry_later(format!(
+            "the Redis Cluster at {} says of no node that it has slots",
+            redis.place()
+        )));
+    }
+    for node in primaries {
         let name = match &node {
             Some(node) => format!("Redis at {} (of the Cluster at {})", node, redis.place()),
             None => format!("Redis at {}", redis.place()),

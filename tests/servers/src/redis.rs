@@ -30,6 +30,7 @@ pub struct RedisSettings(Vec<(String, String)>);
 impl RedisSettings {
     /// The same with one setting more, as in `redis.conf`.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "so that texts and numbers can be written alike")]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.0.push((name.to_owned(), value.to_string()));
         self
