@@ -124,6 +124,23 @@ async fn an_epoch_is_not_given_out_again_when_the_lease_is_lost() {
     assert!(matches!(store.renew(&old, LONG).await, Err(CommitError::Fenced { .. })));
 }
 
+/// Two workers with one epoch (a failover lost the claim, and the new primary's clock is behind): only
+/// the one that Redis knows of has the lease.
+#[tokio::test]
+async fn an_epoch_that_was_given_to_another_worker_is_no_lease() {
+    let server = server().await;
+    let options = new_store(&server.url(), 1);
+    let store = open(&options).await;
+    let lease = store.claim(P, &worker("a"), LONG).await.unwrap().unwrap();
+    let key = format!("{{{}:0}}:lease", options.key_prefix);
+    server.command(&["HSET", &key, "worker", "b"]).await.unwrap();
+    assert!(matches!(store.renew(&lease, LONG).await, Err(CommitError::Fenced { .. })));
+    assert!(matches!(store.commit(&lease, &Commit::default()).await, Err(CommitError::Fenced { .. })));
+    assert!(matches!(store.release(&lease).await, Err(CommitError::Fenced { .. })));
+    let other = Lease { worker: worker("b"), ..lease };
+    store.commit(&other, &Commit::default()).await.unwrap();
+}
+
 /// A full Redis has to take what frees memory in the end.
 #[tokio::test]
 async fn leases_and_commits_go_on_when_redis_is_full() {
