@@ -1,6 +1,8 @@
 //! A seeded simulation: the real worker over the memory store, with paused time. One seed is one
 //! run: which events come when, how each attempt ends and how long it takes, when the store fails or
-//! is slow, and when the process dies and what of its writes reached the disk.
+//! is slow, and when a process dies and what of its writes reached the disk. In half of the seeds
+//! several workers share the store: they come and go, stand still beyond their leases, and lose sight
+//! of each other.
 //!
 //! Everything that happens goes into a trace; the oracle judges the trace against the guarantees.
 //! The same seed gives the same trace.
@@ -8,6 +10,8 @@
 mod chance;
 mod oracle;
 mod plan;
+mod process;
+mod sharing;
 mod sink;
 mod trace;
 
@@ -15,20 +19,19 @@ pub use oracle::Violation;
 pub use trace::Trace;
 
 use chance::Chance;
-use laneway_app::worker::{Clock, Handle, Upkeep, Worker};
-use laneway_domain::{DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Partition, StatusReport};
+use laneway_domain::{DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Offset, Partition};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
 use laneway_ports::{
     DeadLetterQuery, DeadLetters as _, EventLog as _, MAX_DEAD_LETTER_PAGE, Operations as _, ProgressStore as _,
-    Selection, Sink, WorkerId,
+    Selection,
 };
 use oracle::Oracle;
-use plan::{Plan, TroubledStore};
+use plan::Plan;
+use process::Process;
 use sink::SimulatedSink;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// How much virtual time everything may take to settle once nothing goes wrong any more. Longer than
@@ -65,14 +68,14 @@ struct Simulation {
     oracle: Oracle,
     sent: u64,
     crashes: usize,
-}
-
-/// A running process.
-struct Process {
-    store: Arc<MemoryStore>,
-    troubles: Arc<TroubledStore>,
-    worker: Handle,
-    tasks: JoinSet<()>,
+    /// Those that run, and those that were told to stop and have not ended.
+    processes: Vec<Process>,
+    stopping: Vec<Process>,
+    started: usize,
+    /// The epochs of the leases once every worker had its share.
+    at_rest: BTreeMap<Partition, u64>,
+    /// How far the stored progress was seen to be.
+    scanned: BTreeMap<Partition, Offset>,
 }
 
 impl Simulation {
@@ -88,79 +91,106 @@ impl Simulation {
         };
         let sinks = plan.destinations.iter().enumerate().map(sink).collect();
         let oracle = Oracle::new(plan.destinations.clone());
-        Self { chance, plan, disk, sabotage, trace, sinks, oracle, sent: 0, crashes: 0 }
+        Self {
+            chance,
+            plan,
+            disk,
+            sabotage,
+            trace,
+            sinks,
+            oracle,
+            sent: 0,
+            crashes: 0,
+            processes: Vec::new(),
+            stopping: Vec::new(),
+            started: 0,
+            at_rest: BTreeMap::new(),
+            scanned: BTreeMap::new(),
+        }
     }
 
     async fn run(mut self) -> Outcome {
         for life in 0..=self.plan.crashes {
-            let mut process = self.start(life);
+            while self.processes.len() < self.plan.workers {
+                self.start();
+            }
             for _ in 0..self.plan.steps_a_life {
-                self.step(&process).await;
+                self.step().await;
+                if self.plan.workers > 1 {
+                    self.disturb().await;
+                }
             }
             if life < self.plan.crashes {
-                self.crash(&mut process);
-            } else {
-                self.finish(process).await;
+                self.crash();
             }
         }
+        self.finish().await;
         let violations = self.oracle.judge(&self.trace);
         let size = format!("{} events, {} lines of trace, {} crashes", self.sent, self.trace.len(), self.crashes);
         Outcome { trace: self.trace, violations, size }
     }
 
-    fn start(&mut self, life: usize) -> Process {
-        let troubles = Arc::new(TroubledStore::new(self.chance.fork(1000 + life as u64), self.plan.store_troubles));
-        let settings = Settings { faults: Some(troubles.clone()), sabotage: self.sabotage, ..Settings::default() };
-        let store = Arc::new(MemoryStore::open(self.disk.clone(), settings));
-        let clock = Clock::starting_at(self.disk.now());
-        let sinks = self.sinks.iter().map(|(name, sink)| (name.clone(), sink.clone() as Arc<dyn Sink>)).collect();
-        let (worker, working) = Worker {
-            id: WorkerId(format!("life-{life}")),
-            log: store.clone(),
-            progress: store.clone(),
-            dead_letters: store.clone(),
-            workers: store.clone(),
-            destinations: self.plan.destinations.clone(),
-            sinks,
-            settings: self.plan.settings.clone(),
-            clock,
-            seed: self.chance.next(),
+    fn start(&mut self) {
+        let number = self.started;
+        self.started += 1;
+        self.trace.line(format!("process {number} begins"));
+        let process = Process::start(number, &self.disk, &self.plan, self.sabotage, &self.sinks, &mut self.chance);
+        self.processes.push(process);
+    }
+
+    /// Some process that runs.
+    fn pick(&mut self) -> Option<usize> {
+        let count = self.processes.len() as u64;
+        (count > 0).then(|| usize::try_from(self.chance.below(count)).unwrap_or(0))
+    }
+
+    /// The store as some process has it open, or one that only takes events in.
+    fn a_store(&mut self) -> Arc<MemoryStore> {
+        match self.pick() {
+            Some(at) => self.processes[at].store.clone(),
+            None => Arc::new(MemoryStore::open(
+                self.disk.clone(),
+                Settings { sabotage: self.sabotage, ..Settings::default() },
+            )),
         }
-        .start();
-        let upkeep = Upkeep {
-            log: store.clone(),
-            dead_letters: store.clone(),
-            workers: store.clone(),
-            worker: worker.clone(),
-            clock,
-            retain: self.plan.retain,
-        };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(working);
-        tasks.spawn(upkeep.run());
-        self.trace.line(format!("life {life} begins"));
-        Process { store, troubles, worker, tasks }
     }
 
     /// Something happens, and a little time passes.
-    async fn step(&mut self, process: &Process) {
+    async fn step(&mut self) {
         match self.chance.below(10) {
-            0..=6 => self.append(process).await,
-            7 if self.chance.one_in(3) => self.retry_dead_letters(process).await,
+            0..=6 => self.append().await,
+            7 if self.chance.one_in(3) => self.retry_dead_letters().await,
             _ => {}
         }
-        let pause = if self.chance.one_in(20) { 4000 } else { 40 };
+        // Where several share the store, leases have to run out now and then.
+        let rarely = if self.plan.workers > 1 { 8 } else { 20 };
+        let pause = if self.chance.one_in(rarely) { 4000 } else { 40 };
         sleep(Duration::from_millis(self.chance.below(pause))).await;
+        self.no_progress_went_back().await;
     }
 
-    async fn append(&mut self, process: &Process) {
+    /// G8: a commit that comes late from a worker that has lost its lease would set progress back.
+    async fn no_progress_went_back(&mut self) {
+        let store = MemoryStore::open(self.disk.clone(), Settings::default());
+        for partition in (0..self.plan.partitions).map(Partition) {
+            let Ok(progress) = store.load(partition).await else { continue };
+            let before = self.scanned.insert(partition, progress.scanned);
+            if before.is_some_and(|before| before > progress.scanned) {
+                let now = progress.scanned;
+                self.oracle.broken(format!("partition {partition}: progress went back from {before:?} to {now}"));
+            }
+        }
+    }
+
+    async fn append(&mut self) {
+        let store = self.a_store();
         let count = 1 + self.chance.below(5);
         let events: Vec<NewEvent> = (0..count).map(|_| self.event()).collect();
         let ids: Vec<EventId> = events.iter().map(|new| new.event.id.clone()).collect();
         for new in &events {
             self.oracle.sent(&new.event);
         }
-        for (id, result) in ids.into_iter().zip(process.store.append(events.clone()).await) {
+        for (id, result) in ids.into_iter().zip(store.append(events.clone()).await) {
             match result {
                 Ok(appended) => {
                     self.trace.line(format!("accepted {id} at {}/{}", appended.partition, appended.offset));
@@ -171,7 +201,7 @@ impl Simulation {
         }
         if self.chance.one_in(10) {
             // The producer did not hear the answer, and sends the same again.
-            for (new, result) in events.iter().zip(process.store.append(events.clone()).await) {
+            for (new, result) in events.iter().zip(store.append(events.clone()).await) {
                 if let Ok(appended) = result {
                     self.oracle.accepted(&new.event.id, appended);
                 }
@@ -197,8 +227,9 @@ impl Simulation {
         NewEvent { event, id_given: true }
     }
 
-    async fn retry_dead_letters(&mut self, process: &Process) {
-        let letters = all_dead_letters(&process.store).await;
+    async fn retry_dead_letters(&mut self) {
+        let store = self.a_store();
+        let letters = all_dead_letters(&store).await;
         for letter in &letters {
             // Only what the oracle knows of: once delivered, they are gone from here.
             let selection = Selection {
@@ -206,32 +237,33 @@ impl Simulation {
                 event_id: Some(letter.event_id.clone()),
                 ..Selection::default()
             };
-            let asked = process.store.retry(&selection).await.is_ok();
+            let asked = store.retry(&selection).await.is_ok();
             self.trace.line(format!("{} is to be retried: {asked}", letter.event_id));
         }
         self.oracle.dead_letters(letters);
     }
 
-    fn crash(&mut self, process: &mut Process) {
-        let waiting = self.disk.waiting();
+    fn crash(&mut self) {
+        let Some(at) = self.pick() else { return };
+        let process = self.processes.swap_remove(at);
+        let waiting = process.store.waiting();
         let keep = usize::try_from(self.chance.below(waiting as u64 + 1)).unwrap_or(0);
-        process.tasks.abort_all();
-        process.store.crash(keep);
+        process.kill(keep);
         self.crashes += 1;
-        self.trace.line(format!("crash, {keep} of {waiting} writes reached the disk"));
+        self.trace.line(format!("process {} crashes, {keep} of {waiting} writes reach the disk", process.number));
     }
 
-    /// From here on nothing goes wrong. Everything must come to its end, and the process too.
-    async fn finish(&mut self, mut process: Process) {
-        process.troubles.heal();
-        for sink in self.sinks.values() {
-            sink.heal();
-        }
+    /// From here on nothing goes wrong. Everything must come to its end, and the processes too.
+    async fn finish(&mut self) {
+        self.heal();
+        self.everything_is_shared().await;
+        let store = MemoryStore::open(self.disk.clone(), Settings::default());
         let mut waited = Duration::ZERO;
-        while !self.is_settled(&process).await {
+        while !self.is_settled(&store).await {
             if waited >= SETTLE_WITHIN {
-                let status = process.worker.status().await;
-                self.oracle.stuck(&format!("{status:?}"));
+                for process in &self.processes {
+                    self.oracle.stuck(&format!("{}: {:?}", process.number, process.worker.status().await));
+                }
                 break;
             }
             sleep(Duration::from_secs(1)).await;
@@ -239,29 +271,38 @@ impl Simulation {
         }
         // One interval more, so that the last progress is committed.
         sleep(Duration::from_secs(1)).await;
-        process.worker.stop().await;
-        let worked = process.tasks.join_next().await;
-        self.trace.line(format!("the worker ended: {}", worked.is_some()));
-        process.tasks.abort_all();
-        let letters = all_dead_letters(&process.store).await;
+        self.nothing_has_moved();
+        for process in &self.processes {
+            process.stop().await;
+        }
+        for process in std::mem::take(&mut self.processes) {
+            let number = process.number;
+            self.trace.line(format!("process {number} has ended: {}", process.ended().await));
+        }
+        let letters = all_dead_letters(&store).await;
         self.oracle.at_the_end(&letters);
         self.oracle.dead_letters(letters);
         for partition in (0..self.plan.partitions).map(Partition) {
-            if let Ok(progress) = process.store.load(partition).await
-                && let Ok(bounds) = process.store.bounds(partition).await
+            if let Ok(progress) = store.load(partition).await
+                && let Ok(bounds) = store.bounds(partition).await
             {
                 self.oracle.progress(partition, &progress, bounds.end);
             }
         }
     }
 
-    async fn is_settled(&self, process: &Process) -> bool {
-        let Some(status) = process.worker.status().await else { return false };
-        let all = status.partitions.len() == self.plan.partitions as usize;
-        let settled = |status: &StatusReport| status.destinations.iter().all(|d| d.pending == 0 && d.in_flight == 0);
+    async fn is_settled(&self, store: &MemoryStore) -> bool {
+        let mut partitions = 0;
+        for process in &self.processes {
+            let Some(status) = process.worker.status().await else { return false };
+            partitions += status.partitions.len();
+            if status.destinations.iter().any(|d| d.pending > 0 || d.in_flight > 0) {
+                return false;
+            }
+        }
         // Retries that were asked for belong to what must come to its end.
-        let letters = all_dead_letters(&process.store).await;
-        all && settled(&status) && letters.iter().all(|letter| !letter.retry_requested)
+        let letters = all_dead_letters(store).await;
+        partitions == self.plan.partitions as usize && letters.iter().all(|letter| !letter.retry_requested)
     }
 }
 

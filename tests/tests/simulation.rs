@@ -68,3 +68,8 @@ fn a_store_that_forgets_the_keys_behind_is_noticed() {
 fn a_store_that_does_not_know_an_id_again_is_noticed() {
     is_noticed(Sabotage::NoDedupe);
 }
+
+#[test]
+fn a_store_that_takes_commits_of_a_lost_lease_is_noticed() {
+    is_noticed(Sabotage::NoFence);
+}

@@ -1,6 +1,6 @@
 //! Judges a trace against the guarantees, from plain sets.
 
-use super::trace::{Line, Trace, What};
+use super::trace::{By, Line, Trace, What};
 use laneway_domain::{
     DeadLetter, Destination, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Ordering, Partition,
     PartitionProgress, Position,
@@ -31,7 +31,7 @@ struct Seen {
     started: BTreeSet<Place>,
     delivered: BTreeSet<Place>,
     /// What is in flight, by what it is ordered with.
-    in_flight: BTreeMap<OrderedBy, usize>,
+    in_flight: BTreeMap<OrderedBy, Vec<By>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +71,10 @@ impl Oracle {
 
     pub(super) fn stuck(&mut self, status: &str) {
         self.violations.push(format!("it does not come to an end: {status}"));
+    }
+
+    pub(super) fn broken(&mut self, what: String) {
+        self.violations.push(what);
     }
 
     pub(super) fn dead_letters(&mut self, letters: Vec<DeadLetter>) {
@@ -115,10 +119,10 @@ impl Oracle {
             let mut judge =
                 Judge { oracle: self, destination, log: &log, seen: Seen::default(), violations: &mut violations };
             for line in &lines {
-                if let Line::At(_, name, what) = line
+                if let Line::At(_, name, by, what) = line
                     && *name == destination.name
                 {
-                    judge.look(what);
+                    judge.look(*by, what);
                 }
             }
             judge.end();
@@ -130,7 +134,7 @@ impl Oracle {
 /// Every event that some destination was given, by place.
 fn log_of(lines: &[Line]) -> BTreeMap<Place, Arc<LoggedEvent>> {
     let events = |line: &Line| match line {
-        Line::At(_, _, What::Started(events)) => events.clone(),
+        Line::At(_, _, _, What::Started(events)) => events.clone(),
         _ => Vec::new(),
     };
     lines.iter().flat_map(events).map(|event| (place(&event), event)).collect()
@@ -157,15 +161,20 @@ impl Judge<'_> {
         self.violations.push(format!("{}: {what}", self.destination.name));
     }
 
-    fn look(&mut self, what: &What) {
+    fn look(&mut self, by: By, what: &What) {
         match what {
             What::Started(events) => {
+                if by.epoch.is_none() && !by.late {
+                    self.broken(&format!("{by} an attempt began"));
+                }
                 let keys: BTreeSet<OrderedBy> = events.iter().map(|event| self.ordered_by(event)).collect();
                 for key in keys {
                     let in_flight = self.seen.in_flight.entry(key.clone()).or_default();
-                    *in_flight += 1;
-                    if *in_flight > 1 {
-                        self.broken(&format!("two attempts of {key:?} in flight"));
+                    // What another process has begun under an earlier lease, nobody can call back.
+                    let twice = in_flight.iter().any(|other| (other.process, other.epoch) == (by.process, by.epoch));
+                    in_flight.push(by);
+                    if twice {
+                        self.broken(&format!("{by} two attempts of {key:?} in flight"));
                     }
                 }
                 for (n, event) in events.iter().enumerate() {
@@ -173,19 +182,21 @@ impl Judge<'_> {
                 }
             }
             What::Ended(events, delivered) => {
-                self.ended(events);
+                self.ended(by, events);
                 let delivered = events.iter().zip(delivered).filter(|(_, delivered)| **delivered);
                 self.seen.delivered.extend(delivered.map(|(event, _)| place(event)));
             }
-            What::Abandoned(events) => self.ended(events),
+            What::Abandoned(events) => self.ended(by, events),
         }
     }
 
-    fn ended(&mut self, events: &[Arc<LoggedEvent>]) {
+    fn ended(&mut self, by: By, events: &[Arc<LoggedEvent>]) {
         let keys: BTreeSet<OrderedBy> = events.iter().map(|event| self.ordered_by(event)).collect();
         for key in keys {
-            if let Some(in_flight) = self.seen.in_flight.get_mut(&key) {
-                *in_flight -= 1;
+            if let Some(in_flight) = self.seen.in_flight.get_mut(&key)
+                && let Some(at) = in_flight.iter().position(|other| *other == by)
+            {
+                in_flight.swap_remove(at);
             }
         }
     }

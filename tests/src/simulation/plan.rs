@@ -13,6 +13,8 @@ use std::time::Duration;
 
 pub(super) struct Plan {
     pub(super) partitions: u32,
+    /// Worker processes at a time.
+    pub(super) workers: usize,
     pub(super) keys: u64,
     pub(super) crashes: usize,
     pub(super) steps_a_life: usize,
@@ -51,8 +53,10 @@ impl Plan {
         let health = destinations.iter().map(|_| health(chance)).collect();
         let small = chance.one_in(2);
         let settings = if small { tight() } else { Settings::default() };
+        let several = chance.one_in(2);
         Self {
-            partitions: 1 + chance.below(3) as u32,
+            partitions: if several { 1 + chance.below(8) } else { 1 + chance.below(3) } as u32,
+            workers: if several { 2 + chance.below(3) as usize } else { 1 },
             keys: 1 + chance.below(8),
             crashes: chance.below(5) as usize,
             steps_a_life: 5 + chance.below(40) as usize,
@@ -120,15 +124,24 @@ pub(super) struct TroubledStore {
     chance: Mutex<Chance>,
     one_in: u64,
     healed: AtomicBool,
+    /// Whether the register of workers cannot be reached.
+    without_register: AtomicBool,
 }
 
 impl TroubledStore {
     pub(super) fn new(chance: Chance, one_in: u64) -> Self {
-        Self { chance: Mutex::new(chance), one_in, healed: AtomicBool::new(false) }
+        let (healed, without_register) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { chance: Mutex::new(chance), one_in, healed, without_register }
     }
 
     pub(super) fn heal(&self) {
         self.healed.store(true, Memory::SeqCst);
+        self.without_register.store(false, Memory::SeqCst);
+    }
+
+    /// Cuts the register off, or lets it be reached again. Returns whether it is cut off now.
+    pub(super) fn toggle_register(&self) -> bool {
+        !self.without_register.fetch_xor(true, Memory::SeqCst)
     }
 
     fn draw<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> T {
@@ -137,7 +150,10 @@ impl TroubledStore {
 }
 
 impl Faults for TroubledStore {
-    fn fault(&self, _: Call) -> Option<Fault> {
+    fn fault(&self, call: Call) -> Option<Fault> {
+        if call == Call::Register && self.without_register.load(Memory::SeqCst) {
+            return Some(Fault::RetryLater);
+        }
         if self.one_in == 0 || self.healed.load(Memory::SeqCst) || !self.draw(|chance| chance.one_in(self.one_in)) {
             return None;
         }

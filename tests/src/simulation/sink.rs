@@ -2,10 +2,9 @@
 
 use super::chance::Chance;
 use super::plan::Health;
-use super::trace::{Trace, What};
-use async_trait::async_trait;
+use super::trace::{By, Trace, What};
 use laneway_domain::{Destination, LoggedEvent, Outcome};
-use laneway_ports::{Delivery, Sink};
+use laneway_ports::Delivery;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +33,7 @@ impl SimulatedSink {
     }
 
     fn duration(&self) -> Duration {
-        let hangs = self.health.hangs;
+        let hangs = if self.healed.load(Ordering::SeqCst) { 0 } else { self.health.hangs };
         Duration::from_millis(self.draw(|chance| {
             if hangs > 0 && chance.one_in(hangs) {
                 3000 + chance.below(9000)
@@ -61,13 +60,13 @@ impl SimulatedSink {
     }
 }
 
-#[async_trait]
-impl Sink for SimulatedSink {
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+impl SimulatedSink {
+    /// Takes what a process delivers.
+    pub(super) async fn take(&self, delivery: &Delivery, by: By) -> Vec<Outcome> {
         let events: Vec<Arc<LoggedEvent>> = delivery.events.iter().map(|attempted| attempted.event.clone()).collect();
         let name = &self.destination.name;
-        self.trace.at(name, What::Started(events.clone()));
-        let mut attempt = Attempt { sink: self, events, ended: false };
+        self.trace.at(name, by, What::Started(events.clone()));
+        let mut attempt = Attempt { sink: self, by, events, ended: false };
         sleep(self.duration()).await;
         let mut failed = BTreeSet::new();
         let outcomes: Vec<Outcome> = attempt
@@ -89,7 +88,7 @@ impl Sink for SimulatedSink {
             .collect();
         attempt.ended = true;
         let delivered = outcomes.iter().map(|outcome| *outcome == Outcome::Delivered).collect();
-        self.trace.at(name, What::Ended(attempt.events.clone(), delivered));
+        self.trace.at(name, by, What::Ended(attempt.events.clone(), delivered));
         outcomes
     }
 }
@@ -97,6 +96,7 @@ impl Sink for SimulatedSink {
 /// Notes when an attempt is dropped before its end.
 struct Attempt<'a> {
     sink: &'a SimulatedSink,
+    by: By,
     events: Vec<Arc<LoggedEvent>>,
     ended: bool,
 }
@@ -104,7 +104,8 @@ struct Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.sink.trace.at(&self.sink.destination.name, What::Abandoned(self.events.clone()));
+            let name = &self.sink.destination.name;
+            self.sink.trace.at(name, self.by, What::Abandoned(self.events.clone()));
         }
     }
 }

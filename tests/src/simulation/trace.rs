@@ -5,6 +5,18 @@ use laneway_memory::Disk;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Who made an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By {
+    /// The process.
+    pub process: usize,
+    /// The epoch of the lease that the process had of the events' partition when the attempt began;
+    /// `None`: it had none.
+    pub epoch: Option<u64>,
+    /// Whether the process had decided on the attempt, then stood still, and began it only after.
+    pub late: bool,
+}
+
 /// Something that happened at a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -22,7 +34,7 @@ pub enum Line {
     /// For people.
     Text(Timestamp, String),
     /// For the oracle too.
-    At(Timestamp, DestinationName, What),
+    At(Timestamp, DestinationName, By, What),
 }
 
 /// The lines so far. Clones are the same trace.
@@ -46,8 +58,8 @@ impl Trace {
         self.lock().push(line);
     }
 
-    pub(super) fn at(&self, destination: &DestinationName, what: What) {
-        let line = Line::At(self.disk.now(), destination.clone(), what);
+    pub(super) fn at(&self, destination: &DestinationName, by: By, what: What) {
+        let line = Line::At(self.disk.now(), destination.clone(), by, what);
         self.lock().push(line);
     }
 
@@ -79,6 +91,18 @@ impl fmt::Display for Trace {
     }
 }
 
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { process, epoch, late } = self;
+        write!(f, "process {process} ")?;
+        match epoch {
+            Some(epoch) => write!(f, "(epoch {epoch})")?,
+            None => f.write_str("(without a lease)")?,
+        }
+        f.write_str(if *late { " late:" } else { ":" })
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |events: &[Arc<LoggedEvent>]| {
@@ -90,11 +114,11 @@ impl fmt::Display for Line {
         };
         match self {
             Self::Text(at, text) => write!(f, "{at} {text}"),
-            Self::At(at, to, What::Started(events)) => write!(f, "{at} {to} <- {}", names(events)),
-            Self::At(at, to, What::Ended(events, delivered)) => {
-                write!(f, "{at} {to} ended {}: {delivered:?}", names(events))
+            Self::At(at, to, by, What::Started(events)) => write!(f, "{at} {to} <- {by} {}", names(events)),
+            Self::At(at, to, by, What::Ended(events, delivered)) => {
+                write!(f, "{at} {to} {by} ended {}: {delivered:?}", names(events))
             }
-            Self::At(at, to, What::Abandoned(events)) => write!(f, "{at} {to} abandoned {}", names(events)),
+            Self::At(at, to, by, What::Abandoned(events)) => write!(f, "{at} {to} {by} abandoned {}", names(events)),
         }
     }
 }
