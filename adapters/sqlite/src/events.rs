@@ -1,5 +1,7 @@
 //! Reading events from disk.
 
+mod gap;
+
 use crate::failure;
 use crate::readers::ReadFailed;
 use crate::row::{self, Scratch, signed};
@@ -60,7 +62,8 @@ fn corrupt(partition: Partition, offset: Offset, reason: &str) -> LogRecord {
     LogRecord::Corrupt { offset, reason }
 }
 
-/// Reads from `from` up to `end`, within `limits`.
+/// Reads from `from` up to `end`, within `limits`. Offsets are dense but for what was trimmed: a
+/// row that is missing is returned as corrupt.
 pub(crate) fn read(
     conn: &Connection,
     partition: Partition,
@@ -77,11 +80,21 @@ pub(crate) fn read(
         Err(error) if failure::is_damage(&error) => {
             let from = reading.records.last().map_or(from, |last| last.offset().next());
             one_by_one(conn, &mut reading, from, end, &error)?;
-            false
+            let next = reading.records.last().map_or(end, |last| last.offset().next());
+            return Ok(Chunk { records: reading.records, next });
         }
         Err(error) => return Err(error.into()),
     };
-    // All rows up to the end were met: where one is missing, it was trimmed or lost.
+    if let Some((index, first, next)) = gap::find(&reading.records, from, complete.then_some(end)) {
+        let start = gap::trimmed(conn, partition)?;
+        if first < start && index == 0 {
+            // Trimmed before, or since the look at where the partition begins.
+            return read(conn, partition, start.min(end), end, limits);
+        }
+        reading.records.truncate(index);
+        let next = gap::close(conn, &mut reading, first, next)?;
+        return Ok(Chunk { records: reading.records, next });
+    }
     let next = if complete { end } else { reading.records.last().map_or(end, |last| last.offset().next()) };
     Ok(Chunk { records: reading.records, next })
 }

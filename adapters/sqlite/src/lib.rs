@@ -7,6 +7,7 @@
 mod check;
 mod checkpoint;
 mod dead_letters;
+mod digest;
 mod events;
 mod failure;
 mod lock;

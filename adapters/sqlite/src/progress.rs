@@ -1,5 +1,6 @@
 //! Reading progress.
 
+use crate::digest;
 use crate::failure::unreadable;
 use crate::readers::ReadFailed;
 use crate::row::instant;
@@ -18,6 +19,8 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     let mut progress = PartitionProgress { scanned: Offset(scanned), ..PartitionProgress::default() };
     load_lanes(&tx, p, &mut progress)?;
     load_behind(&tx, p, &mut progress)?;
+    // A row that cannot be read at all has been named by now.
+    digest::check(&tx, p)??;
     progress.retry_requested = retry_requested(&tx, p, MAX_DEAD_LETTER_PAGE)?;
     Ok(progress)
 }

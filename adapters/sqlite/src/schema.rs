@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version that this code reads and writes.
-pub(crate) const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 2;
 /// The most partitions over which the view `events` unites their tables: SQLite compiles all of
 /// them for each query.
 const MAX_VIEWED_PARTITIONS: u32 = 64;
@@ -30,10 +30,11 @@ pub(crate) const EVENT_COLUMNS: &str =
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
--- One row per partition. Offsets below `trimmed` were used, and their events removed.
+-- One row per partition. Offsets below `trimmed` were used, and their events removed. `digest` is a
+-- checksum over the partition's progress, here and in the two tables below; NULL: not known.
 CREATE TABLE partition (
   partition INTEGER PRIMARY KEY, trimmed INTEGER NOT NULL DEFAULT 0, scanned INTEGER NOT NULL DEFAULT 0,
-  epoch INTEGER NOT NULL DEFAULT 0, worker TEXT, leased_until INTEGER NOT NULL DEFAULT 0
+  epoch INTEGER NOT NULL DEFAULT 0, worker TEXT, leased_until INTEGER NOT NULL DEFAULT 0, digest INTEGER
 ) STRICT;
 
 -- Where each destination stands; `scanned` is NULL while it shares the partition's.

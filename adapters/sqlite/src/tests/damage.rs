@@ -8,9 +8,13 @@ use laneway_ports::{DeadLetterQuery, DeadLetters, EventLog, LogRecord, ProgressS
 use std::os::unix::fs::FileExt;
 
 async fn records(subject: &InDirectory) -> Vec<LogRecord> {
-    let chunk = subject.store().read(P, Offset(0), 10_000, usize::MAX).await.unwrap();
-    assert_eq!(chunk.next, subject.store().bounds(P).await.unwrap().end);
-    chunk.records
+    let (mut records, mut from) = (Vec::new(), Offset(0));
+    while from < subject.store().bounds(P).await.unwrap().end {
+        let chunk = subject.store().read(P, from, 10_000, usize::MAX).await.unwrap();
+        assert!(chunk.next > from, "reading stands still at {from}");
+        (records, from) = ([records, chunk.records].concat(), chunk.next);
+    }
+    records
 }
 
 fn corrupt_offsets(records: &[LogRecord]) -> Vec<u64> {
@@ -52,9 +56,26 @@ async fn a_changed_row_is_corrupt_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_row_moved_to_another_place_is_corrupt() {
+async fn a_row_moved_to_another_place_is_corrupt_and_missing_where_it_was() {
     let subject = damaged_by("UPDATE event_0 SET offset = 100 WHERE offset = 9").await;
-    assert_eq!(corrupt_offsets(&records(&subject).await), [100]);
+    assert_eq!(corrupt_offsets(&records(&subject).await), [9, 100]);
+}
+
+#[tokio::test]
+async fn rows_that_are_missing_are_reported_once_for_each_run() {
+    let subject = damaged_by("DELETE FROM event_0 WHERE offset IN (2, 3, 4, 7)").await;
+    let records = records(&subject).await;
+    assert_eq!((records.len(), corrupt_offsets(&records)), (8, vec![2, 7]));
+    let LogRecord::Corrupt { reason, .. } = &records[2] else { panic!("{:?}", records[2]) };
+    assert!(reason.contains("the rows up to 4 are missing"), "{reason}");
+    assert_eq!(check(&subject.path()).unwrap().findings.len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_trimmed_is_not_missing() {
+    let subject =
+        damaged_by("DELETE FROM event_0 WHERE offset < 4; UPDATE partition SET trimmed = 4, digest = NULL").await;
+    assert_eq!(check(&subject.path()).unwrap().findings, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -129,4 +150,37 @@ async fn an_unreadable_dead_letter_is_an_error_that_names_it() {
     let result = subject.store().list(&query).await;
     assert!(matches!(&result, Err(StoreError::Refused { what }) if what.contains("row 1 of table dead_letter")));
     assert_eq!(subject.store().counts().await.unwrap()[0].count, 1);
+}
+
+#[tokio::test]
+async fn progress_that_is_not_what_was_stored_is_refused_until_somebody_vouches_for_it() {
+    let changes = [
+        "UPDATE partition SET scanned = scanned + 1",
+        "UPDATE partition SET trimmed = 3",
+        "UPDATE lane SET destination = 'b' WHERE destination = 'a'",
+        "UPDATE lane SET scanned = 7",
+        "DELETE FROM lane WHERE destination = 'a'",
+        "UPDATE behind SET offset = 5",
+        "UPDATE behind SET key = 'key:other'",
+        "DELETE FROM behind",
+    ];
+    for change in changes {
+        let subject = InDirectory::new(1, |_| ());
+        append_all(subject.store(), events(10, 100)).await;
+        let held = lease(subject.store()).await;
+        let key = laneway_domain::LaneKey::parse("key:k").unwrap();
+        let behind = laneway_domain::Behind { offset: Offset(2), retry: None };
+        let lane = laneway_domain::LaneChange { behind: [(key, Some(behind))].into(), ..Default::default() };
+        let name = laneway_domain::DestinationName::new("main").unwrap();
+        let mut commit = settled(4);
+        commit.lanes.insert(name, lane);
+        subject.store().commit(&held, &commit).await.unwrap();
+        assert!(subject.store().load(P).await.is_ok(), "{change}");
+        subject.sqlite3().execute_batch(change).unwrap();
+        let Err(StoreError::Refused { what }) = subject.store().load(P).await else { panic!("{change}") };
+        assert!(what.contains("checksum over the progress") && what.contains("digest = NULL"), "{what}");
+        assert_eq!(check(&subject.path()).unwrap().findings.len(), 1, "{change}");
+        subject.sqlite3().execute_batch("UPDATE partition SET digest = NULL").unwrap();
+        assert!(subject.store().load(P).await.is_ok(), "{change}: somebody has vouched for it");
+    }
 }

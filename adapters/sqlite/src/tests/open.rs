@@ -34,9 +34,9 @@ fn another_number_of_partitions_is_refused_with_the_reason() {
 fn a_store_of_a_newer_version_is_refused() {
     let mut subject = InDirectory::new(1, |_| ());
     subject.store = None;
-    subject.sqlite3().execute("UPDATE meta SET value = '2' WHERE name = 'schema'", []).unwrap();
+    subject.sqlite3().execute("UPDATE meta SET value = '3' WHERE name = 'schema'", []).unwrap();
     let what = refusal(subject.options);
-    assert!(what.contains("newer Laneway") && what.contains("schema 2"), "{what}");
+    assert!(what.contains("newer Laneway") && what.contains("schema 3"), "{what}");
 }
 
 #[test]

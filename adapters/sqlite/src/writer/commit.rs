@@ -1,12 +1,13 @@
 //! Commits of progress.
 
 use super::{Tx, lease};
+use crate::digest;
 use crate::failure::{self, Failed, unreadable};
 use crate::row::{moment, signed};
 use crate::schema::EVENT_COLUMNS;
 use laneway_domain::{
-    Backoff, Commit, DestinationName, Failure, GivenUp, LaneChange, Offset, Partition, Position, Quarantined, Redriven,
-    RetryState,
+    Backoff, Behind, Commit, DestinationName, Failure, GivenUp, LaneChange, Offset, Partition, Position, Quarantined,
+    Redriven, RetryState,
 };
 use laneway_ports::{Lease, StoreError};
 use rusqlite::OptionalExtension;
@@ -16,12 +17,16 @@ pub(crate) fn commit(tx: &Tx<'_>, lease: &Lease, commit: &Commit) -> Result<(), 
     let p = lease.partition;
     lease::check(tx, lease)?;
     refuse_beyond_the_end(tx, p, commit)?;
+    let mut changed = 0_i64;
     if let Some(scanned) = commit.scanned {
-        tx.run("UPDATE partition SET scanned = ?2 WHERE partition = ?1", (p.0, signed(scanned.0)?))?;
+        let row = || digest::of_partition(tx.conn, p);
+        let update = "UPDATE partition SET scanned = ?2 WHERE partition = ?1";
+        changed = difference(row, || Ok(tx.run(update, (p.0, signed(scanned.0)?)).map(drop)?))?;
     }
     for (name, change) in &commit.lanes {
-        change_lane(tx, p, name, change)?;
+        changed = changed.wrapping_add(change_lane(tx, p, name, change)?);
     }
+    digest::add(tx.conn, p, changed)?;
     for redriven in &commit.redriven {
         end_retry(tx, p, redriven)?;
     }
@@ -47,7 +52,29 @@ fn refuse_beyond_the_end(tx: &Tx<'_>, p: Partition, commit: &Commit) -> Result<(
     )))
 }
 
-fn change_lane(tx: &Tx<'_>, p: Partition, name: &DestinationName, change: &LaneChange) -> Result<(), Failed> {
+/// What a change adds to the checksum over progress: that of the row it makes, less that of the row that was.
+fn difference(
+    row: impl Fn() -> rusqlite::Result<i64>,
+    change: impl FnOnce() -> Result<(), Failed>,
+) -> Result<i64, Failed> {
+    let before = row()?;
+    change()?;
+    Ok(row()?.wrapping_sub(before))
+}
+
+/// Returns what it adds to the checksum over progress.
+fn change_lane(tx: &Tx<'_>, p: Partition, name: &DestinationName, change: &LaneChange) -> Result<i64, Failed> {
+    let lane = || digest::of_lane(tx.conn, p, name.as_str());
+    let mut changed = difference(lane, || change_lane_itself(tx, p, name, change))?;
+    for (key, behind) in &change.behind {
+        let key = key.to_string();
+        let row = || digest::of_behind(tx.conn, p, name.as_str(), &key);
+        changed = changed.wrapping_add(difference(row, || change_behind(tx, p, name, &key, behind.as_ref()))?);
+    }
+    Ok(changed)
+}
+
+fn change_lane_itself(tx: &Tx<'_>, p: Partition, name: &DestinationName, change: &LaneChange) -> Result<(), Failed> {
     let lane = (p.0, name.as_str());
     tx.run("INSERT INTO lane (partition, destination) VALUES (?1, ?2) ON CONFLICT DO NOTHING", lane)?;
     if let Some(position) = change.position {
@@ -64,18 +91,25 @@ fn change_lane(tx: &Tx<'_>, p: Partition, name: &DestinationName, change: &LaneC
         let sql = "UPDATE lane SET paused_since = ?3, paused_reason = ?4 WHERE partition = ?1 AND destination = ?2";
         tx.run(sql, (p.0, name.as_str(), since, reason))?;
     }
-    for (key, behind) in &change.behind {
-        let key = key.to_string();
-        let Some(behind) = behind else {
-            let sql = "DELETE FROM behind WHERE partition = ?1 AND destination = ?2 AND key = ?3";
-            tx.run(sql, (p.0, name.as_str(), key))?;
-            continue;
-        };
-        let retry = behind.retry.as_ref().map(json).transpose()?;
-        let sql = "INSERT INTO behind (partition, destination, key, offset, retry) VALUES (?1, ?2, ?3, ?4, ?5) \
-                   ON CONFLICT DO UPDATE SET offset = excluded.offset, retry = excluded.retry";
-        tx.run(sql, (p.0, name.as_str(), key, signed(behind.offset.0)?, retry))?;
-    }
+    Ok(())
+}
+
+fn change_behind(
+    tx: &Tx<'_>,
+    p: Partition,
+    name: &DestinationName,
+    key: &str,
+    behind: Option<&Behind>,
+) -> Result<(), Failed> {
+    let Some(behind) = behind else {
+        let sql = "DELETE FROM behind WHERE partition = ?1 AND destination = ?2 AND key = ?3";
+        tx.run(sql, (p.0, name.as_str(), key))?;
+        return Ok(());
+    };
+    let retry = behind.retry.as_ref().map(json).transpose()?;
+    let sql = "INSERT INTO behind (partition, destination, key, offset, retry) VALUES (?1, ?2, ?3, ?4, ?5) \
+               ON CONFLICT DO UPDATE SET offset = excluded.offset, retry = excluded.retry";
+    tx.run(sql, (p.0, name.as_str(), key, signed(behind.offset.0)?, retry))?;
     Ok(())
 }
 
@@ -154,6 +188,11 @@ pub(crate) fn forget(tx: &Tx<'_>, name: &DestinationName) -> Result<bool, Failed
     let mut gone = 0;
     for table in ["behind", "lane", "dead_letter"] {
         gone += tx.run(&format!("DELETE FROM {table} WHERE destination = ?1"), [name.as_str()])?;
+    }
+    // Summed up anew from what is left, in every partition.
+    tx.run("UPDATE partition SET digest = NULL", [])?;
+    for p in (0..tx.ends.len()).filter_map(|p| u32::try_from(p).ok()).map(Partition) {
+        digest::begin(tx.conn, p)?;
     }
     Ok(gone > 0)
 }

@@ -1,6 +1,7 @@
 //! Leases. The epoch is in the database, so that none is ever given out twice.
 
 use super::Tx;
+use crate::digest;
 use crate::failure::Failed;
 use crate::row::moment;
 use laneway_domain::{Partition, Timestamp};
@@ -21,6 +22,7 @@ pub(crate) fn claim(tx: &Tx<'_>, p: Partition, worker: &WorkerId, ttl: Duration)
         "UPDATE partition SET epoch = ?2, worker = ?3, leased_until = ?4 WHERE partition = ?1",
         (p.0, epoch, &worker.0, moment(tx.now.after(ttl))),
     )?;
+    digest::begin(tx.conn, p)?;
     Ok(Some(Lease { partition: p, epoch, worker: worker.clone() }))
 }
 

@@ -1,6 +1,7 @@
 //! Trimming: the log's oldest events go when everyone has settled them.
 
 use super::Tx;
+use crate::digest;
 use crate::failure::Failed;
 use crate::row::{moment, signed};
 use laneway_domain::{Offset, Partition, Timestamp};
@@ -38,7 +39,9 @@ pub(crate) fn trim(tx: &mut Tx<'_>, p: Partition, before: Timestamp, most: usize
     let start = Offset(last).next();
     let removed = tx.run(&format!("DELETE FROM event_{p} WHERE offset < ?1"), [signed(start.0)?])?;
     // The next offset must not depend on a row that may be gone: this is what it is at least.
+    let before = digest::of_partition(tx.conn, p)?;
     tx.run("UPDATE partition SET trimmed = ?2 WHERE partition = ?1", (p.0, signed(start.0)?))?;
+    digest::add(tx.conn, p, digest::of_partition(tx.conn, p)?.wrapping_sub(before))?;
     tx.starts.push((p.0 as usize, start));
     Ok(removed)
 }

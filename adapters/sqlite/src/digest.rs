@@ -1,0 +1,108 @@
+//! A checksum over a partition's progress: the sum of those of its rows.
+//!
+//! A damaged byte in a row of progress would skip events, or deliver them again, and nobody would
+//! know. A sum needs only the rows that a commit changes, and also notices rows that are gone.
+//! NULL says that nothing is known: the next claim trusts what it finds. So does an operator who
+//! mends progress by hand: `UPDATE partition SET digest = NULL`.
+
+use crate::failure::unreadable;
+use laneway_domain::Partition;
+use laneway_ports::StoreError;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Params, Row};
+
+/// The rows of one partition, as far as they say where destinations stand.
+const PARTITION: &str = "SELECT trimmed, scanned FROM partition WHERE partition = ?1";
+const LANES: &str = "SELECT destination, scanned, paused_since, paused_reason FROM lane WHERE partition = ?1";
+const BEHIND: &str = "SELECT destination, key, offset, retry FROM behind WHERE partition = ?1";
+
+/// The checksum of a row: CRC32C over its values, each with its type and length.
+fn of_row(table: &str, row: &Row<'_>, columns: usize) -> rusqlite::Result<i64> {
+    let mut crc = crc32c::crc32c(table.as_bytes());
+    for column in 0..columns {
+        let (kind, number, bytes): (u8, i64, &[u8]) = match row.get_ref(column)? {
+            ValueRef::Null => (0, 0, &[]),
+            ValueRef::Integer(number) => (1, number, &[]),
+            ValueRef::Real(number) => (2, number.to_bits().cast_signed(), &[]),
+            ValueRef::Text(bytes) => (3, 0, bytes),
+            ValueRef::Blob(bytes) => (4, 0, bytes),
+        };
+        crc = crc32c::crc32c_append(crc, &[kind]);
+        crc = crc32c::crc32c_append(crc, &number.to_le_bytes());
+        crc = crc32c::crc32c_append(crc, &(bytes.len() as u64).to_le_bytes());
+        crc = crc32c::crc32c_append(crc, bytes);
+    }
+    Ok(i64::from(crc))
+}
+
+fn of_rows(conn: &Connection, table: &str, sql: &str, params: impl Params) -> rusqlite::Result<i64> {
+    let mut stmt = conn.prepare_cached(sql)?;
+    let columns = stmt.column_count();
+    let mut rows = stmt.query(params)?;
+    let mut sum = 0_i64;
+    while let Some(row) = rows.next()? {
+        sum = sum.wrapping_add(of_row(table, row, columns)?);
+    }
+    Ok(sum)
+}
+
+/// The checksum of what stands there now of the partition's own row.
+pub(crate) fn of_partition(conn: &Connection, p: Partition) -> rusqlite::Result<i64> {
+    of_rows(conn, "partition", PARTITION, [p.0])
+}
+
+/// The same of one lane; zero if it is not there.
+pub(crate) fn of_lane(conn: &Connection, p: Partition, destination: &str) -> rusqlite::Result<i64> {
+    of_rows(conn, "lane", &format!("{LANES} AND destination = ?2"), (p.0, destination))
+}
+
+/// The same of one key behind; zero if it is not.
+pub(crate) fn of_behind(conn: &Connection, p: Partition, destination: &str, key: &str) -> rusqlite::Result<i64> {
+    of_rows(conn, "behind", &format!("{BEHIND} AND destination = ?2 AND key = ?3"), (p.0, destination, key))
+}
+
+fn of_all(conn: &Connection, p: Partition) -> rusqlite::Result<i64> {
+    let lanes = of_rows(conn, "lane", LANES, [p.0])?;
+    let behind = of_rows(conn, "behind", BEHIND, [p.0])?;
+    Ok(of_partition(conn, p)?.wrapping_add(lanes).wrapping_add(behind))
+}
+
+fn stored(conn: &Connection, p: Partition) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT digest FROM partition WHERE partition = ?1")?.query_row([p.0], |row| row.get(0))
+}
+
+/// Adds what a change has added to the sum.
+pub(crate) fn add(conn: &Connection, p: Partition, change: i64) -> rusqlite::Result<()> {
+    if change == 0 {
+        return Ok(());
+    }
+    let Some(before) = stored(conn, p)? else { return Ok(()) };
+    set(conn, p, before.wrapping_add(change))
+}
+
+fn set(conn: &Connection, p: Partition, digest: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE partition SET digest = ?2 WHERE partition = ?1")?.execute((p.0, digest)).map(drop)
+}
+
+/// Computes the sum where nothing is known of it.
+pub(crate) fn begin(conn: &Connection, p: Partition) -> rusqlite::Result<()> {
+    match stored(conn, p)? {
+        Some(_) => Ok(()),
+        None => set(conn, p, of_all(conn, p)?),
+    }
+}
+
+/// Refuses progress that is not what was stored.
+pub(crate) fn check(conn: &Connection, p: Partition) -> rusqlite::Result<Result<(), StoreError>> {
+    let Some(stored) = stored(conn, p)? else { return Ok(Ok(())) };
+    if stored == of_all(conn, p)? {
+        return Ok(Ok(()));
+    }
+    Ok(Err(unreadable(
+        "partition",
+        p,
+        "the checksum over the progress of this partition (also in tables lane and behind) is another, so that events \
+         might be skipped. Restore a backup. If you have mended it, or have changed it by hand, say so: \
+         UPDATE partition SET digest = NULL",
+    )))
+}
