@@ -237,3 +237,26 @@ and 1 more
 ";
     assert_eq!(status::render(&status, true), expected);
 }
+
+#[test]
+fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
+    let status: Status = serde_json::from_str(
+        r#"{"at":1000000,"partitions":[0,1,2,4,7],"destinations":[],
+            "workers":[{"worker":"41-0c","partitions":[7,0,1,2]},{"worker":"7-aa","partitions":[4]},
+                       {"worker":"9-bb","partitions":[]}],
+            "incomplete":["worker 8-cc has not said anything of itself yet"]}"#,
+    )
+    .unwrap();
+    let shown = status::render(&status, false);
+    let lines: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("WORKER")).map(str::trim_end).collect();
+    assert_eq!(
+        lines,
+        [
+            "WORKER  PARTITIONS  WHICH",
+            "41-0c            4  0-2, 7",
+            "7-aa             1  4",
+            "9-bb             0",
+            "incomplete: worker 8-cc has not said anything of itself yet",
+        ]
+    );
+}
