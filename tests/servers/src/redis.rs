@@ -1,7 +1,6 @@
 //! A Redis server of a test's own.
 
-use crate::resp;
-pub use crate::resp::Reply;
+pub use crate::resp::{Reply, ask};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -217,7 +216,7 @@ impl RedisServer {
     /// # Errors
     /// What Redis says, or why it could not be asked.
     pub async fn command<A: AsRef<[u8]>>(&self, arguments: &[A]) -> Result<Reply, String> {
-        resp::ask(self.address, arguments).await
+        ask(self.address, arguments).await
     }
 }
 

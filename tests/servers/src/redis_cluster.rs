@@ -192,8 +192,9 @@ impl RedisCluster {
             let replication = node.command(&["INFO", "replication"]).await?;
             if replication.field("role").as_deref() == Some("master") {
                 let text = replication.text();
-                connected +=
-                    text.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
+                let all = format!("offset={},", replication.field("master_repl_offset").unwrap_or_default());
+                let in_sync = |line: &&str| line.contains("state=online") && line.contains(&all);
+                connected += text.lines().filter(|line| line.starts_with("slave")).filter(in_sync).count();
             } else {
                 replicas += 1;
             }

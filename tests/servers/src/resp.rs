@@ -64,7 +64,7 @@ impl Reply {
 ///
 /// # Errors
 /// What Redis says, or why it could not be asked.
-pub(crate) async fn ask<A: AsRef<[u8]>>(server: SocketAddr, arguments: &[A]) -> Result<Reply, String> {
+pub async fn ask<A: AsRef<[u8]>>(server: SocketAddr, arguments: &[A]) -> Result<Reply, String> {
     let asked = tokio::time::timeout(PATIENCE, exchange(server, arguments)).await;
     asked.map_err(|_| format!("{server} has not answered within {PATIENCE:?}"))?
 }

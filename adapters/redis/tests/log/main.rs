@@ -6,6 +6,7 @@ mod contract;
 mod failover;
 mod memory;
 mod recovery;
+mod sentinel;
 mod startup;
 
 use bytes::Bytes;
