@@ -12,6 +12,7 @@ pub mod client;
 pub mod effort;
 pub mod faults;
 pub mod hostile;
+pub mod naive;
 pub mod payloads;
 pub mod ports;
 pub mod producer;

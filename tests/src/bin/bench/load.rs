@@ -16,8 +16,6 @@ use tokio::sync::Semaphore;
 
 /// The longest that the open loop lets a due event wait for its turn: one sleep of the pacer.
 const PACE: Duration = Duration::from_micros(100);
-/// Different batches prepared per connection.
-const PREPARED: usize = 16;
 
 /// What to send.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,9 +39,24 @@ pub(crate) struct Load {
     /// Bytes of one event as it is sent.
     #[arg(long, default_value_t = 512)]
     pub(crate) bytes: usize,
+    /// Keys come in turn, not at random.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) in_turn: u64,
+    /// So many of a thousand keys fail at the receiver, which is told so too: their events are counted apart.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) failing: u32,
+    /// As many types, at random; 0 for one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) types: u32,
+    /// So many of the types go where nobody listens: their events are counted apart.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) dead: u32,
     /// One event in this many has the key `poison` instead; 0 for none.
     #[arg(long, default_value_t = 0)]
     pub(crate) poison: u64,
+    /// The event of this number has the key `poison`, counted from 1; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) poison_once: u64,
     /// So many events, from the first one on, do not say when they were due, so that no time is taken
     /// of them: connections are made meanwhile, files grow.
     #[arg(long, default_value_t = 0)]
@@ -58,10 +71,13 @@ pub(crate) struct Load {
 pub(crate) struct Loaded {
     pub(crate) accepted: u64,
     pub(crate) refused: u64,
+    /// Those of the accepted that nobody will take.
+    pub(crate) failing: u64,
     pub(crate) seconds: f64,
     /// From the moment an event was due until its answer, in milliseconds.
     pub(crate) answer_p50: f64,
     pub(crate) answer_p99: f64,
+    pub(crate) answer_p999: f64,
 }
 
 struct Shared {
@@ -69,6 +85,7 @@ struct Shared {
     claimed: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
+    failing: AtomicU64,
     deadline: Instant,
     due: Mutex<VecDeque<u64>>,
     permits: Semaphore,
@@ -78,24 +95,30 @@ struct Shared {
     times: Mutex<Histogram<u64>>,
 }
 
-/// An event with places for its key and its time.
+/// An event with places for its type, its key and its time.
 struct Template {
     bytes: Vec<u8>,
+    kind: usize,
     key: usize,
     time: usize,
 }
 
+const TYPE_DIGITS: usize = 5;
 const KEY_DIGITS: usize = 6;
 const TIME_DIGITS: usize = 19;
 
 impl Template {
     fn new(size: usize) -> Self {
-        let text =
-            format!(r#"{{"type":"bench.event","key":"k{:0KEY_DIGITS$}","data":{{"t":"{:0TIME_DIGITS$}","pad":""#, 0, 0);
-        let key = wire::find(text.as_bytes(), b"\"k0").unwrap_or(0) + 2;
-        let time = wire::find(text.as_bytes(), b"\"t\":\"").unwrap_or(0) + 5;
+        let text = format!(
+            r#"{{"type":"bench.{:0TYPE_DIGITS$}","key":"k{:0KEY_DIGITS$}","data":{{"t":"{:0TIME_DIGITS$}","pad":""#,
+            0, 0, 0
+        );
+        let place = |of: &[u8]| wire::find(text.as_bytes(), of).unwrap_or(0) + of.len();
+        let (kind, key, time) = (place(b"bench."), place(b"\"k"), place(b"\"t\":\""));
+        // The first `"k` is that of the name `key`; the value comes behind it.
+        let key = key + wire::find(&text.as_bytes()[key..], b"\"k").unwrap_or(0) + 2;
         let padding = "x".repeat(size.saturating_sub(text.len() + 3));
-        Self { bytes: format!("{text}{padding}\"}}}}").into_bytes(), key, time }
+        Self { bytes: format!("{text}{padding}\"}}}}").into_bytes(), kind, key, time }
     }
 }
 
@@ -106,47 +129,59 @@ fn write_digits(into: &mut [u8], mut number: u64) {
     }
 }
 
-/// A prepared request of one event.
-struct Single {
+/// A prepared request, of one event or many, filled anew each time that it is sent.
+struct Prepared {
     request: Vec<u8>,
-    key: usize,
-    time: usize,
+    template: Template,
+    /// Where the first event begins.
+    first: usize,
 }
 
-impl Single {
+impl Prepared {
     fn new(load: &Load) -> Self {
         let template = Template::new(load.bytes);
-        let request = wire::post("/v1/events", &template.bytes);
-        let shift = request.len() - template.bytes.len();
-        Self { key: template.key + shift, time: template.time + shift, request }
-    }
-
-    fn fill(&mut self, load: &Load, number: u64, due: u64, random: &mut SmallRng) -> &[u8] {
-        let key = &mut self.request[self.key..self.key + KEY_DIGITS];
-        if load.poison > 0 && number.is_multiple_of(load.poison) {
-            key.copy_from_slice(b"poison");
+        let request = if load.batch > 1 {
+            let mut body = vec![b'['];
+            for n in 0..load.batch {
+                body.extend_from_slice(if n > 0 { b"," } else { b"" });
+                body.extend_from_slice(&template.bytes);
+            }
+            body.push(b']');
+            wire::post("/v1/events/batch", &body)
         } else {
-            write_digits(key, u64::from(random.random_range(0..load.keys)));
-        }
-        write_digits(&mut self.request[self.time..self.time + TIME_DIGITS], due);
-        &self.request
+            wire::post("/v1/events", &template.bytes)
+        };
+        let first = wire::find(&request, b"{\"type").unwrap_or(0);
+        Self { request, template, first }
     }
-}
 
-fn batches(load: &Load, random: &mut SmallRng) -> Vec<Vec<u8>> {
-    let template = Template::new(load.bytes);
-    let batch = |random: &mut SmallRng| {
-        let mut body = vec![b'['];
-        for n in 0..load.batch {
-            let start = body.len() + template.key + usize::from(n > 0);
-            body.extend_from_slice(if n > 0 { b"," } else { b"" });
-            body.extend_from_slice(&template.bytes);
-            write_digits(&mut body[start..start + KEY_DIGITS], u64::from(random.random_range(0..load.keys)));
+    /// Fills in the events from `number` on. How many of them nobody will take.
+    fn fill(&mut self, load: &Load, number: u64, due: u64, random: &mut SmallRng) -> u64 {
+        let said = if number < load.warm { 0 } else { due };
+        let mut failing = 0;
+        let mut at = self.first;
+        for number in number..number + load.batch {
+            let event = &mut self.request[at..at + self.template.bytes.len()];
+            at += event.len() + 1;
+            write_digits(&mut event[self.template.time..][..TIME_DIGITS], said);
+            if load.types > 0 {
+                let kind = random.random_range(0..load.types);
+                failing += u64::from(kind < load.dead);
+                write_digits(&mut event[self.template.kind..][..TYPE_DIGITS], u64::from(kind));
+            }
+            let place = &mut event[self.template.key..][..KEY_DIGITS];
+            let poisoned = load.poison > 0 && number.is_multiple_of(load.poison);
+            if poisoned || (load.poison_once > 0 && number + 1 == load.poison_once) {
+                place.copy_from_slice(b"poison");
+                continue;
+            }
+            let keys = u64::from(load.keys);
+            let key = if load.in_turn > 0 { number % keys } else { random.random_range(0..keys) };
+            failing += u64::from(key % 1000 < u64::from(load.failing));
+            write_digits(place, key);
         }
-        body.push(b']');
-        wire::post("/v1/events/batch", &body)
-    };
-    (0..PREPARED).map(|_| batch(random)).collect()
+        failing
+    }
 }
 
 /// Sends it all.
@@ -155,6 +190,7 @@ pub(crate) async fn run(load: Load) -> io::Result<Loaded> {
         claimed: AtomicU64::new(0),
         accepted: AtomicU64::new(0),
         refused: AtomicU64::new(0),
+        failing: AtomicU64::new(0),
         deadline: Instant::now() + Duration::from_secs(load.seconds),
         due: Mutex::default(),
         permits: Semaphore::new(0),
@@ -179,9 +215,11 @@ pub(crate) async fn run(load: Load) -> io::Result<Loaded> {
     Ok(Loaded {
         accepted: shared.accepted.load(Ordering::Relaxed),
         refused: shared.refused.load(Ordering::Relaxed),
+        failing: shared.failing.load(Ordering::Relaxed),
         seconds: started.elapsed().as_secs_f64(),
         answer_p50: clock::millis(times.value_at_quantile(0.5)),
         answer_p99: clock::millis(times.value_at_quantile(0.99)),
+        answer_p999: clock::millis(times.value_at_quantile(0.999)),
     })
 }
 
@@ -189,13 +227,14 @@ pub(crate) async fn run(load: Load) -> io::Result<Loaded> {
 /// connection counts (no coordinated omission).
 fn pace(shared: &Shared) {
     let begin = clock::now();
-    let gap = |n: u64| n * 1_000_000_000 / shared.load.rate;
+    let gap = |n: u64| n * shared.load.batch * 1_000_000_000 / shared.load.rate;
+    let requests = shared.load.events / shared.load.batch;
     let mut n = 0;
-    while n < shared.load.events && Instant::now() < shared.deadline {
+    while n < requests && Instant::now() < shared.deadline {
         let now = clock::now();
         let mut released = 0;
         let mut due = shared.due.lock().unwrap_or_else(PoisonError::into_inner);
-        while n < shared.load.events && begin + gap(n) <= now {
+        while n < requests && begin + gap(n) <= now {
             due.push_back(begin + gap(n));
             n += 1;
             released += 1;
@@ -220,7 +259,7 @@ impl Shared {
                 Err(_) => {}
             }
             let due = self.due.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
-            return Some((self.claimed.fetch_add(1, Ordering::Relaxed), due));
+            return Some((self.claimed.fetch_add(self.load.batch, Ordering::Relaxed), due));
         }
         let n = self.claimed.fetch_add(self.load.batch, Ordering::Relaxed);
         (n < self.load.events && Instant::now() < self.deadline).then(|| (n, clock::now()))
@@ -230,20 +269,17 @@ impl Shared {
 async fn one(mut wire: Wire, shared: Arc<Shared>, number: u64) -> io::Result<()> {
     let load = &shared.load;
     let mut random = SmallRng::seed_from_u64(number);
-    let mut single = Single::new(load);
-    let batches = if load.batch > 1 { batches(load, &mut random) } else { Vec::new() };
+    let mut prepared = Prepared::new(load);
     while let Some((n, due)) = shared.next().await {
-        let request = if batches.is_empty() {
-            let said = if n < load.warm { 0 } else { due };
-            single.fill(load, n, said, &mut random)
-        } else {
-            let turn = usize::try_from(n / load.batch).unwrap_or(0);
-            &batches[turn % batches.len()]
-        };
-        wire.write(request).await?;
+        let failing = prepared.fill(load, n, due, &mut random);
+        wire.write(&prepared.request).await?;
         let message = wire.read().await?.ok_or_else(|| io::Error::other("the server closed the connection"))?;
-        let counted = if wire::status(wire.head(&message)) == 202 { &shared.accepted } else { &shared.refused };
-        counted.fetch_add(load.batch, Ordering::Relaxed);
+        if wire::status(wire.head(&message)) == 202 {
+            shared.accepted.fetch_add(load.batch, Ordering::Relaxed);
+            shared.failing.fetch_add(failing, Ordering::Relaxed);
+        } else {
+            shared.refused.fetch_add(load.batch, Ordering::Relaxed);
+        }
         wire.done(message);
         if n < load.warm {
             continue;

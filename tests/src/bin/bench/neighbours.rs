@@ -1,7 +1,7 @@
 //! What others cost: destinations that want nothing, and ones that fail.
 
-use crate::bench::{Bench, settled};
-use crate::report::{Report, median};
+use crate::bench::Bench;
+use crate::report::{Section, median};
 use laneway_tests::server::webhook;
 use std::io;
 
@@ -18,7 +18,7 @@ const WARM_SECONDS: u64 = 3;
 const OPEN_SECONDS: u64 = 60;
 
 /// CPU per event with few and with many destinations that do not want it.
-pub(crate) async fn uninterested(bench: &Bench, report: &mut Report) -> io::Result<()> {
+pub(crate) async fn uninterested(bench: &Bench, report: &mut Section) -> io::Result<()> {
     let (mut few, mut many) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         few.push(cpu_with(bench, 10).await?);
@@ -36,17 +36,17 @@ async fn cpu_with(bench: &Bench, others: usize) -> io::Result<f64> {
     let other = |n: usize| bench.destination(&format!("other-{n}"), "other", &format!("types = [\"other.{n}\"]"));
     let mut destinations: Vec<String> = (0..others).map(other).collect();
     destinations.push(bench.destination("main", "main", "types = [\"bench.*\"]"));
-    let (installation, _folder) = bench.installation(&destinations)?;
-    let server = installation.start().await;
+    let fresh = bench.fresh(&destinations).await?;
+    let server = fresh.start().await;
     let events = bench.scaled(EVENTS);
-    let ended = async || settled(&installation, "main").await;
-    let run = bench.closed(installation.address(), server.pid(), events, ended).await?;
+    let ended = async || fresh.settled("main").await;
+    let run = bench.closed(fresh.address(), server.pid(), events, ended).await?;
     server.kill();
     Ok(run.cpu_micros)
 }
 
 /// The others' p99 without and with a dead destination and a failing key.
-pub(crate) async fn failing(bench: &Bench, report: &mut Report) -> io::Result<()> {
+pub(crate) async fn failing(bench: &Bench, report: &mut Section) -> io::Result<()> {
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         without.push(p99(bench, false).await?);
@@ -68,13 +68,13 @@ async fn p99(bench: &Bench, trouble: bool) -> io::Result<f64> {
         let closed = laneway_tests::ports::free();
         destinations.push(webhook("dead", &format!("http://{closed}/"), ""));
     }
-    let (installation, _folder) = bench.installation(&destinations)?;
-    let server = installation.start().await;
+    let fresh = bench.fresh(&destinations).await?;
+    let server = fresh.start().await;
     let poison = if trouble { POISON } else { 0 };
     let lines = [("rate", RATE), ("connections", 256), ("poison", poison), ("warm", RATE * WARM_SECONDS)];
     bench.forget().await?;
     let events = RATE * (bench.scaled(OPEN_SECONDS).max(5) + WARM_SECONDS);
-    let loaded = bench.load(installation.address(), events, &lines).await?;
+    let loaded = bench.load(fresh.address(), events, &lines).await?;
     let received = bench.arrived(loaded.accepted).await?;
     let [_, other] = bench.received().await?;
     if trouble == (other.failed == 0) {
