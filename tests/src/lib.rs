@@ -11,6 +11,7 @@ pub mod checker;
 pub mod client;
 pub mod effort;
 pub mod faults;
+pub mod fleet;
 pub mod hostile;
 pub mod naive;
 pub mod payloads;

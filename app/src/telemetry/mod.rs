@@ -8,6 +8,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
+/// The client of Redis warns of every connection that ends, several times; the store says it once, in
+/// words. What the settings say comes later and wins.
+const QUIET: &str = "fred=error";
+
 /// Checks log directives such as `info` or `info,laneway_webhook=debug`.
 ///
 /// # Errors
@@ -33,7 +37,7 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
 /// # Errors
 /// If it was started before, or the filter is wrong (see [`check_filter`]).
 pub fn start_logging(log: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&log.filter).map_err(|e| e.to_string())?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", log.filter)).map_err(|e| e.to_string())?;
     let terminal = io::stderr().is_terminal();
     let text = match log.format {
         LogFormat::Auto => terminal,
