@@ -76,7 +76,8 @@ impl Appender {
         let count = events.len();
         let mut placed: Vec<Option<Result<Appended, StoreError>>> = (0..count).map(|_| None).collect();
         let (parts, weight) = self.prepare(events, &mut placed);
-        if let Err(error) = self.shared.take_room(count, weight) {
+        let queued = parts.values().map(|part| part.events.len()).sum();
+        if let Err(error) = self.shared.take_room(queued, weight) {
             return vec![Err(error); count];
         }
         // Everything is queued before anything is awaited: that is the order of the calls.
