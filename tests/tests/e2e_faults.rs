@@ -94,6 +94,11 @@ async fn a_silent_way_to_redis() {
     survives("redis-half-open").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mongodb_whose_primary_steps_down() {
+    survives("mongodb-step-down").await;
+}
+
 #[test]
 fn every_scenario_is_a_test_here() {
     let here = include_str!("e2e_faults.rs").to_owned() + include_str!("e2e_power_cut.rs");

@@ -15,6 +15,7 @@ use laneway_redis::{RedisOptions, RedisStore};
 use laneway_servers::redis::{RedisServer, RedisSettings};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -207,7 +208,7 @@ impl Fleet {
     /// Waits until all was delivered, ends all processes, and compares what was promised with what
     /// the store holds and what the receiver has seen.
     pub async fn finish(mut self, fault: &str, injected: usize, sending: Sending) -> Row {
-        let stored = self.stored().await;
+        let (stored, twice) = once(self.stored().await);
         let deadline = Instant::now() + PATIENCE;
         let missing = |receiver: &Receiver| {
             let record = receiver.record();
@@ -224,7 +225,22 @@ impl Fleet {
             }
         }
         let mut row = judge(&stored, &self.receiver.record(), &sending);
+        row.wrong.extend(twice);
         row.wrong.extend(self.members.iter().flat_map(|member| panics(&member.installation)));
         Row { fault: fault.to_owned(), injected, ..row }
     }
+}
+
+/// The events without those whose id is stored a second time, which is said.
+fn once(stored: Vec<Stored>) -> (Vec<Stored>, Vec<String>) {
+    let mut places = BTreeMap::new();
+    let (mut once, mut twice) = (Vec::new(), Vec::new());
+    for event in stored {
+        let place = (event.partition, event.offset);
+        match places.insert(event.id.clone(), place) {
+            None => once.push(event),
+            Some(first) => twice.push(format!("{} is stored twice, at {first:?} and {place:?}", event.id)),
+        }
+    }
+    (once, twice)
 }

@@ -18,6 +18,8 @@ pub const PAGE: u64 = 4096;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// After a report, for how long nothing may have happened until that is all that comes.
 const QUIET: Duration = Duration::from_millis(700);
+/// Without one, for how long nothing may have happened until what was not delivered counts as skipped.
+const SILENT: Duration = Duration::from_secs(8);
 /// A key whose events failed before the damage, and fail no more after it.
 const STUCK: &str = "k3";
 const EVENTS: usize = 240;
@@ -104,7 +106,7 @@ impl Original {
         let installation = Installation::new(&settings(&receiver, ""));
         fs::copy(self.path(), installation.database()).expect("the store can be copied");
         change(&installation.database(), at, flip);
-        let ended = run(&installation, &receiver).await;
+        let ended = self.run(&installation, &receiver).await;
         let said = installation.stderr() + &installation.stdout();
         if let Some(panic) = panics(&installation).first() {
             return Came::Wrong(panic.clone());
@@ -117,6 +119,37 @@ impl Original {
         }
     }
 
+    /// Runs a server until it has ended, has delivered everything, or does no more.
+    async fn run(&self, installation: &Installation, receiver: &Receiver) -> Ended {
+        let mut server = installation.spawn(&["serve"]);
+        let deadline = Instant::now() + PATIENCE;
+        let (mut seen, mut since) = (0, Instant::now());
+        while Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if server.ended() {
+                return Ended::Refused;
+            }
+            let now = receiver.seen();
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            }
+            let quiet = since.elapsed();
+            let reported = || reported(&(installation.stderr() + &installation.stdout()));
+            let done = || seen > 0 && self.missing(&receiver.record()).is_empty();
+            if quiet > SILENT || quiet > QUIET && reported() || quiet > Duration::from_millis(100) && done() {
+                server.kill();
+                return Ended::Rest;
+            }
+        }
+        Ended::Stuck
+    }
+
+    /// What was delivered neither before the damage nor in `after`.
+    fn missing(&self, after: &Record) -> BTreeSet<String> {
+        let taken = |id: &String| self.before.taken.contains_key(id) || after.taken.contains_key(id);
+        self.stored.iter().map(|event| event.id.clone()).filter(|id| !taken(id)).collect()
+    }
+
     fn judge(&self, after: &Record, reported: bool) -> Came {
         let mut record = self.before.clone();
         record.deliveries.extend(after.deliveries.iter().cloned());
@@ -124,8 +157,7 @@ impl Original {
             *record.taken.entry(id.clone()).or_default() += times;
         }
         record.broken.extend(after.broken.iter().cloned());
-        let missing: BTreeSet<String> =
-            self.stored.iter().map(|e| e.id.clone()).filter(|id| !record.taken.contains_key(id)).collect();
+        let missing = self.missing(after);
         let found = checker::check(&self.stored, &record, &missing, false);
         match (found.clean(), missing.len(), reported) {
             (false, ..) => Came::Wrong(found.to_string()),
@@ -151,37 +183,4 @@ enum Ended {
     Refused,
     Rest,
     Stuck,
-}
-
-/// Runs a server until it has ended, has settled everything, or has said what it cannot do and does
-/// no more.
-async fn run(installation: &Installation, receiver: &Receiver) -> Ended {
-    let mut server = installation.spawn(&["serve"]);
-    let deadline = Instant::now() + PATIENCE;
-    let (mut seen, mut since) = (0, Instant::now());
-    while Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        if server.ended() {
-            return Ended::Refused;
-        }
-        let now = receiver.seen();
-        if now != seen {
-            (seen, since) = (now, Instant::now());
-        }
-        if since.elapsed() < Duration::from_millis(100) {
-            continue;
-        }
-        let settled = server.client().get("/v1/status").await.is_ok_and(|answer| {
-            answer.status == 200
-                && serde_json::from_slice(&answer.body).is_ok_and(|status: Value| {
-                    let main = &status["destinations"][0];
-                    main["pending"] == 0 && main["in_flight"] == 0
-                })
-        });
-        if settled || since.elapsed() > QUIET && reported(&(installation.stderr() + &installation.stdout())) {
-            server.kill();
-            return Ended::Rest;
-        }
-    }
-    Ended::Stuck
 }

@@ -125,8 +125,7 @@ async fn connect(
 /// Passes on what comes, until the end or a failure.
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
     let mut piece = vec![0; PIECE];
-    loop {
-        let Ok(length @ 1..) = from.read(&mut piece).await else { break };
+    while let Ok(length @ 1..) = from.read(&mut piece).await {
         // Half open: what was read is swallowed by waiting for better times.
         if weather.wait_for(|weather| !weather.half_open).await.is_err() {
             break;

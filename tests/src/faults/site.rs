@@ -3,7 +3,7 @@
 use super::load::{Load, Sending};
 use super::preload::Preload;
 use super::table::Row;
-use crate::checker::{self, Findings};
+use crate::checker;
 use crate::client::Client;
 use crate::receiver::{Behaviour, Delivery, Receiver, Record};
 use crate::server::{Installation, Running, Settings, webhook};
@@ -107,11 +107,9 @@ pub fn judge(stored: &[Stored], record: &Record, sending: &Sending) -> Row {
     if invented > 0 {
         row.wrong.push(format!("the store holds {invented} events that nobody sent"));
     }
-    let kinds: [(&str, fn(&Findings) -> &Vec<String>); 3] =
-        [("unknown", |f| &f.unknown), ("changed", |f| &f.changed), ("broken", |f| &f.broken)];
-    for (kind, of) in kinds {
-        if let Some(first) = of(&found).first() {
-            row.wrong.push(format!("{} {kind} deliveries, the first {first}", of(&found).len()));
+    for (kind, found) in [("unknown", &found.unknown), ("changed", &found.changed), ("broken", &found.broken)] {
+        if let Some(first) = found.first() {
+            row.wrong.push(format!("{} {kind} deliveries, the first {first}", found.len()));
         }
     }
     row

@@ -3,6 +3,7 @@
 mod clock;
 mod disk;
 mod fleet;
+mod mongodb;
 mod network;
 mod pages;
 mod process;
@@ -45,8 +46,8 @@ macro_rules! scenario {
 
 /// All of them.
 pub const ALL: &[Scenario] = &[
-    scenario!("kill", 4, 400, process::killed),
-    scenario!("pause", 3, 40, process::paused),
+    scenario!("kill", 4, 500, process::killed),
+    scenario!("pause", 3, 20, process::paused),
     scenario!("power-cut", 6, 100, disk::power_cut),
     scenario!("fsync", 3, 40, disk::failed_fsync),
     scenario!("full-disk", 3, 40, disk::full),
@@ -54,16 +55,17 @@ pub const ALL: &[Scenario] = &[
     scenario!("receiver-cut", 5, 100, network::receiver_cut),
     scenario!("receiver-slow", 2, 20, network::receiver_slow),
     scenario!("receiver-half-open", 2, 20, network::receiver_half_open),
-    scenario!("clock", 4, 40, clock::moved),
-    scenario!("kill-ingest", 3, 250, fleet::ingest_killed),
-    scenario!("kill-worker", 3, 200, fleet::worker_killed),
+    scenario!("clock", 4, 30, clock::moved),
+    scenario!("kill-ingest", 3, 300, fleet::ingest_killed),
+    scenario!("kill-worker", 3, 50, fleet::worker_killed),
     scenario!("kill-redis", 3, 150, fleet::redis_killed),
-    scenario!("pause-worker", 1, 20, fleet::worker_paused),
+    scenario!("pause-worker", 1, 10, fleet::worker_paused),
     scenario!("power-cut-redis", 4, 100, fleet::power_cut),
     scenario!("full-redis", 2, 20, fleet::full),
     scenario!("redis-cut", 3, 60, fleet::redis_cut),
     scenario!("redis-slow", 1, 20, fleet::redis_slow),
     scenario!("redis-half-open", 1, 20, fleet::redis_half_open),
+    scenario!("mongodb-step-down", 5, 50, mongodb::step_down),
 ];
 
 /// The one of this name.
