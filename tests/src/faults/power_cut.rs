@@ -22,6 +22,8 @@ const MAGIC: u64 = 0x4c41_4e45_5741_5931;
 pub enum Survives {
     /// Nothing.
     Nothing,
+    /// Per file the first of them, each whole.
+    Writes,
     /// Per file the first of them; the last of those torn at a sector.
     Beginning,
     /// Any of them, whole or some of their sectors, in any order.
@@ -29,10 +31,10 @@ pub enum Survives {
 }
 
 impl Survives {
-    /// One of the three.
+    /// One of them.
     #[must_use]
     pub fn any(random: &mut StdRng) -> Self {
-        [Self::Nothing, Self::Beginning, Self::Sectors][random.random_range(0..3)]
+        [Self::Nothing, Self::Writes, Self::Beginning, Self::Sectors][random.random_range(0..4)]
     }
 }
 
@@ -170,6 +172,7 @@ fn redo(file: &File, records: &[Record], survives: Survives, random: &mut StdRng
         // Whether a sector has reached the disk.
         let reached: Vec<bool> = match survives {
             Survives::Nothing => vec![false; sectors],
+            Survives::Writes => vec![n < beginning; sectors],
             Survives::Beginning if n != beginning => vec![n < beginning; sectors],
             Survives::Beginning => {
                 let torn = random.random_range(0..=sectors);
