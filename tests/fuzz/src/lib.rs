@@ -28,8 +28,14 @@ pub fn cases(quick: u32) -> Config {
         Ok(text) => text.parse().unwrap_or_else(|e| panic!("LANEWAY_FUZZ_CASES = {text:?}: {e}")),
         Err(_) => quick,
     };
-    // Failing inputs are kept in the corpus, by hand, and not as seeds.
-    Config { failure_persistence: None, ..Config::with_cases(cases) }
+    Config {
+        // Failing inputs are kept in the corpus, by hand, and not as seeds.
+        failure_persistence: None,
+        // What a change made into no input at all is tried again; the more cases, the more often.
+        max_local_rejects: u32::MAX,
+        max_global_rejects: u32::MAX,
+        ..Config::with_cases(cases)
+    }
 }
 
 /// One input of the corpus.

@@ -89,7 +89,7 @@ pub(crate) async fn drained(bench: &Bench, filled: &Filled, events: u64) -> io::
     let seconds = clock::millis(received.last.saturating_sub(received.first)) / 1e3;
     let a_second = usize::try_from(1_000_000_000 / SLOT).unwrap_or(1);
     let first_second = (slots.len() > a_second).then(|| slots[..a_second].iter().map(|&n| f64::from(n)).sum());
-    let some = received.events > 0;
+    let some = events > 0;
     Ok(Drained {
         starting,
         first: clock::millis(received.first.saturating_sub(begin)) / 1e3,

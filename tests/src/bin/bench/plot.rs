@@ -84,64 +84,104 @@ impl Chart {
     }
 
     fn panel(&self, panel: &Panel, out: &mut String) {
-        let [top, right, bottom, left] = MARGIN;
-        let (width, height) = (WIDTH - left - right, HEIGHT - top - bottom);
-        let values = panel.lines.iter().flat_map(|(_, values)| values.iter().flatten());
-        let step = step(values.copied().fold(0.0, f64::max));
-        let most = values_top(panel, step);
-        let x = |at: usize| left + width * (float(at) + 0.5) / float(self.categories.len().max(1));
-        let y = |value: f64| top + height * (1.0 - value / most);
+        let plot = Plot::new(panel, self.categories.len());
         writeln!(out, "<text x=\"14\" y=\"14\" font-weight=\"bold\">{}</text>", escaped(&panel.title)).ok();
-        let mut tick = 0.0;
-        while tick <= most * 1.001 {
-            let at = y(tick);
-            let end = left + width;
-            writeln!(out, "<line x1=\"{left}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#ddd\"/>").ok();
-            let (label, base) = (short(tick), at + 4.0);
-            writeln!(out, "<text x=\"{}\" y=\"{base:.1}\" text-anchor=\"end\">{label}</text>", left - 6.0).ok();
-            tick += step;
-        }
-        let every = self.categories.len().div_ceil(MOST_LABELS).max(1);
-        for (n, name) in self.categories.iter().enumerate().step_by(every) {
-            let (at, base) = (x(n), HEIGHT - bottom + 16.0);
-            writeln!(out, "<text x=\"{at:.1}\" y=\"{base}\" text-anchor=\"middle\">{}</text>", escaped(name)).ok();
-        }
-        let (middle, base) = (left + width / 2.0, HEIGHT - bottom + 32.0);
-        writeln!(
-            out,
-            "<text x=\"{middle}\" y=\"{base}\" text-anchor=\"middle\" fill=\"#666\">{}</text>",
-            escaped(&self.over)
-        )
-        .ok();
-        let mut legend = left;
-        for (n, (name, values)) in panel.lines.iter().enumerate() {
-            let colour = COLOURS[n % COLOURS.len()];
-            if !name.is_empty() {
-                writeln!(out, "<rect x=\"{legend}\" y=\"23\" width=\"10\" height=\"10\" fill=\"{colour}\"/>").ok();
-                writeln!(out, "<text x=\"{}\" y=\"32\">{}</text>", legend + 14.0, escaped(name)).ok();
-                legend += 26.0 + 6.5 * float(name.chars().count());
-            }
+        plot.grid(out);
+        self.names(&plot, out);
+        legend(panel, out);
+        for (n, (_, values)) in panel.lines.iter().enumerate() {
             let points: Vec<(usize, f64)> = values.iter().enumerate().filter_map(|(n, v)| v.map(|v| (n, v))).collect();
             if self.bars {
-                let slot = width / float(self.categories.len().max(1)) * 0.7 / float(panel.lines.len());
-                let shift = slot * (float(n) - float(panel.lines.len()) / 2.0);
-                for (at, value) in points {
-                    let (left, up) = (x(at) + shift, y(value));
-                    let tall = y(0.0) - up;
-                    writeln!(out, "<rect x=\"{left:.1}\" y=\"{up:.1}\" width=\"{slot:.1}\" height=\"{tall:.1}\" fill=\"{colour}\"/>").ok();
-                }
-                continue;
+                plot.bars(&points, n, panel.lines.len(), out);
+            } else {
+                plot.line(&points, COLOURS[n % COLOURS.len()], out);
             }
-            let path: Vec<String> = points.iter().map(|&(at, value)| format!("{:.1},{:.1}", x(at), y(value))).collect();
-            writeln!(
-                out,
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-                path.join(" ")
-            )
-            .ok();
-            for (at, value) in points.iter().filter(|_| values.len() <= 2 * MOST_LABELS) {
-                writeln!(out, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>", x(*at), y(*value)).ok();
-            }
+        }
+    }
+
+    /// The categories under a panel.
+    fn names(&self, plot: &Plot, out: &mut String) {
+        let [_, _, bottom, left] = MARGIN;
+        let every = self.categories.len().div_ceil(MOST_LABELS).max(1);
+        let base = HEIGHT - bottom + 16.0;
+        for (n, name) in self.categories.iter().enumerate().step_by(every) {
+            let at = plot.x(n);
+            writeln!(out, "<text x=\"{at:.1}\" y=\"{base}\" text-anchor=\"middle\">{}</text>", escaped(name)).ok();
+        }
+        let (middle, base, over) = (left + plot.width / 2.0, base + 16.0, escaped(&self.over));
+        writeln!(out, "<text x=\"{middle}\" y=\"{base}\" text-anchor=\"middle\" fill=\"#666\">{over}</text>").ok();
+    }
+}
+
+/// The lines' names, in their colours.
+fn legend(panel: &Panel, out: &mut String) {
+    let mut left = MARGIN[3];
+    for (n, (name, _)) in panel.lines.iter().enumerate().filter(|(_, (name, _))| !name.is_empty()) {
+        let colour = COLOURS[n % COLOURS.len()];
+        writeln!(out, "<rect x=\"{left}\" y=\"23\" width=\"10\" height=\"10\" fill=\"{colour}\"/>").ok();
+        writeln!(out, "<text x=\"{}\" y=\"32\">{}</text>", left + 14.0, escaped(name)).ok();
+        left += 26.0 + 6.5 * float(name.chars().count());
+    }
+}
+
+/// The place inside a panel's margins.
+struct Plot {
+    width: f64,
+    height: f64,
+    categories: usize,
+    step: f64,
+    most: f64,
+}
+
+impl Plot {
+    fn new(panel: &Panel, categories: usize) -> Self {
+        let [top, right, bottom, left] = MARGIN;
+        let most = panel.lines.iter().flat_map(|(_, values)| values.iter().flatten()).copied().fold(0.0, f64::max);
+        let step = step(most);
+        let most = (most / step).ceil().max(1.0) * step;
+        Self { width: WIDTH - left - right, height: HEIGHT - top - bottom, categories: categories.max(1), step, most }
+    }
+
+    fn x(&self, at: usize) -> f64 {
+        MARGIN[3] + self.width * (float(at) + 0.5) / float(self.categories)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        MARGIN[0] + self.height * (1.0 - value / self.most)
+    }
+
+    fn grid(&self, out: &mut String) {
+        let (left, end) = (MARGIN[3], MARGIN[3] + self.width);
+        let mut tick = 0.0;
+        // A little more, as the sum of steps may be.
+        while tick <= self.most * 1.001 {
+            let (at, label) = (self.y(tick), short(tick));
+            writeln!(out, "<line x1=\"{left}\" x2=\"{end}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#ddd\"/>").ok();
+            let (right, base) = (left - 6.0, at + 4.0);
+            writeln!(out, "<text x=\"{right}\" y=\"{base:.1}\" text-anchor=\"end\">{label}</text>").ok();
+            tick += self.step;
+        }
+    }
+
+    /// The `n`-th of `count` bars at each category.
+    fn bars(&self, points: &[(usize, f64)], n: usize, count: usize, out: &mut String) {
+        let colour = COLOURS[n % COLOURS.len()];
+        let wide = self.width / float(self.categories) * 0.7 / float(count);
+        for &(at, value) in points {
+            let (left, top) = (self.x(at) + wide * (float(n) - float(count) / 2.0), self.y(value));
+            let tall = self.y(0.0) - top;
+            let place = format!("x=\"{left:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{tall:.1}\"");
+            writeln!(out, "<rect {place} fill=\"{colour}\"/>").ok();
+        }
+    }
+
+    fn line(&self, points: &[(usize, f64)], colour: &str, out: &mut String) {
+        let place = |&(at, value): &(usize, f64)| (self.x(at), self.y(value));
+        let path: Vec<String> = points.iter().map(place).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let path = path.join(" ");
+        writeln!(out, "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>").ok();
+        for (x, y) in points.iter().map(place).filter(|_| self.categories <= 2 * MOST_LABELS) {
+            writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>").ok();
         }
     }
 }
@@ -155,11 +195,6 @@ fn step(most: f64) -> f64 {
     let power = 10_f64.powf(raw.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= raw).unwrap_or(10.0);
     factor * power
-}
-
-fn values_top(panel: &Panel, step: f64) -> f64 {
-    let most = panel.lines.iter().flat_map(|(_, values)| values.iter().flatten()).copied().fold(0.0, f64::max);
-    (most / step).ceil().max(1.0) * step
 }
 
 /// A number in few characters.
@@ -192,7 +227,7 @@ mod tests {
             assert!((step(most) - expected).abs() < 1e-9, "{most}: {}", step(most));
         }
         let panel = Panel { title: String::new(), lines: vec![(String::new(), vec![Some(31_000.0), None])] };
-        assert!(values_top(&panel, 10_000.0) >= 31_000.0);
+        assert!(Plot::new(&panel, 2).most >= 31_000.0);
     }
 
     #[test]
