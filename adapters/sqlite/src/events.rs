@@ -133,10 +133,12 @@ fn one_by_one(
     let sql = format!("SELECT offset, {EVENT_COLUMNS} FROM event_{p} WHERE offset = ?1");
     let mut stmt = conn.prepare_cached(&sql)?;
     let mut readable = !reading.records.is_empty();
+    let start = gap::trimmed(conn, p)?;
     for offset in (from.0..end.0.min(from.0.saturating_add(LOOK_PAST_DAMAGE))).map(Offset) {
         let found = stmt.query_row([signed(offset.0)?], |row| reading.record(row)).optional();
         let record = match found {
-            Ok(None) => continue,
+            Ok(None) if offset < start => continue,
+            Ok(None) => corrupt(p, offset, &format!("its row is missing, after {damage}")),
             Ok(Some(record)) => {
                 readable = true;
                 record
