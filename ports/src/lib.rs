@@ -22,4 +22,7 @@ pub use operations::Operations;
 pub use progress_store::{Lease, ProgressStore, WorkerId};
 pub use sink::{Attempted, Delivery, Sink};
 pub use store::Store;
-pub use workers::{MAX_REPORT_BYTES, Present, Register, Workers};
+pub use workers::{
+    ANSWERS_KEPT, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES, MAX_REPORT_BYTES, MAX_WAITING_MESSAGES, MESSAGE_KEPT, Present,
+    Register, Workers, check_answer, check_message, inbox_full,
+};

@@ -29,4 +29,28 @@ impl Workers for MemoryStore {
         let now = self.disk().now();
         Ok(self.disk().registered(|register| register.present(now)))
     }
+
+    async fn tell(&self, to: &WorkerId, message: String) -> Result<bool, StoreError> {
+        self.begin(Call::Register)?;
+        let now = self.disk().now();
+        self.disk().registered(|register| register.tell(to, message, now))
+    }
+
+    async fn inbox(&self, worker: &WorkerId) -> Result<Vec<String>, StoreError> {
+        self.begin(Call::Register)?;
+        let now = self.disk().now();
+        Ok(self.disk().registered(|register| register.inbox(worker, now)))
+    }
+
+    async fn answer(&self, question: &str, worker: &WorkerId, answer: String) -> Result<(), StoreError> {
+        self.begin(Call::Register)?;
+        let now = self.disk().now();
+        self.disk().registered(|register| register.answer(question, worker, answer, now))
+    }
+
+    async fn answers(&self, question: &str) -> Result<Vec<(WorkerId, String)>, StoreError> {
+        self.begin(Call::Register)?;
+        let now = self.disk().now();
+        Ok(self.disk().registered(|register| register.answers(question, now)))
+    }
 }

@@ -2,6 +2,8 @@
 --
 --   {laneway}:workers sorted set: who is there, by until when (ms, server's time)
 --   {laneway}:reports hash: what each says of itself
+--   {laneway}:inbox:<worker> list: what others tell it, each as `<until (ms, server's time)> <message>`
+--   {laneway}:answers:<question> hash: what each worker answers
 
 -- KEYS workers, reports; ARGV worker, ttl (ms). Answers the ids of all that are there.
 local function announce(keys, args)
@@ -25,10 +27,13 @@ local function report(keys, args)
   return redis.status_reply('OK')
 end
 
--- KEYS workers, reports; ARGV worker.
+-- KEYS workers, reports, :inbox:<worker> (not in calls of library 1); ARGV worker.
 local function leave(keys, args)
   redis.call('ZREM', keys[1], args[1])
   redis.call('HDEL', keys[2], args[1])
+  if keys[3] then
+    redis.call('UNLINK', keys[3])
+  end
   return redis.status_reply('OK')
 end
 
@@ -37,7 +42,53 @@ local function present(keys)
   return redis.call('ZRANGE', keys[1], '(' .. text(now_ms()), '+inf', 'BYSCORE')
 end
 
+-- KEYS workers, :inbox:<to>; ARGV to, message, how long it is kept (ms), how many may wait. Answers 1,
+-- or 0 if nobody is there to take it, or -1 if too many wait.
+local function tell(keys, args)
+  local now = now_ms()
+  local till = redis.call('ZSCORE', keys[1], args[1])
+  if not till or tonumber(till) <= now then
+    return 0
+  end
+  if redis.call('LLEN', keys[2]) >= tonumber(args[4]) then
+    return -1
+  end
+  redis.call('RPUSH', keys[2], text(now + tonumber(args[3])) .. ' ' .. args[2])
+  -- For one that never comes to take them.
+  redis.call('PEXPIRE', keys[2], args[3])
+  return 1
+end
+
+-- KEYS :inbox:<worker>. Answers the messages whose time has not run out, and takes all away.
+local function inbox(keys)
+  local now, messages = now_ms(), {}
+  for _, entry in ipairs(redis.call('LRANGE', keys[1], 0, -1)) do
+    local space = string.find(entry, ' ', 1, true)
+    if tonumber(string.sub(entry, 1, space - 1)) > now then
+      messages[#messages + 1] = string.sub(entry, space + 1)
+    end
+  end
+  redis.call('UNLINK', keys[1])
+  return messages
+end
+
+-- KEYS :answers:<question>; ARGV worker, answer, how long the answers are kept (ms).
+local function answer(keys, args)
+  redis.call('HSET', keys[1], args[1], args[2])
+  redis.call('PEXPIRE', keys[1], args[3])
+  return redis.status_reply('OK')
+end
+
+-- KEYS :answers:<question>. Answers worker, answer of each, one after the other.
+local function answers(keys)
+  return redis.call('HGETALL', keys[1])
+end
+
 redis.register_function{function_name = 'laneway_announce', callback = announce, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_report', callback = report, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_leave', callback = leave, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_present', callback = present, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_tell', callback = tell, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_inbox', callback = inbox, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_answer', callback = answer, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_answers', callback = answers, flags = {'no-writes'}}

@@ -4,6 +4,7 @@
 //! function call can change it in one atomic step, on a Cluster too.
 
 use laneway_domain::{DestinationName, Partition};
+use laneway_ports::WorkerId;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -86,6 +87,16 @@ impl Keys {
     /// What the workers say of themselves, in the same slot.
     pub(crate) fn reports(&self) -> String {
         format!("{{{}}}:reports", self.prefix)
+    }
+
+    /// What others tell a worker, in the same slot.
+    pub(crate) fn inbox(&self, worker: &WorkerId) -> String {
+        format!("{{{}}}:inbox:{worker}", self.prefix)
+    }
+
+    /// What workers answer to a question, in the same slot.
+    pub(crate) fn answers(&self, question: &str) -> String {
+        format!("{{{}}}:answers:{question}", self.prefix)
     }
 
     /// What the store was made with: a hash with `partitions` and `schema`.

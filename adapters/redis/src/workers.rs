@@ -6,13 +6,20 @@ use crate::progress::answer;
 use crate::store::RedisStore;
 use async_trait::async_trait;
 use bytes::Bytes;
-use laneway_ports::{MAX_REPORT_BYTES, Present, StoreError, WorkerId, Workers};
+use laneway_ports::{
+    ANSWERS_KEPT, MAX_REPORT_BYTES, MAX_WAITING_MESSAGES, MESSAGE_KEPT, Present, StoreError, WorkerId, Workers,
+    check_answer, check_message, inbox_full,
+};
 use std::time::Duration;
 
 fn ids(answer: fred::types::Value) -> Result<Vec<WorkerId>, StoreError> {
     let mut ids: Vec<WorkerId> = answer::texts(answer)?.into_iter().map(WorkerId).collect();
     ids.sort();
     Ok(ids)
+}
+
+fn millis(time: Duration) -> Bytes {
+    time.as_millis().to_string().into()
 }
 
 fn bytes(worker: &WorkerId) -> Bytes {
@@ -47,7 +54,9 @@ impl Workers for RedisStore {
     }
 
     async fn leave(&self, worker: &WorkerId) -> Result<(), StoreError> {
-        self.shared.redis.call("laneway_leave", Effect::Writes, &self.register(), vec![bytes(worker)]).await?;
+        let [workers, reports] = self.register();
+        let keys = [workers, reports, self.shared.keys.inbox(worker)];
+        self.shared.redis.call("laneway_leave", Effect::Writes, &keys, vec![bytes(worker)]).await?;
         Ok(())
     }
 
@@ -62,5 +71,41 @@ impl Workers for RedisStore {
             present.push(Present { worker, report });
         }
         Ok(present)
+    }
+
+    async fn tell(&self, to: &WorkerId, message: String) -> Result<bool, StoreError> {
+        check_message(&message)?;
+        let keys = [self.shared.keys.workers(), self.shared.keys.inbox(to)];
+        let args = vec![bytes(to), message.into(), millis(MESSAGE_KEPT), MAX_WAITING_MESSAGES.to_string().into()];
+        match self.shared.redis.call("laneway_tell", Effect::Writes, &keys, args).await?.as_i64() {
+            Some(0) => Ok(false),
+            Some(-1) => Err(inbox_full(to)),
+            _ => Ok(true),
+        }
+    }
+
+    async fn inbox(&self, worker: &WorkerId) -> Result<Vec<String>, StoreError> {
+        let keys = [self.shared.keys.inbox(worker)];
+        answer::texts(self.shared.redis.call("laneway_inbox", Effect::Writes, &keys, Vec::new()).await?)
+    }
+
+    async fn answer(&self, question: &str, worker: &WorkerId, answer: String) -> Result<(), StoreError> {
+        check_answer(question, &answer)?;
+        let keys = [self.shared.keys.answers(question)];
+        let args = vec![bytes(worker), answer.into(), millis(ANSWERS_KEPT)];
+        self.shared.redis.call("laneway_answer", Effect::Writes, &keys, args).await?;
+        Ok(())
+    }
+
+    async fn answers(&self, question: &str) -> Result<Vec<(WorkerId, String)>, StoreError> {
+        let keys = [self.shared.keys.answers(question)];
+        let said = self.shared.redis.call("laneway_answers", Effect::Reads, &keys, Vec::new()).await?;
+        let mut said = answer::texts(said)?.into_iter();
+        let mut answers = Vec::new();
+        while let (Some(worker), Some(answer)) = (said.next(), said.next()) {
+            answers.push((WorkerId(worker), answer));
+        }
+        answers.sort();
+        Ok(answers)
     }
 }

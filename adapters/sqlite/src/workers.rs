@@ -31,4 +31,20 @@ impl Workers for SqliteStore {
     async fn present(&self) -> Result<Vec<Present>, StoreError> {
         Ok(self.registered(|register| register.present(self.clock.now())))
     }
+
+    async fn tell(&self, to: &WorkerId, message: String) -> Result<bool, StoreError> {
+        self.registered(|register| register.tell(to, message, self.clock.now()))
+    }
+
+    async fn inbox(&self, worker: &WorkerId) -> Result<Vec<String>, StoreError> {
+        Ok(self.registered(|register| register.inbox(worker, self.clock.now())))
+    }
+
+    async fn answer(&self, question: &str, worker: &WorkerId, answer: String) -> Result<(), StoreError> {
+        self.registered(|register| register.answer(question, worker, answer, self.clock.now()))
+    }
+
+    async fn answers(&self, question: &str) -> Result<Vec<(WorkerId, String)>, StoreError> {
+        Ok(self.registered(|register| register.answers(question, self.clock.now())))
+    }
 }

@@ -2,7 +2,10 @@
 
 use super::Subject;
 use super::fixtures::{LONG, assert_refused, worker};
-use crate::{MAX_REPORT_BYTES, Present, WorkerId, Workers};
+use crate::{
+    ANSWERS_KEPT, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES, MAX_REPORT_BYTES, MAX_WAITING_MESSAGES, MESSAGE_KEPT, Present,
+    StoreError, WorkerId, Workers,
+};
 use std::time::Duration;
 
 /// One test per check of [`crate::contract::workers`]. The subject's store must be a [`Workers`].
@@ -26,6 +29,20 @@ macro_rules! workers_contract {
             a_report_of_nobody_is_not_seen
             a_report_of_the_largest_size_is_kept_whole
             a_report_that_is_too_large_is_refused
+            messages_are_taken_once_in_the_order_in_which_they_came
+            a_message_is_for_the_worker_that_it_was_left_for
+            a_message_to_nobody_is_not_left
+            a_message_is_not_taken_after_its_worker_has_left
+            a_message_that_nobody_takes_does_not_wait_forever
+            a_message_of_the_largest_size_is_kept_whole
+            a_message_that_is_too_large_is_refused
+            no_more_messages_wait_than_are_allowed
+            a_question_without_answers_has_none
+            answers_are_seen_by_whoever_asked_in_order_of_the_workers_ids
+            an_answer_replaces_the_one_before
+            an_answer_is_of_one_question
+            an_answer_that_is_too_large_is_refused
+            answers_are_not_kept_forever
         }
     };
 }
@@ -47,6 +64,27 @@ async fn announce(store: &impl Workers, name: &str) -> Vec<WorkerId> {
 
 async fn report(store: &impl Workers, name: &str, report: &str) {
     store.report(&worker(name), report.to_owned()).await.unwrap();
+}
+
+async fn tell(store: &impl Workers, to: &str, message: &str) -> bool {
+    store.tell(&worker(to), message.to_owned()).await.unwrap()
+}
+
+async fn inbox(store: &impl Workers, name: &str) -> Vec<String> {
+    store.inbox(&worker(name)).await.unwrap()
+}
+
+async fn answer(store: &impl Workers, question: &str, name: &str, answer: &str) {
+    store.answer(question, &worker(name), answer.to_owned()).await.unwrap();
+}
+
+async fn answers(store: &impl Workers, question: &str) -> Vec<(String, String)> {
+    let answers = store.answers(question).await.unwrap();
+    answers.into_iter().map(|(worker, answer)| (worker.0, answer)).collect()
+}
+
+fn said(answers: &[(&str, &str)]) -> Vec<(String, String)> {
+    answers.iter().map(|(worker, answer)| ((*worker).to_owned(), (*answer).to_owned())).collect()
 }
 
 /// A new store has no workers.
@@ -215,4 +253,179 @@ pub async fn a_report_that_is_too_large_is_refused<S: Subject<Store: Workers>>()
     let result = store.report(&worker("a"), "x".repeat(MAX_REPORT_BYTES + 1)).await;
     assert_refused(&result, "a report beyond the bound");
     assert_eq!(store.present().await.unwrap(), with_reports(&[("a", "small")]));
+}
+
+/// Each at most once, exactly as it was left.
+pub async fn messages_are_taken_once_in_the_order_in_which_they_came<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    announce(store, "a").await;
+    assert_eq!(inbox(store, "a").await, [""; 0]);
+    let messages = ["z", "1 line\r\nand 2 \0 \"größe\"", "", "z"];
+    for message in messages {
+        assert!(tell(store, "a", message).await);
+    }
+    announce(store, "a").await;
+    assert_eq!(inbox(store, "a").await, messages);
+    assert_eq!(inbox(store, "a").await, [""; 0]);
+    assert!(tell(store, "a", "later").await);
+    assert_eq!(inbox(store, "a").await, ["later"]);
+}
+
+/// … and for no other.
+pub async fn a_message_is_for_the_worker_that_it_was_left_for<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    for name in ["a", "größe:1 {x}", "b"] {
+        announce(store, name).await;
+    }
+    assert!(tell(store, "größe:1 {x}", "to x").await);
+    assert!(tell(store, "a", "to a").await);
+    assert_eq!(inbox(store, "b").await, [""; 0]);
+    assert_eq!(inbox(store, "a").await, ["to a"]);
+    assert_eq!(inbox(store, "größe:1 {x}").await, ["to x"]);
+}
+
+/// Neither to one that never came, nor to one that is gone.
+pub async fn a_message_to_nobody_is_not_left<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    assert!(!tell(store, "ghost", "boo").await);
+    assert_eq!(inbox(store, "ghost").await, [""; 0]);
+    announce(store, "ghost").await;
+    assert_eq!(inbox(store, "ghost").await, [""; 0]);
+    store.announce(&worker("a"), SHORT).await.unwrap();
+    subject.pass(LONGER_THAN_SHORT).await;
+    assert!(!tell(store, "a", "too late").await);
+    store.leave(&worker("ghost")).await.unwrap();
+    assert!(!tell(store, "ghost", "too late").await);
+}
+
+/// Nor by one that comes back under its name.
+pub async fn a_message_is_not_taken_after_its_worker_has_left<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    announce(store, "a").await;
+    assert!(tell(store, "a", "before").await);
+    store.leave(&worker("a")).await.unwrap();
+    assert_eq!(inbox(store, "a").await, [""; 0]);
+    announce(store, "a").await;
+    assert_eq!(inbox(store, "a").await, [""; 0]);
+}
+
+/// Not longer than [`MESSAGE_KEPT`], however many come after it.
+pub async fn a_message_that_nobody_takes_does_not_wait_forever<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    announce(store, "a").await;
+    assert!(tell(store, "a", "first").await);
+    subject.pass(MESSAGE_KEPT / 2).await;
+    assert!(tell(store, "a", "second").await);
+    subject.pass(MESSAGE_KEPT / 2 + LONGER_THAN_SHORT).await;
+    assert_eq!(inbox(store, "a").await, ["second"]);
+    assert!(tell(store, "a", "third").await);
+    subject.pass(MESSAGE_KEPT + LONGER_THAN_SHORT).await;
+    assert_eq!(inbox(store, "a").await, [""; 0]);
+}
+
+/// Up to [`MAX_MESSAGE_BYTES`], of a message and of an answer.
+pub async fn a_message_of_the_largest_size_is_kept_whole<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    announce(store, "a").await;
+    let (largest, question) = ("x".repeat(MAX_MESSAGE_BYTES), "q".repeat(MAX_QUESTION_BYTES));
+    assert!(tell(store, "a", &largest).await);
+    assert!(inbox(store, "a").await == [largest.as_str()], "the message is not what was left");
+    answer(store, &question, "a", &largest).await;
+    assert!(answers(store, &question).await == said(&[("a", &largest)]), "the answer is not what was left");
+}
+
+/// More than [`MAX_MESSAGE_BYTES`]: nothing is left.
+pub async fn a_message_that_is_too_large_is_refused<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    announce(store, "a").await;
+    let result = store.tell(&worker("a"), "x".repeat(MAX_MESSAGE_BYTES + 1)).await;
+    assert_refused(&result, "a message beyond the bound");
+    assert_eq!(inbox(store, "a").await, [""; 0]);
+}
+
+/// [`MAX_WAITING_MESSAGES`] for each worker; once they are taken there is room again.
+pub async fn no_more_messages_wait_than_are_allowed<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    announce(store, "a").await;
+    announce(store, "b").await;
+    for n in 0..MAX_WAITING_MESSAGES {
+        assert!(tell(store, "a", &n.to_string()).await);
+    }
+    let result = store.tell(&worker("a"), "one more".to_owned()).await;
+    assert!(matches!(result, Err(StoreError::RetryLater { .. })), "{result:?}");
+    assert!(tell(store, "b", "another's").await);
+    let expected: Vec<String> = (0..MAX_WAITING_MESSAGES).map(|n| n.to_string()).collect();
+    assert_eq!(inbox(store, "a").await, expected);
+    assert!(tell(store, "a", "again").await);
+    assert_eq!(inbox(store, "a").await, ["again"]);
+}
+
+/// As of one that nobody has asked.
+pub async fn a_question_without_answers_has_none<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    assert_eq!(answers(subject.store(), "q").await, []);
+}
+
+/// Also of workers that are gone, and as often as they are looked at.
+pub async fn answers_are_seen_by_whoever_asked_in_order_of_the_workers_ids<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    announce(store, "w2").await;
+    answer(store, "q", "w2", "line 1\r\nline 2 \0 \"größe\"").await;
+    answer(store, "q", "w10", "").await;
+    store.leave(&worker("w2")).await.unwrap();
+    let expected = said(&[("w10", ""), ("w2", "line 1\r\nline 2 \0 \"größe\"")]);
+    assert_eq!(answers(store, "q").await, expected);
+    assert_eq!(answers(store, "q").await, expected);
+}
+
+/// Of the same worker to the same question.
+pub async fn an_answer_replaces_the_one_before<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    answer(store, "q", "a", "a first and long one").await;
+    answer(store, "q", "a", "second").await;
+    assert_eq!(answers(store, "q").await, said(&[("a", "second")]));
+}
+
+/// … and not seen with another.
+pub async fn an_answer_is_of_one_question<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    answer(store, "q1", "a", "1").await;
+    answer(store, "q2", "a", "2").await;
+    assert_eq!(answers(store, "q1").await, said(&[("a", "1")]));
+    assert_eq!(answers(store, "q2").await, said(&[("a", "2")]));
+}
+
+/// More than [`MAX_MESSAGE_BYTES`], or to a question with a name of more than [`MAX_QUESTION_BYTES`].
+pub async fn an_answer_that_is_too_large_is_refused<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    let result = store.answer("q", &worker("a"), "x".repeat(MAX_MESSAGE_BYTES + 1)).await;
+    assert_refused(&result, "an answer beyond the bound");
+    assert_eq!(answers(store, "q").await, []);
+    let result = store.answer(&"q".repeat(MAX_QUESTION_BYTES + 1), &worker("a"), "x".to_owned()).await;
+    assert_refused(&result, "a question's name beyond the bound");
+}
+
+/// Not longer than [`ANSWERS_KEPT`] after the last, which keeps those before it.
+pub async fn answers_are_not_kept_forever<S: Subject<Store: Workers>>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    answer(store, "q", "a", "1").await;
+    subject.pass(ANSWERS_KEPT * 3 / 4).await;
+    answer(store, "q", "b", "2").await;
+    subject.pass(ANSWERS_KEPT * 3 / 4).await;
+    assert_eq!(answers(store, "q").await, said(&[("a", "1"), ("b", "2")]));
+    subject.pass(ANSWERS_KEPT).await;
+    assert_eq!(answers(store, "q").await, []);
 }
