@@ -9,6 +9,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 impl Dispatcher {
     /// The destinations are these from now on.
@@ -214,6 +215,12 @@ impl Dispatcher {
             if owned.unconfigured.remove(name).is_some() {
                 // What is prepared would bring it back into the store.
                 owned.committing.prepared.lanes.remove(name);
+                // And what is on its way, should it have to be sent again.
+                if let Some((commit, _)) = &mut owned.committing.in_flight
+                    && commit.lanes.contains_key(name)
+                {
+                    Arc::make_mut(commit).lanes.remove(name);
+                }
                 known = true;
             }
         }

@@ -32,3 +32,31 @@ fn a_forgotten_destination_leaves_the_status_and_comes_into_no_commit() {
     });
     assert_eq!(commits.collect::<Vec<Vec<_>>>(), [[name("kept")]]);
 }
+
+#[test]
+fn a_commit_that_is_sent_again_does_not_bring_a_forgotten_destination_back() {
+    let mut now = Timestamp::from_millis(1_000);
+    let mut dispatcher = Dispatcher::new(Settings::default(), 1);
+    let lanes = ["gone", "kept"].map(|left| (name(left), LaneProgress::default())).into();
+    let progress = PartitionProgress { lanes, ..PartitionProgress::default() };
+    let until = now.after(std::time::Duration::from_secs(5));
+    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(9), until }, now);
+    let commits = |outputs: Vec<Output>| -> Vec<Vec<_>> {
+        let lanes = |output| match output {
+            Output::Commit { commit, .. } => Some(commit.lanes.keys().cloned().collect()),
+            _ => None,
+        };
+        outputs.into_iter().filter_map(lanes).collect()
+    };
+    drain(&mut dispatcher, now);
+    now = dispatcher.next_wakeup().unwrap();
+    assert_eq!(commits(drain(&mut dispatcher, now)), [[name("gone"), name("kept")]]);
+    assert!(dispatcher.command(&Command::Forget { destination: name("gone") }, now));
+    dispatcher.handle(Input::CommitFailed(Partition(0)), now);
+    let mut sent = commits(drain(&mut dispatcher, now));
+    for _ in 0..10 {
+        let Some(due) = dispatcher.next_wakeup() else { break };
+        sent.extend(commits(drain(&mut dispatcher, due)));
+    }
+    assert_eq!(sent, [[name("kept")]]);
+}
