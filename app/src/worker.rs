@@ -2,16 +2,19 @@
 //! sleeps until it wants to be woken. It decides nothing: what goes where and when is the domain's
 //! affair, and the simulation drives this very code.
 
+mod ask;
 mod calls;
 mod clock;
 mod exit;
 mod handle;
+mod inbox;
 mod notices;
 mod roster;
 mod share;
 mod shell;
 mod upkeep;
 
+pub use ask::{ANSWERED_WITHIN, command_all};
 pub use clock::Clock;
 pub use handle::Handle;
 pub use roster::{REPORT_EVERY, status_of_all};

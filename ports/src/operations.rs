@@ -3,15 +3,16 @@
 use async_trait::async_trait;
 use laneway_domain::{Command, StatusReport};
 
-/// The operator's way to the worker of this process. (The third way round: the worker implements
+/// The operator's way to the workers: that of this process, and those that share its store. (The third way round: the worker implements
 /// it, the HTTP adapter calls it.)
 #[async_trait]
 pub trait Operations: Send + Sync {
     /// A snapshot of all destinations. `None` while the worker is starting or stopping.
     async fn status(&self) -> Option<StatusReport>;
 
-    /// Carries out a command. `Ok(true)` if there was something to do it to; `Err` says why it
-    /// cannot be done now.
+    /// Carries out a command wherever it concerns. `Ok(true)` if there was something to do it to;
+    /// `Ok(false)` only if every worker that it may concern has said that there was nothing. `Err` says
+    /// who could not be asked, and why it cannot be done now; a part of it may have been done.
     async fn command(&self, command: Command) -> Result<bool, String>;
 
     /// What keeps the process from doing its work now, for people; empty if nothing does.

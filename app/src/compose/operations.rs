@@ -1,7 +1,7 @@
 //! What operators ask and tell, of all the workers that share the store.
 
 use super::stores::Stores;
-use crate::worker::{Handle, status_of_all};
+use crate::worker::{Handle, command_all, status_of_all};
 use async_trait::async_trait;
 use laneway_domain::{Command, StatusReport};
 use laneway_ports::{Operations, WorkerId};
@@ -24,10 +24,8 @@ impl Operations for Shared {
     }
 
     async fn command(&self, command: Command) -> Result<bool, String> {
-        match &self.own {
-            Some((_, own)) => own.command(command).await,
-            None => Err("this process takes events in but delivers none: ask the address of a worker".to_owned()),
-        }
+        let own = self.own.as_ref().map(|(_, own)| own);
+        command_all(&*self.stores.workers, self.stores.log.partitions(), own, command).await
     }
 
     async fn not_ready(&self) -> Vec<String> {

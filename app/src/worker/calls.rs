@@ -18,7 +18,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// How long an answer of the register of workers is waited for. It must not hold anything up: nothing
 /// that is safe to do depends on it.
-const REGISTER_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const REGISTER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The stores.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use laneway_domain::{Command, Partition, Redrive, StatusReport};
 use laneway_ports::{Operations, WorkerId};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -12,10 +13,19 @@ const REQUESTS: usize = 64;
 /// How long an answer is waited for. A worker that takes longer is in trouble, and that is the answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// What has come of a command that a worker was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// Whether there was something to do it to.
+    pub(super) acted: bool,
+    /// The partitions that the worker had then: of no other can it have known anything.
+    pub(super) partitions: Vec<Partition>,
+}
+
 /// What a worker can be asked.
 pub(super) enum Request {
     Status(oneshot::Sender<StatusReport>),
-    Command(Command, oneshot::Sender<bool>),
+    Command(Command, oneshot::Sender<Told>),
     NotReady(oneshot::Sender<Vec<String>>),
     RetryRequested(Partition, Vec<Redrive>),
     Stop,
@@ -51,6 +61,12 @@ impl Handle {
         let _ = self.requests.send(Request::RetryRequested(partition, requests)).await;
     }
 
+    /// Carries out a command, and says of which partitions the answer speaks.
+    pub(super) async fn tell(&self, command: Command) -> Result<Told, String> {
+        let answer = self.ask(|answer| Request::Command(command, answer)).await;
+        answer.ok_or_else(|| "the worker is starting, stopping or stuck; try again in a moment".to_owned())
+    }
+
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let asked = async {
@@ -68,8 +84,7 @@ impl Operations for Handle {
     }
 
     async fn command(&self, command: Command) -> Result<bool, String> {
-        let answer = self.ask(|answer| Request::Command(command, answer)).await;
-        answer.ok_or_else(|| "the worker is starting, stopping or stuck; try again in a moment".to_owned())
+        self.tell(command).await.map(|told| told.acted)
     }
 
     async fn not_ready(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use super::calls::{Call, Done, Stores};
 use super::exit::Exit;
-use super::handle::Request;
+use super::handle::{Request, Told};
 use super::notices::Reporter;
 use super::share::Share;
 use super::{Clock, Worker};
@@ -299,7 +299,7 @@ impl Shell {
             Request::Command(command, answer) => {
                 let acted = self.dispatcher.command(&command, self.clock.now());
                 self.drain();
-                let _ = answer.send(acted);
+                let _ = answer.send(Told { acted, partitions: self.owned.keys().copied().collect() });
             }
             Request::RetryRequested(partition, requests) => {
                 self.feed(Input::RetryRequested { partition, requests });

@@ -1,6 +1,8 @@
 //! What is done from time to time: trimming the log, looking for dead letters to retry, warning of
-//! destinations that hold the log, setting the gauges, and telling other processes of this worker.
+//! destinations that hold the log, setting the gauges, telling other processes of this worker, and doing
+//! what they tell it.
 
+use super::inbox::serve_inbox;
 use super::roster::{LastReport, REPORT_EVERY};
 use super::{Clock, Handle};
 use crate::telemetry::metrics as names;
@@ -42,8 +44,8 @@ pub struct Upkeep {
 impl Upkeep {
     /// Does its rounds until it is dropped.
     pub async fn run(self) {
-        // A long trim is no reason to be silent.
-        tokio::join!(self.rounds(), self.reports());
+        // A long trim is no reason to be silent, or deaf.
+        tokio::join!(self.rounds(), self.reports(), serve_inbox(self.workers.as_ref(), &self.worker));
     }
 
     async fn reports(&self) {
