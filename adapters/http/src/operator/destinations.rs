@@ -65,12 +65,17 @@ pub(super) async fn forget(State(shared): State<Arc<Shared>>, InPath(name): InPa
         let what = format!("{destination} is in the configuration; take it out and restart before it is forgotten");
         return Err(Problem::new(Kind::Conflict, what));
     }
-    let known = shared.api.progress.forget(&destination).await.map_err(|error| Problem::from_store(&error))?;
+    let stored = async || shared.api.progress.forget(&destination).await.map_err(|error| Problem::from_store(&error));
+    // First: whoever claims a partition from here on finds nothing of it.
+    let mut known = stored().await?;
     // Also if the store knew nothing: an earlier call may have come no further than that.
     let told = worker(&shared)?.command(Command::Forget { destination: destination.clone() }).await;
-    if let Err(why) = told {
-        tracing::warn!(%destination, %why, "a destination was forgotten, but the status may list it until a restart");
-    }
+    // Once more: a commit that a worker had prepared before it was told may have brought it back.
+    known |= stored().await?;
+    told.map_err(|why| {
+        let what = format!("the store has forgotten {destination}, but a worker may bring it back: {why}");
+        Problem::new(Kind::Conflict, what)
+    })?;
     if !known {
         return Err(Problem::new(Kind::NotFound, format!("nothing is stored of a destination {destination}")));
     }

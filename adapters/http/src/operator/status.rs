@@ -48,5 +48,8 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
 /// The worker's report.
 pub(super) async fn report(shared: &Shared) -> Result<laneway_domain::StatusReport, Box<Problem>> {
     let report = worker(shared)?.status().await;
-    report.ok_or_else(|| Problem::new(Kind::NotReady, "the worker is starting or stopping, or the store cannot be read").retry_after(SOON))
+    report.ok_or_else(|| {
+        Problem::new(Kind::NotReady, "the worker is starting or stopping, or the store cannot be read")
+            .retry_after(SOON)
+    })
 }

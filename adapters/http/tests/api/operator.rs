@@ -1,14 +1,18 @@
 //! What operators ask and tell.
 
 use crate::{JSON, Server, Setup};
+use async_trait::async_trait;
 use axum::body::Body;
 use http::Request;
 use laneway_domain::{
-    BreakerStatus, Command, Commit, DestinationName, DestinationStatus, Failure, GivenUp, Key, LaneKey, NewEvent,
-    Offset, Partition, RetryState, StatusReport, Timestamp,
+    BreakerStatus, Command, Commit, DestinationName, DestinationStatus, Failure, GivenUp, Key, LaneChange, LaneKey,
+    NewEvent, Offset, Partition, Position, RetryState, StatusReport, Timestamp,
 };
 use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, Done, Health, Status};
-use laneway_ports::{DeadLetters, EventLog, ProgressStore, WorkerId};
+use laneway_http::{Api, Limits, router};
+use laneway_memory::MemoryStore;
+use laneway_ports::{DeadLetters, EventLog, Lease, Operations, ProgressStore, WorkerId};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn name(name: &str) -> DestinationName {
@@ -253,6 +257,64 @@ async fn only_a_destination_that_left_the_configuration_is_forgotten() {
     forget("gone").await.problem(404, "not-found");
     let left: Vec<_> = server.store.counts().await.unwrap().into_iter().map(|count| count.destination).collect();
     assert_eq!(left, [name("billing")]);
+}
+
+/// A worker that has a commit on its way when it is told to forget.
+struct Late {
+    store: Arc<MemoryStore>,
+    lease: Lease,
+}
+
+#[async_trait]
+impl Operations for Late {
+    async fn status(&self) -> Option<StatusReport> {
+        Some(StatusReport::default())
+    }
+
+    async fn command(&self, _: Command) -> Result<bool, String> {
+        let change = LaneChange { position: Some(Position::At(Offset(0))), ..LaneChange::default() };
+        let commit = Commit { lanes: [(name("gone"), change)].into(), ..Commit::default() };
+        self.store.commit(&self.lease, &commit).await.map_err(|error| error.to_string())?;
+        Ok(true)
+    }
+
+    async fn not_ready(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
+    let Server { store, worker, .. } = Server::new();
+    let lease = store.claim(Partition(0), &WorkerId("w".into()), Duration::from_secs(5)).await.unwrap().unwrap();
+    let late: Arc<dyn Operations> = Arc::new(Late { store: store.clone(), lease });
+    let api = Api {
+        log: None,
+        dead_letters: store.clone(),
+        progress: store.clone(),
+        operations: Some(late),
+        metrics: Arc::new(String::new),
+        limits: Limits::default(),
+        tokens: Vec::new(),
+    };
+    let server = Server { router: router(api), store, worker };
+    let forget = Request::delete("/v1/destinations/gone/progress").body(Body::empty()).unwrap();
+    assert!(server.send(forget).await.read::<Done>().done);
+    assert!(server.store.load(Partition(0)).await.unwrap().lanes.is_empty());
+}
+
+#[tokio::test]
+async fn forgetting_is_not_done_while_a_worker_may_bring_it_back() {
+    let server = Server::new();
+    server.bury("gone", r#"{"type":"a","key":"k"}"#).await;
+    let forget = || server.send(Request::delete("/v1/destinations/gone/progress").body(Body::empty()).unwrap());
+    *server.worker.report.lock().unwrap() = Some(StatusReport::default());
+    *server.worker.answer.lock().unwrap() = Some(Err("worker w1 has not answered".into()));
+    let problem = forget().await.problem(409, "conflict");
+    assert!(problem.detail.contains("worker w1 has not answered"), "{}", problem.detail);
+    *server.worker.answer.lock().unwrap() = Some(Ok(true));
+    forget().await.problem(404, "not-found");
+    assert_eq!(server.worker.told.lock().unwrap().len(), 2, "the workers are told again all the same");
 }
 
 #[tokio::test]
