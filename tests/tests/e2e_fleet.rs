@@ -6,6 +6,8 @@
 mod cluster;
 #[path = "fleet/kills.rs"]
 mod kills;
+#[path = "fleet/operators.rs"]
+mod operators;
 #[path = "fleet/refusals.rs"]
 mod refusals;
 #[path = "fleet/scene.rs"]
