@@ -1,5 +1,7 @@
 //! The fault matrix in its short form; `tests/faults` runs the long one and prints the table.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails, with the place")]
+
 use laneway_tests::faults::scenarios;
 
 /// Runs a scenario, and expects that no guarantee was broken.

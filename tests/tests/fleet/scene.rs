@@ -11,36 +11,36 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub const PARTITIONS: u32 = 8;
+pub(crate) const PARTITIONS: u32 = 8;
 /// How long a partition may be without a worker (issue 3), and how much longer it may be on a machine
 /// that does other things at the same time. The measured time is printed.
-pub const TAKE_OVER: Duration = Duration::from_secs(7);
+pub(crate) const TAKE_OVER: Duration = Duration::from_secs(7);
 const SLACK: Duration = Duration::from_secs(8);
 /// Settlements and attempts that one partition may repeat after a kill, by default.
-pub const REPEATED: u64 = 512 + 64;
+pub(crate) const REPEATED: u64 = 512 + 64;
 const PRODUCERS: usize = 16;
 const KEYS_EACH: usize = 25;
 const GLANCE: Duration = Duration::from_millis(20);
 
-pub async fn redis() -> RedisServer {
+pub(crate) async fn redis() -> RedisServer {
     RedisServer::start(RedisSettings::default()).await.unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// A healthy receiver, and one that fails a tenth of the attempts.
-pub struct Receivers {
-    pub healthy: Receiver,
-    pub failing: Receiver,
+pub(crate) struct Receivers {
+    pub(crate) healthy: Receiver,
+    pub(crate) failing: Receiver,
 }
 
 impl Receivers {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self {
             healthy: Receiver::start(Behaviour::healthy(), 1).await,
             failing: Receiver::start(Behaviour::failing(0.1), 2).await,
         }
     }
 
-    pub fn destinations(&self) -> String {
+    pub(crate) fn destinations(&self) -> String {
         let retry = "from = \"beginning\"\nretry = { initial = \"20ms\", limit = \"60s\" }";
         [
             webhook("healthy", &self.healthy.url(), "from = \"beginning\""),
@@ -50,7 +50,7 @@ impl Receivers {
     }
 
     /// Waits for all of the store's events, and checks the guarantees.
-    pub async fn check(&self, fleet: &Fleet, sent: &[Sent], duplicates: u64) {
+    pub(crate) async fn check(&self, fleet: &Fleet, sent: &[Sent], duplicates: u64) {
         let stored = fleet.events().await;
         let held: BTreeSet<&str> = stored.iter().map(|event| event.id.as_str()).collect();
         let accepted: Vec<&String> = sent.iter().flat_map(|s| &s.accepted).collect();
@@ -70,13 +70,13 @@ impl Receivers {
 }
 
 /// Producers, each at one of the ingests.
-pub struct Producers {
+pub(crate) struct Producers {
     tasks: Vec<JoinHandle<Sent>>,
-    pub progress: watch::Receiver<usize>,
+    pub(crate) progress: watch::Receiver<usize>,
 }
 
 impl Producers {
-    pub fn start(ingests: &[Berth], count: usize, seed: u64) -> Self {
+    pub(crate) fn start(ingests: &[Berth], count: usize, seed: u64) -> Self {
         let (sender, progress) = watch::channel(0);
         let one = |p: usize| {
             let keys: Vec<String> = (0..KEYS_EACH).map(|k| format!("key-{p}-{k}")).collect();
@@ -89,11 +89,11 @@ impl Producers {
     }
 
     /// Waits until this many events are done with.
-    pub async fn at(&mut self, point: usize) {
+    pub(crate) async fn at(&mut self, point: usize) {
         self.progress.wait_for(|done| *done >= point).await.expect("the producers are not done");
     }
 
-    pub async fn finish(self) -> Vec<Sent> {
+    pub(crate) async fn finish(self) -> Vec<Sent> {
         let mut sent = Vec::new();
         for task in self.tasks {
             sent.push(task.await.expect("a producer ends well"));
@@ -103,7 +103,7 @@ impl Producers {
 }
 
 /// Who has each partition, by the store: worker and epoch. `None`: nobody.
-pub async fn leases(redis: &RedisServer) -> Vec<Option<(String, u64)>> {
+pub(crate) async fn leases(redis: &RedisServer) -> Vec<Option<(String, u64)>> {
     let mut all = Vec::new();
     for partition in 0..PARTITIONS {
         let key = format!("{{laneway:{partition}}}:lease");
@@ -118,7 +118,7 @@ pub async fn leases(redis: &RedisServer) -> Vec<Option<(String, u64)>> {
 
 /// Waits until every partition that `before` says was somebody's of `gone` is somebody else's, and
 /// returns how long that took.
-pub async fn taken_over(redis: &RedisServer, before: &[Option<(String, u64)>], gone: &str) -> Duration {
+pub(crate) async fn taken_over(redis: &RedisServer, before: &[Option<(String, u64)>], gone: &str) -> Duration {
     let started = Instant::now();
     let some = before.iter().flatten().any(|(worker, _)| worker.contains(gone));
     assert!(some, "{gone} has no partition to be taken over: {before:?}");
@@ -135,6 +135,6 @@ pub async fn taken_over(redis: &RedisServer, before: &[Option<(String, u64)>], g
 }
 
 /// Something of a worker's id that no other has: host, process and a random number.
-pub fn mark_of(worker: &Berth) -> String {
+pub(crate) fn mark_of(worker: &Berth) -> String {
     format!("-{}-", worker.running().pid())
 }
