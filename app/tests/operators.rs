@@ -26,6 +26,8 @@ const NEVER: Duration = Duration::from_secs(100_000);
 #[derive(Default)]
 struct Gate {
     open: AtomicBool,
+    /// It says that nothing is to be sent there any more: then the destination is paused.
+    gone: AtomicBool,
     delivered: AtomicUsize,
 }
 
@@ -36,6 +38,9 @@ impl Sink for Gate {
             if self.open.load(Ordering::SeqCst) {
                 self.delivered.fetch_add(1, Ordering::SeqCst);
                 return Outcome::Delivered;
+            }
+            if self.gone.load(Ordering::SeqCst) {
+                return Outcome::Gone { reason: "gone".to_owned() };
             }
             Outcome::Retry { reason: "closed".to_owned(), not_before: None }
         };
@@ -117,6 +122,16 @@ impl Scene {
     /// Two workers that share the partitions, and an event that neither gets through: the worker that
     /// has its key, and the other.
     async fn blocked(&self) -> (Process, Process) {
+        let (a, b) = self.two().await;
+        let partition = self.append("e1", KEY).await;
+        let has = a.worker.status().await.unwrap().partitions.contains(&partition);
+        let (its, other) = if has { (a, b) } else { (b, a) };
+        until(async || its.worker.status().await.unwrap().destinations[0].blocked_keys == 1).await;
+        (its, other)
+    }
+
+    /// Two workers that share the partitions.
+    async fn two(&self) -> (Process, Process) {
         let (a, b) = (self.start("a"), self.start("b"));
         for process in [&a, &b] {
             until(async || {
@@ -125,10 +140,14 @@ impl Scene {
             })
             .await;
         }
+        (a, b)
+    }
+
+    async fn append(&self, id: &str, key: &str) -> Partition {
         let event = Event {
-            id: EventId::new("e1").unwrap(),
+            id: EventId::new(id).unwrap(),
             event_type: EventType::new("t").unwrap(),
-            key: Some(Key::new(KEY).unwrap()),
+            key: Some(Key::new(key).unwrap()),
             source: None,
             subject: None,
             time: None,
@@ -138,19 +157,16 @@ impl Scene {
         };
         let appended: Vec<Result<_, StoreError>> = self.store.append(vec![NewEvent { event, id_given: true }]).await;
         let partition = appended[0].as_ref().unwrap().partition;
-        assert_eq!(partition, Partition::of(KEY, PARTITIONS));
-        let has = a.worker.status().await.unwrap().partitions.contains(&partition);
-        let (its, other) = if has { (a, b) } else { (b, a) };
-        until(async || its.worker.status().await.unwrap().destinations[0].blocked_keys == 1).await;
-        (its, other)
+        assert_eq!(partition, Partition::of(key, PARTITIONS));
+        partition
     }
 
     async fn command(&self, own: Option<&Handle>, command: Command) -> Result<bool, String> {
         command_all(&*self.store as &dyn Workers, PARTITIONS, own, command).await
     }
 
-    async fn delivered(&self) {
-        until(async || self.gate.delivered.load(Ordering::SeqCst) == 1).await;
+    async fn delivered(&self, count: usize) {
+        until(async || self.gate.delivered.load(Ordering::SeqCst) == count).await;
     }
 }
 
@@ -171,7 +187,7 @@ async fn a_key_is_retried_through_a_worker_that_does_not_have_it() {
     let (_its, other) = scene.blocked().await;
     scene.gate.open.store(true, Ordering::SeqCst);
     assert_eq!(scene.command(Some(&other.worker), retry(KEY)).await, Ok(true));
-    scene.delivered().await;
+    scene.delivered(1).await;
     assert_eq!(scene.command(Some(&other.worker), retry(KEY)).await, Ok(false), "the key is behind no more");
 }
 
@@ -210,7 +226,7 @@ async fn the_worker_that_has_the_key_asks_nobody() {
     let asked = Instant::now();
     assert_eq!(scene.command(Some(&its.worker), retry(KEY)).await, Ok(true));
     assert_eq!(asked.elapsed(), Duration::ZERO);
-    scene.delivered().await;
+    scene.delivered(1).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,11 +258,30 @@ async fn a_key_of_a_worker_that_died_can_be_retried_once_another_has_it() {
     let why = scene.command(Some(&other.worker), retry(KEY)).await.unwrap_err();
     assert!(why.contains("try again in a few seconds"), "{why}");
     until(async || scene.command(Some(&other.worker), retry(KEY)).await == Ok(true)).await;
-    scene.delivered().await;
+    scene.delivered(1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_worker_it_is_said_what_to_do() {
     let why = Scene::new().command(None, retry(KEY)).await.unwrap_err();
     assert!(why.contains("start one"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_two_workers_have_made_ends_in_both() {
+    let scene = Scene::new();
+    scene.gate.gone.store(true, Ordering::SeqCst);
+    let (a, b) = scene.two().await;
+    for n in 0..16 {
+        scene.append(&format!("e{n}"), &format!("k{n}")).await;
+    }
+    for process in [&a, &b] {
+        until(async || process.worker.status().await.unwrap().destinations[0].paused.is_some()).await;
+    }
+    scene.gate.open.store(true, Ordering::SeqCst);
+    assert_eq!(scene.command(Some(&b.worker), Command::Resume { destination: name() }).await, Ok(true));
+    scene.delivered(16).await;
+    b.deafen();
+    let why = scene.command(None, Command::Resume { destination: name() }).await.unwrap_err();
+    assert!(why.contains("worker b has not answered"), "{why}");
 }
