@@ -43,6 +43,8 @@ pub(super) struct PartitionLanes {
     /// No attempt starts from then on.
     pub(super) leased_until: Timestamp,
     pub(super) releasing: bool,
+    /// Records that could not be read and were reported in this ownership: several readers come by.
+    pub(super) quarantined: BTreeSet<Offset>,
 }
 
 /// Where the partition's commits stand.
@@ -78,6 +80,7 @@ impl PartitionLanes {
             on_track: BTreeSet::new(),
             stalled: BTreeSet::new(),
             tally: Tally::default(),
+            quarantined: BTreeSet::new(),
             scanned,
             committing: Committing::default(),
             unconfigured: BTreeMap::new(),

@@ -11,6 +11,9 @@ use std::time::Duration;
 const REREAD_AFTER: Duration = Duration::from_millis(250);
 /// Bytes of one read that fetches a key's next events: small, because many keys may be at it.
 const FETCH_BYTES: usize = 64 << 10;
+/// How many unreadable records of a partition are remembered as reported: 32 KiB. More are a damaged disk,
+/// of which repeated reports are the least trouble.
+const MAX_REMEMBERED_QUARANTINED: usize = 4096;
 
 /// A read under way.
 #[derive(Clone, Debug)]
@@ -180,6 +183,9 @@ impl Dispatcher {
                 self.lane_read_ended(partition, destination, events, next, now);
             }
             Purpose::Scan(destination) => {
+                // After a restart a scan may be the only one that comes by here: what is wanted below
+                // the shared position is wanted by keys behind.
+                self.quarantine(partition, corrupt);
                 let Some(head) = self.partitions.get(&partition).map(|owned| owned.head) else { return };
                 let filter = self.destination(destination).filter.clone();
                 let wanted = events.iter().map(AsRef::as_ref).filter(|event| filter.wants(&event.event));
@@ -315,6 +321,13 @@ impl Dispatcher {
     fn quarantine(&mut self, partition: Partition, records: Vec<Quarantined>) {
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         for record in records {
+            if owned.quarantined.contains(&record.offset) {
+                continue;
+            }
+            // Beyond the bound some are reported again; the store keeps each once all the same.
+            if owned.quarantined.len() < MAX_REMEMBERED_QUARANTINED {
+                owned.quarantined.insert(record.offset);
+            }
             owned.committing.dirty = true;
             self.notices.push_back(Notice::Quarantined { partition, record: record.clone() });
             owned.tally.quarantined.push(record);

@@ -2,7 +2,8 @@
 
 use super::world::name;
 use crate::{
-    Command, Dispatcher, Input, LaneProgress, Offset, Output, Partition, PartitionProgress, Settings, Timestamp,
+    Behind, Command, Destination, Dispatcher, Input, Key, LaneKey, LaneProgress, Notice, Offset, Output, Partition,
+    PartitionProgress, Quarantined, Settings, Timestamp,
 };
 
 fn drain(dispatcher: &mut Dispatcher, now: Timestamp) -> Vec<Output> {
@@ -59,4 +60,42 @@ fn a_commit_that_is_sent_again_does_not_bring_a_forgotten_destination_back() {
         sent.extend(commits(drain(&mut dispatcher, due)));
     }
     assert_eq!(sent, [[name("kept")]]);
+}
+
+#[test]
+fn a_record_that_only_a_scan_for_keys_behind_comes_by_is_reported_and_once() {
+    let now = Timestamp::from_millis(1_000);
+    let mut dispatcher = Dispatcher::new(Settings::default(), 1);
+    dispatcher.handle(Input::Destinations(vec![Destination::new(name("main"))]), now);
+    // Key k stands at 1; everything up to 9 has been looked at before the restart.
+    let behind = [(LaneKey::Key(Key::new("k").unwrap()), Behind { offset: Offset(1), retry: None })].into();
+    let lanes = [(name("main"), LaneProgress { behind, ..LaneProgress::default() })].into();
+    let progress = PartitionProgress { scanned: Offset(9), lanes, ..PartitionProgress::default() };
+    let until = now.after(std::time::Duration::from_secs(5));
+    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(9), until }, now);
+    let (mut notices, mut committed, mut reads) = (0, 0, 0);
+    let mut outputs = drain(&mut dispatcher, now);
+    while let Some(output) = outputs.pop() {
+        match output {
+            Output::Read { read, from, .. } => {
+                reads += 1;
+                assert!(reads < 20, "it reads on for ever");
+                let corrupt = Quarantined { offset: Offset(3), reason: "damaged".into() };
+                let corrupt = if from <= Offset(3) { vec![corrupt] } else { Vec::new() };
+                dispatcher.handle(Input::Read { read, events: Vec::new(), corrupt, next: Offset(9) }, now);
+            }
+            Output::Notice(Notice::Quarantined { record, .. }) => {
+                assert_eq!(record.offset, Offset(3));
+                notices += 1;
+            }
+            Output::Commit { partition, commit } => {
+                committed += commit.quarantined.len();
+                dispatcher.handle(Input::Committed(partition), now);
+            }
+            _ => {}
+        }
+        let due = dispatcher.next_wakeup().filter(|due| *due < until).unwrap_or(now);
+        outputs.extend(drain(&mut dispatcher, due));
+    }
+    assert_eq!((notices, committed), (1, 1), "after {reads} reads");
 }
