@@ -32,7 +32,6 @@ async fn a_disk_that_is_full_for_a_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "an open fault: about one flipped byte in sixty lets an event vanish without a report (docs/RELIABILITY.md)"]
 async fn a_flipped_byte_in_a_page() {
     survives("page").await;
 }
