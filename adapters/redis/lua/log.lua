@@ -172,7 +172,7 @@ end
 -- offset (negative, less one, of a duplicate).
 local function append(keys, args)
   local expected, window, again = tonumber(args[1]), args[2], args[3] == '1'
-  local generation, from, below
+  local generation, from, below, offset, number
   local answer = {0, '', ''}
   local next_id = 5
   for at = 4, #args, 2 do
@@ -187,14 +187,16 @@ local function append(keys, args)
       end
       answer[#answer + 1] = -1 - tonumber(first)
     else
-      local offset
       if generation then
-        offset = offset_of(add(keys[1], generation, args[at]))
+        -- Redis counts on from the first one: its number need not be read out of each id.
+        redis.call('XADD', keys[1], number, 'e', args[at])
+        offset = offset + 1
       else
         offset, generation, from, below = add_first(keys, expected, args[at])
         if not offset then
           return no_more_generations()
         end
+        number = text(generation) .. '-*'
       end
       if id then
         redis.call('SET', id, text(offset), 'PX', window)

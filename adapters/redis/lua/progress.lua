@@ -17,9 +17,11 @@ local function fenced()
 end
 
 -- An epoch that is above the one before, and above those that the server has lost with the key: it
--- is never below the clock's milliseconds.
+-- is never below the clock's microseconds, which are below 2^53 until the year 2255.
 local function next_epoch(lease)
-  return math.max(tonumber(redis.call('HGET', lease, 'epoch') or 0) + 1, now_ms())
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  return math.max(tonumber(redis.call('HGET', lease, 'epoch') or 0) + 1, now)
 end
 
 -- The worker is compared too: should a failover lose a claim, and the clock of the new primary be
