@@ -188,8 +188,11 @@ impl Dispatcher {
 
     /// Pauses a destination, and records it in the lane that has met the reason.
     fn pause(&mut self, destination: DestinationIndex, partition: Partition, reason: &str, now: Timestamp) {
+        // Of one that has left the configuration, an answer that comes late says nothing: its lane is gone, and
+        // a record without a position of its own would go along with the others, past what it never got.
+        let configured = self.configured.contains(&destination);
         let gate = &mut self.gates[destination.0];
-        if gate.pause.is_some() {
+        if gate.pause.is_some() || !configured {
             return;
         }
         let pause = Pause { since: now, reason: reason.into() };

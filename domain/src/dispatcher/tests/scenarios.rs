@@ -1,10 +1,11 @@
 //! Single situations, one each.
 
-use super::world::name;
+use super::world::{logged, name};
 use crate::{
-    Behind, Command, Destination, Dispatcher, Input, Key, LaneKey, LaneProgress, Notice, Offset, Output, Partition,
-    PartitionProgress, Quarantined, Settings, Timestamp,
+    Behind, Command, Destination, Dispatcher, Input, Key, LaneKey, LaneProgress, Notice, Offset, Outcome, Output,
+    Partition, PartitionProgress, Quarantined, Settings, Timestamp,
 };
+use std::ops::Range;
 
 fn drain(dispatcher: &mut Dispatcher, now: Timestamp) -> Vec<Output> {
     std::iter::from_fn(|| dispatcher.poll(now)).collect()
@@ -60,6 +61,57 @@ fn a_commit_that_is_sent_again_does_not_bring_a_forgotten_destination_back() {
         sent.extend(commits(drain(&mut dispatcher, due)));
     }
     assert_eq!(sent, [[name("kept")]]);
+}
+
+#[test]
+fn a_destination_that_left_and_then_says_gone_keeps_its_place() {
+    let now = Timestamp::from_millis(1_000);
+    let mut dispatcher = Dispatcher::new(Settings::default(), 1);
+    dispatcher.handle(Input::Destinations(vec![Destination::new(name("left")), Destination::new(name("stays"))]), now);
+    let until = now.after(std::time::Duration::from_secs(5));
+    let claimed = |log: Range<Offset>| {
+        let progress = PartitionProgress::default();
+        Input::Claimed { partition: Partition(0), progress, log, until }
+    };
+    dispatcher.handle(claimed(Offset(0)..Offset(1)), now);
+    let attempt = loop {
+        let outputs = drain(&mut dispatcher, now);
+        let read = outputs.iter().find_map(|output| match output {
+            Output::Read { read, .. } => Some(*read),
+            _ => None,
+        });
+        let to_left = outputs.iter().find_map(|output| match output {
+            Output::Attempt { attempt, destination, .. } if *destination == name("left") => Some(*attempt),
+            _ => None,
+        });
+        match (to_left, read) {
+            (Some(attempt), _) => break attempt,
+            (None, Some(read)) => {
+                let events = vec![logged(Offset(0), 1, 0, now)];
+                dispatcher.handle(Input::Read { read, events, corrupt: Vec::new(), next: Offset(1) }, now);
+            }
+            (None, None) => panic!("no attempt and no read"),
+        }
+    };
+    dispatcher.handle(Input::Destinations(vec![Destination::new(name("stays"))]), now);
+    drain(&mut dispatcher, now);
+    // Claimed anew, from a store that never heard of the one that left.
+    dispatcher.handle(Input::Lost(Partition(0)), now);
+    drain(&mut dispatcher, now);
+    dispatcher.handle(claimed(Offset(0)..Offset(1)), now);
+    drain(&mut dispatcher, now);
+    dispatcher.handle(Input::AttemptEnded { attempt, outcomes: vec![Outcome::Gone { reason: "410".into() }] }, now);
+    let mut outputs = drain(&mut dispatcher, now);
+    while let Some(due) = dispatcher.next_wakeup().filter(|due| *due < until) {
+        outputs.extend(drain(&mut dispatcher, due));
+    }
+    let commits = outputs.iter().filter_map(|output| match output {
+        Output::Commit { commit, .. } => Some(commit),
+        _ => None,
+    });
+    for commit in commits {
+        assert!(!commit.lanes.contains_key(&name("left")), "it was given a record: {commit:?}");
+    }
 }
 
 #[test]

@@ -115,6 +115,22 @@ pub(super) fn destinations(variant: u8) -> Vec<Destination> {
     all
 }
 
+/// An event of the key numbered `key`, or of none if that is 0.
+pub(super) fn logged(offset: Offset, key: u8, n: u8, accepted_at: Timestamp) -> Arc<LoggedEvent> {
+    let event = Event {
+        id: EventId::new(&format!("e{}", offset.0)).unwrap(),
+        event_type: EventType::new(if n.is_multiple_of(2) { "t.even" } else { "odd" }).unwrap(),
+        key: (key > 0).then(|| Key::new(&format!("k{key}")).unwrap()),
+        source: None,
+        subject: None,
+        time: None,
+        content_type: "text/plain".into(),
+        attributes: BTreeMap::new(),
+        data: Bytes::from_static(&[7; 100]),
+    };
+    Arc::new(LoggedEvent { partition: PARTITION, offset, accepted_at, event })
+}
+
 impl World {
     pub(super) fn new(settings: Settings, seed: u64) -> Self {
         Self::with(settings, seed, destinations(0))
@@ -291,18 +307,7 @@ impl World {
 
     pub(super) fn append(&mut self, key: u8, n: u8) {
         let offset = self.end();
-        let event = Event {
-            id: EventId::new(&format!("e{}", offset.0)).unwrap(),
-            event_type: EventType::new(if n.is_multiple_of(2) { "t.even" } else { "odd" }).unwrap(),
-            key: (key > 0).then(|| Key::new(&format!("k{key}")).unwrap()),
-            source: None,
-            subject: None,
-            time: None,
-            content_type: "text/plain".into(),
-            attributes: BTreeMap::new(),
-            data: Bytes::from_static(&[7; 100]),
-        };
-        self.log.push(Arc::new(LoggedEvent { partition: PARTITION, offset, accepted_at: self.now, event }));
+        self.log.push(logged(offset, key, n, self.now));
         self.end = offset.next();
         let end = self.end();
         self.input(Input::Grew { partition: PARTITION, end });
