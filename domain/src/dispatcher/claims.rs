@@ -188,6 +188,7 @@ impl Dispatcher {
         if let Some(mut lane) = removed {
             lane.discard(&mut self.memory);
             owned.detached -= usize::from(!lane.is_attached());
+            lane.restate();
             progress = lane.progress(head);
             if let Some(last) = lane.take_changes(Offset(u64::MAX), head) {
                 change.behind.extend(last.behind);

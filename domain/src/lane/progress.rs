@@ -77,6 +77,12 @@ impl Lane {
         self.changed.extend(keys);
     }
 
+    /// The next changes say of all keys behind where they stand. One that has just caught up may have a record
+    /// in the store that nothing would take away once the lane is gone.
+    pub(crate) fn restate(&mut self) {
+        self.changed.extend(self.behind.iter().cloned());
+    }
+
     /// All of it, as a commit now would leave it.
     pub(crate) fn progress(&self, head: Offset) -> LaneProgress {
         let record = |key: &LaneKey| Some((key.clone(), self.keys.get(key)?.record()?));

@@ -2,10 +2,11 @@
 
 use super::world::{logged, name};
 use crate::{
-    Behind, Command, Destination, Dispatcher, Input, Key, LaneKey, LaneProgress, Notice, Offset, Outcome, Output,
-    Partition, PartitionProgress, Quarantined, Settings, Timestamp,
+    Behind, Command, Commit, Destination, Dispatcher, Failure, Input, Key, LaneKey, LaneProgress, Notice, Offset,
+    Ordering, Outcome, Output, Partition, PartitionProgress, Position, Quarantined, RetryState, Settings, Timestamp,
 };
 use std::ops::Range;
+use std::sync::Arc;
 
 fn drain(dispatcher: &mut Dispatcher, now: Timestamp) -> Vec<Output> {
     std::iter::from_fn(|| dispatcher.poll(now)).collect()
@@ -112,6 +113,53 @@ fn a_destination_that_left_and_then_says_gone_keeps_its_place() {
     for commit in commits {
         assert!(!commit.lanes.contains_key(&name("left")), "it was given a record: {commit:?}");
     }
+}
+
+fn next_commit(dispatcher: &mut Dispatcher, mut now: Timestamp) -> Arc<Commit> {
+    loop {
+        let commit = drain(dispatcher, now).into_iter().find_map(|output| match output {
+            Output::Commit { commit, .. } => Some(commit),
+            _ => None,
+        });
+        match commit {
+            Some(commit) => return commit,
+            None => now = dispatcher.next_wakeup().unwrap(),
+        }
+    }
+}
+
+#[test]
+fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
+    let now = Timestamp::from_millis(1_000);
+    let mut dispatcher = Dispatcher::new(Settings::default(), 1);
+    let strict = Destination { ordering: Ordering::Strict, ..Destination::new(name("strict")) };
+    dispatcher.handle(Input::Destinations(vec![strict, Destination::new(name("stays"))]), now);
+    let failure = Failure { at: now, reason: "no".into() };
+    let retry = RetryState { attempts: 1, first_failure: now, next_attempt: now, history: vec![failure] };
+    let behind = [(LaneKey::All, Behind { offset: Offset(0), retry: Some(retry) })].into();
+    let lane = LaneProgress { position: Position::At(Offset(1)), behind, ..LaneProgress::default() };
+    let lanes = [(name("strict"), lane), (name("stays"), LaneProgress::default())].into();
+    let mut store = PartitionProgress { scanned: Offset(2), lanes, ..PartitionProgress::default() };
+    let until = now.after(std::time::Duration::from_secs(5));
+    let progress = store.clone();
+    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(2), until }, now);
+    let scan = drain(&mut dispatcher, now).into_iter().find_map(|output| match output {
+        Output::Read { read, from: Offset(0), .. } => Some(read),
+        _ => None,
+    });
+    // The failed event is given up, and while its dead letter is on its way to the store, the scan finds
+    // that nothing else of the key is known to wait.
+    assert!(dispatcher.command(&Command::SkipKey { destination: name("strict"), key: LaneKey::All }, now));
+    store.apply(&next_commit(&mut dispatcher, now));
+    let none = Input::Read { read: scan.unwrap(), events: Vec::new(), corrupt: Vec::new(), next: Offset(2) };
+    dispatcher.handle(none, now);
+    drain(&mut dispatcher, now);
+    dispatcher.handle(Input::Destinations(vec![Destination::new(name("stays"))]), now);
+    drain(&mut dispatcher, now);
+    dispatcher.handle(Input::Committed(Partition(0)), now);
+    store.apply(&next_commit(&mut dispatcher, now));
+    let kept = &dispatcher.partitions[&Partition(0)].unconfigured[&name("strict")];
+    assert_eq!(*kept, store.lanes[&name("strict")]);
 }
 
 #[test]
