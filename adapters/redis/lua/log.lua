@@ -5,6 +5,7 @@
 --   :generation number, 1 while there is none. Raised when data that was acknowledged has been
 --               lost, so that no offset is given out twice
 --   :lost       hash: per generation that lost something, <from>:<below> in offsets
+--   :mark       number: the offset of an entry that a reader waits for replicas to have
 --   :id:<hash>  number: the offset of the event that came first with that id
 
 -- Where things are in an entry, counted from 1 (see src/codec.rs).
@@ -250,7 +251,19 @@ local function compare(keys, args)
   return {same, text(log_end(keys[1]))}
 end
 
+-- Writes something behind what was read: WAIT waits only for what was written on its connection.
+-- KEYS log, :mark. ARGV offset and check of the furthest entry that was read.
+local function mark(keys, args)
+  local refusal = refuse_other_log(keys[1], args[1], args[2])
+  if refusal then
+    return refusal
+  end
+  redis.call('SET', keys[2], args[1])
+  return 1
+end
+
 redis.register_function('laneway_append', append)
+redis.register_function{function_name = 'laneway_mark', callback = mark, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_diverged', callback = diverged, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_bounds', callback = bounds, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_compare', callback = compare, flags = {'no-writes'}}

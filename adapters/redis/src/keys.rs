@@ -39,6 +39,11 @@ impl Keys {
         self.of(partition, "generation")
     }
 
+    /// What a reader writes behind the entries that it has read, to see that replicas have them.
+    pub(crate) fn mark(&self, partition: Partition) -> String {
+        self.of(partition, "mark")
+    }
+
     /// What was found to be lost: a hash, by generation.
     pub(crate) fn lost(&self, partition: Partition) -> String {
         self.of(partition, "lost")
@@ -123,6 +128,7 @@ mod tests {
         let all = [
             keys.generation(P),
             keys.lost(P),
+            keys.mark(P),
             keys.progress(P),
             keys.behind(P, &name),
             keys.dead(P),

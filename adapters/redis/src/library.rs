@@ -24,7 +24,7 @@ pub(crate) const SOURCE: &str = concat!(
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// How often a call is tried when it did not come to run: enough for a slot that moves once more
 /// while the way to it is looked up.

@@ -17,6 +17,8 @@ pub(crate) struct Memory {
     checks: VecDeque<(Offset, u32)>,
     /// The furthest entry that a read has returned.
     witness: Option<(Offset, u32)>,
+    /// As many replicas as the options ask for have what is below.
+    replicated: Offset,
     tail: VecDeque<Entry>,
     tail_bytes: usize,
     /// The tail has all that the log has from `covers.0` up to `covers.1`.
@@ -39,6 +41,17 @@ impl Memory {
 
     pub(crate) fn witness(&self) -> Option<(Offset, u32)> {
         self.witness
+    }
+
+    pub(crate) fn replicated(&self) -> Offset {
+        self.replicated
+    }
+
+    /// Replicas have what is below; asked in the `life` given.
+    pub(crate) fn note_replicated(&mut self, below: Offset, life: u64) {
+        if self.life == life {
+            self.replicated = self.replicated.max(below);
+        }
     }
 
     pub(crate) fn checks(&self) -> Vec<(Offset, u32)> {

@@ -3,6 +3,7 @@
 pub(crate) mod append;
 mod frames;
 mod loss;
+mod mark;
 mod memory;
 mod partition;
 mod read;
@@ -40,7 +41,10 @@ impl EventLog for RedisStore {
         max_events: usize,
         max_bytes: usize,
     ) -> Result<Chunk, StoreError> {
-        self.shared.read(self.partition(partition)?, from, max_events, max_bytes).await
+        let log = self.partition(partition)?;
+        let chunk = self.shared.read(log, from, max_events, max_bytes).await?;
+        self.shared.see_replicated(log, &chunk).await?;
+        Ok(chunk)
     }
 
     async fn grown(&self, partition: Partition, seen: Offset) -> Result<Offset, StoreError> {

@@ -21,9 +21,7 @@ impl Shared {
     /// What Redis answers with is fsynced where `appendfsync` is `always`: before it sends the
     /// answers of a turn of its event loop, it has fsynced what that turn and all before have
     /// written (`beforeSleep`), and an answer that waits for its socket from an earlier turn was
-    /// made in that one. With replicas, an event may be read that they do not have yet and that is
-    /// then lost with the primary. That is no other loss than that of an acknowledged one: it is
-    /// noticed by its check, and at worst something was delivered that its producer sends again.
+    /// made in that one. Whether replicas have it is another question (`see_replicated`).
     pub(crate) async fn read(
         &self,
         log: &PartitionLog,

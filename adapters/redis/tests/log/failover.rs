@@ -56,6 +56,30 @@ async fn an_event_that_no_replica_has_is_not_acknowledged() {
 }
 
 #[tokio::test]
+async fn an_event_that_no_replica_has_is_not_read() {
+    let (cluster, store) = start(1).await;
+    let reader = connect(&cluster.url(), |options| options.replicas = 1).await.unwrap();
+    append(&store, "a").await.unwrap();
+    assert_eq!(ids_from(&reader, Offset(0)).await, ["a"]);
+    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let replica = &cluster.nodes()[nodes[1]];
+    replica.stop().unwrap();
+    append(&store, "b").await.unwrap_err();
+    // Neither by a read of the log, nor out of what the watcher has kept.
+    assert_eq!(reader.grown(P, Offset(1)).await.unwrap(), Offset(2));
+    for from in [0, 1] {
+        let error = reader.read(P, Offset(from), 10, usize::MAX).await.unwrap_err();
+        assert!(matches!(&error, StoreError::RetryLater { what, .. } if what.contains("replicas")), "{error:?}");
+    }
+    // What it has is read on, as far as it goes.
+    assert_eq!(reader.read(P, Offset(0), 1, usize::MAX).await.unwrap().next, Offset(1));
+    replica.cont().unwrap();
+    cluster.wait_healthy().await.unwrap();
+    let read = wait_for("the event", async || reader.read(P, Offset(1), 10, usize::MAX).await.ok()).await;
+    assert_eq!(read.next, Offset(2));
+}
+
+#[tokio::test]
 async fn a_duplicate_waits_for_replicas_too() {
     let (cluster, store) = start(1).await;
     let mut given = event("a", 10);
