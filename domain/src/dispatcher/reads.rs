@@ -80,6 +80,11 @@ impl Dispatcher {
             return;
         }
         let end = owned.end;
+        // Ahead of the shared reader, as it may be after all have read for themselves, it waits to be overtaken.
+        let (head, is_shared) = (owned.head, owned.detached < owned.configured);
+        if is_shared && owned.lane(destination).is_some_and(|lane| lane.looked_up_to(head) >= head) {
+            return;
+        }
         let Some((lane, cx)) = self.lane_cx(partition, destination, Timestamp::ZERO) else { return };
         if let Some(from) = lane.next_read(end, &cx) {
             self.read_chunk(partition, from, Purpose::Lane(destination));
@@ -225,6 +230,7 @@ impl Dispatcher {
         self.attach_lanes(partition, now);
         self.note_change(partition, now);
         self.read_head(partition);
+        self.read_detached(partition);
     }
 
     fn offer_from_head(

@@ -1,6 +1,7 @@
 //! The dispatcher against a naive model of what it must and must not do.
 
 mod isolation;
+mod replays;
 mod scenarios;
 mod world;
 
@@ -11,17 +12,17 @@ use world::{Op, World};
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         6 => (0_u8..5, 1_u8..6).prop_map(|(key, count)| Op::Append { key, count }),
-        12 => (any::<prop::sample::Index>(), 0_u8..10).prop_map(|(which, outcome)| Op::End { which, outcome }),
-        4 => any::<prop::sample::Index>().prop_map(Op::Answer),
-        3 => (any::<prop::sample::Index>(), 0_u8..8).prop_map(|(which, answer)| Op::Store { which, answer }),
+        12 => (any::<u64>(), 0_u8..10).prop_map(|(which, outcome)| Op::End { which, outcome }),
+        4 => any::<u64>().prop_map(Op::Answer),
+        3 => (any::<u64>(), 0_u8..8).prop_map(|(which, answer)| Op::Store { which, answer }),
         4 => (0_u16..400).prop_map(Op::Wait),
         1 => Just(Op::Crash),
         1 => (0_u8..16).prop_map(Op::Reconfigure),
-        1 => any::<prop::sample::Index>().prop_map(Op::RetryDeadLetter),
-        1 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, skip)| Op::Operate { which, skip }),
+        1 => any::<u64>().prop_map(Op::RetryDeadLetter),
+        1 => (any::<u64>(), any::<bool>()).prop_map(|(which, skip)| Op::Operate { which, skip }),
         1 => Just(Op::Release),
         3 => Just(Op::Renew),
-        1 => any::<prop::sample::Index>().prop_map(Op::LoseWrites),
+        1 => any::<u64>().prop_map(Op::LoseWrites),
     ];
     prop::collection::vec(op, 1..250)
 }

@@ -4,7 +4,6 @@
 use super::super::*;
 use crate::*;
 use bytes::Bytes;
-use proptest::sample::Index;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,26 +20,31 @@ pub(super) enum Op {
         count: u8,
     },
     End {
-        which: Index,
+        which: u64,
         outcome: u8,
     },
-    Answer(Index),
+    Answer(u64),
     Store {
-        which: Index,
+        which: u64,
         answer: u8,
     },
     Wait(u16),
     Crash,
     Reconfigure(u8),
-    RetryDeadLetter(Index),
+    RetryDeadLetter(u64),
     Operate {
-        which: Index,
+        which: u64,
         skip: bool,
     },
     Release,
     Renew,
     /// A replica that lacks the last writes becomes the primary.
-    LoseWrites(Index),
+    LoseWrites(u64),
+}
+
+/// One of `len` things; `which` is where, as a part of 2^64.
+fn pick(which: u64, len: usize) -> usize {
+    usize::try_from((u128::from(which) * len as u128) >> 64).unwrap()
 }
 
 /// How many moments the store can be set back to.
@@ -265,7 +269,7 @@ impl World {
             Op::End { which, outcome } => self.end_some_attempt(*which, *outcome),
             Op::Answer(which) => {
                 if !self.reads.is_empty() {
-                    let read = self.reads.remove(which.index(self.reads.len()));
+                    let read = self.reads.remove(pick(*which, self.reads.len()));
                     self.answer(&read, true);
                 }
             }
@@ -289,11 +293,11 @@ impl World {
 
     /// Log and progress are what they were at some moment, and the log goes on in a new generation.
     /// Whoever had the lease is fenced, and the partition is claimed again.
-    fn lose_writes(&mut self, which: Index) {
+    fn lose_writes(&mut self, which: u64) {
         if self.moments.is_empty() {
             return;
         }
-        let moment = which.get(&self.moments).clone();
+        let moment = self.moments[pick(which, self.moments.len())].clone();
         self.moments.clear();
         self.log.truncate(moment.log);
         (self.stored, self.dead) = (moment.stored, moment.dead);
@@ -313,11 +317,12 @@ impl World {
         self.input(Input::Grew { partition: PARTITION, end });
     }
 
-    fn end_some_attempt(&mut self, which: Index, outcome: u8) {
+    fn end_some_attempt(&mut self, which: u64, outcome: u8) {
         if self.attempts.is_empty() {
             return;
         }
-        let id = *which.get(&self.attempts.keys().copied().collect::<Vec<_>>());
+        let keys: Vec<_> = self.attempts.keys().copied().collect();
+        let id = keys[pick(which, keys.len())];
         let count = self.attempts[&id].1.len();
         let bad = match outcome {
             0..=1 => Outcome::Retry { reason: "no".into(), not_before: None },
@@ -370,9 +375,9 @@ impl World {
         self.input(input);
     }
 
-    fn store(&mut self, which: Index, answer: u8) {
+    fn store(&mut self, which: u64, answer: u8) {
         if answer == 0 && !self.reads.is_empty() {
-            let read = self.reads.remove(which.index(self.reads.len()));
+            let read = self.reads.remove(pick(which, self.reads.len()));
             return self.answer(&read, false);
         }
         let Some(commit) = self.commits.pop() else { return };
@@ -479,12 +484,12 @@ impl World {
         self.input(Input::Destinations(next));
     }
 
-    fn retry_dead_letter(&mut self, which: Index) {
+    fn retry_dead_letter(&mut self, which: u64) {
         if self.dead.is_empty() {
             return;
         }
         let letters: Vec<_> = self.dead.iter().collect();
-        let ((destination, offset), given_up) = which.get(&letters);
+        let ((destination, offset), given_up) = &letters[pick(which, letters.len())];
         let request = Redrive { destination: destination.clone(), offset: *offset, key: given_up.key.clone() };
         if !self.stored.retry_requested.contains(&request) {
             self.stored.retry_requested.push(request.clone());
@@ -492,7 +497,7 @@ impl World {
         self.input(Input::RetryRequested { partition: PARTITION, requests: vec![request] });
     }
 
-    fn operate(&mut self, which: Index, skip: bool) {
+    fn operate(&mut self, which: u64, skip: bool) {
         let status = self.dispatcher.status(self.now);
         let blocked: Vec<_> = status
             .destinations
@@ -502,7 +507,7 @@ impl World {
         if blocked.is_empty() {
             return;
         }
-        let (destination, key) = which.get(&blocked).clone();
+        let (destination, key) = blocked[pick(which, blocked.len())].clone();
         let key = LaneKey::parse(&key).unwrap();
         let command = if skip { Command::SkipKey { destination, key } } else { Command::RetryKey { destination, key } };
         self.dispatcher.command(&command, self.now);

@@ -1,0 +1,112 @@
+//! What the property test has found, as it was found: each of these failed once.
+
+use super::world::{Op, World};
+use crate::Settings;
+use std::time::Duration;
+
+fn settings(window: usize, per_key: usize, behind: usize, read: usize) -> Settings {
+    Settings {
+        straggler_after: Duration::from_millis(100),
+        commit_interval: Duration::from_millis(25),
+        commit_settlements: 1,
+        max_uncommitted: 3,
+        window_events: window,
+        window_bytes: 600 * window,
+        window_events_per_key: per_key,
+        max_behind: behind,
+        waiting_per_key: 1,
+        waiting_total: 2,
+        read_events: read,
+        read_bytes: 1 << 20,
+    }
+}
+
+fn replay(settings: Settings, seed: u64, ops: &[Op]) {
+    let mut world = World::new(settings, seed);
+    for op in ops {
+        world.step(op);
+    }
+    world.heal_and_finish();
+}
+
+const fn append(count: u8) -> Op {
+    Op::Append { key: 0, count }
+}
+
+const fn end(which: u64, outcome: u8) -> Op {
+    Op::End { which, outcome }
+}
+
+const fn store(answer: u8) -> Op {
+    Op::Store { which: 0, answer }
+}
+
+#[test]
+fn a_destination_that_left_says_gone() {
+    let ops = [
+        append(1),
+        Op::Answer(0),
+        Op::Reconfigure(4),
+        Op::LoseWrites(0),
+        end(0, 4),
+        Op::Release,
+        Op::Answer(0),
+        store(3),
+        store(3),
+        append(1),
+        append(1),
+        append(1),
+    ];
+    replay(settings(1, 1, 1, 1), 0, &ops);
+}
+
+#[test]
+fn a_key_catches_up_and_its_destination_leaves() {
+    let ops = [
+        append(2),
+        end(0, 0),
+        Op::Answer(0),
+        end(0, 3),
+        Op::Answer(0),
+        end(12_297_829_382_473_034_411, 3),
+        Op::Release,
+        end(0, 0),
+        append(1),
+        store(3),
+        store(0),
+        append(1),
+        append(1),
+        append(1),
+        Op::Wait(17),
+        append(1),
+        append(1),
+        append(1),
+        Op::LoseWrites(0),
+        Op::Operate { which: 0, skip: true },
+        Op::Answer(0),
+        Op::Reconfigure(12),
+    ];
+    replay(settings(1, 1, 1, 1), 899_605_027_373_891_210, &ops);
+}
+
+#[test]
+fn a_lane_is_ahead_of_the_shared_reader() {
+    let mut ops = vec![Op::Append { key: 3, count: 2 }];
+    ops.extend((0..11).map(|_| append(1)));
+    ops.extend([
+        Op::Crash,
+        store(0),
+        Op::Wait(250),
+        Op::Reconfigure(10),
+        Op::Answer(0),
+        end(1 << 63, 5),
+        Op::Wait(110),
+        Op::Answer(6_148_914_691_236_517_206),
+        append(1),
+        Op::Reconfigure(4),
+        Op::Answer(0),
+        end(13_835_058_055_282_163_712, 0),
+        Op::Store { which: 1 << 62, answer: 0 },
+    ]);
+    replay(settings(3, 2, 2, 4), 0, &ops);
+}
