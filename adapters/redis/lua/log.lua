@@ -168,44 +168,48 @@ end
 
 -- Appends events in order. KEYS log, :generation, lease, :lost, and :id:<hash> of each event that
 -- has one; ARGV the offset after the highest that was seen acknowledged (0: none), the duplicate
--- window (ms), 1 if a duplicate must be written again, and per event its entry and 1 if it has an id.
--- Answers the generation, what is newly known to be lost ('' or two offsets), and per event its
--- offset (negative, less one, of a duplicate).
+-- window (ms), 1 if a duplicate must be written again, per event a byte: 1 if it has an id, else 0
+-- (all of them one string), and per event its entry. Answers the generation, what is newly known to
+-- be lost ('' or two offsets), how many were appended, and the offset of the first of them, which
+-- the others follow; then per duplicate its place among the events (from 0) and the offset of the
+-- one that came first.
 local function append(keys, args)
-  local expected, window, again = tonumber(args[1]), args[2], args[3] == '1'
-  local generation, from, below, offset, number
-  local answer = {0, '', ''}
-  local next_id = 5
-  for at = 4, #args, 2 do
-    local id = args[at + 1] == '1' and keys[next_id]
-    local first = id and redis.call('GET', id)
-    next_id = next_id + (id and 1 or 0)
-    if first then
+  local call, log, again, has_id = redis.call, keys[1], args[3] == '1', args[4]
+  local generation, from, below, first, number
+  local answer, count, next_id = {0, '', '', 0, 0}, 0, 5
+  for at = 5, #args do
+    local id, known
+    if string.byte(has_id, at - 4) == 49 then
+      id = keys[next_id]
+      next_id = next_id + 1
+      known = call('GET', id)
+    end
+    if known then
       if again then
         -- A duplicate says that the first is safe. WAIT waits only for what was written on its
         -- connection, so this must be a write, and it comes after the first one's.
-        redis.call('SET', id, first, 'KEEPTTL')
+        call('SET', id, known, 'KEEPTTL')
       end
-      answer[#answer + 1] = -1 - tonumber(first)
+      answer[#answer + 1] = at - 5
+      answer[#answer + 1] = tonumber(known)
     else
       if generation then
         -- Redis counts on from the first one: its number need not be read out of each id.
-        redis.call('XADD', keys[1], number, 'e', args[at])
-        offset = offset + 1
+        call('XADD', log, number, 'e', args[at])
       else
-        offset, generation, from, below = add_first(keys, expected, args[at])
-        if not offset then
+        first, generation, from, below = add_first(keys, tonumber(args[1]), args[at])
+        if not first then
           return no_more_generations()
         end
         number = text(generation) .. '-*'
       end
       if id then
-        redis.call('SET', id, text(offset), 'PX', window)
+        call('SET', id, text(first + count), 'PX', args[2])
       end
-      answer[#answer + 1] = offset
+      count = count + 1
     end
   end
-  answer[1] = generation or generation_of(keys[2])
+  answer[1], answer[4], answer[5] = generation or generation_of(keys[2]), count, first or 0
   if from then
     answer[2], answer[3] = text(from), text(below)
   end

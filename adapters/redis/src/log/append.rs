@@ -3,6 +3,7 @@
 //! that offsets rise in the order in which events came.
 
 use super::partition::PartitionLog;
+use super::stored::Stored;
 use crate::codec;
 use crate::connect::Redis;
 use crate::failure::Effect;
@@ -190,19 +191,19 @@ impl Sender {
             next = fill(&mut group, &mut requests);
             let events: usize = group.iter().map(|request| request.events.len()).sum();
             let weight = group.iter().map(|request| request.weight).sum();
-            let results = self.store(log, &group, &mut reconnects).await;
+            let stored = self.store(log, &group, &mut reconnects).await;
             self.shared.give_room_back(events, weight);
-            answer(group, results, log.partition);
+            answer(group, &stored, log.partition);
         }
     }
 
-    /// Stores a group: per event its offset, negative less one for a duplicate's first.
+    /// Stores a group.
     async fn store(
         &self,
         log: &PartitionLog,
         group: &[Request],
         reconnects: &mut broadcast::Receiver<Server>,
-    ) -> Result<Vec<i64>, StoreError> {
+    ) -> Result<Stored, StoreError> {
         let options = &self.shared.options;
         let mut keys = self.shared.log_keys(log.partition);
         let mut arguments = vec![
@@ -210,11 +211,10 @@ impl Sender {
             Bytes::from(options.duplicate_window.as_millis().to_string()),
             Bytes::from_static(if options.replicas > 0 { b"1" } else { b"0" }),
         ];
-        for event in group.iter().flat_map(|request| &request.events) {
-            arguments.push(event.entry.clone());
-            arguments.push(Bytes::from_static(if event.id_key.is_some() { b"1" } else { b"0" }));
-            keys.extend(event.id_key.clone());
-        }
+        let events = || group.iter().flat_map(|request| &request.events);
+        arguments.push(events().map(|event| if event.id_key.is_some() { b'1' } else { b'0' }).collect());
+        arguments.extend(events().map(|event| event.entry.clone()));
+        keys.extend(events().filter_map(|event| event.id_key.clone()));
         let at = slot(&keys);
         for _ in 0..MAX_TRIES {
             *reconnects = reconnects.resubscribe();
@@ -237,15 +237,17 @@ impl Sender {
         answer: Value,
         acknowledged: Result<u32, StoreError>,
         reconnects: &broadcast::Receiver<Server>,
-    ) -> Result<Vec<i64>, StoreError> {
+    ) -> Result<Stored, StoreError> {
         let answer = answer.into_array();
         self.shared.report_loss(log.partition, &answer).await;
         self.enough_replicas(acknowledged, reconnects)?;
-        let places: Vec<i64> = answer.iter().skip(3).filter_map(Value::as_i64).collect();
-        if let Some(last) = places.iter().filter_map(|place| u64::try_from(*place).ok()).max() {
-            log.note_acknowledged(Offset(last).next());
+        let stored = Stored::of(&answer).ok_or_else(|| {
+            StoreError::unknown(format!("Redis at {} answers laneway_append with something else", self.redis.place()))
+        })?;
+        if stored.count > 0 {
+            log.note_acknowledged(Offset(stored.first.0 + stored.count));
         }
-        Ok(places)
+        Ok(stored)
     }
 
     /// How many replicas have what was written on the same connection before.
@@ -311,24 +313,16 @@ fn fill(group: &mut Vec<Request>, requests: &mut mpsc::UnboundedReceiver<Request
     None
 }
 
-fn answer(group: Vec<Request>, results: Result<Vec<i64>, StoreError>, partition: Partition) {
-    let mut results = results.map(Vec::into_iter);
+fn answer(group: Vec<Request>, stored: &Result<Stored, StoreError>, partition: Partition) {
+    let mut places = stored.as_ref().map(|stored| stored.places(partition));
     for request in group {
-        let placed = request.events.iter().map(|_| match &mut results {
-            Ok(places) => match places.next() {
-                Some(place) if place < 0 => Ok(appended(partition, -1 - place, true)),
-                Some(place) => Ok(appended(partition, place, false)),
-                None => Err(StoreError::unknown("Redis did not say where the event went")),
-            },
-            Err(error) => Err(error.clone()),
+        let placed = request.events.iter().map(|_| match &mut places {
+            Ok(places) => places.next().ok_or_else(|| StoreError::unknown("Redis did not say where the event went")),
+            Err(error) => Err((*error).clone()),
         });
         // Nobody waits any more if the call was given up.
         let _ = request.answer.send(placed.collect());
     }
-}
-
-fn appended(partition: Partition, offset: i64, duplicate: bool) -> Appended {
-    Appended { partition, offset: Offset(u64::try_from(offset).unwrap_or(0)), duplicate }
 }
 
 fn now() -> Timestamp {

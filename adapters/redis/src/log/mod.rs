@@ -7,6 +7,7 @@ mod mark;
 mod memory;
 mod partition;
 mod read;
+mod stored;
 pub(crate) mod watch;
 
 pub(crate) use partition::PartitionLog;

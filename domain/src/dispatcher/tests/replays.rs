@@ -110,3 +110,33 @@ fn a_lane_is_ahead_of_the_shared_reader() {
     ]);
     replay(settings(3, 2, 2, 4), 0, &ops);
 }
+
+#[test]
+fn a_dead_letter_is_retried_whose_record_the_store_lost() {
+    let ops = [
+        append(1),
+        Op::Answer(0),
+        end(12_297_829_382_473_034_411, 3),
+        store(2),
+        append(1),
+        end(0, 0),
+        Op::Crash,
+        append(1),
+        append(1),
+        append(1),
+        store(0),
+        Op::RetryDeadLetter(0),
+        store(0),
+        Op::LoseWrites(13_835_058_055_282_163_712),
+        Op::Answer(1 << 63),
+        end(0, 5),
+        Op::Reconfigure(0),
+        Op::RetryDeadLetter(0),
+        Op::Answer(1 << 63),
+        Op::Wait(25),
+        store(2),
+        Op::Reconfigure(0),
+        Op::Release,
+    ];
+    replay(settings(1, 1, 1, 1), 0, &ops);
+}

@@ -347,7 +347,7 @@ impl World {
                 let place = (destination.clone(), attempted.event.offset);
                 self.settled.insert(place.clone());
                 // A dead letter's retry says nothing of progress: a crash may have set that back.
-                if !orphan && !self.dead.contains_key(&place) {
+                if !orphan && !attempted.redrive {
                     self.settled_here.insert(place);
                 }
                 self.delivered.push((self.now, destination.clone(), attempted.event.offset));
