@@ -10,6 +10,10 @@ use std::collections::VecDeque;
 /// late by: some milliseconds' events.
 const MAX_CHECKS: usize = 4096;
 
+/// How often the tail is filled before it is noticed that nobody reads it: whoever lags behind for a moment
+/// is to find it there again.
+const MAX_UNREAD_TAILS: usize = 4;
+
 /// What is remembered. Empty again whenever the partition is claimed.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
@@ -21,6 +25,8 @@ pub(crate) struct Memory {
     replicated: Offset,
     tail: VecDeque<Entry>,
     tail_bytes: usize,
+    /// What was added to the tail since anybody has read it.
+    unread_bytes: usize,
     /// The tail has all that the log has from `covers.0` up to `covers.1`.
     covers: (Offset, Offset),
     /// The log turned out to be another one: nothing may be read until the partition is claimed
@@ -105,7 +111,9 @@ impl Memory {
             self.covers.0 = from;
         }
         self.covers.1 = last.next();
-        self.tail_bytes += entries.iter().map(Entry::weight).sum::<usize>();
+        let more = entries.iter().map(Entry::weight).sum::<usize>();
+        self.tail_bytes += more;
+        self.unread_bytes = self.unread_bytes.saturating_add(more);
         self.tail.extend(entries);
         while self.tail_bytes > max_bytes
             && let Some(gone) = self.tail.pop_front()
@@ -115,9 +123,19 @@ impl Memory {
         }
     }
 
+    /// Whether what comes in is worth being fetched: nobody wants it where the tail of `max_bytes` was
+    /// filled unread several times, because everyone is paused or far behind.
+    pub(crate) const fn is_tail_wanted(&self, max_bytes: usize) -> bool {
+        self.unread_bytes <= max_bytes.saturating_mul(MAX_UNREAD_TAILS)
+    }
+
     /// Reads from the tail, if it has what is at `from`.
     pub(crate) fn read_tail(&mut self, from: Offset, max_events: usize, max_bytes: usize) -> Option<Chunk> {
-        if from < self.covers.0 || from >= self.covers.1 {
+        if from < self.covers.0 {
+            return None;
+        }
+        self.unread_bytes = 0;
+        if from >= self.covers.1 {
             return None;
         }
         let skip = self.tail.partition_point(|entry| entry.offset() < from);
@@ -190,6 +208,20 @@ mod tests {
         memory.extend_tail(Offset(20), vec![entry(20)], 50);
         assert_eq!(offsets(memory.read_tail(Offset(9), 9, 999)), None);
         assert_eq!(offsets(memory.read_tail(Offset(20), 9, 999)), Some(vec![20]));
+    }
+
+    #[test]
+    fn a_tail_that_nobody_reads_is_not_wanted_until_somebody_comes_for_its_end() {
+        let mut memory = Memory::default();
+        memory.extend_tail(Offset(0), (0..40).map(entry).collect(), 100);
+        assert!(memory.is_tail_wanted(100));
+        memory.extend_tail(Offset(40), vec![entry(40)], 100);
+        assert!(!memory.is_tail_wanted(100));
+        // Somebody who is behind reads the log.
+        memory.extend_tail(Offset(41), (41..50).map(entry).collect(), 100);
+        assert!(memory.read_tail(Offset(3), 9, 999).is_none() && !memory.is_tail_wanted(100));
+        // Whoever has come as far as the tail will want more of it.
+        assert!(memory.read_tail(Offset(50), 9, 999).is_none() && memory.is_tail_wanted(100));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The log of events: a stream per partition.
 
 pub(crate) mod append;
+mod blocking;
 mod frames;
 mod loss;
 mod mark;

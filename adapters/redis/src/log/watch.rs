@@ -4,22 +4,21 @@
 //! keys of one slot, and a connection that waits does nothing else: so each partition has its own
 //! there, made when it is first watched.
 
+use super::blocking::Connection;
 use super::frames;
 use super::partition::PartitionLog;
-use crate::connect::{self, Redis};
 use crate::failure::Effect;
 use crate::library::slot;
 use crate::place;
 use crate::store::Shared;
-use fred::interfaces::{ClusterInterface, EventInterface};
-use fred::types::config::{Server, ServerConfig};
+use fred::types::config::Server;
 use fred::types::{ClusterHash, Resp3Frame, Value};
 use laneway_domain::Offset;
 use laneway_ports::StoreError;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How long one call waits. Long enough to cost nothing; a connection that died in silence is
@@ -34,6 +33,8 @@ const COMPARE_EVERY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How many bytes of one partition a call brings, about.
 const READ_BYTES: usize = 1 << 20;
+/// How often growth is looked for where nobody wants what came: whoever comes back reads the log.
+const UNWANTED_EVERY: Duration = Duration::from_millis(10);
 /// The most entries of one partition that a call brings.
 const READ_ENTRIES: usize = 1000;
 
@@ -50,14 +51,6 @@ pub(crate) struct Group {
 struct Blocked {
     connection: i64,
     node: Option<Server>,
-}
-
-/// A connection to read on.
-struct Connection {
-    redis: Redis,
-    node: Option<Server>,
-    number: i64,
-    reconnects: broadcast::Receiver<Server>,
 }
 
 /// Ends the tasks when it is dropped.
@@ -96,6 +89,11 @@ impl Shared {
             }
             end.changed().await.map_err(|_| StoreError::retry_later("the store is closing"))?;
         }
+    }
+
+    /// How much of one partition's most recent events is kept.
+    fn tail_bytes(&self) -> usize {
+        self.options.tail_bytes / self.logs.len().max(1)
     }
 
     /// Tells the watcher that there is a partition to look at.
@@ -167,7 +165,7 @@ async fn turn(
     let is_new = connection.is_none();
     let connection = match connection {
         Some(connection) => connection,
-        none => none.insert(Connection::open(shared, &at).await?),
+        none => none.insert(Connection::open(shared, &at, BLOCK).await?),
     };
     let is_again = !connection.reconnects.is_empty();
     if is_again {
@@ -187,14 +185,35 @@ async fn turn(
         positions.push((*log, position(shared, log).await?));
     }
     group.set_blocked(Some(Blocked { connection: connection.number, node: connection.node.clone() }));
-    let frame = connection.redis.raw("XREAD", at, arguments(shared, &positions), true).await?;
+    let wanted = positions.iter().any(|(log, _)| log.memory().is_tail_wanted(shared.tail_bytes()));
+    let frame = connection.redis.raw("XREAD", at, arguments(shared, &positions, wanted), true).await?;
     group.set_blocked(None);
+    let mut grown = Vec::new();
     for (name, entries) in frames::streams(&frame) {
         let log = positions.iter().find(|(log, _)| shared.keys.log(log.partition).as_bytes() == name);
         if let Some((log, position)) = log {
-            keep(shared, log, position, entries).await?;
-            *compared = Instant::now();
+            if wanted {
+                keep(shared, log, position, entries).await?;
+                *compared = Instant::now();
+            } else {
+                grown.push((*log, position));
+            }
         }
+    }
+    if !grown.is_empty() {
+        tokio::time::sleep(UNWANTED_EVERY).await;
+        let ends = grown.into_iter().map(|(log, position)| look_at_end(shared, log, position));
+        futures_util::future::try_join_all(ends).await?;
+    }
+    Ok(())
+}
+
+/// Says that the log has grown, without having read of what.
+async fn look_at_end(shared: &Shared, log: &PartitionLog, position: &Position) -> Result<(), StoreError> {
+    let end = shared.bounds(log.partition).await?.end;
+    let memory = log.memory();
+    if memory.life() == position.life {
+        log.set_end(end.max(position.from));
     }
     Ok(())
 }
@@ -218,8 +237,9 @@ async fn position(shared: &Shared, log: &PartitionLog) -> Result<Position, Store
     Ok(Position { life, from: end })
 }
 
-fn arguments(shared: &Shared, positions: &[(&PartitionLog, Position)]) -> Vec<Value> {
-    let count = positions.iter().map(|(log, _)| log.entries_in(READ_BYTES)).min().unwrap_or(1).min(READ_ENTRIES);
+fn arguments(shared: &Shared, positions: &[(&PartitionLog, Position)], wanted: bool) -> Vec<Value> {
+    let fitting = positions.iter().map(|(log, _)| log.entries_in(READ_BYTES)).min().unwrap_or(1).min(READ_ENTRIES);
+    let count = if wanted { fitting } else { 1 };
     let block = i64::try_from(BLOCK.as_millis()).unwrap_or(i64::MAX);
     let mut arguments: Vec<Value> = vec![
         "COUNT".into(),
@@ -246,47 +266,8 @@ async fn keep(shared: &Shared, log: &PartitionLog, position: &Position, frame: &
     let mut memory = log.memory();
     if memory.life() == position.life {
         memory.note(&entries);
-        memory.extend_tail(position.from, entries, shared.options.tail_bytes / shared.logs.len().max(1));
+        memory.extend_tail(position.from, entries, shared.tail_bytes());
         log.set_end(end);
     }
     Ok(())
-}
-
-impl Connection {
-    async fn open(shared: &Shared, at: &ClusterHash) -> Result<Self, StoreError> {
-        let mut config = connect::config(&shared.options.url)?;
-        let mut node = None;
-        if let ClusterHash::Custom(slot) = at
-            && shared.redis.is_cluster()
-        {
-            let client = shared.redis.client();
-            let owner = |client: &fred::clients::Client| {
-                client.cached_cluster_state().and_then(|state| state.get_server(*slot).cloned())
-            };
-            // Nobody else may have asked since the slot went elsewhere.
-            let synced = tokio::time::timeout(shared.options.command_timeout, client.sync_cluster()).await;
-            if !matches!(synced, Ok(Ok(()))) {
-                tracing::debug!(redis = shared.redis.place(), "the nodes of the Cluster could not be asked for");
-            }
-            let server = owner(client).ok_or_else(|| {
-                StoreError::retry_later(format!("no node of the Cluster at {} has slot {slot}", shared.redis.place()))
-            })?;
-            config.server = ServerConfig::Centralized { server: server.clone() };
-            node = Some(server);
-        }
-        let longest = BLOCK + shared.options.command_timeout;
-        let redis = Redis::connect_to(config, shared.redis.place().to_owned(), longest).await?;
-        let reconnects = redis.client().reconnect_rx();
-        let mut connection = Self { redis, node, number: 0, reconnects };
-        connection.renumber().await?;
-        Ok(connection)
-    }
-
-    /// Learns what Redis calls the connection.
-    async fn renumber(&mut self) -> Result<(), StoreError> {
-        self.reconnects = self.reconnects.resubscribe();
-        let number = self.redis.command("CLIENT", ClusterHash::Random, vec!["ID".into()], Effect::Reads).await?;
-        self.number = number.as_i64().unwrap_or(0);
-        Ok(())
-    }
 }
