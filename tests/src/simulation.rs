@@ -2,7 +2,7 @@
 //! run: which events come when, how each attempt ends and how long it takes, when the store fails or
 //! is slow, and when a process dies and what of its writes reached the disk. In half of the seeds
 //! several workers share the store: they come and go, stand still beyond their leases, and lose sight
-//! of each other.
+//! of each other. In a third, partitions fail over to replicas that lag behind, as with Redis.
 //!
 //! Everything that happens goes into a trace; the oracle judges the trace against the guarantees.
 //! The same seed gives the same trace.
@@ -20,7 +20,7 @@ pub use trace::Trace;
 
 use chance::Chance;
 use laneway_domain::{DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Offset, Partition};
-use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
+use laneway_memory::{Disk, MemoryStore, Replica, Sabotage, Settings};
 use laneway_ports::{
     DeadLetterQuery, DeadLetters as _, EventLog as _, MAX_DEAD_LETTER_PAGE, Operations as _, ProgressStore as _,
     Selection,
@@ -76,6 +76,8 @@ struct Simulation {
     at_rest: BTreeMap<Partition, u64>,
     /// How far the stored progress was seen to be.
     scanned: BTreeMap<Partition, Offset>,
+    /// What the replicas have.
+    replicas: BTreeMap<Partition, Replica>,
 }
 
 impl Simulation {
@@ -106,6 +108,7 @@ impl Simulation {
             started: 0,
             at_rest: BTreeMap::new(),
             scanned: BTreeMap::new(),
+            replicas: BTreeMap::new(),
         }
     }
 
@@ -162,6 +165,9 @@ impl Simulation {
             7 if self.chance.one_in(3) => self.retry_dead_letters().await,
             _ => {}
         }
+        if self.plan.fails_over {
+            self.fail_over().await;
+        }
         // Where several share the store, leases have to run out now and then.
         let rarely = if self.plan.workers > 1 { 8 } else { 20 };
         let pause = if self.chance.one_in(rarely) { 4000 } else { 40 };
@@ -179,6 +185,27 @@ impl Simulation {
                 let now = progress.scanned;
                 self.oracle.broken(format!("partition {partition}: progress went back from {before:?} to {now}"));
             }
+        }
+    }
+
+    /// Now and then a replica begins to lag behind, or becomes the primary.
+    async fn fail_over(&mut self) {
+        let partition = Partition(self.chance.below(u64::from(self.plan.partitions)) as u32);
+        match self.chance.below(12) {
+            0..=2 => {
+                self.replicas.extend(self.disk.replica(partition).map(|replica| (partition, replica)));
+            }
+            3 => {
+                let Some(replica) = self.replicas.remove(&partition) else { return };
+                // Those that are lost with it have settled their events all the same.
+                let letters = all_dead_letters(&MemoryStore::open(self.disk.clone(), Settings::default())).await;
+                self.oracle.dead_letters(letters);
+                let offsets = self.disk.fail_over(replica);
+                let lost = self.oracle.lost(partition, &offsets);
+                self.scanned.remove(&partition);
+                self.trace.line(format!("partition {partition} fails over and loses {lost} events, {offsets:?}"));
+            }
+            _ => {}
         }
     }
 

@@ -2,9 +2,10 @@
 
 use crate::partition::Shard;
 use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp};
-use laneway_ports::{Lease, Register};
+use laneway_ports::{Lease, Register, WorkerId};
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -33,6 +34,10 @@ pub struct Disk {
     ends: Vec<watch::Sender<Offset>>,
     made: Instant,
 }
+
+/// What a replica has of a partition.
+#[derive(Clone, Debug)]
+pub struct Replica(Shard);
 
 struct Inner {
     shards: Vec<Shard>,
@@ -81,6 +86,31 @@ impl Disk {
     pub fn lease(&self, partition: Partition) -> Option<Lease> {
         let now = self.now();
         self.lock().shards.get(partition.0 as usize)?.lease(now)
+    }
+
+    /// What a replica of the partition has that has all there is. From now on it lags behind.
+    #[must_use]
+    pub fn replica(&self, partition: Partition) -> Option<Replica> {
+        self.lock().shards.get(partition.0 as usize).cloned().map(Replica)
+    }
+
+    /// The partition fails over to that replica: what it lacks is lost, the log goes on in a new generation, and
+    /// whoever had the lease has it no more, without having been told. Returns the offsets that are lost.
+    pub fn fail_over(&self, replica: Replica) -> Range<Offset> {
+        let mut inner = self.lock();
+        let Some(shard) = inner.shards.get_mut(replica.0.number().0 as usize) else {
+            return Offset::ZERO..Offset::ZERO;
+        };
+        let lost = shard.fail_over(replica.0);
+        self.announce(&inner.shards);
+        lost
+    }
+
+    /// Whether the worker may still take itself for the holder of a lease that ended with a failover.
+    #[must_use]
+    pub fn is_unaware(&self, partition: Partition, worker: &WorkerId) -> bool {
+        let now = self.now();
+        self.lock().shards.get(partition.0 as usize).is_some_and(|shard| shard.is_unaware(worker, now))
     }
 
     /// The records that commits have put aside, with the reasons.

@@ -10,6 +10,6 @@ mod partition;
 mod store;
 mod workers;
 
-pub use disk::Disk;
+pub use disk::{Disk, Replica};
 pub use faults::{Call, Fault, Faults, Sabotage};
 pub use store::{MemoryStore, Settings};

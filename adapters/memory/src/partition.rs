@@ -8,6 +8,7 @@ use laneway_domain::{
 };
 use laneway_ports::{Appended, CommitError, Lease, MAX_DEAD_LETTER_PAGE, Selection, StoreError, WorkerId};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) struct Shard {
     ids: BTreeMap<String, (Offset, Timestamp)>,
     epoch: u64,
     holder: Option<(WorkerId, Timestamp)>,
+    /// Who may still take itself for the holder, and until when: it has not heard of a failover.
+    unaware: Vec<(WorkerId, Timestamp)>,
     /// Without requests for retries, which are flags of the dead letters.
     progress: PartitionProgress,
     pub(crate) dead: BTreeMap<(Offset, DestinationName), Dead>,
@@ -65,6 +68,7 @@ impl Shard {
             ids: BTreeMap::new(),
             epoch: 0,
             holder: None,
+            unaware: Vec::new(),
             progress: PartitionProgress::default(),
             dead: BTreeMap::new(),
             quarantined: BTreeMap::new(),
@@ -91,6 +95,11 @@ impl Shard {
         self.events.range(from..).map(|(_, event)| event)
     }
 
+    /// Whether the event is there, or was until it was trimmed.
+    pub(crate) fn has(&self, offset: Offset) -> bool {
+        offset < self.start || self.events.contains_key(&offset)
+    }
+
     pub(crate) fn trim(&mut self, before: Timestamp, most: usize, sabotage: Option<Sabotage>) -> usize {
         let settled = if sabotage == Some(Sabotage::TrimAnything) { self.end } else { self.progress.settled_below() };
         let old = self.events.range(..settled).take_while(|(_, event)| event.accepted_at < before);
@@ -111,6 +120,25 @@ impl Shard {
             self.ids.retain(|_, (offset, _)| *offset != self.end);
             last.remove();
         }
+    }
+
+    pub(crate) const fn number(&self) -> Partition {
+        self.number
+    }
+
+    /// Becomes what a replica had of it: what came since is lost, numbers are given out of a new
+    /// generation, and whoever had the lease has it no more.
+    pub(crate) fn fail_over(&mut self, replica: Self) -> Range<Offset> {
+        let lost = replica.end..self.end;
+        let mut unaware = std::mem::take(&mut self.unaware);
+        unaware.extend(self.holder.take());
+        let (end, epoch) = (Offset::in_generation(self.end.generation() + 1, 0), self.epoch + 1);
+        *self = Self { end, epoch, holder: None, unaware, ..replica };
+        lost
+    }
+
+    pub(crate) fn is_unaware(&self, worker: &WorkerId, now: Timestamp) -> bool {
+        self.unaware.iter().any(|(unaware, until)| unaware == worker && *until > now)
     }
 
     pub(crate) fn claim(&mut self, worker: &WorkerId, now: Timestamp, ttl: Duration) -> Option<Lease> {

@@ -13,8 +13,8 @@ use laneway_ports::{
     MAX_DEAD_LETTER_PAGE, ProgressStore, Selection, StoreError, WorkerId,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -50,13 +50,16 @@ pub struct MemoryStore {
     number: StoreNumber,
     settings: Settings,
     crashed: AtomicBool,
+    /// The furthest event that was read of each partition since it was claimed.
+    witnesses: Mutex<BTreeMap<Partition, Offset>>,
 }
 
 impl MemoryStore {
     /// Opens `disk`. More than one store may have it open, as several processes may share a server.
     #[must_use]
     pub fn open(disk: Arc<Disk>, settings: Settings) -> Self {
-        Self { number: disk.open(), disk, settings, crashed: AtomicBool::new(false) }
+        let (crashed, witnesses) = (AtomicBool::new(false), Mutex::default());
+        Self { number: disk.open(), disk, settings, crashed, witnesses }
     }
 
     /// The disk.
@@ -91,6 +94,21 @@ impl MemoryStore {
 
     fn fault(&self, call: Call) -> Option<Fault> {
         self.settings.faults.as_ref().and_then(|faults| faults.fault(call))
+    }
+
+    fn witnesses(&self) -> MutexGuard<'_, BTreeMap<Partition, Offset>> {
+        self.witnesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever has read what a failover has lost reads nothing more before it has claimed the partition again:
+    /// numbers and progress are not those that it knows.
+    fn same_log(&self, partition: Partition, shard: &Shard) -> Result<(), StoreError> {
+        match self.witnesses().get(&partition) {
+            Some(witness) if !shard.has(*witness) => Err(StoreError::retry_later(format!(
+                "the log of partition {partition} lost events that had been read; it must be claimed again"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Begins a call that changes nothing.
@@ -207,7 +225,8 @@ impl EventLog for MemoryStore {
     ) -> Result<Chunk, StoreError> {
         let index = self.index(partition)?;
         self.begin(Call::Read(partition))?;
-        Ok(self.disk.look(|shards| {
+        self.disk.look(|shards| {
+            self.same_log(partition, &shards[index])?;
             let mut records = Vec::new();
             let mut bytes = 0_usize;
             for event in shards[index].read_from(from).take(max_events) {
@@ -217,9 +236,16 @@ impl EventLog for MemoryStore {
                 }
                 records.push(LogRecord::Event(event.clone()));
             }
-            let next = records.last().map_or(from.min(shards[index].end), |last| last.offset().next());
-            Chunk { records, next }
-        }))
+            let last = records.last().map(LogRecord::offset);
+            if let Some(last) = last {
+                self.witnesses()
+                    .entry(partition)
+                    .and_modify(|furthest| *furthest = last.max(*furthest))
+                    .or_insert(last);
+            }
+            let next = last.map_or(from.min(shards[index].end), Offset::next);
+            Ok(Chunk { records, next })
+        })
     }
 
     async fn grown(&self, partition: Partition, seen: Offset) -> Result<Offset, StoreError> {
@@ -253,6 +279,7 @@ impl EventLog for MemoryStore {
 impl ProgressStore for MemoryStore {
     async fn claim(&self, partition: Partition, worker: &WorkerId, ttl: Duration) -> Result<Option<Lease>, StoreError> {
         let index = self.index(partition)?;
+        self.witnesses().remove(&partition);
         let worker = worker.clone();
         let claim = move |shards: &mut [Shard], now| shards[index].claim(&worker, now, ttl);
         self.write_one(Call::Lease(partition), claim).await

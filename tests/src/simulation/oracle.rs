@@ -7,6 +7,7 @@ use laneway_domain::{
 };
 use laneway_ports::Appended;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A guarantee that was broken, and how.
@@ -19,6 +20,8 @@ pub(super) struct Oracle {
     destinations: Vec<Destination>,
     sent: BTreeMap<EventId, Event>,
     accepted: BTreeMap<EventId, Place>,
+    /// What failovers have lost: an event that is there no more holds nothing up.
+    lost: Vec<Range<Place>>,
     /// Dead letters that there ever were: a retry may have delivered them since.
     dead: BTreeSet<(DestinationName, Place)>,
     left: BTreeSet<(DestinationName, Place)>,
@@ -51,6 +54,7 @@ impl Oracle {
             destinations,
             sent: BTreeMap::new(),
             accepted: BTreeMap::new(),
+            lost: Vec::new(),
             dead: BTreeSet::new(),
             left: BTreeSet::new(),
             violations: Vec::new(),
@@ -67,6 +71,15 @@ impl Oracle {
         if before.is_some_and(|before| before != place) {
             self.violations.push(format!("{id} was accepted twice, at {before:?} and {place:?}"));
         }
+    }
+
+    /// A failover has lost these. Whoever sends them again gets another place.
+    pub(super) fn lost(&mut self, partition: Partition, offsets: &Range<Offset>) -> usize {
+        let places = (partition, offsets.start)..(partition, offsets.end);
+        let before = self.accepted.len();
+        self.accepted.retain(|_, place| !places.contains(place));
+        self.lost.push(places);
+        before - self.accepted.len()
     }
 
     pub(super) fn stuck(&mut self, status: &str) {
@@ -217,6 +230,7 @@ impl Judge<'_> {
         let unsettled: Vec<String> = earlier
             .filter(|earlier| self.ordered_by(earlier) == key && self.destination.filter.wants(&earlier.event))
             .filter(|earlier| !before.contains(earlier) && !self.settled(place(earlier)))
+            .filter(|earlier| !self.oracle.lost.iter().any(|lost| lost.contains(&place(earlier))))
             .map(|earlier| earlier.event.id.to_string())
             .collect();
         if !unsettled.is_empty() {

@@ -20,6 +20,8 @@ pub(super) struct Plan {
     pub(super) steps_a_life: usize,
     /// One call in so many fails; 0 for none.
     pub(super) store_troubles: u64,
+    /// Whether partitions fail over to replicas that lag behind.
+    pub(super) fails_over: bool,
     pub(super) retain: Duration,
     pub(super) settings: Settings,
     pub(super) destinations: Vec<Destination>,
@@ -61,6 +63,7 @@ impl Plan {
             crashes: chance.below(5) as usize,
             steps_a_life: 5 + chance.below(40) as usize,
             store_troubles: [0, 50, 10][chance.below(3) as usize],
+            fails_over: chance.one_in(3),
             retain: Duration::from_secs(chance.below(10)),
             settings,
             destinations,

@@ -138,6 +138,7 @@ impl Sink for WayOut {
         let attempt = async {
             let partition = delivery.events[0].event.partition;
             let lease = self.disk.lease(partition).filter(|lease| lease.worker == id(self.number));
+            let late = late || self.disk.is_unaware(partition, &id(self.number));
             let by = By { process: self.number, epoch: lease.map(|lease| lease.epoch), late };
             self.sink.take(delivery, by).await
         };

@@ -13,7 +13,8 @@ pub struct By {
     /// The epoch of the lease that the process had of the events' partition when the attempt began;
     /// `None`: it had none.
     pub epoch: Option<u64>,
-    /// Whether the process had decided on the attempt, then stood still, and began it only after.
+    /// Whether the process could not know that it had none: it had decided on the attempt, then stood
+    /// still, and began it only after; or its lease had ended with a failover that it had not heard of.
     pub late: bool,
 }
 
