@@ -22,6 +22,8 @@ pub(super) struct Read {
     /// The ownership or the lane that asked; a later one of the same name must not get the answer.
     asked_by: u64,
     from: Offset,
+    /// Where the log ended when it was asked. An answer with nothing says nothing of what came after.
+    end: Offset,
     most: usize,
     most_bytes: usize,
     purpose: Purpose,
@@ -98,8 +100,9 @@ impl Dispatcher {
 
     fn start_read(&mut self, partition: Partition, from: Offset, most: usize, most_bytes: usize, purpose: Purpose) {
         let Some(asked_by) = self.asker(partition, &purpose) else { return };
+        let Some(end) = self.partitions.get(&partition).map(|owned| owned.end) else { return };
         let id = ReadId(self.next_id());
-        self.reads.insert(id, Read { partition, asked_by, from, most, most_bytes, purpose });
+        self.reads.insert(id, Read { partition, asked_by, from, end, most, most_bytes, purpose });
         self.reread(id);
     }
 
@@ -178,14 +181,16 @@ impl Dispatcher {
     ) {
         let Some(read) = self.take_read(id) else { return };
         let partition = read.partition;
+        // Nothing new although there should be: what the log promised is gone.
+        let reached = if next > read.from { next } else { read.end };
         match read.purpose {
             Purpose::Head => {
                 self.quarantine(partition, corrupt);
-                self.head_ended(partition, events, next, now);
+                self.head_ended(partition, events, reached, now);
             }
             Purpose::Lane(destination) => {
                 self.quarantine(partition, corrupt);
-                self.lane_read_ended(partition, destination, events, next, now);
+                self.lane_read_ended(partition, destination, events, reached, now);
             }
             Purpose::Scan(destination) => {
                 // After a restart a scan may be the only one that comes by here: what is wanted below
@@ -194,7 +199,7 @@ impl Dispatcher {
                 let Some(head) = self.partitions.get(&partition).map(|owned| owned.head) else { return };
                 let filter = self.destination(destination).filter.clone();
                 let wanted = events.iter().map(AsRef::as_ref).filter(|event| filter.wants(&event.event));
-                self.with_lane(partition, destination, now, |lane, cx| lane.scanned(wanted, next, head, cx));
+                self.with_lane(partition, destination, now, |lane, cx| lane.scanned(wanted, reached, head, cx));
             }
             Purpose::Fetch(destination, key) => {
                 self.quarantine(partition, corrupt);
@@ -221,8 +226,7 @@ impl Dispatcher {
         self.wanted = wanted;
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         owned.head_reading = false;
-        // Nothing new although there should be: what the log promised is gone.
-        owned.head = if next > owned.head { next } else { owned.end };
+        owned.head = owned.head.max(next);
         owned.committing.dirty = true;
         for destination in served {
             self.serve_lane(partition, destination, now);
@@ -268,12 +272,10 @@ impl Dispatcher {
     ) {
         let filter = self.destination(destination).filter.clone();
         let Some(owned) = self.partitions.get(&partition) else { return };
-        let end = owned.end;
         // Where the shared reader moves, it takes over at its position.
         let limit = if owned.detached < owned.configured { owned.head } else { Offset(u64::MAX) };
         let Some((lane, mut cx)) = self.lane_cx(partition, destination, now) else { return };
         let from = lane.read_ended();
-        let next = if next > from { next } else { end };
         let mut reached = next.min(limit).max(from);
         let ours =
             |event: &&Arc<LoggedEvent>| event.offset >= from && event.offset < limit && filter.wants(&event.event);

@@ -52,8 +52,7 @@ impl Lane {
         for event in wanted.take_while(|event| event.offset < limit) {
             self.found(event, &mut scan, cx);
         }
-        // A read that returns nothing new has reached what the log still has.
-        scan.at = if next > scan.at { next.min(limit) } else { limit };
+        scan.at = next.min(limit).max(scan.at);
         if scan.at >= limit {
             for key in std::mem::take(&mut scan.members) {
                 self.all_known(&key, cx);

@@ -78,7 +78,8 @@ pub(super) struct World {
     settled_here: BTreeSet<Place>,
     /// The last is whether its destination has left since.
     pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, bool)>,
-    reads: Vec<Output>,
+    /// With how many events the log had when they were asked for.
+    reads: Vec<(Output, usize)>,
     commits: Vec<Arc<Commit>>,
     /// Deliveries in order of their success.
     pub(super) delivered: Vec<(Timestamp, DestinationName, Offset)>,
@@ -198,7 +199,7 @@ impl World {
     fn drain(&mut self) {
         while let Some(output) = self.dispatcher.poll(self.now) {
             match output {
-                Output::Read { .. } | Output::ReadDeadLetter { .. } => self.reads.push(output),
+                Output::Read { .. } | Output::ReadDeadLetter { .. } => self.reads.push((output, self.log.len())),
                 Output::Attempt { attempt, destination, events } => self.attempt(attempt, destination, events),
                 Output::Commit { commit, .. } => self.commits.push(commit),
                 Output::Released(_) => {
@@ -269,8 +270,10 @@ impl World {
             Op::End { which, outcome } => self.end_some_attempt(*which, *outcome),
             Op::Answer(which) => {
                 if !self.reads.is_empty() {
-                    let read = self.reads.remove(pick(*which, self.reads.len()));
-                    self.answer(&read, true);
+                    let (read, had) = self.reads.remove(pick(*which, self.reads.len()));
+                    // The store may have answered as soon as it was asked, and the answer come late.
+                    let seen = if which % 2 == 0 { self.log.len() } else { had };
+                    self.answer(&read, Some(seen));
                 }
             }
             Op::Store { which, answer } => self.store(*which, *answer),
@@ -356,12 +359,15 @@ impl World {
         self.input(Input::AttemptEnded { attempt: id, outcomes });
     }
 
-    fn answer(&mut self, read: &Output, well: bool) {
+    /// Answers a read, when the log had so many events; `None`: it fails.
+    fn answer(&mut self, read: &Output, seen: Option<usize>) {
         let input = match read {
-            Output::Read { read, .. } | Output::ReadDeadLetter { read, .. } if !well => Input::ReadFailed(*read),
+            Output::Read { read, .. } | Output::ReadDeadLetter { read, .. } if seen.is_none() => {
+                Input::ReadFailed(*read)
+            }
             Output::Read { read, from, most, .. } => {
-                let events: Vec<_> =
-                    self.log.iter().filter(|event| event.offset >= *from).take(*most).cloned().collect();
+                let log = self.log.iter().take(seen.unwrap_or(0));
+                let events: Vec<_> = log.filter(|event| event.offset >= *from).take(*most).cloned().collect();
                 let next = events.last().map_or(*from, |last| last.offset.next());
                 Input::Read { read: *read, events, corrupt: Vec::new(), next }
             }
@@ -377,8 +383,8 @@ impl World {
 
     fn store(&mut self, which: u64, answer: u8) {
         if answer == 0 && !self.reads.is_empty() {
-            let read = self.reads.remove(pick(which, self.reads.len()));
-            return self.answer(&read, false);
+            let (read, _) = self.reads.remove(pick(which, self.reads.len()));
+            return self.answer(&read, None);
         }
         let Some(commit) = self.commits.pop() else { return };
         // Unknown outcomes are modelled as maybe: stored, and yet reported as failed.
@@ -572,8 +578,8 @@ impl World {
     /// Answers one thing that is waited for. `false` if there is none.
     pub(super) fn work_once(&mut self) -> bool {
         if !self.reads.is_empty() {
-            let read = self.reads.remove(0);
-            self.answer(&read, true);
+            let (read, _) = self.reads.remove(0);
+            self.answer(&read, Some(self.log.len()));
         } else if let Some(id) = self.attempts.keys().next().copied() {
             let count = self.attempts[&id].1.len();
             self.end_attempt(id, vec![Outcome::Delivered; count]);
