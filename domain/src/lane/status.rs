@@ -10,6 +10,7 @@ impl Lane {
         let looked_up_to = self.looked_up_to(head);
         let mut pending = self.on_track.unsettled() as u64;
         let mut unknown_from = looked_up_to;
+        let mut unknown_failed = 0;
         status.keys_behind += self.behind.len() as u64;
         for key in &self.behind {
             let Some(queue) = self.keys.get(key) else { continue };
@@ -19,6 +20,8 @@ impl Lane {
             }
             if let Some(retry) = queue.retry() {
                 status.blocked_keys += 1;
+                // Its record names an event that has failed, remembered or not.
+                unknown_failed += u64::from(queue.entries.is_empty());
                 if status.blocked.len() < MAX_LISTED_KEYS {
                     let record = queue.record();
                     status.blocked.push(BlockedKey {
@@ -33,7 +36,8 @@ impl Lane {
                 }
             }
         }
-        status.pending += pending + unknown_from.events_until(end);
+        // Across generations, nobody knows how many there are: those that have failed, at least.
+        status.pending += pending + unknown_from.events_until(end).max(unknown_failed);
         status.pending_exact &= unknown_from >= end;
     }
 }
