@@ -106,11 +106,11 @@ impl Disk {
         lost
     }
 
-    /// Whether the worker may still take itself for the holder of a lease that ended with a failover.
+    /// The worker's last lease that ended with a failover, for as long as it may not have heard of that.
     #[must_use]
-    pub fn is_unaware(&self, partition: Partition, worker: &WorkerId) -> bool {
+    pub fn lost_lease(&self, partition: Partition, worker: &WorkerId) -> Option<Lease> {
         let now = self.now();
-        self.lock().shards.get(partition.0 as usize).is_some_and(|shard| shard.is_unaware(worker, now))
+        self.lock().shards.get(partition.0 as usize)?.lost_lease(worker, now)
     }
 
     /// The records that commits have put aside, with the reasons.

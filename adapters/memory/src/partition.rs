@@ -24,8 +24,8 @@ pub(crate) struct Shard {
     ids: BTreeMap<String, (Offset, Timestamp)>,
     epoch: u64,
     holder: Option<(WorkerId, Timestamp)>,
-    /// Who may still take itself for the holder, and until when: it has not heard of a failover.
-    unaware: Vec<(WorkerId, Timestamp)>,
+    /// Leases that failovers have ended, and until when their holders may take themselves for it still.
+    unaware: Vec<(Lease, Timestamp)>,
     /// Without requests for retries, which are flags of the dead letters.
     progress: PartitionProgress,
     pub(crate) dead: BTreeMap<(Offset, DestinationName), Dead>,
@@ -131,14 +131,17 @@ impl Shard {
     pub(crate) fn fail_over(&mut self, replica: Self) -> Range<Offset> {
         let lost = replica.end..self.end;
         let mut unaware = std::mem::take(&mut self.unaware);
-        unaware.extend(self.holder.take());
+        let (partition, epoch) = (self.number, self.epoch);
+        unaware.extend(self.holder.take().map(|(worker, until)| (Lease { partition, epoch, worker }, until)));
         let (end, epoch) = (Offset::in_generation(self.end.generation() + 1, 0), self.epoch + 1);
         *self = Self { end, epoch, holder: None, unaware, ..replica };
         lost
     }
 
-    pub(crate) fn is_unaware(&self, worker: &WorkerId, now: Timestamp) -> bool {
-        self.unaware.iter().any(|(unaware, until)| unaware == worker && *until > now)
+    pub(crate) fn lost_lease(&self, worker: &WorkerId, now: Timestamp) -> Option<Lease> {
+        let mut latest_first = self.unaware.iter().rev();
+        let its = latest_first.find(|(lease, until)| lease.worker == *worker && *until > now);
+        its.map(|(lease, _)| lease.clone())
     }
 
     pub(crate) fn claim(&mut self, worker: &WorkerId, now: Timestamp, ttl: Duration) -> Option<Lease> {

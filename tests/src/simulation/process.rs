@@ -137,8 +137,9 @@ impl Sink for WayOut {
         let late = *frozen.borrow_and_update();
         let attempt = async {
             let partition = delivery.events[0].event.partition;
-            let lease = self.disk.lease(partition).filter(|lease| lease.worker == id(self.number));
-            let late = late || self.disk.is_unaware(partition, &id(self.number));
+            let worker = id(self.number);
+            let lease = self.disk.lease(partition).filter(|lease| lease.worker == worker);
+            let lease = lease.or_else(|| self.disk.lost_lease(partition, &worker));
             let by = By { process: self.number, epoch: lease.map(|lease| lease.epoch), late };
             self.sink.take(delivery, by).await
         };

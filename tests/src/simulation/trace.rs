@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct By {
     /// The process.
     pub process: usize,
-    /// The epoch of the lease that the process had of the events' partition when the attempt began;
-    /// `None`: it had none.
+    /// The epoch of the lease that the process had of the events' partition when the attempt began, or
+    /// that had ended with a failover of which it had not heard; `None`: it had none.
     pub epoch: Option<u64>,
-    /// Whether the process could not know that it had none: it had decided on the attempt, then stood
-    /// still, and began it only after; or its lease had ended with a failover that it had not heard of.
+    /// Whether the process had decided on the attempt, then stood still, and began it only after.
     pub late: bool,
 }
 
