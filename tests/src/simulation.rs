@@ -72,6 +72,8 @@ struct Simulation {
     processes: Vec<Process>,
     stopping: Vec<Process>,
     started: usize,
+    /// Whether nothing goes wrong any more.
+    healed: bool,
     /// The epochs of the leases once every worker had its share.
     at_rest: BTreeMap<Partition, u64>,
     /// How far the stored progress was seen to be.
@@ -106,6 +108,7 @@ impl Simulation {
             processes: Vec::new(),
             stopping: Vec::new(),
             started: 0,
+            healed: false,
             at_rest: BTreeMap::new(),
             scanned: BTreeMap::new(),
             replicas: BTreeMap::new(),
@@ -115,7 +118,7 @@ impl Simulation {
     async fn run(mut self) -> Outcome {
         for life in 0..=self.plan.crashes {
             while self.processes.len() < self.plan.workers {
-                self.start();
+                self.start().await;
             }
             for _ in 0..self.plan.steps_a_life {
                 self.step().await;
@@ -133,12 +136,32 @@ impl Simulation {
         Outcome { trace: self.trace, violations, size }
     }
 
-    fn start(&mut self) {
+    async fn start(&mut self) {
         let number = self.started;
         self.started += 1;
-        self.trace.line(format!("process {number} begins"));
-        let process = Process::start(number, &self.disk, &self.plan, self.sabotage, &self.sinks, &mut self.chance);
+        let lacks = self.left_out().await;
+        let without = lacks.as_ref().map(|name| format!(" without {name}")).unwrap_or_default();
+        self.trace.line(format!("process {number} begins{without}"));
+        let process =
+            Process::start(number, &self.disk, &self.plan, self.sabotage, &self.sinks, lacks, &mut self.chance);
         self.processes.push(process);
+    }
+
+    /// A destination that was taken out of the configuration, for one life.
+    async fn left_out(&mut self) -> Option<DestinationName> {
+        if !self.plan.reconfigures || self.healed || self.chance.one_in(2) {
+            return None;
+        }
+        // One that the store does not know yet would be a new one when it comes back, and begin with what is left.
+        let store = MemoryStore::open(self.disk.clone(), Settings::default());
+        for partition in (0..self.plan.partitions).map(Partition) {
+            let known = store.load(partition).await.ok()?.lanes;
+            if self.plan.destinations.iter().any(|destination| !known.contains_key(&destination.name)) {
+                return None;
+            }
+        }
+        let at = self.chance.below(self.plan.destinations.len() as u64);
+        Some(self.plan.destinations[usize::try_from(at).unwrap_or(0)].name.clone())
     }
 
     /// Some process that runs.
@@ -282,7 +305,7 @@ impl Simulation {
 
     /// From here on nothing goes wrong. Everything must come to its end, and the processes too.
     async fn finish(&mut self) {
-        self.heal();
+        self.heal().await;
         self.everything_is_shared().await;
         let store = MemoryStore::open(self.disk.clone(), Settings::default());
         let mut waited = Duration::ZERO;

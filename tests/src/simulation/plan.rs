@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) store_troubles: u64,
     /// Whether partitions fail over to replicas that lag behind.
     pub(super) fails_over: bool,
+    /// Whether a destination is missing in the configuration of some lives.
+    pub(super) reconfigures: bool,
     pub(super) retain: Duration,
     pub(super) settings: Settings,
     pub(super) destinations: Vec<Destination>,
@@ -64,6 +66,7 @@ impl Plan {
             steps_a_life: 5 + chance.below(40) as usize,
             store_troubles: [0, 50, 10][chance.below(3) as usize],
             fails_over: chance.one_in(3),
+            reconfigures: !several && chance.one_in(2),
             retain: Duration::from_secs(chance.below(10)),
             settings,
             destinations,

@@ -27,6 +27,8 @@ pub(super) struct Process {
     pub(super) store: Arc<MemoryStore>,
     pub(super) troubles: Arc<TroubledStore>,
     pub(super) worker: Handle,
+    /// The destination that its configuration lacks.
+    pub(super) lacks: Option<DestinationName>,
     working: JoinHandle<()>,
     upkeep: JoinHandle<()>,
     frozen: watch::Sender<bool>,
@@ -39,8 +41,10 @@ impl Process {
         plan: &Plan,
         sabotage: Option<Sabotage>,
         sinks: &BTreeMap<DestinationName, Arc<SimulatedSink>>,
+        lacks: Option<DestinationName>,
         chance: &mut Chance,
     ) -> Self {
+        let destinations = plan.destinations.iter().filter(|destination| Some(&destination.name) != lacks.as_ref());
         let troubles = Arc::new(TroubledStore::new(chance.fork(1000 + number as u64), plan.store_troubles));
         let settings = Settings { faults: Some(troubles.clone()), sabotage, ..Settings::default() };
         let store = Arc::new(MemoryStore::open(disk.clone(), settings));
@@ -55,8 +59,8 @@ impl Process {
             progress: store.clone(),
             dead_letters: store.clone(),
             workers: store.clone(),
-            destinations: plan.destinations.clone(),
             sinks: sinks.iter().map(|(name, to)| (name.clone(), sink(to))).collect(),
+            destinations: destinations.cloned().collect(),
             settings: plan.settings.clone(),
             clock,
             seed: chance.next(),
@@ -72,7 +76,7 @@ impl Process {
         };
         let working = tokio::spawn(unless_frozen(working, freezing.clone()));
         let upkeep = tokio::spawn(unless_frozen(upkeep.run(), freezing));
-        Self { number, store, troubles, worker, working, upkeep, frozen }
+        Self { number, store, troubles, worker, lacks, working, upkeep, frozen }
     }
 
     /// Makes it stand still, or go on.

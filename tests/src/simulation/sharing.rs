@@ -28,7 +28,7 @@ impl Simulation {
             return;
         }
         match self.chance.below(6) {
-            0 if self.processes.len() < MOST => self.start(),
+            0 if self.processes.len() < MOST => self.start().await,
             1 => self.crash(),
             2 => self.stop_one().await,
             3 | 4 => self.freeze_one(),
@@ -60,12 +60,17 @@ impl Simulation {
         self.trace.line(format!("process {} stands still: {frozen}", process.number));
     }
 
-    pub(super) fn heal(&mut self) {
+    pub(super) async fn heal(&mut self) {
         for sink in self.sinks.values() {
             sink.heal();
         }
+        self.healed = true;
+        if self.processes.iter().any(|process| process.lacks.is_some()) {
+            // Every destination is back in the configuration, which is read at start.
+            self.crash();
+        }
         if self.processes.is_empty() {
-            self.start();
+            self.start().await;
         }
         for process in self.processes.iter().chain(&self.stopping) {
             process.troubles.heal();
