@@ -462,7 +462,8 @@ impl Lane {
     }
 
     /// Restores a key that was behind when the progress was stored.
-    pub(crate) fn restore(&mut self, key: &LaneKey, behind: Behind, head: Offset, cx: &mut Context<'_>) {
+    pub(crate) fn restore(&mut self, key: &LaneKey, mut behind: Behind, head: Offset, cx: &mut Context<'_>) {
+        behind.retry = behind.retry.map(|retry| retry.as_of(cx.now));
         let looked_up_to = self.looked_up_to(head);
         let offset = behind.offset;
         let queue = self.keys.get_or_insert_with(key.clone(), KeyQueue::default);

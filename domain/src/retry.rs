@@ -119,6 +119,21 @@ impl RetryState {
         self.history.last().map_or("", |failure| &failure.reason)
     }
 
+    /// The same as a clock that shows `now` has it. Its last failure is not in the future: if it seems so, the
+    /// clock that noted it was ahead, or has been set back since, and every time in it is moved by as much. Or
+    /// an attempt that was due in a second would wait until the clock is there again.
+    #[must_use]
+    pub fn as_of(mut self, now: Timestamp) -> Self {
+        let ahead = self.history.last().map_or(0, |last| last.at.as_millis().saturating_sub(now.as_millis()));
+        let back = |at: Timestamp| Timestamp::from_millis(at.as_millis().saturating_sub(ahead));
+        if !self.is_held() {
+            self.next_attempt = back(self.next_attempt);
+        }
+        self.first_failure = back(self.first_failure);
+        self.history.iter_mut().for_each(|failure| failure.at = back(failure.at));
+        self
+    }
+
     /// Whether the key is held: its event was given up and nobody has said what to do with it.
     #[must_use]
     pub fn is_held(&self) -> bool {

@@ -122,3 +122,21 @@ fn policies_out_of_bounds_are_refused() {
     assert_eq!(RetryPolicy { initial: Duration::ZERO, ..good }.check(), Err(InvalidPolicy::Initial));
     assert_eq!(RetryPolicy { limit: Duration::from_millis(1), ..good }.check(), Err(InvalidPolicy::Limit));
 }
+
+proptest! {
+    /// Whatever a clock shows at a restart, an attempt is due no later than it was after its failure.
+    #[test]
+    fn a_clock_that_was_set_back_makes_nobody_wait_longer(policy in policies(), now in 0_u64..10_000_000, seed: u64) {
+        let at = Timestamp::from_millis(5_000_000);
+        let Verdict::Retry(state) = Backoff::failed(&policy, None, Failure::new(at, "no"), None, seed) else {
+            return Ok(());
+        };
+        let (planned, now) = (state.next_attempt.since(at), Timestamp::from_millis(now));
+        let known = state.clone().as_of(now);
+        prop_assert!(known.next_attempt.since(now) <= planned);
+        prop_assert!(known.first_failure <= now && known.history.iter().all(|failure| failure.at <= now));
+        if now >= at {
+            prop_assert_eq!(known, state);
+        }
+    }
+}

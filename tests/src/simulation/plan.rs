@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) store_troubles: u64,
     /// Whether partitions fail over to replicas that lag behind.
     pub(super) fails_over: bool,
+    /// Whether the wall clock is another one in each life, up to an hour ahead or behind.
+    pub(super) clock_jumps: bool,
     /// Whether a destination is missing in the configuration of some lives.
     pub(super) reconfigures: bool,
     pub(super) retain: Duration,
@@ -58,6 +60,7 @@ impl Plan {
         let small = chance.one_in(2);
         let settings = if small { tight() } else { Settings::default() };
         let several = chance.one_in(2);
+        let fails_over = chance.one_in(3);
         Self {
             partitions: if several { 1 + chance.below(8) } else { 1 + chance.below(3) } as u32,
             workers: if several { 2 + chance.below(3) as usize } else { 1 },
@@ -65,8 +68,10 @@ impl Plan {
             crashes: chance.below(5) as usize,
             steps_a_life: 5 + chance.below(40) as usize,
             store_troubles: [0, 50, 10][chance.below(3) as usize],
-            fails_over: chance.one_in(3),
-            reconfigures: !several && chance.one_in(2),
+            fails_over,
+            clock_jumps: chance.one_in(3),
+            // A failover may lose that a destination was known; it would begin anew.
+            reconfigures: !several && !fails_over && chance.one_in(2),
             retain: Duration::from_secs(chance.below(10)),
             settings,
             destinations,

@@ -7,7 +7,7 @@ use super::sink::SimulatedSink;
 use super::trace::By;
 use async_trait::async_trait;
 use laneway_app::worker::{Clock, Handle, Upkeep, Worker};
-use laneway_domain::{DestinationName, Outcome};
+use laneway_domain::{DestinationName, Outcome, Timestamp};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
 use laneway_ports::{Delivery, Sink, WorkerId};
 use std::collections::BTreeMap;
@@ -15,6 +15,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// How wrong a clock can be.
+const HOUR_MS: u64 = 3_600_000;
 
 /// The id of a process' worker.
 pub(super) fn id(number: usize) -> WorkerId {
@@ -48,7 +51,13 @@ impl Process {
         let troubles = Arc::new(TroubledStore::new(chance.fork(1000 + number as u64), plan.store_troubles));
         let settings = Settings { faults: Some(troubles.clone()), sabotage, ..Settings::default() };
         let store = Arc::new(MemoryStore::open(disk.clone(), settings));
-        let clock = Clock::starting_at(disk.now());
+        let shows = if plan.clock_jumps {
+            let hour_behind = disk.now().as_millis() - HOUR_MS;
+            Timestamp::from_millis(hour_behind + chance.below(2 * HOUR_MS))
+        } else {
+            disk.now()
+        };
+        let clock = Clock::starting_at(shows);
         let (frozen, freezing) = watch::channel(false);
         let sink = |sink: &Arc<SimulatedSink>| -> Arc<dyn Sink> {
             Arc::new(WayOut { number, sink: sink.clone(), disk: disk.clone(), frozen: freezing.clone() })
