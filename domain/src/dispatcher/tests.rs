@@ -1,5 +1,6 @@
 //! The dispatcher against a naive model of what it must and must not do.
 
+mod fixtures;
 mod isolation;
 mod replays;
 mod scenarios;

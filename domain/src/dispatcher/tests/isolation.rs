@@ -1,6 +1,7 @@
 //! G4: a failing key changes nothing for the others.
 
-use super::world::{World, destinations, name};
+use super::fixtures::{destinations, name};
+use super::world::World;
 use crate::*;
 use proptest::prelude::*;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Single situations, one each.
 
-use super::world::{logged, name};
+use super::fixtures::{logged, name};
 use crate::{
     Behind, Command, Commit, Destination, Dispatcher, Failure, Input, Key, LaneKey, LaneProgress, Notice, Offset,
     Ordering, Outcome, Output, Partition, PartitionProgress, Position, Quarantined, RetryState, Settings, Timestamp,

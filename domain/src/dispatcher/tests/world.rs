@@ -2,14 +2,12 @@
 //! chosen by the test. It checks the guarantees after each step, from plain sets of events.
 
 use super::super::*;
+use super::fixtures::{PARTITION, destinations, logged};
 use crate::*;
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-const PARTITION: Partition = Partition(0);
 const LEASE: Duration = Duration::from_millis(500);
 
 /// What may happen next.
@@ -86,54 +84,6 @@ pub(super) struct World {
     pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
     owned: bool,
     leased_until: Timestamp,
-}
-
-pub(super) fn name(text: &str) -> DestinationName {
-    DestinationName::new(text).unwrap()
-}
-
-/// Four destinations that between them use every ordering, filter and limit.
-pub(super) fn destinations(variant: u8) -> Vec<Destination> {
-    let retry =
-        RetryPolicy { initial: Duration::from_millis(20), factor: 2.0, limit: Duration::from_millis(100), jitter: 0.2 };
-    let base = |text: &str| Destination { retry, from: StartFrom::Beginning, ..Destination::new(name(text)) };
-    let some = Filter { types: vec![TypePattern::new("t.*").unwrap()], attributes: BTreeMap::new() };
-    let mut all = vec![
-        Destination { breaker: None, ..base("by-key") },
-        Destination {
-            ordering: Ordering::Strict,
-            on_give_up: if variant & 1 == 0 { OnGiveUp::DeadLetter } else { OnGiveUp::Hold },
-            max_in_flight: NonZeroU32::MIN,
-            ..base("strict")
-        },
-        Destination { ordering: Ordering::None, filter: some, paused: variant & 2 != 0, ..base("unordered") },
-        Destination {
-            batch: BatchPolicy { max_events: 3, max_bytes: 1 << 20, linger: Duration::from_millis(10) },
-            breaker: Some(BreakerPolicy { failures: 3, limit: Duration::from_millis(300) }),
-            rate: NonZeroU32::new(200).map(|per_second| Rate { per_second }),
-            ..base("batched")
-        },
-    ];
-    if variant & 4 != 0 {
-        all.remove(usize::from(variant >> 3));
-    }
-    all
-}
-
-/// An event of the key numbered `key`, or of none if that is 0.
-pub(super) fn logged(offset: Offset, key: u8, n: u8, accepted_at: Timestamp) -> Arc<LoggedEvent> {
-    let event = Event {
-        id: EventId::new(&format!("e{}", offset.0)).unwrap(),
-        event_type: EventType::new(if n.is_multiple_of(2) { "t.even" } else { "odd" }).unwrap(),
-        key: (key > 0).then(|| Key::new(&format!("k{key}")).unwrap()),
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "text/plain".into(),
-        attributes: BTreeMap::new(),
-        data: Bytes::from_static(&[7; 100]),
-    };
-    Arc::new(LoggedEvent { partition: PARTITION, offset, accepted_at, event })
 }
 
 impl World {
