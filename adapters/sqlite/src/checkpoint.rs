@@ -4,9 +4,11 @@
 //! takes. Here a thread with a connection of its own does *passive* checkpoints, which copy what
 //! is in the log while the writer goes on. But the log only begins anew when a checkpoint has
 //! caught up with its end and nobody reads from it, which under constant load a passive one never
-//! quite does: each leaves what was written meanwhile. So, when little is left, the writer itself
-//! finishes it between two groups (the copying of a few pages and one fsync), and its next group
-//! goes to the log's beginning. If the thread cannot keep up at all, the writer finishes it anyway
+//! quite does: each leaves what was written meanwhile. So the thread makes a few, each over what
+//! came in during the one before, until that is little. Then the writer itself finishes between two
+//! groups (the copying of a few pages, and an fsync of either file), and its next group goes to the
+//! log's beginning. `SQLite` syncs the database in the pass that catches up and in no other, which
+//! would leave all of it to the writer; so the thread syncs what each pass has copied. If the thread cannot keep up at all, the writer finishes it anyway
 //! at [`HARD_LIMIT`] times the threshold: then the disk sets the pace, and the log stays bounded.
 //!
 //! A reader of long duration (an operator's open transaction in the `sqlite3` shell) keeps the log
@@ -16,6 +18,7 @@ use crate::failure::{self, Reach};
 use crate::schema::{PAGE_BYTES, open_checkpointer};
 use crate::shared::Shared;
 use rusqlite::Connection;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -25,10 +28,12 @@ use std::time::Duration;
 pub(crate) const PAGES_PER_TABLE: u64 = 1;
 /// What a change of progress writes to the log, about: a leaf of each of two tables.
 pub(crate) const CHANGE_BYTES: u64 = 2 * PAGE_BYTES;
-/// Few enough pages for the writer to copy between two groups: 4 MiB, some milliseconds.
-const SMALL_REST_PAGES: i64 = 1024;
-/// How often the thread tries to come to such a rest before it leaves it to the writer.
-const MAX_PASSES: usize = 4;
+/// A pass that copied so few frames is a short one, and what came in meanwhile is no more: half a
+/// MiB, which the writer copies between two groups within a millisecond or two.
+const SHORT_PASS_FRAMES: i64 = 128;
+/// How many passes the thread makes to come to a short one before it leaves the rest to the writer.
+/// Each is shorter than the one before by as much as copying is faster than writing.
+const MAX_PASSES: usize = 6;
 /// How many times the threshold the log may grow before the writer waits for the checkpoint.
 const HARD_LIMIT: u64 = 4;
 /// How long the writer waits for readers to leave the log: they stay for one chunk each.
@@ -83,23 +88,25 @@ impl Nudge {
 struct Progress {
     /// Whether it could not do all that it should.
     blocked: bool,
-    /// Pages in the log that are not in the database yet.
-    rest: i64,
+    /// Frames of the log that are in the database now.
+    done: i64,
 }
 
 fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Progress> {
     conn.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?.query_row([], |row| {
-        let (busy, log, done): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Progress { blocked: busy != 0, rest: log - done })
+        let (busy, done): (i64, i64) = (row.get(0)?, row.get(2)?);
+        Ok(Progress { blocked: busy != 0, done })
     })
 }
 
 /// The thread: a few passes for each nudge, until the writer's side is gone.
 pub(crate) fn run(shared: &Arc<Shared>, nudged: &Receiver<()>) {
     let mut conn = None;
+    let mut database = None;
     while nudged.recv().is_ok() {
+        database = database.or_else(|| open_for_sync(shared));
         let passed = match conn.take().map_or_else(|| open_checkpointer(&shared.path), Ok) {
-            Ok(open) => passes(conn.insert(open), shared),
+            Ok(open) => passes(conn.insert(open), database, shared),
             Err(error) => Err(error),
         };
         if let Err(error) = passed {
@@ -108,11 +115,33 @@ pub(crate) fn run(shared: &Arc<Shared>, nudged: &Receiver<()>) {
     }
 }
 
-fn passes(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
+/// The database, to sync it. It stays open for as long as the process lives: closing any descriptor of
+/// a file drops all locks that the process has on it (fcntl(2)), and with them those of `SQLite`,
+/// without which another program may take the database for unused.
+fn open_for_sync(shared: &Shared) -> Option<&'static File> {
+    match File::open(&shared.path) {
+        Ok(file) => Some(Box::leak(Box::new(file))),
+        Err(error) => {
+            // Then the writer syncs it all: slower, and nothing worse.
+            tracing::warn!(path = %shared.path.display(), %error, "the database cannot be opened to sync it");
+            None
+        }
+    }
+}
+
+fn passes(conn: &Connection, database: Option<&File>, shared: &Shared) -> rusqlite::Result<()> {
+    let mut before = 0;
     for _ in 0..MAX_PASSES {
-        if checkpoint(conn, "PASSIVE")?.rest <= SMALL_REST_PAGES {
+        let done = checkpoint(conn, "PASSIVE")?.done;
+        if let Some(Err(error)) = database.map(File::sync_data) {
+            shared.fail(failure::sync_failed(&shared.path, &error));
+            return Ok(());
+        }
+        // Less than before: the log has begun anew meanwhile.
+        if (done - before).abs() <= SHORT_PASS_FRAMES {
             break;
         }
+        before = done;
     }
     shared.finish_checkpoint.store(true, Ordering::Release);
     Ok(())

@@ -50,7 +50,12 @@ fn is_sync(extended: i32) -> bool {
     matches!(extended, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC | ffi::SQLITE_IOERR_TRUNCATE)
 }
 
-fn for_good(error: &rusqlite::Error, path: &Path) -> String {
+/// What is said for good when an fsync of ours failed.
+pub(crate) fn sync_failed(path: &Path, error: &std::io::Error) -> String {
+    for_good(error, path)
+}
+
+fn for_good(error: &dyn std::fmt::Display, path: &Path) -> String {
     format!(
         "writing {} failed in a way that leaves unclear what is on the disk ({error}). \
          Nothing more is accepted: check the disk, then restart",
