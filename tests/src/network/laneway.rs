@@ -2,7 +2,7 @@
 //! survives a crash, and nothing else does.
 
 use super::plan::Plan;
-use super::story::{Story, What};
+use super::story::{Place, Story, What};
 use super::wire::{Door, Scissors, SimulatedTcp};
 use super::{PORT, SECRET, url};
 use crate::simulation::chance::Chance;
@@ -14,7 +14,7 @@ use laneway_domain::{Outcome, Partition, PartitionProgress};
 use laneway_http::{Api, Limits, router, serve};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
 use laneway_ports::{Delivery, ProgressStore as _, Sink, WorkerId};
-use laneway_webhook::{EgressPolicy, Secret, SystemResolver, WebhookConfig, WebhookSink};
+use laneway_webhook::{EgressPolicy, HttpVersion, Secret, SystemResolver, WebhookConfig, WebhookSink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -159,6 +159,8 @@ impl Machine {
             secrets: vec![Secret::new(SECRET)],
             timeout: self.plan.timeout,
             reject: vec![super::plan::REJECTED],
+            batch: self.plan.destinations[to].batch.max_events > 1,
+            http: if self.plan.http2[to] { HttpVersion::Http2 } else { HttpVersion::Auto },
             // The simulated network has private addresses.
             egress: EgressPolicy::allowing(["192.168.0.0/16".parse().expect("a range")]),
             ..WebhookConfig::new(url(to))
@@ -188,24 +190,28 @@ struct WayOut {
 impl Sink for WayOut {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
         let (life, to) = (self.life, self.to);
-        let place = |n: usize| {
-            let event: &laneway_domain::LoggedEvent = &delivery.events[n].event;
-            (event.partition.0, event.offset.0)
-        };
-        for (n, attempted) in delivery.events.iter().enumerate() {
-            self.story.happened(What::Began { life, to, place: place(n), attempt: attempted.attempt });
-        }
+        let places = delivery.events.iter().map(|attempted| {
+            let event = &attempted.event;
+            ((event.partition.0, event.offset.0), attempted.attempt)
+        });
+        let events: Vec<(Place, u32)> = places.collect();
+        self.story.happened(What::Began { life, to, events: events.clone() });
         let outcomes = self.sink.deliver(delivery).await;
-        for (n, outcome) in outcomes.iter().enumerate() {
-            let settled = matches!(outcome, Outcome::Delivered | Outcome::Rejected { .. });
-            let outcome = match outcome {
-                Outcome::Retry { reason, .. } | Outcome::Rejected { reason } | Outcome::Gone { reason } => {
-                    format!("{}: {reason}", outcome.label())
-                }
-                Outcome::Delivered | Outcome::NotTried => outcome.label().to_owned(),
-            };
-            self.story.happened(What::Heard { life, to, place: place(n), settled, outcome });
-        }
+        // Of a batch that was refused each event is tried alone.
+        let alone = events.len() == 1;
+        let settled = |outcome: &Outcome| match outcome {
+            Outcome::Delivered => true,
+            Outcome::Rejected { .. } => alone,
+            _ => false,
+        };
+        let outcome = match outcomes.first() {
+            Some(first @ (Outcome::Retry { reason, .. } | Outcome::Rejected { reason } | Outcome::Gone { reason })) => {
+                format!("{}: {reason}", first.label())
+            }
+            first => first.map_or("nothing", Outcome::label).to_owned(),
+        };
+        let events = events.iter().zip(&outcomes).map(|((place, _), outcome)| (*place, settled(outcome))).collect();
+        self.story.happened(What::Heard { life, to, events, outcome });
         outcomes
     }
 }

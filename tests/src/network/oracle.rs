@@ -1,7 +1,7 @@
 //! Judges a story against the guarantees, from plain sets.
 
 use super::plan::{Plan, REJECTED, STEADY};
-use super::story::{Place, What};
+use super::story::{Got, Place, What};
 use super::{id_of, name};
 use laneway_domain::{DeadLetter, Event, LaneKey, LoggedEvent, Offset, PartitionProgress, Position};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,12 +36,12 @@ struct Seen {
     effects: BTreeSet<Place>,
 }
 
-/// What a life knows of a key at a receiver.
+/// What a life knows, at a receiver, of the events of a partition that are ordered with each other.
 #[derive(Default)]
 struct Lane {
-    in_flight: Option<Place>,
-    /// The last event that was attempted, and whether the life heard that it is settled.
-    last: Option<(Place, bool)>,
+    in_flight: Vec<Place>,
+    /// The last event that it heard is settled.
+    settled: Option<Place>,
 }
 
 pub(super) struct Oracle<'a> {
@@ -51,7 +51,7 @@ pub(super) struct Oracle<'a> {
     dead: BTreeSet<(usize, Place)>,
     life: Option<usize>,
     starts: Vec<Duration>,
-    lanes: BTreeMap<(usize, usize, String), Lane>,
+    lanes: BTreeMap<(usize, usize, u32, Option<LaneKey>), Lane>,
     seen: Vec<Seen>,
     accepted: BTreeMap<String, (Place, Duration)>,
     violations: Vec<Violation>,
@@ -102,15 +102,27 @@ impl Oracle<'_> {
                 self.starts.push(at);
             }
             What::Accepted { id, place, duplicate, tries } => self.accepted(at, id, *place, *duplicate, *tries),
-            What::Began { life, to, place, .. } => self.began(at, *life, *to, *place),
-            What::Heard { life, to, place, settled, .. } => self.heard(at, *life, *to, *place, *settled),
-            What::Arrived { to, place, id, key, wrong, .. } => {
-                if let Some(wrong) = wrong {
-                    self.broken(at, &format!("r{to}: {}: {wrong}", name(*place)));
-                }
-                self.arrived(at, *to, *place, id, key);
+            What::Began { life, to, events } => {
+                let places: Vec<Place> = events.iter().map(|(place, _)| *place).collect();
+                (0..places.len()).for_each(|n| self.began(at, *life, *to, places[n], &places[..n]));
             }
-            What::Answered { to, place, status, effect } => self.answered(at, *to, *place, *status, *effect),
+            What::Heard { life, to, events, .. } => {
+                events.iter().for_each(|(place, settled)| self.heard(at, *life, *to, *place, *settled));
+            }
+            What::Arrived { to, events, wrong } => {
+                if let Some(wrong) = wrong {
+                    self.broken(at, &format!("r{to}: {wrong}"));
+                }
+                let places: Vec<Place> = events.iter().map(|got| got.place).collect();
+                events.iter().enumerate().for_each(|(n, got)| self.arrived(at, *to, got, &places[..n]));
+            }
+            What::Answered { to, events, status } => {
+                // Of a batch that was refused each event is tried alone.
+                let settles = (200..300).contains(status) || (*status == REJECTED && events.len() == 1);
+                for (place, effect) in events.iter().filter(|_| settles) {
+                    self.answered(at, *to, *place, *status, *effect);
+                }
+            }
         }
     }
 
@@ -127,7 +139,8 @@ impl Oracle<'_> {
 
     /// G3: an attempt begins when everything earlier of the key is settled. Within a life nothing is gone
     /// back to; a new life goes back to what was not stored as settled, and no further.
-    fn began(&mut self, at: Duration, life: usize, to: usize, place: Place) {
+    /// `before`: what stands before it in the same attempt.
+    fn began(&mut self, at: Duration, life: usize, to: usize, place: Place, before: &[Place]) {
         if self.life != Some(life) {
             self.broken(at, &format!("life {life} makes an attempt after its end"));
         }
@@ -140,21 +153,20 @@ impl Oracle<'_> {
         if self.was_settled_before(life, to, place, event) {
             self.broken(at, &format!("life {life} attempts {} at r{to}, stored as settled before it", name(place)));
         }
-        let lane = self.lanes.entry((life, to, key_of(event).to_owned())).or_default();
+        let lane = self.lanes.entry((life, to, place.0, self.plan.lane_key(to, event))).or_default();
         let mut wrong = Vec::new();
-        if let Some(other) = lane.in_flight.replace(place) {
-            wrong.push(format!("while {} is in flight", name(other)));
+        if let Some(other) = lane.in_flight.iter().find(|other| !before.contains(other)) {
+            wrong.push(format!("while {} is in flight", name(*other)));
         }
-        if let Some((last, settled)) = lane.last.replace((place, false)) {
-            if last > place || (last == place && settled) {
-                wrong.push(format!("after {}", name(last)));
-            }
+        lane.in_flight.push(place);
+        if let Some(settled) = lane.settled.filter(|settled| *settled >= place) {
+            wrong.push(format!("after it heard that {} is settled", name(settled)));
         }
         for wrong in wrong {
             self.broken(at, &format!("life {life} attempts {} at r{to} {wrong}", name(place)));
         }
         self.seen[to].began.insert(place);
-        self.comes_after_what_is_earlier(at, to, place, event);
+        self.comes_after_what_is_earlier(at, to, place, event, before);
     }
 
     fn was_settled_before(&self, life: usize, to: usize, place: Place, event: &Event) -> bool {
@@ -165,18 +177,21 @@ impl Oracle<'_> {
             Position::Shared => progress.scanned,
             Position::At(offset) => offset,
         };
-        let behind = event.key.clone().and_then(|key| lane.behind.get(&LaneKey::Key(key)));
+        let behind = self.plan.lane_key(to, event).and_then(|key| lane.behind.get(&key));
         let offset = Offset(place.1);
         offset < position && behind.is_none_or(|behind| offset < behind.offset)
     }
 
-    fn comes_after_what_is_earlier(&mut self, at: Duration, to: usize, place: Place, event: &Event) {
+    fn comes_after_what_is_earlier(&mut self, at: Duration, to: usize, place: Place, event: &Event, before: &[Place]) {
+        let lane_key = self.plan.lane_key(to, event);
         let earlier = self.log.range((place.0, 0)..place);
-        let same = earlier.filter(|(_, other)| other.key == event.key && self.plan.wants(to, other));
+        let same = earlier.filter(|(_, other)| self.plan.lane_key(to, other) == lane_key && self.plan.wants(to, other));
         // When an event was given up is not seen from outside; but not before it was attempted.
         let settled = |place: &Place| {
             let seen = &self.seen[to];
-            seen.settled.contains_key(place) || (self.dead.contains(&(to, *place)) && seen.began.contains(place))
+            before.contains(place)
+                || seen.settled.contains_key(place)
+                || (self.dead.contains(&(to, *place)) && seen.began.contains(place))
         };
         let unsettled: Vec<String> = same.map(|(place, _)| *place).filter(|p| !settled(p)).map(name).collect();
         if !unsettled.is_empty() {
@@ -187,19 +202,23 @@ impl Oracle<'_> {
 
     /// G4: delivered is only what the receiver has answered so.
     fn heard(&mut self, at: Duration, life: usize, to: usize, place: Place, settled: bool) {
-        let key = self.log.get(&place).map_or("", |event| key_of(event)).to_owned();
-        let lane = self.lanes.entry((life, to, key)).or_default();
-        lane.in_flight = None;
-        lane.last = Some((place, settled));
+        let key = self.log.get(&place).and_then(|event| self.plan.lane_key(to, event));
+        let lane = self.lanes.entry((life, to, place.0, key)).or_default();
+        lane.in_flight.retain(|other| *other != place);
+        if settled {
+            lane.settled = lane.settled.max(Some(place));
+        }
         if settled && !self.seen[to].settled.contains_key(&place) {
             self.broken(at, &format!("life {life} takes {} for settled, and r{to} never said so", name(place)));
         }
     }
 
-    fn arrived(&mut self, at: Duration, to: usize, place: Place, id: &str, key: &str) {
+    fn arrived(&mut self, at: Duration, to: usize, got: &Got, before: &[Place]) {
+        let Got { place, id, key, .. } = got;
+        let place = *place;
         match self.log.get(&place).copied() {
             Some(event) if event.id.as_str() == id && key_of(event) == key => {
-                self.comes_after_what_is_earlier(at, to, place, event);
+                self.comes_after_what_is_earlier(at, to, place, event, before);
             }
             _ => self.broken(at, &format!("r{to} got {id} ({key}) as {}, and the log has not", name(place))),
         }
@@ -210,9 +229,6 @@ impl Oracle<'_> {
 
     fn answered(&mut self, at: Duration, to: usize, place: Place, status: u16, effect: bool) {
         let seen = &mut self.seen[to];
-        if !(200..300).contains(&status) && status != REJECTED {
-            return;
-        }
         if status != REJECTED {
             seen.delivered.insert(place);
         }

@@ -2,14 +2,20 @@
 
 use crate::simulation::chance::Chance;
 use crate::simulation::plan::tight;
-use laneway_domain::{Destination, DestinationName, Event, Filter, OnGiveUp, RetryPolicy, Settings, TypePattern};
+use laneway_domain::{
+    BatchPolicy, Destination, DestinationName, Event, Filter, LaneKey, OnGiveUp, Ordering, RetryPolicy, Settings,
+    TypePattern,
+};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// What the events of a key are ordered with and delivered to: the receiver that nothing happens to.
+/// The receiver that nothing happens to.
 pub(super) const STEADY: usize = 0;
 /// A status that gives an event up at once.
 pub(super) const REJECTED: u16 = 422;
+
+/// About how much time there is between two turns, in milliseconds.
+pub(super) const TURN: u64 = 600;
 
 pub(super) struct Plan {
     pub(super) partitions: u32,
@@ -30,6 +36,8 @@ pub(super) struct Plan {
     pub(super) timeout: Duration,
     pub(super) settings: Settings,
     pub(super) destinations: Vec<Destination>,
+    /// Which of them is spoken to over HTTP/2, in the same order.
+    pub(super) http2: Vec<bool>,
     /// How each receiver is, in the same order.
     pub(super) moods: Vec<Mood>,
 }
@@ -52,19 +60,22 @@ pub(super) struct Mood {
 impl Plan {
     pub(super) fn draw(chance: &mut Chance) -> Self {
         let receivers = 2 + chance.below(2) as usize;
+        let (events_per_key, turns) = (4 + chance.below(30), 5 + chance.below(30));
         Self {
             partitions: 1 + chance.below(3) as u32,
             producers: 1 + chance.below(2) as usize,
             keys: 2 + chance.below(5) as usize,
-            events_per_key: 4 + chance.below(16) as usize,
-            pace: [5, 100, 600][chance.below(3) as usize],
-            turns: 5 + chance.below(20) as usize,
+            events_per_key: events_per_key as usize,
+            // All at once now and then; else for about as long as things go wrong.
+            pace: if chance.one_in(4) { 5 } else { 2 * TURN * turns / events_per_key },
+            turns: turns as usize,
             latency: Duration::from_millis(1 + chance.below(60)),
             cuts: [0, 10, 3][chance.below(3) as usize],
             store_troubles: [0, 0, 50][chance.below(3) as usize],
             timeout: Duration::from_millis(500 + chance.below(2500)),
             settings: if chance.one_in(2) { tight() } else { Settings::default() },
             destinations: (0..receivers).map(|n| destination(n, chance)).collect(),
+            http2: (0..receivers).map(|_| chance.one_in(3)).collect(),
             moods: (0..receivers).map(|n| if n == STEADY { Mood::default() } else { mood(chance) }).collect(),
         }
     }
@@ -73,6 +84,15 @@ impl Plan {
     pub(super) fn wants(&self, receiver: usize, event: &Event) -> bool {
         self.destinations[receiver].filter.wants(event)
     }
+
+    /// What the event is ordered with at the receiver, within its partition.
+    pub(super) fn lane_key(&self, receiver: usize, event: &Event) -> Option<LaneKey> {
+        match self.destinations[receiver].ordering {
+            Ordering::Strict => Some(LaneKey::All),
+            Ordering::Key => event.key.clone().map(LaneKey::Key),
+            Ordering::None => None,
+        }
+    }
 }
 
 fn destination(n: usize, chance: &mut Chance) -> Destination {
@@ -80,7 +100,10 @@ fn destination(n: usize, chance: &mut Chance) -> Destination {
     let some = Filter { types: vec![TypePattern::new("order.*").expect("short and plain")], ..Filter::default() };
     // Some try for ever, some give up after a few failures: then there are dead letters.
     let gives_up = n != STEADY && chance.one_in(2);
+    let batch = BatchPolicy { max_events: 4, max_bytes: 2000, linger: Duration::from_millis(chance.below(30)) };
     Destination {
+        ordering: if chance.one_in(4) { Ordering::Strict } else { Ordering::Key },
+        batch: if chance.one_in(3) { batch } else { BatchPolicy::default() },
         filter: if chance.one_in(3) { some } else { Filter::default() },
         max_in_flight: NonZeroU32::new(1 + chance.below(6) as u32).unwrap_or(NonZeroU32::MIN),
         retry: RetryPolicy {

@@ -1,18 +1,20 @@
 //! A host that receives webhooks, and how it misbehaves.
 
 use super::plan::{Mood, REJECTED};
-use super::story::{Place, Story, What};
+use super::story::{Got, Place, Story, What};
 use super::{PORT, SECRET, data_of};
 use crate::simulation::chance::Chance;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use laneway_domain::Timestamp;
-use laneway_domain::receiver::{Arrival, LastSeenByKey, TIMESTAMP_HEADER, Verifier};
+use laneway_domain::receiver::{Arrival, CloudEventMembers, LastSeenByKey, TIMESTAMP_HEADER, Verifier};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,7 +67,7 @@ impl Receiver {
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         let service = service_fn(|request| self.clone().take(request));
         // One that breaks has been broken on purpose.
-        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
     }
 
     fn draw(&self) -> (Duration, Doing) {
@@ -94,59 +96,86 @@ impl Receiver {
     async fn take(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let (head, body) = request.into_parts();
         let Ok(body) = body.collect().await else { return Err(lost()) };
-        let Some((place, arrival)) = self.arrived(&head.headers, &body.to_bytes()) else { return answer(400) };
+        let Some(arrivals) = self.arrived(&head.headers, &body.to_bytes()) else { return answer(400) };
         let (takes, doing) = self.draw();
         sleep(takes).await;
-        let to = self.number;
         match doing {
             Doing::Hang => {
-                self.story.text(format!("r{to} hangs over {}/{}", place.0, place.1));
+                self.story.text(format!("r{} hangs over {}", self.number, arrivals[0].id));
                 std::future::pending().await
             }
             Doing::Answer(status) => {
-                let effect = (200..300).contains(&status) && self.takes_effect(&arrival);
-                self.story.happened(What::Answered { to, place, status, effect });
+                self.answers(&arrivals, status);
                 answer(status)
             }
             Doing::Lose => {
-                let effect = self.takes_effect(&arrival);
-                self.story.happened(What::Answered { to, place, status: 200, effect });
-                self.story.text(format!("r{to} loses that answer"));
+                self.answers(&arrivals, 200);
+                self.story.text(format!("r{} loses that answer", self.number));
                 Err(lost())
             }
         }
     }
 
     /// As a receiver should: one number per key, remembered with the effect.
-    fn takes_effect(&self, arrival: &Arrival) -> bool {
-        self.with(|_, seen| seen.is_new(&arrival.remembered_as(), arrival.sequence, arrival.redrive))
+    fn answers(&self, arrivals: &[Arrival], status: u16) {
+        let good = (200..300).contains(&status);
+        let takes_effect = |arrival: &Arrival| {
+            self.with(|_, seen| seen.is_new(&arrival.remembered_as(), arrival.sequence, arrival.redrive))
+        };
+        let events = arrivals.iter().map(|arrival| (place(arrival), good && takes_effect(arrival))).collect();
+        self.story.happened(What::Answered { to: self.number, events, status });
     }
 
-    fn arrived(&self, headers: &HeaderMap, body: &Bytes) -> Option<(Place, Arrival)> {
+    /// Reads what has come. `None`: it is not what Laneway sends.
+    fn arrived(&self, headers: &HeaderMap, body: &Bytes) -> Option<Vec<Arrival>> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let to = self.number;
-        let arrival = match Arrival::of_headers(header) {
-            Ok(arrival) => arrival,
-            Err(error) => {
-                let (place, id, key) = ((u32::MAX, 0), String::new(), String::new());
-                let wrong = Some(error.to_string());
-                self.story.happened(What::Arrived { to, place, id, key, attempt: 0, wrong });
-                return None;
-            }
-        };
-        let place = (arrival.sequence.partition.0, arrival.sequence.offset.0);
-        let key = arrival.key.clone().unwrap_or_default();
         // Signatures have the real time; so it is kept out of the story.
         let signed_at = header(TIMESTAMP_HEADER).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        let wrong = match self.verifier.verify(header, body, Timestamp::from_millis(signed_at * 1000)) {
-            Err(error) => Some(error.to_string()),
-            Ok(()) if *body != data_of(&arrival.id) => Some("the body is not the event's".to_owned()),
-            Ok(()) => None,
+        let verified = self.verifier.verify(header, body, Timestamp::from_millis(signed_at * 1000));
+        let read = match header("content-type") {
+            Some("application/cloudevents-batch+json") => batch(body),
+            _ => Arrival::of_headers(header).map(|one| vec![(one, body.clone())]).map_err(|error| error.to_string()),
         };
-        let (id, attempt) = (arrival.id.clone(), arrival.attempt);
-        self.story.happened(What::Arrived { to, place, id, key, attempt, wrong });
-        Some((place, arrival))
+        let (arrivals, wrong) = match (verified, read) {
+            (Err(error), _) => (Vec::new(), Some(error.to_string())),
+            (Ok(()), Err(error)) => (Vec::new(), Some(error)),
+            (Ok(()), Ok(read)) => {
+                let other = read.iter().find(|(arrival, data)| *data != data_of(&arrival.id));
+                let wrong = other.map(|(arrival, _)| format!("{} has another event's data", arrival.id));
+                (read.into_iter().map(|(arrival, _)| arrival).collect(), wrong)
+            }
+        };
+        let got = |arrival: &Arrival| Got {
+            place: place(arrival),
+            id: arrival.id.clone(),
+            key: arrival.key.clone().unwrap_or_default(),
+            attempt: arrival.attempt,
+        };
+        let events = arrivals.iter().map(got).collect();
+        self.story.happened(What::Arrived { to: self.number, events, wrong });
+        (!arrivals.is_empty()).then_some(arrivals)
     }
+}
+
+fn place(arrival: &Arrival) -> Place {
+    (arrival.sequence.partition.0, arrival.sequence.offset.0)
+}
+
+/// The events of a batch, each with its data.
+fn batch(body: &[u8]) -> Result<Vec<(Arrival, Bytes)>, String> {
+    // Data is kept byte for byte, which a flattened reader would not do; so it is read twice.
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let members: Vec<CloudEventMembers> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let data: Vec<Data<'_>> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let one = |(members, data): (CloudEventMembers, Data<'_>)| {
+        let arrival = Arrival::try_from(members).map_err(|error| error.to_string())?;
+        Ok((arrival, Bytes::copy_from_slice(data.data.get().as_bytes())))
+    };
+    members.into_iter().zip(data).map(one).collect()
 }
 
 fn lost() -> io::Error {

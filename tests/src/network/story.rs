@@ -51,16 +51,14 @@ pub enum What {
         /// How many times it was sent.
         tries: u32,
     },
-    /// Laneway's worker begins an attempt.
+    /// Laneway's worker begins an attempt, at one event or a batch.
     Began {
         /// In which of its lives.
         life: usize,
         /// At which receiver.
         to: usize,
-        /// The event.
-        place: Place,
-        /// Which attempt of its own counting.
-        attempt: u32,
+        /// The events, and which attempt it is of each.
+        events: Vec<(Place, u32)>,
     },
     /// The worker hears what became of an attempt.
     Heard {
@@ -68,39 +66,42 @@ pub enum What {
         life: usize,
         /// From which receiver.
         to: usize,
-        /// The event.
-        place: Place,
-        /// Whether that settles the event.
-        settled: bool,
-        /// What it heard.
+        /// The events, and whether that settles each.
+        events: Vec<(Place, bool)>,
+        /// What it heard of the first of them.
         outcome: String,
     },
     /// A receiver has got a request.
     Arrived {
         /// Which receiver.
         to: usize,
-        /// What the headers say of the event's place.
-        place: Place,
-        /// What they say of its id.
-        id: String,
-        /// What they say of its key.
-        key: String,
-        /// Which attempt they say it is.
-        attempt: u32,
-        /// What is wrong with the request, if anything.
+        /// What the request says of its events.
+        events: Vec<Got>,
+        /// What is wrong with it, if anything.
         wrong: Option<String>,
     },
     /// A receiver answers, or means to: the answer may get lost.
     Answered {
         /// Which receiver.
         to: usize,
-        /// The event.
-        place: Place,
+        /// The events, and whether each took effect with the answer.
+        events: Vec<(Place, bool)>,
         /// With what.
         status: u16,
-        /// Whether the event took effect with it.
-        effect: bool,
     },
+}
+
+/// What a receiver is told of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Got {
+    /// Its place.
+    pub place: Place,
+    /// Its id.
+    pub id: String,
+    /// Its key.
+    pub key: String,
+    /// Which attempt it is.
+    pub attempt: u32,
 }
 
 /// The lines so far. Clones are the same story.
@@ -166,20 +167,31 @@ impl fmt::Display for What {
                 let again = if *duplicate { ", a duplicate" } else { "" };
                 write!(f, "accepted {id} at {p}/{o} after {tries} tries{again}")
             }
-            Self::Began { life, to, place: (p, o), attempt } => {
-                write!(f, "r{to} <- life {life}: {p}/{o} attempt {attempt}")
+            Self::Began { life, to, events } => {
+                let events = listed(events, |((p, o), attempt)| format!("{p}/{o} attempt {attempt}"));
+                write!(f, "r{to} <- life {life}: {events}")
             }
-            Self::Heard { life, to, place: (p, o), outcome, .. } => {
-                write!(f, "r{to} -> life {life}: {p}/{o} {outcome}")
+            Self::Heard { life, to, events, outcome } => {
+                let events = listed(events, |((p, o), _)| format!("{p}/{o}"));
+                write!(f, "r{to} -> life {life}: {events} {outcome}")
             }
-            Self::Arrived { to, place: (p, o), id, key, attempt, wrong } => {
-                write!(f, "r{to} has got {p}/{o} {id} ({key}) attempt {attempt}")?;
+            Self::Arrived { to, events, wrong } => {
+                let got = |got: &Got| {
+                    let Got { place: (p, o), id, key, attempt } = got;
+                    format!("{p}/{o} {id} ({key}) attempt {attempt}")
+                };
+                write!(f, "r{to} has got {}", listed(events, got))?;
                 wrong.as_ref().map_or(Ok(()), |wrong| write!(f, ", wrong: {wrong}"))
             }
-            Self::Answered { to, place: (p, o), status, effect } => {
-                let effect = if *effect { ", new" } else { "" };
-                write!(f, "r{to} answers {p}/{o} with {status}{effect}")
+            Self::Answered { to, events, status } => {
+                let new = |new: bool| if new { " (new)" } else { "" };
+                let events = listed(events, |((p, o), effect)| format!("{p}/{o}{}", new(*effect)));
+                write!(f, "r{to} answers {events} with {status}")
             }
         }
     }
+}
+
+fn listed<T>(all: &[T], show: impl Fn(&T) -> String) -> String {
+    all.iter().map(show).collect::<Vec<_>>().join(", ")
 }
