@@ -13,11 +13,13 @@ mod plan;
 mod producer;
 mod receiver;
 mod story;
+#[cfg(test)]
+mod tests;
 mod troubles;
 mod wire;
 
 pub use oracle::Violation;
-pub use story::{Place, Story, What};
+pub use story::{Got, Place, Story, What};
 
 use crate::simulation::chance::Chance;
 use bytes::Bytes;
@@ -109,7 +111,7 @@ fn tasks_begin_evenly() {
     const EVEN: u64 = 64;
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime without I/O can be made");
-    while runtime.spawn(async {}).id().to_string().parse().is_ok_and(|number: u64| number % EVEN != 0) {}
+    while runtime.spawn(async {}).id().to_string().parse().is_ok_and(|number: u64| !number.is_multiple_of(EVEN)) {}
 }
 
 struct Simulation {
@@ -179,15 +181,7 @@ impl Simulation {
     }
 
     fn run(mut self) -> Outcome {
-        let mut troubles = Troubles::new(&self.plan);
-        for _ in 0..self.plan.turns {
-            let pause = Duration::from_millis(self.chance.below(2 * TURN));
-            self.pass(pause);
-            troubles.turn(&mut self.sim, &mut self.chance, &self.machine, &self.story);
-        }
-        troubles.end(&mut self.sim, &self.machine, &self.story);
-        self.heal();
-        let settled = self.settle();
+        let settled = self.play();
         let remains = self.remains();
         let lines = self.story.lines();
         let mut violations = oracle::judge(&self.plan, &lines, &remains);
@@ -199,6 +193,19 @@ impl Simulation {
         let dead = remains.dead.len();
         let size = format!("{events} events, {attempts} attempts, {lives} lives, {dead} dead letters");
         Outcome { story: self.story, violations, size }
+    }
+
+    /// Everything that the seed chose, and then peace. Returns whether all came to its end.
+    fn play(&mut self) -> bool {
+        let mut troubles = Troubles::new(&self.plan);
+        for _ in 0..self.plan.turns {
+            let pause = Duration::from_millis(self.chance.below(2 * TURN));
+            self.pass(pause);
+            troubles.turn(&mut self.sim, &mut self.chance, &self.machine, &self.story);
+        }
+        troubles.end(&mut self.sim, &self.machine, &self.story);
+        self.heal();
+        self.settle()
     }
 
     /// Lets time pass.
