@@ -14,6 +14,7 @@ pub mod faults;
 pub mod fleet;
 pub mod hostile;
 pub mod naive;
+pub mod network;
 pub mod payloads;
 pub mod ports;
 pub mod producer;

@@ -7,9 +7,9 @@
 //! Everything that happens goes into a trace; the oracle judges the trace against the guarantees.
 //! The same seed gives the same trace.
 
-mod chance;
+pub(crate) mod chance;
 mod oracle;
-mod plan;
+pub(crate) mod plan;
 mod process;
 mod sharing;
 mod sink;

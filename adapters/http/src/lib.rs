@@ -30,6 +30,7 @@ mod ingest;
 mod json;
 mod laneway_json;
 mod limits;
+mod listen;
 mod media;
 mod operator;
 mod problem;
@@ -44,6 +45,7 @@ pub use limits::{
     DEFAULT_EVENT_BYTES, DEFAULT_GRACE, DEFAULT_HEADER_BYTES, DEFAULT_HEADER_TIMEOUT, DEFAULT_JSON_DEPTH, Limits,
     MAX_HEADERS, MAX_JSON_DEPTH,
 };
+pub use listen::{Listen, Peek};
 pub use server::{Ended, serve};
 pub use token::{Token, check_listen};
 

@@ -1,6 +1,7 @@
 //! Accepting connections, and letting go of them.
 
 use crate::limits::{HTTP2_STREAMS, Limits};
+use crate::listen::{Listen, Peek};
 use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -11,7 +12,6 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -38,7 +38,7 @@ pub struct Ended {
 ///
 /// HTTP/1.1 with keep-alive, and HTTP/2 without TLS for clients that know beforehand (h2c with prior
 /// knowledge). With [`Limits::connections`] open, further ones wait in the listener's queue.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: impl Future<Output = ()>) -> Ended {
+pub async fn serve(listener: impl Listen, router: Router, limits: Limits, shutdown: impl Future<Output = ()>) -> Ended {
     let places = Arc::new(Semaphore::new(limits.connections));
     let (stop, stopping) = watch::channel(false);
     let host = Arc::new(Host { router, limits });
@@ -77,12 +77,12 @@ fn noted(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// The next connection, once there is a place for it. Nothing is lost when it is dropped.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+async fn accept<L: Listen>(listener: &L, places: &Arc<Semaphore>) -> (L::Stream, Option<OwnedSemaphorePermit>) {
     // Only a closed semaphore gives none, and nobody closes this one.
     let place = places.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok(stream) => return (stream, place),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted; is the limit of open files too low?");
@@ -106,16 +106,16 @@ struct Host {
 impl Host {
     async fn connection(
         self: Arc<Self>,
-        stream: TcpStream,
+        mut stream: impl Peek,
         _place: Option<OwnedSemaphorePermit>,
         mut stopping: watch::Receiver<bool>,
     ) {
         // Answers are small and complete: waiting for more to send with them only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = stream.set_nodelay() {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let first = tokio::select! {
-            first = timeout(self.limits.header_timeout, speaks_http2(&stream)) => first,
+            first = timeout(self.limits.header_timeout, speaks_http2(&mut stream)) => first,
             () = stopped(&mut stopping) => return,
         };
         let service = TowerToHyperService::new(self.router.clone());
@@ -150,7 +150,7 @@ impl Host {
 }
 
 /// Whether the connection begins as HTTP/2 does. What it looks at is still there to be read.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+async fn speaks_http2(stream: &mut impl Peek) -> io::Result<bool> {
     let mut begin = [0; HTTP2_BEGINS.len()];
     // A client that knows HTTP/2 sends its preface in one piece; less than that is HTTP/1.
     let length = stream.peek(&mut begin).await?;

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -32,7 +33,7 @@ pub struct Disk {
     inner: Mutex<Inner>,
     register: Mutex<Register>,
     ends: Vec<watch::Sender<Offset>>,
-    made: Instant,
+    clock: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
 /// What a replica has of a partition.
@@ -58,20 +59,28 @@ impl Disk {
     /// the nearest of these). Its clock is tokio's, so make it within the runtime that uses it.
     #[must_use]
     pub fn new(partitions: u32) -> Arc<Self> {
+        let made = Instant::now();
+        Self::with_clock(partitions, move || made.elapsed())
+    }
+
+    /// The same with another clock, for processes that do not share one runtime: `elapsed` says how
+    /// long ago the disk was made, and never goes back.
+    #[must_use]
+    pub fn with_clock(partitions: u32, elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Arc<Self> {
         let numbers = || (0..partitions.clamp(1, MAX_PARTITIONS)).map(Partition);
         let shards = numbers().map(Shard::new).collect();
         Arc::new(Self {
             inner: Mutex::new(Inner { shards, waiting: VecDeque::new(), last_ticket: 0, stores: 0 }),
             register: Mutex::default(),
             ends: numbers().map(|_| watch::Sender::new(Offset::ZERO)).collect(),
-            made: Instant::now(),
+            clock: Box::new(elapsed),
         })
     }
 
-    /// What time it is: a fixed beginning, and what has passed of tokio's time since.
+    /// What time it is: a fixed beginning, and what has passed since by its clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        BEGIN.after(self.made.elapsed())
+        BEGIN.after((self.clock)())
     }
 
     /// How many writes wait to become durable. An append has one for each of its events, a

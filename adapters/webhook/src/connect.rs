@@ -1,5 +1,6 @@
 //! From a destination's name to a connection: look-up, egress guard, TCP, TLS.
 
+use crate::dial::Dial;
 use crate::egress::{Blocked, EgressPolicy};
 use crate::lookup::LookUps;
 use futures_util::stream::FuturesUnordered;
@@ -14,7 +15,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -48,7 +48,8 @@ pub(crate) enum ConnectError {
 }
 
 /// Connects to one destination.
-pub(crate) struct Connector {
+pub(crate) struct Connector<D> {
+    pub(crate) dial: D,
     pub(crate) host: Host,
     pub(crate) port: u16,
     pub(crate) egress: EgressPolicy,
@@ -62,18 +63,16 @@ pub(crate) struct Connector {
     pub(crate) timeout: Duration,
 }
 
-impl Connector {
+impl<D: Dial> Connector<D> {
     /// Opens a connection, TLS included. The addresses are looked up each time, checked all, and
     /// one of exactly those is connected to: between check and use nothing is looked up again.
-    pub(crate) async fn connect(&self) -> Result<Stream, ConnectError> {
+    pub(crate) async fn connect(&self) -> Result<Stream<D::Stream>, ConnectError> {
         let deadline = Instant::now() + self.timeout;
         let host = &self.host;
         let found = self.within(deadline, self.look_up(), || format!("still looking up {host}")).await?;
         let addresses = in_turns(self.permitted(found)?);
         let connecting = || format!("{} of {host} did not take a connection", listed(&addresses));
-        let tcp = self.within(deadline, first_to_connect(&addresses), connecting).await?;
-        // Requests are written whole; waiting for more of them would only add latency.
-        let _ = tcp.set_nodelay(true);
+        let tcp = self.within(deadline, first_to_connect(&self.dial, &addresses), connecting).await?;
         let Some((config, name)) = &self.tls else {
             return Ok(Stream::Plain(tcp));
         };
@@ -140,12 +139,12 @@ fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// Connects to the addresses in their order, each a little after the one before or as soon as that
 /// one failed; the first connection wins and the others are dropped.
-async fn first_to_connect(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+async fn first_to_connect<D: Dial>(dial: &D, addresses: &[SocketAddr]) -> Result<D::Stream, ConnectError> {
     let mut waiting = addresses.iter().copied();
     let mut connecting = FuturesUnordered::new();
     let mut failed = None;
     loop {
-        let more = waiting.next().map(|address| connecting.push(connect_to(address))).is_some();
+        let more = waiting.next().map(|address| connecting.push(connect_to(dial, address))).is_some();
         let ended = if more {
             tokio::time::timeout(NEXT_ADDRESS_AFTER, connecting.next()).await.ok()
         } else {
@@ -160,28 +159,28 @@ async fn first_to_connect(addresses: &[SocketAddr]) -> Result<TcpStream, Connect
     }
 }
 
-async fn connect_to(address: SocketAddr) -> Result<TcpStream, ConnectError> {
-    TcpStream::connect(address).await.map_err(|error| ConnectError::Tcp { address, error })
+async fn connect_to<D: Dial>(dial: &D, address: SocketAddr) -> Result<D::Stream, ConnectError> {
+    dial.dial(address).await.map_err(|error| ConnectError::Tcp { address, error })
 }
 
-fn is_http2(tls: &TlsStream<TcpStream>) -> bool {
+fn is_http2<S>(tls: &TlsStream<S>) -> bool {
     tls.get_ref().1.alpn_protocol() == Some(b"h2")
 }
 
 /// A connection, with or without TLS.
-pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+pub(crate) enum Stream<S> {
+    Plain(S),
+    Tls(Box<TlsStream<S>>),
 }
 
-impl Stream {
+impl<S> Stream<S> {
     /// Whether the TLS handshake chose HTTP/2.
     pub(crate) fn chose_http2(&self) -> bool {
         matches!(self, Self::Tls(tls) if is_http2(tls))
     }
 }
 
-impl AsyncRead for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
@@ -190,7 +189,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),

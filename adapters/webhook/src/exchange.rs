@@ -2,6 +2,7 @@
 
 use crate::answer::{Answer, Judge};
 use crate::connect::{ConnectError, Connector, Stream};
+use crate::dial::Dial;
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -48,14 +49,14 @@ pub(crate) struct PoolOptions {
 /// The pool sends a request again by itself in one case only: when a reused connection turned out
 /// to be closed before any of the request was handed to it. That is no second attempt, since
 /// nothing was sent. Once a request may have been written, whatever happens is an outcome.
-pub(crate) struct Exchange {
-    client: Client<PooledConnector, Full<Bytes>>,
+pub(crate) struct Exchange<D> {
+    client: Client<PooledConnector<D>, Full<Bytes>>,
     timeout: Duration,
     judge: Judge,
 }
 
-impl Exchange {
-    pub(crate) fn new(connector: Connector, options: &PoolOptions, timeout: Duration, judge: Judge) -> Self {
+impl<D: Dial> Exchange<D> {
+    pub(crate) fn new(connector: Connector<D>, options: &PoolOptions, timeout: Duration, judge: Judge) -> Self {
         let connector = PooledConnector(Arc::new(connector));
         let ping = (timeout / 3).clamp(PING_BOUNDS.0, PING_BOUNDS.1);
         let client = Client::builder(TokioExecutor::new())
@@ -167,11 +168,16 @@ fn describe(error: &(dyn Error + 'static)) -> String {
 
 /// The connector as the pool wants it. It ends by itself, because the pool finishes connections in
 /// the background whose request went another way.
-#[derive(Clone)]
-struct PooledConnector(Arc<Connector>);
+struct PooledConnector<D>(Arc<Connector<D>>);
 
-impl tower::Service<Uri> for PooledConnector {
-    type Response = TokioIo<Stream>;
+impl<D> Clone for PooledConnector<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D: Dial> tower::Service<Uri> for PooledConnector<D> {
+    type Response = TokioIo<Stream<D::Stream>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
@@ -186,7 +192,7 @@ impl tower::Service<Uri> for PooledConnector {
     }
 }
 
-impl Connection for Stream {
+impl<S> Connection for Stream<S> {
     fn connected(&self) -> Connected {
         if self.chose_http2() { Connected::new().negotiated_h2() } else { Connected::new() }
     }

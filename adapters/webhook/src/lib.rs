@@ -30,6 +30,7 @@ mod answer;
 mod batch;
 mod config;
 mod connect;
+mod dial;
 mod egress;
 mod encode;
 mod exchange;
@@ -44,6 +45,7 @@ mod sink;
 mod tls;
 
 pub use config::{Credentials, HttpVersion, TlsOptions, WebhookConfig, WebhookConfigError};
+pub use dial::{Dial, Tcp};
 pub use egress::{Blocked, EgressPolicy};
 pub use resolve::{Resolve, SystemResolver};
 pub use secret::Secret;

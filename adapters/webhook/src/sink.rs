@@ -3,6 +3,7 @@
 use crate::answer::Judge;
 use crate::config::{Credentials, HttpVersion, WebhookConfig, WebhookConfigError, origin};
 use crate::connect::Connector;
+use crate::dial::{Dial, Tcp};
 use crate::exchange::{Exchange, PoolOptions};
 use crate::lookup::LookUps;
 use crate::redact::Redactor;
@@ -31,9 +32,9 @@ use url::{Host, Url};
 /// late answer) is [`Outcome::Retry`], with the receiver's Retry-After of at most a day.
 ///
 /// A delivery ends within [`WebhookConfig::timeout`], also one of several events.
-pub struct WebhookSink {
+pub struct WebhookSink<D = Tcp> {
     template: Template,
-    exchange: Exchange,
+    exchange: Exchange<D>,
     batch: bool,
     /// Scheme, host and port, for people.
     origin: String,
@@ -53,6 +54,16 @@ impl WebhookSink {
     /// # Errors
     /// As [`WebhookSink::new`].
     pub fn with_resolver(config: WebhookConfig, resolver: Arc<dyn Resolve>) -> Result<Self, WebhookConfigError> {
+        Self::with_dial(config, resolver, Tcp)
+    }
+}
+
+impl<D: Dial> WebhookSink<D> {
+    /// The same, over connections of the caller's. Addresses are checked before it is asked for one.
+    ///
+    /// # Errors
+    /// As [`WebhookSink::new`].
+    pub fn with_dial(config: WebhookConfig, resolver: Arc<dyn Resolve>, dial: D) -> Result<Self, WebhookConfigError> {
         check_limits(&config)?;
         let mut url = parse(&config.url)?;
         let credentials = credentials(&mut url, &config)?;
@@ -64,7 +75,7 @@ impl WebhookSink {
             max_idle: config.max_idle_connections,
             idle_timeout: config.idle_timeout,
         };
-        let connector = connector(&url, &config, resolver)?;
+        let connector = connector(&url, &config, resolver, dial)?;
         let judge = Judge { reject: config.reject, redactor };
         let exchange = Exchange::new(connector, &options, config.timeout, judge);
         Ok(Self { template, exchange, batch: config.batch, origin: origin(&url) })
@@ -107,7 +118,7 @@ impl WebhookSink {
 }
 
 #[async_trait]
-impl Sink for WebhookSink {
+impl<D: Dial> Sink for WebhookSink<D> {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
         let deadline = self.exchange.deadline();
         match delivery.events.as_slice() {
@@ -122,7 +133,7 @@ impl Sink for WebhookSink {
     }
 }
 
-impl fmt::Debug for WebhookSink {
+impl<D> fmt::Debug for WebhookSink<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookSink").field("origin", &self.origin).finish_non_exhaustive()
     }
@@ -175,7 +186,12 @@ fn uri(url: &Url) -> Result<Uri, WebhookConfigError> {
         .map_err(|error| WebhookConfigError::Url { why: format!("cannot be requested: {error}") })
 }
 
-fn connector(url: &Url, config: &WebhookConfig, resolver: Arc<dyn Resolve>) -> Result<Connector, WebhookConfigError> {
+fn connector<D>(
+    url: &Url,
+    config: &WebhookConfig,
+    resolver: Arc<dyn Resolve>,
+    dial: D,
+) -> Result<Connector<D>, WebhookConfigError> {
     let refused = |why: &str| WebhookConfigError::Url { why: why.to_owned() };
     let host = url.host().ok_or_else(|| refused("has no host"))?.to_owned();
     let port = url.port_or_known_default().ok_or_else(|| refused("has no port"))?;
@@ -192,6 +208,7 @@ fn connector(url: &Url, config: &WebhookConfig, resolver: Arc<dyn Resolve>) -> R
     let require_http2 = tls.is_some() && config.http == HttpVersion::Http2;
     let timeout = config.timeout - config.timeout / 10;
     Ok(Connector {
+        dial,
         host,
         port,
         egress: config.egress.clone(),

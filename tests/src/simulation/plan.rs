@@ -81,7 +81,7 @@ impl Plan {
 }
 
 /// Bounds that are met all the time.
-fn tight() -> Settings {
+pub(crate) fn tight() -> Settings {
     Settings {
         straggler_after: Duration::from_millis(200),
         commit_settlements: 4,
@@ -131,7 +131,7 @@ fn health(chance: &mut Chance) -> Health {
 }
 
 /// A store that sometimes fails, and takes its time.
-pub(super) struct TroubledStore {
+pub(crate) struct TroubledStore {
     chance: Mutex<Chance>,
     one_in: u64,
     healed: AtomicBool,
@@ -140,12 +140,12 @@ pub(super) struct TroubledStore {
 }
 
 impl TroubledStore {
-    pub(super) fn new(chance: Chance, one_in: u64) -> Self {
+    pub(crate) fn new(chance: Chance, one_in: u64) -> Self {
         let (healed, without_register) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { chance: Mutex::new(chance), one_in, healed, without_register }
     }
 
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.healed.store(true, Memory::SeqCst);
         self.without_register.store(false, Memory::SeqCst);
     }
