@@ -34,7 +34,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use throughput::Throughput;
 
 /// How long a measurement may take before it is given up, with a figure that says so.
 const MOST_TIME: Duration = Duration::from_secs(45 * 60);
@@ -199,7 +198,8 @@ async fn measure_all(all: All) -> io::Result<()> {
 /// What more than one measurement compares itself with.
 #[derive(Default)]
 struct Shared {
-    throughput: Option<Throughput>,
+    /// Laneway's events a second.
+    saturated: Option<f64>,
 }
 
 /// One measurement, in bounded time. What keeps it from ending is one of its figures, and a missed one.
@@ -231,17 +231,16 @@ async fn measure(
         Measurement::Summary => summary::measure(bench, section).await,
         Measurement::Throughput => {
             probe(bench, section).await?;
-            shared.throughput = Some(throughput::measure(bench, section).await?);
+            shared.saturated = Some(throughput::measure(bench, section).await?);
             Ok(())
         }
         Measurement::Latency => {
-            let saturated = ceilings(bench, shared).await?.saturated;
+            let saturated = saturated(bench, shared).await?;
             throughput::latency(bench, section, saturated).await
         }
         Measurement::Backlog => {
-            let client = ceilings(bench, shared).await?.client;
             let disk = probe(bench, section).await?;
-            backlog::measure(bench, section, &disk, client).await
+            backlog::measure(bench, section, &disk).await
         }
         Measurement::Sizes => backlog::sizes(bench, section).await,
         Measurement::Reference => reference::measure(bench, section).await,
@@ -266,11 +265,13 @@ async fn probe(bench: &Bench, section: &mut Section) -> io::Result<Disk> {
     Ok(disk)
 }
 
-/// The throughput of this run; measured now if it was not.
-async fn ceilings<'a>(bench: &Bench, shared: &'a mut Shared) -> io::Result<&'a Throughput> {
-    if shared.throughput.is_none() {
-        let mut aside = Section::new("throughput", bench.store, bench.quick);
-        shared.throughput = Some(throughput::measure(bench, &mut aside).await?);
+/// Laneway's events a second in this run; measured now if they were not.
+async fn saturated(bench: &Bench, shared: &mut Shared) -> io::Result<f64> {
+    if let Some(known) = shared.saturated {
+        return Ok(known);
     }
-    shared.throughput.as_ref().ok_or_else(|| io::Error::other("no throughput"))
+    let mut aside = Section::new("throughput", bench.store, bench.quick);
+    let measured = throughput::measure(bench, &mut aside).await?;
+    shared.saturated = Some(measured);
+    Ok(measured)
 }

@@ -1,6 +1,7 @@
 //! What others cost: destinations that want nothing, and ones that fail.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, share};
+use crate::process;
 use crate::report::{Section, median};
 use laneway_tests::server::webhook;
 use std::io;
@@ -8,6 +9,9 @@ use std::io;
 /// Events of one closed loop.
 const EVENTS: u64 = 100_000;
 const ROUNDS: usize = 3;
+/// Events before the counted ones: as many as take longer than what a start does once for each
+/// destination, which would be counted as a cost of events otherwise.
+const WARM_EVENTS: u64 = 25_000;
 /// One event in this many is poisoned at the destination that fails them.
 const POISON: u64 = 100;
 /// The open loop's rate: a quarter or so of what is possible, so that queueing hides nothing.
@@ -17,14 +21,19 @@ const WARM_SECONDS: u64 = 3;
 /// How long it runs then.
 const OPEN_SECONDS: u64 = 60;
 
-/// CPU per event with few and with many destinations that do not want it.
+/// CPU per event with few and with many destinations that do not want it, and what starting with
+/// them takes.
 pub(crate) async fn uninterested(bench: &Bench, report: &mut Section) -> io::Result<()> {
     let (mut few, mut many) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         few.push(cpu_with(bench, 10).await?);
         many.push(cpu_with(bench, 10_000).await?);
     }
-    let (few, many) = (median(few), median(many));
+    let cpu = |runs: &[(f64, f64)]| median(runs.iter().map(|run| run.0).collect());
+    let start = |runs: &[(f64, f64)]| median(runs.iter().map(|run| run.1).collect());
+    report.note("CPU of the start, 10 destinations", format!("{:.0} ms", start(&few)));
+    report.note("CPU of the start, 10,000 destinations", format!("{:.0} ms", start(&many)));
+    let (few, many) = (cpu(&few), cpu(&many));
     report.note("CPU an event, 10 destinations not wanting it", format!("{few:.1} µs"));
     report.note("CPU an event, 10,000 destinations not wanting it", format!("{many:.1} µs"));
     let ratio = many / few;
@@ -32,7 +41,9 @@ pub(crate) async fn uninterested(bench: &Bench, report: &mut Section) -> io::Res
     Ok(())
 }
 
-async fn cpu_with(bench: &Bench, others: usize) -> io::Result<f64> {
+/// Microseconds an event, and milliseconds of the start: of all before the counted events, what these
+/// do not explain.
+async fn cpu_with(bench: &Bench, others: usize) -> io::Result<(f64, f64)> {
     let other = |n: usize| bench.destination(&format!("other-{n}"), "other", &format!("types = [\"other.{n}\"]"));
     let mut destinations: Vec<String> = (0..others).map(other).collect();
     destinations.push(bench.destination("main", "main", "types = [\"bench.*\"]"));
@@ -40,9 +51,12 @@ async fn cpu_with(bench: &Bench, others: usize) -> io::Result<f64> {
     let server = fresh.start().await;
     let events = bench.scaled(EVENTS);
     let ended = async || fresh.settled("main").await;
+    bench.closed(fresh.address(), server.pid(), WARM_EVENTS, ended).await?;
+    let before = process::cpu(server.pid())?;
     let run = bench.closed(fresh.address(), server.pid(), events, ended).await?;
     server.kill();
-    Ok(run.cpu_micros)
+    let warm = share(WARM_EVENTS, 1000) * run.cpu_micros;
+    Ok((run.cpu_micros, (before.as_secs_f64() * 1e3 - warm).max(0.0)))
 }
 
 /// The others' p99 without and with a dead destination and a failing key.
