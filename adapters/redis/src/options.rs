@@ -15,8 +15,9 @@ pub const DEFAULT_REPLICA_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most events that may wait to be sent, over all partitions: a few groups, so that a full
 /// queue is a sign of a Redis that does not keep up, and what waits is stored within a moment.
 pub const DEFAULT_QUEUE_EVENTS: usize = 20_000;
-/// The most bytes (by weight) that may wait to be sent: two of the largest batches.
-pub const DEFAULT_QUEUE_BYTES: usize = 16 << 20;
+/// The most bytes (by weight) that may wait to be sent: as much as the HTTP side holds of bodies at once, so that
+/// a few dozen producers of large events are not sent away from a store that keeps up.
+pub const DEFAULT_QUEUE_BYTES: usize = 64 << 20;
 /// How much of the most recent events is kept in memory for those who keep up.
 pub const DEFAULT_TAIL_BYTES: usize = 8 << 20;
 /// The longest key prefix: it is part of every key, and keys cost memory.

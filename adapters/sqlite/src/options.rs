@@ -11,8 +11,9 @@ pub const DEFAULT_DUPLICATE_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// The most events that may wait for the writer: a few groups, so that a full queue is a sign of a
 /// disk that does not keep up, and what waits is stored within a moment.
 pub const DEFAULT_QUEUE_EVENTS: usize = 20_000;
-/// The most bytes (by weight) that may wait for the writer: two of the largest batches.
-pub const DEFAULT_QUEUE_BYTES: usize = 16 << 20;
+/// The most bytes (by weight) that may wait for the writer: as much as the HTTP side holds of bodies at once, so that
+/// a few dozen producers of large events are not sent away from a store that keeps up.
+pub const DEFAULT_QUEUE_BYTES: usize = 64 << 20;
 /// How much of the most recent events is kept in memory for those who keep up.
 pub const DEFAULT_TAIL_BYTES: usize = 8 << 20;
 /// How far the write-ahead log grows before it is written back.
