@@ -60,7 +60,28 @@ impl Trace {
 
     pub(super) fn at(&self, destination: &DestinationName, by: By, what: What) {
         let line = Line::At(self.disk.now(), destination.clone(), by, what);
-        self.lock().push(line);
+        let mut lines = self.lock();
+        // What a process drops when it dies, it drops at once and in no order: here it has one, so that
+        // the same seed gives the same trace.
+        let place = |line: &Line| match line {
+            Line::At(at, to, by, What::Abandoned(events)) => {
+                let first = events.first().map(|event| (event.partition, event.offset));
+                Some((*at, by.process, to.clone(), first))
+            }
+            _ => None,
+        };
+        let mut index = lines.len();
+        if let Some(new) = place(&line) {
+            let (at, process) = (new.0, new.1);
+            while index > 0
+                && let Some(other) = place(&lines[index - 1])
+                && (other.0, other.1) == (at, process)
+                && other > new
+            {
+                index -= 1;
+            }
+        }
+        lines.insert(index, line);
     }
 
     /// How many lines.

@@ -72,7 +72,12 @@ async fn ids_from(store: &RedisStore, from: Offset) -> Vec<String> {
     wait_for("the store can be read", async || store.bounds(P).await.ok()).await;
     let (mut ids, mut from) = (Vec::new(), from);
     loop {
-        let chunk = store.read(P, from, 100, usize::MAX).await.unwrap();
+        // Within a failover a read may be told to come again.
+        let chunk = wait_for("the log can be read", async || match store.read(P, from, 100, usize::MAX).await {
+            Err(StoreError::RetryLater { .. }) => None,
+            read => Some(read.unwrap()),
+        });
+        let chunk = chunk.await;
         if chunk.records.is_empty() {
             return ids;
         }
