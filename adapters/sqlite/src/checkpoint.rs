@@ -7,9 +7,10 @@
 //! quite does: each leaves what was written meanwhile. So the thread makes a few, each over what
 //! came in during the one before, until that is little. Then the writer itself finishes between two
 //! groups (the copying of a few pages, and an fsync of either file), and its next group goes to the
-//! log's beginning. `SQLite` syncs the database in the pass that catches up and in no other, which
-//! would leave all of it to the writer; so the thread syncs what each pass has copied. If the thread cannot keep up at all, the writer finishes it anyway
-//! at [`HARD_LIMIT`] times the threshold: then the disk sets the pace, and the log stays bounded.
+//! log's beginning. SQLite syncs the database in the pass that catches up and in no other, which
+//! would leave all of it to the writer; so the thread syncs what each pass has copied. If the thread
+//! cannot keep up at all, the writer finishes it anyway at [`HARD_LIMIT`] times the threshold: then
+//! the disk sets the pace, and the log stays bounded.
 //!
 //! A reader of long duration (an operator's open transaction in the `sqlite3` shell) keeps the log
 //! from beginning anew for as long as it lasts. The writer then goes on and tries again later.
@@ -116,7 +117,7 @@ pub(crate) fn run(shared: &Arc<Shared>, nudged: &Receiver<()>) {
 }
 
 /// The database, to sync it. It stays open for as long as the process lives: closing any descriptor of
-/// a file drops all locks that the process has on it (fcntl(2)), and with them those of `SQLite`,
+/// a file drops all locks that the process has on it (fcntl(2)), and with them those of SQLite,
 /// without which another program may take the database for unused.
 fn open_for_sync(shared: &Shared) -> Option<&'static File> {
     match File::open(&shared.path) {
