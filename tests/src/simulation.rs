@@ -5,7 +5,7 @@
 //! of each other. In a third, partitions fail over to replicas that lag behind, as with Redis.
 //!
 //! Everything that happens goes into a trace; the oracle judges the trace against the guarantees.
-//! The same seed gives the same trace, but for the order within one millisecond in some seeds.
+//! The same seed gives the same trace, in any process.
 
 pub(crate) mod chance;
 mod oracle;

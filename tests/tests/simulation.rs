@@ -36,7 +36,7 @@ fn no_seed_breaks_a_guarantee() {
 
 #[test]
 fn one_seed_run_twice_gives_the_same_trace() {
-    for seed in [1, 7, 42] {
+    for seed in 0..60 {
         let (first, second) = (simulation::run(seed, None).trace, simulation::run(seed, None).trace);
         assert!(first.lines() == second.lines(), "seed {seed} gave two different traces");
         assert!(!first.is_empty());

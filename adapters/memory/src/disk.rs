@@ -1,5 +1,6 @@
 //! What survives a crash, and what waits to become durable.
 
+use crate::growth::Growth;
 use crate::partition::Shard;
 use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp};
 use laneway_ports::{Lease, Register, WorkerId};
@@ -8,7 +9,6 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What a disk's clock shows when it is made: 2023-11-14T22:13:20Z.
@@ -32,7 +32,7 @@ struct Waiting {
 pub struct Disk {
     inner: Mutex<Inner>,
     register: Mutex<Register>,
-    ends: Vec<watch::Sender<Offset>>,
+    ends: Vec<Growth>,
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
@@ -72,7 +72,7 @@ impl Disk {
         Arc::new(Self {
             inner: Mutex::new(Inner { shards, waiting: VecDeque::new(), last_ticket: 0, stores: 0 }),
             register: Mutex::default(),
-            ends: numbers().map(|_| watch::Sender::new(Offset::ZERO)).collect(),
+            ends: numbers().map(|_| Growth::default()).collect(),
             clock: Box::new(elapsed),
         })
     }
@@ -134,8 +134,8 @@ impl Disk {
         u32::try_from(self.ends.len()).unwrap_or(MAX_PARTITIONS)
     }
 
-    pub(crate) fn end_of(&self, partition: Partition) -> Option<watch::Receiver<Offset>> {
-        self.ends.get(partition.0 as usize).map(watch::Sender::subscribe)
+    pub(crate) fn end_of(&self, partition: Partition) -> Option<&Growth> {
+        self.ends.get(partition.0 as usize)
     }
 
     /// Looks at what is durable.
@@ -196,12 +196,12 @@ impl Disk {
         }
         self.announce(&inner.shards);
         // Whoever waits for growth must see that its store is gone.
-        self.ends.iter().for_each(|end| end.send_modify(|_| ()));
+        self.ends.iter().for_each(Growth::interrupt);
     }
 
     fn announce(&self, shards: &[Shard]) {
         for (end, shard) in self.ends.iter().zip(shards) {
-            end.send_if_modified(|end| std::mem::replace(end, shard.end) != shard.end);
+            end.announce(shard.end);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod disk;
 mod faults;
+mod growth;
 mod partition;
 mod store;
 mod workers;

@@ -250,15 +250,7 @@ impl EventLog for MemoryStore {
 
     async fn grown(&self, partition: Partition, seen: Offset) -> Result<Offset, StoreError> {
         self.index(partition)?;
-        let mut end = self.disk.end_of(partition).ok_or_else(crashed)?;
-        loop {
-            self.alive()?;
-            let now = *end.borrow_and_update();
-            if now > seen {
-                return Ok(now);
-            }
-            end.changed().await.map_err(|_| crashed())?;
-        }
+        self.disk.end_of(partition).ok_or_else(crashed)?.beyond(seen, || self.alive()).await
     }
 
     async fn bounds(&self, partition: Partition) -> Result<Bounds, StoreError> {

@@ -13,7 +13,8 @@ use laneway_ports::{Delivery, Sink, WorkerId};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How wrong a clock can be.
@@ -34,7 +35,7 @@ pub(super) struct Process {
     pub(super) lacks: Option<DestinationName>,
     working: JoinHandle<()>,
     upkeep: JoinHandle<()>,
-    frozen: watch::Sender<bool>,
+    stillness: Arc<Stillness>,
 }
 
 impl Process {
@@ -58,9 +59,9 @@ impl Process {
             disk.now()
         };
         let clock = Clock::starting_at(shows);
-        let (frozen, freezing) = watch::channel(false);
+        let stillness = Arc::<Stillness>::default();
         let sink = |sink: &Arc<SimulatedSink>| -> Arc<dyn Sink> {
-            Arc::new(WayOut { number, sink: sink.clone(), disk: disk.clone(), frozen: freezing.clone() })
+            Arc::new(WayOut { number, sink: sink.clone(), disk: disk.clone(), stillness: stillness.clone() })
         };
         let (worker, working) = Worker {
             id: id(number),
@@ -83,18 +84,18 @@ impl Process {
             clock,
             retain: plan.retain,
         };
-        let working = tokio::spawn(unless_frozen(working, freezing.clone()));
-        let upkeep = tokio::spawn(unless_frozen(upkeep.run(), freezing));
-        Self { number, store, troubles, worker, lacks, working, upkeep, frozen }
+        let working = tokio::spawn(unless_frozen(working, stillness.clone()));
+        let upkeep = tokio::spawn(unless_frozen(upkeep.run(), stillness.clone()));
+        Self { number, store, troubles, worker, lacks, working, upkeep, stillness }
     }
 
     /// Makes it stand still, or go on.
     pub(super) fn freeze(&self, frozen: bool) {
-        self.frozen.send_replace(frozen);
+        self.stillness.set(frozen);
     }
 
     pub(super) fn is_frozen(&self) -> bool {
-        *self.frozen.borrow()
+        self.stillness.is(true)
     }
 
     /// Ends it without warning. Of its writes that wait, the first `keep` happen all the same.
@@ -120,18 +121,46 @@ impl Process {
     }
 }
 
+/// Whether a process stands still. Not tokio's `watch`, which wakes its receivers in a random order:
+/// the seed decides that too.
+#[derive(Default)]
+struct Stillness {
+    frozen: AtomicBool,
+    changed: Notify,
+}
+
+impl Stillness {
+    fn set(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    fn is(&self, frozen: bool) -> bool {
+        self.frozen.load(Ordering::SeqCst) == frozen
+    }
+
+    async fn becomes(&self, frozen: bool) {
+        loop {
+            // Made before the look: it hears of what changes after it.
+            let changed = self.changed.notified();
+            if self.is(frozen) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
 /// Does `work`, but for the times in which it is frozen.
-async fn unless_frozen<T>(work: impl Future<Output = T>, mut frozen: watch::Receiver<bool>) -> T {
+async fn unless_frozen<T>(work: impl Future<Output = T>, stillness: Arc<Stillness>) -> T {
     let mut work = pin!(work);
     loop {
         tokio::select! {
             biased;
-            Ok(_) = frozen.wait_for(|frozen| *frozen) => {}
+            () = stillness.becomes(true) => {}
             done = &mut work => return done,
         }
-        if frozen.wait_for(|frozen| !*frozen).await.is_err() {
-            return work.await;
-        }
+        stillness.becomes(false).await;
     }
 }
 
@@ -140,14 +169,13 @@ struct WayOut {
     number: usize,
     sink: Arc<SimulatedSink>,
     disk: Arc<Disk>,
-    frozen: watch::Receiver<bool>,
+    stillness: Arc<Stillness>,
 }
 
 #[async_trait]
 impl Sink for WayOut {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
-        let mut frozen = self.frozen.clone();
-        let late = *frozen.borrow_and_update();
+        let late = self.stillness.is(true);
         let attempt = async {
             let partition = delivery.events[0].event.partition;
             let worker = id(self.number);
@@ -156,6 +184,6 @@ impl Sink for WayOut {
             let by = By { process: self.number, epoch: lease.map(|lease| lease.epoch), late };
             self.sink.take(delivery, by).await
         };
-        unless_frozen(attempt, frozen).await
+        unless_frozen(attempt, self.stillness.clone()).await
     }
 }
