@@ -10,7 +10,7 @@ use url::Url;
 /// The default of [`WebhookConfig::timeout`].
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The default of [`WebhookConfig::max_idle_connections`]: as many as a destination has attempts
-/// in flight by default, so that a steady load never reconnects.
+/// in flight by default.
 const DEFAULT_MAX_IDLE: usize = 64;
 /// The default of [`WebhookConfig::idle_timeout`]: shorter than what common servers and balancers
 /// keep an idle connection for (nginx 75 s, AWS 60 s, Apache 5 s is the exception), so that a
@@ -44,7 +44,9 @@ pub struct WebhookConfig {
     pub tls: TlsOptions,
     /// Which version of HTTP is spoken.
     pub http: HttpVersion,
-    /// The most connections kept open while idle.
+    /// The most connections kept open while idle. As many as attempts are in flight at once, or each
+    /// burst connects anew: 256 in flight with 64 kept were 5,000 connections a second and delays of
+    /// seconds under a load that otherwise waits for milliseconds.
     pub max_idle_connections: usize,
     /// How long an idle connection is kept open.
     pub idle_timeout: Duration,

@@ -113,7 +113,7 @@ fn read(
         ..Destination::new(name.clone().or_else(|| DestinationName::new(CONSOLE).ok())?)
     };
     let url = url.as_ref().map_or("", Secret::expose);
-    let webhook = webhook::read(&mut section, kind, url.to_owned(), egress, &destination.batch);
+    let webhook = webhook::read(&mut section, kind, url.to_owned(), egress, &destination);
     let mongo = mongodb::read(&mut section, kind, url, webhook.timeout);
     section.finish();
     let sink = match kind? {

@@ -96,6 +96,16 @@ fn a_webhook_is_read_to_the_last_setting() {
 }
 
 #[test]
+fn as_many_connections_are_kept_as_attempts_may_be_under_way() {
+    let kept = |settings: &str| {
+        webhook(&format!("[[destination]]\nname = 'a'\nurl = 'https://a.example/x'\n{settings}")).max_idle_connections
+    };
+    assert_eq!(kept(""), 64);
+    assert_eq!(kept("max_in_flight = 200"), 200);
+    assert_eq!(kept("max_in_flight = 200\nmax_idle_connections = 5"), 5);
+}
+
+#[test]
 fn a_breaker_can_be_turned_off() {
     let config = |breaker: &str| one(&format!("[[destination]]\nname = 'a'\nurl = 'console:'\n{breaker}"));
     assert_eq!(config("").destination.breaker, Some(laneway_domain::BreakerPolicy::default()));

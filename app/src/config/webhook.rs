@@ -2,7 +2,7 @@
 
 use super::destination::Kind;
 use super::reader::Section;
-use laneway_domain::BatchPolicy;
+use laneway_domain::Destination;
 use laneway_webhook::{Credentials, EgressPolicy, HttpVersion, Secret, TlsOptions, WebhookConfig, WebhookSink};
 use std::time::Duration;
 
@@ -52,9 +52,11 @@ pub(super) fn read(
     kind: Option<Kind>,
     url: String,
     egress: &EgressPolicy,
-    batch: &BatchPolicy,
+    destination: &Destination,
 ) -> WebhookConfig {
     let default = WebhookConfig::new(url);
+    // With fewer kept than attempts are under way, each burst would connect anew.
+    let idle = usize::try_from(destination.max_in_flight.get()).unwrap_or(default.max_idle_connections);
     let timeout = section.within("timeout", default.timeout, Duration::from_millis(10)..=MAX_TIMEOUT);
     let config = WebhookConfig {
         timeout,
@@ -62,11 +64,11 @@ pub(super) fn read(
         secrets: section.list("secrets"),
         headers: section.map("headers").into_iter().collect(),
         credentials: read_credentials(section),
-        batch: batch.max_events > 1,
+        batch: destination.batch.max_events > 1,
         egress: egress.clone(),
         tls: read_tls(section.section("tls")),
         http: section.choice("http", HttpVersion::Auto, &VERSIONS),
-        max_idle_connections: section.within("max_idle_connections", default.max_idle_connections, 0..=10_000),
+        max_idle_connections: section.within("max_idle_connections", idle, 0..=10_000),
         idle_timeout: section.within("idle_timeout", default.idle_timeout, Duration::from_secs(1)..=MAX_TIMEOUT),
         ..default
     };
