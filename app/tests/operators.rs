@@ -262,6 +262,17 @@ async fn a_key_of_a_worker_that_died_can_be_retried_once_another_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_status_counts_what_was_accepted_before_it_was_asked_for() {
+    let scene = Scene::new();
+    let process = scene.start("a");
+    until(async || process.worker.status().await.unwrap().partitions.len() == PARTITIONS as usize).await;
+    for n in 1..=50 {
+        scene.append(&format!("e{n}"), &format!("k{n}")).await;
+        assert_eq!(process.worker.status().await.unwrap().destinations[0].pending, n);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_worker_it_is_said_what_to_do() {
     let why = Scene::new().command(None, retry(KEY)).await.unwrap_err();
     assert!(why.contains("start one"), "{why}");

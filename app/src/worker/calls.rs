@@ -1,9 +1,10 @@
 //! Calls of the stores, each as a future that ends with what it means for the worker.
 
 use super::{ANNOUNCE_EVERY, Clock, LEASE, PRESENT_FOR, RENEW_EVERY};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use laneway_domain::{
-    Commit, DestinationName, Input, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId, Timestamp,
+    Commit, DestinationName, Input, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId,
+    StatusReport, Timestamp,
 };
 use laneway_ports::{
     CommitError, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, StoreError, WorkerId, Workers,
@@ -11,6 +12,7 @@ use laneway_ports::{
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 /// How long after the log could not be watched it is tried again, and a renewal after it failed.
@@ -19,6 +21,10 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// How long an answer of the register of workers is waited for. It must not hold anything up: nothing
 /// that is safe to do depends on it.
 pub(super) const REGISTER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a status waits for the logs' ends. A store that is away must not keep an operator from seeing
+/// what the worker knows.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The stores.
 #[derive(Clone)]
@@ -49,6 +55,8 @@ pub(super) enum Done {
     Released(Lease),
     Grew(Lease, Offset),
     NotWatched(Lease, StoreError),
+    /// Where the logs end, of those that could be asked in time; and who wants to know the status.
+    Ends(Vec<(Lease, Offset)>, oneshot::Sender<StatusReport>),
     Read(Input),
     NotRead(ReadId, StoreError),
     Committed(Lease, Duration),
@@ -151,6 +159,19 @@ impl Stores {
                 Ok(end) => Done::Grew(lease, end),
                 Err(error) => Done::NotWatched(lease, error),
             }
+        })
+    }
+
+    /// Asks where the logs end, for a status that counts all that was accepted before it was asked for.
+    pub(super) fn ends(&self, leases: Vec<Lease>, answer: oneshot::Sender<StatusReport>) -> Call {
+        let log = self.log.clone();
+        Box::pin(async move {
+            let end = async |lease: Lease| {
+                let bounds = timeout(ENDS_WITHIN, log.bounds(lease.partition)).await.ok()?.ok()?;
+                Some((lease, bounds.end))
+            };
+            let ends = join_all(leases.into_iter().map(end)).await;
+            Done::Ends(ends.into_iter().flatten().collect(), answer)
         })
     }
 

@@ -24,7 +24,10 @@ pub(super) struct Told {
 
 /// What a worker can be asked.
 pub(super) enum Request {
+    /// Of all that was accepted before the question.
     Status(oneshot::Sender<StatusReport>),
+    /// Of what the worker has heard of, at once.
+    Report(oneshot::Sender<StatusReport>),
     Command(Command, oneshot::Sender<Told>),
     NotReady(oneshot::Sender<Vec<String>>),
     RetryRequested(Partition, Vec<Redrive>),
@@ -59,6 +62,11 @@ impl Handle {
     /// Tells the worker which dead letters of a partition someone wants retried.
     pub(super) async fn retry_requested(&self, partition: Partition, requests: Vec<Redrive>) {
         let _ = self.requests.send(Request::RetryRequested(partition, requests)).await;
+    }
+
+    /// What the worker knows, without asking the store whether there is more.
+    pub(super) async fn report(&self) -> Option<StatusReport> {
+        self.ask(Request::Report).await
     }
 
     /// Carries out a command, and says of which partitions the answer speaks.

@@ -10,14 +10,15 @@ use crate::telemetry::metrics as names;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use laneway_domain::{
-    AttemptId, Attempted, DestinationName, Dispatcher, Input, Notice, Offset, Outcome, Output, Partition, Timestamp,
+    AttemptId, Attempted, DestinationName, Dispatcher, Input, Notice, Offset, Outcome, Output, Partition, StatusReport,
+    Timestamp,
 };
 use laneway_ports::Lease;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
 
@@ -209,6 +210,7 @@ impl Shell {
                 self.feed(Input::ReadFailed(read));
             }
             Done::Announced(answer) => self.announced(answer),
+            Done::Ends(ends, answer) => self.status(ends, answer),
             Done::Left => self.has_left(),
             Done::Claimed { lease, progress, log, until } => {
                 let (partition, end) = (lease.partition, log.end);
@@ -294,7 +296,12 @@ impl Shell {
     fn request(&mut self, request: Request) {
         match request {
             // Whoever asked may have gone; then nobody misses the answer.
-            Request::Status(answer) => drop(answer.send(self.dispatcher.status(self.clock.now()))),
+            Request::Status(answer) => {
+                let leases = self.owned.values().map(|owned| owned.lease.clone()).collect();
+                let call = self.stores.ends(leases, answer);
+                self.begin(call);
+            }
+            Request::Report(answer) => drop(answer.send(self.dispatcher.status(self.clock.now()))),
             Request::NotReady(answer) => drop(answer.send(self.share.not_ready())),
             Request::Command(command, answer) => {
                 let acted = self.dispatcher.command(&command, self.clock.now());
@@ -306,6 +313,17 @@ impl Shell {
             }
             Request::Stop => self.stop(),
         }
+    }
+
+    /// Answers with a status that knows of these ends: the watchers may have yet to tell of them.
+    fn status(&mut self, ends: Vec<(Lease, Offset)>, answer: oneshot::Sender<StatusReport>) {
+        for (lease, end) in ends {
+            if self.holds(&lease) && self.owned.get(&lease.partition).is_some_and(|owned| owned.end < end) {
+                self.feed(Input::Grew { partition: lease.partition, end });
+            }
+        }
+        // Whoever asked may have gone; then nobody misses the answer.
+        let _ = answer.send(self.dispatcher.status(self.clock.now()));
     }
 
     fn stop(&mut self) {

@@ -7,7 +7,7 @@ use super::roster::{LastReport, REPORT_EVERY};
 use super::{Clock, Handle};
 use crate::telemetry::metrics as names;
 use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, Partition, StatusReport, Timestamp};
-use laneway_ports::{DeadLetters, EventLog, Operations as _, Workers};
+use laneway_ports::{DeadLetters, EventLog, Workers};
 use metrics::gauge;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Upkeep {
         let mut last = LastReport::default();
         loop {
             rounds.tick().await;
-            if let Some(status) = self.worker.status().await {
+            if let Some(status) = self.worker.report().await {
                 last.update(self.workers.as_ref(), self.worker.id(), status).await;
             }
         }
@@ -66,7 +66,7 @@ impl Upkeep {
         let mut left = Left::default();
         for round in 0_u32.. {
             rounds.tick().await;
-            let Some(status) = self.worker.status().await else { continue };
+            let Some(status) = self.worker.report().await else { continue };
             for gone in left.not_told(&status) {
                 tracing::warn!(
                     destination = %gone.name, waiting = gone.pending,

@@ -81,6 +81,7 @@ impl Site {
         server.stop();
         let checked = self.installation.run(&["check"]);
         let mut row = judge(&self.stored(), &self.receiver.record(), &sending);
+        row.wrong.extend(progress_ahead(&self));
         if !checked.status.success() {
             row.wrong.push(format!("laneway check: {}", String::from_utf8_lossy(&checked.stderr).trim()));
         }
@@ -93,17 +94,23 @@ impl Site {
 #[must_use]
 pub fn judge(stored: &[Stored], record: &Record, sending: &Sending) -> Row {
     let held: BTreeSet<&str> = stored.iter().map(|event| event.id.as_str()).collect();
-    let not_held = sending.accepted.iter().filter(|id| !held.contains(id.as_str())).count();
+    let not_held: Vec<&String> = sending.accepted.iter().filter(|id| !held.contains(id.as_str())).collect();
     let invented = held.iter().filter(|id| !sending.accepted.contains(**id) && !sending.unclear.contains(**id)).count();
     let found = checker::check(stored, record, &BTreeSet::new(), false);
     let mut row = Row {
         events: sending.accepted.len(),
-        lost: not_held + found.lost.len(),
+        lost: not_held.len() + found.lost.len(),
         out_of_order: found.out_of_order.len(),
         duplicates: found.duplicates,
         worst_gap: worst_gap(&record.deliveries, sending.span),
         ..Row::default()
     };
+    if let Some(first) = not_held.first() {
+        row.wrong.push(format!("{} had a 202 and are not in the store, the first {first}", not_held.len()));
+    }
+    if let Some(first) = found.lost.first() {
+        row.wrong.push(format!("{} are in the store and were not taken, the first {first}", found.lost.len()));
+    }
     if invented > 0 {
         row.wrong.push(format!("the store holds {invented} events that nobody sent"));
     }
