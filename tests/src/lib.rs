@@ -22,5 +22,6 @@ pub mod receiver;
 pub mod server;
 pub mod simulation;
 pub mod store;
+pub mod tally;
 pub mod verification;
 pub mod volume;

@@ -7,6 +7,7 @@
 //! Everything that happens goes into a story; the oracle judges it, and what is left in the store,
 //! against the guarantees. The same seed gives the same story.
 
+mod happenings;
 mod laneway;
 mod oracle;
 mod plan;
@@ -22,6 +23,7 @@ pub use oracle::Violation;
 pub use story::{Got, Place, Story, What};
 
 use crate::simulation::chance::Chance;
+use crate::tally::Tally;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -52,12 +54,17 @@ const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 /// time-outs and the longest retry (3 s, and as much after it for each key that waits) together.
 const SETTLE_WITHIN: Duration = Duration::from_secs(120);
 
+/// Laneway renews its leases, if nothing else, this often; unless it is down.
+const WRITES_WITHIN: Duration = Duration::from_secs(2);
+
 /// What a run has come to.
 pub struct Outcome {
     /// Everything that happened.
     pub story: Story,
     /// What must not have happened.
     pub violations: Vec<Violation>,
+    /// How often each thing happened.
+    pub tally: Tally,
     /// Events, attempts, crashes.
     pub size: String,
 }
@@ -135,7 +142,7 @@ impl Simulation {
         let story = Story::new(time.clone());
         let of_disk = time.clone();
         let disk = Disk::with_clock(plan.partitions, move || of_disk.now());
-        let scissors = Scissors::new(chance.fork(1), plan.cuts);
+        let scissors = Scissors::new(chance.fork(1), plan.cuts, story.tally());
         let machine = Machine::new(plan.clone(), disk.clone(), story.clone(), scissors, sabotage, chance.fork(2));
         let receiver = |number: usize| {
             let fork = chance.fork(100 + number as u64);
@@ -191,8 +198,11 @@ impl Simulation {
         let (events, lives) = (remains.log.len(), remains.found.len());
         let attempts = lines.iter().filter(|(_, what)| matches!(what, What::Began { .. })).count();
         let dead = remains.dead.len();
+        let tally = self.story.tally();
+        happenings::count(&tally, &lines);
+        tally.add(happenings::DEAD_LETTER, u64::from(dead > 0));
         let size = format!("{events} events, {attempts} attempts, {lives} lives, {dead} dead letters");
-        Outcome { story: self.story, violations, size }
+        Outcome { story: self.story, violations, tally, size }
     }
 
     /// Everything that the seed chose, and then peace. Returns whether all came to its end.
@@ -201,6 +211,9 @@ impl Simulation {
         for _ in 0..self.plan.turns {
             let pause = Duration::from_millis(self.chance.below(2 * TURN));
             self.pass(pause);
+            if self.chance.one_in(2) {
+                self.pass_until_laneway_writes();
+            }
             troubles.turn(&mut self.sim, &mut self.chance, &self.machine, &self.story);
         }
         troubles.end(&mut self.sim, &self.machine, &self.story);
@@ -216,6 +229,15 @@ impl Simulation {
             self.sim.step().expect("no host ends with an error");
         }
         self.time.step_begins(self.sim.elapsed());
+    }
+
+    /// Lets time pass until a write of Laneway waits to be durable: between two of them there is a long
+    /// time, and a crash would hardly ever come across one by chance.
+    fn pass_until_laneway_writes(&mut self) {
+        let begun = self.sim.elapsed();
+        while !self.machine.writes() && self.sim.elapsed() - begun < WRITES_WITHIN {
+            self.pass(STEP);
+        }
     }
 
     /// From here on nothing goes wrong.

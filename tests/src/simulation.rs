@@ -8,17 +8,23 @@
 //! The same seed gives the same trace, in any process.
 
 pub(crate) mod chance;
+pub(crate) mod happenings;
 mod oracle;
 pub(crate) mod plan;
 mod process;
 mod sharing;
 mod sink;
 mod trace;
+mod watched;
 
 pub use oracle::Violation;
-pub use trace::Trace;
+pub use trace::{Line, Trace};
 
+use crate::tally::Tally;
 use chance::Chance;
+use happenings::{
+    CRASH, CRASH_LOSES, CRASH_TEARS, DEAD_LETTER, FAILOVER, LOSSY_FAILOVER, REDRIVE, SENT_AGAIN, TRIMMED, WITHOUT,
+};
 use laneway_domain::{DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Offset, Partition};
 use laneway_memory::{Disk, MemoryStore, Replica, Sabotage, Settings};
 use laneway_ports::{
@@ -44,6 +50,8 @@ pub struct Outcome {
     pub trace: Trace,
     /// What must not have happened.
     pub violations: Vec<Violation>,
+    /// How often each thing happened.
+    pub tally: Tally,
     /// Events accepted, attempts made, crashes survived.
     pub size: String,
 }
@@ -55,7 +63,9 @@ pub struct Outcome {
 #[must_use]
 pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime without I/O can be made").block_on(Simulation::new(seed, sabotage).run())
+    let runtime = runtime.expect("a runtime without I/O can be made");
+    // All of it inside: outside of the runtime, `Instant::now` is the machine's.
+    runtime.block_on(async { Simulation::new(seed, sabotage).run().await })
 }
 
 struct Simulation {
@@ -127,23 +137,27 @@ impl Simulation {
                 }
             }
             if life < self.plan.crashes {
-                self.crash();
+                self.crash().await;
             }
         }
         self.finish().await;
+        self.trace.count_attempts();
         let violations = self.oracle.judge(&self.trace);
         let size = format!("{} events, {} lines of trace, {} crashes", self.sent, self.trace.len(), self.crashes);
-        Outcome { trace: self.trace, violations, size }
+        Outcome { tally: self.trace.tally(), trace: self.trace, violations, size }
     }
 
     async fn start(&mut self) {
         let number = self.started;
         self.started += 1;
         let lacks = self.left_out().await;
+        if lacks.is_some() {
+            self.trace.count(WITHOUT);
+        }
         let without = lacks.as_ref().map(|name| format!(" without {name}")).unwrap_or_default();
         self.trace.line(format!("process {number} begins{without}"));
         let process =
-            Process::start(number, &self.disk, &self.plan, self.sabotage, &self.sinks, lacks, &mut self.chance);
+            Process::start(number, &self.trace, &self.plan, self.sabotage, &self.sinks, lacks, &mut self.chance);
         self.processes.push(process);
     }
 
@@ -226,6 +240,7 @@ impl Simulation {
                 let offsets = self.disk.fail_over(replica);
                 let lost = self.oracle.lost(partition, &offsets);
                 self.scanned.remove(&partition);
+                self.trace.count(if lost > 0 { LOSSY_FAILOVER } else { FAILOVER });
                 self.trace.line(format!("partition {partition} fails over and loses {lost} events, {offsets:?}"));
             }
             _ => {}
@@ -251,6 +266,7 @@ impl Simulation {
         }
         if self.chance.one_in(10) {
             // The producer did not hear the answer, and sends the same again.
+            self.trace.count(SENT_AGAIN);
             for (new, result) in events.iter().zip(store.append(events.clone()).await) {
                 if let Ok(appended) = result {
                     self.oracle.accepted(&new.event.id, appended);
@@ -288,18 +304,29 @@ impl Simulation {
                 ..Selection::default()
             };
             let asked = store.retry(&selection).await.is_ok();
+            if asked {
+                self.trace.count(REDRIVE);
+            }
             self.trace.line(format!("{} is to be retried: {asked}", letter.event_id));
         }
         self.oracle.dead_letters(letters);
     }
 
-    fn crash(&mut self) {
+    async fn crash(&mut self) {
         let Some(at) = self.pick() else { return };
         let process = self.processes.swap_remove(at);
+        if self.chance.one_in(2) {
+            process.until_it_writes().await;
+        }
         let waiting = process.store.waiting();
         let keep = usize::try_from(self.chance.below(waiting as u64 + 1)).unwrap_or(0);
         process.kill(keep);
         self.crashes += 1;
+        self.trace.count(match keep {
+            _ if waiting == 0 => CRASH,
+            0 => CRASH_LOSES,
+            _ => CRASH_TEARS,
+        });
         self.trace.line(format!("process {} crashes, {keep} of {waiting} writes reach the disk", process.number));
     }
 
@@ -330,6 +357,9 @@ impl Simulation {
             self.trace.line(format!("process {number} has ended: {}", process.ended().await));
         }
         let letters = all_dead_letters(&store).await;
+        if !letters.is_empty() {
+            self.trace.count(DEAD_LETTER);
+        }
         self.oracle.at_the_end(&letters);
         self.oracle.dead_letters(letters);
         for partition in (0..self.plan.partitions).map(Partition) {
@@ -337,6 +367,9 @@ impl Simulation {
                 && let Ok(bounds) = store.bounds(partition).await
             {
                 self.oracle.progress(partition, &progress, bounds.end);
+                if bounds.start > Offset::ZERO {
+                    self.trace.count(TRIMMED);
+                }
             }
         }
     }

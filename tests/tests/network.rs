@@ -3,6 +3,7 @@
 
 use laneway_memory::Sabotage;
 use laneway_tests::network;
+use laneway_tests::tally::Totals;
 
 /// Seeds of the short run: some seconds.
 const SEEDS: u64 = 20;
@@ -26,6 +27,7 @@ fn no_seed_breaks_a_guarantee_over_the_network() {
         return;
     }
     let seeds = number("LANEWAY_SIM_SEEDS").map_or(SEEDS, |seeds| seeds.div_ceil(DEARER));
+    let mut totals = Totals::default();
     for seed in 0..seeds {
         let outcome = network::run(seed, None);
         assert!(
@@ -35,8 +37,14 @@ fn no_seed_breaks_a_guarantee_over_the_network() {
             outcome.size,
             outcome.violations
         );
+        totals.add(&outcome.tally);
     }
-    println!("{seeds} seeds, none broke a guarantee");
+    println!("{seeds} seeds, none broke a guarantee\n\n{totals}");
+    let never = totals.never();
+    assert!(
+        seeds < SEEDS || never.is_empty(),
+        "in {seeds} seeds these never happened, and so nothing is known of them: {never:#?}"
+    );
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! its trace.
 
 use laneway_memory::Sabotage;
-use laneway_tests::simulation;
+use laneway_tests::simulation::{self, Line};
+use laneway_tests::tally::Totals;
 
 /// Seeds of the short run: some seconds.
 const SEEDS: u64 = 300;
@@ -22,6 +23,7 @@ fn no_seed_breaks_a_guarantee() {
         return;
     }
     let seeds = number("LANEWAY_SIM_SEEDS").unwrap_or(SEEDS);
+    let mut totals = Totals::default();
     for seed in 0..seeds {
         let outcome = simulation::run(seed, None);
         assert!(
@@ -30,15 +32,31 @@ fn no_seed_breaks_a_guarantee() {
             outcome.size,
             outcome.violations
         );
+        totals.add(&outcome.tally);
     }
-    println!("{seeds} seeds, none broke a guarantee");
+    println!("{seeds} seeds, none broke a guarantee\n\n{totals}");
+    let never = totals.never();
+    assert!(
+        seeds < SEEDS || never.is_empty(),
+        "in {seeds} seeds these never happened, and so nothing is known of them: {never:#?}"
+    );
 }
 
 #[test]
 fn one_seed_run_twice_gives_the_same_trace() {
     for seed in 0..60 {
-        let (first, second) = (simulation::run(seed, None).trace, simulation::run(seed, None).trace);
-        assert!(first.lines() == second.lines(), "seed {seed} gave two different traces");
+        let (first, second) = (simulation::run(seed, None).trace.lines(), simulation::run(seed, None).trace.lines());
+        let differ = first.iter().zip(&second).position(|(one, other)| one != other);
+        let around = |lines: &[Line]| {
+            let from = differ.unwrap_or(0).saturating_sub(8);
+            lines.iter().skip(from).take(12).map(Line::to_string).collect::<Vec<_>>()
+        };
+        assert!(
+            differ.is_none() && first.len() == second.len(),
+            "seed {seed} gave two different traces: {:#?}\n{:#?}",
+            around(&first),
+            around(&second)
+        );
         assert!(!first.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The host that Laneway runs on: the real server, router, worker and webhook sinks. Its disk
 //! survives a crash, and nothing else does.
 
+use super::happenings::{CRASH, CRASH_LOSES};
 use super::plan::Plan;
 use super::story::{Place, Story, What};
 use super::wire::{Door, Scissors, SimulatedTcp};
@@ -72,6 +73,11 @@ impl Machine {
         self.with(|state| state.lives.iter().for_each(|life| life.troubles.heal()));
     }
 
+    /// Whether a write of the process waits to be durable.
+    pub(super) fn writes(&self) -> bool {
+        self.with(|state| state.lives.last().is_some_and(|life| life.store.waiting() > 0))
+    }
+
     /// The process dies. Chance says which of its writes that wait reach the disk.
     pub(super) fn lose_the_process(&self) {
         let text = self.with(|state| {
@@ -79,6 +85,7 @@ impl Machine {
             let waiting = life.store.waiting();
             let keep = usize::try_from(state.chance.below(waiting as u64 + 1)).unwrap_or(0);
             life.store.crash(keep);
+            self.story.count(if keep < waiting { CRASH_LOSES } else { CRASH });
             Some(format!("laneway crashes, {keep} of {waiting} writes reach the disk"))
         });
         self.story.text(text.unwrap_or_else(|| "laneway crashes before it began".to_owned()));
@@ -90,7 +97,7 @@ impl Machine {
         self.with(|state| {
             let number = state.lives.len();
             let chance = state.chance.fork(number as u64);
-            let troubles = Arc::new(TroubledStore::new(chance, self.plan.store_troubles));
+            let troubles = Arc::new(TroubledStore::new(chance, self.plan.store_troubles, self.story.tally()));
             if self.healed.load(Ordering::SeqCst) {
                 troubles.heal();
             }

@@ -1,5 +1,6 @@
 //! A host that receives webhooks, and how it misbehaves.
 
+use super::happenings::{HANGS, LOSES};
 use super::plan::{Mood, REJECTED};
 use super::story::{Got, Place, Story, What};
 use super::{PORT, SECRET, data_of};
@@ -101,6 +102,7 @@ impl Receiver {
         sleep(takes).await;
         match doing {
             Doing::Hang => {
+                self.story.count(HANGS);
                 self.story.text(format!("r{} hangs over {}", self.number, arrivals[0].id));
                 std::future::pending().await
             }
@@ -110,6 +112,7 @@ impl Receiver {
             }
             Doing::Lose => {
                 self.answers(&arrivals, 200);
+                self.story.count(LOSES);
                 self.story.text(format!("r{} loses that answer", self.number));
                 Err(lost())
             }

@@ -1,5 +1,7 @@
 //! Everything that happened, in order: for the oracle, and for whoever reads a failure.
 
+use super::happenings;
+use crate::tally::Tally;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,15 +107,16 @@ pub struct Got {
 }
 
 /// The lines so far. Clones are the same story.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Story {
     lines: Arc<Mutex<Vec<(Duration, What)>>>,
     time: Time,
+    tally: Tally,
 }
 
 impl Story {
     pub(super) fn new(time: Time) -> Self {
-        Self { lines: Arc::default(), time }
+        Self { lines: Arc::default(), time, tally: happenings::tally() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Duration, What)>> {
@@ -127,6 +130,16 @@ impl Story {
 
     pub(super) fn text(&self, text: impl Into<String>) {
         self.happened(What::Text(text.into()));
+    }
+
+    /// Counts what has happened.
+    pub(super) fn count(&self, what: &'static str) {
+        self.tally.count(what);
+    }
+
+    /// What has happened so far.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// All lines.

@@ -1,5 +1,6 @@
 //! What happens to the network and to hosts, and that it ends again.
 
+use super::happenings::{CUT_OFF, DEAF, HELD, MUTE, RECEIVER_CRASHES, SLOW};
 use super::laneway::Machine;
 use super::plan::{Plan, STEADY};
 use super::story::Story;
@@ -66,6 +67,12 @@ impl Troubles {
             Wrong::Deaf => sim.partition_oneway(other.as_str(), LANEWAY),
             Wrong::Held => sim.hold(LANEWAY, other.as_str()),
         }
+        story.count(match wrong {
+            Wrong::CutOff => CUT_OFF,
+            Wrong::Mute => MUTE,
+            Wrong::Deaf => DEAF,
+            Wrong::Held => HELD,
+        });
         story.text(format!("the link of laneway to {other}: {wrong:?}"));
         self.links.insert(other, wrong);
     }
@@ -90,6 +97,7 @@ impl Troubles {
         let up: Vec<&String> = self.receivers.iter().filter(|receiver| !self.down.contains(*receiver)).collect();
         let Some(receiver) = pick(&up, chance).cloned() else { return };
         sim.crash(receiver.as_str());
+        story.count(RECEIVER_CRASHES);
         story.text(format!("{receiver} crashes"));
         self.down.insert(receiver);
     }
@@ -108,6 +116,7 @@ impl Troubles {
         let Some(other) = pick(&all, chance) else { return };
         let most = Duration::from_millis(1 + chance.below(400));
         sim.set_link_max_message_latency(LANEWAY, other.as_str(), most);
+        story.count(SLOW);
         story.text(format!("messages of laneway and {other} take up to {most:?}"));
     }
 

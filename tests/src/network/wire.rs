@@ -2,7 +2,9 @@
 //! webhook sink dials with, and connections that are cut after so many bytes, in the middle of
 //! whatever they carry.
 
+use super::happenings::CUT;
 use crate::simulation::chance::Chance;
+use crate::tally::Tally;
 use laneway_http::{Listen, Peek};
 use laneway_webhook::Dial;
 use std::io;
@@ -24,11 +26,12 @@ pub(super) struct Scissors {
     /// One connection in so many; 0 for none.
     one_in: u64,
     away: AtomicBool,
+    tally: Tally,
 }
 
 impl Scissors {
-    pub(super) fn new(chance: Chance, one_in: u64) -> Arc<Self> {
-        Arc::new(Self { chance: Mutex::new(chance), one_in, away: AtomicBool::new(false) })
+    pub(super) fn new(chance: Chance, one_in: u64, tally: Tally) -> Arc<Self> {
+        Arc::new(Self { chance: Mutex::new(chance), one_in, away: AtomicBool::new(false), tally })
     }
 
     /// From now on no connection is cut, not even one that was to be.
@@ -67,7 +70,11 @@ impl Wire {
     }
 
     fn carried(&mut self, bytes: usize) {
-        self.left = self.left.map(|left| left.saturating_sub(bytes));
+        let Some(left) = &mut self.left else { return };
+        *left = left.saturating_sub(bytes);
+        if *left == 0 && bytes > 0 && !self.scissors.away.load(Ordering::SeqCst) {
+            self.scissors.tally.count(CUT);
+        }
     }
 }
 
@@ -141,5 +148,5 @@ impl Dial for SimulatedTcp {
 
 /// Scissors that cut nothing.
 pub(super) fn none() -> Arc<Scissors> {
-    Scissors::new(Chance::new(0), 0)
+    Scissors::new(Chance::new(0), 0, super::happenings::tally())
 }

@@ -1,6 +1,8 @@
 //! What a seed decides before the run: how big it is, and what is broken about it.
 
 use super::chance::Chance;
+use super::happenings::{ANSWER_LOST, FAILED, REFUSED, SLOW_SYNC};
+use crate::tally::Tally;
 use laneway_domain::{
     BatchPolicy, BreakerPolicy, Destination, DestinationName, Filter, OnGiveUp, Ordering, RetryPolicy, Settings,
     TypePattern,
@@ -137,12 +139,13 @@ pub(crate) struct TroubledStore {
     healed: AtomicBool,
     /// Whether the register of workers cannot be reached.
     without_register: AtomicBool,
+    tally: Tally,
 }
 
 impl TroubledStore {
-    pub(crate) fn new(chance: Chance, one_in: u64) -> Self {
+    pub(crate) fn new(chance: Chance, one_in: u64, tally: Tally) -> Self {
         let (healed, without_register) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { chance: Mutex::new(chance), one_in, healed, without_register }
+        Self { chance: Mutex::new(chance), one_in, healed, without_register, tally }
     }
 
     pub(crate) fn heal(&self) {
@@ -168,14 +171,20 @@ impl Faults for TroubledStore {
         if self.one_in == 0 || self.healed.load(Memory::SeqCst) || !self.draw(|chance| chance.one_in(self.one_in)) {
             return None;
         }
-        Some(self.draw(|chance| match chance.below(3) {
-            0 => Fault::RetryLater,
-            1 => Fault::Unknown { happened: false },
-            _ => Fault::Unknown { happened: true },
-        }))
+        let (fault, what) = match self.draw(|chance| chance.below(3)) {
+            0 => (Fault::RetryLater, REFUSED),
+            1 => (Fault::Unknown { happened: false }, FAILED),
+            _ => (Fault::Unknown { happened: true }, ANSWER_LOST),
+        };
+        self.tally.count(what);
+        Some(fault)
     }
 
     fn sync_delay(&self) -> Duration {
-        Duration::from_micros(self.draw(|chance| if chance.one_in(30) { 300_000 } else { chance.below(3000) }))
+        if self.draw(|chance| chance.one_in(30)) {
+            self.tally.count(SLOW_SYNC);
+            return Duration::from_millis(300);
+        }
+        Duration::from_micros(self.draw(|chance| chance.below(3000)))
     }
 }

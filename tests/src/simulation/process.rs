@@ -2,23 +2,33 @@
 //! noticing (SIGSTOP, a long pause of the machine).
 
 use super::chance::Chance;
+use super::happenings::{CLOCK_AHEAD, CLOCK_BEHIND};
 use super::plan::{Plan, TroubledStore};
 use super::sink::SimulatedSink;
-use super::trace::By;
+use super::trace::{By, Trace};
+use super::watched::Watched;
 use async_trait::async_trait;
 use laneway_app::worker::{Clock, Handle, Upkeep, Worker};
-use laneway_domain::{DestinationName, Outcome, Timestamp};
+use laneway_domain::{DestinationName, Outcome, Partition, Timestamp};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
 use laneway_ports::{Delivery, Sink, WorkerId};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 /// How wrong a clock can be.
 const HOUR_MS: u64 = 3_600_000;
+
+/// A worker renews its leases, if nothing else, this often; unless it stands still.
+const WRITES_WITHIN: Duration = Duration::from_secs(2);
+/// The longest time between the decision on an attempt and its begin.
+const BEGINS_WITHIN_MS: u64 = 20;
 
 /// The id of a process' worker.
 pub(super) fn id(number: usize) -> WorkerId {
@@ -41,32 +51,38 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn start(
         number: usize,
-        disk: &Arc<Disk>,
+        trace: &Trace,
         plan: &Plan,
         sabotage: Option<Sabotage>,
         sinks: &BTreeMap<DestinationName, Arc<SimulatedSink>>,
         lacks: Option<DestinationName>,
         chance: &mut Chance,
     ) -> Self {
+        let disk = trace.disk();
         let destinations = plan.destinations.iter().filter(|destination| Some(&destination.name) != lacks.as_ref());
-        let troubles = Arc::new(TroubledStore::new(chance.fork(1000 + number as u64), plan.store_troubles));
+        let troubles =
+            Arc::new(TroubledStore::new(chance.fork(1000 + number as u64), plan.store_troubles, trace.tally()));
         let settings = Settings { faults: Some(troubles.clone()), sabotage, ..Settings::default() };
         let store = Arc::new(MemoryStore::open(disk.clone(), settings));
         let shows = if plan.clock_jumps {
             let hour_behind = disk.now().as_millis() - HOUR_MS;
-            Timestamp::from_millis(hour_behind + chance.below(2 * HOUR_MS))
+            let shows = Timestamp::from_millis(hour_behind + chance.below(2 * HOUR_MS));
+            trace.count(if shows < disk.now() { CLOCK_BEHIND } else { CLOCK_AHEAD });
+            shows
         } else {
             disk.now()
         };
         let clock = Clock::starting_at(shows);
         let stillness = Arc::<Stillness>::default();
+        let naps = chance.fork(2000 + number as u64);
         let sink = |sink: &Arc<SimulatedSink>| -> Arc<dyn Sink> {
-            Arc::new(WayOut { number, sink: sink.clone(), disk: disk.clone(), stillness: stillness.clone() })
+            let (disk, stillness) = (disk.clone(), stillness.clone());
+            Arc::new(WayOut { number, sink: sink.clone(), disk, stillness, chance: Mutex::new(naps.clone()) })
         };
         let (worker, working) = Worker {
             id: id(number),
             log: store.clone(),
-            progress: store.clone(),
+            progress: Arc::new(Watched { store: store.clone(), tally: trace.tally() }),
             dead_letters: store.clone(),
             workers: store.clone(),
             sinks: sinks.iter().map(|(name, to)| (name.clone(), sink(to))).collect(),
@@ -98,6 +114,15 @@ impl Process {
         self.stillness.is(true)
     }
 
+    /// Waits for a moment in which a write of it waits to be durable. Between two writes there is a
+    /// long time, and a crash would hardly ever come across one by chance.
+    pub(super) async fn until_it_writes(&self) {
+        let begun = Instant::now();
+        while self.store.waiting() == 0 && begun.elapsed() < WRITES_WITHIN {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Ends it without warning. Of its writes that wait, the first `keep` happen all the same.
     pub(super) fn kill(&self, keep: usize) {
         self.working.abort();
@@ -126,12 +151,15 @@ impl Process {
 #[derive(Default)]
 struct Stillness {
     frozen: AtomicBool,
+    /// How many times it began to stand still.
+    times: AtomicUsize,
     changed: Notify,
 }
 
 impl Stillness {
     fn set(&self, frozen: bool) {
         self.frozen.store(frozen, Ordering::SeqCst);
+        self.times.fetch_add(usize::from(frozen), Ordering::SeqCst);
         self.changed.notify_waiters();
     }
 
@@ -170,19 +198,39 @@ struct WayOut {
     sink: Arc<SimulatedSink>,
     disk: Arc<Disk>,
     stillness: Arc<Stillness>,
+    chance: Mutex<Chance>,
+}
+
+impl WayOut {
+    /// The epoch of the process' lease, or of one that a failover ended and it has not heard of.
+    fn epoch(&self, partition: Partition) -> Option<u64> {
+        let worker = id(self.number);
+        let lease = self.disk.lease(partition).filter(|lease| lease.worker == worker);
+        Some(lease.or_else(|| self.disk.lost_lease(partition, &worker))?.epoch)
+    }
+
+    /// What passes between the decision on an attempt and its begin: mostly nothing.
+    fn nap(&self) -> Duration {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        Duration::from_millis(if chance.one_in(4) { chance.below(BEGINS_WITHIN_MS) } else { 0 })
+    }
 }
 
 #[async_trait]
 impl Sink for WayOut {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
-        let late = self.stillness.is(true);
+        let partition = delivery.events[0].event.partition;
+        let (decided, stands_still) = (self.epoch(partition), self.stillness.is(true));
+        let times = self.stillness.times.load(Ordering::SeqCst);
         let attempt = async {
-            let partition = delivery.events[0].event.partition;
-            let worker = id(self.number);
-            let lease = self.disk.lease(partition).filter(|lease| lease.worker == worker);
-            let lease = lease.or_else(|| self.disk.lost_lease(partition, &worker));
-            let by = By { process: self.number, epoch: lease.map(|lease| lease.epoch), late };
-            self.sink.take(delivery, by).await
+            let nap = self.nap();
+            if !nap.is_zero() {
+                sleep(nap).await;
+            }
+            let late = stands_still || self.stillness.times.load(Ordering::SeqCst) != times;
+            // One that is not late must begin under the lease that it was decided on with.
+            let epoch = if late { decided } else { self.epoch(partition).and(decided) };
+            self.sink.take(delivery, By { process: self.number, epoch, late }).await
         };
         unless_frozen(attempt, self.stillness.clone()).await
     }

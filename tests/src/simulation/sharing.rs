@@ -2,6 +2,7 @@
 //! nothing happens any more.
 
 use super::Simulation;
+use super::happenings::{CUT_OFF, JOINS, STANDS_STILL, STOPS};
 use super::process::{Process, id};
 use laneway_app::worker::{ANNOUNCE_EVERY, PRESENT_FOR};
 use laneway_domain::Partition;
@@ -28,14 +29,20 @@ impl Simulation {
             return;
         }
         match self.chance.below(6) {
-            0 if self.processes.len() < MOST => self.start().await,
-            1 => self.crash(),
+            0 if self.processes.len() < MOST => {
+                self.trace.count(JOINS);
+                self.start().await;
+            }
+            1 => self.crash().await,
             2 => self.stop_one().await,
             3 | 4 => self.freeze_one(),
             _ => {
                 if let Some(at) = self.pick() {
                     let process = &self.processes[at];
                     let cut_off = process.troubles.toggle_register();
+                    if cut_off {
+                        self.trace.count(CUT_OFF);
+                    }
                     self.trace.line(format!("process {} sees the others: {}", process.number, !cut_off));
                 }
             }
@@ -46,6 +53,7 @@ impl Simulation {
         let Some(at) = self.pick() else { return };
         let process = self.processes.swap_remove(at);
         process.freeze(false);
+        self.trace.count(STOPS);
         self.trace.line(format!("process {} is told to stop", process.number));
         process.stop().await;
         self.stopping.push(process);
@@ -57,6 +65,9 @@ impl Simulation {
         let process = &self.processes[at];
         let frozen = !process.is_frozen();
         process.freeze(frozen);
+        if frozen {
+            self.trace.count(STANDS_STILL);
+        }
         self.trace.line(format!("process {} stands still: {frozen}", process.number));
     }
 
@@ -67,7 +78,7 @@ impl Simulation {
         self.healed = true;
         if self.processes.iter().any(|process| process.lacks.is_some()) {
             // Every destination is back in the configuration, which is read at start.
-            self.crash();
+            self.crash().await;
         }
         if self.processes.is_empty() {
             self.start().await;

@@ -1,6 +1,7 @@
 //! A destination whose every answer comes from the seed.
 
 use super::chance::Chance;
+use super::happenings::{FAILS, HANGS, NOT_BEFORE, REJECTS};
 use super::plan::Health;
 use super::trace::{By, Trace, What};
 use laneway_domain::{Destination, LoggedEvent, Outcome};
@@ -36,6 +37,7 @@ impl SimulatedSink {
         let hangs = if self.healed.load(Ordering::SeqCst) { 0 } else { self.health.hangs };
         Duration::from_millis(self.draw(|chance| {
             if hangs > 0 && chance.one_in(hangs) {
+                self.trace.count(HANGS);
                 3000 + chance.below(9000)
             } else {
                 chance.below(self.health.slow + 1)
@@ -51,8 +53,10 @@ impl SimulatedSink {
             Outcome::Delivered
         } else if self.health.down || is_poisoned || one_in(self.health.fails) {
             let not_before = one_in(4).then(|| Duration::from_millis(700));
+            self.trace.count(if not_before.is_some() { NOT_BEFORE } else { FAILS });
             Outcome::Retry { reason: "the seed says no".to_owned(), not_before }
         } else if one_in(self.health.rejects) {
+            self.trace.count(REJECTS);
             Outcome::Rejected { reason: "the seed says never".to_owned() }
         } else {
             Outcome::Delivered

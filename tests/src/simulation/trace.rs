@@ -1,7 +1,10 @@
 //! Everything that happened, in order: for the oracle, and for whoever reads a failure.
 
+use super::happenings::{self, ABANDONED, DUPLICATE, LATE, SEVERAL};
+use crate::tally::Tally;
 use laneway_domain::{DestinationName, LoggedEvent, Timestamp};
 use laneway_memory::Disk;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,11 +45,17 @@ pub enum Line {
 pub struct Trace {
     lines: Arc<Mutex<Vec<Line>>>,
     disk: Arc<Disk>,
+    tally: Tally,
 }
 
 impl Trace {
     pub(super) fn new(disk: Arc<Disk>) -> Self {
-        Self { lines: Arc::default(), disk }
+        Self { lines: Arc::default(), disk, tally: happenings::tally() }
+    }
+
+    /// What the processes share.
+    pub(super) fn disk(&self) -> &Arc<Disk> {
+        &self.disk
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
@@ -82,6 +91,38 @@ impl Trace {
             }
         }
         lines.insert(index, line);
+    }
+
+    /// Counts what has happened.
+    pub(super) fn count(&self, what: &'static str) {
+        self.tally.count(what);
+    }
+
+    /// What has happened so far, but for attempts: [`Trace::count_attempts`].
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
+
+    /// Counts, at the end, what its lines say of attempts.
+    pub(super) fn count_attempts(&self) {
+        let mut delivered = BTreeSet::new();
+        for line in self.lock().iter() {
+            let Line::At(_, to, by, what) = line else { continue };
+            match what {
+                What::Started(events) => {
+                    self.tally.add(LATE, u64::from(by.late));
+                    self.tally.add(SEVERAL, u64::from(events.len() > 1));
+                }
+                What::Abandoned(_) => self.tally.count(ABANDONED),
+                What::Ended(events, good) => {
+                    for (event, _) in events.iter().zip(good).filter(|(_, good)| **good) {
+                        let again = !delivered.insert((to.clone(), event.partition, event.offset));
+                        self.tally.add(DUPLICATE, u64::from(again));
+                    }
+                }
+            }
+        }
     }
 
     /// How many lines.
