@@ -41,7 +41,7 @@ pub struct WorkerStatus {
 pub struct DestinationStatus {
     /// Its name.
     pub name: DestinationName,
-    /// Events not settled yet.
+    /// Events not settled yet. One that is given up is among them until its dead letter is stored.
     pub pending: u64,
     /// Whether `pending` is exact. While a lane reads behind the others, it counts every event
     /// that it has yet to look at, wanted or not.

@@ -96,7 +96,7 @@ impl Dispatcher {
                 owned.committing.prepared.lanes.entry(name.clone()).or_default().position = Some(lane.position);
                 owned.committing.dirty = true;
             }
-            let (destination, waiting) = (name.clone(), held_by(lane, owned.scanned).events_until(owned.end));
+            let (destination, waiting) = (name.clone(), held_by(lane, owned.scanned).may_wait_until(owned.end));
             self.notices.push_back(Notice::Unconfigured { destination, partition, waiting });
         }
     }
@@ -254,7 +254,7 @@ pub(super) fn held_by(lane: &LaneProgress, default: Offset) -> Offset {
 
 impl PartitionLanes {
     /// Keys of a destination whose dead letters are not in a stored commit, once for each.
-    fn unsaved_of(&self, destination: DestinationIndex) -> Vec<LaneKey> {
+    pub(super) fn unsaved_of(&self, destination: DestinationIndex) -> Vec<LaneKey> {
         let all = self.committing.unsaved.iter().chain(&self.tally.unsaved);
         all.filter(|(of, _)| *of == destination).map(|(_, key)| key.clone()).collect()
     }

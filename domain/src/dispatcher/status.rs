@@ -14,7 +14,7 @@ impl Dispatcher {
         for owned in self.partitions.values() {
             for (name, lane) in &owned.unconfigured {
                 let status = destinations.entry(name.clone()).or_insert_with(|| empty(name.clone(), false));
-                status.pending += held_by(lane, owned.scanned).events_until(owned.end);
+                status.pending += held_by(lane, owned.scanned).may_wait_until(owned.end);
                 status.pending_exact = false;
             }
         }
@@ -38,10 +38,12 @@ impl Dispatcher {
             status.breaker = BreakerStatus::Open { since, next_probe };
         }
         for owned in self.partitions.values() {
+            // Given up, and not yet where dead letters are counted.
+            status.pending += owned.unsaved_of(index).len() as u64;
             match owned.lane(index) {
                 Some(lane) => lane.add_to(&mut status, owned.head, owned.end),
                 None => {
-                    let unseen = owned.head.events_until(owned.end);
+                    let unseen = owned.head.may_wait_until(owned.end);
                     status.pending += unseen;
                     status.pending_exact &= owned.head >= owned.end;
                 }

@@ -37,7 +37,7 @@ impl Lane {
             }
         }
         // Across generations, nobody knows how many there are: those that have failed, at least.
-        status.pending += pending + unknown_from.events_until(end).max(unknown_failed);
+        status.pending += pending + unknown_from.may_wait_until(end).max(unknown_failed);
         status.pending_exact &= unknown_from >= end;
     }
 }

@@ -237,6 +237,7 @@ impl World {
             Op::LoseWrites(which) => self.lose_writes(*which),
         }
         self.check_stored();
+        self.check_status();
         if self.moments.len() == MOMENTS {
             self.moments.remove(0);
         }
@@ -368,15 +369,7 @@ impl World {
     fn check_released(&self) {
         for (destination, offset) in &self.settled_here {
             let Some(lane) = self.stored.lanes.get(destination) else { continue };
-            let event = self.at(*offset);
-            let position = match lane.position {
-                Position::Shared => self.stored.scanned,
-                Position::At(offset) => offset,
-            };
-            let claimed = match lane.behind.get(&self.lane_key(destination, event)) {
-                Some(behind) => *offset < behind.offset,
-                None => *offset < position,
-            };
+            let claimed = self.claims(lane, *offset, &self.lane_key(destination, self.at(*offset)));
             assert!(claimed, "{destination}: {offset} was settled and would come again: {lane:?}");
         }
     }
@@ -384,19 +377,12 @@ impl World {
     /// G2: progress moves past an event only when it is settled.
     fn check_stored(&self) {
         for (destination, lane) in &self.stored.lanes {
-            let position = match lane.position {
-                Position::Shared => self.stored.scanned,
-                Position::At(offset) => offset,
-            };
             for event in self.log.iter().filter(|event| self.wants(destination, event)) {
                 let key = self.lane_key(destination, event);
                 let foreign = lane.behind.keys().any(|k| {
                     std::mem::discriminant(k) != std::mem::discriminant(&key) && !matches!(k, LaneKey::Event(_))
                 });
-                let claimed = match lane.behind.get(&key) {
-                    Some(behind) => event.offset < behind.offset,
-                    None => event.offset < position,
-                };
+                let claimed = self.claims(lane, event.offset, &key);
                 let settled = self.settled.contains(&(destination.clone(), event.offset));
                 assert!(
                     !claimed || settled || foreign,
@@ -406,6 +392,36 @@ impl World {
                 );
             }
         }
+    }
+
+    /// G6: nobody is told that less is pending than is.
+    fn check_status(&self) {
+        if !self.owned {
+            return;
+        }
+        for status in self.dispatcher.status(self.now).destinations {
+            let Some(lane) = self.stored.lanes.get(&status.name) else { continue };
+            let to_come = |event: &&Arc<LoggedEvent>| {
+                let place = (status.name.clone(), event.offset);
+                self.wants(&status.name, event)
+                    && !self.settled.contains(&place)
+                    && !self.claims(lane, event.offset, &self.lane_key(&status.name, event))
+            };
+            let to_come: Vec<Offset> = self.log.iter().filter(to_come).map(|event| event.offset).collect();
+            // Of what is behind the end of a generation, no number is known.
+            let countable = to_come.iter().all(|offset| offset.generation() == self.end.generation());
+            let least = if countable { to_come.len() as u64 } else { u64::from(!to_come.is_empty()) };
+            assert!(status.pending >= least, "{} are pending, and {to_come:?} not settled: {status:?}", status.pending);
+        }
+    }
+
+    /// Whether the lane's stored progress says that what is at this offset is settled.
+    fn claims(&self, lane: &LaneProgress, offset: Offset, key: &LaneKey) -> bool {
+        let position = match lane.position {
+            Position::Shared => self.stored.scanned,
+            Position::At(offset) => offset,
+        };
+        lane.behind.get(key).map_or(offset < position, |behind| offset < behind.offset)
     }
 
     fn renew(&mut self) {
