@@ -11,6 +11,7 @@ mod claims;
 mod commits;
 mod partition_lanes;
 mod reads;
+mod replay;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -132,6 +133,7 @@ impl Dispatcher {
             Command::SkipKey { destination, key } => self.command_key(destination, key, now, Lane::skip),
             Command::Resume { destination } => self.resume(destination, now),
             Command::Forget { destination } => self.forget(destination),
+            Command::Replay { destination, from } => self.replay(destination, from, now),
         }
     }
 
@@ -217,8 +219,10 @@ impl Dispatcher {
             return;
         }
         let (id, seed, ordering) = (self.next_id(), self.random.next(), self.destination(destination).ordering);
+        let mut lane = Lane::new(id, destination, partition, ordering, Offset::ZERO, seed);
+        lane.follow(self.in_flight_of_former(partition, destination));
         if let Some(owned) = self.partitions.get_mut(&partition) {
-            owned.insert(Lane::new(id, destination, partition, ordering, Offset::ZERO, seed));
+            owned.insert(lane);
         }
     }
 

@@ -224,6 +224,15 @@ pub enum Notice {
         /// Which.
         offset: Offset,
     },
+    /// A destination goes back, because an operator wants a replay.
+    Replay {
+        /// The destination.
+        destination: DestinationName,
+        /// The partition.
+        partition: Partition,
+        /// What it wants from here on is delivered again.
+        from: Offset,
+    },
     /// A destination that is not in the configuration holds progress here, and with it the trim.
     Unconfigured {
         /// The destination.

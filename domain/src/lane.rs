@@ -98,6 +98,8 @@ pub(crate) struct Lane {
     /// Data in memory, by [`crate::Event::weight`].
     bytes: usize,
     straggler_timer: bool,
+    /// Attempts of former lanes of the same destination and partition that are in flight.
+    former: usize,
     /// Whether it stands in its destination's queue.
     pub(crate) queued_at_gate: bool,
     /// Where it stands in the last commit that was made.
@@ -139,6 +141,7 @@ impl Lane {
             scan: None,
             bytes: 0,
             straggler_timer: false,
+            former: 0,
             queued_at_gate: false,
             position: Position::Shared,
             paused: None,
@@ -173,6 +176,22 @@ impl Lane {
         let waiting = |key: &LaneKey| self.keys.get(key).map_or(0, |queue| queue.entries.len());
         memory.waiting -= self.behind.iter().map(waiting).sum::<usize>();
         memory.busy_lanes -= usize::from(self.has_on_track());
+    }
+
+    /// So many attempts of former lanes are in flight.
+    pub(crate) const fn follow(&mut self, former: usize) {
+        self.former = former;
+    }
+
+    /// One of them has ended.
+    pub(crate) fn former_ended(&mut self) {
+        assert!(self.former > 0, "an attempt of a former lane was counted when this one was made");
+        self.former -= 1;
+    }
+
+    /// Nothing starts before they have ended: what they carry may stand behind it in its key's order.
+    pub(crate) const fn has_to_wait(&self) -> bool {
+        self.former > 0
     }
 
     /// Where it has looked up to, with the partition's reader at `head`.

@@ -80,6 +80,32 @@ pub struct LaneProgress {
     pub behind: BTreeMap<LaneKey, Behind>,
 }
 
+impl LaneProgress {
+    /// The same, but that nothing from `from` on is settled. What was unsettled below stays where it was, with
+    /// its retries. `default` is the partition's default position.
+    #[must_use]
+    pub fn gone_back(&self, from: Offset, default: Offset) -> Self {
+        let stood = match self.position {
+            Position::Shared => default,
+            Position::At(offset) => offset,
+        };
+        let position = stood.min(from);
+        let gone_back = |(key, behind): (&LaneKey, &Behind)| {
+            if behind.offset <= from {
+                return Some((key.clone(), behind.clone()));
+            }
+            // The lane comes by again, unless it has yet to come there and would take up what is settled below.
+            let settled_to_come = position < from && !matches!(key, LaneKey::Event(_));
+            settled_to_come.then(|| (key.clone(), Behind { offset: from, retry: None }))
+        };
+        Self {
+            position: Position::At(position),
+            paused: self.paused.clone(),
+            behind: self.behind.iter().filter_map(gone_back).collect(),
+        }
+    }
+}
+
 /// A partition's durable state. A destination without a lane here has never been seen by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionProgress {
@@ -284,5 +310,59 @@ mod tests {
         let caught_up = LaneChange { behind: [(LaneKey::All, None)].into(), ..LaneChange::default() };
         progress.apply(&Commit { lanes: [(name, caught_up)].into(), ..Commit::default() });
         assert_eq!(progress.settled_below(), Offset(7));
+    }
+
+    fn key(n: u8) -> LaneKey {
+        match n {
+            0 => LaneKey::All,
+            1..4 => LaneKey::Key(Key::new(&format!("k{n}")).unwrap()),
+            _ => LaneKey::Event(Offset(u64::from(n))),
+        }
+    }
+
+    /// Whether a lane says that what is of `key` at `offset` is settled.
+    fn claims(lane: &LaneProgress, default: Offset, key: &LaneKey, offset: Offset) -> bool {
+        let position = match lane.position {
+            Position::Shared => default,
+            Position::At(offset) => offset,
+        };
+        lane.behind.get(key).map_or(offset < position, |behind| offset < behind.offset)
+    }
+
+    proptest! {
+        /// Nothing from there on is claimed, and below exactly what was.
+        #[test]
+        fn a_lane_that_goes_back_keeps_what_it_had_settled_below(
+            position in prop::option::of(0_u64..20), default in 0_u64..20, from in 0_u64..20,
+            behind in prop::collection::btree_map(0_u8..20, (0_u64..20, any::<bool>()), 0..8),
+        ) {
+            let retry = |failed: bool| failed.then(|| RetryState {
+                attempts: 1, first_failure: Timestamp::ZERO, next_attempt: Timestamp::MAX, history: Vec::new(),
+            });
+            let record = |(n, (offset, failed)): (u8, (u64, bool))| match key(n) {
+                // The record of an event by itself is of that event.
+                LaneKey::Event(offset) => (key(n), Behind { offset, retry: retry(failed) }),
+                of => (of, Behind { offset: Offset(offset), retry: retry(failed) }),
+            };
+            let (default, from) = (Offset(default), Offset(from));
+            let before = LaneProgress {
+                position: position.map_or(Position::Shared, |at| Position::At(Offset(at))),
+                paused: None,
+                behind: behind.into_iter().map(record).collect(),
+            };
+            let after = before.gone_back(from, default);
+            for n in 0..20 {
+                // What is of an event's own key is at its offset only.
+                let offsets = if n < 4 { 0..20 } else { u64::from(n)..u64::from(n) + 1 };
+                for offset in offsets.map(Offset) {
+                    let expected = offset < from && claims(&before, default, &key(n), offset);
+                    prop_assert_eq!(claims(&after, default, &key(n), offset), expected, "{} of {}", offset, key(n));
+                }
+            }
+            // A failure is remembered where its event is still the key's first unsettled one.
+            for (key, behind) in &after.behind {
+                prop_assert!(behind.retry.is_none() || before.behind.get(key) == Some(behind));
+            }
+        }
     }
 }

@@ -189,4 +189,11 @@ pub enum Command {
         /// Which destination.
         destination: DestinationName,
     },
+    /// Deliver again, in order, what the destination wants from here on.
+    Replay {
+        /// Which destination.
+        destination: DestinationName,
+        /// From where on, in each of these partitions.
+        from: BTreeMap<Partition, Offset>,
+    },
 }

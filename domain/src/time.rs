@@ -39,6 +39,12 @@ impl Timestamp {
         Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
     }
 
+    /// The moment `duration` earlier, at least [`Timestamp::ZERO`].
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// How long `earlier` was before `self`; zero if it was not.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

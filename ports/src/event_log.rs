@@ -118,3 +118,25 @@ pub trait EventLog: Send + Sync {
     /// - Must not reuse the offsets of what it removed, nor lower `end`.
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError>;
 }
+
+/// Where in a partition a moment is: the offset from which on everything was accepted at `since` or later, by the
+/// clocks of those who took it in. Where these went back, or a record cannot be read, it is rather too early;
+/// [`Timestamp::ZERO`] is the log's start. Reads about as many single events as the log's length has binary digits.
+///
+/// # Errors
+/// Those of [`EventLog::bounds`] and [`EventLog::read`].
+pub async fn accepted_since(log: &dyn EventLog, partition: Partition, since: Timestamp) -> Result<Offset, StoreError> {
+    let Bounds { start: mut low, end: mut high } = log.bounds(partition).await?;
+    if since == Timestamp::ZERO {
+        return Ok(low);
+    }
+    while low < high {
+        let middle = Offset(low.0 + (high.0 - low.0) / 2);
+        match log.read(partition, middle, 1, 1).await?.records.first() {
+            Some(LogRecord::Event(event)) if event.accepted_at < since => low = event.offset.next(),
+            // Nothing from here on, too, as at the end of a generation.
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}

@@ -17,7 +17,7 @@ pub mod contract;
 
 pub use dead_letters::{DeadLetterCount, DeadLetterQuery, DeadLetters, MAX_DEAD_LETTER_PAGE, Selection};
 pub use error::{CommitError, StoreError};
-pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord};
+pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord, accepted_since};
 pub use operations::Operations;
 pub use progress_store::{Lease, ProgressStore, WorkerId};
 pub use sink::{Attempted, Delivery, Sink};

@@ -12,6 +12,7 @@ pub(crate) mod happenings;
 mod oracle;
 pub(crate) mod plan;
 mod process;
+mod replay;
 mod sharing;
 mod sink;
 mod trace;
@@ -200,6 +201,7 @@ impl Simulation {
         match self.chance.below(10) {
             0..=6 => self.append().await,
             7 if self.chance.one_in(3) => self.retry_dead_letters().await,
+            8 if self.chance.one_in(4) => self.replay().await,
             _ => {}
         }
         if self.plan.fails_over {
@@ -335,20 +337,10 @@ impl Simulation {
         self.heal().await;
         self.everything_is_shared().await;
         let store = MemoryStore::open(self.disk.clone(), Settings::default());
-        let mut waited = Duration::ZERO;
-        while !self.is_settled(&store).await {
-            if waited >= SETTLE_WITHIN {
-                for process in &self.processes {
-                    self.oracle.stuck(&format!("{}: {:?}", process.number, process.worker.status().await));
-                }
-                break;
-            }
-            sleep(Duration::from_secs(1)).await;
-            waited += Duration::from_secs(1);
-        }
-        // One interval more, so that the last progress is committed.
-        sleep(Duration::from_secs(1)).await;
+        self.everything_settles(&store).await;
         self.nothing_has_moved();
+        self.replay_at_the_end().await;
+        self.everything_settles(&store).await;
         for process in &self.processes {
             process.stop().await;
         }
@@ -372,6 +364,22 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    async fn everything_settles(&mut self, store: &MemoryStore) {
+        let mut waited = Duration::ZERO;
+        while !self.is_settled(store).await {
+            if waited >= SETTLE_WITHIN {
+                for process in &self.processes {
+                    self.oracle.stuck(&format!("{}: {:?}", process.number, process.worker.status().await));
+                }
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+            waited += Duration::from_secs(1);
+        }
+        // One interval more, so that the last progress is committed.
+        sleep(Duration::from_secs(1)).await;
     }
 
     async fn is_settled(&self, store: &MemoryStore) -> bool {

@@ -13,6 +13,7 @@
 //! | `POST /v1/dead-letters/retry`, `/discard` | attempt once more, or remove, what the body selects |
 //! | `POST /v1/destinations/{name}/keys/retry`, `/skip` | attempt a blocked key's event now, or give it up |
 //! | `POST /v1/destinations/{name}/resume` | end a pause that Laneway made |
+//! | `POST /v1/destinations/{name}/replay` | deliver again, in order, what was accepted since a moment |
 //! | `DELETE /v1/destinations/{name}/progress` | forget a destination that left the configuration |
 //! | `GET /metrics` | for Prometheus |
 //! | `GET /healthz`, `GET /readyz` | alive; ready |
@@ -62,6 +63,8 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Api {
     /// Where events go; `None` if the process takes none in.
     pub log: Option<Arc<dyn EventLog>>,
+    /// The same log, to find where a replay begins; also if the process takes nothing in.
+    pub history: Arc<dyn EventLog>,
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The progress, to forget a destination's.

@@ -39,6 +39,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/destinations/{name}/keys/retry", post(destinations::retry_key))
         .route("/v1/destinations/{name}/keys/skip", post(destinations::skip_key))
         .route("/v1/destinations/{name}/resume", post(destinations::resume))
+        .route("/v1/destinations/{name}/replay", post(destinations::replay))
         .route("/v1/destinations/{name}/progress", delete(destinations::forget))
         .fallback(not_found)
         .layer(from_fn_with_state(shared.clone(), guard));

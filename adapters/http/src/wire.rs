@@ -315,6 +315,14 @@ pub struct KeyChoice {
     pub key: String,
 }
 
+/// From when on a destination is to get everything again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayChoice {
+    /// A date-time of RFC 3339, or `beginning`: all that the log still has.
+    pub since: String,
+}
+
 /// The answer to what was told to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {

@@ -1,6 +1,6 @@
 //! What can be written behind `laneway`.
 
-use crate::config::Overrides;
+use crate::config::{Overrides, parse_duration};
 use clap::{Args, Parser, Subcommand};
 use laneway_domain::{DestinationName, EventId, Key};
 use std::path::PathBuf;
@@ -75,7 +75,7 @@ pub(super) enum Command {
     DeadLetters(DeadLettersArgs),
     /// Retry or skip the failed event that blocks a key
     Keys(KeysArgs),
-    /// Resume a paused destination, or forget one that left the configuration
+    /// Resume a destination, deliver to it again, or forget one that left the configuration
     Destinations(DestinationsArgs),
 }
 
@@ -309,6 +309,23 @@ pub(super) enum DestinationsCommand {
         #[arg(value_parser = DestinationName::new)]
         name: DestinationName,
     },
+    /// Deliver again, in order, what was accepted since a moment and is still stored (store.retain)
+    ///
+    /// The destination goes back, and gets everything that it wants from there on once more before anything new. Its
+    /// other settings hold: filter, order, retries, limits. A receiver that drops duplicates by laneway-sequence takes
+    /// only what it does not have: set its numbers back, with its data, if it is to take more.
+    #[command(after_help = "Example:  laneway destinations replay billing --since 2h")]
+    Replay {
+        /// Which
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+        /// How long ago (90s, 2h, 1d), a date-time (2026-01-31T12:00:00Z), or `beginning`: all that is still stored
+        #[arg(long, value_name = "WHEN", value_parser = Since::read)]
+        since: Since,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Drop the progress and the dead letters of a destination that left the configuration
     #[command(after_help = "Example:  laneway destinations forget old-billing --yes")]
     Forget {
@@ -319,4 +336,25 @@ pub(super) enum DestinationsCommand {
         #[arg(long, short)]
         yes: bool,
     },
+}
+
+/// From when on events are delivered again, as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    Ago(Duration),
+    /// As the server reads it.
+    Moment(String),
+}
+
+impl Since {
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "beginning" || text.parse::<jiff::Timestamp>().is_ok() {
+            return Ok(Self::Moment(text.to_owned()));
+        }
+        parse_duration(text).map(Self::Ago).map_err(|_| {
+            "it is none of: how long ago (such as 90s, 2h or 1d), a date-time of RFC 3339 (2026-01-31T12:00:00Z), \
+             `beginning`"
+                .to_owned()
+        })
+    }
 }

@@ -1,10 +1,12 @@
 //! `laneway keys` and `laneway destinations`: what an operator tells a running worker.
 
-use super::args::{BlockedKey, DestinationsCommand, KeysCommand};
+use super::args::{BlockedKey, DestinationsCommand, KeysCommand, Since};
 use super::client::Client;
+use super::table::moment;
 use super::{Failure, output};
+use crate::worker::Clock;
 use laneway_domain::LaneKey;
-use laneway_http::wire::{Done, KeyChoice};
+use laneway_http::wire::{Done, KeyChoice, ReplayChoice};
 
 /// Retries or skips a key's failed event.
 pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Failure> {
@@ -25,12 +27,28 @@ fn lane_key(typed: &str) -> String {
     as_listed.unwrap_or_else(|| format!("key:{typed}"))
 }
 
-/// Resumes or forgets a destination.
+/// Resumes, replays or forgets a destination.
 pub(super) async fn destination(client: &Client, command: DestinationsCommand) -> Result<(), Failure> {
     match command {
         DestinationsCommand::Resume { name } => {
             client.post::<Done>(&format!("/v1/destinations/{name}/resume"), &serde_json::json!({})).await?;
             output::line(&format!("{name} goes on"))
+        }
+        DestinationsCommand::Replay { name, since, yes } => {
+            let since = match since {
+                Since::Moment(moment) => moment,
+                Since::Ago(long) => moment(Clock::system().now().before(long)),
+            };
+            let question = format!(
+                "Deliver to {name} again what was accepted since {since}? Receivers that do not know duplicates will \
+                 act on it twice."
+            );
+            output::confirm(&question, yes)?;
+            let choice = ReplayChoice { since: since.clone() };
+            client.post::<Done>(&format!("/v1/destinations/{name}/replay"), &choice).await?;
+            output::line(&format!(
+                "{name} gets again what was accepted since {since}; laneway status shows how far it is"
+            ))
         }
         DestinationsCommand::Forget { name, yes } => {
             let question = format!(

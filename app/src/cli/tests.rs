@@ -53,6 +53,9 @@ fn every_command_is_understood() {
         "laneway keys skip a key:order-7",
         "laneway destinations resume a",
         "laneway destinations forget a -y",
+        "laneway destinations replay a --since 2h",
+        "laneway destinations replay a --since 2026-01-31T12:00:00+01:00 -y",
+        "laneway destinations replay a --since beginning --yes",
     ] {
         assert!(parse(good).is_ok(), "{good}");
     }
@@ -65,6 +68,8 @@ fn every_command_is_understood() {
         "laneway dead-letters show A! e",
         "laneway keys retry a",
         "laneway destinations forget",
+        "laneway destinations replay a",
+        "laneway destinations replay a --since yesterday",
         "laneway --listen x status",
     ] {
         assert!(parse(bad).is_err(), "{bad}");
@@ -127,6 +132,8 @@ async fn commands_ask_what_the_api_understands() {
         "laneway keys skip a event:41",
         "laneway destinations resume a",
         "laneway destinations forget a --yes",
+        "laneway destinations replay a --since beginning --yes",
+        "laneway destinations replay a --since 2026-01-31T12:00:00Z --yes",
     ] {
         run_against(&server, args).await.unwrap();
     }
@@ -140,6 +147,8 @@ async fn commands_ask_what_the_api_understands() {
         r#"POST /v1/destinations/a/keys/skip {"key":"event:41"}"#,
         "POST /v1/destinations/a/resume {}",
         "DELETE /v1/destinations/a/progress ",
+        r#"POST /v1/destinations/a/replay {"since":"beginning"}"#,
+        r#"POST /v1/destinations/a/replay {"since":"2026-01-31T12:00:00Z"}"#,
     ];
     assert_eq!(asked, expected);
 }

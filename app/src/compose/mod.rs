@@ -79,6 +79,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
     let render = rendering.clone();
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
+        history: stores.log.clone(),
         dead_letters: stores.dead_letters.clone(),
         progress: stores.progress.clone(),
         operations: Some(Arc::new(Shared { own, stores: stores.clone() })),

@@ -4,9 +4,10 @@
 use super::Handle;
 use super::calls::REGISTER_WITHIN;
 use super::handle::Told;
-use laneway_domain::{Command, DestinationName, LaneKey};
+use laneway_domain::{Command, DestinationName, LaneKey, Offset, Partition};
 use laneway_ports::{StoreError, Workers};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -33,6 +34,7 @@ enum Written {
     SkipKey { destination: DestinationName, key: String },
     Resume { destination: DestinationName },
     Forget { destination: DestinationName },
+    Replay { destination: DestinationName, from: BTreeMap<Partition, Offset> },
 }
 
 impl From<Command> for Written {
@@ -42,6 +44,7 @@ impl From<Command> for Written {
             Command::SkipKey { destination, key } => Self::SkipKey { destination, key: key.to_string() },
             Command::Resume { destination } => Self::Resume { destination },
             Command::Forget { destination } => Self::Forget { destination },
+            Command::Replay { destination, from } => Self::Replay { destination, from },
         }
     }
 }
@@ -53,6 +56,7 @@ impl Written {
             Self::SkipKey { destination, key } => Command::SkipKey { destination, key: LaneKey::parse(&key)? },
             Self::Resume { destination } => Command::Resume { destination },
             Self::Forget { destination } => Command::Forget { destination },
+            Self::Replay { destination, from } => Command::Replay { destination, from },
         })
     }
 }

@@ -53,6 +53,10 @@ impl Reporter {
                 %destination, %reason,
                 "the destination is paused: its events wait; when it is well: laneway destinations resume {destination}"
             ),
+            Notice::Replay { destination, partition, from } => tracing::info!(
+                %destination, partition = partition.0, offset = from.0,
+                "a replay: what the destination wants from this offset on is delivered again"
+            ),
             Notice::TooManyBehind { destination, partition, keys } => tracing::warn!(
                 %destination, partition = partition.0, keys,
                 "as many keys are behind as may be (worker.keys_behind): no further events are looked at until some catch up"

@@ -58,7 +58,7 @@ impl Dispatcher {
         let stalled = owned.uncommitted() >= self.settings.max_uncommitted || now >= owned.leased_until;
         let Some(lane) = owned.lane_mut(destination) else { return };
         lane.queued_at_gate = false;
-        if releasing {
+        if releasing || lane.has_to_wait() {
             return;
         }
         if stalled {
@@ -101,8 +101,8 @@ impl Dispatcher {
             return;
         }
         owned.attempts -= 1;
-        let same_lane = owned.lane(destination).is_some_and(|lane| lane.id == attempt.lane);
-        if same_lane {
+        let lane = owned.lane_mut(destination);
+        if lane.as_ref().is_some_and(|lane| lane.id == attempt.lane) {
             self.with_lane(partition, destination, now, |lane, cx| {
                 let mut rest = outcomes.as_slice();
                 for part in parts {
@@ -111,8 +111,20 @@ impl Dispatcher {
                     rest = others;
                 }
             });
+        } else if let Some(lane) = lane {
+            lane.former_ended();
+            self.queue_at_gate(partition, destination);
         }
         self.finish_release(partition, now);
+    }
+
+    /// How many attempts of former lanes of the same destination and partition are in flight.
+    pub(super) fn in_flight_of_former(&self, partition: Partition, destination: DestinationIndex) -> usize {
+        let Some(incarnation) = self.partitions.get(&partition).map(|owned| owned.incarnation) else { return 0 };
+        let former = |attempt: &&Attempt| {
+            attempt.partition == partition && attempt.destination == destination && attempt.incarnation == incarnation
+        };
+        self.attempts.values().filter(former).count()
     }
 
     /// What an attempt's outcomes say of the destination. Returns whether its failure is an outage,

@@ -112,7 +112,7 @@ impl Dispatcher {
     }
 
     /// Adds a destination's lane to a partition, where its progress says or where it is to start.
-    fn add_lane(&mut self, partition: Partition, index: DestinationIndex, now: Timestamp) {
+    pub(super) fn add_lane(&mut self, partition: Partition, index: DestinationIndex, now: Timestamp) {
         let (name, from) = (self.destination(index).name.clone(), self.destination(index).from);
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         owned.configured += 1;
@@ -139,6 +139,7 @@ impl Dispatcher {
 
     fn restore_lane(&mut self, partition: Partition, index: DestinationIndex, progress: LaneProgress, now: Timestamp) {
         let (id, seed, ordering) = (self.next_id(), self.random.next(), self.destination(index).ordering);
+        let former = self.in_flight_of_former(partition, index);
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         let stored = match progress.position {
             Position::Shared => owned.scanned,
@@ -153,6 +154,7 @@ impl Dispatcher {
         let (kept, foreign): (Vec<_>, Vec<_>) = behind.into_iter().partition(|(key, _)| probe.can_have(key));
         let at = foreign.iter().map(|(_, behind)| behind.offset).fold(stored, Offset::min);
         let mut lane = Lane::new(id, index, partition, ordering, at, seed);
+        lane.follow(former);
         if at != stored || progress.position != Position::Shared {
             lane.stands_at(stored);
             owned.own_position.insert(index);
@@ -174,7 +176,7 @@ impl Dispatcher {
     }
 
     /// Takes a destination's lane out of a partition; its progress stays.
-    fn remove_lane(&mut self, partition: Partition, index: DestinationIndex, now: Timestamp) {
+    pub(super) fn remove_lane(&mut self, partition: Partition, index: DestinationIndex, now: Timestamp) {
         let name = self.destination(index).name.clone();
         if let Some((lane, mut cx)) = self.lane_cx(partition, index, now) {
             lane.wind_down(&mut cx);

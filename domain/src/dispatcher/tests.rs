@@ -1,5 +1,6 @@
 //! The dispatcher against a naive model of what it must and must not do.
 
+mod again;
 mod fixtures;
 mod isolation;
 mod replays;
@@ -24,6 +25,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => Just(Op::Release),
         3 => Just(Op::Renew),
         1 => any::<u64>().prop_map(Op::LoseWrites),
+        1 => (any::<u8>(), any::<u64>()).prop_map(|(destination, from)| Op::Replay { destination, from }),
     ];
     prop::collection::vec(op, 1..250)
 }

@@ -2,9 +2,10 @@
 
 use super::Subject;
 use super::fixtures::{append, assert_refused, event, given, key_in, keyed, read_all, whole};
-use crate::{Appended, Bounds, EventLog};
+use crate::{Appended, Bounds, EventLog, accepted_since};
 use bytes::Bytes;
-use laneway_domain::{EventType, LoggedEvent, NewEvent, Offset, Partition};
+use laneway_domain::{EventType, LoggedEvent, NewEvent, Offset, Partition, Timestamp};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -32,6 +33,7 @@ macro_rules! event_log_contract {
             a_read_keeps_to_its_bytes_but_returns_one_event
             a_read_at_the_end_returns_nothing
             reading_on_from_next_meets_every_event_once
+            a_moment_is_found_by_when_events_were_accepted
             a_recent_and_an_old_read_return_the_same
             grown_resolves_when_an_event_is_appended
             grown_resolves_at_once_when_there_is_more
@@ -50,6 +52,31 @@ macro_rules! event_log_contract {
             a_read_below_the_start_begins_at_the_start
         }
     };
+}
+
+/// By when they were accepted, events are found where they are; see [`crate::accepted_since`].
+pub async fn a_moment_is_found_by_when_events_were_accepted<S: Subject>() {
+    let subject = S::create(1).await;
+    let log = subject.store();
+    assert_eq!(accepted_since(log, Partition(0), Timestamp::MAX).await.unwrap(), Offset(0), "of an empty log");
+    let mut logged = Vec::new();
+    // Until the store's clock has moved twice.
+    for n in 0_u64.. {
+        append(log, vec![event(&n.to_string())]).await;
+        logged = read_all(log, Partition(0), 100).await;
+        let moments: BTreeSet<Timestamp> = logged.iter().map(|event| event.accepted_at).collect();
+        if moments.len() > 2 {
+            break;
+        }
+    }
+    let (first, last) = (logged[0].accepted_at, logged[logged.len() - 1].accepted_at);
+    for millis in first.as_millis() - 1..=last.as_millis() + 1 {
+        let since = Timestamp::from_millis(millis);
+        let expected = logged.iter().position(|event| event.accepted_at >= since).unwrap_or(logged.len());
+        let found = accepted_since(log, Partition(0), since).await.unwrap();
+        assert_eq!(found, Offset(expected as u64), "since {since} of {first} to {last}");
+    }
+    assert_eq!(accepted_since(log, Partition(0), Timestamp::ZERO).await.unwrap(), Offset(0));
 }
 
 /// Must give the events of a partition rising offsets, dense while nothing was lost.
@@ -335,5 +362,5 @@ pub async fn a_partition_that_is_not_there_is_refused<S: Subject>() {
     assert_refused(&store.bounds(Partition(2)).await, "bounds");
     assert_refused(&store.read(Partition(2), Offset(0), 1, 1).await.map(|_| ()), "read");
     assert_refused(&store.grown(Partition(2), Offset(0)).await, "grown");
-    assert_refused(&store.trim(Partition(2), laneway_domain::Timestamp::MAX, 1).await, "trim");
+    assert_refused(&store.trim(Partition(2), Timestamp::MAX, 1).await, "trim");
 }

@@ -148,6 +148,7 @@ impl Machine {
         };
         let api = Api {
             log: Some(store.clone()),
+            history: store.clone(),
             dead_letters: store.clone(),
             progress: store,
             operations: Some(Arc::new(worker)),

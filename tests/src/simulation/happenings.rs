@@ -36,6 +36,8 @@ pub(super) const SEVERAL: &str = "an attempt has several events";
 pub(super) const DUPLICATE: &str = "an event is delivered again";
 pub(super) const DEAD_LETTER: &str = "dead letters are there in the end";
 pub(super) const REDRIVE: &str = "the retry of a dead letter is asked for";
+pub(super) const REPLAY: &str = "a replay is asked for";
+pub(super) const REPLAY_AT_THE_END: &str = "a replay is asked for in the end, and everything has to come again";
 pub(super) const TRIMMED: &str = "the log is trimmed";
 
 /// A tally of all these.
@@ -43,6 +45,6 @@ pub(super) fn tally() -> Tally {
     let of_workers = [CRASH, CRASH_LOSES, CRASH_TEARS, CLOCK_AHEAD, CLOCK_BEHIND, WITHOUT, JOINS, STOPS, STANDS_STILL];
     let of_leases = [FAILOVER, LOSSY_FAILOVER, CUT_OFF, TAKEN, FENCED_COMMIT, FENCED_RENEWAL];
     let of_attempts = [LATE, FAILS, NOT_BEFORE, REJECTS, HANGS, ABANDONED, SEVERAL, DUPLICATE];
-    let of_events = [SENT_AGAIN, DEAD_LETTER, REDRIVE, TRIMMED];
+    let of_events = [SENT_AGAIN, DEAD_LETTER, REDRIVE, REPLAY, REPLAY_AT_THE_END, TRIMMED];
     Tally::of(OF_STORES.into_iter().chain(of_workers).chain(of_leases).chain(of_attempts).chain(of_events))
 }

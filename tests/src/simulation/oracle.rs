@@ -37,6 +37,15 @@ struct Seen {
     in_flight: BTreeMap<OrderedBy, Vec<By>>,
 }
 
+impl Seen {
+    /// What is from there on has to be attempted and settled as if it never was.
+    fn forget(&mut self, from: &BTreeMap<Partition, Offset>) {
+        for seen in [&mut self.started, &mut self.delivered] {
+            seen.retain(|(partition, offset)| from.get(partition).is_none_or(|from| offset < from));
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum OrderedBy {
     Key(Key),
@@ -132,10 +141,10 @@ impl Oracle {
             let mut judge =
                 Judge { oracle: self, destination, log: &log, seen: Seen::default(), violations: &mut violations };
             for line in &lines {
-                if let Line::At(_, name, by, what) = line
-                    && *name == destination.name
-                {
-                    judge.look(*by, what);
+                match line {
+                    Line::At(_, name, by, what) if *name == destination.name => judge.look(*by, what),
+                    Line::Replay(_, name, from) if *name == destination.name => judge.seen.forget(from),
+                    _ => {}
                 }
             }
             judge.end();

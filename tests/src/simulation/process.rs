@@ -130,6 +130,11 @@ impl Process {
         self.store.crash(keep);
     }
 
+    /// From here on nothing is trimmed.
+    pub(super) fn stop_upkeep(&self) {
+        self.upkeep.abort();
+    }
+
     /// Tells it to finish what it does and end.
     pub(super) async fn stop(&self) {
         self.upkeep.abort();

@@ -2,9 +2,9 @@
 
 use super::happenings::{self, ABANDONED, DUPLICATE, LATE, SEVERAL};
 use crate::tally::Tally;
-use laneway_domain::{DestinationName, LoggedEvent, Timestamp};
+use laneway_domain::{DestinationName, LoggedEvent, Offset, Partition, Timestamp};
 use laneway_memory::Disk;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +38,8 @@ pub enum Line {
     Text(Timestamp, String),
     /// For the oracle too.
     At(Timestamp, DestinationName, By, What),
+    /// From here on the destination has to get everything from these offsets on again.
+    Replay(Timestamp, DestinationName, BTreeMap<Partition, Offset>),
 }
 
 /// The lines so far. Clones are the same trace.
@@ -64,6 +66,11 @@ impl Trace {
 
     pub(super) fn line(&self, text: String) {
         let line = Line::Text(self.disk.now(), text);
+        self.lock().push(line);
+    }
+
+    pub(super) fn replay(&self, destination: &DestinationName, from: BTreeMap<Partition, Offset>) {
+        let line = Line::Replay(self.disk.now(), destination.clone(), from);
         self.lock().push(line);
     }
 
@@ -176,6 +183,7 @@ impl fmt::Display for Line {
         };
         match self {
             Self::Text(at, text) => write!(f, "{at} {text}"),
+            Self::Replay(at, to, from) => write!(f, "{at} {to} has to get again what is from {from:?} on"),
             Self::At(at, to, by, What::Started(events)) => write!(f, "{at} {to} <- {by} {}", names(events)),
             Self::At(at, to, by, What::Ended(events, delivered)) => {
                 write!(f, "{at} {to} {by} ended {}: {delivered:?}", names(events))

@@ -3,10 +3,16 @@
 use super::{Answer, InPath, destination, done, json, status, worker};
 use crate::Shared;
 use crate::problem::{Kind, Problem};
-use crate::wire::KeyChoice;
+use crate::wire::{KeyChoice, ReplayChoice};
 use axum::extract::{Request, State};
-use laneway_domain::{Command, LaneKey};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use laneway_domain::{Command, LaneKey, Partition, Timestamp};
+use laneway_ports::accepted_since;
 use std::sync::Arc;
+
+/// How many partitions are searched at once for where a replay begins: an operator waits for all of them, and
+/// the store has other things to do.
+const SEARCHES: usize = 16;
 
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
 pub(super) async fn retry_key(
@@ -37,6 +43,37 @@ pub(super) async fn resume(State(shared): State<Arc<Shared>>, InPath(name): InPa
     let destination = destination(&name)?;
     let missing = format!("{destination} is not paused, or there is no such destination");
     command(&shared, Command::Resume { destination }, missing).await
+}
+
+/// `POST /v1/destinations/{name}/replay`: deliver again, in order, what was accepted since a moment and is
+/// still in the log.
+pub(super) async fn replay(
+    State(shared): State<Arc<Shared>>,
+    InPath(name): InPath<String>,
+    request: Request,
+) -> Answer {
+    let destination = destination(&name)?;
+    let ReplayChoice { since } = json(&shared, request).await?;
+    let since = moment(&since).map_err(|what| Problem::new(Kind::Invalid, what).about("/since"))?;
+    worker(&shared)?;
+    let log = &*shared.api.history;
+    let find = async |partition| Ok((partition, accepted_since(log, partition, since).await?));
+    let found = stream::iter((0..log.partitions()).map(Partition)).map(find).buffer_unordered(SEARCHES);
+    let from = found.try_collect().await.map_err(|error| Problem::from_store(&error))?;
+    let missing = format!("{destination} is not in the configuration of any worker");
+    command(&shared, Command::Replay { destination, from }, missing).await
+}
+
+/// A moment as it is written: `beginning`, or a date-time of RFC 3339.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if text == "beginning" {
+        return Ok(Timestamp::ZERO);
+    }
+    let read: jiff::Timestamp = text.parse().map_err(|error| {
+        format!("{text:?} is neither \"beginning\" nor a date-time of RFC 3339, such as 2026-01-31T12:00:00Z: {error}")
+    })?;
+    // What is before 1970 is before everything.
+    Ok(Timestamp::from_millis(u64::try_from(read.as_millisecond()).unwrap_or(0)))
 }
 
 async fn lane_key(shared: &Shared, request: Request) -> Result<LaneKey, Box<Problem>> {

@@ -84,6 +84,7 @@ impl Server {
         let worker = Arc::new(Worker::default());
         let api = Api {
             log: (!setup.no_ingest).then(|| store.clone() as Arc<dyn EventLog>),
+            history: store.clone(),
             dead_letters: store.clone(),
             progress: store.clone(),
             operations: (!setup.no_worker).then(|| worker.clone() as Arc<dyn Operations>),

@@ -1,6 +1,6 @@
 //! What operators ask and tell.
 
-use crate::{JSON, Server, Setup};
+use crate::{JSON, PARTITIONS, Server, Setup};
 use async_trait::async_trait;
 use axum::body::Body;
 use http::Request;
@@ -12,6 +12,7 @@ use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, Done, Health, Status}
 use laneway_http::{Api, Limits, router};
 use laneway_memory::MemoryStore;
 use laneway_ports::{DeadLetters, EventLog, Lease, Operations, ProgressStore, WorkerId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -226,6 +227,34 @@ async fn commands_reach_the_worker() {
 }
 
 #[tokio::test]
+async fn a_replay_begins_where_a_moment_is() {
+    let server = Server::new();
+    for n in 0..20 {
+        server.post("/v1/events", JSON, format!(r#"{{"type":"t","key":"k{n}"}}"#)).await.accepted();
+    }
+    let replay = async |since: &str| {
+        let body = format!(r#"{{"since":"{since}"}}"#);
+        server.post("/v1/destinations/crm/replay", JSON, body).await
+    };
+    for since in ["beginning", "2001-02-03T04:05:06+07:00", "9999-01-01T00:00:00Z"] {
+        assert!(replay(since).await.read::<Done>().done);
+    }
+    let mut ends = BTreeMap::new();
+    for partition in (0..PARTITIONS).map(Partition) {
+        ends.insert(partition, server.store.bounds(partition).await.unwrap().end);
+    }
+    let starts: BTreeMap<Partition, Offset> = ends.keys().map(|partition| (*partition, Offset::ZERO)).collect();
+    let told = server.worker.told.lock().unwrap().clone();
+    let expected = [starts.clone(), starts, ends];
+    assert_eq!(told, expected.map(|from| Command::Replay { destination: name("crm"), from }));
+
+    replay("yesterday").await.invalid("/since");
+    server.post("/v1/destinations/crm/replay", JSON, "{}").await.problem(422, "invalid");
+    *server.worker.answer.lock().unwrap() = Some(Ok(false));
+    replay("beginning").await.problem(404, "not-found");
+}
+
+#[tokio::test]
 async fn a_command_that_cannot_be_done_says_why() {
     let server = Server::new();
     let path = "/v1/destinations/crm/keys/retry";
@@ -290,6 +319,7 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
     let late: Arc<dyn Operations> = Arc::new(Late { store: store.clone(), lease });
     let api = Api {
         log: None,
+        history: store.clone(),
         dead_letters: store.clone(),
         progress: store.clone(),
         operations: Some(late),

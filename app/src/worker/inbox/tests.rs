@@ -1,5 +1,5 @@
 use super::*;
-use laneway_domain::{Key, MAX_KEY_BYTES, Offset};
+use laneway_domain::{Key, MAX_KEY_BYTES, MAX_PARTITIONS};
 use laneway_ports::MAX_MESSAGE_BYTES;
 
 fn read(message: &str) -> (String, Option<Command>) {
@@ -14,6 +14,10 @@ fn every_command_is_read_as_it_was_written() {
     let mut commands = vec![
         Command::Resume { destination: destination.clone() },
         Command::Forget { destination: destination.clone() },
+        Command::Replay {
+            destination: destination.clone(),
+            from: [(Partition(0), Offset(7)), (Partition(12), Offset::in_generation(3, 1))].into(),
+        },
     ];
     let key = Key::new("größe \"7\": {x}").unwrap();
     for (destination, key) in [at(LaneKey::Key(key)), at(LaneKey::Event(Offset(41))), at(LaneKey::All)] {
@@ -26,12 +30,16 @@ fn every_command_is_read_as_it_was_written() {
 }
 
 #[test]
-fn the_longest_command_is_a_message() {
+fn the_longest_commands_are_messages() {
     // Nothing that a key may have is longer in JSON.
     let key = LaneKey::Key(Key::new(&"\"".repeat(MAX_KEY_BYTES)).unwrap());
     let destination = DestinationName::new(&"x".repeat(64)).unwrap();
-    let written = message(&"q".repeat(32), Command::SkipKey { destination, key }).unwrap();
-    assert!(written.len() <= MAX_MESSAGE_BYTES, "{} bytes", written.len());
+    let from = (0..MAX_PARTITIONS).map(|p| (Partition(p), Offset((1 << 53) - 1))).collect();
+    let skip = Command::SkipKey { destination: destination.clone(), key };
+    for command in [skip, Command::Replay { destination, from }] {
+        let written = message(&"q".repeat(32), command).unwrap();
+        assert!(written.len() <= MAX_MESSAGE_BYTES, "{} bytes", written.len());
+    }
 }
 
 #[test]

@@ -140,3 +140,28 @@ fn a_dead_letter_is_retried_whose_record_the_store_lost() {
     ];
     replay(settings(1, 1, 1, 1), 0, &ops);
 }
+
+#[test]
+fn a_replay_of_what_a_key_had_settled_ahead_of_its_lane() {
+    let mut ops = vec![
+        Op::Append { key: 1, count: 3 },
+        Op::Answer(1_404_572_897_606_034_587),
+        end(0, 5),
+        append(1),
+        end(0, 4),
+        end(0, 5),
+        Op::Answer(0),
+        end(0, 3),
+        store(2),
+        append(1),
+        Op::Reconfigure(4),
+    ];
+    ops.extend(std::iter::repeat_n(append(1), 6));
+    ops.push(Op::LoseWrites(0));
+    ops.extend(std::iter::repeat_n(append(1), 6));
+    ops.push(Op::Reconfigure(8));
+    ops.extend(std::iter::repeat_n(append(1), 3));
+    ops.push(Op::Replay { destination: 0, from: 0 });
+    let settings = Settings { commit_settlements: 3, max_uncommitted: 9, ..settings(6, 1, 2, 2) };
+    replay(settings, 0, &ops);
+}

@@ -38,11 +38,27 @@ pub(super) enum Op {
     Renew,
     /// A replica that lacks the last writes becomes the primary.
     LoseWrites(u64),
+    /// An operator wants events again.
+    Replay {
+        destination: u8,
+        from: u64,
+    },
 }
 
 /// One of `len` things; `which` is where, as a part of 2^64.
-fn pick(which: u64, len: usize) -> usize {
+pub(super) fn pick(which: u64, len: usize) -> usize {
     usize::try_from((u128::from(which) * len as u128) >> 64).unwrap()
+}
+
+/// Whom an attempt in flight belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The destination's lane.
+    Lane,
+    /// A lane that is no more: what comes of the attempt counts for nothing, but nothing may overtake it.
+    FormerLane,
+    /// Nobody: the partition was lost since.
+    Nobody,
 }
 
 /// How many moments the store can be set back to.
@@ -56,14 +72,14 @@ struct Moment {
     dead: BTreeMap<Place, GivenUp>,
 }
 
-type Place = (DestinationName, Offset);
+pub(super) type Place = (DestinationName, Offset);
 
 pub(super) struct World {
     settings: Settings,
     seed: u64,
     pub(super) now: Timestamp,
     pub(super) dispatcher: Dispatcher,
-    destinations: Vec<Destination>,
+    pub(super) destinations: Vec<Destination>,
     /// By ascending offset.
     pub(super) log: Vec<Arc<LoggedEvent>>,
     end: Offset,
@@ -73,9 +89,12 @@ pub(super) struct World {
     /// Delivered, or stored as a dead letter, at least once.
     pub(super) settled: BTreeSet<Place>,
     /// Of those, what was settled since the partition was claimed.
-    settled_here: BTreeSet<Place>,
-    /// The last is whether its destination has left since.
-    pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, bool)>,
+    pub(super) settled_here: BTreeSet<Place>,
+    /// What is wanted again and was settled, while stored progress says nothing of that yet.
+    pub(super) again: BTreeSet<Place>,
+    /// What was ever wanted again.
+    pub(super) replayed: BTreeSet<Place>,
+    pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, Whose)>,
     /// With how many events the log had when they were asked for.
     reads: Vec<(Output, usize)>,
     commits: Vec<Arc<Commit>>,
@@ -105,6 +124,8 @@ impl World {
             dead: BTreeMap::new(),
             settled: BTreeSet::new(),
             settled_here: BTreeSet::new(),
+            again: BTreeSet::new(),
+            replayed: BTreeSet::new(),
             attempts: BTreeMap::new(),
             reads: Vec::new(),
             commits: Vec::new(),
@@ -126,6 +147,7 @@ impl World {
 
     fn claim(&mut self) {
         self.settled_here.clear();
+        self.lose_unstored_replays();
         self.owned = true;
         let progress = self.stored.clone();
         let until = self.now.after(LEASE);
@@ -137,7 +159,7 @@ impl World {
         self.end
     }
 
-    fn at(&self, offset: Offset) -> &Arc<LoggedEvent> {
+    pub(super) fn at(&self, offset: Offset) -> &Arc<LoggedEvent> {
         &self.log[self.log.binary_search_by_key(&offset, |event| event.offset).unwrap()]
     }
 
@@ -146,20 +168,21 @@ impl World {
         self.drain();
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Some(output) = self.dispatcher.poll(self.now) {
             match output {
                 Output::Read { .. } | Output::ReadDeadLetter { .. } => self.reads.push((output, self.log.len())),
                 Output::Attempt { attempt, destination, events } => self.attempt(attempt, destination, events),
                 Output::Commit { commit, .. } => self.commits.push(commit),
                 Output::Released(_) => {
-                    let at_rest = self.attempts.values().all(|(_, _, orphan)| *orphan);
+                    let at_rest = self.attempts.values().all(|(_, _, whose)| *whose == Whose::Nobody);
                     assert!(at_rest && self.commits.is_empty(), "released while not at rest");
                     self.owned = false;
                     self.reads.clear();
                     self.check_released();
                     self.claim();
                 }
+                Output::Notice(Notice::Replay { destination, .. }) => self.lane_is_new(&destination),
                 Output::Notice(_) => {}
             }
         }
@@ -169,7 +192,7 @@ impl World {
     }
 
     /// What the events of one destination are ordered by.
-    fn lane_key(&self, destination: &DestinationName, event: &LoggedEvent) -> LaneKey {
+    pub(super) fn lane_key(&self, destination: &DestinationName, event: &LoggedEvent) -> LaneKey {
         let found = self.destinations.iter().find(|d| d.name == *destination);
         match (found.map_or(Ordering::Key, |d| d.ordering), &event.event.key) {
             (Ordering::Strict, _) => LaneKey::All,
@@ -187,7 +210,9 @@ impl World {
         assert!(self.now < self.leased_until, "an attempt started although the lease may have run out");
         let redrive = self.dead.contains_key(&(destination.clone(), events[0].event.offset));
         let keys: BTreeSet<LaneKey> = events.iter().map(|e| self.lane_key(&destination, &e.event)).collect();
-        let same = |(other, _, orphan): &&(DestinationName, Vec<Attempted>, bool)| *other == destination && !orphan;
+        let same = |(other, _, whose): &&(DestinationName, Vec<Attempted>, Whose)| {
+            *other == destination && *whose != Whose::Nobody
+        };
         for (other, in_flight, _) in self.attempts.values().filter(same) {
             for event in in_flight {
                 let key = self.lane_key(other, &event.event);
@@ -211,7 +236,7 @@ impl World {
                 assert!(done, "{destination}: {offset} of {key} was attempted before {}", event.offset);
             }
         }
-        self.attempts.insert(id, (destination, events, false));
+        self.attempts.insert(id, (destination, events, Whose::Lane));
     }
 
     pub(super) fn step(&mut self, op: &Op) {
@@ -235,6 +260,7 @@ impl World {
             Op::Release => self.input(Input::Release(PARTITION)),
             Op::Renew => self.renew(),
             Op::LoseWrites(which) => self.lose_writes(*which),
+            Op::Replay { destination, from } => self.replay(*destination, *from),
         }
         self.check_stored();
         self.check_status();
@@ -256,7 +282,7 @@ impl World {
         self.log.truncate(moment.log);
         (self.stored, self.dead) = (moment.stored, moment.dead);
         self.end = Offset::in_generation(self.end.generation() + 1, 0);
-        self.attempts.values_mut().for_each(|(_, _, orphan)| *orphan = true);
+        self.attempts.values_mut().for_each(|(_, _, whose)| *whose = Whose::Nobody);
         self.reads.clear();
         self.commits.clear();
         self.input(Input::Lost(PARTITION));
@@ -291,7 +317,7 @@ impl World {
     }
 
     pub(super) fn end_attempt(&mut self, id: AttemptId, outcomes: Vec<Outcome>) {
-        let Some((destination, events, orphan)) = self.attempts.remove(&id) else { return };
+        let Some((destination, events, whose)) = self.attempts.remove(&id) else { return };
         let mut failed = BTreeSet::new();
         for (attempted, outcome) in events.iter().zip(&outcomes) {
             let key = self.lane_key(&destination, &attempted.event);
@@ -299,9 +325,11 @@ impl World {
                 failed.insert(key);
             } else if !failed.contains(&key) {
                 let place = (destination.clone(), attempted.event.offset);
-                self.settled.insert(place.clone());
+                if whose != Whose::FormerLane {
+                    self.settled.insert(place.clone());
+                }
                 // A dead letter's retry says nothing of progress: a crash may have set that back.
-                if !orphan && !attempted.redrive {
+                if whose == Whose::Lane && !attempted.redrive {
                     self.settled_here.insert(place);
                 }
                 self.delivered.push((self.now, destination.clone(), attempted.event.offset));
@@ -352,6 +380,7 @@ impl World {
             assert!(scanned >= self.stored.scanned, "the default position went back");
         }
         self.stored.apply(commit);
+        self.replays_are_stored();
         for given_up in &commit.dead_letters {
             let place = (given_up.destination.clone(), given_up.offset);
             self.settled.insert(place.clone());
@@ -360,7 +389,8 @@ impl World {
         for redriven in &commit.redriven {
             let place = (redriven.destination.clone(), redriven.offset);
             if redriven.failed.is_none() && self.dead.remove(&place).is_some() {
-                assert!(self.settled.contains(&place), "a dead letter went although nothing was delivered");
+                let delivered = self.delivered.iter().any(|(_, to, offset)| (to, offset) == (&place.0, &place.1));
+                assert!(delivered, "a dead letter went although nothing was delivered");
             }
         }
     }
@@ -383,7 +413,8 @@ impl World {
                     std::mem::discriminant(k) != std::mem::discriminant(&key) && !matches!(k, LaneKey::Event(_))
                 });
                 let claimed = self.claims(lane, event.offset, &key);
-                let settled = self.settled.contains(&(destination.clone(), event.offset));
+                let place = (destination.clone(), event.offset);
+                let settled = self.settled.contains(&place) || self.again.contains(&place);
                 assert!(
                     !claimed || settled || foreign,
                     "{destination} claims {} of {key} settled: {lane:?}, scanned {}",
@@ -416,7 +447,7 @@ impl World {
     }
 
     /// Whether the lane's stored progress says that what is at this offset is settled.
-    fn claims(&self, lane: &LaneProgress, offset: Offset, key: &LaneKey) -> bool {
+    pub(super) fn claims(&self, lane: &LaneProgress, offset: Offset, key: &LaneKey) -> bool {
         let position = match lane.position {
             Position::Shared => self.stored.scanned,
             Position::At(offset) => offset,
@@ -448,12 +479,20 @@ impl World {
 
     fn reconfigure(&mut self, variant: u8) {
         let next = destinations(variant);
-        self.destinations.clone_from(&next);
-        // What is in flight to a destination that leaves ends some time, and is nobody's any more.
-        for (destination, _, orphan) in self.attempts.values_mut() {
-            *orphan |= next.iter().all(|d| d.name != *destination);
+        let before = std::mem::replace(&mut self.destinations, next.clone());
+        for destination in before.iter().filter(|left| next.iter().all(|d| d.name != left.name)) {
+            self.lane_is_new(&destination.name);
         }
         self.input(Input::Destinations(next));
+    }
+
+    /// What is in flight to the destination ends some time, and says nothing to its next lane.
+    fn lane_is_new(&mut self, destination: &DestinationName) {
+        for (to, _, whose) in self.attempts.values_mut() {
+            if to == destination && *whose == Whose::Lane {
+                *whose = Whose::FormerLane;
+            }
+        }
     }
 
     fn retry_dead_letter(&mut self, which: u64) {
