@@ -7,7 +7,7 @@ use laneway_tests::receiver::{Behaviour, Receiver};
 use laneway_tests::server::{Installation, Running, Settings, webhook};
 use laneway_tests::store::Store;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const QUICK_RETRY: &str = r#"retry = { initial = "20ms", limit = "40ms" }"#;
 /// Long enough that nothing is tried again while the test looks.
@@ -182,4 +182,54 @@ async fn metrics_count_what_was_accepted_and_delivered() {
     {
         assert!(metrics.contains(name), "{name} is not in:\n{metrics}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_delivers_again_in_order_and_survives_a_crash() {
+    let (receiver, other) =
+        (Receiver::start(Behaviour::healthy(), 1).await, Receiver::start(Behaviour::healthy(), 2).await);
+    let destinations = [webhook("main", &receiver.url(), QUICK_RETRY), webhook("other", &other.url(), QUICK_RETRY)];
+    let installation = Installation::new(&Settings::destinations(&destinations));
+    let server = installation.start().await;
+    let event = |n: u32| json!({"id": format!("e{n}"), "type": "t", "key": format!("k{}", n % 5), "data": n});
+    server.client().accepted_all(&(0..40).map(event).collect::<Vec<_>>()).await;
+    for destination in ["main", "other"] {
+        server.client().settled(destination).await;
+    }
+    let first = receiver.record().deliveries.len();
+
+    for (arguments, why) in [
+        (&["main", "--since", "1h"][..], "--yes"),
+        (&["mian", "--since", "1h", "--yes"][..], "mian is not in the configuration"),
+        (&["main", "--since", "yesterday", "--yes"][..], "date-time"),
+    ] {
+        let refused = installation.run(&[&["destinations", "replay"], arguments].concat());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains(why), "{arguments:?}: {said}");
+    }
+
+    // Nothing comes through until its progress has gone back for good.
+    receiver.behave(Behaviour::hanging());
+    said(&installation, &["destinations", "replay", "main", "--since", "1h", "--yes"]);
+    let gone_back = |_: &Value| !Store::open(&installation.database()).committed("main");
+    server.client().until("main", "set back in the store", gone_back).await;
+    server.kill();
+    receiver.behave(Behaviour::healthy());
+    let server = installation.start().await;
+    receiver.until("everything again", |r| r.taken.len() == 40 && r.taken.values().all(|times| *times == 2)).await;
+    server.client().settled("main").await;
+    server.stop();
+
+    let record = receiver.record();
+    let again = record.deliveries.iter().skip(first).filter(|delivery| delivery.taken);
+    let mut last = BTreeMap::new();
+    for delivery in again {
+        let before = last.insert(delivery.key.clone(), delivery.sequence);
+        assert!(
+            before.is_none_or(|before| before < delivery.sequence),
+            "{:?} came after {before:?}",
+            delivery.sequence
+        );
+    }
+    assert!(other.record().taken.values().all(|times| *times == 1), "another destination got something again");
 }
