@@ -7,7 +7,6 @@ use super::handle::Told;
 use laneway_domain::{Command, DestinationName, LaneKey, Offset, Partition};
 use laneway_ports::{StoreError, Workers};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -30,11 +29,25 @@ struct Message {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 enum Written {
-    RetryKey { destination: DestinationName, key: String },
-    SkipKey { destination: DestinationName, key: String },
-    Resume { destination: DestinationName },
-    Forget { destination: DestinationName },
-    Replay { destination: DestinationName, from: BTreeMap<Partition, Offset> },
+    RetryKey {
+        destination: DestinationName,
+        key: String,
+    },
+    SkipKey {
+        destination: DestinationName,
+        key: String,
+    },
+    Resume {
+        destination: DestinationName,
+    },
+    Forget {
+        destination: DestinationName,
+    },
+    /// In pairs: numbers cannot be names in JSON.
+    Replay {
+        destination: DestinationName,
+        from: Vec<(Partition, Offset)>,
+    },
 }
 
 impl From<Command> for Written {
@@ -44,7 +57,7 @@ impl From<Command> for Written {
             Command::SkipKey { destination, key } => Self::SkipKey { destination, key: key.to_string() },
             Command::Resume { destination } => Self::Resume { destination },
             Command::Forget { destination } => Self::Forget { destination },
-            Command::Replay { destination, from } => Self::Replay { destination, from },
+            Command::Replay { destination, from } => Self::Replay { destination, from: from.into_iter().collect() },
         }
     }
 }
@@ -56,7 +69,7 @@ impl Written {
             Self::SkipKey { destination, key } => Command::SkipKey { destination, key: LaneKey::parse(&key)? },
             Self::Resume { destination } => Command::Resume { destination },
             Self::Forget { destination } => Command::Forget { destination },
-            Self::Replay { destination, from } => Command::Replay { destination, from },
+            Self::Replay { destination, from } => Command::Replay { destination, from: from.into_iter().collect() },
         })
     }
 }
