@@ -59,7 +59,7 @@ impl RedisStore {
         startup::open(&redis, &keys, options.partitions).await?;
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
         let groups = watch::groups(logs.len(), redis.is_cluster());
-        let replicated = Replicated::connect(&options).await?;
+        let replicated = Replicated::connect(&redis, &options).await?;
         let shared = Arc::new(Shared { options, keys, redis, replicated, logs, groups, waiting: Waiting::default() });
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);

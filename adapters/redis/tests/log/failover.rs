@@ -1,17 +1,17 @@
 //! A Cluster that fails over, with and without loss.
 
 use super::{P, append, append_surely, connect, event, ids_from, wait_for};
-use laneway_domain::Offset;
+use laneway_domain::{Offset, Partition};
 use laneway_ports::{EventLog, StoreError};
 use laneway_redis::RedisStore;
 use laneway_servers::redis::RedisSettings;
 use laneway_servers::redis_cluster::RedisCluster;
 
-/// The slot of `{laneway:0}` (CRC16/XMODEM of the hash tag, modulo 16384).
-fn slot() -> u16 {
+/// The slot of `{laneway:<p>}` (CRC16/XMODEM of the hash tag, modulo 16384).
+pub(super) fn slot(partition: Partition) -> u16 {
     let mut crc = 0_u16;
-    for byte in b"laneway:0" {
-        crc ^= u16::from(*byte) << 8;
+    for byte in format!("laneway:{partition}").bytes() {
+        crc ^= u16::from(byte) << 8;
         for _ in 0..8 {
             crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
         }
@@ -31,9 +31,9 @@ async fn nothing_that_replicas_acknowledged_is_lost_when_the_primary_is_killed()
     for n in 0..100 {
         append(&store, &format!("a{n}")).await.unwrap();
     }
-    let primary = cluster.primary_of(slot()).await.unwrap();
+    let primary = cluster.primary_of(slot(P)).await.unwrap();
     cluster.node_mut(primary).kill();
-    cluster.wait_failover(slot(), primary).await.unwrap();
+    cluster.wait_failover(slot(P), primary).await.unwrap();
     cluster.node_mut(primary).restart().await.unwrap();
     append_surely(&store, "b").await;
     let ids = ids_from(&store, Offset(0)).await;
@@ -45,7 +45,7 @@ async fn nothing_that_replicas_acknowledged_is_lost_when_the_primary_is_killed()
 async fn an_event_that_no_replica_has_is_not_acknowledged() {
     let (cluster, store) = start(1).await;
     append(&store, "a").await.unwrap();
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let replica = &cluster.nodes()[nodes[1]];
     replica.stop().unwrap();
     let error = append(&store, "b").await.unwrap_err();
@@ -61,7 +61,7 @@ async fn an_event_that_no_replica_has_is_not_read() {
     let reader = connect(&cluster.url(), |options| options.replicas = 1).await.unwrap();
     append(&store, "a").await.unwrap();
     assert_eq!(ids_from(&reader, Offset(0)).await, ["a"]);
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let replica = &cluster.nodes()[nodes[1]];
     replica.stop().unwrap();
     append(&store, "b").await.unwrap_err();
@@ -85,7 +85,7 @@ async fn a_duplicate_waits_for_replicas_too() {
     let mut given = event("a", 10);
     given.id_given = true;
     assert!(!store.append(vec![given.clone()]).await[0].as_ref().unwrap().duplicate);
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let replica = &cluster.nodes()[nodes[1]];
     replica.stop().unwrap();
     let again = store.append(vec![given.clone()]).await.remove(0);
@@ -98,7 +98,7 @@ async fn a_duplicate_waits_for_replicas_too() {
 
 /// Acknowledges events that the slot's replica does not get, and promotes it.
 async fn lose(cluster: &mut RedisCluster, store: &RedisStore, lost: &[&str]) {
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let (primary, replica) = (nodes[0], nodes[1]);
     // A stopped replica that was cut off has nothing in its socket, and cannot come back for it.
     cluster.nodes()[replica].stop().unwrap();
@@ -108,11 +108,11 @@ async fn lose(cluster: &mut RedisCluster, store: &RedisStore, lost: &[&str]) {
     }
     cluster.node_mut(primary).kill();
     cluster.nodes()[replica].cont().unwrap();
-    cluster.wait_failover(slot(), primary).await.unwrap();
+    cluster.wait_failover(slot(P), primary).await.unwrap();
 }
 
 async fn what_is_known_to_be_lost(cluster: &RedisCluster) -> String {
-    let primary = cluster.primary_of(slot()).await.unwrap();
+    let primary = cluster.primary_of(slot(P)).await.unwrap();
     cluster.nodes()[primary].command(&["HGETALL", "{laneway:0}:lost"]).await.unwrap().text()
 }
 
@@ -157,7 +157,7 @@ async fn what_a_promoted_replica_lacks_is_noticed_by_whoever_has_read_it_also_wh
 }
 
 async fn lose_after_reading(cluster: &mut RedisCluster, store: RedisStore, reader: &RedisStore) {
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let (primary, replica) = (nodes[0], nodes[1]);
     cluster.nodes()[replica].stop().unwrap();
     cluster.nodes()[primary].command(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
@@ -168,7 +168,7 @@ async fn lose_after_reading(cluster: &mut RedisCluster, store: RedisStore, reade
     drop(store);
     cluster.node_mut(primary).kill();
     cluster.nodes()[replica].cont().unwrap();
-    cluster.wait_failover(slot(), primary).await.unwrap();
+    cluster.wait_failover(slot(P), primary).await.unwrap();
 }
 
 #[tokio::test]
@@ -178,10 +178,10 @@ async fn slots_that_move_to_another_node_take_their_events_with_them() {
         append(&store, &format!("a{n}")).await.unwrap();
     }
     assert_eq!(store.grown(P, Offset(0)).await.unwrap(), Offset(5));
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     // A failover by hand loses nothing, and leaves the old primary alive to say MOVED.
     cluster.nodes()[nodes[1]].command(&["CLUSTER", "FAILOVER"]).await.unwrap();
-    cluster.wait_failover(slot(), nodes[0]).await.unwrap();
+    cluster.wait_failover(slot(P), nodes[0]).await.unwrap();
     let placed = append_surely(&store, "b").await;
     let end = wait_for("growth is seen", async || store.grown(P, Offset(5)).await.ok()).await;
     assert_eq!(end, placed.offset.next());
