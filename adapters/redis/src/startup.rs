@@ -1,5 +1,7 @@
 //! What Redis must be and be set to before it is trusted with events.
 
+mod warnings;
+
 use crate::connect::Redis;
 use crate::failure::Effect;
 use crate::keys::Keys;
@@ -9,11 +11,18 @@ use fred::types::{ClusterHash, Value};
 use laneway_domain::MAX_PARTITIONS;
 use laneway_ports::StoreError;
 use std::collections::BTreeMap;
+use warnings::Warnings;
+
+/// Settings and facts of a server, by name.
+type Known = BTreeMap<String, String>;
 
 /// The shape of what is stored. A Laneway refuses a store of another one.
 const SCHEMA: u32 = 1;
 /// Redis 7.0 brought functions.
 const OLDEST_REDIS: (u32, u32) = (7, 0);
+/// The settings that are looked at.
+const SETTINGS: [&str; 5] =
+    ["appendonly", "appendfsync", "maxmemory-policy", "aof-load-truncated", "cluster-require-full-coverage"];
 /// Older ones were never tried.
 const OLDEST_VALKEY: (u32, u32) = (8, 0);
 
@@ -37,8 +46,8 @@ pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Checks every server that takes writes.
-pub(crate) async fn check_servers(redis: &Redis, durability: Durability) -> Result<(), StoreError> {
+/// Checks every server that takes writes. What is not refused but should be known is returned, for people.
+pub(crate) async fn check_servers(redis: &Redis, durability: Durability) -> Result<Vec<String>, StoreError> {
     let primaries = redis.primaries();
     if primaries.is_empty() {
         return Err(StoreError::retry_later(format!(
@@ -46,6 +55,7 @@ pub(crate) async fn check_servers(redis: &Redis, durability: Durability) -> Resu
             redis.place()
         )));
     }
+    let mut warnings = Warnings::default();
     for node in primaries {
         let name = match &node {
             Some(node) => format!("Redis at {} (of the Cluster at {})", node, redis.place()),
@@ -54,9 +64,11 @@ pub(crate) async fn check_servers(redis: &Redis, durability: Durability) -> Resu
         let there = redis.at(node.as_ref());
         let info = info(&there).await?;
         check_version(&info, &name)?;
-        check_settings(&settings(&there, &info, durability, &name).await?, durability, &name)?;
+        let settings = settings(&there, &info, durability, &name).await?;
+        check_settings(&settings, durability, &name)?;
+        warnings.look_at(&settings, redis.is_cluster(), &name);
     }
-    Ok(())
+    Ok(warnings.into_lines())
 }
 
 /// Makes the store if it is not there, and refuses one that was made otherwise.
@@ -88,13 +100,13 @@ pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<
     Ok(())
 }
 
-async fn info(redis: &Redis) -> Result<BTreeMap<String, String>, StoreError> {
+async fn info(redis: &Redis) -> Result<Known, StoreError> {
     let text = redis.command("INFO", ClusterHash::Random, Vec::new(), Effect::Reads).await?;
     let text = text.into_string().unwrap_or_default();
     Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect())
 }
 
-fn check_version(info: &BTreeMap<String, String>, name: &str) -> Result<(), StoreError> {
+fn check_version(info: &Known, name: &str) -> Result<(), StoreError> {
     let (what, version, oldest) = match info.get("valkey_version") {
         Some(version) => ("Valkey", version.as_str(), OLDEST_VALKEY),
         None => ("Redis", info.get("redis_version").map_or("unknown", String::as_str), OLDEST_REDIS),
@@ -111,12 +123,7 @@ fn check_version(info: &BTreeMap<String, String>, name: &str) -> Result<(), Stor
 }
 
 /// The settings that matter, as far as they can be known.
-async fn settings(
-    redis: &Redis,
-    info: &BTreeMap<String, String>,
-    durability: Durability,
-    name: &str,
-) -> Result<BTreeMap<String, String>, StoreError> {
+async fn settings(redis: &Redis, info: &Known, durability: Durability, name: &str) -> Result<Known, StoreError> {
     let mut known = BTreeMap::new();
     if let Some(policy) = info.get("maxmemory_policy") {
         known.insert("maxmemory-policy".to_owned(), policy.clone());
@@ -124,8 +131,7 @@ async fn settings(
     if durability == Durability::Relaxed {
         return Ok(known);
     }
-    let arguments: Vec<Value> =
-        ["GET", "appendonly", "appendfsync", "maxmemory-policy"].into_iter().map(Value::from_static_str).collect();
+    let arguments: Vec<Value> = std::iter::once("GET").chain(SETTINGS).map(Value::from_static_str).collect();
     let answer = redis.command("CONFIG", ClusterHash::Random, arguments, Effect::Reads).await;
     let answer = answer.map_err(|error| match error {
         StoreError::Refused { what } => StoreError::refused(format!(
@@ -134,14 +140,14 @@ async fn settings(
         )),
         error => error,
     })?;
-    let pairs: BTreeMap<String, String> = answer.convert().map_err(|error| {
+    let pairs: Known = answer.convert().map_err(|error| {
         StoreError::refused(format!("{name} answers CONFIG GET with something else than settings: {error}"))
     })?;
     known.extend(pairs);
     Ok(known)
 }
 
-fn check_settings(known: &BTreeMap<String, String>, durability: Durability, name: &str) -> Result<(), StoreError> {
+fn check_settings(known: &Known, durability: Durability, name: &str) -> Result<(), StoreError> {
     let value = |setting: &str| known.get(setting).map_or("", String::as_str);
     let refuse = |setting: &str, why: &str, fix: &str| {
         Err(StoreError::refused(format!("{name} has {setting} = {}: {why}; set {fix}", value(setting))))
@@ -168,7 +174,7 @@ fn check_settings(known: &BTreeMap<String, String>, durability: Durability, name
 mod tests {
     use super::*;
 
-    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn map(pairs: &[(&str, &str)]) -> Known {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 

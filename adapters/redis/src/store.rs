@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub struct RedisStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) appender: Appender,
+    warnings: Vec<String>,
     _watchers: Watchers,
 }
 
@@ -53,7 +54,8 @@ impl RedisStore {
     pub async fn connect(options: RedisOptions) -> Result<Self, StoreError> {
         startup::check_options(&options)?;
         let redis = Redis::connect(&options).await?;
-        startup::check_servers(&redis, options.durability).await?;
+        let warnings = startup::check_servers(&redis, options.durability).await?;
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         redis.load_library().await?;
         let keys = Keys::new(&options.key_prefix);
         startup::open(&redis, &keys, options.partitions).await?;
@@ -63,7 +65,14 @@ impl RedisStore {
         let shared = Arc::new(Shared { options, keys, redis, replicated, logs, groups, waiting: Waiting::default() });
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);
-        Ok(Self { shared, appender, _watchers: watchers })
+        Ok(Self { shared, appender, warnings, _watchers: watchers })
+    }
+
+    /// What an operator should know of Redis' settings, which were taken as they are: a line each. They
+    /// were logged too.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// What keeps the store from taking events, for people.
