@@ -213,7 +213,8 @@ impl Fleet {
         until_taken(&stored, &self.receiver).await;
         for member in &mut self.members {
             let begun = Instant::now();
-            member.stop();
+            // What stands between it and Redis goes on meanwhile, and may be a task of this very thread.
+            tokio::task::block_in_place(|| member.stop());
             if begun.elapsed() > SLOW_STOP {
                 println!("{:?} took {:?} to stop", member.half, begun.elapsed());
             }
