@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How long one call waits. Long enough to cost nothing; a connection that died in silence is
-/// noticed after it.
+/// noticed when the call is overdue.
 const BLOCK: Duration = Duration::from_secs(1);
 /// For how long a partition is watched after the last one who waited: whoever handles what came
 /// will be back.
