@@ -178,14 +178,11 @@ impl Redis {
         self.command("FUNCTION", slot, arguments, Effect::Reads).await.map(|_| ())
     }
 
-    /// Loads the library wherever it is missing or older.
+    /// Loads the library at the only server, or at this one, if it is missing there or older.
     pub(crate) async fn load_library(&self) -> Result<(), StoreError> {
-        for node in self.primaries() {
-            let there = self.at(node.as_ref());
-            if there.library_version().await? < Some(VERSION) {
-                let arguments = vec!["LOAD".into(), "REPLACE".into(), Value::from_static_str(SOURCE)];
-                there.command("FUNCTION", ClusterHash::FirstKey, arguments, Effect::Reads).await?;
-            }
+        if self.library_version().await? < Some(VERSION) {
+            let arguments = vec!["LOAD".into(), "REPLACE".into(), Value::from_static_str(SOURCE)];
+            self.command("FUNCTION", ClusterHash::FirstKey, arguments, Effect::Reads).await?;
         }
         Ok(())
     }

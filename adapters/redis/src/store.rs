@@ -12,12 +12,14 @@ use laneway_domain::Partition;
 use laneway_ports::StoreError;
 use std::fmt;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// The store on Redis. Any number of processes can have it open at the same time.
 pub struct RedisStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) appender: Appender,
     warnings: Vec<String>,
+    letting_in: JoinHandle<()>,
     _watchers: Watchers,
 }
 
@@ -43,6 +45,12 @@ impl fmt::Debug for RedisStore {
     }
 }
 
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.letting_in.abort();
+    }
+}
+
 impl RedisStore {
     /// Connects to the store, and makes it if there is none.
     ///
@@ -56,7 +64,6 @@ impl RedisStore {
         let redis = Redis::connect(&options).await?;
         let warnings = startup::check_servers(&redis, options.durability).await?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        redis.load_library().await?;
         let keys = Keys::new(&options.key_prefix);
         startup::open(&redis, &keys, options.partitions).await?;
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
@@ -65,7 +72,8 @@ impl RedisStore {
         let shared = Arc::new(Shared { options, keys, redis, replicated, logs, groups, waiting: Waiting::default() });
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);
-        Ok(Self { shared, appender, warnings, _watchers: watchers })
+        let letting_in = tokio::spawn(startup::let_in_later(shared.redis.clone(), shared.options.durability));
+        Ok(Self { shared, appender, warnings, letting_in, _watchers: watchers })
     }
 
     /// What an operator should know of Redis' settings, which were taken as they are: a line each. They

@@ -103,10 +103,14 @@ impl Nodes {
     pub(crate) fn node_for(&self, at: &ClusterHash) -> Result<Option<Server>, StoreError> {
         let Some(map) = &self.map else { return Ok(None) };
         if let ClusterHash::Custom(slot) = at {
-            return map.owner(*slot).map(Some).ok_or_else(|| {
+            let Some(server) = map.owner(*slot) else {
                 map.doubt();
-                later(format!("no node of the Cluster at {} has slot {slot}", self.place))
-            });
+                return Err(later(format!("no node of the Cluster at {} has slot {slot}", self.place)));
+            };
+            return match map.why_barred(&server) {
+                Some(why) => Err(later(why)),
+                None => Ok(Some(server)),
+            };
         }
         let connected = self.links().iter().find(|(_, link)| link.is_connected()).map(|(server, _)| server.clone());
         connected.or_else(|| map.primaries().into_iter().next().map(Some)).ok_or_else(|| self.away(None))

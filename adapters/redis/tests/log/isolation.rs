@@ -127,3 +127,45 @@ async fn a_node_that_is_killed_holds_only_what_is_in_its_slots() {
     // The register of workers is in some node's slots, too.
     wait_for("the register", async || store.announce(&WorkerId("w".into()), LONG).await.ok()).await;
 }
+
+/// A node that does not have what the store was made with: without that, nobody starts.
+async fn another_than_the_stores(cluster: &RedisCluster) -> usize {
+    let slot = cluster.nodes()[0].command(&["CLUSTER", "KEYSLOT", "{laneway}:store"]).await.unwrap().text();
+    let of_store = cluster.primary_of(slot.parse().unwrap()).await.unwrap();
+    (of_store + 1) % 3
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_starts_while_a_node_is_away_uses_the_others_and_that_one_when_it_was_looked_at() {
+    let (cluster, store) = start().await;
+    drop(store);
+    let node = another_than_the_stores(&cluster).await;
+    let (held, others) = split(&cluster, node).await;
+    let away = &cluster.nodes()[node];
+    // Nobody may take its word for it: it is set to lose what it acknowledges.
+    away.command(&["CONFIG", "SET", "appendfsync", "everysec"]).await.unwrap();
+    away.stop().unwrap();
+    let store = connect(&cluster.url(), |options| options.partitions = PARTITIONS).await.unwrap();
+    for lease in claim_all(&store, &others).await {
+        goes_on(&store, &lease, &format!("without-{}", lease.partition)).await;
+    }
+    let refused = async |part: &str| match append_to(&store, held[0], "refused").await {
+        Err(StoreError::RetryLater { what, .. }) => what.contains(part).then_some(()),
+        other => panic!("{other:?}"),
+    };
+    refused("not used before its settings were looked at").await.unwrap();
+    away.cont().unwrap();
+    wait_for("it is looked at", async || refused("appendfsync = everysec").await).await;
+    away.command(&["CONFIG", "SET", "appendfsync", "always"]).await.unwrap();
+    wait_for("it is let in", async || append_to(&store, held[0], "back").await.ok()).await;
+}
+
+#[tokio::test]
+async fn nobody_starts_while_all_nodes_are_away() {
+    let (mut cluster, store) = start().await;
+    drop(store);
+    let url = cluster.url();
+    (0..3).for_each(|node| cluster.node_mut(node).kill());
+    let error = connect(&url, |options| options.partitions = PARTITIONS).await.unwrap_err();
+    assert!(matches!(error, StoreError::RetryLater { .. }), "{error:?}");
+}
