@@ -76,6 +76,16 @@ impl ClusterFleet {
         (slot, self.cluster.primary_of(slot).await.expect("the Cluster knows"))
     }
 
+    /// Waits until each primary has its replica again, and something new is delivered.
+    ///
+    /// # Panics
+    /// If that does not come about.
+    pub async fn at_rest(&self) {
+        self.cluster.wait_replicated(PRIMARIES).await.expect("the Cluster comes to rest");
+        let before = self.receiver.record().taken.len();
+        self.receiver.until("something new is delivered", |record| record.taken.len() > before).await;
+    }
+
     /// Waits until all was delivered, ends all processes, and compares what was promised with what
     /// the store holds and what the receiver has seen.
     pub async fn finish(mut self, fault: &str, injected: usize, sending: Sending) -> Row {

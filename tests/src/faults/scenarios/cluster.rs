@@ -34,7 +34,7 @@ pub(super) async fn primary_killed(times: usize) -> Row {
             fleet.cluster.node_mut(primary).kill();
             fleet.cluster.wait_failover(slot, primary).await.expect("a replica is promoted");
             fleet.cluster.node_mut(primary).restart().await.expect("the node starts again");
-            fleet.cluster.wait_healthy().await.expect("the Cluster comes to rest");
+            fleet.at_rest().await;
         }
         let sending = load.stop().await;
         let mut row = fleet.finish(fault, times, sending).await;
@@ -58,7 +58,7 @@ pub(super) async fn primary_paused(times: usize) -> Row {
             fleet.cluster.nodes()[primary].stop().expect("it runs");
             tokio::time::sleep(still).await;
             fleet.cluster.nodes()[primary].cont().expect("it runs");
-            fleet.cluster.wait_healthy().await.expect("the Cluster comes to rest");
+            fleet.at_rest().await;
         }
         let sending = load.stop().await;
         let mut row = fleet.finish(fault, times, sending).await;
