@@ -132,14 +132,14 @@ impl Link {
     pub(crate) async fn send(&self, command: CustomCommand, arguments: Vec<Value>) -> Result<Value, Error> {
         let answer = self.shared.client.custom(command, arguments).await;
         self.shared.hear(answer.as_ref().err());
-        answer
+        answer.map_err(explained)
     }
 
     /// The same, with the answer as it came.
     pub(crate) async fn send_raw(&self, command: CustomCommand, arguments: Vec<Value>) -> Result<Resp3Frame, Error> {
         let answer = self.shared.client.custom_raw(command, arguments).await;
         self.shared.hear(answer.as_ref().err());
-        answer
+        answer.map_err(explained)
     }
 
     /// Sends a command to a node that is taking its slot over, right behind the word that this is meant.
@@ -200,6 +200,14 @@ async fn watch(shared: Arc<Shared>, silence: Option<Duration>) {
             return shared.end();
         }
     }
+}
+
+/// What the client says of a command whose connection was ended here is about its own insides.
+fn explained(error: Error) -> Error {
+    if error.details() == "channel closed" {
+        return Error::new(ErrorKind::Canceled, "its connection was given up before it answered");
+    }
+    error
 }
 
 fn client(config: Config, patience: Patience) -> Result<Client, Error> {
