@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{OnceCell, broadcast};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// The first wait before connecting again; it doubles up to the longest, for ever.
 const FIRST_RECONNECT_MS: u32 = 50;
@@ -60,8 +60,7 @@ struct Shared {
     /// Holds the connection: aborting it drops that, with what is under way.
     connection: ConnectHandle,
     ended: AtomicBool,
-    began: Instant,
-    /// When the server said something, in milliseconds since the beginning.
+    /// How often the server has answered.
     heard: AtomicU64,
 }
 
@@ -88,13 +87,7 @@ impl Link {
     }
 
     fn new(client: Client, connection: ConnectHandle, patience: Patience) -> Self {
-        let shared = Arc::new(Shared {
-            client,
-            connection,
-            ended: AtomicBool::new(false),
-            began: Instant::now(),
-            heard: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared { client, connection, ended: AtomicBool::new(false), heard: AtomicU64::new(0) });
         let watch = tokio::spawn(watch(shared.clone(), patience.silence));
         Self { shared, watch, begun: OnceCell::new() }
     }
@@ -163,20 +156,20 @@ impl Shared {
     /// The server has answered, unless this is the client's own word that it has not.
     fn hear(&self, error: Option<&Error>) {
         if error.is_none_or(|error| !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::IO)) {
-            let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.heard.store(millis, Ordering::Relaxed);
+            self.heard.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Asks the server, and waits for an answer; to anything, because the question may have to wait
-    /// behind a WAIT.
+    /// behind a WAIT. Counted in beats and not in time: a process that stood still has not listened.
     async fn is_silent(&self, silence: Duration) -> bool {
-        let asked = Instant::now();
         let ping = CustomCommand::new_static("PING", ClusterHash::Random, false);
         let mut answer = std::pin::pin!(self.client.custom::<Value, Value>(ping, Vec::new()));
+        let (mut silent_for, mut heard) = (Duration::ZERO, self.heard.load(Ordering::Relaxed));
         while timeout(BEAT_EVERY, &mut answer).await.is_err() {
-            let heard = self.began + Duration::from_millis(self.heard.load(Ordering::Relaxed));
-            if asked.max(heard).elapsed() > silence {
+            let before = std::mem::replace(&mut heard, self.heard.load(Ordering::Relaxed));
+            silent_for = if heard == before { silent_for + BEAT_EVERY } else { Duration::ZERO };
+            if silent_for >= silence {
                 return true;
             }
         }
