@@ -97,6 +97,16 @@ async fn a_silent_way_to_redis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn kill_9_of_a_primary_of_a_cluster() {
+    survives("kill-primary").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_of_a_cluster_that_stands_still() {
+    survives("pause-primary").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mongodb_whose_primary_steps_down() {
     survives("mongodb-step-down").await;
 }

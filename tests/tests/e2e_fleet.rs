@@ -4,6 +4,8 @@
 
 #[path = "fleet/cluster.rs"]
 mod cluster;
+#[path = "fleet/isolation.rs"]
+mod isolation;
 #[path = "fleet/kills.rs"]
 mod kills;
 #[path = "fleet/operators.rs"]

@@ -1,126 +1,140 @@
 //! Connections to Redis.
 
+mod address;
+mod link;
+mod map;
+mod nodes;
+
+pub(crate) use address::without_secrets;
+pub(crate) use link::{Link, Patience, SILENT_FOR};
+
 use crate::failure::{self, Effect};
 use crate::options::RedisOptions;
-use fred::clients::{Client, WithOptions};
-use fred::interfaces::ClientLike;
-use fred::types::config::{
-    Config, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, ServerConfig, TcpConfig, UnresponsiveConfig,
-};
-use fred::types::{Builder, ClientState, ClusterHash, CustomCommand, Resp3Frame, Value};
+use fred::error::Error;
+use fred::types::config::Server;
+use fred::types::{ClusterHash, CustomCommand, Resp3Frame, Value};
 use laneway_ports::StoreError;
+use map::Map;
+use nodes::Nodes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
+use tokio::sync::broadcast;
+use tokio::time::sleep;
 
-/// The first wait before connecting again; it doubles up to the longest, for ever.
-const FIRST_RECONNECT_MS: u32 = 50;
-/// The longest wait before connecting again: what a recovery is late at most.
-const LONGEST_RECONNECT_MS: u32 = 1000;
-/// The most commands that may wait for a connection. Each caller has few at a time, and events
-/// wait in a bounded queue before they become a command.
-const MAX_WAITING_COMMANDS: usize = 10_000;
-/// How long a connection, with TLS and log-in, may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a connection is looked at for answers that are overdue.
-const LOOK_FOR_OVERDUE: Duration = Duration::from_millis(500);
+/// How often a command is sent when its slot turns out to be elsewhere: enough for one that moves
+/// once more while the way to it is looked up.
+pub(crate) const MAX_TRIES: usize = 4;
+/// The wait before a command is sent to a slot's new node.
+pub(crate) const WHILE_MOVING: Duration = Duration::from_millis(50);
 
-const SCHEMES: &str = "redis://, rediss:// (TLS), redis-cluster://, rediss-cluster://, redis-sentinel:// or \
-                       rediss-sentinel://";
-
-/// A client with its name for people.
+/// Redis, with its name for people.
 #[derive(Clone)]
 pub(crate) struct Redis {
-    client: WithOptions<Client>,
+    nodes: Arc<Nodes>,
+    target: Target,
     place: Arc<str>,
-    connections: Arc<Connections>,
 }
 
-/// Closed when nobody uses them any more.
-struct Connections(Client);
-
-impl Drop for Connections {
-    fn drop(&mut self) {
-        let client = self.0.clone();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { client.quit().await });
-        }
-    }
+/// Where commands go.
+#[derive(Clone)]
+enum Target {
+    /// To whoever has the slot.
+    Slot,
+    /// To that node.
+    Node(Option<Server>),
+    /// Over that connection.
+    Link(Option<Server>, Arc<Link>),
 }
 
-/// The URL as it may be shown: without user, password and query.
-pub(crate) fn without_secrets(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(mut url) => {
-            // Neither can fail where there is a host; where there is none, there is no user.
-            let _ = url.set_username("");
-            let _ = url.set_password(None);
-            url.set_query(None);
-            url.set_fragment(None);
-            url.to_string().trim_end_matches('/').to_owned()
-        }
-        Err(_) => "store.url".to_owned(),
-    }
+/// A connection, and where it leads.
+pub(crate) struct Way {
+    pub(crate) link: Arc<Link>,
+    node: Option<Server>,
 }
 
-/// Understands the URL of a store.
-pub(crate) fn config(url: &str) -> Result<Config, StoreError> {
-    let shown = without_secrets(url);
-    let parsed = Url::parse(url).map_err(|error| {
-        StoreError::refused(format!("store.url is no URL ({error}); write one that begins with {SCHEMES}"))
-    })?;
-    let known = ["redis", "rediss"].iter().any(|base| {
-        let rest = parsed.scheme().strip_prefix(base);
-        matches!(rest, Some("" | "-cluster" | "-sentinel"))
-    });
-    if !known {
-        return Err(StoreError::refused(format!("store.url = \"{shown}\" is no Redis; it must begin with {SCHEMES}")));
+/// Tells whether a connection was made anew since this was made: then what was written over it
+/// before is another connection's, of which WAIT does not speak, and perhaps another server's.
+pub(crate) struct Reconnects(Option<broadcast::Receiver<Server>>);
+
+impl Reconnects {
+    /// Of the connection of [`Redis::held`] or [`Redis::alone`].
+    pub(crate) fn of(redis: &Redis) -> Self {
+        Self(redis.link().map(Link::reconnects))
     }
-    Config::from_url(url).map_err(|error| StoreError::refused(format!("store.url = \"{shown}\": {}", error.details())))
+
+    pub(crate) fn were_some(&self) -> bool {
+        self.0.as_ref().is_none_or(|reconnects| !reconnects.is_empty())
+    }
 }
 
 impl Redis {
-    /// Connects, and stays connected: whenever the connection is lost, it is made anew, for ever.
+    /// Connects, and stays connected: whenever a connection is lost, it is made anew, for ever.
     pub(crate) async fn connect(options: &RedisOptions) -> Result<Self, StoreError> {
-        let longest = options.command_timeout + options.replica_timeout;
-        Self::connect_to(config(&options.url)?, without_secrets(&options.url), longest).await
+        let place: Arc<str> = without_secrets(&options.url).into();
+        let patience = patience(options, Duration::ZERO);
+        let nodes = Nodes::connect(address::config(&options.url)?, patience, place.clone()).await;
+        let nodes = nodes.map_err(|error| cannot_connect(&error, &place))?;
+        Ok(Self { nodes, target: Target::Slot, place })
     }
 
-    /// Connects to what `config` says. `longest`: what the slowest command may take.
-    pub(crate) async fn connect_to(config: Config, place: String, longest: Duration) -> Result<Self, StoreError> {
-        let client = Builder::from_config(config)
-            .with_connection_config(|connection: &mut ConnectionConfig| {
-                connection.connection_timeout = CONNECT_TIMEOUT;
-                connection.internal_command_timeout = CONNECT_TIMEOUT;
-                // A command that was sent again after a lost connection would be done twice: what
-                // becomes of one without an answer is decided here, not by the client.
-                connection.max_command_attempts = 1;
-                connection.max_command_buffer_len = MAX_WAITING_COMMANDS;
-                connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-                // A server that was stopped or cut off closes nothing.
-                connection.unresponsive =
-                    UnresponsiveConfig { max_timeout: Some(longest + LOOK_FOR_OVERDUE), interval: LOOK_FOR_OVERDUE };
-            })
-            .with_performance_config(|performance: &mut PerformanceConfig| {
-                performance.default_command_timeout = longest;
-            })
-            .set_policy(ReconnectPolicy::new_exponential(0, FIRST_RECONNECT_MS, LONGEST_RECONNECT_MS, 2))
-            .build()
-            .map_err(|error| StoreError::refused(format!("cannot set up a client for {place}: {}", error.details())))?;
-        client.init().await.map_err(|error| cannot_connect(&error, &place))?;
-        let connections = Arc::new(Connections(client.clone()));
-        Ok(Self { client: client.with_options(&Options::default()), place: place.into(), connections })
+    /// The same Redis over connections of their own, which WAIT may hold up.
+    pub(crate) async fn another(&self, options: &RedisOptions) -> Result<Self, StoreError> {
+        let held_up = if options.replicas > 0 { options.replica_timeout } else { Duration::ZERO };
+        let nodes = self.nodes.another(patience(options, held_up)).await;
+        let nodes = nodes.map_err(|error| cannot_connect(&error, &self.place))?;
+        Ok(Self { nodes, target: Target::Slot, place: self.place.clone() })
     }
 
-    /// The same connections, with other options of sending.
-    pub(crate) fn with(&self, options: &Options) -> Self {
-        let connections = self.connections.clone();
-        Self { client: connections.0.with_options(options), place: self.place.clone(), connections }
+    /// The same Redis over one new connection to the node that `at` is about, for commands that wait
+    /// inside it for up to `longest`.
+    pub(crate) async fn alone(&self, at: &ClusterHash, longest: Duration) -> Result<Self, StoreError> {
+        let node = self.nodes.node_for(at)?;
+        let link = Link::open(self.nodes.config_of(node.as_ref()), Patience { longest, silence: None }).await;
+        let link = Arc::new(link.map_err(|error| cannot_connect(&error, &self.place))?);
+        Ok(Self { nodes: self.nodes.clone(), target: Target::Link(node, link), place: self.place.clone() })
     }
 
-    /// The client itself.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    /// The connection that leads to `at` now.
+    pub(crate) async fn way(&self, at: &ClusterHash) -> Result<Way, StoreError> {
+        let node = match &self.target {
+            Target::Slot => self.nodes.node_for(at)?,
+            Target::Node(node) => node.clone(),
+            Target::Link(node, link) => {
+                self.connected()?;
+                return Ok(Way { link: link.clone(), node: node.clone() });
+            }
+        };
+        let link = self.nodes.link(node.as_ref()).await?;
+        Ok(Way { link, node })
+    }
+
+    /// The same, with everything over the one connection that leads to `at` now: for commands of
+    /// which the second is about the first.
+    pub(crate) async fn held(&self, at: &ClusterHash) -> Result<Self, StoreError> {
+        let Way { link, node } = self.way(at).await?;
+        Ok(Self { nodes: self.nodes.clone(), target: Target::Link(node, link), place: self.place.clone() })
+    }
+
+    /// The same, with everything to that node.
+    pub(crate) fn at(&self, node: Option<&Server>) -> Self {
+        Self { nodes: self.nodes.clone(), target: Target::Node(node.cloned()), place: self.place.clone() }
+    }
+
+    /// The connection of [`Redis::alone`] and [`Redis::held`].
+    pub(crate) fn link(&self) -> Option<&Link> {
+        match &self.target {
+            Target::Link(_, link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The node of a Cluster that [`Redis::alone`], [`Redis::held`] and [`Redis::at`] are about.
+    pub(crate) fn node(&self) -> Option<&Server> {
+        match &self.target {
+            Target::Slot => None,
+            Target::Node(node) | Target::Link(node, _) => node.as_ref(),
+        }
     }
 
     /// Where this is, for people; without user and password.
@@ -130,16 +144,34 @@ impl Redis {
 
     /// Whether this is a Cluster.
     pub(crate) fn is_cluster(&self) -> bool {
-        matches!(self.client.client_config().server, ServerConfig::Clustered { .. })
+        self.nodes.map().is_some()
     }
 
-    /// Sends a command, and answers what came of it as it is.
-    pub(crate) async fn send(
-        &self,
-        command: CustomCommand,
-        arguments: Vec<Value>,
-    ) -> Result<Value, fred::error::Error> {
-        self.client.custom(command, arguments).await
+    /// All primaries of a Cluster; `None` is the only server there is.
+    pub(crate) fn primaries(&self) -> Vec<Option<Server>> {
+        match self.nodes.map() {
+            Some(map) => map.primaries().into_iter().map(Some).collect(),
+            None => vec![None],
+        }
+    }
+
+    /// Of a Cluster: nothing is to be sent to that node, but what is sent [`Redis::at`] it, until it is let in.
+    pub(crate) fn bar(&self, node: &Server, why: String) {
+        if let Some(map) = self.nodes.map() {
+            map.bar(node.clone(), why);
+        }
+    }
+
+    /// The node may be used.
+    pub(crate) fn let_in(&self, node: &Server) {
+        if let Some(map) = self.nodes.map() {
+            map.let_in(node);
+        }
+    }
+
+    /// The nodes that nothing is sent to, each with the reason.
+    pub(crate) fn barred(&self) -> BTreeMap<Server, String> {
+        self.nodes.map().map(Map::barred).unwrap_or_default()
     }
 
     /// Runs a command at the node that has `slot`.
@@ -150,9 +182,15 @@ impl Redis {
         arguments: Vec<Value>,
         effect: Effect,
     ) -> Result<Value, StoreError> {
-        self.connected()?;
-        let sent = self.client.custom(CustomCommand::new_static(name, slot, false), arguments).await;
-        sent.map_err(|error| self.failed(&error, effect))
+        for _ in 0..MAX_TRIES {
+            let way = self.way(&slot).await?;
+            let command = CustomCommand::new_static(name, slot.clone(), false);
+            match way.link.send(command, arguments.clone()).await {
+                Err(error) if self.has_moved(&way, error.details()) => sleep(WHILE_MOVING).await,
+                sent => return sent.map_err(|error| self.failed(&way, &error, effect)),
+            }
+        }
+        Err(self.keeps_moving(name))
     }
 
     /// The same, with the answer as it came, and perhaps after a long time.
@@ -163,67 +201,77 @@ impl Redis {
         arguments: Vec<Value>,
         blocks: bool,
     ) -> Result<Resp3Frame, StoreError> {
-        self.connected()?;
-        let sent = self.client.custom_raw(CustomCommand::new_static(name, slot, blocks), arguments).await;
-        let frame = sent.map_err(|error| self.failed(&error, Effect::Reads))?;
-        match frame {
-            Resp3Frame::SimpleError { data, .. } => {
-                let error = fred::error::Error::new(fred::error::ErrorKind::Unknown, data.to_string());
-                Err(self.failed(&error, Effect::Reads))
+        for _ in 0..MAX_TRIES {
+            let way = self.way(&slot).await?;
+            let command = CustomCommand::new_static(name, slot.clone(), blocks);
+            let error = match way.link.send_raw(command, arguments.clone()).await {
+                Ok(Resp3Frame::SimpleError { data, .. }) => {
+                    Error::new(fred::error::ErrorKind::Unknown, data.to_string())
+                }
+                Ok(frame) => return Ok(frame),
+                Err(error) => error,
+            };
+            if !self.has_moved(&way, error.details()) {
+                return Err(self.failed(&way, &error, Effect::Reads));
             }
-            frame => Ok(frame),
+            sleep(WHILE_MOVING).await;
         }
+        Err(self.keeps_moving(name))
     }
 
-    /// Refuses to send where there is no connection: a command that waits for one cannot be told
-    /// from one that was sent.
-    pub(crate) fn connected(&self) -> Result<(), StoreError> {
-        if self.client.state() == ClientState::Connected {
-            return Ok(());
+    /// Whether that was the answer of a node that does not have the slot (any more). Then it is known
+    /// who has.
+    pub(crate) fn has_moved(&self, way: &Way, answer: &str) -> bool {
+        let Some(map) = self.nodes.map().filter(|_| answer.starts_with("MOVED ")) else { return false };
+        match map::parse_redirection(answer, way.node.as_ref()) {
+            Some((slot, server)) => map.note_moved(slot, server),
+            None => map.doubt(),
         }
-        Err(failure::later(format!("Redis at {} cannot be reached; trying again for as long as it takes", self.place)))
+        true
+    }
+
+    /// The way to a node that is taking over the slot that was asked for, if that was the answer.
+    pub(crate) async fn asked_elsewhere(&self, way: &Way, answer: &str) -> Option<Way> {
+        if !answer.starts_with("ASK ") {
+            return None;
+        }
+        let (_, server) = map::parse_redirection(answer, way.node.as_ref())?;
+        let link = self.nodes.link(Some(&server)).await.ok()?;
+        Some(Way { link, node: Some(server) })
+    }
+
+    pub(crate) fn keeps_moving(&self, what: &str) -> StoreError {
+        StoreError::retry_later(format!("Redis at {} did not come to run {what}: its slots move", self.place))
+    }
+
+    /// Whether anything can be reached.
+    pub(crate) fn connected(&self) -> Result<(), StoreError> {
+        match &self.target {
+            Target::Link(_, link) if link.is_connected() => Ok(()),
+            Target::Link(node, _) => Err(self.nodes.away(node.as_ref())),
+            _ => self.nodes.health(),
+        }
     }
 
     /// What the error means. One of a former primary makes the client look for the new one.
-    pub(crate) fn failed(&self, error: &fred::error::Error, effect: Effect) -> StoreError {
+    pub(crate) fn failed(&self, way: &Way, error: &Error, effect: Effect) -> StoreError {
         if error.details().starts_with("READONLY") {
-            let client = (*self.client).clone();
-            tokio::spawn(async move { client.force_reconnection().await });
+            way.link.end();
         }
         failure::of(error, effect, &self.place)
     }
 }
 
-fn cannot_connect(error: &fred::error::Error, place: &str) -> StoreError {
+fn patience(options: &RedisOptions, held_up: Duration) -> Patience {
+    Patience { longest: options.command_timeout + options.replica_timeout, silence: Some(SILENT_FOR + held_up) }
+}
+
+fn cannot_connect(error: &Error, place: &str) -> StoreError {
     match failure::of(error, Effect::Reads, place) {
         StoreError::RetryLater { after, .. } => StoreError::RetryLater {
             what: format!("cannot reach Redis at {place}: {}; is it running, and is store.url right?", error.details()),
             after,
         },
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_never_shown() {
-        let url = "rediss-sentinel://user:s3cret@h:26379?sentinelServiceName=m&sentinelPassword=s3cret";
-        assert_eq!(without_secrets(url), "rediss-sentinel://h:26379");
-        let options = RedisOptions::new(url, 1);
-        assert!(!format!("{options:?}").contains("s3cret"), "{options:?}");
-        let wrong = config("redis-sentinel://user:s3cret@h:26379").unwrap_err().to_string();
-        assert!(wrong.contains("sentinel") && !wrong.contains("s3cret"), "{wrong}");
-    }
-
-    #[test]
-    fn a_url_of_something_else_is_refused_and_says_what_would_be_right() {
-        for url in ["mysql://h", "redis-unix://h", "redis", "redisx://h"] {
-            let wrong = config(url).unwrap_err().to_string();
-            assert!(wrong.contains("redis-cluster://"), "{url}: {wrong}");
-        }
-        assert!(config("redis-cluster://h:7000?node=h:7001").is_ok());
     }
 }

@@ -1,15 +1,11 @@
 //! The functions that run inside Redis: loaded at start, and whenever they are found missing.
 
-use crate::connect::Redis;
+use crate::connect::{MAX_TRIES, Redis, WHILE_MOVING};
 use crate::failure::Effect;
 use bytes::Bytes;
-use fred::error::ErrorKind;
-use fred::interfaces::ClusterInterface;
-use fred::types::config::{Options, Server};
 use fred::types::{ClusterHash, CustomCommand, Value};
 use laneway_ports::StoreError;
 use std::fmt;
-use std::time::Duration;
 
 /// The library's source. Its parts are one chunk of Lua, in this order.
 pub(crate) const SOURCE: &str = concat!(
@@ -25,12 +21,6 @@ pub(crate) const SOURCE: &str = concat!(
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
 pub(crate) const VERSION: i64 = 4;
-
-/// How often a call is tried when it did not come to run: enough for a slot that moves once more
-/// while the way to it is looked up.
-pub(crate) const MAX_TRIES: usize = 4;
-/// The wait before a call is tried at a slot's new node.
-const WHILE_MOVING: Duration = Duration::from_millis(50);
 
 /// Why a function did not do what it was called for. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,20 +139,34 @@ impl Redis {
         keys: &[String],
         arguments: &[Bytes],
     ) -> Result<Called, CallError> {
-        self.connected()?;
-        let mut values: Vec<Value> = Vec::with_capacity(2 + keys.len() + arguments.len());
-        values.push(Value::from_static_str(function));
-        values.push(i64::try_from(keys.len()).unwrap_or(i64::MAX).into());
-        values.extend(keys.iter().map(Value::from));
-        values.extend(arguments.iter().cloned().map(Value::from));
-        let command = CustomCommand::new_static("FCALL", slot(keys), false);
-        match self.send(command, values).await {
+        let at = slot(keys);
+        let way = self.way(&at).await?;
+        let values = || {
+            let mut values: Vec<Value> = Vec::with_capacity(2 + keys.len() + arguments.len());
+            values.push(Value::from_static_str(function));
+            values.push(i64::try_from(keys.len()).unwrap_or(i64::MAX).into());
+            values.extend(keys.iter().map(Value::from));
+            values.extend(arguments.iter().cloned().map(Value::from));
+            values
+        };
+        let command = CustomCommand::new_static("FCALL", at, false);
+        let mut sent = way.link.send(command.clone(), values()).await;
+        if let Err(error) = &sent
+            && let Some(other) = self.asked_elsewhere(&way, error.details()).await
+        {
+            if self.link().is_some() {
+                // What belongs together would be torn apart: the WAIT behind this stays here.
+                return Ok(Called::Moved);
+            }
+            sent = other.link.send_asking(command, values()).await;
+        }
+        match sent {
             Ok(value) => Ok(Called::Answered(value)),
             Err(error) if error.details().contains("Function not found") => Ok(Called::Missing),
-            Err(error) if error.kind() == &ErrorKind::Routing => Ok(Called::Moved),
+            Err(error) if self.has_moved(&way, error.details()) => Ok(Called::Moved),
             Err(error) => Err(match refusal(error.details()) {
                 Some(refusal) => CallError::Refused(refusal),
-                None => CallError::Store(self.failed(&error, effect)),
+                None => CallError::Store(self.failed(&way, &error, effect)),
             }),
         }
     }
@@ -174,14 +178,11 @@ impl Redis {
         self.command("FUNCTION", slot, arguments, Effect::Reads).await.map(|_| ())
     }
 
-    /// Loads the library wherever it is missing or older.
+    /// Loads the library at the only server, or at this one, if it is missing there or older.
     pub(crate) async fn load_library(&self) -> Result<(), StoreError> {
-        for node in self.primaries() {
-            let there = self.at(node.as_ref());
-            if there.library_version().await? < Some(VERSION) {
-                let arguments = vec!["LOAD".into(), "REPLACE".into(), Value::from_static_str(SOURCE)];
-                there.command("FUNCTION", ClusterHash::FirstKey, arguments, Effect::Reads).await?;
-            }
+        if self.library_version().await? < Some(VERSION) {
+            let arguments = vec!["LOAD".into(), "REPLACE".into(), Value::from_static_str(SOURCE)];
+            self.command("FUNCTION", ClusterHash::FirstKey, arguments, Effect::Reads).await?;
         }
         Ok(())
     }
@@ -193,20 +194,6 @@ impl Redis {
             Err(StoreError::Refused { what }) if what.contains("Function not found") => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// All primaries of a Cluster; `None` is the only server there is.
-    pub(crate) fn primaries(&self) -> Vec<Option<Server>> {
-        if !self.is_cluster() {
-            return vec![None];
-        }
-        let known = self.client().cached_cluster_state();
-        known.map(|state| state.unique_primary_nodes().into_iter().map(Some).collect()).unwrap_or_default()
-    }
-
-    /// The same connections, for commands to that node.
-    pub(crate) fn at(&self, node: Option<&Server>) -> Self {
-        self.with(&Options { cluster_node: node.cloned(), ..Options::default() })
     }
 }
 

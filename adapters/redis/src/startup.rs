@@ -1,19 +1,33 @@
 //! What Redis must be and be set to before it is trusted with events.
 
+mod warnings;
+
 use crate::connect::Redis;
 use crate::failure::Effect;
 use crate::keys::Keys;
 use crate::options::{Durability, MAX_KEY_PREFIX_BYTES, RedisOptions};
 use bytes::Bytes;
+use fred::types::config::Server;
 use fred::types::{ClusterHash, Value};
 use laneway_domain::MAX_PARTITIONS;
 use laneway_ports::StoreError;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::sleep;
+use warnings::Warnings;
+
+/// Settings and facts of a server, by name.
+type Known = BTreeMap<String, String>;
 
 /// The shape of what is stored. A Laneway refuses a store of another one.
 const SCHEMA: u32 = 1;
 /// Redis 7.0 brought functions.
 const OLDEST_REDIS: (u32, u32) = (7, 0);
+/// How often a node that was away at the start is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// The settings that are looked at.
+const SETTINGS: [&str; 5] =
+    ["appendonly", "appendfsync", "maxmemory-policy", "aof-load-truncated", "cluster-require-full-coverage"];
 /// Older ones were never tried.
 const OLDEST_VALKEY: (u32, u32) = (8, 0);
 
@@ -37,26 +51,81 @@ pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Checks every server that takes writes.
-pub(crate) async fn check_servers(redis: &Redis, durability: Durability) -> Result<(), StoreError> {
+/// Checks every server that takes writes, and loads the library there. Nodes of a Cluster that cannot be reached are
+/// barred until they were looked at too ([`let_in_later`]), if others can be. What is not refused but
+/// should be known is returned, for people.
+pub(crate) async fn check_servers(redis: &Redis, durability: Durability) -> Result<Vec<String>, StoreError> {
     let primaries = redis.primaries();
-    if primaries.is_empty() {
-        return Err(StoreError::retry_later(format!(
-            "the Redis Cluster at {} says of no node that it has slots",
-            redis.place()
-        )));
-    }
+    let mut warnings = Warnings::default();
+    let mut away = None;
+    let mut checked = 0;
     for node in primaries {
-        let name = match &node {
-            Some(node) => format!("Redis at {} (of the Cluster at {})", node, redis.place()),
-            None => format!("Redis at {}", redis.place()),
-        };
-        let there = redis.at(node.as_ref());
-        let info = info(&there).await?;
-        check_version(&info, &name)?;
-        check_settings(&settings(&there, &info, durability, &name).await?, durability, &name)?;
+        match (check_server(redis, node.as_ref(), durability, &mut warnings).await, node) {
+            (Ok(()), _) => checked += 1,
+            (Err(StoreError::RetryLater { what, after }), Some(node)) => {
+                redis.bar(&node, not_looked_at(&node, &what));
+                away = Some(StoreError::RetryLater { what, after });
+            }
+            (Err(error), _) => return Err(error),
+        }
     }
-    Ok(())
+    if checked == 0 {
+        let nobody = format!("the Redis Cluster at {} says of no node that it has slots", redis.place());
+        return Err(away.unwrap_or_else(|| StoreError::retry_later(nobody)));
+    }
+    Ok(warnings.into_lines())
+}
+
+async fn check_server(
+    redis: &Redis,
+    node: Option<&Server>,
+    durability: Durability,
+    warnings: &mut Warnings,
+) -> Result<(), StoreError> {
+    let name = match node {
+        Some(node) => format!("Redis at {node} (of the Cluster at {})", redis.place()),
+        None => format!("Redis at {}", redis.place()),
+    };
+    let there = redis.at(node);
+    let info = info(&there).await?;
+    check_version(&info, &name)?;
+    let settings = settings(&there, &info, durability, &name).await?;
+    check_settings(&settings, durability, &name)?;
+    warnings.look_at(&settings, redis.is_cluster(), &name);
+    there.load_library().await
+}
+
+fn not_looked_at(node: &Server, why: &str) -> String {
+    format!("Redis at {node} is not used before its settings were looked at, and that was not possible yet: {why}")
+}
+
+/// Looks at the barred nodes again and again, and lets in those that are found good. Ends when all are.
+pub(crate) async fn let_in_later(redis: Redis, durability: Durability) {
+    loop {
+        let barred = redis.barred();
+        if barred.is_empty() {
+            return;
+        }
+        for (node, known) in barred {
+            let mut warnings = Warnings::default();
+            match check_server(&redis, Some(&node), durability, &mut warnings).await {
+                Ok(()) => {
+                    warnings.into_lines().iter().for_each(|warning| tracing::warn!("{warning}"));
+                    tracing::info!(redis = redis.place(), %node, "a node that was away at the start is used from now on");
+                    redis.let_in(&node);
+                }
+                Err(StoreError::RetryLater { what, .. }) => redis.bar(&node, not_looked_at(&node, &what)),
+                Err(error) => {
+                    let why = error.to_string();
+                    if why != known {
+                        tracing::error!(redis = redis.place(), %node, %error, "a node that was away at the start cannot be used");
+                    }
+                    redis.bar(&node, why);
+                }
+            }
+        }
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Makes the store if it is not there, and refuses one that was made otherwise.
@@ -88,13 +157,13 @@ pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<
     Ok(())
 }
 
-async fn info(redis: &Redis) -> Result<BTreeMap<String, String>, StoreError> {
+async fn info(redis: &Redis) -> Result<Known, StoreError> {
     let text = redis.command("INFO", ClusterHash::Random, Vec::new(), Effect::Reads).await?;
     let text = text.into_string().unwrap_or_default();
     Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect())
 }
 
-fn check_version(info: &BTreeMap<String, String>, name: &str) -> Result<(), StoreError> {
+fn check_version(info: &Known, name: &str) -> Result<(), StoreError> {
     let (what, version, oldest) = match info.get("valkey_version") {
         Some(version) => ("Valkey", version.as_str(), OLDEST_VALKEY),
         None => ("Redis", info.get("redis_version").map_or("unknown", String::as_str), OLDEST_REDIS),
@@ -111,12 +180,7 @@ fn check_version(info: &BTreeMap<String, String>, name: &str) -> Result<(), Stor
 }
 
 /// The settings that matter, as far as they can be known.
-async fn settings(
-    redis: &Redis,
-    info: &BTreeMap<String, String>,
-    durability: Durability,
-    name: &str,
-) -> Result<BTreeMap<String, String>, StoreError> {
+async fn settings(redis: &Redis, info: &Known, durability: Durability, name: &str) -> Result<Known, StoreError> {
     let mut known = BTreeMap::new();
     if let Some(policy) = info.get("maxmemory_policy") {
         known.insert("maxmemory-policy".to_owned(), policy.clone());
@@ -124,8 +188,7 @@ async fn settings(
     if durability == Durability::Relaxed {
         return Ok(known);
     }
-    let arguments: Vec<Value> =
-        ["GET", "appendonly", "appendfsync", "maxmemory-policy"].into_iter().map(Value::from_static_str).collect();
+    let arguments: Vec<Value> = std::iter::once("GET").chain(SETTINGS).map(Value::from_static_str).collect();
     let answer = redis.command("CONFIG", ClusterHash::Random, arguments, Effect::Reads).await;
     let answer = answer.map_err(|error| match error {
         StoreError::Refused { what } => StoreError::refused(format!(
@@ -134,14 +197,14 @@ async fn settings(
         )),
         error => error,
     })?;
-    let pairs: BTreeMap<String, String> = answer.convert().map_err(|error| {
+    let pairs: Known = answer.convert().map_err(|error| {
         StoreError::refused(format!("{name} answers CONFIG GET with something else than settings: {error}"))
     })?;
     known.extend(pairs);
     Ok(known)
 }
 
-fn check_settings(known: &BTreeMap<String, String>, durability: Durability, name: &str) -> Result<(), StoreError> {
+fn check_settings(known: &Known, durability: Durability, name: &str) -> Result<(), StoreError> {
     let value = |setting: &str| known.get(setting).map_or("", String::as_str);
     let refuse = |setting: &str, why: &str, fix: &str| {
         Err(StoreError::refused(format!("{name} has {setting} = {}: {why}; set {fix}", value(setting))))
@@ -168,7 +231,7 @@ fn check_settings(known: &BTreeMap<String, String>, durability: Durability, name
 mod tests {
     use super::*;
 
-    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn map(pairs: &[(&str, &str)]) -> Known {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 

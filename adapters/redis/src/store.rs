@@ -12,11 +12,14 @@ use laneway_domain::Partition;
 use laneway_ports::StoreError;
 use std::fmt;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// The store on Redis. Any number of processes can have it open at the same time.
 pub struct RedisStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) appender: Appender,
+    warnings: Vec<String>,
+    letting_in: JoinHandle<()>,
     _watchers: Watchers,
 }
 
@@ -42,6 +45,12 @@ impl fmt::Debug for RedisStore {
     }
 }
 
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.letting_in.abort();
+    }
+}
+
 impl RedisStore {
     /// Connects to the store, and makes it if there is none.
     ///
@@ -53,17 +62,25 @@ impl RedisStore {
     pub async fn connect(options: RedisOptions) -> Result<Self, StoreError> {
         startup::check_options(&options)?;
         let redis = Redis::connect(&options).await?;
-        startup::check_servers(&redis, options.durability).await?;
-        redis.load_library().await?;
+        let warnings = startup::check_servers(&redis, options.durability).await?;
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let keys = Keys::new(&options.key_prefix);
         startup::open(&redis, &keys, options.partitions).await?;
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
         let groups = watch::groups(logs.len(), redis.is_cluster());
-        let replicated = Replicated::connect(&options).await?;
+        let replicated = Replicated::connect(&redis, &options).await?;
         let shared = Arc::new(Shared { options, keys, redis, replicated, logs, groups, waiting: Waiting::default() });
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);
-        Ok(Self { shared, appender, _watchers: watchers })
+        let letting_in = tokio::spawn(startup::let_in_later(shared.redis.clone(), shared.options.durability));
+        Ok(Self { shared, appender, warnings, letting_in, _watchers: watchers })
+    }
+
+    /// What an operator should know of Redis' settings, which were taken as they are: a line each. They
+    /// were logged too.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// What keeps the store from taking events, for people.

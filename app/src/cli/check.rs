@@ -11,8 +11,11 @@ use std::fmt::Write as _;
 pub(super) async fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
     let config = serve::load(args.config.clone(), &args.overrides(), source)?;
     output::print(&describe(&config))?;
-    let found = compose::check_store(&config.store).await.map_err(Failure::new)?;
-    output::line(&format!("store state   {found}"))
+    let checked = compose::check_store(&config.store).await.map_err(Failure::new)?;
+    for warning in &checked.warnings {
+        output::line(&format!("warning       {warning}"))?;
+    }
+    output::line(&format!("store state   {}", checked.found))
 }
 
 /// The configuration for people.

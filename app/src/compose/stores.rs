@@ -95,19 +95,27 @@ fn redis_options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, Str
     })
 }
 
+/// What a check has found.
+pub struct Checked {
+    /// What is there, for people.
+    pub found: String,
+    /// What should be changed, for people; a line each.
+    pub warnings: Vec<String>,
+}
+
 /// Checks the store without changing it, and says what is there. Reads all of it.
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub async fn check(store: &Store) -> Result<String, String> {
+pub async fn check(store: &Store) -> Result<Checked, String> {
     match &store.url {
-        StoreUrl::Sqlite(path) => check_sqlite(store, path),
+        StoreUrl::Sqlite(path) => Ok(Checked { found: check_sqlite(store, path)?, warnings: Vec::new() }),
         StoreUrl::Redis(redis) => check_redis(redis_options(store, redis)?).await,
     }
 }
 
 /// Connects, which looks at the settings that matter, and makes the store if there is none.
-async fn check_redis(options: RedisOptions) -> Result<String, String> {
+async fn check_redis(options: RedisOptions) -> Result<Checked, String> {
     let partitions = options.partitions;
     let store = RedisStore::connect(options).await.map_err(|e| e.to_string())?;
     let mut events = 0;
@@ -115,7 +123,8 @@ async fn check_redis(options: RedisOptions) -> Result<String, String> {
         let bounds = store.bounds(partition).await.map_err(|e| e.to_string())?;
         events += bounds.start.events_until(bounds.end);
     }
-    Ok(format!("about {events} events in {partitions} partitions"))
+    let found = format!("about {events} events in {partitions} partitions");
+    Ok(Checked { found, warnings: store.warnings().to_vec() })
 }
 
 fn check_sqlite(store: &Store, path: &Path) -> Result<String, String> {

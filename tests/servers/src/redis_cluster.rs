@@ -185,6 +185,27 @@ impl RedisCluster {
         .await
     }
 
+    /// Waits until all nodes find the Cluster in order, and so many of them replicate another; also while
+    /// events flow, when no replica ever has exactly what its primary has.
+    ///
+    /// # Errors
+    /// What is not in order.
+    pub async fn wait_replicated(&self, replicas: usize) -> Result<(), String> {
+        self.wait("the replicas follow", async || {
+            let mut linked = 0;
+            for node in &self.nodes {
+                let info = node.command(&["CLUSTER", "INFO"]).await?;
+                let replication = node.command(&["INFO", "replication"]).await?;
+                if info.field("cluster_state").as_deref() != Some("ok") {
+                    return Err(format!("{}:\n{}", node.address(), info.text()));
+                }
+                linked += usize::from(replication.field("master_link_status").as_deref() == Some("up"));
+            }
+            if linked == replicas { Ok(()) } else { Err(format!("{linked} of {replicas} replicas follow")) }
+        })
+        .await
+    }
+
     /// Every primary has the replicas that say so.
     async fn check_replicas(&self) -> Result<(), String> {
         let (mut replicas, mut connected) = (0, 0);

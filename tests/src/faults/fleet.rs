@@ -24,7 +24,8 @@ const PARTITIONS: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A stop that takes longer is worth a line.
 const SLOW_STOP: Duration = Duration::from_secs(3);
-const PATIENT: &str = r#"retry = { initial = "50ms", factor = 1.5, limit = "1h" }"#;
+/// A destination whose events are never given up while a test runs.
+pub(super) const PATIENT: &str = r#"retry = { initial = "50ms", factor = 1.5, limit = "1h" }"#;
 
 /// Which half of Laneway a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,17 +210,11 @@ impl Fleet {
     /// the store holds and what the receiver has seen.
     pub async fn finish(mut self, fault: &str, injected: usize, sending: Sending) -> Row {
         let (stored, twice) = once(self.stored().await);
-        let deadline = Instant::now() + PATIENCE;
-        let missing = |receiver: &Receiver| {
-            let record = receiver.record();
-            stored.iter().any(|event| !record.taken.contains_key(&event.id))
-        };
-        while missing(&self.receiver) && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        until_taken(&stored, &self.receiver).await;
         for member in &mut self.members {
             let begun = Instant::now();
-            member.stop();
+            // What stands between it and Redis goes on meanwhile, and may be a task of this very thread.
+            tokio::task::block_in_place(|| member.stop());
             if begun.elapsed() > SLOW_STOP {
                 println!("{:?} took {:?} to stop", member.half, begun.elapsed());
             }
@@ -231,8 +226,20 @@ impl Fleet {
     }
 }
 
+/// Waits until the receiver has taken all of them, or long enough.
+pub(super) async fn until_taken(stored: &[Stored], receiver: &Receiver) {
+    let deadline = Instant::now() + PATIENCE;
+    let missing = || {
+        let record = receiver.record();
+        stored.iter().any(|event| !record.taken.contains_key(&event.id))
+    };
+    while missing() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// The events without those whose id is stored a second time, which is said.
-fn once(stored: Vec<Stored>) -> (Vec<Stored>, Vec<String>) {
+pub(super) fn once(stored: Vec<Stored>) -> (Vec<Stored>, Vec<String>) {
     let mut places = BTreeMap::new();
     let (mut once, mut twice) = (Vec::new(), Vec::new());
     for event in stored {

@@ -5,6 +5,7 @@
 //! cuts, delays or swallows what they say. [`load`] keeps events flowing meanwhile, [`site`] is the
 //! installation under test, and each of [`scenarios`] ends as a row of the [`table`].
 
+pub mod cluster;
 pub mod fleet;
 pub mod load;
 pub mod page_damage;

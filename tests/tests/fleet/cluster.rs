@@ -28,7 +28,7 @@ async fn primaries_that_die_lose_nothing_that_a_replica_had_to_acknowledge() {
         let promoted = cluster.wait_failover(slot, primary).await.unwrap_or_else(|e| panic!("{e}"));
         println!("slot {slot}: node {primary} was killed, node {promoted} is primary");
         cluster.node_mut(primary).restart().await.unwrap_or_else(|e| panic!("{e}"));
-        cluster.wait_healthy().await.unwrap_or_else(|e| panic!("{e}"));
+        cluster.wait_replicated(3).await.unwrap_or_else(|e| panic!("{e}"));
     }
     let sent = producers.finish().await;
     receivers.check(&fleet, &sent, kills as u64 * u64::from(PARTITIONS) * REPEATED).await;

@@ -1,4 +1,4 @@
-//! What a process refuses to start with.
+//! What a process refuses to start with, and what it warns of.
 
 use crate::scene::PARTITIONS;
 use laneway_servers::redis::{RedisServer, RedisSettings};
@@ -23,6 +23,33 @@ async fn a_redis_that_can_lose_what_it_acknowledged_is_refused_with_the_setting_
             assert!(said.contains(name) && said.contains(fix), "{name} {value}: {}", tail(&said));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_may_lose_events_after_a_torn_write_is_warned_of_by_the_log_and_by_check() {
+    let redis = crate::scene::redis().await;
+    redis.command(&["CONFIG", "SET", "aof-load-truncated", "yes"]).await.expect("Redis obeys");
+    let fleet = Fleet::new(&redis.url(), PARTITIONS, "", "");
+    let parts =
+        ["aof-load-truncated = yes", "lose acknowledged events", "set aof-load-truncated no", "redis-check-aof --fix"];
+    for half in [Half::Ingest, Half::Worker] {
+        let mut berth = fleet.berth(half, &format!("{half:?}"));
+        berth.start().await;
+        let said = berth.installation.stderr();
+        let warned = |line: &str| line.contains("WARN") && parts.iter().all(|part| line.contains(part));
+        assert!(said.lines().any(warned), "{half:?}: {}", tail(&said));
+    }
+    let operator = fleet.berth(Half::Both, "operator").installation;
+    let check = || {
+        let output = operator.run(&["check"]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let (said, warned) = (check(), |line: &str| line.starts_with("warning"));
+    assert!(said.lines().any(|line| warned(line) && parts.iter().all(|part| line.contains(part))), "{said}");
+    redis.command(&["CONFIG", "SET", "aof-load-truncated", "no"]).await.expect("Redis obeys");
+    let said = check();
+    assert!(!said.lines().any(warned), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,13 +5,11 @@
 use super::partition::PartitionLog;
 use super::stored::Stored;
 use crate::codec;
-use crate::connect::Redis;
+use crate::connect::{MAX_TRIES, Reconnects, Redis};
 use crate::failure::Effect;
-use crate::library::{CallError, Called, MAX_TRIES, slot};
+use crate::library::{CallError, Called, slot};
 use crate::store::Shared;
 use bytes::Bytes;
-use fred::interfaces::EventInterface;
-use fred::types::config::{Options, Server};
 use fred::types::{ClusterHash, Value};
 use laneway_domain::{NewEvent, Offset, Partition, Timestamp};
 use laneway_ports::{Appended, StoreError};
@@ -19,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// The most events of one call: a millisecond or two of Redis' time, in which it does nothing else.
 const MAX_GROUP_EVENTS: usize = 512;
@@ -58,12 +56,9 @@ pub(crate) struct Appender {
 impl Appender {
     /// Starts the tasks. They end, when what waits is done, after this is dropped.
     pub(crate) async fn start(shared: &Arc<Shared>) -> Result<Self, StoreError> {
-        // A connection of its own: with replicas, it is held by WAIT. One, because calls that are sent together
-        // cost fewer system calls; more of them made batches no faster, and single events slower.
-        let redis = Redis::connect(&shared.options).await?;
-        // A call that followed its slot to another node would leave its WAIT behind, and might be
-        // overtaken there: it is sent again from here.
-        let redis = redis.with(&Options { max_redirections: Some(0), ..Options::default() });
+        // A connection of its own: with replicas, it is held by WAIT. One (to each node), because calls that are sent
+        // together cost fewer system calls; more of them made batches no faster, and single events slower.
+        let redis = shared.redis.another(&shared.options).await?;
         let mut queues = Vec::with_capacity(shared.logs.len());
         for index in 0..shared.logs.len() {
             let (sender, requests) = mpsc::unbounded_channel();
@@ -178,7 +173,6 @@ struct Sender {
 impl Sender {
     async fn run(self, mut requests: mpsc::UnboundedReceiver<Request>) {
         let Some(log) = self.shared.logs.get(self.index) else { return };
-        let mut reconnects = self.redis.client().reconnect_rx();
         let mut next = None;
         loop {
             let first = match next.take() {
@@ -192,19 +186,14 @@ impl Sender {
             next = fill(&mut group, &mut requests);
             let events: usize = group.iter().map(|request| request.events.len()).sum();
             let weight = group.iter().map(|request| request.weight).sum();
-            let stored = self.store(log, &group, &mut reconnects).await;
+            let stored = self.store(log, &group).await;
             self.shared.give_room_back(events, weight);
             answer(group, &stored, log.partition);
         }
     }
 
     /// Stores a group.
-    async fn store(
-        &self,
-        log: &PartitionLog,
-        group: &[Request],
-        reconnects: &mut broadcast::Receiver<Server>,
-    ) -> Result<Stored, StoreError> {
+    async fn store(&self, log: &PartitionLog, group: &[Request]) -> Result<Stored, StoreError> {
         let options = &self.shared.options;
         let mut keys = self.shared.log_keys(log.partition);
         let mut arguments = vec![
@@ -218,13 +207,15 @@ impl Sender {
         keys.extend(events().filter_map(|event| event.id_key.clone()));
         let at = slot(&keys);
         for _ in 0..MAX_TRIES {
-            *reconnects = reconnects.resubscribe();
-            let append = self.redis.call_once("laneway_append", Effect::Writes, &keys, &arguments);
+            // One connection for both: WAIT speaks of its own.
+            let there = self.redis.held(&at).await?;
+            let reconnects = Reconnects::of(&there);
+            let append = there.call_once("laneway_append", Effect::Writes, &keys, &arguments);
             // Polled in this order, and so sent in it.
-            let (called, acknowledged) = tokio::join!(biased; append, self.wait_for_replicas(at.clone()));
+            let (called, acknowledged) = tokio::join!(biased; append, self.wait_for_replicas(&there, at.clone()));
             match called {
-                Ok(Called::Answered(answer)) => return self.stored(log, answer, acknowledged, reconnects).await,
-                Ok(again) => self.redis.prepare_again(&again, at.clone()).await.map_err(not_stored)?,
+                Ok(Called::Answered(answer)) => return self.stored(log, answer, acknowledged, &reconnects).await,
+                Ok(again) => there.prepare_again(&again, at.clone()).await.map_err(not_stored)?,
                 Err(CallError::Store(error)) => return Err(error),
                 Err(CallError::Refused(refusal)) => return Err(StoreError::refused(refusal.to_string())),
             }
@@ -237,7 +228,7 @@ impl Sender {
         log: &PartitionLog,
         answer: Value,
         acknowledged: Result<u32, StoreError>,
-        reconnects: &broadcast::Receiver<Server>,
+        reconnects: &Reconnects,
     ) -> Result<Stored, StoreError> {
         let answer = answer.into_array();
         self.shared.report_loss(log.partition, &answer).await;
@@ -252,21 +243,21 @@ impl Sender {
     }
 
     /// How many replicas have what was written on the same connection before.
-    async fn wait_for_replicas(&self, at: ClusterHash) -> Result<u32, StoreError> {
+    async fn wait_for_replicas(&self, there: &Redis, at: ClusterHash) -> Result<u32, StoreError> {
         let options = &self.shared.options;
         if options.replicas == 0 {
             return Ok(0);
         }
         let longest = i64::try_from(options.replica_timeout.as_millis()).unwrap_or(i64::MAX).max(1);
         let arguments = vec![i64::from(options.replicas).into(), longest.into()];
-        let answer = self.redis.command("WAIT", at, arguments, Effect::Writes).await?;
+        let answer = there.command("WAIT", at, arguments, Effect::Writes).await?;
         Ok(answer.as_i64().and_then(|count| u32::try_from(count).ok()).unwrap_or(0))
     }
 
     fn enough_replicas(
         &self,
         acknowledged: Result<u32, StoreError>,
-        reconnects: &broadcast::Receiver<Server>,
+        reconnects: &Reconnects,
     ) -> Result<(), StoreError> {
         let options = &self.shared.options;
         if options.replicas == 0 {
@@ -280,8 +271,7 @@ impl Sender {
         };
         match acknowledged {
             Err(error) => unclear(format!("it is not known how many replicas have it ({error})")),
-            // WAIT speaks of its own connection: on a new one, nothing was written yet.
-            Ok(_) if !reconnects.is_empty() => unclear("the connection was lost while its replicas were asked".into()),
+            Ok(_) if reconnects.were_some() => unclear("the connection was lost while its replicas were asked".into()),
             Ok(count) if count < options.replicas => unclear(format!(
                 "{count} of {} replicas have acknowledged it within {:?} (store.replicas)",
                 options.replicas, options.replica_timeout

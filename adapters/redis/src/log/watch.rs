@@ -7,6 +7,7 @@
 use super::blocking::Connection;
 use super::frames;
 use super::partition::PartitionLog;
+use crate::connect::SILENT_FOR;
 use crate::failure::Effect;
 use crate::library::slot;
 use crate::place;
@@ -22,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How long one call waits. Long enough to cost nothing; a connection that died in silence is
-/// noticed after it.
+/// noticed when the call is overdue.
 const BLOCK: Duration = Duration::from_secs(1);
 /// For how long a partition is watched after the last one who waited: whoever handles what came
 /// will be back.
@@ -143,10 +144,8 @@ async fn run(shared: Arc<Shared>, group: Arc<Group>) {
         group.set_blocked(None);
         if let Err(error) = turn {
             tracing::debug!(redis = shared.redis.place(), %error, "a blocking read has failed");
-            if shared.redis.is_cluster() {
-                // Perhaps the slot is elsewhere by now.
-                connection = None;
-            }
+            // Perhaps the slot is elsewhere by now, or the connection dead without a word.
+            connection = None;
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -165,9 +164,9 @@ async fn turn(
     let is_new = connection.is_none();
     let connection = match connection {
         Some(connection) => connection,
-        none => none.insert(Connection::open(shared, &at, BLOCK).await?),
+        none => none.insert(Connection::open(shared, &at, BLOCK + SILENT_FOR).await?),
     };
-    let is_again = !connection.reconnects.is_empty();
+    let is_again = connection.reconnects.were_some();
     if is_again {
         connection.renumber().await?;
     }
@@ -184,7 +183,7 @@ async fn turn(
     for log in watched {
         positions.push((*log, position(shared, log).await?));
     }
-    group.set_blocked(Some(Blocked { connection: connection.number, node: connection.node.clone() }));
+    group.set_blocked(Some(Blocked { connection: connection.number, node: connection.redis.node().cloned() }));
     let wanted = positions.iter().any(|(log, _)| log.memory().is_tail_wanted(shared.tail_bytes()));
     let frame = connection.redis.raw("XREAD", at, arguments(shared, &positions, wanted), true).await?;
     group.set_blocked(None);

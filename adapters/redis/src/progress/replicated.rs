@@ -1,13 +1,11 @@
 //! Writes that must outlive the loss of the primary: leases, commits, and what operators change.
 
-use crate::connect::Redis;
+use crate::connect::{MAX_TRIES, Reconnects, Redis};
 use crate::failure::Effect;
-use crate::library::{CallError, Called, MAX_TRIES, slot};
+use crate::library::{CallError, Called, slot};
 use crate::options::RedisOptions;
 use crate::store::Shared;
 use bytes::Bytes;
-use fred::interfaces::EventInterface;
-use fred::types::config::Options;
 use fred::types::{ClusterHash, Value};
 use laneway_ports::StoreError;
 use std::time::Duration;
@@ -24,39 +22,39 @@ pub(crate) struct Replicated {
 
 impl Replicated {
     /// Nothing if no replicas have to acknowledge.
-    pub(crate) async fn connect(options: &RedisOptions) -> Result<Option<Self>, StoreError> {
+    pub(crate) async fn connect(redis: &Redis, options: &RedisOptions) -> Result<Option<Self>, StoreError> {
         if options.replicas == 0 {
             return Ok(None);
         }
-        // A call that followed its slot to another node would leave its WAIT behind.
-        let redis = Redis::connect(options).await?.with(&Options { max_redirections: Some(0), ..Options::default() });
+        let redis = redis.another(options).await?;
         Ok(Some(Self { redis, replicas: options.replicas, timeout: options.replica_timeout }))
     }
 
     async fn write(&self, function: &'static str, keys: &[String], args: &[Bytes]) -> Result<Value, CallError> {
         let at = slot(keys);
         for _ in 0..MAX_TRIES {
-            let reconnects = self.redis.client().reconnect_rx();
-            let call = self.redis.call_once(function, Effect::Writes, keys, args);
+            // One connection for both: WAIT speaks of its own.
+            let there = self.redis.held(&at).await?;
+            let reconnects = Reconnects::of(&there);
+            let call = there.call_once(function, Effect::Writes, keys, args);
             // Polled in this order, and so sent in it.
-            let (called, acknowledged) = tokio::join!(biased; call, self.wait(at.clone()));
+            let (called, acknowledged) = tokio::join!(biased; call, self.wait(&there, at.clone()));
             match called? {
                 Called::Answered(value) => {
-                    // WAIT speaks of its own connection: on a new one, nothing was written yet.
-                    let same = reconnects.is_empty();
+                    let same = !reconnects.were_some();
                     return self.enough(function, acknowledged, same).map(|()| value).map_err(CallError::Store);
                 }
-                again => self.redis.prepare_again(&again, at.clone()).await?,
+                again => there.prepare_again(&again, at.clone()).await?,
             }
         }
         Err(CallError::Store(self.redis.never_took(function)))
     }
 
     /// How many replicas have what was written on this connection before.
-    async fn wait(&self, at: ClusterHash) -> Result<u32, StoreError> {
+    async fn wait(&self, there: &Redis, at: ClusterHash) -> Result<u32, StoreError> {
         let longest = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX).max(1);
         let args = vec![i64::from(self.replicas).into(), longest.into()];
-        let answer = self.redis.command("WAIT", at, args, Effect::Writes).await?;
+        let answer = there.command("WAIT", at, args, Effect::Writes).await?;
         Ok(answer.as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or(0))
     }
 

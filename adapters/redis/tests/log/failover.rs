@@ -1,17 +1,18 @@
 //! A Cluster that fails over, with and without loss.
 
 use super::{P, append, append_surely, connect, event, ids_from, wait_for};
-use laneway_domain::Offset;
-use laneway_ports::{EventLog, StoreError};
+use laneway_domain::{Offset, Partition};
+use laneway_ports::{EventLog, ProgressStore, StoreError, WorkerId};
 use laneway_redis::RedisStore;
 use laneway_servers::redis::RedisSettings;
 use laneway_servers::redis_cluster::RedisCluster;
+use std::time::Duration;
 
-/// The slot of `{laneway:0}` (CRC16/XMODEM of the hash tag, modulo 16384).
-fn slot() -> u16 {
+/// The slot of `{laneway:<p>}` (CRC16/XMODEM of the hash tag, modulo 16384).
+pub(super) fn slot(partition: Partition) -> u16 {
     let mut crc = 0_u16;
-    for byte in b"laneway:0" {
-        crc ^= u16::from(*byte) << 8;
+    for byte in format!("laneway:{partition}").bytes() {
+        crc ^= u16::from(byte) << 8;
         for _ in 0..8 {
             crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
         }
@@ -31,9 +32,9 @@ async fn nothing_that_replicas_acknowledged_is_lost_when_the_primary_is_killed()
     for n in 0..100 {
         append(&store, &format!("a{n}")).await.unwrap();
     }
-    let primary = cluster.primary_of(slot()).await.unwrap();
+    let primary = cluster.primary_of(slot(P)).await.unwrap();
     cluster.node_mut(primary).kill();
-    cluster.wait_failover(slot(), primary).await.unwrap();
+    cluster.wait_failover(slot(P), primary).await.unwrap();
     cluster.node_mut(primary).restart().await.unwrap();
     append_surely(&store, "b").await;
     let ids = ids_from(&store, Offset(0)).await;
@@ -45,7 +46,7 @@ async fn nothing_that_replicas_acknowledged_is_lost_when_the_primary_is_killed()
 async fn an_event_that_no_replica_has_is_not_acknowledged() {
     let (cluster, store) = start(1).await;
     append(&store, "a").await.unwrap();
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let replica = &cluster.nodes()[nodes[1]];
     replica.stop().unwrap();
     let error = append(&store, "b").await.unwrap_err();
@@ -61,7 +62,7 @@ async fn an_event_that_no_replica_has_is_not_read() {
     let reader = connect(&cluster.url(), |options| options.replicas = 1).await.unwrap();
     append(&store, "a").await.unwrap();
     assert_eq!(ids_from(&reader, Offset(0)).await, ["a"]);
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let replica = &cluster.nodes()[nodes[1]];
     replica.stop().unwrap();
     append(&store, "b").await.unwrap_err();
@@ -85,7 +86,7 @@ async fn a_duplicate_waits_for_replicas_too() {
     let mut given = event("a", 10);
     given.id_given = true;
     assert!(!store.append(vec![given.clone()]).await[0].as_ref().unwrap().duplicate);
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let replica = &cluster.nodes()[nodes[1]];
     replica.stop().unwrap();
     let again = store.append(vec![given.clone()]).await.remove(0);
@@ -98,7 +99,7 @@ async fn a_duplicate_waits_for_replicas_too() {
 
 /// Acknowledges events that the slot's replica does not get, and promotes it.
 async fn lose(cluster: &mut RedisCluster, store: &RedisStore, lost: &[&str]) {
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let (primary, replica) = (nodes[0], nodes[1]);
     // A stopped replica that was cut off has nothing in its socket, and cannot come back for it.
     cluster.nodes()[replica].stop().unwrap();
@@ -108,11 +109,11 @@ async fn lose(cluster: &mut RedisCluster, store: &RedisStore, lost: &[&str]) {
     }
     cluster.node_mut(primary).kill();
     cluster.nodes()[replica].cont().unwrap();
-    cluster.wait_failover(slot(), primary).await.unwrap();
+    cluster.wait_failover(slot(P), primary).await.unwrap();
 }
 
 async fn what_is_known_to_be_lost(cluster: &RedisCluster) -> String {
-    let primary = cluster.primary_of(slot()).await.unwrap();
+    let primary = cluster.primary_of(slot(P)).await.unwrap();
     cluster.nodes()[primary].command(&["HGETALL", "{laneway:0}:lost"]).await.unwrap().text()
 }
 
@@ -157,7 +158,7 @@ async fn what_a_promoted_replica_lacks_is_noticed_by_whoever_has_read_it_also_wh
 }
 
 async fn lose_after_reading(cluster: &mut RedisCluster, store: RedisStore, reader: &RedisStore) {
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     let (primary, replica) = (nodes[0], nodes[1]);
     cluster.nodes()[replica].stop().unwrap();
     cluster.nodes()[primary].command(&["CLIENT", "KILL", "TYPE", "replica"]).await.unwrap();
@@ -168,7 +169,7 @@ async fn lose_after_reading(cluster: &mut RedisCluster, store: RedisStore, reade
     drop(store);
     cluster.node_mut(primary).kill();
     cluster.nodes()[replica].cont().unwrap();
-    cluster.wait_failover(slot(), primary).await.unwrap();
+    cluster.wait_failover(slot(P), primary).await.unwrap();
 }
 
 #[tokio::test]
@@ -178,12 +179,58 @@ async fn slots_that_move_to_another_node_take_their_events_with_them() {
         append(&store, &format!("a{n}")).await.unwrap();
     }
     assert_eq!(store.grown(P, Offset(0)).await.unwrap(), Offset(5));
-    let nodes = cluster.nodes_of(slot()).await.unwrap();
+    let nodes = cluster.nodes_of(slot(P)).await.unwrap();
     // A failover by hand loses nothing, and leaves the old primary alive to say MOVED.
     cluster.nodes()[nodes[1]].command(&["CLUSTER", "FAILOVER"]).await.unwrap();
-    cluster.wait_failover(slot(), nodes[0]).await.unwrap();
+    cluster.wait_failover(slot(P), nodes[0]).await.unwrap();
     let placed = append_surely(&store, "b").await;
     let end = wait_for("growth is seen", async || store.grown(P, Offset(5)).await.ok()).await;
     assert_eq!(end, placed.offset.next());
+    assert_eq!(ids_from(&store, Offset(0)).await, ["a0", "a1", "a2", "a3", "a4", "b"]);
+}
+
+/// Begins to move a slot by hand, as an operator does who spreads a Cluster anew. Returns where it comes from and
+/// goes to.
+async fn begin_moving(cluster: &RedisCluster, slot: u16) -> (usize, usize) {
+    let from = cluster.primary_of(slot).await.unwrap();
+    let to = (from + 1) % 3;
+    let id = async |node: usize| cluster.nodes()[node].command(&["CLUSTER", "MYID"]).await.unwrap().text();
+    let (slot, ids) = (slot.to_string(), (id(from).await, id(to).await));
+    cluster.nodes()[to].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &ids.0]).await.unwrap();
+    cluster.nodes()[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &ids.1]).await.unwrap();
+    (from, to)
+}
+
+/// Moves what is in the slot, and ends it.
+async fn end_moving(cluster: &RedisCluster, slot: u16, (from, to): (usize, usize)) {
+    let (source, target) = (&cluster.nodes()[from], &cluster.nodes()[to]);
+    let slot = slot.to_string();
+    let keys = source.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]).await.unwrap();
+    let port = target.address().port().to_string();
+    let mut migrate: Vec<String> = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"].map(str::to_owned).into();
+    migrate.extend(keys.items().iter().map(laneway_servers::redis::Reply::text));
+    source.command(&migrate).await.unwrap();
+    let id = target.command(&["CLUSTER", "MYID"]).await.unwrap().text();
+    for node in [target, source] {
+        node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_is_being_moved_is_used_where_its_keys_are() {
+    let cluster = RedisCluster::start(3, 0, RedisSettings::default()).await.unwrap();
+    let store = connect(&cluster.url(), |_| ()).await.unwrap();
+    for n in 0..5 {
+        append(&store, &format!("a{n}")).await.unwrap();
+    }
+    let moving = begin_moving(&cluster, slot(P)).await;
+    // There is no lease yet: what is new is made where the slot goes.
+    let lease = store.claim(P, &WorkerId("w".into()), Duration::from_secs(3600)).await.unwrap().unwrap();
+    store.renew(&lease, Duration::from_secs(3600)).await.unwrap();
+    // Some of its keys are here, some there: nobody can append now, and nothing is half done.
+    assert!(matches!(append(&store, "not-now").await, Err(StoreError::RetryLater { .. })));
+    end_moving(&cluster, slot(P), moving).await;
+    append_surely(&store, "b").await;
+    store.renew(&lease, Duration::from_secs(3600)).await.unwrap();
     assert_eq!(ids_from(&store, Offset(0)).await, ["a0", "a1", "a2", "a3", "a4", "b"]);
 }

@@ -4,6 +4,7 @@
 
 mod contract;
 mod failover;
+mod isolation;
 mod memory;
 mod recovery;
 mod sentinel;

@@ -88,3 +88,32 @@ async fn one_wrong_node_of_a_cluster_is_found() {
     let store = connect(&cluster.url(), |options| options.partitions = 8).await.unwrap();
     assert_eq!(store.bounds(P).await.unwrap().end.0, 0);
 }
+
+#[tokio::test]
+async fn an_aof_that_may_be_cut_off_within_a_transaction_is_warned_of_with_the_fix() {
+    let server = server("aof-load-truncated", "yes").await;
+    let store = connect(&server.url(), |_| ()).await.unwrap();
+    let [warning] = store.warnings() else { panic!("{:?}", store.warnings()) };
+    let named = ["aof-load-truncated = yes", "set aof-load-truncated no", "redis-check-aof --fix", &server.url()[8..]];
+    assert!(named.iter().all(|part| warning.contains(part)), "{warning}");
+    let relaxed = connect(&server.url(), |options| options.durability = Durability::Relaxed).await.unwrap();
+    assert!(relaxed.warnings().is_empty(), "{:?}", relaxed.warnings());
+    server.command(&["CONFIG", "SET", "aof-load-truncated", "no"]).await.unwrap();
+    let store = connect(&server.url(), |_| ()).await.unwrap();
+    assert!(store.warnings().is_empty(), "{:?}", store.warnings());
+}
+
+#[tokio::test]
+async fn a_cluster_that_stops_as_a_whole_is_warned_of_with_the_fix() {
+    let settings = RedisSettings::default().with("aof-load-truncated", "no");
+    let cluster = RedisCluster::start(3, 0, settings).await.unwrap();
+    let store = connect(&cluster.url(), |_| ()).await.unwrap();
+    let [warning] = store.warnings() else { panic!("{:?}", store.warnings()) };
+    assert!(warning.contains("set cluster-require-full-coverage no"), "{warning}");
+    assert!(cluster.nodes().iter().all(|node| warning.contains(&node.address().to_string())), "{warning}");
+    for node in cluster.nodes() {
+        node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await.unwrap();
+    }
+    let store = connect(&cluster.url(), |_| ()).await.unwrap();
+    assert!(store.warnings().is_empty(), "{:?}", store.warnings());
+}

@@ -1,6 +1,7 @@
-//! A connection to Redis that can be cut at a chosen command.
+//! A connection to Redis that can be cut at a chosen command, or fall silent.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,9 @@ struct Shared {
     /// The next connection that sends this is cut.
     cut: Mutex<Option<(&'static str, Answers)>>,
     was_cut: Notify,
+    /// How many connections there ever were, and how many of the first of them are silent.
+    made: AtomicU64,
+    silent: AtomicU64,
 }
 
 impl Wire {
@@ -53,6 +57,11 @@ impl Wire {
         *self.shared.cut.lock().unwrap() = Some((text, answers));
     }
 
+    /// From now on nothing comes through on the connections that there are. They stay open, and new ones work.
+    pub fn fall_silent(&self) {
+        self.shared.silent.store(self.shared.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
     /// Resolves when it was cut.
     pub async fn was_cut(&self) {
         self.shared.was_cut.notified().await;
@@ -60,6 +69,8 @@ impl Wire {
 }
 
 async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
+    let number = shared.made.fetch_add(1, Ordering::SeqCst);
+    let is_silent = || number < shared.silent.load(Ordering::SeqCst);
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (mut sent, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
@@ -67,6 +78,9 @@ async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
         tokio::select! {
             read = from_client.read(&mut sent) => {
                 let Ok(read @ 1..) = read else { return };
+                if is_silent() {
+                    continue;
+                }
                 let cut = shared.cut_by(&sent[..read]);
                 if cut != Some(Answers::NeverAsked) && to_server.write_all(&sent[..read]).await.is_err() {
                     return;
@@ -82,6 +96,9 @@ async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
             }
             read = from_server.read(&mut answered) => {
                 let Ok(read @ 1..) = read else { return };
+                if is_silent() {
+                    continue;
+                }
                 if to_client.write_all(&answered[..read]).await.is_err() {
                     return;
                 }

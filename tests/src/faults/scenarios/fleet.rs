@@ -186,6 +186,10 @@ async fn worse(times: usize, fault: &str, weather: impl Fn(u64) -> Weather, long
         fleet.way.be(weather(fleet.random.random_range(5..100)));
         tokio::time::sleep(Duration::from_millis(fleet.random.random_range(200..longest))).await;
         fleet.way.be(Weather::default());
+        // One is over when something is delivered again: events may be taken before, and the next
+        // would only make this one longer.
+        let before = fleet.receiver.record().taken.len();
+        fleet.receiver.until("something new is delivered", |record| record.taken.len() > before).await;
         load.more(50).await;
     }
     let sending = load.stop().await;

@@ -1,6 +1,7 @@
 //! Each fault as a scenario: inject it some times while events flow, let all come to rest, and judge.
 
 mod clock;
+mod cluster;
 mod disk;
 mod fleet;
 mod mongodb;
@@ -65,6 +66,8 @@ pub const ALL: &[Scenario] = &[
     scenario!("redis-cut", 3, 60, fleet::redis_cut),
     scenario!("redis-slow", 1, 20, fleet::redis_slow),
     scenario!("redis-half-open", 1, 20, fleet::redis_half_open),
+    scenario!("kill-primary", 1, 20, cluster::primary_killed),
+    scenario!("pause-primary", 1, 20, cluster::primary_paused),
     scenario!("mongodb-step-down", 5, 50, mongodb::step_down),
 ];
 

@@ -1,0 +1,101 @@
+//! Ingests and workers over a Redis Cluster, whose nodes faults are injected into.
+
+use super::fleet::{PATIENT, once, until_taken};
+use super::load::{Load, Sending};
+use super::site::{DESTINATION, judge, panics};
+use super::table::Row;
+use crate::fleet::{Berth, Fleet};
+use crate::receiver::{Behaviour, Receiver};
+use crate::server::{Half, webhook};
+use laneway_servers::redis::RedisSettings;
+use laneway_servers::redis_cluster::RedisCluster;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::time::Duration;
+
+const PARTITIONS: u32 = 8;
+/// Primaries, and as many replicas.
+const PRIMARIES: usize = 3;
+/// A slot of each third of the Cluster's: the primaries take turns.
+const SLOTS: [u16; PRIMARIES] = [1_000, 7_000, 13_000];
+
+/// Two ingests, two workers, a Cluster of six nodes and one receiver. Each event is at a replica
+/// before it is acknowledged.
+#[derive(Debug)]
+pub struct ClusterFleet {
+    /// The nodes.
+    pub cluster: RedisCluster,
+    /// What chance decides.
+    pub random: StdRng,
+    fleet: Fleet,
+    receiver: Receiver,
+    ingests: Vec<Berth>,
+    workers: Vec<Berth>,
+}
+
+impl ClusterFleet {
+    /// Starts all of it. `None` where there is no Redis.
+    ///
+    /// # Panics
+    /// If Laneway does not start.
+    pub async fn start() -> Option<Self> {
+        let cluster = match RedisCluster::start(PRIMARIES, PRIMARIES, RedisSettings::default()).await {
+            Ok(cluster) => cluster,
+            Err(why) => {
+                crate::effort::skipped(&format!("faults of a Redis Cluster: {why}"));
+                return None;
+            }
+        };
+        let receiver = Receiver::start(Behaviour::healthy(), 1).await;
+        let destination = webhook(DESTINATION, &receiver.url(), PATIENT);
+        let fleet = Fleet::new(&cluster.url(), PARTITIONS, "replicas = 1", &destination);
+        let (ingests, workers) = (fleet.start(Half::Ingest, 2).await, fleet.start(Half::Worker, 2).await);
+        let seed: u64 = rand::random();
+        println!("seed {seed}");
+        Some(Self { cluster, random: StdRng::seed_from_u64(seed), fleet, receiver, ingests, workers })
+    }
+
+    /// Producers.
+    pub fn load(&mut self) -> Load {
+        let ingests: Vec<_> = self.ingests.iter().map(|berth| berth.installation.address()).collect();
+        Load::start(&ingests, self.random.random())
+    }
+
+    /// Some events more, and then off the beat of their answers.
+    pub async fn a_while(&mut self, load: &mut Load) {
+        load.more(self.random.random_range(20..200)).await;
+        tokio::time::sleep(Duration::from_micros(self.random.random_range(0..20_000))).await;
+    }
+
+    /// A slot for the nth fault, and the node that is its primary.
+    ///
+    /// # Panics
+    /// If nobody knows.
+    pub async fn primary(&self, n: usize) -> (u16, usize) {
+        let slot = SLOTS[n % SLOTS.len()];
+        (slot, self.cluster.primary_of(slot).await.expect("the Cluster knows"))
+    }
+
+    /// Waits until each primary has its replica again, and something new is delivered.
+    ///
+    /// # Panics
+    /// If that does not come about.
+    pub async fn at_rest(&self) {
+        self.cluster.wait_replicated(PRIMARIES).await.expect("the Cluster comes to rest");
+        let before = self.receiver.record().taken.len();
+        self.receiver.until("something new is delivered", |record| record.taken.len() > before).await;
+    }
+
+    /// Waits until all was delivered, ends all processes, and compares what was promised with what
+    /// the store holds and what the receiver has seen.
+    pub async fn finish(mut self, fault: &str, injected: usize, sending: Sending) -> Row {
+        let (stored, twice) = once(self.fleet.events().await);
+        until_taken(&stored, &self.receiver).await;
+        let berths = || self.ingests.iter().chain(&self.workers);
+        let said: Vec<String> = berths().flat_map(|berth| panics(&berth.installation)).collect();
+        self.ingests.iter_mut().chain(&mut self.workers).for_each(Berth::stop);
+        let mut row = judge(&stored, &self.receiver.record(), &sending);
+        row.wrong.extend(twice.into_iter().chain(said));
+        Row { fault: fault.to_owned(), injected, ..row }
+    }
+}

@@ -1,0 +1,69 @@
+//! Faults of the nodes of a Redis Cluster.
+
+use crate::faults::cluster::ClusterFleet;
+use crate::faults::table::Row;
+use laneway_servers::redis_cluster::NODE_TIMEOUT;
+use rand::RngExt;
+use std::time::Duration;
+
+/// The longest that a node stands still: several times what makes the others replace it.
+const LONGEST_STANDSTILL: Duration = Duration::from_millis(3 * NODE_TIMEOUT.as_millis() as u64);
+
+/// What is done to a Cluster cannot be sent to another thread, so it gets one.
+async fn on_its_own(scenario: impl AsyncFnOnce() -> Row + Send + 'static) -> Row {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
+        runtime.block_on(scenario())
+    };
+    tokio::task::spawn_blocking(run).await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
+}
+
+fn not_done(fault: &str) -> Row {
+    Row { fault: fault.into(), note: "not done: there is no redis-server here".into(), ..Row::default() }
+}
+
+/// `kill -9` of a primary, which one of its replicas replaces; it comes back as that one's replica.
+pub(super) async fn primary_killed(times: usize) -> Row {
+    let fault = "kill -9 of a Cluster primary (Redis, `replicas = 1`)";
+    on_its_own(async move || {
+        let Some(mut fleet) = ClusterFleet::start().await else { return not_done(fault) };
+        let mut load = fleet.load();
+        for n in 0..times {
+            fleet.a_while(&mut load).await;
+            let (slot, primary) = fleet.primary(n).await;
+            fleet.cluster.node_mut(primary).kill();
+            fleet.cluster.wait_failover(slot, primary).await.expect("a replica is promoted");
+            fleet.cluster.node_mut(primary).restart().await.expect("the node starts again");
+            fleet.at_rest().await;
+        }
+        let sending = load.stop().await;
+        let mut row = fleet.finish(fault, times, sending).await;
+        row.note = format!("replaced after {NODE_TIMEOUT:?} and an election; restarted then");
+        row
+    })
+    .await
+}
+
+/// A primary that stands still, for so short that nobody notices, or for so long that it was
+/// replaced when it goes on.
+pub(super) async fn primary_paused(times: usize) -> Row {
+    let fault = "SIGSTOP and SIGCONT of a Cluster primary (Redis, `replicas = 1`)";
+    on_its_own(async move || {
+        let Some(mut fleet) = ClusterFleet::start().await else { return not_done(fault) };
+        let mut load = fleet.load();
+        for n in 0..times {
+            fleet.a_while(&mut load).await;
+            let (_, primary) = fleet.primary(n).await;
+            let still = fleet.random.random_range(Duration::from_millis(200)..LONGEST_STANDSTILL);
+            fleet.cluster.nodes()[primary].stop().expect("it runs");
+            tokio::time::sleep(still).await;
+            fleet.cluster.nodes()[primary].cont().expect("it runs");
+            fleet.at_rest().await;
+        }
+        let sending = load.stop().await;
+        let mut row = fleet.finish(fault, times, sending).await;
+        row.note = format!("stopped for 0.2 s to {LONGEST_STANDSTILL:?}; replaced after {NODE_TIMEOUT:?}");
+        row
+    })
+    .await
+}
