@@ -71,6 +71,18 @@ async fn a_silent_connection_is_given_up_however_much_is_appended_on_it() {
 }
 
 #[tokio::test]
+async fn a_store_that_nobody_uses_is_well_again_after_a_silence() {
+    let (_server, _, store) = silent().await;
+    let becomes = async |well: bool| {
+        while store.health().is_ok() != well {
+            tokio::time::sleep(EVERY).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, becomes(false)).await.expect("the silence is noticed");
+    tokio::time::timeout(PATIENCE, becomes(true)).await.expect("the connection is made anew");
+}
+
+#[tokio::test]
 async fn growth_is_seen_again_after_a_silence() {
     let (server, options, store) = silent().await;
     let other = open(&RedisOptions { url: server.url(), ..options }).await;

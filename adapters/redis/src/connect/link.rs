@@ -167,6 +167,10 @@ impl Shared {
         let mut answer = std::pin::pin!(self.client.custom::<Value, Value>(ping, Vec::new()));
         let (mut silent_for, mut heard) = (Duration::ZERO, self.heard.load(Ordering::Relaxed));
         while timeout(BEAT_EVERY, &mut answer).await.is_err() {
+            if self.client.state() != ClientState::Connected {
+                // The client has noticed by itself, and connects again; the question waits for that.
+                return false;
+            }
             let before = std::mem::replace(&mut heard, self.heard.load(Ordering::Relaxed));
             silent_for = if heard == before { silent_for + BEAT_EVERY } else { Duration::ZERO };
             if silent_for >= silence {

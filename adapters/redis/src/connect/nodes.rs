@@ -21,6 +21,8 @@ use tokio::time::{sleep, timeout};
 const LEARN_EVERY: Duration = Duration::from_secs(10);
 /// The same while a node is away: nobody says by itself who has taken its slots over.
 const LEARN_EVERY_WHILE_AWAY: Duration = Duration::from_millis(500);
+/// How often it is looked whether the link to the only server was given up.
+const LINK_EVERY: Duration = Duration::from_millis(500);
 /// The least time between two such questions.
 const LEARN_PAUSE: Duration = Duration::from_millis(100);
 /// How long a node has to answer that question.
@@ -35,14 +37,14 @@ pub(crate) struct Nodes {
     /// Of a Cluster; shared by all who have links to it.
     map: Option<Arc<Map>>,
     links: Mutex<BTreeMap<Option<Server>, Arc<Link>>>,
-    /// What keeps the map right.
-    learning: OnceLock<JoinHandle<()>>,
+    /// What keeps the map right, or the only link there.
+    keeping: OnceLock<JoinHandle<()>>,
 }
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        if let Some(learning) = self.learning.get() {
-            learning.abort();
+        if let Some(keeping) = self.keeping.get() {
+            keeping.abort();
         }
     }
 }
@@ -53,15 +55,16 @@ impl Nodes {
         let map = config.server.is_clustered().then(Arc::<Map>::default);
         let is_cluster = map.is_some();
         let nodes = Arc::new(Self::new(config, patience, place, map));
-        if is_cluster {
+        let keeping = if is_cluster {
             nodes.connect_cluster().await?;
-            let learning = tokio::spawn(keep_learning(Arc::downgrade(&nodes)));
-            // Nobody else has set it.
-            let _ = nodes.learning.set(learning);
+            tokio::spawn(keep_learning(Arc::downgrade(&nodes)))
         } else {
             let link = Link::open(nodes.config.clone(), patience).await?;
             nodes.links().insert(None, Arc::new(link));
-        }
+            tokio::spawn(keep_linked(Arc::downgrade(&nodes)))
+        };
+        // Nobody else has set it.
+        let _ = nodes.keeping.set(keeping);
         Ok(nodes)
     }
 
@@ -78,7 +81,7 @@ impl Nodes {
     }
 
     fn new(config: Config, patience: Patience, place: Arc<str>, map: Option<Arc<Map>>) -> Self {
-        Self { config, patience, place, map, links: Mutex::default(), learning: OnceLock::new() }
+        Self { config, patience, place, map, links: Mutex::default(), keeping: OnceLock::new() }
     }
 
     fn links(&self) -> MutexGuard<'_, BTreeMap<Option<Server>, Arc<Link>>> {
@@ -229,6 +232,17 @@ impl Nodes {
         if let Some(slots) = join_all(asked).await.into_iter().flatten().next() {
             map.set(slots);
         }
+    }
+}
+
+/// Makes the only link anew when it was given up, also while nobody sends anything: who asks whether Redis is
+/// there, and sends nothing while it is not, has to learn that it is back.
+async fn keep_linked(nodes: Weak<Nodes>) {
+    while let Some(there) = nodes.upgrade() {
+        // If it cannot be, whoever needs it is told.
+        let _ = there.begin(None);
+        drop(there);
+        sleep(LINK_EVERY).await;
     }
 }
 

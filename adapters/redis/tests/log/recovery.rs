@@ -35,6 +35,17 @@ async fn what_was_acknowledged_is_there_after_redis_was_killed_and_the_store_goe
 }
 
 #[tokio::test]
+async fn a_store_that_nobody_uses_is_well_again_after_redis_was_restarted() {
+    let (mut server, store) = start().await;
+    for _ in 0..3 {
+        server.kill();
+        wait_for("the store says that Redis is away", async || store.health().err()).await;
+        server.restart().await.unwrap();
+        wait_for("the store says that Redis is back", async || store.health().ok()).await;
+    }
+}
+
+#[tokio::test]
 async fn whoever_waits_for_growth_hears_of_it_after_redis_was_restarted() {
     let (mut server, store) = start().await;
     append(&store, "a").await.unwrap();
