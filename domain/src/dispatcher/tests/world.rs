@@ -82,7 +82,7 @@ pub(super) struct World {
     pub(super) destinations: Vec<Destination>,
     /// By ascending offset.
     pub(super) log: Vec<Arc<LoggedEvent>>,
-    end: Offset,
+    pub(super) end: Offset,
     moments: Vec<Moment>,
     pub(super) stored: PartitionProgress,
     pub(super) dead: BTreeMap<Place, GivenUp>,
@@ -101,7 +101,7 @@ pub(super) struct World {
     /// Deliveries in order of their success.
     pub(super) delivered: Vec<(Timestamp, DestinationName, Offset)>,
     pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
-    owned: bool,
+    pub(super) owned: bool,
     leased_until: Timestamp,
 }
 
@@ -155,7 +155,7 @@ impl World {
         self.input(Input::Claimed { partition: PARTITION, progress, log: Offset::ZERO..self.end(), until });
     }
 
-    fn end(&self) -> Offset {
+    pub(super) fn end(&self) -> Offset {
         self.end
     }
 
@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    fn wants(&self, destination: &DestinationName, event: &LoggedEvent) -> bool {
+    pub(super) fn wants(&self, destination: &DestinationName, event: &LoggedEvent) -> bool {
         self.destinations.iter().any(|d| d.name == *destination && d.filter.wants(&event.event))
     }
 
@@ -393,66 +393,6 @@ impl World {
                 assert!(delivered, "a dead letter went although nothing was delivered");
             }
         }
-    }
-
-    /// G2: a partition that was released repeats nothing: whatever was settled is claimed.
-    fn check_released(&self) {
-        for (destination, offset) in &self.settled_here {
-            let Some(lane) = self.stored.lanes.get(destination) else { continue };
-            let claimed = self.claims(lane, *offset, &self.lane_key(destination, self.at(*offset)));
-            assert!(claimed, "{destination}: {offset} was settled and would come again: {lane:?}");
-        }
-    }
-
-    /// G2: progress moves past an event only when it is settled.
-    fn check_stored(&self) {
-        for (destination, lane) in &self.stored.lanes {
-            for event in self.log.iter().filter(|event| self.wants(destination, event)) {
-                let key = self.lane_key(destination, event);
-                let foreign = lane.behind.keys().any(|k| {
-                    std::mem::discriminant(k) != std::mem::discriminant(&key) && !matches!(k, LaneKey::Event(_))
-                });
-                let claimed = self.claims(lane, event.offset, &key);
-                let place = (destination.clone(), event.offset);
-                let settled = self.settled.contains(&place) || self.again.contains(&place);
-                assert!(
-                    !claimed || settled || foreign,
-                    "{destination} claims {} of {key} settled: {lane:?}, scanned {}",
-                    event.offset,
-                    self.stored.scanned
-                );
-            }
-        }
-    }
-
-    /// G6: nobody is told that less is pending than is.
-    fn check_status(&self) {
-        if !self.owned {
-            return;
-        }
-        for status in self.dispatcher.status(self.now).destinations {
-            let Some(lane) = self.stored.lanes.get(&status.name) else { continue };
-            let to_come = |event: &&Arc<LoggedEvent>| {
-                let place = (status.name.clone(), event.offset);
-                self.wants(&status.name, event)
-                    && !self.settled.contains(&place)
-                    && !self.claims(lane, event.offset, &self.lane_key(&status.name, event))
-            };
-            let to_come: Vec<Offset> = self.log.iter().filter(to_come).map(|event| event.offset).collect();
-            // Of what is behind the end of a generation, no number is known.
-            let countable = to_come.iter().all(|offset| offset.generation() == self.end.generation());
-            let least = if countable { to_come.len() as u64 } else { u64::from(!to_come.is_empty()) };
-            assert!(status.pending >= least, "{} are pending, and {to_come:?} not settled: {status:?}", status.pending);
-        }
-    }
-
-    /// Whether the lane's stored progress says that what is at this offset is settled.
-    pub(super) fn claims(&self, lane: &LaneProgress, offset: Offset, key: &LaneKey) -> bool {
-        let position = match lane.position {
-            Position::Shared => self.stored.scanned,
-            Position::At(offset) => offset,
-        };
-        lane.behind.get(key).map_or(offset < position, |behind| offset < behind.offset)
     }
 
     fn renew(&mut self) {

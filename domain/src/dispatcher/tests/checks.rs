@@ -1,0 +1,67 @@
+//! What the world checks after each step, from plain sets of events.
+
+use super::world::World;
+use crate::*;
+use std::sync::Arc;
+
+impl World {
+    /// G2: a partition that was released repeats nothing: whatever was settled is claimed.
+    pub(super) fn check_released(&self) {
+        for (destination, offset) in &self.settled_here {
+            let Some(lane) = self.stored.lanes.get(destination) else { continue };
+            let claimed = self.claims(lane, *offset, &self.lane_key(destination, self.at(*offset)));
+            assert!(claimed, "{destination}: {offset} was settled and would come again: {lane:?}");
+        }
+    }
+
+    /// G2: progress moves past an event only when it is settled.
+    pub(super) fn check_stored(&self) {
+        for (destination, lane) in &self.stored.lanes {
+            for event in self.log.iter().filter(|event| self.wants(destination, event)) {
+                let key = self.lane_key(destination, event);
+                let foreign = lane.behind.keys().any(|k| {
+                    std::mem::discriminant(k) != std::mem::discriminant(&key) && !matches!(k, LaneKey::Event(_))
+                });
+                let claimed = self.claims(lane, event.offset, &key);
+                let place = (destination.clone(), event.offset);
+                let settled = self.settled.contains(&place) || self.again.contains(&place);
+                assert!(
+                    !claimed || settled || foreign,
+                    "{destination} claims {} of {key} settled: {lane:?}, scanned {}",
+                    event.offset,
+                    self.stored.scanned
+                );
+            }
+        }
+    }
+
+    /// G6: nobody is told that less is pending than is.
+    pub(super) fn check_status(&self) {
+        if !self.owned {
+            return;
+        }
+        for status in self.dispatcher.status(self.now).destinations {
+            let Some(lane) = self.stored.lanes.get(&status.name) else { continue };
+            let to_come = |event: &&Arc<LoggedEvent>| {
+                let place = (status.name.clone(), event.offset);
+                self.wants(&status.name, event)
+                    && !self.settled.contains(&place)
+                    && !self.claims(lane, event.offset, &self.lane_key(&status.name, event))
+            };
+            let to_come: Vec<Offset> = self.log.iter().filter(to_come).map(|event| event.offset).collect();
+            // Of what is behind the end of a generation, no number is known.
+            let countable = to_come.iter().all(|offset| offset.generation() == self.end.generation());
+            let least = if countable { to_come.len() as u64 } else { u64::from(!to_come.is_empty()) };
+            assert!(status.pending >= least, "{} are pending, and {to_come:?} not settled: {status:?}", status.pending);
+        }
+    }
+
+    /// Whether the lane's stored progress says that what is at this offset is settled.
+    pub(super) fn claims(&self, lane: &LaneProgress, offset: Offset, key: &LaneKey) -> bool {
+        let position = match lane.position {
+            Position::Shared => self.stored.scanned,
+            Position::At(offset) => offset,
+        };
+        lane.behind.get(key).map_or(offset < position, |behind| offset < behind.offset)
+    }
+}
