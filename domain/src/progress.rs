@@ -60,6 +60,17 @@ pub enum Position {
     At(Offset),
 }
 
+impl Position {
+    /// Which offset that is, with the partition's default position.
+    #[must_use]
+    pub const fn offset(self, default: Offset) -> Offset {
+        match self {
+            Self::Shared => default,
+            Self::At(offset) => offset,
+        }
+    }
+}
+
 /// Why a destination makes no attempts although its configuration would let it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
@@ -81,15 +92,17 @@ pub struct LaneProgress {
 }
 
 impl LaneProgress {
+    /// The lowest offset that the lane may still need. `default` is the partition's default position.
+    #[must_use]
+    pub fn settled_below(&self, default: Offset) -> Offset {
+        self.behind.values().map(|behind| behind.offset).fold(self.position.offset(default), Offset::min)
+    }
+
     /// The same, but that nothing from `from` on is settled. What was unsettled below stays where it was, with
     /// its retries. `default` is the partition's default position.
     #[must_use]
     pub fn gone_back(&self, from: Offset, default: Offset) -> Self {
-        let stood = match self.position {
-            Position::Shared => default,
-            Position::At(offset) => offset,
-        };
-        let position = stood.min(from);
+        let position = self.position.offset(default).min(from);
         let gone_back = |(key, behind): (&LaneKey, &Behind)| {
             if behind.offset <= from {
                 return Some((key.clone(), behind.clone()));
@@ -124,14 +137,7 @@ impl PartitionProgress {
         if self.lanes.is_empty() {
             return Offset::ZERO;
         }
-        let of_lane = |lane: &LaneProgress| {
-            let position = match lane.position {
-                Position::Shared => self.scanned,
-                Position::At(offset) => offset,
-            };
-            lane.behind.values().map(|behind| behind.offset).fold(position, Offset::min)
-        };
-        self.lanes.values().map(of_lane).fold(self.scanned, Offset::min)
+        self.lanes.values().map(|lane| lane.settled_below(self.scanned)).fold(self.scanned, Offset::min)
     }
 
     /// Applies a commit, as a store does.
@@ -322,10 +328,7 @@ mod tests {
 
     /// Whether a lane says that what is of `key` at `offset` is settled.
     fn claims(lane: &LaneProgress, default: Offset, key: &LaneKey, offset: Offset) -> bool {
-        let position = match lane.position {
-            Position::Shared => default,
-            Position::At(offset) => offset,
-        };
+        let position = lane.position.offset(default);
         lane.behind.get(key).map_or(offset < position, |behind| offset < behind.offset)
     }
 

@@ -96,7 +96,7 @@ impl Dispatcher {
                 owned.committing.prepared.lanes.entry(name.clone()).or_default().position = Some(lane.position);
                 owned.committing.dirty = true;
             }
-            let (destination, waiting) = (name.clone(), held_by(lane, owned.scanned).may_wait_until(owned.end));
+            let (destination, waiting) = (name.clone(), lane.settled_below(owned.scanned).may_wait_until(owned.end));
             self.notices.push_back(Notice::Unconfigured { destination, partition, waiting });
         }
     }
@@ -243,15 +243,6 @@ impl Dispatcher {
         }
         was_stopped
     }
-}
-
-/// The lowest offset that a lane may still need.
-pub(super) fn held_by(lane: &LaneProgress, default: Offset) -> Offset {
-    let position = match lane.position {
-        Position::Shared => default,
-        Position::At(offset) => offset,
-    };
-    lane.behind.values().map(|behind| behind.offset).fold(position, Offset::min)
 }
 
 impl PartitionLanes {

@@ -1,6 +1,6 @@
 //! A snapshot for operators.
 
-use super::{Dispatcher, claims::held_by};
+use super::Dispatcher;
 use crate::{BreakerState, BreakerStatus, DestinationName, DestinationStatus, StatusReport, Timestamp};
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ impl Dispatcher {
         for owned in self.partitions.values() {
             for (name, lane) in &owned.unconfigured {
                 let status = destinations.entry(name.clone()).or_insert_with(|| empty(name.clone(), false));
-                status.pending += held_by(lane, owned.scanned).may_wait_until(owned.end);
+                status.pending += lane.settled_below(owned.scanned).may_wait_until(owned.end);
                 status.pending_exact = false;
             }
         }

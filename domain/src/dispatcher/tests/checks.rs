@@ -58,10 +58,7 @@ impl World {
 
     /// Whether the lane's stored progress says that what is at this offset is settled.
     pub(super) fn claims(&self, lane: &LaneProgress, offset: Offset, key: &LaneKey) -> bool {
-        let position = match lane.position {
-            Position::Shared => self.stored.scanned,
-            Position::At(offset) => offset,
-        };
+        let position = lane.position.offset(self.stored.scanned);
         lane.behind.get(key).map_or(offset < position, |behind| offset < behind.offset)
     }
 }

@@ -541,10 +541,7 @@ impl World {
     pub(super) fn is_complete(&self, destinations: &[Destination]) -> bool {
         destinations.iter().all(|destination| {
             let Some(lane) = self.stored.lanes.get(&destination.name) else { return false };
-            let position = match lane.position {
-                Position::Shared => self.stored.scanned,
-                Position::At(offset) => offset,
-            };
+            let position = lane.position.offset(self.stored.scanned);
             position == self.end()
                 && lane.behind.is_empty()
                 && self.stored.retry_requested.iter().all(|request| request.destination != destination.name)
