@@ -128,11 +128,21 @@ fn number(text: &str) -> Option<RawBson> {
     }
     let value = Decimal::of(text)?;
     let double: f64 = text.parse().ok()?;
-    if double.is_finite() && Decimal::of(&format!("{double:e}")).as_ref() == Some(&value) {
+    if prints_as(double, &value) {
         return Some(RawBson::Double(double));
     }
     let decimal: Decimal128 = text.parse().ok()?;
     (Decimal::of(&decimal.to_string())? == value).then_some(RawBson::Decimal128(decimal))
+}
+
+/// Whether `value` is how `double` is written: with the fewest digits that mean it, nearest first.
+///
+/// Two such may be equally near. Then JSON's writers take the even one (ECMAScript 2025,
+/// Number::toString, note 2), as `serde_json` does, and Rust's own formatting the greater.
+fn prints_as(double: f64, value: &Decimal) -> bool {
+    let is_value = |text: &str| Decimal::of(text).as_ref() == Some(value);
+    let Some(number) = serde_json::Number::from_f64(double) else { return false };
+    is_value(&number.to_string()) || is_value(&format!("{double:e}"))
 }
 
 /// A number's value, however it is spelled: its digits without zeros on either side, and the power

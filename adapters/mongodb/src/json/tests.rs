@@ -31,9 +31,14 @@ fn a_number_becomes_the_first_type_that_holds_it() {
     assert_eq!(bson("12.50"), Some(Bson::Double(12.5)));
     assert_eq!(bson("0.1"), Some(Bson::Double(0.1)));
     assert_eq!(bson("1e-7"), Some(Bson::Double(1e-7)));
+    // The same double, which lies just between the two.
+    assert_eq!(bson("888178419700126.2"), Some(Bson::Double(888178419700126.25)));
+    assert_eq!(bson("888178419700126.3"), Some(Bson::Double(888178419700126.25)));
     assert_eq!(bson("1.7976931348623157E+308"), Some(Bson::Double(f64::MAX)));
     assert!(matches!(bson("-0"), Some(Bson::Double(zero)) if zero == 0.0 && zero.is_sign_negative()));
-    for text in ["9223372036854775808", "0.1234567890123456789", "-18446744073709551615", "1e6000"] {
+    for text in
+        ["9223372036854775808", "0.1234567890123456789", "888178419700126.27", "-18446744073709551615", "1e6000"]
+    {
         let Some(Bson::Decimal128(decimal)) = bson(text) else { panic!("{text}") };
         assert!(Decimal::of(&decimal.to_string()) == Decimal::of(text), "{text}: {decimal}");
     }
