@@ -11,7 +11,7 @@ use laneway_domain::{
 use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, Done, Health, Status};
 use laneway_http::{Api, Limits, router};
 use laneway_memory::MemoryStore;
-use laneway_ports::{DeadLetters, EventLog, Lease, Operations, ProgressStore, WorkerId};
+use laneway_ports::{Bounds, DeadLetters, EventLog, Lease, Operations, ProgressStore, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -226,27 +226,47 @@ async fn commands_reach_the_worker() {
     assert_eq!(told, expected);
 }
 
-#[tokio::test]
+/// The disk's clock is tokio's, and shows 2023-11-14T22:13:20Z in the beginning.
+#[tokio::test(start_paused = true)]
 async fn a_replay_begins_where_a_moment_is() {
     let server = Server::new();
-    for n in 0..20 {
-        server.post("/v1/events", JSON, format!(r#"{{"type":"t","key":"k{n}"}}"#)).await.accepted();
-    }
+    let bounds = async |of: fn(Bounds) -> Offset| {
+        let mut found = BTreeMap::new();
+        for partition in (0..PARTITIONS).map(Partition) {
+            found.insert(partition, of(server.store.bounds(partition).await.unwrap()));
+        }
+        found
+    };
+    let ten_more = async |first: usize| {
+        for n in first..first + 10 {
+            server.post("/v1/events", JSON, format!(r#"{{"type":"t","key":"k{n}"}}"#)).await.accepted();
+        }
+        bounds(|bounds| bounds.end).await
+    };
+    let starts = bounds(|bounds| bounds.start).await;
+    let middle = ten_more(0).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let ends = ten_more(10).await;
+    assert!(starts != middle && middle != ends);
+
     let replay = async |since: &str| {
         let body = format!(r#"{{"since":"{since}"}}"#);
         server.post("/v1/destinations/crm/replay", JSON, body).await
     };
-    for since in ["beginning", "2001-02-03T04:05:06+07:00", "9999-01-01T00:00:00Z"] {
+    for (since, expected) in [
+        ("beginning", &starts),
+        ("2001-02-03T04:05:06+07:00", &starts),
+        ("2023-11-14T22:13:20Z", &starts),
+        ("2023-11-14T22:13:20.001Z", &middle),
+        ("2023-11-15T00:13:22+02:00", &middle),
+        ("2023-11-14T22:13:22.001Z", &ends),
+        ("9999-01-01T00:00:00Z", &ends),
+    ] {
         assert!(replay(since).await.read::<Done>().done);
+        let told = server.worker.told.lock().unwrap().pop();
+        let expected = Command::Replay { destination: name("crm"), from: expected.clone() };
+        assert_eq!(told, Some(expected), "since {since}");
     }
-    let mut ends = BTreeMap::new();
-    for partition in (0..PARTITIONS).map(Partition) {
-        ends.insert(partition, server.store.bounds(partition).await.unwrap().end);
-    }
-    let starts: BTreeMap<Partition, Offset> = ends.keys().map(|partition| (*partition, Offset::ZERO)).collect();
-    let told = server.worker.told.lock().unwrap().clone();
-    let expected = [starts.clone(), starts, ends];
-    assert_eq!(told, expected.map(|from| Command::Replay { destination: name("crm"), from }));
 
     replay("yesterday").await.invalid("/since");
     server.post("/v1/destinations/crm/replay", JSON, "{}").await.problem(422, "invalid");

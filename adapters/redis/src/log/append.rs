@@ -209,12 +209,12 @@ impl Sender {
         for _ in 0..MAX_TRIES {
             // One connection for both: WAIT speaks of its own.
             let there = self.redis.held(&at).await?;
-            let reconnects = Reconnects::of(&there);
+            let reconnects = (options.replicas > 0).then(|| Reconnects::of(&there));
             let append = there.call_once("laneway_append", Effect::Writes, &keys, &arguments);
             // Polled in this order, and so sent in it.
             let (called, acknowledged) = tokio::join!(biased; append, self.wait_for_replicas(&there, at.clone()));
             match called {
-                Ok(Called::Answered(answer)) => return self.stored(log, answer, acknowledged, &reconnects).await,
+                Ok(Called::Answered(answer)) => return self.stored(log, answer, acknowledged, reconnects).await,
                 Ok(again) => there.prepare_again(&again, at.clone()).await.map_err(not_stored)?,
                 Err(CallError::Store(error)) => return Err(error),
                 Err(CallError::Refused(refusal)) => return Err(StoreError::refused(refusal.to_string())),
@@ -228,7 +228,7 @@ impl Sender {
         log: &PartitionLog,
         answer: Value,
         acknowledged: Result<u32, StoreError>,
-        reconnects: &Reconnects,
+        reconnects: Option<Reconnects>,
     ) -> Result<Stored, StoreError> {
         let answer = answer.into_array();
         self.shared.report_loss(log.partition, &answer).await;
@@ -257,12 +257,11 @@ impl Sender {
     fn enough_replicas(
         &self,
         acknowledged: Result<u32, StoreError>,
-        reconnects: &Reconnects,
+        reconnects: Option<Reconnects>,
     ) -> Result<(), StoreError> {
+        // Only asked after if there are replicas to wait for.
+        let Some(reconnects) = reconnects else { return Ok(()) };
         let options = &self.shared.options;
-        if options.replicas == 0 {
-            return Ok(());
-        }
         let unclear = |why: String| {
             Err(StoreError::unknown(format!(
                 "Redis at {} has the event, but {why}, so that it might be lost with the primary",
