@@ -31,9 +31,9 @@ fn a_number_becomes_the_first_type_that_holds_it() {
     assert_eq!(bson("12.50"), Some(Bson::Double(12.5)));
     assert_eq!(bson("0.1"), Some(Bson::Double(0.1)));
     assert_eq!(bson("1e-7"), Some(Bson::Double(1e-7)));
-    // The same double, which lies just between the two.
-    assert_eq!(bson("888178419700126.2"), Some(Bson::Double(888178419700126.25)));
-    assert_eq!(bson("888178419700126.3"), Some(Bson::Double(888178419700126.25)));
+    let just_between = Some(Bson::Double(888_178_419_700_126.0 + 0.25));
+    assert_eq!(bson("888178419700126.2"), just_between);
+    assert_eq!(bson("888178419700126.3"), just_between);
     assert_eq!(bson("1.7976931348623157E+308"), Some(Bson::Double(f64::MAX)));
     assert!(matches!(bson("-0"), Some(Bson::Double(zero)) if zero == 0.0 && zero.is_sign_negative()));
     for text in
