@@ -9,6 +9,7 @@
 
 mod happenings;
 mod laneway;
+mod operator;
 mod oracle;
 mod plan;
 mod producer;
@@ -33,6 +34,7 @@ use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
 use laneway_ports::{
     DeadLetterQuery, DeadLetters as _, EventLog as _, LogRecord, MAX_DEAD_LETTER_PAGE, ProgressStore as _,
 };
+use operator::{End, Operator};
 use oracle::Remains;
 use plan::{Plan, TURN};
 use producer::Producer;
@@ -46,6 +48,8 @@ use wire::Scissors;
 
 /// The name of Laneway's host.
 const LANEWAY: &str = "laneway";
+/// The name of an operator's host.
+const OPERATOR: &str = "operator";
 /// The port that everybody listens on.
 const PORT: u16 = 80;
 /// What deliveries are signed with.
@@ -132,6 +136,7 @@ struct Simulation {
     receivers: Vec<Arc<Receiver>>,
     /// Keys whose events are not all accepted yet.
     left: Arc<AtomicUsize>,
+    end: Arc<End>,
 }
 
 impl Simulation {
@@ -152,6 +157,7 @@ impl Simulation {
             sim: network(seed, &plan),
             receivers: (0..plan.destinations.len()).map(receiver).collect(),
             left: Arc::new(AtomicUsize::new(plan.keys)),
+            end: Arc::default(),
             machine: Arc::new(machine),
             chance,
             plan,
@@ -160,6 +166,7 @@ impl Simulation {
             disk,
         };
         simulation.settle_hosts();
+        simulation.settle_operator();
         simulation
     }
 
@@ -185,6 +192,20 @@ impl Simulation {
                 Ok(())
             });
         }
+    }
+
+    fn settle_operator(&mut self) {
+        let operator = Operator {
+            plan: self.plan.clone(),
+            chance: self.chance.fork(300),
+            story: self.story.clone(),
+            disk: self.disk.clone(),
+            end: self.end.clone(),
+        };
+        self.sim.client(OPERATOR, async move {
+            operator.operate().await;
+            Ok(())
+        });
     }
 
     fn run(mut self) -> Outcome {
@@ -218,7 +239,7 @@ impl Simulation {
         }
         troubles.end(&mut self.sim, &self.machine, &self.story);
         self.heal();
-        self.settle()
+        self.settle() && self.settle_again()
     }
 
     /// Lets time pass.
@@ -257,6 +278,17 @@ impl Simulation {
             }
         }
         false
+    }
+
+    /// The same once more, after a replay.
+    fn settle_again(&mut self) -> bool {
+        self.story.text("all is settled");
+        self.end.comes();
+        let begun = self.sim.elapsed();
+        while !self.end.is_taken() && self.sim.elapsed() - begun < SETTLE_WITHIN {
+            self.pass(STEP);
+        }
+        self.settle()
     }
 
     /// Whether the store says so.

@@ -24,13 +24,15 @@ const SEVERAL: &str = "a request carries several events";
 const AGAIN: &str = "an event arrives again after it had taken effect";
 const SENT_AGAIN: &str = "a producer has to send an event again";
 const KNOWN: &str = "an event that a producer sends again was stored already";
+const REPLAY: &str = "a replay is asked for";
+const REPLAY_UNHEARD: &str = "an operator does not hear whether a replay was taken";
 pub(super) const DEAD_LETTER: &str = "dead letters are there in the end";
 
 /// A tally of all these.
 pub(super) fn tally() -> Tally {
     let of_network = [CUT_OFF, MUTE, DEAF, HELD, SLOW, CUT, CRASH, CRASH_LOSES, RECEIVER_CRASHES, NO_ANSWER];
     let of_receivers = [HANGS, LOSES, REFUSES, REJECTS, SEVERAL, AGAIN];
-    let of_events = [SENT_AGAIN, KNOWN, DEAD_LETTER];
+    let of_events = [SENT_AGAIN, KNOWN, REPLAY, REPLAY_UNHEARD, DEAD_LETTER];
     Tally::of(OF_STORES.into_iter().chain(of_network).chain(of_receivers).chain(of_events))
 }
 
@@ -55,6 +57,8 @@ pub(super) fn count(tally: &Tally, lines: &[(Duration, What)]) {
                 let heard = outcome == "delivered" || outcome.contains("answered");
                 tally.add(NO_ANSWER, u64::from(!heard));
             }
+            What::ReplayAsked { .. } => tally.add(REPLAY, 1),
+            What::ReplayEnded { said, .. } => tally.add(REPLAY_UNHEARD, u64::from(said.starts_with("without"))),
             What::Text(_) | What::Broken(_) | What::Started(_) | What::Began { .. } => {}
         }
     }

@@ -10,11 +10,11 @@ use crate::simulation::chance::Chance;
 use crate::simulation::plan::TroubledStore;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use laneway_app::worker::{Clock, Upkeep, Worker};
-use laneway_domain::{Outcome, Partition, PartitionProgress};
+use laneway_app::worker::{Clock, Handle, Upkeep, Worker, command_all};
+use laneway_domain::{Command, Outcome, Partition, PartitionProgress, StatusReport};
 use laneway_http::{Api, Limits, router, serve};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
-use laneway_ports::{Delivery, ProgressStore as _, Sink, WorkerId};
+use laneway_ports::{Delivery, Operations, ProgressStore as _, Sink, WorkerId};
 use laneway_webhook::{EgressPolicy, HttpVersion, Secret, SystemResolver, WebhookConfig, WebhookSink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,12 +146,13 @@ impl Machine {
             body_timeout: Duration::from_secs(3),
             ..Limits::default()
         };
+        let operations = Everyone { worker, store: store.clone(), partitions: self.plan.partitions };
         let api = Api {
             log: Some(store.clone()),
             history: store.clone(),
             dead_letters: store.clone(),
             progress: store,
-            operations: Some(Arc::new(worker)),
+            operations: Some(Arc::new(operations)),
             metrics: Arc::new(String::new),
             limits: limits.clone(),
             tokens: Vec::new(),
@@ -176,6 +177,28 @@ impl Machine {
         let scissors = if to == super::plan::STEADY { super::wire::none() } else { self.scissors.clone() };
         let sink = WebhookSink::with_dial(config, Arc::new(SystemResolver), SimulatedTcp(scissors));
         WayOut { life, to, sink: sink.expect("the settings are good"), story: self.story.clone() }
+    }
+}
+
+/// The worker, and whoever else may have a partition: the worker of a life before has them until its leases end.
+struct Everyone {
+    worker: Handle,
+    store: Arc<MemoryStore>,
+    partitions: u32,
+}
+
+#[async_trait]
+impl Operations for Everyone {
+    async fn status(&self) -> Option<StatusReport> {
+        self.worker.status().await
+    }
+
+    async fn command(&self, command: Command) -> Result<bool, String> {
+        command_all(&*self.store, self.partitions, Some(&self.worker), command).await
+    }
+
+    async fn not_ready(&self) -> Vec<String> {
+        self.worker.not_ready().await
     }
 }
 

@@ -1,9 +1,14 @@
 //! Judges a story against the guarantees, from plain sets.
 
+mod lane;
+mod replays;
+
 use super::plan::{Plan, REJECTED, STEADY};
 use super::story::{Got, Place, What};
 use super::{id_of, name};
+use lane::Lane;
 use laneway_domain::{DeadLetter, Event, LaneKey, LoggedEvent, Offset, PartitionProgress, Position};
+use replays::Replays;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -36,14 +41,6 @@ struct Seen {
     effects: BTreeSet<Place>,
 }
 
-/// What a life knows, at a receiver, of the events of a partition that are ordered with each other.
-#[derive(Default)]
-struct Lane {
-    in_flight: Vec<Place>,
-    /// The last event that it heard is settled.
-    settled: Option<Place>,
-}
-
 pub(super) struct Oracle<'a> {
     plan: &'a Plan,
     remains: &'a Remains,
@@ -53,6 +50,7 @@ pub(super) struct Oracle<'a> {
     starts: Vec<Duration>,
     lanes: BTreeMap<(usize, usize, u32, Option<LaneKey>), Lane>,
     seen: Vec<Seen>,
+    replays: Replays,
     accepted: BTreeMap<String, (Place, Duration)>,
     violations: Vec<Violation>,
 }
@@ -77,6 +75,7 @@ pub(super) fn judge(plan: &Plan, lines: &[(Duration, What)], remains: &Remains) 
         starts: Vec::new(),
         lanes: BTreeMap::new(),
         seen: plan.destinations.iter().map(|_| Seen::default()).collect(),
+        replays: Replays::default(),
         accepted: BTreeMap::new(),
         violations: Vec::new(),
     };
@@ -85,6 +84,7 @@ pub(super) fn judge(plan: &Plan, lines: &[(Duration, What)], remains: &Remains) 
     }
     oracle.the_log_is_what_was_sent();
     oracle.everything_came_to_its_end();
+    oracle.the_last_replay_brought_everything_again();
     oracle.violations
 }
 
@@ -102,6 +102,8 @@ impl Oracle<'_> {
                 self.starts.push(at);
             }
             What::Accepted { id, place, duplicate, tries } => self.accepted(at, id, *place, *duplicate, *tries),
+            What::ReplayAsked { to, since } => self.replays.asked(at, *to, *since, &self.remains.log),
+            What::ReplayEnded { taken, .. } => self.replays.ended(at, *taken),
             What::Began { life, to, events } => {
                 let places: Vec<Place> = events.iter().map(|(place, _)| *place).collect();
                 (0..places.len()).for_each(|n| self.began(at, *life, *to, places[n], &places[..n]));
@@ -138,8 +140,8 @@ impl Oracle<'_> {
     }
 
     /// G3: an attempt begins when everything earlier of the key is settled. Within a life nothing is gone
-    /// back to; a new life goes back to what was not stored as settled, and no further.
-    /// `before`: what stands before it in the same attempt.
+    /// back to but by a replay, and nothing is skipped; a new life goes back to what was not stored as settled,
+    /// and no further. `before`: what stands before it in the same attempt.
     fn began(&mut self, at: Duration, life: usize, to: usize, place: Place, before: &[Place]) {
         if self.life != Some(life) {
             self.broken(at, &format!("life {life} makes an attempt after its end"));
@@ -150,23 +152,32 @@ impl Oracle<'_> {
         if !self.plan.wants(to, event) {
             self.broken(at, &format!("{} is not wanted by r{to}", name(place)));
         }
-        if self.was_settled_before(life, to, place, event) {
-            self.broken(at, &format!("life {life} attempts {} at r{to}, stored as settled before it", name(place)));
-        }
-        let lane = self.lanes.entry((life, to, place.0, self.plan.lane_key(to, event))).or_default();
-        let mut wrong = Vec::new();
-        if let Some(other) = lane.in_flight.iter().find(|other| !before.contains(other)) {
-            wrong.push(format!("while {} is in flight", name(*other)));
-        }
-        lane.in_flight.push(place);
-        if let Some(settled) = lane.settled.filter(|settled| *settled >= place) {
-            wrong.push(format!("after it heard that {} is settled", name(settled)));
-        }
-        for wrong in wrong {
+        for wrong in self.stepped(life, to, place, event, before) {
             self.broken(at, &format!("life {life} attempts {} at r{to} {wrong}", name(place)));
         }
         self.seen[to].began.insert(place);
         self.comes_after_what_is_earlier(at, to, place, event, before);
+    }
+
+    /// What is wrong with an attempt at that event, after what the life knows.
+    fn stepped(&mut self, life: usize, to: usize, place: Place, event: &Event, before: &[Place]) -> Vec<String> {
+        let lane_key = self.plan.lane_key(to, event);
+        let mut lane = self.lanes.remove(&(life, to, place.0, lane_key.clone())).unwrap_or_default();
+        let of_lane = |from: Place, below: Place| {
+            let mut events = self.log.range(from..below);
+            let found = events.find(|(_, e)| self.plan.lane_key(to, e) == lane_key && self.plan.wants(to, e));
+            found.map(|(place, _)| *place)
+        };
+        let started = self.starts.get(life).copied().unwrap_or_default();
+        let replays = self.replays.of_life(started, (to, place.0), |from| of_lane(from, (place.0 + 1, 0)));
+        let between = |begun: Place, place| of_lane((begun.0, begun.1 + 1), place);
+        let mut wrong = lane.begins(place, before, &replays, between);
+        let replayed = replays.iter().any(|replay| replay.begin <= place);
+        if !replayed && self.was_settled_before(life, to, place, event) {
+            wrong.push("that was stored as settled before it".to_owned());
+        }
+        self.lanes.insert((life, to, place.0, lane_key), lane);
+        wrong
     }
 
     fn was_settled_before(&self, life: usize, to: usize, place: Place, event: &Event) -> bool {
@@ -203,11 +214,7 @@ impl Oracle<'_> {
     /// G4: delivered is only what the receiver has answered so.
     fn heard(&mut self, at: Duration, life: usize, to: usize, place: Place, settled: bool) {
         let key = self.log.get(&place).and_then(|event| self.plan.lane_key(to, event));
-        let lane = self.lanes.entry((life, to, place.0, key)).or_default();
-        lane.in_flight.retain(|other| *other != place);
-        if settled {
-            lane.settled = lane.settled.max(Some(place));
-        }
+        self.lanes.entry((life, to, place.0, key)).or_default().hears(at, place, settled);
         if settled && !self.seen[to].settled.contains_key(&place) {
             self.broken(at, &format!("life {life} takes {} for settled, and r{to} never said so", name(place)));
         }
@@ -232,6 +239,7 @@ impl Oracle<'_> {
         if status != REJECTED {
             seen.delivered.insert(place);
         }
+        self.replays.taken(to, place);
         let first = !seen.settled.contains_key(&place);
         seen.settled.entry(place).or_insert(at);
         if effect && !seen.effects.insert(place) {
@@ -306,6 +314,19 @@ impl Oracle<'_> {
                     self.violations.push(format!("{partition}, {name}: progress ends at {position}: {behind:?}"));
                 }
             }
+        }
+    }
+
+    /// Of a replay that was asked for when all was settled and nothing went wrong any more, all has to come.
+    fn the_last_replay_brought_everything_again(&mut self) {
+        let Some((to, is_about, again)) = self.replays.last() else {
+            return self.violations.push("the last replay was not taken".to_owned());
+        };
+        let wanted = self.log.iter().filter(|(place, event)| is_about(**place) && self.plan.wants(to, event));
+        let missing: Vec<String> =
+            wanted.filter(|(place, _)| !again.contains(place)).map(|(place, _)| name(*place)).collect();
+        if !missing.is_empty() {
+            self.violations.push(format!("r{to}: did not come again in the last replay: {missing:?}"));
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) pace: u64,
     /// How many times something happens to the network or a host.
     pub(super) turns: usize,
+    /// How many replays are asked for meanwhile.
+    pub(super) replays: usize,
     /// The longest time of a message on its way, at first.
     pub(super) latency: Duration,
     /// One connection in so many is cut; 0 for none.
@@ -69,6 +71,7 @@ impl Plan {
             // All at once now and then; else for about as long as things go wrong.
             pace: if chance.one_in(4) { 5 } else { 2 * TURN * turns / events_per_key },
             turns: turns as usize,
+            replays: chance.below(4) as usize,
             latency: Duration::from_millis(1 + chance.below(60)),
             cuts: [0, 10, 3][chance.below(3) as usize],
             store_troubles: [0, 0, 50][chance.below(3) as usize],

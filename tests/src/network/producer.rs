@@ -37,7 +37,7 @@ struct Answer {
     duplicate: bool,
 }
 
-type Connection = SendRequest<Full<Bytes>>;
+pub(super) type Connection = SendRequest<Full<Bytes>>;
 
 impl Producer {
     pub(super) async fn produce(mut self) {
@@ -123,7 +123,7 @@ impl Producer {
     }
 }
 
-async fn connect() -> Result<Connection, Box<dyn std::error::Error>> {
+pub(super) async fn connect() -> Result<Connection, Box<dyn std::error::Error>> {
     let stream = TcpStream::connect((LANEWAY, PORT)).await?;
     let (open, connection) = handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);

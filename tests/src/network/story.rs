@@ -2,6 +2,7 @@
 
 use super::happenings;
 use crate::tally::Tally;
+use laneway_domain::Timestamp;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,22 @@ pub enum What {
         duplicate: bool,
         /// How many times it was sent.
         tries: u32,
+    },
+    /// An operator asks for a replay.
+    ReplayAsked {
+        /// Of which receiver.
+        to: usize,
+        /// Of what was accepted since then; `None`: of everything.
+        since: Option<Timestamp>,
+    },
+    /// The operator has an answer, or no longer waits for it.
+    ReplayEnded {
+        /// Of which receiver.
+        to: usize,
+        /// Whether Laneway goes back.
+        taken: bool,
+        /// For people.
+        said: String,
     },
     /// Laneway's worker begins an attempt, at one event or a batch.
     Began {
@@ -180,6 +197,11 @@ impl fmt::Display for What {
                 let again = if *duplicate { ", a duplicate" } else { "" };
                 write!(f, "accepted {id} at {p}/{o} after {tries} tries{again}")
             }
+            Self::ReplayAsked { to, since } => {
+                let since = since.map_or_else(|| "the beginning".to_owned(), |since| since.to_string());
+                write!(f, "r{to} is to get again what was accepted since {since}")
+            }
+            Self::ReplayEnded { to, said, .. } => write!(f, "the replay to r{to} is {said}"),
             Self::Began { life, to, events } => {
                 let events = listed(events, |((p, o), attempt)| format!("{p}/{o} attempt {attempt}"));
                 write!(f, "r{to} <- life {life}: {events}")

@@ -94,4 +94,19 @@ fn what_must_not_happen_is_noticed() {
         lines.push((Duration::ZERO, What::Text("changed".to_owned())));
         remains.found.iter_mut().for_each(|found| found.clone_from(&end));
     });
+    is_noticed("a destination goes back further than it was asked to", |lines, _| {
+        let asked = lines.iter_mut().rev().find_map(|(_, what)| match what {
+            What::ReplayAsked { since, .. } => Some(since),
+            _ => None,
+        });
+        *asked.unwrap() = Some(laneway_domain::Timestamp::MAX);
+    });
+    is_noticed("a replay that was taken brings nothing", |lines, _| {
+        let asked = lines.iter().rposition(|(_, what)| matches!(what, What::ReplayAsked { .. })).unwrap();
+        let mut n = 0;
+        lines.retain(|(_, what)| {
+            n += 1;
+            n <= asked + 1 || matches!(what, What::ReplayEnded { .. })
+        });
+    });
 }

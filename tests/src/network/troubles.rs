@@ -4,7 +4,7 @@ use super::happenings::{CUT_OFF, DEAF, HELD, MUTE, RECEIVER_CRASHES, SLOW};
 use super::laneway::Machine;
 use super::plan::{Plan, STEADY};
 use super::story::Story;
-use super::{LANEWAY, producer_name, receiver_name};
+use super::{LANEWAY, OPERATOR, producer_name, receiver_name};
 use crate::simulation::chance::Chance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,7 +41,8 @@ impl Troubles {
     pub(super) fn new(plan: &Plan) -> Self {
         let receivers: Vec<String> =
             (0..plan.destinations.len()).filter(|number| *number != STEADY).map(receiver_name).collect();
-        let others = receivers.iter().cloned().chain((0..plan.producers).map(producer_name)).collect();
+        let senders = (0..plan.producers).map(producer_name).chain([OPERATOR.to_owned()]);
+        let others = receivers.iter().cloned().chain(senders).collect();
         Self { others, receivers, links: BTreeMap::new(), down: BTreeSet::new() }
     }
 
