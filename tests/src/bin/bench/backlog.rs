@@ -47,7 +47,8 @@ pub(crate) struct Filled {
     pub(crate) answers: [f64; 2],
 }
 
-/// Makes one; the server has ended.
+/// Makes one; the server has ended. On SQLite it was killed, so that the start has to recover the log too.
+/// On Redis it has handed its leases over: over any backlog, those of a dead one are waited for (5 s).
 pub(crate) async fn filled(bench: &Bench, events: u64) -> io::Result<Filled> {
     let waiting = events / BATCH * BATCH;
     let fresh = bench.fresh(&[bench.destination("main", "main", "paused = true")]).await?;
@@ -55,7 +56,10 @@ pub(crate) async fn filled(bench: &Bench, events: u64) -> io::Result<Filled> {
     let lines = [("batch", BATCH), ("connections", CONNECTIONS), ("seconds", MOST_FILLING)];
     let loaded = bench.load(fresh.address(), waiting, &lines).await?;
     let memory = process::memory(server.pid())?;
-    server.kill();
+    match bench.store {
+        Kind::Sqlite => server.kill(),
+        Kind::Redis => server.stop(),
+    }
     let answers = [loaded.answer_p50, loaded.answer_p99];
     Ok(Filled {
         fresh,
