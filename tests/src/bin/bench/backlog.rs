@@ -60,6 +60,7 @@ pub(crate) async fn filled(bench: &Bench, events: u64) -> io::Result<Filled> {
         Kind::Sqlite => server.kill(),
         Kind::Redis => server.stop(),
     }
+    fresh.at_rest().await?;
     let answers = [loaded.answer_p50, loaded.answer_p99];
     Ok(Filled {
         fresh,

@@ -79,6 +79,22 @@ impl Fresh {
         self.redis.as_ref()
     }
 
+    /// Waits until Redis no longer rewrites its AOF, which takes one of the cores.
+    pub(crate) async fn at_rest(&self) -> io::Result<()> {
+        let Some(redis) = &self.redis else { return Ok(()) };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = redis.command(&["INFO", "persistence"]).await.map_err(io::Error::other)?.text();
+            if said.contains("aof_rewrite_in_progress:0") && said.contains("aof_rewrite_scheduled:0") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other("Redis does not come to the end of rewriting its AOF"));
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
     /// Bytes of the store on the disk.
     pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
         fn under(folder: &Path) -> io::Result<u64> {
