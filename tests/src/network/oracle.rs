@@ -7,7 +7,7 @@ use super::plan::{Plan, REJECTED, STEADY};
 use super::story::{Got, Place, What};
 use super::{id_of, name};
 use lane::Lane;
-use laneway_domain::{DeadLetter, Event, LaneKey, LoggedEvent, Offset, PartitionProgress, Position};
+use laneway_domain::{DeadLetter, Event, LaneKey, LoggedEvent, Offset, PartitionProgress};
 use replays::Replays;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -184,10 +184,7 @@ impl Oracle<'_> {
         let stored = self.remains.found.get(life).and_then(|found| found.get(place.0 as usize));
         let Some(progress) = stored else { return false };
         let Some(lane) = progress.lanes.get(&self.plan.destinations[to].name) else { return false };
-        let position = match lane.position {
-            Position::Shared => progress.scanned,
-            Position::At(offset) => offset,
-        };
+        let position = lane.position.offset(progress.scanned);
         let behind = self.plan.lane_key(to, event).and_then(|key| lane.behind.get(&key));
         let offset = Offset(place.1);
         offset < position && behind.is_none_or(|behind| offset < behind.offset)
@@ -305,10 +302,7 @@ impl Oracle<'_> {
             let end = Offset(last.unwrap_or(0));
             for destination in &self.plan.destinations {
                 let lane = progress.lanes.get(&destination.name).cloned().unwrap_or_default();
-                let position = match lane.position {
-                    Position::Shared => progress.scanned,
-                    Position::At(offset) => offset,
-                };
+                let position = lane.position.offset(progress.scanned);
                 if position != end || !lane.behind.is_empty() {
                     let (name, behind) = (&destination.name, lane.behind);
                     self.violations.push(format!("{partition}, {name}: progress ends at {position}: {behind:?}"));
