@@ -1,0 +1,13 @@
+//! The Redis store against real servers of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod commit_cost;
+mod leases;
+mod log;
+mod lost;
+mod many;
+mod model;
+mod progress_contract;
+mod silent;
+mod support;
+mod unclear;

@@ -1,0 +1,97 @@
+//! What the contract suites are run against.
+
+use super::{new_store, open, server};
+use async_trait::async_trait;
+use laneway_ports::contract::Subject;
+use laneway_redis::{RedisOptions, RedisStore};
+use laneway_servers::redis::{RedisServer, RedisSettings};
+use laneway_servers::redis_cluster::RedisCluster;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// A server of its own; to reopen is to kill it.
+pub struct Single {
+    server: RedisServer,
+    options: RedisOptions,
+    store: RedisStore,
+}
+
+#[async_trait]
+impl Subject for Single {
+    type Store = RedisStore;
+
+    async fn create(partitions: u32) -> Self {
+        let server = server().await;
+        let options = new_store(&server.url(), partitions);
+        let store = open(&options).await;
+        Self { server, options, store }
+    }
+
+    fn store(&self) -> &RedisStore {
+        &self.store
+    }
+
+    async fn reopen(mut self) -> Self {
+        drop(self.store);
+        self.server.kill();
+        self.server.restart().await.unwrap();
+        let store = open(&self.options).await;
+        Self { store, ..self }
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// A Cluster of six nodes, which all tests share that run at the same time; to reopen is to connect
+/// anew.
+pub struct Clustered {
+    /// Held so that the servers live as long as the subject.
+    _cluster: Arc<RedisCluster>,
+    options: RedisOptions,
+    store: RedisStore,
+}
+
+async fn cluster() -> Arc<RedisCluster> {
+    static SHARED: Mutex<Weak<RedisCluster>> = Mutex::const_new(Weak::new());
+    let mut shared = SHARED.lock().await;
+    if let Some(cluster) = shared.upgrade() {
+        return cluster;
+    }
+    // Its future cannot be sent to another thread, so it gets one.
+    let start = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(RedisCluster::start(3, 3, RedisSettings::default())).unwrap()
+    };
+    let cluster = Arc::new(tokio::task::spawn_blocking(start).await.unwrap());
+    *shared = Arc::downgrade(&cluster);
+    cluster
+}
+
+#[async_trait]
+impl Subject for Clustered {
+    type Store = RedisStore;
+
+    async fn create(partitions: u32) -> Self {
+        let cluster = cluster().await;
+        let options = new_store(&cluster.url(), partitions);
+        let store = open(&options).await;
+        Self { _cluster: cluster, options, store }
+    }
+
+    fn store(&self) -> &RedisStore {
+        &self.store
+    }
+
+    async fn reopen(self) -> Self {
+        drop(self.store);
+        let store = open(&self.options).await;
+        Self { store, ..self }
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! Batch mode: what is sent, and whose outcome is whose.
+
+use crate::events::{SECRET, attempted, config, event};
+use bytes::Bytes;
+use laneway_domain::{Event, Outcome};
+use laneway_ports::{Attempted, Delivery, Sink};
+use laneway_webhook::{Secret, WebhookConfig, WebhookSink};
+use serde_json::{Value, json};
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+async fn deliver(events: Vec<Attempted>, status: u16) -> (Vec<Outcome>, Request) {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(status)).mount(&server).await;
+    let settings =
+        WebhookConfig { batch: true, reject: vec![422], secrets: vec![Secret::new(SECRET)], ..config(server.uri()) };
+    let outcomes = WebhookSink::new(settings).unwrap().deliver(&Delivery { events }).await;
+    let mut got = server.received_requests().await.unwrap();
+    assert_eq!(got.len(), 1);
+    (outcomes, got.remove(0))
+}
+
+fn with_data(id: &str, content_type: &str, data: &'static [u8]) -> Attempted {
+    attempted(Event { content_type: content_type.into(), data: Bytes::from_static(data), ..event(id) })
+}
+
+#[tokio::test]
+async fn a_batch_is_cloudevents_json_and_signed_as_a_whole() {
+    let full = Event {
+        source: Some("urn:shop".into()),
+        subject: Some("\"7\"".into()),
+        time: Some("2026-01-02T03:04:05Z".into()),
+        attributes: ["tenant", "lanewaysequence", "lanewayredrive"].map(|name| (name.into(), "ü".into())).into(),
+        ..event("a")
+    };
+    let bare = Event { key: None, data: Bytes::new(), ..event("b") };
+    let (outcomes, got) = deliver(vec![attempted(full), attempted(bare)], 200).await;
+    assert_eq!(outcomes, [Outcome::Delivered, Outcome::Delivered]);
+    assert_eq!(got.headers["content-type"], "application/cloudevents-batch+json");
+    assert!(got.headers.get("ce-id").is_none());
+    standardwebhooks::Webhook::new(SECRET).unwrap().verify(&got.body, &got.headers).unwrap();
+    let expected = json!([
+        {"specversion": "1.0", "id": "a", "type": "order.paid", "source": "urn:shop", "subject": "\"7\"",
+         "time": "2026-01-02T03:04:05Z", "partitionkey": "order-7", "datacontenttype": "application/json",
+         "lanewaysequence": "3-00000000000000000041", "lanewayattempt": 1, "tenant": "ü", "data": {"total": 12.5}},
+        {"specversion": "1.0", "id": "b", "type": "order.paid", "source": "/laneway",
+         "time": "2023-11-14T22:13:20.25Z", "datacontenttype": "application/json",
+         "lanewaysequence": "3-00000000000000000041", "lanewayattempt": 1},
+    ]);
+    assert_eq!(got.body_json::<Value>().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_retried_dead_letter_is_marked_in_a_batch() {
+    let (_, got) = deliver(vec![Attempted { redrive: true, ..attempted(event("a")) }], 200).await;
+    assert_eq!(got.body_json::<Value>().unwrap()[0]["lanewayredrive"], json!(true));
+}
+
+#[tokio::test]
+async fn json_is_embedded_byte_for_byte_and_the_rest_is_base64() {
+    let events = vec![
+        with_data("1", "application/json", b" {\"a\" : 1.50,\"a\":2}\n"),
+        with_data("2", "application/vnd.x+json; charset=utf-8", b"[1e400]"),
+        with_data("3", "application/json", b"{broken"),
+        with_data("4", "application/json", b"\"\xff\""),
+        with_data("5", "text/plain", b"{}"),
+        with_data("6", "text/json", b"null"),
+    ];
+    let (_, got) = deliver(events, 200).await;
+    let text = std::str::from_utf8(&got.body).unwrap();
+    assert!(text.contains(r#""data":{"a" : 1.50,"a":2}}"#), "{text}");
+    assert!(text.contains(r#""data":[1e400]}"#) && text.contains(r#""data":null}"#), "{text}");
+    for (id, base64) in [("3", "e2Jyb2tlbg=="), ("4", "Iv8i"), ("5", "e30=")] {
+        let of_id = text.split("\"id\":").find(|part| part.starts_with(&format!("\"{id}\""))).unwrap();
+        assert!(of_id.contains(&format!(r#""data_base64":"{base64}""#)), "{of_id}");
+    }
+}
+
+#[tokio::test]
+async fn all_events_share_the_outcome() {
+    for (status, label) in [(204, "delivered"), (422, "rejected"), (410, "gone"), (500, "retry")] {
+        let (outcomes, _) = deliver(vec![attempted(event("a")), attempted(event("b"))], status).await;
+        assert_eq!(outcomes.iter().map(Outcome::label).collect::<Vec<_>>(), [label, label]);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_keeps_its_id_over_attempts_and_no_other_has_it() {
+    let id = |ids: &'static [&'static str], attempt| async move {
+        let events = ids.iter().map(|id| Attempted { attempt, ..attempted(event(id)) }).collect();
+        let id = deliver(events, 200).await.1.headers["webhook-id"].clone();
+        id.to_str().unwrap().to_owned()
+    };
+    let first = id(&["a", "b"], 1).await;
+    assert!(first.starts_with("batch_"));
+    assert_eq!(id(&["a", "b"], 2).await, first);
+    for other in [["b", "a"].as_slice(), &["a"], &["ab"], &["a", "b", "c"]] {
+        assert_ne!(id(other, 1).await, first);
+    }
+}

@@ -1,0 +1,17 @@
+//! The webhook sink against receivers over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod batch;
+mod connections;
+mod contract;
+mod corpus;
+mod events;
+mod exactly_once;
+mod hostile;
+mod http2;
+mod names;
+mod receiver;
+mod settings;
+mod tls;
+mod tls_receiver;
+mod verified;

@@ -1,0 +1,86 @@
+//! `kill -9` of ingests, workers and Redis.
+
+use super::scene::{PARTITIONS, Producers, REPEATED, Receivers, TAKE_OVER, leases, mark_of, redis, taken_over};
+use laneway_servers::redis::RedisServer;
+use laneway_tests::effort;
+use laneway_tests::fleet::{Berth, Fleet};
+use laneway_tests::server::Half;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::time::Duration;
+
+/// One of each in turn, at a random point.
+async fn kill_something(
+    n: usize,
+    random: &mut StdRng,
+    redis: &mut RedisServer,
+    ingests: &mut [Berth],
+    workers: &mut [Berth],
+) -> Duration {
+    match n % 3 {
+        0 => {
+            let worker = &mut workers[random.random_range(0..3)];
+            let (before, gone) = (leases(redis).await, mark_of(worker));
+            worker.kill();
+            let took = taken_over(redis, &before, &gone).await;
+            worker.start().await;
+            return took;
+        }
+        1 => {
+            let ingest = &mut ingests[random.random_range(0..2)];
+            ingest.kill();
+            ingest.start().await;
+        }
+        _ => {
+            redis.kill();
+            redis.restart().await.unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+    Duration::ZERO
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_ingests_workers_and_redis_lose_nothing_and_keep_the_order() {
+    let (count, kills) = (effort::scaled(8_000, 200_000), effort::scaled(6, 60));
+    let seed: u64 = rand::random();
+    println!("seed {seed}: {count} events, {kills} kills");
+    let mut random = StdRng::seed_from_u64(seed);
+    let (mut redis, receivers) = (redis().await, Receivers::start().await);
+    let fleet = Fleet::new(&redis.url(), PARTITIONS, "", &receivers.destinations());
+    let mut ingests = fleet.start(Half::Ingest, 2).await;
+    let mut workers = fleet.start(Half::Worker, 3).await;
+    let mut producers = Producers::start(&ingests, count, seed);
+    let mut longest = Duration::ZERO;
+    for n in 0..kills {
+        producers.at(count * 9 / 10 * n / kills).await;
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..30_000))).await;
+        longest = longest.max(kill_something(n, &mut random, &mut redis, &mut ingests, &mut workers).await);
+    }
+    let sent = producers.finish().await;
+    // Of each killed worker's partitions, and of a Redis that was away for less than a lease nothing.
+    receivers.check(&fleet, &sent, kills as u64 * u64::from(PARTITIONS) * REPEATED).await;
+    println!("the longest take-over: {longest:?}");
+    // In the short form the machine may be busy with other tests: `taken_over` allows for that.
+    assert!(!effort::long() || longest <= TAKE_OVER, "{longest:?}");
+    workers.iter_mut().chain(&mut ingests).for_each(Berth::stop);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stops_hands_over_at_once_and_repeats_nothing() {
+    let (redis, receivers) = (redis().await, Receivers::start().await);
+    let fleet = Fleet::new(&redis.url(), PARTITIONS, "", &receivers.destinations());
+    let ingests = fleet.start(Half::Ingest, 1).await;
+    let mut workers = fleet.start(Half::Worker, 2).await;
+    let mut producers = Producers::start(&ingests, 4_000, 7);
+    for n in 1..4 {
+        producers.at(n * 1_000).await;
+        let worker = &mut workers[n % 2];
+        let (before, gone) = (leases(&redis).await, mark_of(worker));
+        worker.stop();
+        let took = taken_over(&redis, &before, &gone).await;
+        println!("handed over in {took:?}");
+        workers[n % 2].start().await;
+    }
+    let sent = producers.finish().await;
+    receivers.check(&fleet, &sent, 0).await;
+}

@@ -1,0 +1,23 @@
+//! Everything from outside: the real binaries, and the simulations.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod e2e_bad_input;
+mod e2e_bad_store;
+mod e2e_blocked_key;
+mod e2e_crash;
+mod e2e_exactly_once;
+mod e2e_faults;
+mod e2e_first_event;
+mod e2e_hostile;
+mod e2e_mongodb;
+mod e2e_operator;
+mod e2e_power_cut;
+mod e2e_real_payloads;
+mod e2e_secrets;
+mod e2e_stack;
+mod e2e_standards;
+mod fleet;
+mod hostile_receivers;
+mod network;
+mod secrets;
+mod simulation;
