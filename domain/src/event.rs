@@ -117,8 +117,8 @@ pub fn check_text(field: &str, text: &str, max: usize) -> Result<(), InvalidEven
     }
 }
 
-/// An event as its producer described it. Make one with [`Event::check`] so that it is known to
-/// be within all bounds.
+/// An event as its producer described it. Make one with [`Event::new`], set what else is known of
+/// it, and let [`Event::check`] see that it is within all bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// What tells it from all others.
@@ -142,6 +142,22 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event of which nothing else is known, with JSON as its data.
+    #[must_use]
+    pub fn new(id: EventId, event_type: EventType, data: Bytes) -> Self {
+        Self {
+            id,
+            event_type,
+            key: None,
+            source: None,
+            subject: None,
+            time: None,
+            content_type: "application/json".into(),
+            attributes: BTreeMap::new(),
+            data,
+        }
+    }
+
     /// Checks what the types of the fields do not: source, subject, content type, attributes.
     /// (`time` needs a calendar, and is checked by whoever parsed it.)
     ///
@@ -244,17 +260,7 @@ mod tests {
     use super::*;
 
     fn event() -> Event {
-        Event {
-            id: EventId::new("evt_1").unwrap(),
-            event_type: EventType::new("order.paid").unwrap(),
-            key: None,
-            source: None,
-            subject: None,
-            time: None,
-            content_type: "application/json".into(),
-            attributes: BTreeMap::new(),
-            data: Bytes::from_static(b"{}"),
-        }
+        Event::new(EventId::new("evt_1").unwrap(), EventType::new("order.paid").unwrap(), Bytes::from_static(b"{}"))
     }
 
     #[test]

@@ -31,15 +31,8 @@ fn by_definition(pattern: &str, text: &str) -> bool {
 
 fn event(event_type: &str) -> Event {
     Event {
-        id: EventId::new("e").unwrap(),
-        event_type: EventType::new(event_type).unwrap(),
-        key: None,
-        source: None,
-        subject: None,
-        time: None,
         content_type: "text/plain".into(),
-        attributes: [].into(),
-        data: Bytes::new(),
+        ..Event::new(EventId::new("e").unwrap(), EventType::new(event_type).unwrap(), Bytes::new())
     }
 }
 

@@ -281,16 +281,13 @@ impl Simulation {
         self.sent += 1;
         let key = self.chance.below(self.plan.keys + 1);
         let event = Event {
-            id: EventId::new(&format!("e{}", self.sent)).expect("short and plain"),
-            event_type: EventType::new(if self.chance.one_in(3) { "other" } else { "order.paid" })
-                .expect("short and plain"),
             key: (key > 0).then(|| Key::new(&format!("k{key}")).expect("short and plain")),
-            source: None,
-            subject: None,
-            time: None,
             content_type: "text/plain".into(),
-            attributes: BTreeMap::new(),
-            data: vec![7; usize::try_from(self.chance.below(300)).unwrap_or(0)].into(),
+            ..Event::new(
+                EventId::new(&format!("e{}", self.sent)).expect("short and plain"),
+                EventType::new(if self.chance.one_in(3) { "other" } else { "order.paid" }).expect("short and plain"),
+                vec![7; usize::try_from(self.chance.below(300)).unwrap_or(0)].into(),
+            )
         };
         NewEvent { event, id_given: true }
     }

@@ -12,15 +12,12 @@ use std::task::{Context, Poll};
 
 fn event() -> Event {
     Event {
-        id: EventId::new("evt_1").unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
         key: Some(Key::new("order-7").unwrap()),
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: BTreeMap::new(),
-        data: Bytes::from_static(b"{\"total\":12.5}"),
+        ..Event::new(
+            EventId::new("evt_1").unwrap(),
+            EventType::new("order.paid").unwrap(),
+            Bytes::from_static(b"{\"total\":12.5}"),
+        )
     }
 }
 

@@ -114,15 +114,12 @@ async fn deliver(sink: &MongoSink, batch: u64) {
     let first = NEXT.fetch_add(batch, Ordering::Relaxed);
     let event = |n: u64| {
         let event = Event {
-            id: EventId::new(&format!("evt_{n}")).unwrap(),
-            event_type: EventType::new("order.paid").unwrap(),
             key: Some(Key::new(&format!("order-{}", n % KEYS)).unwrap()),
-            source: None,
-            subject: None,
-            time: None,
-            content_type: "application/json".into(),
-            attributes: [].into(),
-            data: format!("{{\"n\":{n},\"total\":12.50,\"text\":\"{}\"}}", text(n)).into(),
+            ..Event::new(
+                EventId::new(&format!("evt_{n}")).unwrap(),
+                EventType::new("order.paid").unwrap(),
+                format!("{{\"n\":{n},\"total\":12.50,\"text\":\"{}\"}}", text(n)).into(),
+            )
         };
         let accepted_at = Timestamp::from_millis(1_700_000_000_000);
         let event = LoggedEvent { partition: Partition(3), offset: Offset(n), accepted_at, event };

@@ -22,15 +22,12 @@ const TICKS: f64 = 100.0;
 
 fn event(n: u64, id_given: bool) -> NewEvent {
     let event = Event {
-        id: EventId::new(&format!("0198c0de-0000-7000-8000-{n:012x}")).unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
         key: Some(Key::new(&format!("customer-{}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % KEYS)).unwrap()),
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: [].into(),
-        data: Bytes::from(vec![b'x'; DATA_BYTES]),
+        ..Event::new(
+            EventId::new(&format!("0198c0de-0000-7000-8000-{n:012x}")).unwrap(),
+            EventType::new("order.paid").unwrap(),
+            Bytes::from(vec![b'x'; DATA_BYTES]),
+        )
     };
     NewEvent { event, id_given }
 }

@@ -117,15 +117,8 @@ mod without_tail {
 
 fn event(id: &str, bytes: usize) -> NewEvent {
     let event = Event {
-        id: EventId::new(id).unwrap(),
-        event_type: EventType::new("t").unwrap(),
-        key: None,
-        source: None,
-        subject: None,
-        time: None,
         content_type: "text/plain".into(),
-        attributes: [].into(),
-        data: Bytes::from(vec![b'x'; bytes]),
+        ..Event::new(EventId::new(id).unwrap(), EventType::new("t").unwrap(), Bytes::from(vec![b'x'; bytes]))
     };
     NewEvent { event, id_given: false }
 }

@@ -99,17 +99,8 @@ async fn run(sinks: &[WebhookSink], attempts: usize) -> (Duration, BTreeMap<&'st
 }
 
 fn delivery() -> Delivery {
-    let event = Event {
-        id: EventId::new("evt_1").unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
-        key: None,
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: BTreeMap::new(),
-        data: Bytes::from_static(b"{}"),
-    };
+    let event =
+        Event::new(EventId::new("evt_1").unwrap(), EventType::new("order.paid").unwrap(), Bytes::from_static(b"{}"));
     let event =
         LoggedEvent { partition: Partition(0), offset: Offset(1), accepted_at: Timestamp::from_millis(1), event };
     Delivery { events: vec![Attempted { event: Arc::new(event), attempt: 1, redrive: false }] }

@@ -23,7 +23,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Outcome, Partition, Timestamp};
 use laneway_ports::{Attempted, Delivery, Sink};
 use laneway_webhook::{EgressPolicy, Secret, WebhookConfig, WebhookSink};
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -124,15 +123,12 @@ fn sink(address: SocketAddr, signed: bool, events: usize) -> (WebhookSink, Deliv
     let batch = events > 1;
     let config = WebhookConfig { secrets, egress, batch, ..WebhookConfig::new(format!("http://{address}/hooks")) };
     let event = Event {
-        id: EventId::new("0190a5c2-7f2e-7cc0-b8ac-0a1b2c3d4e5f").unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
         key: Some(Key::new("order-7").unwrap()),
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: BTreeMap::new(),
-        data: body(),
+        ..Event::new(
+            EventId::new("0190a5c2-7f2e-7cc0-b8ac-0a1b2c3d4e5f").unwrap(),
+            EventType::new("order.paid").unwrap(),
+            body(),
+        )
     };
     let accepted_at = Timestamp::from_millis(1_700_000_000_123);
     let logged = |n| {

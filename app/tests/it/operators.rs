@@ -143,15 +143,9 @@ impl Scene {
 
     async fn append(&self, id: &str, key: &str) -> Partition {
         let event = Event {
-            id: EventId::new(id).unwrap(),
-            event_type: EventType::new("t").unwrap(),
             key: Some(Key::new(key).unwrap()),
-            source: None,
-            subject: None,
-            time: None,
             content_type: "text/plain".into(),
-            attributes: BTreeMap::new(),
-            data: vec![7].into(),
+            ..Event::new(EventId::new(id).unwrap(), EventType::new("t").unwrap(), vec![7].into())
         };
         let appended: Vec<Result<_, StoreError>> = self.store.append(vec![NewEvent { event, id_given: true }]).await;
         let partition = appended[0].as_ref().unwrap().partition;

@@ -146,15 +146,9 @@ mod tests {
 
     fn event(event_type: &str, attributes: BTreeMap<String, String>) -> Event {
         Event {
-            id: EventId::new("e").unwrap(),
-            event_type: EventType::new(event_type).unwrap(),
-            key: None,
-            source: None,
-            subject: None,
-            time: None,
             content_type: "text/plain".into(),
             attributes: attributes.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
-            data: Bytes::new(),
+            ..Event::new(EventId::new("e").unwrap(), EventType::new(event_type).unwrap(), Bytes::new())
         }
     }
 

@@ -222,15 +222,8 @@ mod tests {
 
     fn entry(offset: u64) -> Entry {
         let event = Event {
-            id: EventId::new("a").unwrap(),
-            event_type: EventType::new("t").unwrap(),
-            key: None,
-            source: None,
-            subject: None,
-            time: None,
             content_type: "text/plain".into(),
-            attributes: [].into(),
-            data: bytes::Bytes::new(),
+            ..Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), bytes::Bytes::new())
         };
         let (offset, accepted_at) = (Offset(offset), Timestamp::ZERO);
         Entry { offset, event: Some(Arc::new(LoggedEvent { partition: Partition(0), offset, accepted_at, event })) }

@@ -15,17 +15,11 @@ pub(super) const LONG: Duration = Duration::from_secs(3600);
 
 /// An event without a key, whose id was not given.
 pub(super) fn event(id: &str) -> NewEvent {
-    let event = Event {
-        id: EventId::new(id).unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
-        key: None,
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: [].into(),
-        data: Bytes::copy_from_slice(format!("{{\"id\":\"{id}\"}}").as_bytes()),
-    };
+    let event = Event::new(
+        EventId::new(id).unwrap(),
+        EventType::new("order.paid").unwrap(),
+        Bytes::copy_from_slice(format!("{{\"id\":\"{id}\"}}").as_bytes()),
+    );
     NewEvent { event, id_given: false }
 }
 

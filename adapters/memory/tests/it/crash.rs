@@ -13,15 +13,8 @@ const P: Partition = Partition(0);
 
 fn events(count: usize) -> Vec<NewEvent> {
     let event = |n| Event {
-        id: EventId::new(&format!("e{n}")).unwrap(),
-        event_type: EventType::new("t").unwrap(),
-        key: None,
-        source: None,
-        subject: None,
-        time: None,
         content_type: "text/plain".into(),
-        attributes: [].into(),
-        data: Bytes::new(),
+        ..Event::new(EventId::new(&format!("e{n}")).unwrap(), EventType::new("t").unwrap(), Bytes::new())
     };
     (0..count).map(|n| NewEvent { event: event(n), id_given: true }).collect()
 }

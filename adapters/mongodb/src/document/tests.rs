@@ -10,15 +10,16 @@ fn event() -> LoggedEvent {
         offset: Offset(41),
         accepted_at: Timestamp::from_millis(1_700_000_000_250),
         event: Event {
-            id: EventId::new("evt_1").unwrap(),
-            event_type: EventType::new("order.paid").unwrap(),
             key: Some(Key::new("order-7").unwrap()),
             source: Some("/shop".into()),
             subject: Some("7".into()),
             time: Some("2026-01-02T03:04:05.678+01:00".into()),
-            content_type: "application/json".into(),
             attributes: BTreeMap::from([("tenant".into(), "acme".into())]),
-            data: Bytes::from_static(br#"{"total":12.50,"lines":[1,2]}"#),
+            ..Event::new(
+                EventId::new("evt_1").unwrap(),
+                EventType::new("order.paid").unwrap(),
+                Bytes::from_static(br#"{"total":12.50,"lines":[1,2]}"#),
+            )
         },
     }
 }

@@ -5,15 +5,9 @@ use std::sync::Arc;
 fn events(keys: &[Option<&str>]) -> Vec<Attempted> {
     let attempted = |(n, key): (usize, &Option<&str>)| {
         let event = Event {
-            id: EventId::new(&format!("e{n}")).unwrap(),
-            event_type: EventType::new("t").unwrap(),
             key: key.map(|key| Key::new(key).unwrap()),
-            source: None,
-            subject: None,
-            time: None,
             content_type: "text/plain".into(),
-            attributes: [].into(),
-            data: bytes::Bytes::new(),
+            ..Event::new(EventId::new(&format!("e{n}")).unwrap(), EventType::new("t").unwrap(), bytes::Bytes::new())
         };
         let accepted_at = Timestamp::ZERO;
         let event = Arc::new(LoggedEvent { partition: Partition(0), offset: Offset(n as u64), accepted_at, event });

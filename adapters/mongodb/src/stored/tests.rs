@@ -6,15 +6,10 @@ const ACCEPTED: i64 = 1_700_000_000_000;
 
 fn logged(key: Option<&str>, source: Option<&str>) -> LoggedEvent {
     let event = Event {
-        id: EventId::new("e").unwrap(),
-        event_type: EventType::new("t").unwrap(),
         key: key.map(|key| Key::new(key).unwrap()),
         source: source.map(Into::into),
-        subject: None,
-        time: None,
         content_type: "text/plain".into(),
-        attributes: [].into(),
-        data: bytes::Bytes::new(),
+        ..Event::new(EventId::new("e").unwrap(), EventType::new("t").unwrap(), bytes::Bytes::new())
     };
     let accepted_at = Timestamp::from_millis(ACCEPTED.unsigned_abs());
     LoggedEvent { partition: Partition(3), offset: Offset(41), accepted_at, event }

@@ -62,15 +62,15 @@ fn tables() -> Connection {
 fn logged(texts: &[String], attributes: &[(String, String)], data: &[u8]) -> LoggedEvent {
     let optional = |n: usize| texts.get(n).filter(|text| !text.is_empty());
     let event = Event {
-        id: EventId::new("evt_1").unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
         key: optional(0).map(|key| Key::new(key).unwrap()),
         source: optional(1).map(|text| text.as_str().into()),
         subject: optional(2).map(|text| text.as_str().into()),
-        time: None,
-        content_type: "application/json".into(),
         attributes: attributes.iter().map(|(n, v)| (n.as_str().into(), v.as_str().into())).collect(),
-        data: Bytes::copy_from_slice(data),
+        ..Event::new(
+            EventId::new("evt_1").unwrap(),
+            EventType::new("order.paid").unwrap(),
+            Bytes::copy_from_slice(data),
+        )
     };
     LoggedEvent { partition: P, offset: OFFSET, accepted_at: Timestamp::from_millis(1_700_000_000_000), event }
 }

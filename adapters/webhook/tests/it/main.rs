@@ -4,7 +4,7 @@
 mod batch;
 mod connections;
 mod contract;
-mod corpus;
+mod egress;
 mod events;
 mod exactly_once;
 mod hostile;

@@ -44,15 +44,13 @@ pub(super) fn destinations(variant: u8) -> Vec<Destination> {
 /// An event of the key numbered `key`, or of none if that is 0.
 pub(super) fn logged(offset: Offset, key: u8, n: u8, accepted_at: Timestamp) -> Arc<LoggedEvent> {
     let event = Event {
-        id: EventId::new(&format!("e{}", offset.0)).unwrap(),
-        event_type: EventType::new(if n.is_multiple_of(2) { "t.even" } else { "odd" }).unwrap(),
         key: (key > 0).then(|| Key::new(&format!("k{key}")).unwrap()),
-        source: None,
-        subject: None,
-        time: None,
         content_type: "text/plain".into(),
-        attributes: BTreeMap::new(),
-        data: Bytes::from_static(&[7; 100]),
+        ..Event::new(
+            EventId::new(&format!("e{}", offset.0)).unwrap(),
+            EventType::new(if n.is_multiple_of(2) { "t.even" } else { "odd" }).unwrap(),
+            Bytes::from_static(&[7; 100]),
+        )
     };
     Arc::new(LoggedEvent { partition: PARTITION, offset, accepted_at, event })
 }

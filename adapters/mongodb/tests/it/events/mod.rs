@@ -20,15 +20,12 @@ pub(crate) const WATCHFUL: &str = "heartbeatFrequencyMS=500";
 /// An event in partition 3 at `offset`; accepted later the larger the offset. The key `""` is none.
 pub(crate) fn event(id: &str, key: &str, offset: u64) -> Attempted {
     let event = Event {
-        id: EventId::new(id).unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
         key: (!key.is_empty()).then(|| Key::new(key).unwrap()),
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: [].into(),
-        data: Bytes::from(format!("{{\"offset\":{offset}}}")),
+        ..Event::new(
+            EventId::new(id).unwrap(),
+            EventType::new("order.paid").unwrap(),
+            Bytes::from(format!("{{\"offset\":{offset}}}")),
+        )
     };
     logged(event, offset)
 }

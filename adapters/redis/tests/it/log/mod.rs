@@ -22,15 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn event(id: &str, bytes: usize) -> NewEvent {
     let event = Event {
-        id: EventId::new(id).unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
         key: Some(Key::new("k").unwrap()),
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: [].into(),
-        data: Bytes::from(vec![b'x'; bytes]),
+        ..Event::new(EventId::new(id).unwrap(), EventType::new("order.paid").unwrap(), Bytes::from(vec![b'x'; bytes]))
     };
     NewEvent { event, id_given: false }
 }

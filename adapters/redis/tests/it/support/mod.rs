@@ -30,15 +30,12 @@ pub async fn open(options: &RedisOptions) -> RedisStore {
 /// An event whose id was not given.
 pub fn event(id: &str, key: &str) -> NewEvent {
     let event = Event {
-        id: EventId::new(id).unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
         key: Some(Key::new(key).unwrap()),
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: [].into(),
-        data: Bytes::from(format!("{{\"id\":\"{id}\"}}")),
+        ..Event::new(
+            EventId::new(id).unwrap(),
+            EventType::new("order.paid").unwrap(),
+            Bytes::from(format!("{{\"id\":\"{id}\"}}")),
+        )
     };
     NewEvent { event, id_given: false }
 }

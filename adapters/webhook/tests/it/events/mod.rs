@@ -4,7 +4,6 @@ use bytes::Bytes;
 use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Outcome, Partition, Timestamp};
 use laneway_ports::{Attempted, Delivery, Sink};
 use laneway_webhook::{EgressPolicy, WebhookConfig, WebhookSink};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An HMAC secret.
@@ -15,15 +14,12 @@ pub(crate) const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// A plain event with the offset 41 in partition 3.
 pub(crate) fn event(id: &str) -> Event {
     Event {
-        id: EventId::new(id).unwrap(),
-        event_type: EventType::new("order.paid").unwrap(),
         key: Some(Key::new("order-7").unwrap()),
-        source: None,
-        subject: None,
-        time: None,
-        content_type: "application/json".into(),
-        attributes: BTreeMap::new(),
-        data: Bytes::from_static(b"{ \"total\" : 12.50 }"),
+        ..Event::new(
+            EventId::new(id).unwrap(),
+            EventType::new("order.paid").unwrap(),
+            Bytes::from_static(b"{ \"total\" : 12.50 }"),
+        )
     }
 }
 
