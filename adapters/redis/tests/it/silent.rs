@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_millis(100);
 
 /// A store whose connections have fallen silent. Whoever connects anew is served.
-async fn silent() -> (RedisServer, RedisOptions, Arc<RedisStore>) {
+async fn silent() -> (RedisServer, Wire, RedisOptions, Arc<RedisStore>) {
     let server = server().await;
     let wire = Wire::to(server.address()).await;
     let options = new_store(&wire.url(), 1);
@@ -26,7 +26,7 @@ async fn silent() -> (RedisServer, RedisOptions, Arc<RedisStore>) {
     store.append(vec![event("a", "k")]).await.remove(0).unwrap();
     assert_eq!(store.grown(P, Offset(0)).await.unwrap(), Offset(1));
     wire.fall_silent();
-    (server, options, Arc::new(store))
+    (server, wire, options, Arc::new(store))
 }
 
 /// Calls again and again, and resolves when a call has succeeded. What is written meanwhile does not
@@ -49,7 +49,7 @@ async fn until_done<F: Future<Output = bool> + Send + 'static>(call: impl Fn() -
 
 #[tokio::test]
 async fn a_silent_connection_is_given_up_however_much_is_asked_on_it() {
-    let (_server, _, store) = silent().await;
+    let (_server, _wire, _, store) = silent().await;
     until_done(|| {
         let store = store.clone();
         async move { store.bounds(P).await.is_ok() }
@@ -59,7 +59,7 @@ async fn a_silent_connection_is_given_up_however_much_is_asked_on_it() {
 
 #[tokio::test]
 async fn a_silent_connection_is_given_up_however_much_is_appended_on_it() {
-    let (_server, _, store) = silent().await;
+    let (_server, _wire, _, store) = silent().await;
     until_done(|| {
         let store = store.clone();
         async move { store.append(vec![event("b", "k")]).await.remove(0).is_ok() }
@@ -69,19 +69,22 @@ async fn a_silent_connection_is_given_up_however_much_is_appended_on_it() {
 
 #[tokio::test]
 async fn a_store_that_nobody_uses_is_well_again_after_a_silence() {
-    let (_server, _, store) = silent().await;
+    let (_server, wire, _, store) = silent().await;
+    // The store stays unwell until the test has seen it: however short a look takes, it cannot be missed.
+    wire.keep_out();
     let becomes = async |well: bool| {
         while store.health().is_ok() != well {
             tokio::time::sleep(EVERY).await;
         }
     };
     tokio::time::timeout(PATIENCE, becomes(false)).await.expect("the silence is noticed");
+    wire.let_in();
     tokio::time::timeout(PATIENCE, becomes(true)).await.expect("the connection is made anew");
 }
 
 #[tokio::test]
 async fn growth_is_seen_again_after_a_silence() {
-    let (server, options, store) = silent().await;
+    let (server, _wire, options, store) = silent().await;
     let other = open(&RedisOptions { url: server.url(), ..options }).await;
     other.append(vec![event("b", "k")]).await.remove(0).unwrap();
     let end = tokio::time::timeout(PATIENCE, store.grown(P, Offset(1))).await.expect("it is seen").unwrap();

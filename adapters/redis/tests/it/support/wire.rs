@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// How a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,6 @@ pub struct Wire {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
     /// The next connection that sends this is cut.
     cut: Mutex<Option<(&'static str, Answers)>>,
@@ -30,19 +29,25 @@ struct Shared {
     /// How many connections there ever were, and how many of the first of them are silent.
     made: AtomicU64,
     silent: AtomicU64,
+    /// Whether new connections are passed on; else they are taken and wait.
+    open: watch::Sender<bool>,
 }
 
 impl Wire {
     pub async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            cut: Mutex::default(),
+            was_cut: Notify::default(),
+            made: AtomicU64::default(),
+            silent: AtomicU64::default(),
+            open: watch::Sender::new(true),
+        });
         let for_connections = shared.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if let Ok(server) = TcpStream::connect(server).await {
-                    tokio::spawn(pass(client, server, for_connections.clone()));
-                }
+                tokio::spawn(admit(client, server, for_connections.clone()));
             }
         });
         Self { address, shared }
@@ -62,9 +67,26 @@ impl Wire {
         self.shared.silent.store(self.shared.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
+    /// From now on new connections are taken and hear nothing, until [`Self::let_in`].
+    pub fn keep_out(&self) {
+        self.shared.open.send_replace(false);
+    }
+
+    /// New connections, and those that wait, are passed on.
+    pub fn let_in(&self) {
+        self.shared.open.send_replace(true);
+    }
+
     /// Resolves when it was cut.
     pub async fn was_cut(&self) {
         self.shared.was_cut.notified().await;
+    }
+}
+
+async fn admit(client: TcpStream, server: SocketAddr, shared: Arc<Shared>) {
+    let admitted = shared.open.subscribe().wait_for(|open| *open).await.is_ok();
+    if admitted && let Ok(server) = TcpStream::connect(server).await {
+        pass(client, server, shared).await;
     }
 }
 
