@@ -56,7 +56,7 @@ pub enum Position {
     /// At the partition's default `scanned`, with all other lanes that keep up.
     #[default]
     Shared,
-    /// At a position of its own.
+    /// At a position of its own: it reads behind the others, or holds them back.
     At(Offset),
 }
 

@@ -8,7 +8,10 @@ pub struct Settings {
     /// How long an attempt may hold the contiguous settled prefix back before its key is recorded
     /// as behind, so that a crash repeats at most about that much of the other keys' work.
     pub straggler_after: Duration,
-    /// Progress is committed this long after the first settlement that is not.
+    /// Progress is committed this long after the first settlement that is not. A lane may hold the
+    /// position that lanes share back for so long as well; then it gets one of its own. That is so much
+    /// of the other destinations' work that a crash may repeat because of it, and long enough that lanes
+    /// whose attempts come back at once go on sharing, so that a commit stays one number.
     pub commit_interval: Duration,
     /// Or after this many settlements: what a crash may repeat, per partition, besides what was in flight.
     pub commit_settlements: usize,

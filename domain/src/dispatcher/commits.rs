@@ -2,6 +2,7 @@
 //! that is not saved.
 
 use super::Dispatcher;
+use super::partition_lanes::Shared;
 use crate::timers::Timer;
 use crate::{Commit, LaneChange, Output, Partition, Timestamp};
 use std::sync::Arc;
@@ -19,8 +20,15 @@ impl Dispatcher {
             return;
         }
         if owned.tally.settled >= self.settings.commit_settlements || owned.releasing {
-            self.commit(partition);
-        } else if owned.committing.timer.is_none() {
+            self.commit(partition, now);
+        } else {
+            self.commit_soon(partition, now);
+        }
+    }
+
+    fn commit_soon(&mut self, partition: Partition, now: Timestamp) {
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
+        if owned.committing.timer.is_none() {
             let at = now.after(self.settings.commit_interval);
             owned.committing.timer = Some(at);
             self.timers.set(at, Timer::Commit(partition));
@@ -35,25 +43,32 @@ impl Dispatcher {
         }
         owned.committing.timer = None;
         if owned.committing.in_flight.is_none() {
-            self.commit(partition);
+            self.commit(partition, now);
         }
     }
 
     /// Makes a commit of all that has changed, if anything has.
-    fn commit(&mut self, partition: Partition) {
+    fn commit(&mut self, partition: Partition, now: Timestamp) {
         let commit = self.make_commit(partition);
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
         // Settlements above an event that is not settled are not in any commit. They are bounded by
         // the lanes' windows, and in time by `straggler_after`.
         let settled = std::mem::take(&mut owned.tally.settled);
-        let Some(commit) = commit.map(Arc::new) else { return self.unstall(partition) };
+        let dirty = owned.committing.dirty;
+        let Some(commit) = commit.map(Arc::new) else {
+            if dirty {
+                self.commit_soon(partition, now);
+            }
+            return self.unstall(partition);
+        };
         owned.committing.in_flight = Some((commit.clone(), settled));
         self.outputs.push_back(Output::Commit { partition, commit });
     }
 
     fn make_commit(&mut self, partition: Partition) -> Option<Commit> {
         let owned = self.partitions.get_mut(&partition)?;
-        let (scanned, head) = (owned.next_scanned(), owned.head);
+        let Shared { scanned, is_held_back } = owned.share_out();
+        let head = owned.head;
         let mut commit = std::mem::take(&mut owned.committing.prepared);
         let looking: Vec<_> = owned.touched.union(&owned.own_position).copied().collect();
         owned.touched.clear();
@@ -80,7 +95,7 @@ impl Dispatcher {
         owned.committing.unsaved = std::mem::take(&mut owned.tally.unsaved);
         commit.redriven = std::mem::take(&mut owned.tally.redriven);
         commit.quarantined = std::mem::take(&mut owned.tally.quarantined);
-        owned.committing.dirty = false;
+        owned.committing.dirty = is_held_back;
         (!commit.is_empty()).then_some(commit)
     }
 
@@ -146,7 +161,7 @@ impl Dispatcher {
                 owned.touch(destination);
             }
         }
-        self.commit(partition);
+        self.commit(partition, now);
         if self.partitions.get(&partition).is_some_and(|owned| owned.committing.in_flight.is_none()) {
             self.lost(partition);
             self.outputs.push_back(Output::Released(partition));

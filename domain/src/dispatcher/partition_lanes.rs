@@ -27,7 +27,7 @@ pub(super) struct PartitionLanes {
     pub(super) detached: usize,
     /// Lanes that the next commit must look at.
     pub(super) touched: BTreeSet<DestinationIndex>,
-    /// Lanes whose stored position is their own.
+    /// Lanes whose stored position is their own, or is to be.
     pub(super) own_position: BTreeSet<DestinationIndex>,
     /// Lanes that may hold the default position back.
     pub(super) on_track: BTreeSet<DestinationIndex>,
@@ -36,6 +36,8 @@ pub(super) struct PartitionLanes {
     pub(super) tally: Tally,
     /// The default position of the last commit that was made.
     pub(super) scanned: Offset,
+    /// Where the shared reader was at the last commit: see [`Self::share_out`].
+    head_at_commit: Offset,
     pub(super) committing: Committing,
     /// The progress of destinations that are not configured.
     pub(super) unconfigured: BTreeMap<DestinationName, LaneProgress>,
@@ -63,6 +65,13 @@ pub(super) struct Committing {
     pub(super) prepared: Commit,
 }
 
+/// Where the lanes stand that share a position.
+pub(super) struct Shared {
+    pub(super) scanned: Offset,
+    /// Whether one of them holds the others back, so that another commit has to come.
+    pub(super) is_held_back: bool,
+}
+
 impl PartitionLanes {
     pub(super) fn new(incarnation: u64, scanned: Offset, log: Range<Offset>) -> Self {
         Self {
@@ -82,6 +91,7 @@ impl PartitionLanes {
             tally: Tally::default(),
             quarantined: BTreeSet::new(),
             scanned,
+            head_at_commit: scanned,
             committing: Committing::default(),
             unconfigured: BTreeMap::new(),
             attempts: 0,
@@ -135,12 +145,26 @@ impl PartitionLanes {
         }
     }
 
-    /// The lowest position of the lanes that share the default one; what that may become. Never
-    /// below what it was.
-    pub(super) fn next_scanned(&self) -> Offset {
-        let held_back = self.on_track.iter().filter_map(|index| self.lane(*index));
-        let shared = held_back.filter(|lane| lane.shares_position()).map(|lane| lane.settled_below(self.head));
-        shared.fold(self.head, Offset::min).max(self.scanned)
+    /// Decides where the lanes that share a position stand in the commit that is being made, and which of
+    /// them no longer do. Never below where they stood.
+    ///
+    /// What a crash repeats at a destination must not depend on another one (G4). So a lane holds the
+    /// shared position back for one commit at most: what it had before it at the last commit and has not
+    /// settled by this one, it keeps to itself, at a position of its own. That is one
+    /// [`crate::Settings::commit_interval`], and less under load; long enough that lanes which only have
+    /// something in flight when a commit is made go on sharing, and a commit stays one number.
+    pub(super) fn share_out(&mut self) -> Shared {
+        let has_company = self.configured - self.detached > 1;
+        let patience = if has_company { self.head_at_commit } else { Offset::ZERO };
+        let holding = self.on_track.iter().filter_map(|index| self.lane(*index));
+        let holding = holding.filter(|lane| lane.shares_position());
+        let positions: Vec<_> = holding.map(|lane| (lane.destination, lane.settled_below(self.head))).collect();
+        let patient = positions.iter().map(|(_, position)| *position).filter(|position| *position >= patience);
+        let scanned = patient.fold(self.head, Offset::min).max(self.scanned);
+        let apart = positions.iter().filter(|(_, position)| *position < scanned).map(|(index, _)| *index);
+        self.own_position.extend(apart);
+        self.head_at_commit = self.head;
+        Shared { scanned, is_held_back: has_company && scanned < self.head }
     }
 
     /// Settlements that no stored commit has yet.

@@ -4,6 +4,7 @@ mod again;
 mod checks;
 mod fixtures;
 mod isolation;
+mod positions;
 mod replays;
 mod scenarios;
 mod world;

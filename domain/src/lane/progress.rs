@@ -23,11 +23,11 @@ impl Lane {
     /// stands above what is settled, and nothing goes back.
     fn next_position(&self, default: Offset, head: Offset) -> Position {
         let own = self.settled_below(head);
-        match self.position {
-            Position::Shared if self.attached => Position::Shared,
-            Position::At(_) if self.attached && own >= default && self.from <= default => Position::Shared,
-            Position::Shared | Position::At(_) => Position::At(own),
-        }
+        let stood = match self.position {
+            Position::Shared => Offset::ZERO,
+            Position::At(offset) => offset.max(self.from),
+        };
+        if self.attached && own >= default && stood <= default { Position::Shared } else { Position::At(own) }
     }
 
     /// What has changed since the last commit was made; nothing if nothing has.

@@ -35,6 +35,33 @@ impl World {
         }
     }
 
+    /// G2 and G4: what a crash repeats at a destination is its own affair. Once a commit is stored, all that it
+    /// had settled when the commit before was made is claimed, but for what stands behind an unsettled event
+    /// on track of its *own*.
+    pub(super) fn check_repeats(&self) {
+        let configured = |destination: &DestinationName| self.destinations.iter().any(|d| d.name == *destination);
+        for (destination, offset) in self.made.here_before.iter().filter(|(of, _)| configured(of)) {
+            let lane = self.stored.lanes.get(destination);
+            let holds = |event: &&Arc<LoggedEvent>| {
+                let key = self.lane_key(destination, event);
+                let open =
+                    |lane: &LaneProgress| !lane.behind.contains_key(&key) && !self.claims(lane, event.offset, &key);
+                self.wants(destination, event)
+                    && !self.made.here.contains(&(destination.clone(), event.offset))
+                    && lane.is_none_or(open)
+            };
+            if self.log.iter().take_while(|event| event.offset < *offset).any(|event| holds(&event)) {
+                continue;
+            }
+            let key = self.lane_key(destination, self.at(*offset));
+            assert!(
+                lane.is_some_and(|lane| self.claims(lane, *offset, &key)),
+                "{destination}: {offset} was settled two commits ago and would come again: {lane:?}, scanned {}",
+                self.stored.scanned
+            );
+        }
+    }
+
     /// G6: nobody is told that less is pending than is.
     pub(super) fn check_status(&self) {
         if !self.owned {

@@ -74,6 +74,15 @@ struct Moment {
 
 pub(super) type Place = (DestinationName, Offset);
 
+/// The last commits that were made.
+#[derive(Default)]
+pub(super) struct Made {
+    last: Option<Arc<Commit>>,
+    /// What was settled in this ownership when the last one was made, and the one before.
+    pub(super) here: BTreeSet<Place>,
+    pub(super) here_before: BTreeSet<Place>,
+}
+
 pub(super) struct World {
     settings: Settings,
     seed: u64,
@@ -98,6 +107,10 @@ pub(super) struct World {
     /// With how many events the log had when they were asked for.
     reads: Vec<(Output, usize)>,
     commits: Vec<Arc<Commit>>,
+    pub(super) made: Made,
+    /// How many commits were stored, and of how many lanes they said something.
+    pub(super) commits_stored: usize,
+    pub(super) lanes_in_commits: usize,
     /// Deliveries in order of their success.
     pub(super) delivered: Vec<(Timestamp, DestinationName, Offset)>,
     pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
@@ -129,6 +142,9 @@ impl World {
             attempts: BTreeMap::new(),
             reads: Vec::new(),
             commits: Vec::new(),
+            made: Made::default(),
+            commits_stored: 0,
+            lanes_in_commits: 0,
             delivered: Vec::new(),
             started: Vec::new(),
             owned: false,
@@ -147,6 +163,7 @@ impl World {
 
     fn claim(&mut self) {
         self.settled_here.clear();
+        self.made = Made::default();
         self.lose_unstored_replays();
         self.owned = true;
         let progress = self.stored.clone();
@@ -173,7 +190,10 @@ impl World {
             match output {
                 Output::Read { .. } | Output::ReadDeadLetter { .. } => self.reads.push((output, self.log.len())),
                 Output::Attempt { attempt, destination, events } => self.attempt(attempt, destination, events),
-                Output::Commit { commit, .. } => self.commits.push(commit),
+                Output::Commit { commit, .. } => {
+                    self.commit_is_made(&commit);
+                    self.commits.push(commit);
+                }
                 Output::Released(_) => {
                     let at_rest = self.attempts.values().all(|(_, _, whose)| *whose == Whose::Nobody);
                     assert!(at_rest && self.commits.is_empty(), "released while not at rest");
@@ -203,6 +223,14 @@ impl World {
 
     pub(super) fn wants(&self, destination: &DestinationName, event: &LoggedEvent) -> bool {
         self.destinations.iter().any(|d| d.name == *destination && d.filter.wants(&event.event))
+    }
+
+    fn commit_is_made(&mut self, commit: &Arc<Commit>) {
+        // One that has failed is sent again, the same.
+        if self.made.last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, commit)) {
+            self.made.last = Some(commit.clone());
+            self.made.here_before = std::mem::replace(&mut self.made.here, self.settled_here.clone());
+        }
     }
 
     fn attempt(&mut self, id: AttemptId, destination: DestinationName, events: Vec<Attempted>) {
@@ -379,8 +407,11 @@ impl World {
         if let Some(scanned) = commit.scanned {
             assert!(scanned >= self.stored.scanned, "the default position went back");
         }
+        self.commits_stored += 1;
+        self.lanes_in_commits += commit.lanes.len();
         self.stored.apply(commit);
         self.replays_are_stored();
+        self.check_repeats();
         for given_up in &commit.dead_letters {
             let place = (given_up.destination.clone(), given_up.offset);
             self.settled.insert(place.clone());
@@ -522,10 +553,17 @@ impl World {
 
     /// Answers one thing that is waited for. `false` if there is none.
     pub(super) fn work_once(&mut self) -> bool {
+        self.work_once_but_for(&[])
+    }
+
+    /// The same, but that attempts at some destinations do not end.
+    pub(super) fn work_once_but_for(&mut self, hanging: &[&str]) -> bool {
+        let ends =
+            |(_, (to, ..)): &(&AttemptId, &(DestinationName, Vec<Attempted>, Whose))| !hanging.contains(&to.as_str());
         if !self.reads.is_empty() {
             let (read, _) = self.reads.remove(0);
             self.answer(&read, Some(self.log.len()));
-        } else if let Some(id) = self.attempts.keys().next().copied() {
+        } else if let Some(id) = self.attempts.iter().find(ends).map(|(id, _)| *id) {
             let count = self.attempts[&id].1.len();
             self.end_attempt(id, vec![Outcome::Delivered; count]);
         } else if let Some(commit) = self.commits.pop() {
