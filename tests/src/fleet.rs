@@ -5,7 +5,7 @@ use crate::server::{Half, Installation, Running};
 use crate::store::Stored;
 use laneway_domain::{DestinationName, Offset, Partition};
 use laneway_ports::{DeadLetterQuery, DeadLetters as _, EventLog as _, LogRecord, MAX_DEAD_LETTER_PAGE, Selection};
-use laneway_redis::{RedisOptions, RedisStore};
+use laneway_redis::{Durability, RedisOptions, RedisStore};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ pub struct Fleet {
 /// A place for a process: it is started there as often as it is killed.
 #[derive(Debug)]
 pub struct Berth {
+    /// What is started there.
+    pub half: Half,
     /// Its configuration, output and address.
     pub installation: Installation,
     running: Option<Running>,
@@ -54,7 +56,7 @@ impl Fleet {
         fs::create_dir(&folder).expect("a folder can be made");
         let store = format!("url = \"{}\"\npartitions = {}\n{}", self.url, self.partitions, self.store);
         let installation = Installation::member(&folder, half, &store, &self.rest);
-        Berth { installation, running: None }
+        Berth { half, installation, running: None }
     }
 
     /// Starts several of one kind, named by their number, and waits until all are ready.
@@ -73,7 +75,9 @@ impl Fleet {
     /// # Panics
     /// If it cannot be opened.
     pub async fn store(&self) -> RedisStore {
-        let options = RedisOptions::new(self.url.clone(), self.partitions);
+        // Whoever only looks asks nothing of Redis' settings: some tests have weakened them on purpose.
+        let options =
+            RedisOptions { durability: Durability::Relaxed, ..RedisOptions::new(self.url.clone(), self.partitions) };
         RedisStore::connect(options).await.unwrap_or_else(|e| panic!("{e}"))
     }
 
@@ -160,6 +164,14 @@ impl Berth {
         if let Some(running) = self.running.take() {
             running.kill();
         }
+    }
+
+    /// Sends the process a signal.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn signal(&self, name: &str) {
+        self.running().signal(name);
     }
 
     /// SIGTERM, and waits for its good end.

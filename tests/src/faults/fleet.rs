@@ -5,13 +5,10 @@ use super::preload::Preload;
 use super::proxy::Proxy;
 use super::site::{DESTINATION, judge, panics};
 use super::table::Row;
-use crate::client::Client;
-use crate::ports;
+use crate::fleet::{Berth, Fleet};
 use crate::receiver::{Behaviour, Receiver};
-use crate::server::{Installation, Running, webhook};
+use crate::server::{Half, webhook};
 use crate::store::Stored;
-use laneway_ports::{EventLog, LogRecord};
-use laneway_redis::{RedisOptions, RedisStore};
 use laneway_servers::redis::{RedisServer, RedisSettings};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -27,27 +24,10 @@ const SLOW_STOP: Duration = Duration::from_secs(3);
 /// A destination whose events are never given up while a test runs.
 pub(super) const PATIENT: &str = r#"retry = { initial = "50ms", factor = 1.5, limit = "1h" }"#;
 
-/// Which half of Laneway a process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Half {
-    /// `ingest`.
-    Ingest,
-    /// `worker`.
-    Worker,
-}
-
-/// A process with a folder and an address of its own.
-#[derive(Debug)]
-pub struct Member {
-    half: Half,
-    /// Where it runs.
-    pub installation: Installation,
-    running: Option<Running>,
-}
-
 /// Two ingests, two workers, one Redis and one receiver.
 #[derive(Debug)]
-pub struct Fleet {
+pub struct RedisFleet {
+    fleet: Fleet,
     /// The Redis.
     pub redis: RedisServer,
     /// What stands between Redis and all processes.
@@ -57,61 +37,12 @@ pub struct Fleet {
     /// What is preloaded into Redis from its next start on.
     pub preload: Preload,
     /// All processes: ingests, then workers.
-    pub members: Vec<Member>,
+    pub members: Vec<Berth>,
     /// What chance decides.
     pub random: StdRng,
 }
 
-impl Member {
-    fn new(half: Half, store: &str, receiver: &Receiver) -> Self {
-        let installation = Installation::bare();
-        let (own, other) = (installation.address(), ports::free());
-        let (ingest, worker) = if half == Half::Ingest { (own, other) } else { (other, own) };
-        let destination = webhook(DESTINATION, &receiver.url(), PATIENT);
-        installation.write_config(&format!(
-            "[server]\nlisten = \"{ingest}\"\n[worker]\nlisten = \"{worker}\"\n[store]\n{store}\npartitions = {PARTITIONS}\n\
-             [egress]\nallow = [\"127.0.0.0/8\"]\n\n{destination}\n"
-        ));
-        Self { half, installation, running: None }
-    }
-
-    /// Starts it, and waits until it is ready.
-    pub async fn start(&mut self) {
-        // The binary beside `laneway`, of which the shell is told.
-        let program = match self.half {
-            Half::Ingest => "exec \"$(dirname \"$0\")/ingest\"",
-            Half::Worker => "exec \"$(dirname \"$0\")/worker\"",
-        };
-        self.running = Some(self.installation.start_under(&["sh", "-c", program], &[]).await);
-    }
-
-    /// `kill -9`.
-    pub fn kill(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.kill();
-        }
-    }
-
-    /// SIGTERM, and waits for a good end.
-    pub fn stop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.stop();
-        }
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, name: &str) {
-        self.running.as_ref().expect("it runs").signal(name);
-    }
-
-    /// A client of it.
-    #[must_use]
-    pub fn client(&self) -> Client {
-        Client::new(self.installation.address())
-    }
-}
-
-impl Fleet {
+impl RedisFleet {
     /// Starts Redis, and then all processes. `None` where there is no Redis.
     ///
     /// # Panics
@@ -129,15 +60,15 @@ impl Fleet {
         let preload = Preload::new(redis.folder(), "appendonlydir/");
         let seed: u64 = rand::random();
         println!("seed {seed}");
-        let store = format!("url = \"redis://{}\"\n{store}", way.address());
-        let halves = [Half::Ingest, Half::Ingest, Half::Worker, Half::Worker];
-        let members = halves.into_iter().map(|half| Member::new(half, &store, &receiver)).collect();
-        let mut fleet = Self { redis, way, receiver, preload, members, random: StdRng::seed_from_u64(seed) };
-        fleet.restart_redis().await;
-        for member in &mut fleet.members {
-            member.start().await;
+        let destination = webhook(DESTINATION, &receiver.url(), PATIENT);
+        let fleet = Fleet::new(&format!("redis://{}", way.address()), PARTITIONS, store, &destination);
+        let random = StdRng::seed_from_u64(seed);
+        let mut started = Self { fleet, redis, way, receiver, preload, members: Vec::new(), random };
+        started.restart_redis().await;
+        for half in [Half::Ingest, Half::Worker] {
+            started.members.extend(started.fleet.start(half, 2).await);
         }
-        Some(fleet)
+        Some(started)
     }
 
     /// Starts Redis again with its data and what is preloaded.
@@ -155,7 +86,7 @@ impl Fleet {
         self.members.iter().filter(|m| m.half == Half::Ingest).map(|m| m.installation.address()).collect()
     }
 
-    /// The places of one half in [`Fleet::members`].
+    /// The places of one half in [`RedisFleet::members`].
     #[must_use]
     pub fn of(&self, half: Half) -> Vec<usize> {
         (0..self.members.len()).filter(|n| self.members[*n].half == half).collect()
@@ -173,37 +104,8 @@ impl Fleet {
     }
 
     /// What the store holds.
-    ///
-    /// # Panics
-    /// If it cannot be read.
     pub async fn stored(&self) -> Vec<Stored> {
-        let options = RedisOptions {
-            durability: laneway_redis::Durability::Relaxed,
-            ..RedisOptions::new(self.redis.url(), PARTITIONS)
-        };
-        let store = RedisStore::connect(options).await.expect("the store opens");
-        let mut stored = Vec::new();
-        for partition in (0..PARTITIONS).map(laneway_domain::Partition) {
-            let mut from = laneway_domain::Offset(0);
-            loop {
-                let chunk = store.read(partition, from, 1000, 16 << 20).await.expect("the log can be read");
-                for record in &chunk.records {
-                    let LogRecord::Event(event) = record else { panic!("a record cannot be read: {record:?}") };
-                    stored.push(Stored {
-                        partition: partition.0,
-                        offset: event.offset.0,
-                        id: event.event.id.as_str().to_owned(),
-                        key: event.event.key.as_ref().map(|key| key.as_str().to_owned()),
-                        data: event.event.data.clone(),
-                    });
-                }
-                if chunk.records.is_empty() {
-                    break;
-                }
-                from = chunk.next;
-            }
-        }
-        stored
+        self.fleet.events().await
     }
 
     /// Waits until all was delivered, ends all processes, and compares what was promised with what

@@ -1,10 +1,11 @@
 //! Faults of ingests, workers and Redis, where several processes share a store.
 
-use crate::faults::fleet::{Fleet, Half};
+use crate::faults::fleet::RedisFleet;
 use crate::faults::load::Load;
 use crate::faults::power_cut::{self, Survives};
 use crate::faults::proxy::Weather;
 use crate::faults::table::Row;
+use crate::server::Half;
 use laneway_servers::redis::RedisSettings;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -15,8 +16,8 @@ use std::time::{Duration, Instant};
 /// How often a command that a server takes time to obey is looked at.
 const GLANCE: Duration = Duration::from_millis(10);
 
-async fn fleet(fault: &str) -> Result<(Fleet, Load), Row> {
-    let Some(mut fleet) = Fleet::start(RedisSettings::default(), "").await else {
+async fn fleet(fault: &str) -> Result<(RedisFleet, Load), Row> {
+    let Some(mut fleet) = RedisFleet::start(RedisSettings::default(), "").await else {
         return Err(Row {
             fault: fault.into(),
             note: "not done: there is no redis-server here".into(),
@@ -89,7 +90,7 @@ pub(super) async fn worker_paused(times: usize) -> Row {
     row
 }
 
-fn cut(fleet: &mut Fleet, survives: Survives) -> power_cut::Cut {
+fn cut(fleet: &mut RedisFleet, survives: Survives) -> power_cut::Cut {
     fleet.redis.kill();
     let folder = fleet.redis.folder().to_owned();
     power_cut::cut(fleet.preload.log(), &folder, survives, &mut fleet.random)
@@ -120,7 +121,7 @@ pub(super) async fn power_cut(times: usize) -> Row {
 /// the operator has allowed that. `None` where there is no Redis.
 pub async fn everysec_power_cut_losses() -> Option<usize> {
     let settings = RedisSettings::default().with("appendfsync", "everysec");
-    let mut fleet = Fleet::start(settings, "durability = \"relaxed\"").await?;
+    let mut fleet = RedisFleet::start(settings, "durability = \"relaxed\"").await?;
     let mut load = fleet.load();
     load.more(300).await;
     cut(&mut fleet, Survives::Nothing);
