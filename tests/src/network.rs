@@ -20,11 +20,9 @@ mod tests;
 mod troubles;
 mod wire;
 
-pub use oracle::Violation;
-pub use story::{Got, Place, Story, What};
+pub use story::{Got, Moment, Place, What};
 
-use crate::simulation::chance::Chance;
-use crate::tally::Tally;
+use crate::seeded::{Chance, Outcome};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -42,7 +40,7 @@ use receiver::Receiver;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use story::{STEP, Time};
+use story::{STEP, Story, Time};
 use troubles::Troubles;
 use wire::Scissors;
 
@@ -60,18 +58,6 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Laneway renews its leases, if nothing else, this often; unless it is down.
 const WRITES_WITHIN: Duration = Duration::from_secs(2);
-
-/// What a run has come to.
-pub struct Outcome {
-    /// Everything that happened.
-    pub story: Story,
-    /// What must not have happened.
-    pub violations: Vec<Violation>,
-    /// How often each thing happened.
-    pub tally: Tally,
-    /// Events, attempts, crashes.
-    pub size: String,
-}
 
 fn id_of(key: usize, n: usize) -> String {
     format!("k{key}-{n}")
@@ -106,7 +92,7 @@ fn url(receiver: usize) -> String {
 /// # Panics
 /// If the simulated network fails by itself.
 #[must_use]
-pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
+pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Outcome<Moment> {
     // Simulations of one process would take each other's numbers of tasks.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +133,7 @@ impl Simulation {
         let story = Story::new(time.clone());
         let of_disk = time.clone();
         let disk = Disk::with_clock(plan.partitions, move || of_disk.now());
-        let scissors = Scissors::new(chance.fork(1), plan.cuts, story.tally());
+        let scissors = Scissors::new(chance.fork(1), plan.cuts, story.trace().tally());
         let machine = Machine::new(plan.clone(), disk.clone(), story.clone(), scissors, sabotage, chance.fork(2));
         let receiver = |number: usize| {
             let fork = chance.fork(100 + number as u64);
@@ -208,10 +194,10 @@ impl Simulation {
         });
     }
 
-    fn run(mut self) -> Outcome {
+    fn run(mut self) -> Outcome<Moment> {
         let settled = self.play();
         let remains = self.remains();
-        let lines = self.story.lines();
+        let lines = self.story.trace().lines();
         let mut violations = oracle::judge(&self.plan, &lines, &remains);
         if !settled {
             violations.push(format!("it does not come to an end within {SETTLE_WITHIN:?}"));
@@ -219,11 +205,11 @@ impl Simulation {
         let (events, lives) = (remains.log.len(), remains.found.len());
         let attempts = lines.iter().filter(|(_, what)| matches!(what, What::Began { .. })).count();
         let dead = remains.dead.len();
-        let tally = self.story.tally();
+        let tally = self.story.trace().tally();
         happenings::count(&tally, &lines);
         tally.add(happenings::DEAD_LETTER, u64::from(dead > 0));
         let size = format!("{events} events, {attempts} attempts, {lives} lives, {dead} dead letters");
-        Outcome { story: self.story, violations, tally, size }
+        Outcome { trace: self.story.trace().clone(), violations, tally, size }
     }
 
     /// Everything that the seed chose, and then peace. Returns whether all came to its end.

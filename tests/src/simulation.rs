@@ -7,10 +7,9 @@
 //! Everything that happens goes into a trace; the oracle judges the trace against the guarantees.
 //! The same seed gives the same trace, in any process.
 
-pub(crate) mod chance;
-pub(crate) mod happenings;
+mod happenings;
 mod oracle;
-pub(crate) mod plan;
+mod plan;
 mod process;
 mod replay;
 mod sharing;
@@ -18,11 +17,9 @@ mod sink;
 mod trace;
 mod watched;
 
-pub use oracle::Violation;
-pub use trace::{Line, Trace};
+pub use trace::{By, Line, What};
 
-use crate::tally::Tally;
-use chance::Chance;
+use crate::seeded::{Chance, Outcome};
 use happenings::{
     CRASH, CRASH_LOSES, CRASH_TEARS, DEAD_LETTER, FAILOVER, LOSSY_FAILOVER, REDRIVE, SENT_AGAIN, TRIMMED, WITHOUT,
 };
@@ -40,29 +37,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
+use trace::Recorder;
 
 /// How much virtual time everything may take to settle once nothing goes wrong any more. Longer than
 /// the longest retry (20 s), pause and lease together.
 const SETTLE_WITHIN: Duration = Duration::from_secs(600);
-
-/// What a run has come to.
-pub struct Outcome {
-    /// Everything that happened.
-    pub trace: Trace,
-    /// What must not have happened.
-    pub violations: Vec<Violation>,
-    /// How often each thing happened.
-    pub tally: Tally,
-    /// Events accepted, attempts made, crashes survived.
-    pub size: String,
-}
 
 /// Runs one seed. `sabotage` breaks a promise of the store on purpose.
 ///
 /// # Panics
 /// If the runtime cannot be made.
 #[must_use]
-pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
+pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Outcome<Line> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O can be made");
     // All of it inside: outside of the runtime, `Instant::now` is the machine's.
@@ -74,7 +60,7 @@ struct Simulation {
     plan: Plan,
     disk: Arc<Disk>,
     sabotage: Option<Sabotage>,
-    trace: Trace,
+    trace: Recorder,
     sinks: BTreeMap<DestinationName, Arc<SimulatedSink>>,
     oracle: Oracle,
     sent: u64,
@@ -98,7 +84,7 @@ impl Simulation {
         let mut chance = Chance::new(seed);
         let plan = Plan::draw(&mut chance);
         let disk = Disk::new(plan.partitions);
-        let trace = Trace::new(disk.clone());
+        let trace = Recorder::new(disk.clone());
         let sink = |(n, destination): (usize, &laneway_domain::Destination)| {
             let sink =
                 SimulatedSink::new(destination.clone(), plan.health[n].clone(), chance.fork(n as u64), trace.clone());
@@ -126,7 +112,7 @@ impl Simulation {
         }
     }
 
-    async fn run(mut self) -> Outcome {
+    async fn run(mut self) -> Outcome<Line> {
         for life in 0..=self.plan.crashes {
             while self.processes.len() < self.plan.workers {
                 self.start().await;
@@ -143,9 +129,11 @@ impl Simulation {
         }
         self.finish().await;
         self.trace.count_attempts();
-        let violations = self.oracle.judge(&self.trace);
-        let size = format!("{} events, {} lines of trace, {} crashes", self.sent, self.trace.len(), self.crashes);
-        Outcome { tally: self.trace.tally(), trace: self.trace, violations, size }
+        let violations = self.oracle.judge(self.trace.trace());
+        let size =
+            format!("{} events, {} lines of trace, {} crashes", self.sent, self.trace.trace().len(), self.crashes);
+        let trace = self.trace.trace().clone();
+        Outcome { tally: trace.tally(), trace, violations, size }
     }
 
     async fn start(&mut self) {

@@ -1,8 +1,7 @@
 //! What a run can come through. Each of these has to be met by some seed, or the suite says little of it.
 
 use super::story::What;
-use crate::simulation::happenings::OF_STORES;
-use crate::tally::Tally;
+use crate::seeded::{OF_STORES, Tally};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

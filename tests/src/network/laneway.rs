@@ -6,8 +6,7 @@ use super::plan::Plan;
 use super::story::{Place, Story, What};
 use super::wire::{Door, Scissors, SimulatedTcp};
 use super::{PORT, SECRET, url};
-use crate::simulation::chance::Chance;
-use crate::simulation::plan::TroubledStore;
+use crate::seeded::{Chance, TroubledStore};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use laneway_app::worker::{Clock, Handle, Upkeep, Worker, command_all};
@@ -97,7 +96,7 @@ impl Machine {
         self.with(|state| {
             let number = state.lives.len();
             let chance = state.chance.fork(number as u64);
-            let troubles = Arc::new(TroubledStore::new(chance, self.plan.store_troubles, self.story.tally()));
+            let troubles = Arc::new(TroubledStore::new(chance, self.plan.store_troubles, self.story.trace().tally()));
             if self.healed.load(Ordering::SeqCst) {
                 troubles.heal();
             }

@@ -5,7 +5,7 @@ use super::plan::{Plan, TURN};
 use super::producer::connect;
 use super::story::{Story, What};
 use super::{LANEWAY, receiver_name};
-use crate::simulation::chance::Chance;
+use crate::seeded::Chance;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Full};

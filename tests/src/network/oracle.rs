@@ -6,14 +6,12 @@ mod replays;
 use super::plan::{Plan, REJECTED, STEADY};
 use super::story::{Got, Place, What};
 use super::{id_of, name};
+use crate::seeded::Violation;
 use lane::Lane;
 use laneway_domain::{DeadLetter, Event, LaneKey, LoggedEvent, Offset, PartitionProgress};
 use replays::Replays;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// A guarantee that was broken, and how.
-pub type Violation = String;
 
 /// Within what time an event reaches the receiver that nothing happens to, counted from its 202 or, if
 /// that was later, from Laneway's last start. Most of it is the lease of the life before (5 s) and the

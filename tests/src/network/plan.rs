@@ -1,12 +1,10 @@
 //! What a seed decides before the run.
 
-use crate::simulation::chance::Chance;
-use crate::simulation::plan::tight;
+use crate::seeded::Chance;
+use crate::seeded::plan::{in_flight, only_orders, small_batches, tight};
 use laneway_domain::{
     BatchPolicy, Destination, DestinationName, Event, Filter, LaneKey, OnGiveUp, Ordering, RetryPolicy, Settings,
-    TypePattern,
 };
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The receiver that nothing happens to.
@@ -73,8 +71,8 @@ impl Plan {
             turns: turns as usize,
             replays: chance.below(4) as usize,
             latency: Duration::from_millis(1 + chance.below(60)),
-            cuts: [0, 10, 3][chance.below(3) as usize],
-            store_troubles: [0, 0, 50][chance.below(3) as usize],
+            cuts: chance.one_of([0, 10, 3]),
+            store_troubles: chance.one_of([0, 0, 50]),
             timeout: Duration::from_millis(500 + chance.below(2500)),
             settings: if chance.one_in(2) { tight() } else { Settings::default() },
             destinations: (0..receivers).map(|n| destination(n, chance)).collect(),
@@ -100,15 +98,14 @@ impl Plan {
 
 fn destination(n: usize, chance: &mut Chance) -> Destination {
     let name = DestinationName::new(&format!("r{n}")).expect("short and plain");
-    let some = Filter { types: vec![TypePattern::new("order.*").expect("short and plain")], ..Filter::default() };
     // Some try for ever, some give up after a few failures: then there are dead letters.
     let gives_up = n != STEADY && chance.one_in(2);
-    let batch = BatchPolicy { max_events: 4, max_bytes: 2000, linger: Duration::from_millis(chance.below(30)) };
+    let batch = small_batches(2000, chance);
     Destination {
         ordering: if chance.one_in(4) { Ordering::Strict } else { Ordering::Key },
         batch: if chance.one_in(3) { batch } else { BatchPolicy::default() },
-        filter: if chance.one_in(3) { some } else { Filter::default() },
-        max_in_flight: NonZeroU32::new(1 + chance.below(6) as u32).unwrap_or(NonZeroU32::MIN),
+        filter: if chance.one_in(3) { only_orders() } else { Filter::default() },
+        max_in_flight: in_flight(chance),
         retry: RetryPolicy {
             initial: Duration::from_millis(100 + chance.below(400)),
             factor: if gives_up { 2.0 } else { 1.0 },
@@ -121,12 +118,11 @@ fn destination(n: usize, chance: &mut Chance) -> Destination {
 }
 
 fn mood(chance: &mut Chance) -> Mood {
-    let rarely = |chance: &mut Chance, of: [u64; 3]| of[chance.below(3) as usize];
     Mood {
-        fails: rarely(chance, [0, 8, 3]),
-        hangs: rarely(chance, [0, 0, 15]),
-        loses: rarely(chance, [0, 10, 4]),
-        rejects: rarely(chance, [0, 0, 15]),
-        slow: rarely(chance, [1, 50, 800]),
+        fails: chance.one_of([0, 8, 3]),
+        hangs: chance.one_of([0, 0, 15]),
+        loses: chance.one_of([0, 10, 4]),
+        rejects: chance.one_of([0, 0, 15]),
+        slow: chance.one_of([1, 50, 800]),
     }
 }

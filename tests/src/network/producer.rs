@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use super::story::{Story, What};
 use super::{LANEWAY, PORT, data_of, id_of};
-use crate::simulation::chance::Chance;
+use crate::seeded::Chance;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Full};

@@ -4,7 +4,7 @@ use super::happenings::{HANGS, LOSES};
 use super::plan::{Mood, REJECTED};
 use super::story::{Got, Place, Story, What};
 use super::{PORT, SECRET, data_of};
-use crate::simulation::chance::Chance;
+use crate::seeded::Chance;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};

@@ -1,11 +1,11 @@
 //! Everything that happened, in order: for the oracle, and for whoever reads a failure.
 
 use super::happenings;
-use crate::tally::Tally;
+use crate::seeded::{Line, Trace};
 use laneway_domain::Timestamp;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Partition and offset.
@@ -123,26 +123,28 @@ pub struct Got {
     pub attempt: u32,
 }
 
-/// The lines so far. Clones are the same story.
+/// Writes lines into the trace, with the simulation's time. Clones write into the same one.
 #[derive(Clone)]
-pub struct Story {
-    lines: Arc<Mutex<Vec<(Duration, What)>>>,
+pub(super) struct Story {
+    trace: Trace<Moment>,
     time: Time,
-    tally: Tally,
 }
+
+/// When something happened, and what.
+pub type Moment = (Duration, What);
 
 impl Story {
     pub(super) fn new(time: Time) -> Self {
-        Self { lines: Arc::default(), time, tally: happenings::tally() }
+        Self { trace: Trace::new(happenings::tally()), time }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Duration, What)>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was written so far.
+    pub(super) const fn trace(&self) -> &Trace<Moment> {
+        &self.trace
     }
 
     pub(super) fn happened(&self, what: What) {
-        let now = self.time.now();
-        self.lock().push((now, what));
+        self.trace.push((self.time.now(), what));
     }
 
     pub(super) fn text(&self, text: impl Into<String>) {
@@ -151,39 +153,14 @@ impl Story {
 
     /// Counts what has happened.
     pub(super) fn count(&self, what: &'static str) {
-        self.tally.count(what);
-    }
-
-    /// What has happened so far.
-    pub(super) fn tally(&self) -> Tally {
-        self.tally.clone()
-    }
-
-    /// All lines.
-    #[must_use]
-    pub fn lines(&self) -> Vec<(Duration, What)> {
-        self.lock().clone()
-    }
-
-    /// How many lines.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// Whether nothing happened.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.trace.tally().count(what);
     }
 }
 
-impl fmt::Display for Story {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, what) in self.lock().iter() {
-            writeln!(f, "{:>9.3} {what}", at.as_secs_f64())?;
-        }
-        Ok(())
+impl Line for Moment {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, what) = self;
+        write!(f, "{:>9.3} {what}", at.as_secs_f64())
     }
 }
 

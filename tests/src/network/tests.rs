@@ -13,8 +13,8 @@ type Tamper = fn(&mut Lines, &mut Remains);
 fn good() -> (Arc<Plan>, Lines, Remains) {
     let mut simulation = Simulation::new(7, None);
     assert!(simulation.play());
-    let (lines, remains) = (simulation.story.lines(), simulation.remains());
-    assert_eq!(judge(&simulation.plan, &lines, &remains), Vec::<Violation>::new());
+    let (lines, remains) = (simulation.story.trace().lines(), simulation.remains());
+    assert_eq!(judge(&simulation.plan, &lines, &remains), Vec::<crate::seeded::Violation>::new());
     (simulation.plan.clone(), lines, remains)
 }
 

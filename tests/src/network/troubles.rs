@@ -5,7 +5,7 @@ use super::laneway::Machine;
 use super::plan::{Plan, STEADY};
 use super::story::Story;
 use super::{LANEWAY, OPERATOR, producer_name, receiver_name};
-use crate::simulation::chance::Chance;
+use crate::seeded::Chance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use turmoil::Sim;

@@ -3,8 +3,7 @@
 //! whatever they carry.
 
 use super::happenings::CUT;
-use crate::simulation::chance::Chance;
-use crate::tally::Tally;
+use crate::seeded::{Chance, Tally};
 use laneway_http::{Listen, Peek};
 use laneway_webhook::Dial;
 use std::io;

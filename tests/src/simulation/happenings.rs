@@ -1,14 +1,6 @@
 //! What a run can come through. Each of these has to be met by some seed, or the suite says little of it.
 
-use crate::tally::Tally;
-
-pub(crate) const REFUSED: &str = "a call of the store is refused";
-pub(crate) const FAILED: &str = "a write fails and did not happen, but may have";
-pub(crate) const ANSWER_LOST: &str = "a write happens and its answer is lost";
-pub(crate) const SLOW_SYNC: &str = "a write takes 0.3 s to be durable";
-
-/// What can happen to a store that is in trouble.
-pub(crate) const OF_STORES: [&str; 4] = [REFUSED, FAILED, ANSWER_LOST, SLOW_SYNC];
+use crate::seeded::{OF_STORES, Tally};
 
 pub(super) const CRASH: &str = "a worker is killed while none of its writes waits";
 pub(super) const CRASH_LOSES: &str = "a worker is killed, and all of its writes that waited are lost";

@@ -1,6 +1,7 @@
 //! Judges a trace against the guarantees, from plain sets.
 
-use super::trace::{By, Line, Trace, What};
+use super::trace::{By, Line, What};
+use crate::seeded::{Trace, Violation};
 use laneway_domain::{
     DeadLetter, Destination, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Ordering, Partition,
     PartitionProgress, Position,
@@ -9,9 +10,6 @@ use laneway_ports::Appended;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// A guarantee that was broken, and how.
-pub type Violation = String;
 
 type Place = (Partition, Offset);
 
@@ -133,7 +131,7 @@ impl Oracle {
     }
 
     /// What the trace shows that must not have happened.
-    pub(super) fn judge(&self, trace: &Trace) -> Vec<Violation> {
+    pub(super) fn judge(&self, trace: &Trace<Line>) -> Vec<Violation> {
         let mut violations = self.violations.clone();
         let lines = trace.lines();
         let log = log_of(&lines);

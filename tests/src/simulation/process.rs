@@ -1,12 +1,13 @@
 //! A worker process: it can be killed, told to stop, and made to stand still for a while without
 //! noticing (SIGSTOP, a long pause of the machine).
 
-use super::chance::Chance;
 use super::happenings::{CLOCK_AHEAD, CLOCK_BEHIND};
-use super::plan::{Plan, TroubledStore};
+use super::plan::Plan;
 use super::sink::SimulatedSink;
-use super::trace::{By, Trace};
+use super::trace::{By, Recorder};
 use super::watched::Watched;
+use crate::seeded::Chance;
+use crate::seeded::TroubledStore;
 use async_trait::async_trait;
 use laneway_app::worker::{Clock, Handle, Upkeep, Worker};
 use laneway_domain::{DestinationName, Outcome, Partition, Timestamp};
@@ -51,7 +52,7 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn start(
         number: usize,
-        trace: &Trace,
+        trace: &Recorder,
         plan: &Plan,
         sabotage: Option<Sabotage>,
         sinks: &BTreeMap<DestinationName, Arc<SimulatedSink>>,
@@ -61,7 +62,7 @@ impl Process {
         let disk = trace.disk();
         let destinations = plan.destinations.iter().filter(|destination| Some(&destination.name) != lacks.as_ref());
         let troubles =
-            Arc::new(TroubledStore::new(chance.fork(1000 + number as u64), plan.store_troubles, trace.tally()));
+            Arc::new(TroubledStore::new(chance.fork(1000 + number as u64), plan.store_troubles, trace.trace().tally()));
         let settings = Settings { faults: Some(troubles.clone()), sabotage, ..Settings::default() };
         let store = Arc::new(MemoryStore::open(disk.clone(), settings));
         let shows = if plan.clock_jumps {
@@ -82,7 +83,7 @@ impl Process {
         let (worker, working) = Worker {
             id: id(number),
             log: store.clone(),
-            progress: Arc::new(Watched { store: store.clone(), tally: trace.tally() }),
+            progress: Arc::new(Watched { store: store.clone(), tally: trace.trace().tally() }),
             dead_letters: store.clone(),
             workers: store.clone(),
             sinks: sinks.iter().map(|(name, to)| (name.clone(), sink(to))).collect(),

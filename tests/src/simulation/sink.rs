@@ -1,9 +1,9 @@
 //! A destination whose every answer comes from the seed.
 
-use super::chance::Chance;
 use super::happenings::{FAILS, HANGS, NOT_BEFORE, REJECTS};
 use super::plan::Health;
-use super::trace::{By, Trace, What};
+use super::trace::{By, Recorder, What};
+use crate::seeded::Chance;
 use laneway_domain::{Destination, LoggedEvent, Outcome};
 use laneway_ports::Delivery;
 use std::collections::BTreeSet;
@@ -17,11 +17,11 @@ pub(super) struct SimulatedSink {
     health: Health,
     chance: Mutex<Chance>,
     healed: AtomicBool,
-    trace: Trace,
+    trace: Recorder,
 }
 
 impl SimulatedSink {
-    pub(super) fn new(destination: Destination, health: Health, chance: Chance, trace: Trace) -> Self {
+    pub(super) fn new(destination: Destination, health: Health, chance: Chance, trace: Recorder) -> Self {
         Self { destination, health, chance: Mutex::new(chance), healed: AtomicBool::new(false), trace }
     }
 

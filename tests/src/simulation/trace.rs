@@ -1,12 +1,12 @@
 //! Everything that happened, in order: for the oracle, and for whoever reads a failure.
 
 use super::happenings::{self, ABANDONED, DUPLICATE, LATE, SEVERAL};
-use crate::tally::Tally;
+use crate::seeded::{self, Trace};
 use laneway_domain::{DestinationName, LoggedEvent, Offset, Partition, Timestamp};
 use laneway_memory::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Who made an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,41 +42,39 @@ pub enum Line {
     Replay(Timestamp, DestinationName, BTreeMap<Partition, Offset>),
 }
 
-/// The lines so far. Clones are the same trace.
+/// Writes lines into the trace, with the disk's time. Clones write into the same one.
 #[derive(Clone)]
-pub struct Trace {
-    lines: Arc<Mutex<Vec<Line>>>,
+pub(super) struct Recorder {
+    trace: Trace<Line>,
     disk: Arc<Disk>,
-    tally: Tally,
 }
 
-impl Trace {
+impl Recorder {
     pub(super) fn new(disk: Arc<Disk>) -> Self {
-        Self { lines: Arc::default(), disk, tally: happenings::tally() }
+        Self { trace: Trace::new(happenings::tally()), disk }
+    }
+
+    /// What was written so far.
+    pub(super) const fn trace(&self) -> &Trace<Line> {
+        &self.trace
     }
 
     /// What the processes share.
-    pub(super) fn disk(&self) -> &Arc<Disk> {
+    pub(super) const fn disk(&self) -> &Arc<Disk> {
         &self.disk
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn line(&self, text: String) {
-        let line = Line::Text(self.disk.now(), text);
-        self.lock().push(line);
+        self.trace.push(Line::Text(self.disk.now(), text));
     }
 
     pub(super) fn replay(&self, destination: &DestinationName, from: BTreeMap<Partition, Offset>) {
-        let line = Line::Replay(self.disk.now(), destination.clone(), from);
-        self.lock().push(line);
+        self.trace.push(Line::Replay(self.disk.now(), destination.clone(), from));
     }
 
     pub(super) fn at(&self, destination: &DestinationName, by: By, what: What) {
         let line = Line::At(self.disk.now(), destination.clone(), by, what);
-        let mut lines = self.lock();
+        let mut lines = self.trace.lock();
         // What a process drops when it dies, it drops at once and in no order: here it has one, so that
         // the same seed gives the same trace.
         let place = |line: &Line| match line {
@@ -102,61 +100,29 @@ impl Trace {
 
     /// Counts what has happened.
     pub(super) fn count(&self, what: &'static str) {
-        self.tally.count(what);
-    }
-
-    /// What has happened so far, but for attempts: [`Trace::count_attempts`].
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.tally.clone()
+        self.trace.tally().count(what);
     }
 
     /// Counts, at the end, what its lines say of attempts.
     pub(super) fn count_attempts(&self) {
+        let tally = self.trace.tally();
         let mut delivered = BTreeSet::new();
-        for line in self.lock().iter() {
+        for line in self.trace.lock().iter() {
             let Line::At(_, to, by, what) = line else { continue };
             match what {
                 What::Started(events) => {
-                    self.tally.add(LATE, u64::from(by.late));
-                    self.tally.add(SEVERAL, u64::from(events.len() > 1));
+                    tally.add(LATE, u64::from(by.late));
+                    tally.add(SEVERAL, u64::from(events.len() > 1));
                 }
-                What::Abandoned(_) => self.tally.count(ABANDONED),
+                What::Abandoned(_) => tally.count(ABANDONED),
                 What::Ended(events, good) => {
                     for (event, _) in events.iter().zip(good).filter(|(_, good)| **good) {
                         let again = !delivered.insert((to.clone(), event.partition, event.offset));
-                        self.tally.add(DUPLICATE, u64::from(again));
+                        tally.add(DUPLICATE, u64::from(again));
                     }
                 }
             }
         }
-    }
-
-    /// How many lines.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// Whether nothing happened.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All lines.
-    #[must_use]
-    pub fn lines(&self) -> Vec<Line> {
-        self.lock().clone()
-    }
-}
-
-impl fmt::Display for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in self.lock().iter() {
-            writeln!(f, "{line}")?;
-        }
-        Ok(())
     }
 }
 
@@ -172,8 +138,8 @@ impl fmt::Display for By {
     }
 }
 
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl seeded::Line for Line {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |events: &[Arc<LoggedEvent>]| {
             let name = |event: &Arc<LoggedEvent>| {
                 let key = event.event.key.as_ref().map_or("-", |key| key.as_str());

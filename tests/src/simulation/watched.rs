@@ -1,7 +1,7 @@
 //! The store's progress as a worker has it, with an eye on what is refused.
 
 use super::happenings::{FENCED_COMMIT, FENCED_RENEWAL, TAKEN};
-use crate::tally::Tally;
+use crate::seeded::Tally;
 use async_trait::async_trait;
 use laneway_domain::{Commit, DestinationName, Partition, PartitionProgress};
 use laneway_memory::MemoryStore;

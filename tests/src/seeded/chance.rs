@@ -33,4 +33,9 @@ impl Chance {
     pub(crate) const fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
+
+    /// One of these.
+    pub(crate) fn one_of<T: Copy, const N: usize>(&mut self, of: [T; N]) -> T {
+        of[(self.next() % N as u64) as usize]
+    }
 }
