@@ -31,5 +31,8 @@ pub use options::{
 };
 pub use store::SqliteStore;
 
+// The program that writes files for `tests/formats` names this crate from outside, and from within its tests.
+#[cfg(test)]
+extern crate self as laneway_sqlite;
 #[cfg(test)]
 mod tests;

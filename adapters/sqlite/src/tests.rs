@@ -2,6 +2,7 @@
 
 mod damage;
 mod disk;
+mod formats;
 mod fuzz;
 mod open;
 mod reading;

@@ -1,0 +1,271 @@
+//! Writes a store as the present code writes it, with records of every kind, for `tests/formats`:
+//!
+//! ```text
+//! cargo run -p laneway-sqlite --example formats -- tests/formats
+//! ```
+//! It makes a folder `sqlite-<schema>` there, which must not exist yet: what a release has written never changes.
+//! In it are a store that was closed (`closed.db`), one as `kill -9` leaves it (`killed.db` and its write-ahead log),
+//! and what was in both of them when they were written (`content.json`). Two runs write the same content.
+
+use bytes::Bytes;
+use laneway_domain::{
+    Behind, Commit, DestinationName, Event, EventId, EventType, Failure, GivenUp, Key, LaneChange, LaneKey, NewEvent,
+    Offset, Partition, Pause, Position, Quarantined, RetryState, Timestamp,
+};
+use laneway_ports::{
+    DeadLetterQuery, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, Selection, StoreError, WorkerId,
+};
+use laneway_sqlite::{Clock, Options, SqliteStore};
+use serde_json::{Value, json};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// When the first events were accepted. Each later group came a second after the one before.
+const BEGAN: u64 = 1_700_000_000_000;
+const PARTITIONS: u32 = 2;
+/// Events of each partition, about: enough for every state that a record can be in.
+const EVENTS: u32 = 24;
+/// Events that are appended together.
+const GROUP: usize = 12;
+
+type Done<T = ()> = Result<T, Box<dyn Error>>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Done {
+    let into = PathBuf::from(std::env::args().nth(1).ok_or("name the folder, such as tests/formats")?);
+    let work = tempfile::tempdir()?;
+    let path = work.path().join("laneway.db");
+    let time = Arc::new(AtomicU64::new(BEGAN));
+    let store = SqliteStore::open(options(&path, &time))?;
+    fill(&store, &time).await?;
+    damage(&path)?;
+    let killed = work.path().join("killed.db");
+    std::fs::copy(&path, &killed)?;
+    std::fs::copy(with("-wal", &path), with("-wal", &killed))?;
+    drop(store);
+    let schema: String =
+        rusqlite::Connection::open(&path)?
+            .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))?;
+    let folder = into.join(format!("sqlite-{schema}"));
+    std::fs::create_dir(&folder)?;
+    std::fs::copy(&path, folder.join("closed.db"))?;
+    std::fs::copy(&killed, folder.join("killed.db"))?;
+    std::fs::copy(with("-wal", &killed), folder.join("killed.db-wal"))?;
+    let content = content(&SqliteStore::open(options(&path, &time))?).await?;
+    std::fs::write(folder.join("content.json"), format!("{content:#}\n"))?;
+    Ok(())
+}
+
+fn with(suffix: &str, path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// How such a store is opened.
+pub(crate) fn options(path: &Path, time: &Arc<AtomicU64>) -> Options {
+    let time = time.clone();
+    let clock = Clock::new(move || Timestamp::from_millis(time.load(Ordering::SeqCst)));
+    Options { clock, tail_bytes: 0, ..Options::new(path, PARTITIONS) }
+}
+
+/// The event of that number: by turns with and without a key, source, data, and attributes.
+fn event(n: u32) -> Done<NewEvent> {
+    let (content_type, data) = match n % 4 {
+        0 => ("application/json", format!(r#"{{"n":{n},"text":"Zürich ✓","sum":1.50}}"#).into_bytes()),
+        1 => ("text/plain; charset=utf-8", format!("text of {n}\n\u{1F680}").into_bytes()),
+        2 => ("application/octet-stream", vec![0, 1, 0xFE, 0xFF]),
+        _ => ("application/xml", Vec::new()),
+    };
+    let mut event = Event::new(EventId::new(&format!("evt_{n}"))?, EventType::new("order.päid")?, Bytes::from(data));
+    event.content_type = content_type.into();
+    event.key = (!n.is_multiple_of(5)).then(|| Key::new(&format!("key-{}", n % 5))).transpose()?;
+    event.source = (!n.is_multiple_of(3)).then(|| "/shop".into());
+    event.subject = (n % 3 > 1).then(|| "sübject".into());
+    event.time = (!n.is_multiple_of(2)).then(|| "2026-01-31T12:00:00.5+01:00".into());
+    if n % 4 != 2 {
+        event.attributes = [("level", "5"), ("vip", "false"), ("empty", ""), ("tenant", "\"acme\" ✓\\")]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into();
+    }
+    Ok(NewEvent { event, id_given: n.is_multiple_of(2) })
+}
+
+/// Every state that a record can be in, in each partition.
+async fn fill(store: &SqliteStore, time: &AtomicU64) -> Done {
+    let all = (0..PARTITIONS * EVENTS).map(event).collect::<Done<Vec<_>>>()?;
+    // Few groups, so that the write-ahead log is a small file too.
+    for group in all.chunks(GROUP) {
+        store.append(group.to_vec()).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        time.fetch_add(1000, Ordering::SeqCst);
+    }
+    for partition in (0..PARTITIONS).map(Partition) {
+        let lease = claim(store, partition).await?;
+        store.commit(&lease, &progress()?).await?;
+        // The oldest two are settled by all and gone: offsets begin at 2.
+        store.trim(partition, Timestamp::from_millis(u64::MAX >> 1), 2).await?;
+        store.release(&lease).await?;
+    }
+    let of = |name: &str| -> Done<Selection> {
+        Ok(Selection { destination: Some(DestinationName::new(name)?), event_id: None, key: None })
+    };
+    store.retry(&of("asked-again")?).await?;
+    Ok(())
+}
+
+async fn claim(store: &SqliteStore, partition: Partition) -> Done<Lease> {
+    let worker = WorkerId("writer".into());
+    Ok(store.claim(partition, &worker, Duration::from_secs(60)).await?.ok_or("the partition is taken")?)
+}
+
+/// One lane that keeps up with a key that is blocked and one that is held; one that is paused; one that goes back
+/// over what was settled (a replay); dead letters, one of which is to be retried; a record set aside.
+fn progress() -> Done<Commit> {
+    let lane = |position| LaneChange { position: Some(position), ..LaneChange::default() };
+    let mut keeps_up = lane(Position::Shared);
+    let behind = |offset, retry| Some(Behind { offset: Offset(offset), retry });
+    keeps_up.behind = [
+        (LaneKey::Key(Key::new("key-1")?), behind(4, Some(failed(3, Timestamp::from_millis(BEGAN + 100_000))))),
+        (LaneKey::Key(Key::new("key-2")?), behind(5, Some(failed(9, Timestamp::MAX)))),
+        (LaneKey::Key(Key::new("key-3")?), behind(6, None)),
+        (LaneKey::Event(Offset(7)), behind(7, None)),
+    ]
+    .into();
+    let mut paused = lane(Position::At(Offset(5)));
+    let pause = Pause { since: Timestamp::from_millis(BEGAN + 50_000), reason: "410: gone since März".into() };
+    paused.paused = Some(Some(pause));
+    let mut strict = lane(Position::Shared);
+    strict.behind = [(LaneKey::All, behind(9, None))].into();
+    let lanes = [
+        ("keeps-up", keeps_up),
+        ("paused", paused),
+        ("replaying", lane(Position::At(Offset(3)))),
+        ("strict", strict),
+        ("asked-again", lane(Position::Shared)),
+    ];
+    let dead = |destination, offset, key| -> Done<GivenUp> {
+        Ok(GivenUp {
+            destination: DestinationName::new(destination)?,
+            offset: Offset(offset),
+            key,
+            at: Timestamp::from_millis(BEGAN + 60_000),
+            reason: "the retry limit of 1h is over: 503 Service Unavailable".into(),
+            retry: failed(12, Timestamp::MAX),
+        })
+    };
+    let named = |(name, change): (&str, LaneChange)| Ok((DestinationName::new(name)?, change));
+    Ok(Commit {
+        scanned: Some(Offset(12)),
+        lanes: lanes.into_iter().map(named).collect::<Done<_>>()?,
+        dead_letters: vec![
+            dead("keeps-up", 3, LaneKey::Key(Key::new("key-4")?))?,
+            dead("strict", 8, LaneKey::All)?,
+            dead("asked-again", 10, LaneKey::Event(Offset(10)))?,
+        ],
+        quarantined: vec![Quarantined { offset: Offset(11), reason: "set aside for the test".into() }],
+        ..Commit::default()
+    })
+}
+
+fn failed(attempts: u32, next_attempt: Timestamp) -> RetryState {
+    let at = Timestamp::from_millis(BEGAN + 40_000);
+    let history = vec![Failure { at, reason: "503 Service Unavailable: nö".into() }];
+    RetryState { attempts, first_failure: at, next_attempt, history }
+}
+
+/// What a careless hand or a bad disk does to rows.
+fn damage(path: &Path) -> Done {
+    rusqlite::Connection::open(path)?.execute_batch(
+        "UPDATE event_0 SET data = X'00' WHERE offset = 14;
+         UPDATE event_0 SET attributes = '{\"a\":' WHERE offset = 16;
+         DELETE FROM event_1 WHERE offset = 15;
+         UPDATE event_1 SET accepted_at = accepted_at + 1 WHERE offset = 17;",
+    )?;
+    Ok(())
+}
+
+/// All that is in the store, as people would write it down.
+pub(crate) async fn content(store: &SqliteStore) -> Result<Value, StoreError> {
+    let mut partitions = Vec::new();
+    for partition in (0..store.partitions()).map(Partition) {
+        let bounds = store.bounds(partition).await?;
+        partitions.push(json!({
+            "start": bounds.start.0,
+            "end": bounds.end.0,
+            "records": records(store, partition).await?,
+            "progress": progress_of(store, partition).await?,
+        }));
+    }
+    let query = DeadLetterQuery { most: 100, ..DeadLetterQuery::default() };
+    let mut letters = Vec::new();
+    for letter in store.list(&query).await? {
+        let given_up = &letter.given_up;
+        let event = store.event(letter.partition, given_up.offset, &given_up.destination).await?;
+        letters.push(json!({
+            "destination": given_up.destination.as_str(),
+            "partition": letter.partition.0,
+            "key": given_up.key.to_string(),
+            "at": given_up.at.as_millis(),
+            "reason": given_up.reason,
+            "retry": given_up.retry,
+            "retry_requested": letter.retry_requested,
+            "event": event.map(|logged| described(&LogRecord::Event(Arc::new(logged)))),
+        }));
+    }
+    Ok(json!({ "partitions": partitions, "dead_letters": letters }))
+}
+
+async fn records(store: &SqliteStore, partition: Partition) -> Result<Vec<Value>, StoreError> {
+    let (mut records, mut from) = (Vec::new(), store.bounds(partition).await?.start);
+    while from < store.bounds(partition).await?.end {
+        let chunk = store.read(partition, from, 7, usize::MAX).await?;
+        records.extend(chunk.records.iter().map(described));
+        from = chunk.next;
+    }
+    Ok(records)
+}
+
+fn described(record: &LogRecord) -> Value {
+    let logged = match record {
+        LogRecord::Event(logged) => logged,
+        // What is wrong may be said better later; that it is wrong may not change.
+        LogRecord::Corrupt { offset, .. } => return json!({ "offset": offset.0, "corrupt": true }),
+    };
+    let event = &logged.event;
+    json!({
+        "offset": logged.offset.0,
+        "accepted_at": logged.accepted_at.as_millis(),
+        "id": event.id.as_str(),
+        "type": event.event_type.as_str(),
+        "key": event.key.as_ref().map(Key::as_str),
+        "source": event.source,
+        "subject": event.subject,
+        "time": event.time,
+        "content_type": event.content_type,
+        "attributes": event.attributes,
+        "data": event.data.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+    })
+}
+
+async fn progress_of(store: &SqliteStore, partition: Partition) -> Result<Value, StoreError> {
+    let progress = store.load(partition).await?;
+    let lanes = progress.lanes.iter().map(|(name, lane)| {
+        let behind = lane.behind.iter().map(|(key, behind)| (key.to_string(), json!(behind)));
+        let lane = json!({
+            "position": lane.position,
+            "paused": lane.paused,
+            "behind": behind.collect::<serde_json::Map<_, _>>(),
+        });
+        (name.to_string(), lane)
+    });
+    let asked: Vec<String> =
+        progress.retry_requested.iter().map(|r| format!("{} {} {}", r.destination, r.offset, r.key)).collect();
+    Ok(json!({
+        "scanned": progress.scanned.0,
+        "lanes": lanes.collect::<serde_json::Map<_, _>>(),
+        "retry_requested": asked,
+    }))
+}
