@@ -1,7 +1,9 @@
 //! The breaker: tells an outage of the destination from events that fail by themselves.
 
+use crate::lane_key::LaneKey;
+use crate::retry::RetryPolicy;
 use crate::retry::jittered;
-use crate::{LaneKey, RetryPolicy, Timestamp};
+use crate::time::Timestamp;
 use std::time::Duration;
 
 /// Different keys that must have failed before failures count as an outage: one poisoned key, or

@@ -1,12 +1,20 @@
 //! Destinations: what the dispatcher needs to know of each. Where it sends to is the sink's affair.
 
-use crate::{BreakerPolicy, Filter, RetryPolicy};
+use crate::breaker::BreakerPolicy;
+use crate::event::LoggedEvent;
+use crate::filter::Filter;
+use crate::lane_key::LaneKey;
+use crate::retry::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+
+/// A destination's place in the dispatcher's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DestinationIndex(pub(crate) usize);
 
 /// The most bytes of a destination's name; it is a label of every metric.
 pub const MAX_DESTINATION_NAME_BYTES: usize = 64;
@@ -78,6 +86,28 @@ pub enum Ordering {
     Strict,
     /// None.
     None,
+}
+
+impl Ordering {
+    /// What an event is ordered with.
+    #[must_use]
+    pub fn key_of(self, event: &LoggedEvent) -> LaneKey {
+        match (self, &event.event.key) {
+            (Self::Strict, _) => LaneKey::All,
+            (Self::Key, Some(key)) => LaneKey::Key(key.clone()),
+            (Self::Key, None) | (Self::None, _) => LaneKey::Event(event.offset),
+        }
+    }
+
+    /// Whether events can be ordered with it: a record of a key may be of another ordering.
+    pub(crate) const fn has(self, key: &LaneKey) -> bool {
+        matches!(
+            (self, key),
+            (Self::Strict, LaneKey::All)
+                | (Self::Key, LaneKey::Key(_) | LaneKey::Event(_))
+                | (Self::None, LaneKey::Event(_))
+        )
+    }
 }
 
 /// Where a destination that was not known before starts.

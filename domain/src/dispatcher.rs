@@ -5,76 +5,45 @@
 //! none.** Time comes in as an argument, randomness as a seed; nothing blocks, and no input from
 //! outside makes it panic. Its own broken invariants do, in release too: a stopped process loses
 //! nothing, a wrong one may.
+//!
+//! Here an input finds the partition that it is about, once. Whether there is one is decided here,
+//! too: what comes late of a partition that was lost, or of a read or an attempt that has ended,
+//! changes nothing. Inside, in [`owned`], whatever has to be there is.
 
 mod attempts;
-mod claims;
-mod commits;
-mod partition_lanes;
-mod reads;
-mod replay;
+mod commands;
+mod destinations;
+mod owned;
+mod shared;
 mod status;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
-use crate::gate::Gate;
-use crate::lane::{Context, DestinationIndex, Lane, Memory};
-use crate::random::Random;
-use crate::timers::{LaneTimer, Timer, Timers};
-use crate::{
-    AttemptId, Command, Destination, DestinationName, FilterIndex, Input, LaneKey, Offset, Output, Partition, ReadId,
-    Settings, Timestamp,
-};
-use attempts::Attempt;
-use partition_lanes::PartitionLanes;
-use reads::Read;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::destination::{Destination, DestinationIndex};
+use crate::io::{Input, Output, ReadId};
+use crate::partition::{Offset, Partition};
+use crate::progress::PartitionProgress;
+use crate::settings::Settings;
+use crate::time::Timestamp;
+use crate::timers::Timer;
+use owned::{Answer, OwnedPartition};
+use shared::Shared;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The state machine of a worker process.
 #[derive(Debug)]
 pub struct Dispatcher {
-    settings: Settings,
-    /// Those that are configured, and those that were, since the process started.
-    gates: Vec<Gate>,
-    names: BTreeMap<DestinationName, DestinationIndex>,
-    /// Those that are configured now.
-    configured: BTreeSet<DestinationIndex>,
-    filters: FilterIndex<DestinationIndex>,
-    partitions: BTreeMap<Partition, PartitionLanes>,
-    attempts: BTreeMap<AttemptId, Attempt>,
-    reads: BTreeMap<ReadId, Read>,
-    timers: Timers,
-    memory: Memory,
-    random: Random,
-    outputs: VecDeque<Output>,
-    notices: VecDeque<crate::Notice>,
-    /// Gates that may let something pass since the last poll.
-    stirred: BTreeSet<DestinationIndex>,
-    wanted: Vec<DestinationIndex>,
-    next_id: u64,
+    shared: Shared,
+    partitions: BTreeMap<Partition, OwnedPartition>,
 }
 
 impl Dispatcher {
     /// A dispatcher that owns nothing yet. The same `seed` and inputs give the same outputs.
     #[must_use]
     pub fn new(settings: Settings, seed: u64) -> Self {
-        Self {
-            settings,
-            gates: Vec::new(),
-            names: BTreeMap::new(),
-            configured: BTreeSet::new(),
-            filters: FilterIndex::default(),
-            partitions: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            reads: BTreeMap::new(),
-            timers: Timers::default(),
-            memory: Memory::default(),
-            random: Random::new(seed),
-            outputs: VecDeque::new(),
-            notices: VecDeque::new(),
-            stirred: BTreeSet::new(),
-            wanted: Vec::new(),
-            next_id: 0,
-        }
+        Self { shared: Shared::new(settings, seed), partitions: BTreeMap::new() }
     }
 
     /// Takes in what has happened by `now`.
@@ -82,42 +51,55 @@ impl Dispatcher {
     /// # Panics
     /// If outputs of the input before were not polled.
     pub fn handle(&mut self, input: Input, now: Timestamp) {
-        assert!(self.outputs.is_empty() && self.notices.is_empty(), "outputs are polled before the next input");
+        assert!(self.shared.is_drained(), "outputs are polled before the next input");
+        self.shared.now = now;
         match input {
-            Input::Destinations(destinations) => self.configure(destinations, now),
-            Input::Claimed { partition, progress, log, until } => self.claimed(partition, progress, &log, until, now),
-            Input::Renewed { partition, until } => self.renewed(partition, until),
-            Input::Lost(partition) => self.lost(partition),
-            Input::Grew { partition, end } => self.grew(partition, end),
-            Input::Read { read, events, corrupt, next } => self.read_ended(read, &events, corrupt, next, now),
-            Input::ReadFailed(read) => self.read_failed(read, now),
-            Input::DeadLetterRead { read, event } => self.dead_letter_read(read, event, now),
-            Input::RetryRequested { partition, requests } => self.redrive(partition, &requests, now),
-            Input::AttemptEnded { attempt, outcomes } => self.attempt_ended(attempt, outcomes, now),
-            Input::Committed(partition) => self.committed(partition, now),
-            Input::CommitFailed(partition) => self.commit_failed(partition, now),
-            Input::Release(partition) => self.release(partition, now),
+            Input::Destinations(destinations) => self.configure(destinations),
+            Input::Claimed { partition, progress, log, until } => self.claimed(partition, progress, &log, until),
+            Input::LeaseRenewed { partition, until } => {
+                self.within(partition, |owned, shared| owned.renewed(until, shared));
+            }
+            Input::LeaseLost(partition) => self.lost(partition),
+            Input::Grew { partition, end } => self.within(partition, |owned, shared| owned.grew(end, shared)),
+            Input::Read { read, events, corrupt, next } => {
+                self.read_ended(read, Answer::Log { events, corrupt, next });
+            }
+            Input::DeadLetterRead { read, event } => self.read_ended(read, Answer::DeadLetter(event)),
+            Input::ReadFailed(read) => self.read_failed(read),
+            Input::Redrive { partition, requests } => {
+                self.within(partition, |owned, shared| owned.redrive(&requests, shared));
+            }
+            Input::AttemptEnded { attempt, outcomes } => self.attempt_ended(attempt, outcomes),
+            Input::Committed(partition) => self.within(partition, OwnedPartition::committed),
+            Input::CommitFailed(partition) => self.within(partition, OwnedPartition::commit_failed),
+            Input::Release(partition) => self.within(partition, OwnedPartition::release),
+            Input::Command { id, command } => self.command(id, &command),
         }
     }
 
     /// What is to be done at `now`; `None` when there is nothing more until the next input or
     /// [`Dispatcher::next_wakeup`].
     pub fn poll(&mut self, now: Timestamp) -> Option<Output> {
-        if self.outputs.is_empty() && self.notices.is_empty() {
-            while let Some(timer) = self.timers.pop(now) {
-                self.fired(timer, now);
+        if self.shared.is_drained() {
+            self.shared.now = now;
+            while let Some(timer) = self.shared.timers.pop(now) {
+                self.fired(timer);
             }
-            while let Some(destination) = self.stirred.pop_first() {
-                self.pass_gate(destination, now);
+            while let Some(destination) = self.shared.to_admit.pop_first() {
+                self.pass_gate(destination);
             }
         }
-        self.notices.pop_front().map(Output::Notice).or_else(|| self.outputs.pop_front())
+        let output = self.shared.next_output();
+        if output.is_none() && self.shared.settings.check_state {
+            self.check();
+        }
+        output
     }
 
     /// When to poll again even if nothing has happened.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        self.timers.next()
+        self.shared.timers.next()
     }
 
     /// The partitions that it works on.
@@ -125,116 +107,81 @@ impl Dispatcher {
         self.partitions.keys().copied()
     }
 
-    /// Carries out an operator's command. `false` if there was nothing to do it to. Outputs are
-    /// polled after it as after an input.
-    pub fn command(&mut self, command: &Command, now: Timestamp) -> bool {
-        match command {
-            Command::RetryKey { destination, key } => self.command_key(destination, key, now, Lane::retry_now),
-            Command::SkipKey { destination, key } => self.command_key(destination, key, now, Lane::skip),
-            Command::Resume { destination } => self.resume(destination, now),
-            Command::Forget { destination } => self.forget(destination),
-            Command::Replay { destination, from } => self.replay(destination, from, now),
+    /// Computes anew whatever it keeps a sum or an index of, and compares.
+    ///
+    /// # Panics
+    /// If something differs: its state is not what it is said to be.
+    pub fn check(&self) {
+        self.shared.check(self.partitions.values().map(OwnedPartition::holds));
+        for (partition, owned) in &self.partitions {
+            owned.check(*partition, &self.shared);
         }
     }
 
-    fn command_key(
-        &mut self,
-        destination: &DestinationName,
-        key: &LaneKey,
-        now: Timestamp,
-        act: impl Fn(&mut Lane, &LaneKey, &mut Context<'_>) -> bool,
-    ) -> bool {
-        let Some(&destination) = self.names.get(destination) else { return false };
-        let partitions: Vec<Partition> = self.partitions.keys().copied().collect();
-        let mut acted = false;
-        for partition in partitions {
-            acted |= self.with_lane(partition, destination, now, |lane, cx| act(lane, key, cx)) == Some(true);
+    /// Lets `act` work on a partition, if it is owned. One that was lost, or let go of, may still be
+    /// spoken of: by whoever was not told yet, by answers that were on their way, by timers.
+    fn within(&mut self, partition: Partition, act: impl FnOnce(&mut OwnedPartition, &mut Shared)) {
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
+        act(owned, &mut self.shared);
+        if owned.is_released() {
+            self.lost(partition);
         }
-        acted
     }
 
-    fn fired(&mut self, timer: Timer, now: Timestamp) {
+    /// The destinations are these from now on.
+    fn configure(&mut self, destinations: Vec<Destination>) {
+        let changes = self.shared.configure(destinations);
+        for owned in self.partitions.values_mut() {
+            owned.configure(&changes, &mut self.shared);
+        }
+    }
+
+    /// This process owns the partition now.
+    fn claimed(&mut self, partition: Partition, progress: PartitionProgress, log: &Range<Offset>, until: Timestamp) {
+        // One that it had already is another ownership all the same.
+        self.lost(partition);
+        self.partitions.insert(partition, OwnedPartition::claim(partition, progress, log, until, &mut self.shared));
+    }
+
+    /// This process no longer owns the partition, if it did.
+    fn lost(&mut self, partition: Partition) {
+        if let Some(owned) = self.partitions.remove(&partition) {
+            owned.discard(&mut self.shared.memory);
+        }
+    }
+
+    fn read_ended(&mut self, id: ReadId, answer: Answer) {
+        // An answer that comes a second time.
+        let Some(read) = self.shared.reads.remove(&id) else { return };
+        self.within(read.partition, |owned, shared| owned.read_ended(&read, answer, shared));
+    }
+
+    fn read_failed(&mut self, id: ReadId) {
+        // An answer that comes a second time.
+        let Some(read) = self.shared.reads.get(&id) else { return };
+        if self.partitions.get(&read.partition).is_some_and(|owned| owned.waits_for(read)) {
+            self.shared.read_again_later(id);
+        } else {
+            self.shared.reads.remove(&id);
+        }
+    }
+
+    fn fired(&mut self, timer: Timer) {
         match timer {
-            Timer::Gate(destination) => {
-                self.gates[destination.0].timer = None;
-                self.stirred.insert(destination);
-            }
-            Timer::Commit(partition) => self.commit_due(partition, now),
-            Timer::Recommit(partition) => self.recommit(partition, now),
-            Timer::Reread(read) => self.reread(read),
+            Timer::Gate(destination) => self.shared.gate_is_due(destination),
+            Timer::Commit(partition) => self.within(partition, OwnedPartition::commit_due),
+            Timer::Recommit(partition) => self.within(partition, OwnedPartition::recommit),
+            Timer::Reread(read) => self.shared.ask_again(read),
             Timer::Lane(partition, destination, timer) => {
-                self.with_lane(partition, destination, now, |lane, cx| match &timer {
-                    LaneTimer::Straggler => lane.look_for_stragglers(cx),
-                    LaneTimer::Linger => {}
-                    LaneTimer::Key(key) => lane.key_due(key, cx),
-                });
+                self.within(partition, |owned, shared| owned.lane_due(destination, &timer, shared));
             }
         }
     }
 
-    fn next_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
-    }
-
-    /// Lets `act` change a lane, then sees to whatever it needs now.
-    fn with_lane<R>(
-        &mut self,
-        partition: Partition,
-        destination: DestinationIndex,
-        now: Timestamp,
-        act: impl FnOnce(&mut Lane, &mut Context<'_>) -> R,
-    ) -> Option<R> {
-        let (lane, mut cx) = self.lane_cx(partition, destination, now)?;
-        let result = act(lane, &mut cx);
-        self.partitions.get_mut(&partition)?.touch(destination);
-        self.serve_lane(partition, destination, now);
-        Some(result)
-    }
-
-    /// A lane, and what it needs for a decision.
-    fn lane_cx(
-        &mut self,
-        partition: Partition,
-        destination: DestinationIndex,
-        now: Timestamp,
-    ) -> Option<(&mut Lane, Context<'_>)> {
-        let (lane, tally) = self.partitions.get_mut(&partition)?.lane_and_tally(destination)?;
-        let cx = Context {
-            now,
-            settings: &self.settings,
-            destination: &self.gates.get(destination.0)?.destination,
-            random: &mut self.random,
-            timers: &mut self.timers,
-            memory: &mut self.memory,
-            notices: &mut self.notices,
-            tally,
-        };
-        Some((lane, cx))
-    }
-
-    /// Makes the destination's lane, if nothing was under way in it until now.
-    fn make_lane(&mut self, partition: Partition, destination: DestinationIndex) {
-        if self.partitions.get(&partition).is_none_or(|owned| owned.lane(destination).is_some()) {
-            return;
+    /// Starts what a destination's gate lets through.
+    fn pass_gate(&mut self, destination: DestinationIndex) {
+        while let Some(partition) = self.shared.admit(destination) {
+            self.within(partition, |owned, shared| owned.start_attempt(destination, shared));
         }
-        let (id, seed, ordering) = (self.next_id(), self.random.next(), self.destination(destination).ordering);
-        let mut lane = Lane::new(id, destination, partition, ordering, Offset::ZERO, seed);
-        lane.follow(self.in_flight_of_former(partition, destination));
-        if let Some(owned) = self.partitions.get_mut(&partition) {
-            owned.insert(lane);
-        }
-    }
-
-    /// Sees to what a lane needs: its place at the gate, data, a scan, more of the log, a commit.
-    fn serve_lane(&mut self, partition: Partition, destination: DestinationIndex, now: Timestamp) {
-        self.queue_at_gate(partition, destination);
-        self.read_for_lane(partition, destination, now);
-        self.note_change(partition, now);
-    }
-
-    /// The configured destinations, by index.
-    fn destination(&self, index: DestinationIndex) -> &Destination {
-        &self.gates[index.0].destination
     }
 }

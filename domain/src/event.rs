@@ -1,6 +1,7 @@
 //! Events: what a producer hands in, checked once at the door, and what the log keeps.
 
-use crate::{Offset, Partition, Timestamp};
+use crate::partition::{Offset, Partition};
+use crate::time::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -4,7 +4,7 @@ mod index;
 
 pub use index::FilterIndex;
 
-use crate::Event;
+use crate::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,7 +2,11 @@
 //! It stands before the lanes of all partitions, because a destination's limits count per worker
 //! process.
 
-use crate::{Breaker, Destination, Partition, Pause, Rate, Timestamp};
+use crate::breaker::Breaker;
+use crate::destination::{Destination, Rate};
+use crate::partition::Partition;
+use crate::progress::Pause;
+use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -56,6 +60,13 @@ impl Gate {
 
     pub(crate) const fn is_paused(&self) -> bool {
         self.destination.paused || self.pause.is_some()
+    }
+
+    /// Ends a pause that Laneway has made, and closes the breaker. Whether there was anything to end.
+    pub(crate) fn resume(&mut self) -> bool {
+        let was_stopped = self.pause.take().is_some() || self.breaker.is_open();
+        self.breaker.succeeded();
+        was_stopped
     }
 
     pub(crate) fn admission(&mut self, now: Timestamp) -> Admission {

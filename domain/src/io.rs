@@ -1,9 +1,13 @@
 //! What goes into the dispatcher and what comes out of it.
 
-use crate::{
-    Commit, Destination, DestinationName, GivenUp, LaneKey, LoggedEvent, Offset, Outcome, Partition, PartitionProgress,
-    Quarantined, Redrive, Timestamp,
-};
+use crate::destination::{Destination, DestinationName};
+use crate::event::LoggedEvent;
+use crate::lane_key::LaneKey;
+use crate::outcome::Outcome;
+use crate::partition::{Offset, Partition};
+use crate::progress::{Commit, GivenUp, PartitionProgress, Quarantined, Redrive};
+use crate::status::Command;
+use crate::time::Timestamp;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,6 +18,10 @@ pub struct ReadId(pub(crate) u64);
 /// Names an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId(pub(crate) u64);
+
+/// Names a command, so that its answer finds its way back. Whoever gives commands numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
 
 /// An event to deliver.
 #[derive(Clone, Debug)]
@@ -45,14 +53,14 @@ pub enum Input {
         until: Timestamp,
     },
     /// The partition's lease was prolonged.
-    Renewed {
+    LeaseRenewed {
         /// The partition.
         partition: Partition,
         /// No attempt starts from then on.
         until: Timestamp,
     },
     /// This process no longer owns the partition. What is in flight there may still end.
-    Lost(Partition),
+    LeaseLost(Partition),
     /// The log has grown to this end.
     Grew {
         /// The partition.
@@ -81,7 +89,7 @@ pub enum Input {
         event: Option<Arc<LoggedEvent>>,
     },
     /// Someone wants these dead letters attempted once more. Telling twice changes nothing.
-    RetryRequested {
+    Redrive {
         /// The partition.
         partition: Partition,
         /// Which.
@@ -98,6 +106,13 @@ pub enum Input {
     Committed(Partition),
     /// The partition's commit was not stored, or nobody knows. It will be sent again, the same.
     CommitFailed(Partition),
+    /// An operator wants something; answered with [`Output::CommandDone`].
+    Command {
+        /// Names it, by whoever gives it.
+        id: CommandId,
+        /// What is wanted.
+        command: Command,
+    },
     /// Start nothing more in this partition, commit, and say when it can be released.
     Release(Partition),
 }
@@ -139,7 +154,7 @@ pub enum Output {
         /// The events; those of one key stand in their order.
         events: Vec<Attempted>,
     },
-    /// Store this, and answer with [`Input::Committed`], [`Input::CommitFailed`] or [`Input::Lost`].
+    /// Store this, and answer with [`Input::Committed`], [`Input::CommitFailed`] or [`Input::LeaseLost`].
     Commit {
         /// The partition.
         partition: Partition,
@@ -149,6 +164,13 @@ pub enum Output {
     /// The partition is at rest after [`Input::Release`], and all of it is committed. It is
     /// forgotten here.
     Released(Partition),
+    /// A command was carried out.
+    CommandDone {
+        /// Which.
+        id: CommandId,
+        /// Whether there was something to do it to.
+        acted: bool,
+    },
     /// Something that people should know.
     Notice(Notice),
 }
@@ -216,7 +238,7 @@ pub enum Notice {
         record: Quarantined,
     },
     /// An event that a key waited for is no longer in the log.
-    Lost {
+    EventMissing {
         /// The destination.
         destination: DestinationName,
         /// The partition.

@@ -40,6 +40,13 @@ impl<K: Hash + Eq, V> KeyMap<K, V> {
     {
         self.0.remove(key)
     }
+
+    /// Looks at each entry, in no order: for what holds of every one, not for a decision.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&K, &V)) {
+        for (key, value) in &self.0 {
+            look(key, value);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

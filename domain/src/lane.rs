@@ -5,63 +5,43 @@
 //! track are in memory with their data and hold the lane's position. Of a key behind only offsets
 //! are remembered, up to a bound; its data is fetched when its turn comes, and what was not
 //! remembered is found again by a scan. A key behind holds nothing but its own record.
+//!
+//! Each part of a lane owns its state: how far it reads, what is on track, what is known of each key,
+//! who is behind, whose turn it is, and what the store knows. Here is what moves between them.
 
+mod behind;
+mod check;
+mod context;
 mod fetch;
-mod key_queue;
+mod on_track;
 mod outcomes;
 mod progress;
+mod queues;
+mod reading;
+mod record;
 mod scan;
 mod status;
+mod turns;
 
+pub(crate) use context::{Context, Memory, Uncommitted};
 pub(crate) use fetch::Fetch;
-pub(crate) use key_queue::Part;
+pub(crate) use queues::Part;
 
-use crate::random::Random;
-use crate::timers::{LaneTimer, Timer, Timers};
-use crate::{
-    Attempted, Behind, Destination, GivenUp, LaneKey, LoggedEvent, Notice, Offset, Ordering, Partition, Pause,
-    Position, Quarantined, Redriven, Settings, Timestamp, Watermark, key_map::KeyMap,
-};
-use key_queue::{Entry, InFlight, KeyQueue, Known, Queued};
-use scan::Scan;
-use std::collections::{BTreeSet, VecDeque};
+use crate::destination::{DestinationIndex, Ordering};
+use crate::event::LoggedEvent;
+use crate::io::{Attempted, Notice};
+use crate::lane_key::LaneKey;
+use crate::partition::{Offset, Partition};
+use crate::progress::Behind;
+use crate::time::Timestamp;
+use crate::timers::{LaneTimer, Timer};
+use behind::BehindKeys;
+use on_track::OnTrack;
+use queues::{InFlight, Known, Queued, Queues};
+use reading::Reading;
+use record::Record;
 use std::sync::Arc;
-
-/// A destination's place in the dispatcher's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct DestinationIndex(pub(crate) usize);
-
-/// What all lanes of a process share, and what a lane needs for a decision.
-pub(crate) struct Context<'a> {
-    pub(crate) now: Timestamp,
-    pub(crate) settings: &'a Settings,
-    pub(crate) destination: &'a Destination,
-    pub(crate) random: &'a mut Random,
-    pub(crate) timers: &'a mut Timers,
-    pub(crate) memory: &'a mut Memory,
-    pub(crate) notices: &'a mut VecDeque<Notice>,
-    pub(crate) tally: &'a mut Tally,
-}
-
-/// What the lanes of a process hold together.
-#[derive(Debug, Default)]
-pub(crate) struct Memory {
-    /// Offsets remembered for keys behind.
-    pub(crate) waiting: usize,
-    /// Lanes with events on track.
-    pub(crate) busy_lanes: usize,
-}
-
-/// What a partition has settled since its last commit was made.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) settled: usize,
-    /// Whose dead letters these are.
-    pub(crate) unsaved: Vec<(DestinationIndex, LaneKey)>,
-    pub(crate) dead_letters: Vec<GivenUp>,
-    pub(crate) redriven: Vec<Redriven>,
-    pub(crate) quarantined: Vec<Quarantined>,
-}
+use turns::Turns;
 
 /// One destination's way through one partition.
 #[derive(Debug)]
@@ -71,42 +51,17 @@ pub(crate) struct Lane {
     pub(crate) destination: DestinationIndex,
     partition: Partition,
     ordering: Ordering,
-    /// Whether it takes what the partition's reader reads. Else it reads for itself from `cursor`.
-    attached: bool,
-    cursor: Offset,
-    /// Events below are not this lane's: it was made after them, or had settled them.
-    from: Offset,
-    /// Whether a read of its own is under way.
-    reading: bool,
-    on_track: Watermark<LaneKey>,
-    keys: KeyMap<LaneKey, KeyQueue>,
-    /// The keys that are behind.
-    behind: BTreeSet<LaneKey>,
-    /// Keys with data in hand, in the order in which they came to it.
-    ready: VecDeque<LaneKey>,
-    ready_since: Timestamp,
-    /// Keys whose turn it is, but whose data must be fetched.
-    due: VecDeque<LaneKey>,
-    /// Keys in flight that will need data next.
-    prefetch: VecDeque<LaneKey>,
-    fetches: usize,
-    /// Keys behind about whose next events nothing is remembered.
-    hungry: BTreeSet<LaneKey>,
-    /// Restored keys whose first event the lane had yet to look at, by its offset.
-    ahead: BTreeSet<(Offset, LaneKey)>,
-    scan: Option<Scan>,
-    /// Data in memory, by [`crate::Event::weight`].
-    bytes: usize,
+    reading: Reading,
+    on_track: OnTrack,
+    queues: Queues,
+    behind: BehindKeys,
+    turns: Turns,
+    record: Record,
     straggler_timer: bool,
-    /// Attempts of former lanes of the same destination and partition that are in flight.
-    former: usize,
+    /// Attempts of the lane's predecessors, of the same destination and partition, that are in flight.
+    predecessor_attempts: usize,
     /// Whether it stands in its destination's queue.
     pub(crate) queued_at_gate: bool,
-    /// Where it stands in the last commit that was made.
-    position: Position,
-    paused: Option<Pause>,
-    paused_changed: bool,
-    changed: BTreeSet<LaneKey>,
 }
 
 impl Lane {
@@ -124,79 +79,67 @@ impl Lane {
             destination,
             partition,
             ordering,
-            attached: true,
-            cursor: from,
-            from,
-            reading: false,
-            on_track: Watermark::default(),
-            keys: KeyMap::new(seed),
-            behind: BTreeSet::new(),
-            ready: VecDeque::new(),
-            ready_since: Timestamp::ZERO,
-            due: VecDeque::new(),
-            prefetch: VecDeque::new(),
-            fetches: 0,
-            hungry: BTreeSet::new(),
-            ahead: BTreeSet::new(),
-            scan: None,
-            bytes: 0,
+            reading: Reading::attached_from(from),
+            on_track: OnTrack::default(),
+            queues: Queues::new(seed),
+            behind: BehindKeys::default(),
+            turns: Turns::default(),
+            record: Record::default(),
             straggler_timer: false,
-            former: 0,
+            predecessor_attempts: 0,
             queued_at_gate: false,
-            position: Position::Shared,
-            paused: None,
-            paused_changed: false,
-            changed: BTreeSet::new(),
         }
     }
 
     pub(crate) const fn is_attached(&self) -> bool {
-        self.attached
+        self.reading.is_attached()
     }
 
     /// From here on it reads for itself.
     pub(crate) fn detach(&mut self, at: Offset) {
-        assert!(self.attached, "a lane is detached once");
-        self.attached = false;
-        self.cursor = at;
+        self.reading.detach(at);
     }
 
     /// It has come as far as the partition's reader.
     pub(crate) fn attach(&mut self) {
-        assert!(!self.attached, "a lane is attached once");
-        self.attached = true;
+        self.reading.attach();
     }
 
     pub(crate) const fn is_reading(&self) -> bool {
-        self.reading
+        self.reading.is_under_way()
     }
 
-    /// Lets go of what it holds of the memory that all lanes share.
+    /// What it holds of the memory that all lanes share.
+    pub(crate) fn holds(&self) -> Memory {
+        Memory { waiting: self.queues.waiting(), busy_lanes: self.on_track.busy_lanes() }
+    }
+
+    /// Lets go of that.
     pub(crate) fn discard(&self, memory: &mut Memory) {
-        let waiting = |key: &LaneKey| self.keys.get(key).map_or(0, |queue| queue.entries.len());
-        memory.waiting -= self.behind.iter().map(waiting).sum::<usize>();
-        memory.busy_lanes -= usize::from(self.has_on_track());
+        let held = self.holds();
+        memory.waiting -= held.waiting;
+        memory.busy_lanes -= held.busy_lanes;
     }
 
-    /// So many attempts of former lanes are in flight.
-    pub(crate) const fn follow(&mut self, former: usize) {
-        self.former = former;
+    /// So many attempts of its predecessors are in flight.
+    pub(crate) const fn follow(&mut self, attempts: usize) {
+        self.predecessor_attempts = attempts;
     }
 
     /// One of them has ended.
-    pub(crate) fn former_ended(&mut self) {
-        assert!(self.former > 0, "an attempt of a former lane was counted when this one was made");
-        self.former -= 1;
+    pub(crate) fn predecessor_ended(&mut self) {
+        assert!(self.predecessor_attempts > 0, "a predecessor's attempt was counted when this lane was made");
+        self.predecessor_attempts -= 1;
     }
 
     /// Nothing starts before they have ended: what they carry may stand behind it in its key's order.
     pub(crate) const fn has_to_wait(&self) -> bool {
-        self.former > 0
+        self.predecessor_attempts > 0
     }
 
     /// Where it has looked up to, with the partition's reader at `head`.
     pub(crate) fn looked_up_to(&self, head: Offset) -> Offset {
-        if self.attached { head.max(self.from) } else { self.cursor }
+        self.reading.looked_up_to(head)
     }
 
     pub(crate) const fn has_on_track(&self) -> bool {
@@ -204,54 +147,34 @@ impl Lane {
     }
 
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// Whether records of this key can be of this lane: they cannot once the destination's ordering
-    /// was changed.
-    pub(crate) const fn can_have(&self, key: &LaneKey) -> bool {
-        matches!(
-            (self.ordering, key),
-            (Ordering::Strict, LaneKey::All)
-                | (Ordering::Key, LaneKey::Key(_) | LaneKey::Event(_))
-                | (Ordering::None, LaneKey::Event(_))
-        )
-    }
-
-    fn key_of(&self, event: &LoggedEvent) -> LaneKey {
-        match (self.ordering, &event.event.key) {
-            (Ordering::Strict, _) => LaneKey::All,
-            (Ordering::Key, Some(key)) => LaneKey::Key(key.clone()),
-            (Ordering::Key, None) | (Ordering::None, _) => LaneKey::Event(event.offset),
-        }
+        self.turns.has_ready()
     }
 
     /// Whether another event can be on track.
     fn has_room(&self, cx: &Context<'_>) -> bool {
         let share = cx.settings.window_bytes / cx.memory.busy_lanes.max(1);
-        // Restored keys that are still ahead do not count: to come to them is what helps.
-        self.behind.len() < cx.settings.max_behind + self.ahead.len()
-            && self.on_track.unsettled() < cx.settings.window_events
-            && (self.bytes < share || self.on_track.is_empty())
+        self.behind.held_back() < cx.settings.max_behind
+            && self.on_track.len() < cx.settings.window_events
+            && (self.queues.bytes() < share || self.on_track.is_empty())
     }
 
     /// Takes a wanted event that comes next in the lane's order of reading. `false`: there is no
     /// room; the lane has not looked at it.
     pub(crate) fn offer(&mut self, event: &Arc<LoggedEvent>, cx: &mut Context<'_>) -> bool {
-        if event.offset < self.from {
+        if event.offset < self.reading.from() {
             return true;
         }
-        let key = self.key_of(event);
-        if let Some(queue) = self.keys.get_mut(&key)
-            && let Some(behind) = &queue.behind
+        let key = self.ordering.key_of(event);
+        if let Some(queue) = self.queues.get(&key)
+            && let Some(behind) = queue.behind()
         {
             // What is not known up to here will be found by the scan.
             if event.offset >= behind.settled_below && behind.known == Known::All {
-                let was_empty = queue.entries.is_empty();
-                queue.remember(event.offset, cx);
+                let was_empty = queue.entries().is_empty();
+                self.queues.remember(&key, event.offset, cx);
                 if was_empty {
                     // Its record may say that it has caught up, or that it was to come.
-                    self.changed.insert(key.clone());
+                    self.record.changed(key.clone());
                     self.schedule(&key, cx);
                 }
             }
@@ -260,86 +183,59 @@ impl Lane {
         if !self.has_room(cx) {
             return false;
         }
-        self.take_on_track(&key, event, cx);
+        self.on_track.add(event.offset, key.clone(), cx.memory);
+        let waiting = self.queues.push(&key, event);
+        if waiting == 1 {
+            self.schedule(&key, cx);
+        } else if waiting > cx.settings.window_events_per_key && self.ordering != Ordering::Strict {
+            self.fall_behind(&key, cx);
+        }
         true
     }
 
-    fn take_on_track(&mut self, key: &LaneKey, event: &Arc<LoggedEvent>, cx: &mut Context<'_>) {
-        if self.on_track.is_empty() {
-            cx.memory.busy_lanes += 1;
-        }
-        self.on_track.track(event.offset, key.clone());
-        self.bytes += event.event.weight();
-        let queue = self.keys.get_or_insert_with(key.clone(), KeyQueue::default);
-        queue.entries.push_back(Entry { offset: event.offset, event: Some(event.clone()) });
-        if queue.entries.len() == 1 {
-            self.schedule(key, cx);
-        } else if queue.entries.len() > cx.settings.window_events_per_key && self.ordering != Ordering::Strict {
-            self.fall_behind(key, cx);
-        }
-    }
-
     /// Puts a key where it belongs after anything about it has changed.
-    fn schedule(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
-        let Some(queue) = self.keys.get_mut(key) else { return };
+    fn schedule(&mut self, key: &LaneKey, cx: &Context<'_>) {
+        let queue = self.queues.known_mut(key);
         if queue.in_flight.is_some() || queue.queued != Queued::No || queue.unsaved > 0 {
             return;
         }
         let redrive_in_hand = queue.redrive.front().map(|redrive| redrive.event.is_some());
-        let in_hand = match (redrive_in_hand, queue.entries.front()) {
+        let in_hand = match (redrive_in_hand, queue.entries().front()) {
             (Some(in_hand), _) => in_hand,
-            (None, Some(_)) if queue.waits_until(cx.now) => return,
+            (None, _) if queue.waits_until(cx.now) => return,
             (None, Some(entry)) => entry.event.is_some(),
-            (None, None) if queue.waits_until(cx.now) => return,
             (None, None) => return self.without_entries(key),
         };
         if in_hand {
             queue.queued = Queued::Ready;
-            if self.ready.is_empty() {
-                self.ready_since = cx.now;
-            }
-            self.ready.push_back(key.clone());
+            self.turns.is_ready(key.clone(), cx.now);
         } else if !queue.fetching {
-            queue.queued = Queued::Due;
-            self.due.push_back(key.clone());
+            queue.queued = Queued::ToFetch;
+            self.turns.needs_data(key.clone());
         }
     }
 
     /// A key with nothing to do: forgotten if it has caught up, else a scan must look for more.
     fn without_entries(&mut self, key: &LaneKey) {
-        match self.keys.get(key).and_then(|queue| queue.behind.as_ref()) {
+        match self.queues.known(key).behind() {
             Some(behind) if behind.ahead => {}
-            Some(behind) if behind.known != Known::All => {
-                self.hungry.insert(key.clone());
-            }
+            Some(behind) if behind.known != Known::All => self.behind.needs_scan(key),
             Some(_) => {
                 self.behind.remove(key);
-                self.hungry.remove(key);
-                self.changed.insert(key.clone());
-                self.keys.remove(key);
+                self.record.changed(key.clone());
+                self.queues.forget(key);
             }
-            None => {
-                self.keys.remove(key);
-            }
+            None => self.queues.forget(key),
         }
     }
 
     /// Takes a key off the track: from here on it holds nothing but its own record.
     fn fall_behind(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
-        let Some(queue) = self.keys.get_mut(key) else { return };
-        for entry in &mut queue.entries {
-            self.on_track.settle(entry.offset);
-            if let Some(event) = entry.event.take() {
-                self.bytes -= event.event.weight();
-            }
+        for offset in self.queues.fall_behind(key, cx.memory) {
+            self.on_track.remove(offset, cx.memory);
         }
-        queue.fell_behind();
-        cx.memory.waiting += queue.entries.len();
         self.behind.insert(key.clone());
-        self.changed.insert(key.clone());
-        if self.on_track.is_empty() {
-            cx.memory.busy_lanes -= 1;
-        }
+        self.record.changed(key.clone());
         if self.behind.len() == cx.settings.max_behind {
             let destination = cx.destination.name.clone();
             cx.notices.push_back(Notice::TooManyBehind {
@@ -353,8 +249,8 @@ impl Lane {
     /// The next attempt: a single event, or as many as the destination's batches hold.
     pub(crate) fn next_delivery(&mut self, cx: &mut Context<'_>) -> Option<(Vec<Part>, Vec<Attempted>)> {
         let batch = cx.destination.batch;
-        if batch.max_events > 1 && self.ready.len() < batch.max_events {
-            let until = self.ready_since.after(batch.linger);
+        if batch.max_events > 1 && self.turns.ready() < batch.max_events {
+            let until = self.turns.ready_since().after(batch.linger);
             if cx.now < until {
                 cx.timers.set(until, self.timer(LaneTimer::Linger));
                 return None;
@@ -362,17 +258,16 @@ impl Lane {
         }
         let (mut parts, mut events, mut bytes) = (Vec::new(), Vec::new(), 0);
         while events.len() < batch.max_events.max(1)
-            && let Some(key) = self.ready.pop_front()
+            && let Some(key) = self.turns.next_ready()
         {
-            let Some(queue) = self.keys.get_mut(&key) else { continue };
+            let queue = self.queues.known_mut(&key);
             if queue.unsaved > 0 {
                 queue.queued = Queued::No;
                 continue;
             }
             let alone = queue.goes_alone();
-            let first_weight = queue.first_weight();
-            if !events.is_empty() && (alone || bytes + first_weight > batch.max_bytes) {
-                self.ready.push_front(key);
+            if !events.is_empty() && (alone || bytes + queue.first_weight() > batch.max_bytes) {
+                self.turns.put_back(key);
                 break;
             }
             queue.queued = Queued::No;
@@ -387,14 +282,14 @@ impl Lane {
             let entries = if taken.redrive { 0 } else { taken.count };
             queue.in_flight = Some(InFlight { since: cx.now, entries });
             if queue.needs_prefetch(taken.count) {
-                self.prefetch.push_back(key.clone());
+                self.turns.will_need_data(key.clone());
             }
             parts.push(Part { key, count: taken.count, redrive: taken.redrive });
             if alone {
                 break;
             }
         }
-        self.ready_since = cx.now;
+        self.turns.attempted(cx.now);
         if events.is_empty() {
             return None;
         }
@@ -418,7 +313,7 @@ impl Lane {
         self.straggler_timer = false;
         while let Some((_, key)) = self.on_track.first() {
             let key = key.clone();
-            let since = self.keys.get(&key).and_then(|queue| queue.in_flight.as_ref()).map(|in_flight| in_flight.since);
+            let since = self.queues.known(&key).in_flight.as_ref().map(|in_flight| in_flight.since);
             let until = since.unwrap_or(cx.now).after(cx.settings.straggler_after);
             if cx.now < until {
                 self.straggler_timer = true;
@@ -432,8 +327,7 @@ impl Lane {
     /// Nothing goes on here: what is on track is recorded key by key, so that whoever takes over
     /// repeats nothing.
     pub(crate) fn wind_down(&mut self, cx: &mut Context<'_>) {
-        let keys: BTreeSet<LaneKey> = self.on_track.unsettled_of().cloned().collect();
-        for key in keys {
+        for key in self.on_track.keys() {
             self.fall_behind(&key, cx);
         }
     }
@@ -441,56 +335,51 @@ impl Lane {
     /// These keys have dead letters that are not in a stored commit yet.
     pub(crate) fn hold(&mut self, keys: Vec<LaneKey>) {
         for key in keys {
-            self.keys.get_or_insert_with(key, KeyQueue::default).unsaved += 1;
+            self.queues.get_or_new(&key).unsaved += 1;
         }
     }
 
     /// A commit with a dead letter of this key is stored: the key may go on.
-    pub(crate) fn saved(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
-        if let Some(queue) = self.keys.get_mut(key) {
-            queue.unsaved = queue.unsaved.saturating_sub(1);
+    pub(crate) fn saved(&mut self, key: &LaneKey, cx: &Context<'_>) {
+        let queue = self.queues.known_mut(key);
+        assert!(queue.unsaved > 0, "{key} waits for each of its dead letters to be stored");
+        queue.unsaved -= 1;
+        self.schedule(key, cx);
+    }
+
+    /// A timer of a key's backoff has come. The key may have gone on since, and have nothing to do.
+    pub(crate) fn key_due(&mut self, key: &LaneKey, cx: &Context<'_>) {
+        if self.queues.get(key).is_some() {
             self.schedule(key, cx);
         }
     }
 
-    /// A timer of a key's backoff has come.
-    pub(crate) fn key_due(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
-        self.schedule(key, cx);
-    }
-
     /// Where to read for itself, if it needs to and may.
     pub(crate) fn next_read(&mut self, end: Offset, cx: &Context<'_>) -> Option<Offset> {
-        let half_empty = self.on_track.unsettled() <= cx.settings.window_events / 2;
-        if self.attached || self.reading || self.cursor >= end || !half_empty || !self.has_room(cx) {
-            return None;
-        }
-        self.reading = true;
-        Some(self.cursor)
+        let half_empty = self.on_track.len() <= cx.settings.window_events / 2;
+        (self.reading.may_begin(end) && half_empty && self.has_room(cx)).then(|| self.reading.begin())
     }
 
     /// What it had asked for was read, up to `next`; offers follow. Returns where it had asked from.
-    pub(crate) fn read_ended(&mut self) -> Offset {
-        self.reading = false;
-        self.cursor
+    pub(crate) const fn read_ended(&mut self) -> Offset {
+        self.reading.end()
     }
 
     /// It has looked at everything below `next`.
     pub(crate) fn advance(&mut self, next: Offset) {
-        assert!(!self.attached && next >= self.cursor, "a lane that reads for itself goes forward");
-        self.cursor = next;
+        self.reading.advance(next);
     }
 
     /// Restores a key that was behind when the progress was stored.
     pub(crate) fn restore(&mut self, key: &LaneKey, mut behind: Behind, head: Offset, cx: &mut Context<'_>) {
         behind.retry = behind.retry.map(|retry| retry.as_of(cx.now));
-        let looked_up_to = self.looked_up_to(head);
         let offset = behind.offset;
-        let queue = self.keys.get_or_insert_with(key.clone(), KeyQueue::default);
-        if queue.restore(key, behind, looked_up_to, cx.memory) {
-            self.ahead.insert((offset, key.clone()));
+        if self.queues.restore(key, behind, self.looked_up_to(head), cx.memory) {
+            self.behind.is_ahead(offset, key.clone());
         }
-        if let Some(at) = queue.next_attempt().filter(|at| *at > cx.now && *at < Timestamp::MAX) {
-            cx.timers.set(at, Timer::Lane(self.partition, self.destination, LaneTimer::Key(key.clone())));
+        let next_attempt = self.queues.known(key).next_attempt();
+        if let Some(at) = next_attempt.filter(|at| *at > cx.now && *at < Timestamp::MAX) {
+            cx.timers.set(at, self.timer(LaneTimer::Key(key.clone())));
         }
         self.behind.insert(key.clone());
         self.schedule(key, cx);

@@ -13,6 +13,7 @@ mod gate;
 mod io;
 mod key_map;
 mod lane;
+mod lane_key;
 mod outcome;
 mod partition;
 mod progress;
@@ -38,12 +39,13 @@ pub use event::{
     MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, check_attribute, check_text,
 };
 pub use filter::{Filter, FilterIndex, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
-pub use io::{AttemptId, Attempted, Input, Notice, Output, ReadId};
+pub use io::{AttemptId, Attempted, CommandId, Input, Notice, Output, ReadId};
+pub use lane_key::LaneKey;
 pub use outcome::Outcome;
 pub use partition::{MAX_PARTITIONS, Offset, Partition};
 pub use progress::{
-    Behind, Commit, DeadLetter, GivenUp, LaneChange, LaneKey, LaneProgress, PartitionProgress, Pause, Position,
-    Quarantined, Redrive, Redriven,
+    Behind, Commit, DeadLetter, GivenUp, LaneChange, LaneProgress, PartitionProgress, Pause, Position, Quarantined,
+    Redrive, Redriven,
 };
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
 pub use settings::Settings;

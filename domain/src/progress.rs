@@ -3,43 +3,14 @@
 //! `scanned` and the keys that are `behind` it. Order per key makes this enough: below a key's
 //! offset all of its events are settled, from there on none is.
 
-use crate::{DestinationName, EventId, Failure, Key, Offset, Partition, RetryState, Timestamp};
+use crate::destination::DestinationName;
+use crate::event::EventId;
+use crate::lane_key::LaneKey;
+use crate::partition::{Offset, Partition};
+use crate::retry::{Failure, RetryState};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
-
-/// What the events of a lane are ordered by, and so what can fall behind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LaneKey {
-    /// An event by itself: it has no key, or the destination's ordering is `none`.
-    Event(Offset),
-    /// The events of one key.
-    Key(Key),
-    /// The whole lane: the destination's ordering is `strict`.
-    All,
-}
-
-impl LaneKey {
-    /// Reads what [`fmt::Display`] wrote: `event:<offset>`, `key:<key>` or `all`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text.split_once(':') {
-            Some(("event", offset)) => offset.parse().ok().map(|offset| Self::Event(Offset(offset))),
-            Some(("key", key)) => Key::new(key).ok().map(Self::Key),
-            _ => (text == "all").then_some(Self::All),
-        }
-    }
-}
-
-impl fmt::Display for LaneKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Event(offset) => write!(f, "event:{offset}"),
-            Self::Key(key) => write!(f, "key:{key}"),
-            Self::All => f.write_str("all"),
-        }
-    }
-}
 
 /// A key that has not come as far as its lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +171,17 @@ pub struct LaneChange {
     pub behind: BTreeMap<LaneKey, Option<Behind>>,
 }
 
+impl LaneChange {
+    /// Adds what changed later.
+    pub(crate) fn then(&mut self, later: Self) {
+        self.position = later.position.or(self.position);
+        if later.paused.is_some() {
+            self.paused = later.paused;
+        }
+        self.behind.extend(later.behind);
+    }
+}
+
 /// An event given up by a destination. The store adds a copy of the event from its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenUp {
@@ -275,21 +257,8 @@ pub struct DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Key;
     use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_lane_key_survives_a_round_trip(text in "[^\\p{Cc}]{1,40}", offset: u64) {
-            for key in [LaneKey::Key(Key::new(&text).unwrap()), LaneKey::Event(Offset(offset)), LaneKey::All] {
-                prop_assert_eq!(LaneKey::parse(&key.to_string()), Some(key));
-            }
-        }
-
-        #[test]
-        fn reading_a_lane_key_never_panics(text: String) {
-            let _ = LaneKey::parse(&text);
-        }
-    }
 
     #[test]
     fn nothing_may_be_trimmed_before_a_destination_was_seen() {

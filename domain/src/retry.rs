@@ -1,6 +1,6 @@
 //! Retrying: how long after a failure the next attempt comes, and when no more.
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use thiserror::Error;

@@ -36,6 +36,9 @@ pub struct Settings {
     pub read_events: usize,
     /// Bytes per read of the log.
     pub read_bytes: usize,
+    /// Whether it is checked after each input that the state is what it is said to be
+    /// ([`crate::Dispatcher::check`]). That looks at every key in memory: for tests.
+    pub check_state: bool,
 }
 
 impl Default for Settings {
@@ -53,6 +56,7 @@ impl Default for Settings {
             waiting_total: 1 << 18,
             read_events: 256,
             read_bytes: 1 << 20,
+            check_state: false,
         }
     }
 }

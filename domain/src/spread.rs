@@ -11,7 +11,8 @@
 //! Nothing here is needed for safety: that two workers never both work on a partition is what leases
 //! are for.
 
-use crate::{Partition, Timestamp};
+use crate::partition::Partition;
+use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
 

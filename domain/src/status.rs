@@ -1,6 +1,9 @@
 //! What an operator sees: a snapshot of every destination, as plain data.
 
-use crate::{DestinationName, LaneKey, Offset, Partition, Timestamp};
+use crate::destination::DestinationName;
+use crate::lane_key::LaneKey;
+use crate::partition::{Offset, Partition};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

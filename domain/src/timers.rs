@@ -1,7 +1,10 @@
 //! All timers of a dispatcher in one table whose first entry is the next wake-up.
 
-use crate::lane::DestinationIndex;
-use crate::{LaneKey, Partition, ReadId, Timestamp};
+use crate::destination::DestinationIndex;
+use crate::io::ReadId;
+use crate::lane_key::LaneKey;
+use crate::partition::Partition;
+use crate::time::Timestamp;
 use std::collections::BTreeSet;
 
 /// What is to be looked at when a moment has come. A timer that is no longer needed is not

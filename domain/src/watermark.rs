@@ -1,6 +1,6 @@
 //! The contiguous settled prefix over completions that come out of order.
 
-use crate::Offset;
+use crate::partition::Offset;
 use std::collections::VecDeque;
 
 /// Remembers which of the tracked offsets are not settled, and where the first of them is. `T`
@@ -67,6 +67,11 @@ impl<T> Watermark<T> {
     /// Whose offsets are not settled, by ascending offset; one with several comes several times.
     pub fn unsettled_of(&self) -> impl Iterator<Item = &T> {
         self.tracked.iter().filter(|tracked| !tracked.settled).map(|tracked| &tracked.of)
+    }
+
+    /// The offsets that are not settled, ascending, and whose they are.
+    pub(crate) fn unsettled_with_offsets(&self) -> impl Iterator<Item = (Offset, &T)> {
+        self.tracked.iter().filter(|tracked| !tracked.settled).map(|tracked| (tracked.offset, &tracked.of))
     }
 
     /// How many offsets are not settled.

@@ -39,7 +39,7 @@ impl Reporter {
 
     pub(super) fn notice(&mut self, notice: &Notice) {
         match notice {
-            Notice::KeyBlocked { .. } | Notice::GivenUp { .. } | Notice::Lost { .. } => {
+            Notice::KeyBlocked { .. } | Notice::GivenUp { .. } | Notice::EventMissing { .. } => {
                 if self.may_write() {
                     about_event(notice);
                 }
@@ -88,7 +88,7 @@ fn about_event(notice: &Notice) {
             key = %given_up.key, attempts = given_up.retry.attempts, reason = %given_up.reason,
             "{}", if *held { "an event was given up; its key is held" } else { "an event was given up; it is a dead letter now" }
         ),
-        Notice::Lost { destination, partition, offset } => tracing::error!(
+        Notice::EventMissing { destination, partition, offset } => tracing::error!(
             %destination, partition = partition.0, offset = offset.0,
             "an event that waited for this destination is no longer in the log"
         ),

@@ -1,11 +1,9 @@
 //! This worker's share of the partitions: who else is there, and what is claimed and handed over
-//! because of it. The decisions are [`Spread`]'s.
+//! because of it. The decisions are [`Spread`]'s; the shell carries them out.
 
-use super::shell::Shell;
-use laneway_domain::{Input, Partition, Spread, Step, Timestamp};
+use laneway_domain::{Partition, Spread, Step, Timestamp};
 use laneway_ports::{StoreError, WorkerId};
 use std::collections::BTreeMap;
-use std::future::pending;
 
 /// What is decided, and what people are to know of it.
 pub(super) struct Share {
@@ -25,7 +23,21 @@ impl Share {
         Self { id, spread: Spread::new(partitions), partitions, missing, present, unread: None }
     }
 
-    fn present(&mut self, workers: Vec<WorkerId>) {
+    pub(super) const fn id(&self) -> &WorkerId {
+        &self.id
+    }
+
+    /// What is to be claimed or handed over now.
+    pub(super) fn poll(&mut self, now: Timestamp) -> Option<Step> {
+        self.spread.poll(now)
+    }
+
+    /// Nothing is claimed any more.
+    pub(super) fn stop(&mut self) {
+        self.spread.stop();
+    }
+
+    pub(super) fn present(&mut self, workers: Vec<WorkerId>) {
         if self.unread.take().is_some() {
             tracing::info!("the register of workers can be read again");
         }
@@ -37,7 +49,7 @@ impl Share {
         }
     }
 
-    fn presence_unknown(&mut self, error: &StoreError) {
+    pub(super) fn presence_unknown(&mut self, error: &StoreError) {
         self.spread.presence_unknown();
         let why = error.to_string();
         if self.unread.replace(why).is_none() {
@@ -89,43 +101,5 @@ impl Share {
         let missing = self.missing.iter().map(|(partition, why)| format!("partition {partition}: {why}"));
         reasons.extend(missing.take(short));
         reasons
-    }
-}
-
-impl Shell {
-    /// The register has answered who is there, or has not.
-    pub(super) fn announced(&mut self, answer: Result<Vec<WorkerId>, StoreError>) {
-        match answer {
-            Ok(workers) => self.share.present(workers),
-            Err(error) => self.share.presence_unknown(&error),
-        }
-        self.register = self.stores.announce(self.share.id.clone(), false);
-        self.spread();
-    }
-
-    /// Claims and hands over what is to be.
-    pub(super) fn spread(&mut self) {
-        let now = self.clock.now();
-        while let Some(step) = self.share.spread.poll(now) {
-            match step {
-                Step::Claim(partition) => self.calls.push(self.stores.claim(partition, self.share.id.clone())),
-                Step::Release(partition) => {
-                    tracing::info!(partition = partition.0, "the partition is handed over to another worker");
-                    self.feed(Input::Release(partition));
-                }
-            }
-        }
-    }
-
-    /// Claims nothing more, and tells the others so, who need not wait until it has finished.
-    pub(super) fn leave(&mut self) {
-        self.share.spread.stop();
-        // An announcement that is on its way is given up: it must not come after this.
-        self.register = self.stores.leave(self.share.id.clone());
-    }
-
-    pub(super) fn has_left(&mut self) {
-        self.left = true;
-        self.register = Box::pin(pending());
     }
 }

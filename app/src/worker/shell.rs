@@ -1,5 +1,7 @@
 //! The loop: what happens goes into the dispatcher, what it says is done.
 
+mod membership;
+
 use super::calls::{Call, Done, Stores};
 use super::exit::Exit;
 use super::handle::{Request, Told};
@@ -10,8 +12,8 @@ use crate::telemetry::metrics as names;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use laneway_domain::{
-    AttemptId, Attempted, DestinationName, Dispatcher, Input, Notice, Offset, Outcome, Output, Partition, StatusReport,
-    Timestamp,
+    AttemptId, Attempted, CommandId, DestinationName, Dispatcher, Input, Offset, Outcome, Output, Partition,
+    StatusReport, Timestamp,
 };
 use laneway_ports::Lease;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -34,25 +36,28 @@ struct Owned {
 
 pub(super) struct Shell {
     dispatcher: Dispatcher,
-    pub(super) clock: Clock,
-    pub(super) stores: Stores,
+    clock: Clock,
+    stores: Stores,
     exits: BTreeMap<DestinationName, Arc<Exit>>,
     owned: BTreeMap<Partition, Owned>,
-    pub(super) share: Share,
-    pub(super) calls: FuturesUnordered<Call>,
+    share: Share,
+    calls: FuturesUnordered<Call>,
     /// The call of the register of workers. There is always one; when it ends, the next begins.
-    pub(super) register: Call,
+    register: Call,
     /// Calls that were done at once.
     done: VecDeque<Done>,
     attempts: JoinSet<(AttemptId, Vec<Outcome>)>,
     requests: mpsc::Receiver<Request>,
+    /// Who waits for the answer to a command.
+    commands: BTreeMap<CommandId, oneshot::Sender<Told>>,
+    last_command: u64,
     reporter: Reporter,
     commit_seconds: Histogram,
     commits_failed: Counter,
     leased: Gauge,
-    pub(super) stopping: bool,
+    stopping: bool,
     /// Whether the other workers were told that this one stops.
-    pub(super) left: bool,
+    left: bool,
 }
 
 impl Shell {
@@ -75,6 +80,8 @@ impl Shell {
             done: VecDeque::new(),
             attempts: JoinSet::new(),
             requests,
+            commands: BTreeMap::new(),
+            last_command: 0,
             reporter: Reporter::new(),
             commit_seconds: histogram!(names::COMMIT_SECONDS),
             commits_failed: counter!(names::COMMITS_FAILED),
@@ -127,7 +134,7 @@ impl Shell {
         }
     }
 
-    pub(super) fn feed(&mut self, input: Input) {
+    fn feed(&mut self, input: Input) {
         self.dispatcher.handle(input, self.clock.now());
         self.drain();
     }
@@ -159,12 +166,14 @@ impl Shell {
                     self.calls.push(self.stores.release(owned.lease.clone()));
                 }
             }
-            Output::Notice(notice) => self.notice(&notice),
+            Output::CommandDone { id, acted } => {
+                // Whoever asked may have gone; then nobody misses the answer.
+                if let Some(answer) = self.commands.remove(&id) {
+                    let _ = answer.send(Told { acted, partitions: self.owned.keys().copied().collect() });
+                }
+            }
+            Output::Notice(notice) => self.reporter.notice(&notice),
         }
-    }
-
-    fn notice(&mut self, notice: &Notice) {
-        self.reporter.notice(notice);
     }
 
     /// Begins a call that is often done at once: a read of what is in memory.
@@ -238,7 +247,7 @@ impl Shell {
             Done::Renewed(lease, until) if self.holds(&lease) => {
                 let partition = lease.partition;
                 self.calls.push(self.stores.renew(lease, false));
-                self.feed(Input::Renewed { partition, until });
+                self.feed(Input::LeaseRenewed { partition, until });
             }
             Done::NotRenewed(lease, error) if self.holds(&lease) => {
                 tracing::warn!(partition = lease.partition.0, %error, "a lease could not be renewed; it is tried again");
@@ -283,7 +292,7 @@ impl Shell {
         tracing::warn!(partition = partition.0, "another worker has taken the partition over; it is given up here");
         self.owned.remove(&partition);
         self.count_leases();
-        self.feed(Input::Lost(partition));
+        self.feed(Input::LeaseLost(partition));
         self.share.lost(partition);
         self.spread();
     }
@@ -304,12 +313,13 @@ impl Shell {
             Request::Report(answer) => drop(answer.send(self.dispatcher.status(self.clock.now()))),
             Request::NotReady(answer) => drop(answer.send(self.share.not_ready())),
             Request::Command(command, answer) => {
-                let acted = self.dispatcher.command(&command, self.clock.now());
-                self.drain();
-                let _ = answer.send(Told { acted, partitions: self.owned.keys().copied().collect() });
+                self.last_command += 1;
+                let id = CommandId(self.last_command);
+                self.commands.insert(id, answer);
+                self.feed(Input::Command { id, command });
             }
             Request::RetryRequested(partition, requests) => {
-                self.feed(Input::RetryRequested { partition, requests });
+                self.feed(Input::Redrive { partition, requests });
             }
             Request::Stop => self.stop(),
         }

@@ -47,6 +47,7 @@ fn tight_settings() -> impl Strategy<Value = Settings> {
             waiting_total: waiting * 2,
             read_events: read,
             read_bytes: 1 << 20,
+            check_state: true,
         },
     )
 }

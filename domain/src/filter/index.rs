@@ -6,7 +6,7 @@
 //! checked in full. The cost of an event depends on what it meets, not on who does not want it.
 
 use super::Filter;
-use crate::Event;
+use crate::event::Event;
 use std::collections::BTreeMap;
 
 type Drawer<T> = BTreeMap<Box<str>, Vec<Entry<T>>>;

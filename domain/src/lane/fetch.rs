@@ -1,8 +1,12 @@
 //! Fetching the data of events that only their offsets were remembered of.
 
-use super::key_queue::{Entry, KeyQueue, Queued};
-use super::{Context, Lane};
-use crate::{LaneKey, LoggedEvent, Notice, Offset};
+use super::Lane;
+use super::context::Context;
+use super::queues::{Entry, KeyQueue, Queued};
+use crate::event::LoggedEvent;
+use crate::io::Notice;
+use crate::lane_key::LaneKey;
+use crate::partition::Offset;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,13 +28,12 @@ impl Lane {
     pub(crate) fn next_fetch(&mut self, cx: &mut Context<'_>) -> Option<Fetch> {
         let in_flight = usize::try_from(cx.destination.max_in_flight.get()).unwrap_or(usize::MAX);
         let most = in_flight.saturating_mul(FETCHED_PER_ATTEMPT);
-        while self.fetches + self.ready.len() < most {
-            let (key, ahead) = match self.due.pop_front() {
-                Some(key) => (key, false),
-                None => (self.prefetch.pop_front()?, true),
+        while let Some((key, is_ahead)) = self.turns.next_to_fetch(most) {
+            let Some(queue) = self.queues.get_mut(&key) else {
+                assert!(is_ahead, "{key} needs data, and nothing is known of it");
+                continue; // It was in flight, and has nothing to do any more.
             };
-            let Some(queue) = self.keys.get_mut(&key) else { continue };
-            if !ahead {
+            if !is_ahead {
                 queue.queued = Queued::No;
             }
             if queue.fetching {
@@ -45,7 +48,7 @@ impl Lane {
                 continue;
             };
             queue.fetching = true;
-            self.fetches += 1;
+            self.turns.fetch_begins();
             return Some(fetch);
         }
         None
@@ -60,14 +63,13 @@ impl Lane {
         range: Range<Offset>,
         cx: &mut Context<'_>,
     ) {
-        self.fetches -= 1;
-        let Some(queue) = self.keys.get_mut(key) else { return };
+        self.turns.fetch_ended();
+        // The key may have gone on without it, and have nothing to do any more.
+        let Some(queue) = self.queues.get_mut(key) else { return };
         queue.fetching = false;
-        for event in events {
-            self.bytes += queue.fill(event).unwrap_or(0);
-        }
-        while let Some(offset) = self.keys.get(key).and_then(|queue| lost_in(queue, &range)) {
-            cx.notices.push_back(Notice::Lost {
+        self.queues.fill(key, events, cx.memory);
+        while let Some(offset) = lost_in(self.queues.known(key), &range) {
+            cx.notices.push_back(Notice::EventMissing {
                 destination: cx.destination.name.clone(),
                 partition: self.partition,
                 offset,
@@ -79,8 +81,9 @@ impl Lane {
 
     /// The copy of a dead letter's event; `None` if it was discarded meanwhile.
     pub(crate) fn fetched_dead_letter(&mut self, key: &LaneKey, event: Option<Arc<LoggedEvent>>, cx: &mut Context<'_>) {
-        self.fetches -= 1;
-        let Some(queue) = self.keys.get_mut(key) else { return };
+        self.turns.fetch_ended();
+        // The key may have gone on without it, and have nothing to do any more.
+        let Some(queue) = self.queues.get_mut(key) else { return };
         queue.fetching = false;
         match (event, queue.redrive.front_mut()) {
             (Some(event), Some(redrive)) if redrive.offset == event.offset => redrive.event = Some(event),
@@ -91,7 +94,7 @@ impl Lane {
 
     /// Someone wants a dead letter of this key attempted once more. Asking twice changes nothing.
     pub(crate) fn redrive(&mut self, key: &LaneKey, offset: Offset, cx: &mut Context<'_>) {
-        let queue = self.keys.get_or_insert_with(key.clone(), KeyQueue::default);
+        let queue = self.queues.get_or_new(key);
         if !queue.redrive.iter().any(|redrive| redrive.offset == offset) {
             queue.redrive.push_back(Entry { offset, event: None });
             self.schedule(key, cx);
@@ -102,6 +105,6 @@ impl Lane {
 /// The first event of a key, if it should have been in the range that was read and was not: the log
 /// no longer has it.
 fn lost_in(queue: &KeyQueue, range: &Range<Offset>) -> Option<Offset> {
-    let first = queue.entries.front().filter(|_| queue.in_flight.is_none())?;
+    let first = queue.entries().front().filter(|_| queue.in_flight.is_none())?;
     (first.event.is_none() && range.contains(&first.offset)).then_some(first.offset)
 }

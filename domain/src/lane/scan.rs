@@ -1,12 +1,15 @@
 //! The catch-up scan: finds the waiting events of keys behind again, when there were more than is
 //! remembered or when the process was restarted. One scan serves all keys that need it.
 
-use super::key_queue::{BehindKey, Known};
-use super::{Context, Lane};
-use crate::{LaneKey, LoggedEvent, Offset};
+use super::Lane;
+use super::context::Context;
+use super::queues::{KeyQueue, Known};
+use crate::event::LoggedEvent;
+use crate::lane_key::LaneKey;
+use crate::partition::Offset;
 use std::collections::BTreeSet;
 
-/// A scan from the lowest offset at which a hungry key's memory ends, up to where the lane has
+/// A scan from the lowest offset at which the memory of a key that needs it ends, up to where the lane has
 /// looked.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -19,21 +22,18 @@ pub(super) struct Scan {
 
 impl Lane {
     fn known_below(&self, key: &LaneKey) -> Option<Offset> {
-        match self.keys.get(key)?.behind.as_deref() {
-            Some(BehindKey { known: Known::Below(offset), .. }) => Some(*offset),
-            _ => None,
-        }
+        self.queues.get(key).and_then(KeyQueue::known_below)
     }
 
     /// Where the scan reads next, if one is needed and none is reading.
     pub(crate) fn next_scan(&mut self) -> Option<Offset> {
-        if self.scan.is_none() {
-            let start = self.hungry.iter().filter_map(|key| self.known_below(key)).min()?;
+        if self.behind.scan.is_none() {
+            let start = self.behind.to_scan().filter_map(|key| self.known_below(key)).min()?;
             let joins = |key: &&LaneKey| self.known_below(key).is_some_and(|offset| offset >= start);
             let members = self.behind.iter().filter(joins).cloned().collect();
-            self.scan = Some(Scan { at: start, reading: false, members });
+            self.behind.scan = Some(Scan { at: start, reading: false, members });
         }
-        let scan = self.scan.as_mut().filter(|scan| !scan.reading)?;
+        let scan = self.behind.scan.as_mut().filter(|scan| !scan.reading)?;
         scan.reading = true;
         Some(scan.at)
     }
@@ -47,7 +47,8 @@ impl Lane {
         cx: &mut Context<'_>,
     ) {
         let limit = self.looked_up_to(head);
-        let Some(mut scan) = self.scan.take() else { return };
+        let scan = self.behind.scan.take();
+        let mut scan = scan.unwrap_or_else(|| panic!("a scan has read, and none was begun"));
         scan.reading = false;
         for event in wanted.take_while(|event| event.offset < limit) {
             self.found(event, &mut scan, cx);
@@ -59,30 +60,30 @@ impl Lane {
             }
         }
         if !scan.members.is_empty() {
-            self.scan = Some(scan);
+            self.behind.scan = Some(scan);
         }
     }
 
     fn found(&mut self, event: &LoggedEvent, scan: &mut Scan, cx: &mut Context<'_>) {
-        let key = self.key_of(event);
+        let key = self.ordering.key_of(event);
         if !scan.members.contains(&key) || self.known_below(&key).is_none_or(|known| event.offset < known) {
             return;
         }
-        let Some(queue) = self.keys.get_mut(&key) else { return };
-        if queue.remember(event.offset, cx) {
-            if let Some(behind) = &mut queue.behind {
+        if self.queues.remember(&key, event.offset, cx) {
+            if let Some(behind) = self.queues.known_mut(&key).behind_mut() {
                 behind.known = Known::Below(event.offset.next());
             }
         } else {
             scan.members.remove(&key);
         }
-        self.hungry.remove(&key);
+        self.behind.needs_no_scan(&key);
         self.schedule(&key, cx);
     }
 
     fn all_known(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
-        self.hungry.remove(key);
-        if let Some(behind) = self.keys.get_mut(key).and_then(|queue| queue.behind.as_mut()) {
+        self.behind.needs_no_scan(key);
+        // It may have caught up meanwhile, and be forgotten.
+        if let Some(behind) = self.queues.get_mut(key).and_then(KeyQueue::behind_mut) {
             behind.known = Known::All;
             self.schedule(key, cx);
         }

@@ -1,27 +1,29 @@
 //! What an operator sees of a lane.
 
-use super::{Lane, key_queue::Known};
-use crate::{BlockedKey, DestinationStatus, MAX_LISTED_KEYS, Offset, Timestamp};
+use super::Lane;
+use crate::partition::Offset;
+use crate::status::{BlockedKey, DestinationStatus, MAX_LISTED_KEYS};
+use crate::time::Timestamp;
 
 impl Lane {
     /// Adds this lane to its destination's status, with the partition's reader at `head` and the
     /// log's end at `end`.
     pub(crate) fn add_to(&self, status: &mut DestinationStatus, head: Offset, end: Offset) {
         let looked_up_to = self.looked_up_to(head);
-        let mut pending = self.on_track.unsettled() as u64;
+        let mut pending = self.on_track.len() as u64;
         let mut unknown_from = looked_up_to;
         let mut unknown_failed = 0;
         status.keys_behind += self.behind.len() as u64;
-        for key in &self.behind {
-            let Some(queue) = self.keys.get(key) else { continue };
-            pending += queue.entries.len() as u64;
-            if let Some(Known::Below(offset)) = queue.behind.as_ref().map(|behind| behind.known) {
+        for key in self.behind.iter() {
+            let queue = self.queues.known(key);
+            pending += queue.entries().len() as u64;
+            if let Some(offset) = queue.known_below() {
                 unknown_from = unknown_from.min(offset);
             }
             if let Some(retry) = queue.retry() {
                 status.blocked_keys += 1;
                 // Its record names an event that has failed, remembered or not.
-                unknown_failed += u64::from(queue.entries.is_empty());
+                unknown_failed += u64::from(queue.entries().is_empty());
                 if status.blocked.len() < MAX_LISTED_KEYS {
                     let record = queue.record();
                     status.blocked.push(BlockedKey {

@@ -1,6 +1,6 @@
 //! `laneway-sequence`: an event's place, as a receiver reads it.
 
-use crate::{Offset, Partition};
+use crate::partition::{Offset, Partition};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;

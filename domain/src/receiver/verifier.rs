@@ -2,7 +2,7 @@
 
 use super::ID_HEADER;
 use super::signature::{InvalidSecret, MAX_SECRETS, VerifyingKey};
-use crate::Timestamp;
+use crate::time::Timestamp;
 use std::fmt;
 use std::time::Duration;
 use thiserror::Error;

@@ -18,6 +18,7 @@ pub(crate) fn tight() -> Settings {
         waiting_per_key: 4,
         waiting_total: 10,
         read_events: 5,
+        check_state: true,
         ..Settings::default()
     }
 }

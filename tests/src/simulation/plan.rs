@@ -54,7 +54,7 @@ impl Plan {
             (0..count).map(|n| destination(n, chance.one_of(orderings), chance)).collect();
         let health = destinations.iter().map(|_| health(chance)).collect();
         let small = chance.one_in(2);
-        let settings = if small { tight() } else { Settings::default() };
+        let settings = if small { tight() } else { Settings { check_state: true, ..Settings::default() } };
         let several = chance.one_in(2);
         let fails_over = chance.one_in(3);
         Self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Attempts of the other keys, with `poisoned` events (never delivered) among them or left out.
 fn attempts_of_others(keys: &[u8], poisoned: bool, crashes: &[usize]) -> Vec<(Timestamp, String)> {
-    let settings = Settings { commit_settlements: 1, ..Settings::default() };
+    let settings = Settings { commit_settlements: 1, check_state: true, ..Settings::default() };
     let by_key = destinations(0).into_iter().filter(|d| d.name == name("by-key")).collect();
     let mut world = World::with(settings, 7, by_key);
     let mut others = Vec::new();

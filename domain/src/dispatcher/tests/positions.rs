@@ -9,7 +9,7 @@ const STRAGGLER_AFTER: Duration = Duration::from_secs(1);
 
 /// Destinations that want everything from the beginning on, and some that want nothing.
 fn world(busy: &[&str], idle: usize) -> World {
-    let settings = Settings { straggler_after: STRAGGLER_AFTER, ..Settings::default() };
+    let settings = Settings { straggler_after: STRAGGLER_AFTER, check_state: true, ..Settings::default() };
     let wants = |text: &str, pattern: &str| Destination {
         filter: Filter { types: vec![TypePattern::new(pattern).unwrap()], ..Filter::default() },
         from: StartFrom::Beginning,

@@ -18,6 +18,7 @@ fn settings(window: usize, per_key: usize, behind: usize, read: usize) -> Settin
         waiting_total: 2,
         read_events: read,
         read_bytes: 1 << 20,
+        check_state: true,
     }
 }
 

@@ -2,14 +2,29 @@
 
 use super::fixtures::{logged, name};
 use crate::{
-    Behind, Command, Commit, Destination, Dispatcher, Failure, Input, Key, LaneKey, LaneProgress, Notice, Offset,
-    Ordering, Outcome, Output, Partition, PartitionProgress, Position, Quarantined, RetryState, Settings, Timestamp,
+    Behind, Command, CommandId, Commit, Destination, Dispatcher, Failure, Input, Key, LaneKey, LaneProgress, Notice,
+    Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Position, Quarantined, RetryState, Settings,
+    Timestamp,
 };
 use std::ops::Range;
 use std::sync::Arc;
 
 fn drain(dispatcher: &mut Dispatcher, now: Timestamp) -> Vec<Output> {
     std::iter::from_fn(|| dispatcher.poll(now)).collect()
+}
+
+/// Gives a command. Whether there was something to do it to.
+fn command(dispatcher: &mut Dispatcher, command: Command, now: Timestamp) -> bool {
+    dispatcher.handle(Input::Command { id: CommandId(7), command }, now);
+    let answers: Vec<bool> = drain(dispatcher, now)
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::CommandDone { id: CommandId(7), acted } => Some(acted),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(answers.len(), 1, "a command is answered once");
+    answers[0]
 }
 
 #[test]
@@ -23,8 +38,8 @@ fn a_forgotten_destination_leaves_the_status_and_comes_into_no_commit() {
     dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(9), until }, now);
     drain(&mut dispatcher, now);
     let forget = Command::Forget { destination: name("gone") };
-    assert!(dispatcher.command(&forget, now));
-    assert!(!dispatcher.command(&forget, now), "there is nothing left of it");
+    assert!(command(&mut dispatcher, forget.clone(), now));
+    assert!(!command(&mut dispatcher, forget, now), "there is nothing left of it");
     let listed: Vec<_> = dispatcher.status(now).destinations.into_iter().map(|listed| listed.name).collect();
     assert_eq!(listed, [name("kept")]);
     let due = dispatcher.next_wakeup().unwrap();
@@ -54,7 +69,7 @@ fn a_commit_that_is_sent_again_does_not_bring_a_forgotten_destination_back() {
     drain(&mut dispatcher, now);
     now = dispatcher.next_wakeup().unwrap();
     assert_eq!(commits(drain(&mut dispatcher, now)), [[name("gone"), name("kept")]]);
-    assert!(dispatcher.command(&Command::Forget { destination: name("gone") }, now));
+    assert!(command(&mut dispatcher, Command::Forget { destination: name("gone") }, now));
     dispatcher.handle(Input::CommitFailed(Partition(0)), now);
     let mut sent = commits(drain(&mut dispatcher, now));
     for _ in 0..10 {
@@ -97,7 +112,7 @@ fn a_destination_that_left_and_then_says_gone_keeps_its_place() {
     dispatcher.handle(Input::Destinations(vec![Destination::new(name("stays"))]), now);
     drain(&mut dispatcher, now);
     // Claimed anew, from a store that never heard of the one that left.
-    dispatcher.handle(Input::Lost(Partition(0)), now);
+    dispatcher.handle(Input::LeaseLost(Partition(0)), now);
     drain(&mut dispatcher, now);
     dispatcher.handle(claimed(Offset(0)..Offset(1)), now);
     drain(&mut dispatcher, now);
@@ -149,7 +164,7 @@ fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
     });
     // The failed event is given up, and while its dead letter is on its way to the store, the scan finds
     // that nothing else of the key is known to wait.
-    assert!(dispatcher.command(&Command::SkipKey { destination: name("strict"), key: LaneKey::All }, now));
+    assert!(command(&mut dispatcher, Command::SkipKey { destination: name("strict"), key: LaneKey::All }, now));
     store.apply(&next_commit(&mut dispatcher, now));
     let none = Input::Read { read: scan.unwrap(), events: Vec::new(), corrupt: Vec::new(), next: Offset(2) };
     dispatcher.handle(none, now);

@@ -116,6 +116,8 @@ pub(super) struct World {
     pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
     pub(super) owned: bool,
     leased_until: Timestamp,
+    /// The answer to the command that was given last.
+    acted: Option<bool>,
 }
 
 impl World {
@@ -149,6 +151,7 @@ impl World {
             started: Vec::new(),
             owned: false,
             leased_until: Timestamp::ZERO,
+            acted: None,
         };
         world.start();
         world
@@ -185,6 +188,13 @@ impl World {
         self.drain();
     }
 
+    /// Gives a command. Whether there was something to do it to.
+    pub(super) fn command(&mut self, command: Command) -> bool {
+        assert_eq!(self.acted, None);
+        self.input(Input::Command { id: CommandId(7), command });
+        self.acted.take().expect("a command is answered")
+    }
+
     pub(super) fn drain(&mut self) {
         while let Some(output) = self.dispatcher.poll(self.now) {
             match output {
@@ -203,6 +213,9 @@ impl World {
                     self.claim();
                 }
                 Output::Notice(Notice::Replay { destination, .. }) => self.lane_is_new(&destination),
+                Output::CommandDone { id, acted } => {
+                    assert_eq!((id, self.acted.replace(acted)), (CommandId(7), None));
+                }
                 Output::Notice(_) => {}
             }
         }
@@ -313,7 +326,7 @@ impl World {
         self.attempts.values_mut().for_each(|(_, _, whose)| *whose = Whose::Nobody);
         self.reads.clear();
         self.commits.clear();
-        self.input(Input::Lost(PARTITION));
+        self.input(Input::LeaseLost(PARTITION));
         self.claim();
     }
 
@@ -428,7 +441,7 @@ impl World {
 
     fn renew(&mut self) {
         self.leased_until = self.now.after(LEASE);
-        self.input(Input::Renewed { partition: PARTITION, until: self.leased_until });
+        self.input(Input::LeaseRenewed { partition: PARTITION, until: self.leased_until });
     }
 
     fn wait(&mut self, duration: Duration) {
@@ -476,7 +489,7 @@ impl World {
         if !self.stored.retry_requested.contains(&request) {
             self.stored.retry_requested.push(request.clone());
         }
-        self.input(Input::RetryRequested { partition: PARTITION, requests: vec![request] });
+        self.input(Input::Redrive { partition: PARTITION, requests: vec![request] });
     }
 
     fn operate(&mut self, which: u64, skip: bool) {
@@ -492,8 +505,7 @@ impl World {
         let (destination, key) = blocked[pick(which, blocked.len())].clone();
         let key = LaneKey::parse(&key).unwrap();
         let command = if skip { Command::SkipKey { destination, key } } else { Command::RetryKey { destination, key } };
-        self.dispatcher.command(&command, self.now);
-        self.drain();
+        self.command(command);
     }
 
     /// Everything works from here on; all must come to its end.
@@ -506,14 +518,14 @@ impl World {
         self.input(Input::Destinations(well.clone()));
         // The shell tells again from time to time what someone wants retried.
         let requests = self.stored.retry_requested.clone();
-        self.input(Input::RetryRequested { partition: PARTITION, requests });
+        self.input(Input::Redrive { partition: PARTITION, requests });
         for round in 0.. {
             assert!(
                 round < 30_000,
                 "it does not come to an end: {:?} {:?} {:?} {:?}",
                 self.stored,
                 self.dead,
-                self.dispatcher.timers,
+                self.dispatcher.next_wakeup(),
                 self.dispatcher.partitions.get(&PARTITION),
             );
             self.renew();
@@ -537,16 +549,14 @@ impl World {
     fn release_held(&mut self, well: &[Destination]) {
         for destination in well {
             let resume = Command::Resume { destination: destination.name.clone() };
-            self.dispatcher.command(&resume, self.now);
-            self.drain();
+            self.command(resume);
         }
         let status = self.dispatcher.status(self.now);
         for destination in status.destinations {
             for blocked in destination.blocked.iter().filter(|blocked| blocked.next_attempt.is_none()) {
                 let key = LaneKey::parse(&blocked.key).unwrap();
                 let command = Command::RetryKey { destination: destination.name.clone(), key };
-                self.dispatcher.command(&command, self.now);
-                self.drain();
+                self.command(command);
             }
         }
     }

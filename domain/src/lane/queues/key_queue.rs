@@ -1,7 +1,12 @@
 //! What a lane knows of one key.
 
-use super::{Context, Memory};
-use crate::{Attempted, Behind, LaneKey, LoggedEvent, Offset, RetryState, Timestamp};
+use crate::event::LoggedEvent;
+use crate::io::Attempted;
+use crate::lane_key::LaneKey;
+use crate::partition::Offset;
+use crate::progress::Behind;
+use crate::retry::RetryState;
+use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,31 +24,33 @@ pub(crate) struct Part {
 
 /// An unsettled event: with its data, or only where it is.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) offset: Offset,
-    pub(super) event: Option<Arc<LoggedEvent>>,
+pub(in crate::lane) struct Entry {
+    pub(in crate::lane) offset: Offset,
+    pub(in crate::lane) event: Option<Arc<LoggedEvent>>,
 }
 
 /// Which of the lane's queues a key stands in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Queued {
+pub(in crate::lane) enum Queued {
     #[default]
     No,
+    /// With data in hand.
     Ready,
-    Due,
+    /// For its data.
+    ToFetch,
 }
 
 /// An attempt at the key's first events is under way.
 #[derive(Debug)]
-pub(super) struct InFlight {
-    pub(super) since: Timestamp,
+pub(in crate::lane) struct InFlight {
+    pub(in crate::lane) since: Timestamp,
     /// How many of the key's first entries are in it; none when it is a dead letter's retry.
-    pub(super) entries: usize,
+    pub(in crate::lane) entries: usize,
 }
 
 /// How much of a key's waiting events is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(in crate::lane) enum Known {
     /// All that the lane has looked at.
     All,
     /// Those below this offset.
@@ -52,100 +59,192 @@ pub(super) enum Known {
 
 /// What makes a key one that is behind.
 #[derive(Debug)]
-pub(super) struct BehindKey {
-    pub(super) retry: Option<RetryState>,
-    pub(super) known: Known,
+pub(in crate::lane) struct BehindKey {
+    pub(in crate::lane) retry: Option<RetryState>,
+    pub(in crate::lane) known: Known,
     /// All of the key's events below are settled. With a retry state, the failed event's offset.
-    pub(super) settled_below: Offset,
+    pub(in crate::lane) settled_below: Offset,
     /// Restored, and the lane has not looked as far as `settled_below` yet.
-    pub(super) ahead: bool,
+    pub(in crate::lane) ahead: bool,
 }
 
 /// Where `take` stopped.
-pub(super) struct Taken {
-    pub(super) count: usize,
+pub(in crate::lane) struct Taken {
+    pub(in crate::lane) count: usize,
+    pub(in crate::lane) bytes: usize,
+    pub(in crate::lane) redrive: bool,
+}
+
+/// What a queue adds to its lane's sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Data in memory, by [`crate::Event::weight`].
     pub(super) bytes: usize,
-    pub(super) redrive: bool,
+    /// Offsets remembered because the key is behind.
+    pub(super) waiting: usize,
 }
 
 /// The unsettled events of one key, as far as they are in memory. At most one attempt is in
 /// flight; its events are the first entries.
+///
+/// What is counted (entries, their data, whether the key is behind) is changed by [`super::Queues`] only,
+/// which keeps the sums.
 #[derive(Debug, Default)]
-pub(super) struct KeyQueue {
-    pub(super) entries: VecDeque<Entry>,
-    pub(super) in_flight: Option<InFlight>,
-    pub(super) queued: Queued,
-    pub(super) fetching: bool,
-    pub(super) behind: Option<Box<BehindKey>>,
+pub(in crate::lane) struct KeyQueue {
+    entries: VecDeque<Entry>,
+    /// The weight of the data in them.
+    bytes: usize,
+    behind: Option<Box<BehindKey>>,
+    pub(in crate::lane) in_flight: Option<InFlight>,
+    pub(in crate::lane) queued: Queued,
+    pub(in crate::lane) fetching: bool,
     /// Events of the key that were given up and are not in a stored commit yet. Until they are, they
     /// are not settled, and nothing of the key goes on.
-    pub(super) unsaved: usize,
+    pub(in crate::lane) unsaved: usize,
     /// Dead letters of the key that are to be attempted once more; they go first.
-    pub(super) redrive: VecDeque<Entry>,
+    pub(in crate::lane) redrive: VecDeque<Entry>,
 }
 
 impl KeyQueue {
-    /// Remembers that the event at `offset` waits, or else that it is no longer known what does.
-    /// `false` if it was not remembered.
-    pub(super) fn remember(&mut self, offset: Offset, cx: &mut Context<'_>) -> bool {
-        let Some(behind) = &mut self.behind else { return false };
-        let full = self.entries.len() >= cx.settings.waiting_per_key
-            || (cx.memory.waiting >= cx.settings.waiting_total && !self.entries.is_empty());
+    pub(super) fn held(&self) -> Held {
+        Held { bytes: self.bytes, waiting: if self.behind.is_some() { self.entries.len() } else { 0 } }
+    }
+
+    /// The same, from the entries themselves.
+    pub(super) fn held_anew(&self) -> Held {
+        let weight = |entry: &Entry| entry.event.as_ref().map_or(0, |event| event.event.weight());
+        Held { bytes: self.entries.iter().map(weight).sum(), ..self.held() }
+    }
+
+    /// Takes an event with its data.
+    pub(super) fn push(&mut self, event: &Arc<LoggedEvent>) {
+        self.bytes += event.event.weight();
+        self.entries.push_back(Entry { offset: event.offset, event: Some(event.clone()) });
+    }
+
+    /// Remembers that the event at `offset` waits, or else (`full`) that it is no longer known what does.
+    pub(super) fn remember(&mut self, offset: Offset, full: bool) {
+        let behind = self.behind.as_mut().unwrap_or_else(|| panic!("{offset}: only of keys behind is it remembered"));
         if full {
             behind.known = Known::Below(offset);
-        } else {
-            // A retry state belongs to one event. If that is not wanted any more, neither is its past.
-            if self.entries.is_empty() && offset != behind.settled_below {
-                behind.retry = None;
-            }
-            behind.ahead = false;
-            self.entries.push_back(Entry { offset, event: None });
-            cx.memory.waiting += 1;
+            return;
         }
-        !full
+        // A retry state belongs to one event. If that is not wanted any more, neither is its past.
+        if self.entries.is_empty() && offset != behind.settled_below {
+            behind.retry = None;
+        }
+        behind.ahead = false;
+        self.entries.push_back(Entry { offset, event: None });
     }
 
     /// Becomes a key behind, with all its entries known.
-    pub(super) fn fell_behind(&mut self) {
+    pub(super) fn fall_behind(&mut self) {
+        assert!(self.behind.is_none(), "a key falls behind once");
+        self.drop_data();
         let settled_below = self.entries.front().map_or(Offset::ZERO, |entry| entry.offset);
         self.behind = Some(Box::new(BehindKey { retry: None, known: Known::All, settled_below, ahead: false }));
     }
 
     /// Becomes the key that a stored record tells of, in a lane that has looked up to there.
     /// Returns whether its first event is one that the lane has yet to look at.
-    pub(super) fn restore(&mut self, key: &LaneKey, behind: Behind, looked_up_to: Offset, memory: &mut Memory) -> bool {
+    pub(super) fn restore(&mut self, key: &LaneKey, behind: Behind, looked_up_to: Offset) -> bool {
         let ahead = behind.offset >= looked_up_to;
         let single = matches!(key, LaneKey::Event(_)) && !ahead;
         let known = if ahead || single { Known::All } else { Known::Below(behind.offset) };
         if single {
             self.entries.push_back(Entry { offset: behind.offset, event: None });
-            memory.waiting += 1;
         }
         self.behind = Some(Box::new(BehindKey { retry: behind.retry, known, settled_below: behind.offset, ahead }));
         ahead
     }
 
+    /// Keeps nothing but offsets.
+    pub(super) fn drop_data(&mut self) {
+        for entry in &mut self.entries {
+            entry.event = None;
+        }
+        self.bytes = 0;
+    }
+
+    /// Takes out the first event, which is settled. Returns where it was, and whether the key was on track.
+    pub(super) fn settle_first(&mut self) -> (Offset, bool) {
+        let entry = self.entries.pop_front();
+        let entry = entry.unwrap_or_else(|| panic!("what is settled was waiting"));
+        self.bytes -= entry.event.map_or(0, |event| event.event.weight());
+        let Some(behind) = &mut self.behind else { return (entry.offset, true) };
+        behind.settled_below = entry.offset.next();
+        behind.retry = None;
+        (entry.offset, false)
+    }
+
+    /// Remembers the failed event that the record names, if it is not remembered.
+    pub(super) fn remember_failed(&mut self) {
+        let Some(behind) = self.behind.as_mut().filter(|_| self.entries.is_empty()) else { return };
+        let offset = behind.settled_below;
+        self.entries.push_back(Entry { offset, event: None });
+        behind.known = match behind.known {
+            Known::Below(known) => Known::Below(known.max(offset.next())),
+            Known::All => Known::All,
+        };
+    }
+
+    /// Takes data that was fetched, if it still waits for it.
+    pub(super) fn fill(&mut self, event: &Arc<LoggedEvent>) {
+        let Ok(at) = self.entries.binary_search_by_key(&event.offset, |entry| entry.offset) else { return };
+        let entry = &mut self.entries[at];
+        if entry.event.is_none() {
+            entry.event = Some(event.clone());
+            self.bytes += event.event.weight();
+        }
+    }
+
+    pub(in crate::lane) fn entries(&self) -> &VecDeque<Entry> {
+        &self.entries
+    }
+
+    pub(in crate::lane) fn behind(&self) -> Option<&BehindKey> {
+        self.behind.as_deref()
+    }
+
+    /// What is known of a key behind, but not whether it is.
+    pub(in crate::lane) fn behind_mut(&mut self) -> Option<&mut BehindKey> {
+        self.behind.as_deref_mut()
+    }
+
+    /// Up to where its events are remembered, if not all are.
+    pub(in crate::lane) fn known_below(&self) -> Option<Offset> {
+        match self.behind()?.known {
+            Known::Below(offset) => Some(offset),
+            Known::All => None,
+        }
+    }
+
+    /// Whether so few are remembered that more should be, and there are more.
+    pub(in crate::lane) fn runs_low(&self, low: usize) -> bool {
+        self.known_below().is_some() && self.entries.len() <= low
+    }
+
     /// Whether nothing is known of it that is to be done.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub(in crate::lane) fn is_at_rest(&self) -> bool {
         let waits = self.in_flight.is_some() || self.queued != Queued::No || self.unsaved > 0;
         self.entries.is_empty() && self.redrive.is_empty() && !waits
     }
 
-    pub(super) fn retry(&self) -> Option<&RetryState> {
+    pub(in crate::lane) fn retry(&self) -> Option<&RetryState> {
         self.behind.as_ref().and_then(|behind| behind.retry.as_ref())
     }
 
-    pub(super) fn next_attempt(&self) -> Option<Timestamp> {
+    pub(in crate::lane) fn next_attempt(&self) -> Option<Timestamp> {
         self.retry().map(|retry| retry.next_attempt)
     }
 
     /// Whether its first event is not to be attempted yet.
-    pub(super) fn waits_until(&self, now: Timestamp) -> bool {
+    pub(in crate::lane) fn waits_until(&self, now: Timestamp) -> bool {
         self.next_attempt().is_some_and(|at| at > now)
     }
 
     /// The record that a commit keeps of it; `None` when it is not behind.
-    pub(super) fn record(&self) -> Option<Behind> {
+    pub(in crate::lane) fn record(&self) -> Option<Behind> {
         let behind = self.behind.as_ref()?;
         let offset = match (self.entries.front(), behind.known) {
             (Some(entry), _) => entry.offset,
@@ -158,18 +257,18 @@ impl KeyQueue {
     }
 
     /// An event that has failed before goes by itself, so that it cannot spoil others' batches.
-    pub(super) fn goes_alone(&self) -> bool {
+    pub(in crate::lane) fn goes_alone(&self) -> bool {
         !self.redrive.is_empty() || self.retry().is_some()
     }
 
-    pub(super) fn first_weight(&self) -> usize {
+    pub(in crate::lane) fn first_weight(&self) -> usize {
         let first = self.redrive.front().or_else(|| self.entries.front());
         first.and_then(|entry| entry.event.as_ref()).map_or(0, |event| event.event.weight())
     }
 
     /// Puts the first events that have their data in hand into `events`: at most `most`, and after
     /// the first one at most `most_bytes`.
-    pub(super) fn take(&self, most: usize, most_bytes: usize, events: &mut Vec<Attempted>) -> Taken {
+    pub(in crate::lane) fn take(&self, most: usize, most_bytes: usize, events: &mut Vec<Attempted>) -> Taken {
         if let Some(redrive) = self.redrive.front() {
             let event = redrive.event.clone();
             let count = usize::from(event.is_some());
@@ -192,26 +291,18 @@ impl KeyQueue {
     }
 
     /// Whether data will be missing when the first `taken` events are settled.
-    pub(super) fn needs_prefetch(&self, taken: usize) -> bool {
+    pub(in crate::lane) fn needs_prefetch(&self, taken: usize) -> bool {
         !self.fetching && self.behind.is_some() && self.entries.get(taken).is_some_and(|entry| entry.event.is_none())
     }
 
     /// Where data is missing first, and how many records from there on to read.
-    pub(super) fn missing(&self) -> Option<(Offset, usize)> {
+    pub(in crate::lane) fn missing(&self) -> Option<(Offset, usize)> {
         let in_flight = self.in_flight.as_ref().map_or(0, |in_flight| in_flight.entries);
         let first = self.entries.iter().skip(in_flight).position(|entry| entry.event.is_none())? + in_flight;
         let from = self.entries.get(first)?.offset;
         let near = self.entries.iter().skip(first).take_while(|entry| from.is_near(entry.offset, PREFETCH_SPAN));
         let last = near.last().map_or(from, |entry| entry.offset);
         Some((from, usize::try_from(from.events_until(last)).unwrap_or(0) + 1))
-    }
-
-    /// Takes data that was fetched, if it still waits for it. Returns its weight if it was taken.
-    pub(super) fn fill(&mut self, event: &Arc<LoggedEvent>) -> Option<usize> {
-        let at = self.entries.binary_search_by_key(&event.offset, |entry| entry.offset).ok()?;
-        let entry = self.entries.get_mut(at).filter(|entry| entry.event.is_none())?;
-        entry.event = Some(event.clone());
-        Some(event.event.weight())
     }
 }
 

@@ -1,0 +1,75 @@
+//! What an operator wants.
+
+use super::Dispatcher;
+use super::owned::OwnedPartition;
+use super::shared::Shared;
+use crate::destination::DestinationName;
+use crate::io::{CommandId, Output};
+use crate::lane::{Context, Lane};
+use crate::lane_key::LaneKey;
+use crate::partition::{Offset, Partition};
+use crate::status::Command;
+use std::collections::BTreeMap;
+
+impl Dispatcher {
+    /// Carries out a command, and says whether there was something to do it to.
+    pub(super) fn command(&mut self, id: CommandId, command: &Command) {
+        let acted = match command {
+            Command::RetryKey { destination, key } => self.command_key(destination, key, Lane::retry_now),
+            Command::SkipKey { destination, key } => self.command_key(destination, key, Lane::skip),
+            Command::Resume { destination } => self.resume(destination),
+            Command::Forget { destination } => self.forget(destination),
+            Command::Replay { destination, from } => self.replay(destination, from),
+        };
+        self.shared.output(Output::CommandDone { id, acted });
+    }
+
+    /// Whether any partition had something to do.
+    fn in_any(&mut self, mut act: impl FnMut(&mut OwnedPartition, &mut Shared) -> bool) -> bool {
+        let mut acted = false;
+        for owned in self.partitions.values_mut() {
+            acted |= act(owned, &mut self.shared);
+        }
+        acted
+    }
+
+    fn command_key(
+        &mut self,
+        destination: &DestinationName,
+        key: &LaneKey,
+        act: impl Fn(&mut Lane, &LaneKey, &mut Context<'_>) -> bool,
+    ) -> bool {
+        // Operators may name what was never configured.
+        let Some(index) = self.shared.destinations.named(destination) else { return false };
+        self.in_any(|owned, shared| owned.with_lane(index, shared, |lane, cx| act(lane, key, cx)) == Some(true))
+    }
+
+    /// Lets go of a destination that is not configured.
+    fn forget(&mut self, name: &DestinationName) -> bool {
+        self.in_any(|owned, _| owned.forget(name))
+    }
+
+    /// Ends a pause that Laneway has made.
+    fn resume(&mut self, name: &DestinationName) -> bool {
+        // Operators may name what was never configured.
+        let Some(index) = self.shared.destinations.named(name) else { return false };
+        let was_stopped = self.shared.destinations.gate_mut(index).resume();
+        self.shared.to_admit.insert(index);
+        self.in_any(|owned, shared| owned.with_lane(index, shared, |lane, _| lane.set_paused(None)).is_some());
+        was_stopped
+    }
+
+    /// Goes back in each of these partitions, of those that are worked on here. `false` if there is none,
+    /// or the destination is not configured.
+    fn replay(&mut self, name: &DestinationName, from: &BTreeMap<Partition, Offset>) -> bool {
+        let Some(index) = self.shared.destinations.configured_named(name) else { return false };
+        let mut acted = false;
+        for (partition, from) in from {
+            // The others are other workers' to go back in.
+            let Some(owned) = self.partitions.get_mut(partition) else { continue };
+            owned.replay(index, *from, &mut self.shared);
+            acted = true;
+        }
+        acted
+    }
+}

@@ -1,0 +1,205 @@
+//! A partition that this process owns: its lanes, what they read, and what is to be committed.
+//!
+//! Whatever is called here is called within one partition that is there, with what all partitions
+//! share beside it. A lane need not be there: a destination with nothing under way has none. Where a
+//! lane has to be there and is not, something is broken.
+
+mod attempts;
+mod check;
+mod commits;
+mod lanes;
+mod membership;
+mod reads;
+mod replay;
+
+pub(super) use reads::Answer;
+
+use super::shared::Shared;
+use crate::destination::{DestinationIndex, DestinationName};
+use crate::lane::{Context, Lane, Memory};
+use crate::lane_key::LaneKey;
+use crate::partition::{Offset, Partition};
+use crate::progress::{LaneProgress, Redrive};
+use crate::time::Timestamp;
+use crate::timers::LaneTimer;
+use commits::Commits;
+use lanes::Lanes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// A partition that this process owns.
+#[derive(Debug)]
+pub(super) struct OwnedPartition {
+    partition: Partition,
+    /// Tells this ownership from earlier and later ones of the same partition.
+    incarnation: u64,
+    /// Whether no destination was known here before.
+    is_new: bool,
+    /// The log's start when the partition was claimed.
+    log_start: Offset,
+    /// The log's end, as far as is known.
+    end: Offset,
+    /// Where the reader that all attached lanes share is.
+    head: Offset,
+    head_reading: bool,
+    lanes: Lanes,
+    commits: Commits,
+    /// The progress of destinations that are not configured.
+    pub(super) unconfigured: BTreeMap<DestinationName, LaneProgress>,
+    /// Attempts of this ownership in flight.
+    attempts: usize,
+    /// No attempt starts from then on.
+    leased_until: Timestamp,
+    releasing: bool,
+    released: bool,
+    /// Records that could not be read and were reported in this ownership: several readers come by.
+    quarantined: BTreeSet<Offset>,
+    /// Room for the destinations that want an event.
+    wanted: Vec<DestinationIndex>,
+}
+
+impl OwnedPartition {
+    fn new(partition: Partition, incarnation: u64, scanned: Offset, log: Range<Offset>, until: Timestamp) -> Self {
+        Self {
+            partition,
+            incarnation,
+            is_new: false,
+            log_start: log.start,
+            end: log.end,
+            head: scanned,
+            head_reading: false,
+            lanes: Lanes::default(),
+            commits: Commits::from(scanned),
+            unconfigured: BTreeMap::new(),
+            attempts: 0,
+            leased_until: until,
+            releasing: false,
+            released: false,
+            quarantined: BTreeSet::new(),
+            wanted: Vec::new(),
+        }
+    }
+
+    /// Whether it was let go of, and is to be forgotten.
+    pub(super) const fn is_released(&self) -> bool {
+        self.released
+    }
+
+    /// The lease was prolonged: attempts that it had run out for may start.
+    pub(super) fn renewed(&mut self, until: Timestamp, shared: &mut Shared) {
+        self.leased_until = self.leased_until.max(until);
+        self.unstall(shared);
+    }
+
+    /// What its lanes hold of the memory that all lanes share.
+    pub(super) fn holds(&self) -> Memory {
+        self.lanes.all().map(Lane::holds).fold(Memory::default(), Memory::plus)
+    }
+
+    /// Lets go of it.
+    pub(super) fn discard(&self, memory: &mut Memory) {
+        for lane in self.lanes.all() {
+            lane.discard(memory);
+        }
+    }
+
+    /// A destination's lane, and what it needs for a decision; `None` where nothing is under way.
+    fn lane_with_context<'a>(
+        &'a mut self,
+        index: DestinationIndex,
+        shared: &'a mut Shared,
+    ) -> Option<(&'a mut Lane, Context<'a>)> {
+        let lane = self.lanes.get_mut(index)?;
+        Some((lane, shared.context(index, &mut self.commits.uncommitted)))
+    }
+
+    /// The same, of a lane that is there.
+    fn known_lane<'a>(&'a mut self, index: DestinationIndex, shared: &'a mut Shared) -> (&'a mut Lane, Context<'a>) {
+        (self.lanes.known_mut(index), shared.context(index, &mut self.commits.uncommitted))
+    }
+
+    /// Lets `act` change a destination's lane, then sees to whatever it needs now. `None` where nothing
+    /// is under way.
+    pub(super) fn with_lane<R>(
+        &mut self,
+        index: DestinationIndex,
+        shared: &mut Shared,
+        act: impl FnOnce(&mut Lane, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let (lane, mut cx) = self.lane_with_context(index, shared)?;
+        let result = act(lane, &mut cx);
+        self.lanes.touch(index);
+        self.serve_lane(index, shared);
+        Some(result)
+    }
+
+    /// Makes the destination's lane, if nothing was under way in it until now.
+    fn make_lane(&mut self, index: DestinationIndex, shared: &mut Shared) {
+        if self.lanes.get(index).is_none() {
+            let lane = self.new_lane(index, Offset::ZERO, shared);
+            self.lanes.insert(lane);
+        }
+    }
+
+    fn new_lane(&self, index: DestinationIndex, from: Offset, shared: &mut Shared) -> Lane {
+        let (id, seed, ordering) = (shared.next_id(), shared.random.next(), shared.destinations.get(index).ordering);
+        let mut lane = Lane::new(id, index, self.partition, ordering, from, seed);
+        lane.follow(shared.attempts_in(self.partition, self.incarnation, index));
+        lane
+    }
+
+    /// Sees to what a lane needs: its place at the gate, data, a scan, more of the log, a commit.
+    fn serve_lane(&mut self, index: DestinationIndex, shared: &mut Shared) {
+        self.queue_at_gate(index, shared);
+        self.read_for_lane(index, shared);
+        self.note_change(shared);
+    }
+
+    /// Puts a lane that has events in hand into its destination's queue.
+    fn queue_at_gate(&mut self, index: DestinationIndex, shared: &mut Shared) {
+        // A destination with nothing under way has no lane, and most have nothing in hand.
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        if lane.has_ready() && !lane.queued_at_gate {
+            lane.queued_at_gate = true;
+            shared.queue_at_gate(self.partition, index);
+        }
+    }
+
+    /// A moment that a lane has waited for has come. The lane may have gone since.
+    pub(super) fn lane_due(&mut self, index: DestinationIndex, timer: &LaneTimer, shared: &mut Shared) {
+        self.with_lane(index, shared, |lane, cx| match timer {
+            LaneTimer::Straggler => lane.look_for_stragglers(cx),
+            LaneTimer::Linger => {}
+            LaneTimer::Key(key) => lane.key_due(key, cx),
+        });
+    }
+
+    /// Someone wants these dead letters attempted once more.
+    pub(super) fn redrive(&mut self, requests: &[Redrive], shared: &mut Shared) {
+        for request in requests {
+            // Whoever asks need not know what is configured here.
+            let Some(index) = shared.destinations.configured_named(&request.destination) else { continue };
+            self.make_lane(index, shared);
+            self.with_lane(index, shared, |lane, cx| lane.redrive(&request.key, request.offset, cx));
+        }
+    }
+
+    /// Keys of a destination whose dead letters are not in a stored commit, once for each.
+    pub(super) fn unsaved_of(&self, index: DestinationIndex) -> Vec<LaneKey> {
+        self.commits.unsaved_of(index)
+    }
+
+    /// Where its reader is, and where its log ends.
+    pub(super) const fn reach(&self) -> (Offset, Offset) {
+        (self.head, self.end)
+    }
+
+    /// The default position of the last commit that was made.
+    pub(super) const fn scanned(&self) -> Offset {
+        self.commits.scanned
+    }
+
+    pub(super) fn lane(&self, index: DestinationIndex) -> Option<&Lane> {
+        self.lanes.get(index)
+    }
+}

@@ -1,0 +1,218 @@
+//! The lanes of one partition, and who among them has to be looked at.
+
+use crate::destination::DestinationIndex;
+use crate::lane::Lane;
+use crate::partition::Offset;
+use std::collections::BTreeSet;
+
+/// The lanes of one partition.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    /// By destination. `None`: attached, at the default position, with nothing under way. That is
+    /// what thousands of idle destinations cost.
+    by_destination: Vec<Option<Box<Lane>>>,
+    /// How many destinations are configured here, and how many of their lanes read for themselves.
+    configured: usize,
+    detached: usize,
+    /// Lanes that the next commit must look at.
+    touched: BTreeSet<DestinationIndex>,
+    /// Lanes whose stored position is their own, or is to be.
+    own_position: BTreeSet<DestinationIndex>,
+    /// Lanes that may hold the default position back.
+    on_track: BTreeSet<DestinationIndex>,
+    /// Lanes that could not pass their gate because too much is uncommitted, or the lease too short.
+    stalled: BTreeSet<DestinationIndex>,
+}
+
+/// Where the lanes stand that share a position.
+pub(super) struct SharedPosition {
+    pub(super) at: Offset,
+    /// Whether one of them holds the others back, so that another commit has to come.
+    pub(super) is_held_back: bool,
+}
+
+impl Lanes {
+    pub(super) fn get(&self, index: DestinationIndex) -> Option<&Lane> {
+        self.by_destination.get(index.0)?.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, index: DestinationIndex) -> Option<&mut Lane> {
+        self.by_destination.get_mut(index.0)?.as_deref_mut()
+    }
+
+    /// One of those that these tables name.
+    fn known(&self, index: DestinationIndex) -> &Lane {
+        self.get(index).unwrap_or_else(|| panic!("there is no lane of destination {}", index.0))
+    }
+
+    /// The same, to be changed.
+    pub(super) fn known_mut(&mut self, index: DestinationIndex) -> &mut Lane {
+        self.get_mut(index).unwrap_or_else(|| panic!("there is no lane of destination {}", index.0))
+    }
+
+    pub(super) fn insert(&mut self, lane: Lane) {
+        let at = lane.destination.0;
+        if self.by_destination.len() <= at {
+            self.by_destination.resize_with(at + 1, || None);
+        }
+        self.by_destination[at] = Some(Box::new(lane));
+    }
+
+    /// Inserts a lane that does not begin at the shared position, or not at the shared reader.
+    pub(super) fn insert_apart(&mut self, lane: Lane) {
+        self.own_position.insert(lane.destination);
+        self.detached += usize::from(!lane.is_attached());
+        self.insert(lane);
+    }
+
+    /// Takes a lane out, if there is one.
+    pub(super) fn remove(&mut self, index: DestinationIndex) -> Option<Box<Lane>> {
+        self.touched.remove(&index);
+        self.own_position.remove(&index);
+        self.on_track.remove(&index);
+        self.stalled.remove(&index);
+        let lane = self.by_destination.get_mut(index.0)?.take()?;
+        self.detached -= usize::from(!lane.is_attached());
+        Some(lane)
+    }
+
+    /// The lanes in which something was ever under way.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Lane> {
+        self.by_destination.iter().filter_map(Option::as_deref)
+    }
+
+    pub(super) fn indices(&self) -> Vec<DestinationIndex> {
+        self.all().map(|lane| lane.destination).collect()
+    }
+
+    /// A destination is configured here from now on, or no longer.
+    pub(super) const fn is_configured(&mut self, configured: bool) {
+        if configured {
+            self.configured += 1;
+        } else {
+            self.configured -= 1;
+        }
+    }
+
+    /// How many lanes take what the shared reader reads, those included that are not in memory.
+    pub(super) const fn attached(&self) -> usize {
+        self.configured - self.detached
+    }
+
+    pub(super) const fn any_detached(&self) -> bool {
+        self.detached > 0
+    }
+
+    /// Those that read for themselves, and some that only stand apart.
+    pub(super) fn apart(&self) -> Vec<DestinationIndex> {
+        self.own_position.iter().copied().collect()
+    }
+
+    /// From here on the lane reads for itself.
+    pub(super) fn detach(&mut self, index: DestinationIndex, at: Offset) {
+        self.known_mut(index).detach(at);
+        self.detached += 1;
+        self.own_position.insert(index);
+    }
+
+    /// How far the foremost of those that read for themselves has looked, but for `head`.
+    pub(super) fn foremost(&self, head: Offset) -> Offset {
+        let apart = self.own_position.iter().map(|index| self.known(*index));
+        apart.filter(|lane| !lane.is_attached()).map(|lane| lane.looked_up_to(head)).max().unwrap_or(head)
+    }
+
+    /// Attaches those that have come as far as the shared reader. Returns whether there were any.
+    pub(super) fn attach_at(&mut self, head: Offset) -> bool {
+        let reached = |index: &&DestinationIndex| {
+            let lane = self.known(**index);
+            !lane.is_attached() && lane.looked_up_to(head) == head && !lane.is_reading()
+        };
+        let attaching: Vec<DestinationIndex> = self.own_position.iter().filter(reached).copied().collect();
+        for index in &attaching {
+            self.known_mut(*index).attach();
+            self.detached -= 1;
+            self.touch(*index);
+        }
+        !attaching.is_empty()
+    }
+
+    /// Notes that a lane has changed.
+    pub(super) fn touch(&mut self, index: DestinationIndex) {
+        self.touched.insert(index);
+        if self.known(index).has_on_track() {
+            self.on_track.insert(index);
+        } else {
+            self.on_track.remove(&index);
+        }
+    }
+
+    pub(super) fn any_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// Those that the commit which is being made has to look at.
+    pub(super) fn take_touched(&mut self) -> Vec<DestinationIndex> {
+        let looking = self.touched.union(&self.own_position).copied().collect();
+        self.touched.clear();
+        looking
+    }
+
+    /// Notes what a commit has made of a lane.
+    pub(super) fn committed(&mut self, index: DestinationIndex, shares_position: bool, look_again: bool) {
+        if shares_position {
+            self.own_position.remove(&index);
+        } else {
+            self.own_position.insert(index);
+        }
+        if look_again {
+            self.touched.insert(index);
+        }
+    }
+
+    pub(super) fn all_on_track(&self) -> Vec<DestinationIndex> {
+        self.on_track.iter().copied().collect()
+    }
+
+    pub(super) fn stall(&mut self, index: DestinationIndex) {
+        self.stalled.insert(index);
+    }
+
+    pub(super) fn take_stalled(&mut self) -> BTreeSet<DestinationIndex> {
+        std::mem::take(&mut self.stalled)
+    }
+
+    /// Decides where the lanes that share a position stand in the commit that is being made, with the
+    /// shared reader at `head`, and which of them no longer do. Never below `before`, where they stood.
+    ///
+    /// What a crash repeats at a destination must not depend on another one (G4). So a lane holds the
+    /// shared position back for one commit at most: what it had before it at the last commit (below
+    /// `head_at_commit`) and has not settled by this one, it keeps to itself, at a position of its own.
+    /// That is one [`crate::Settings::commit_interval`], and less under load; long enough that lanes which
+    /// only have something in flight when a commit is made go on sharing, and a commit stays one number.
+    pub(super) fn share_position(&mut self, head: Offset, head_at_commit: Offset, before: Offset) -> SharedPosition {
+        let has_company = self.attached() > 1;
+        let patience = if has_company { head_at_commit } else { Offset::ZERO };
+        let holding = self.on_track.iter().map(|index| self.known(*index)).filter(|lane| lane.shares_position());
+        let positions: Vec<_> = holding.map(|lane| (lane.destination, lane.settled_below(head))).collect();
+        let patient = positions.iter().map(|(_, position)| *position).filter(|position| *position >= patience);
+        let at = patient.fold(head, Offset::min).max(before);
+        let apart = positions.iter().filter(|(_, position)| *position < at).map(|(index, _)| *index);
+        self.own_position.extend(apart);
+        SharedPosition { at, is_held_back: has_company && at < head }
+    }
+
+    /// See [`super::super::Dispatcher::check`].
+    pub(super) fn check(&self, configured: usize) {
+        assert_eq!(self.configured, configured, "how many destinations are configured");
+        let detached = self.all().filter(|lane| !lane.is_attached()).count();
+        assert_eq!(self.detached, detached, "how many lanes read for themselves");
+        let on_track = self.all().filter(|lane| lane.has_on_track()).map(|lane| lane.destination).collect();
+        assert_eq!(self.on_track, on_track, "which lanes have something on track");
+        for lane in self.all().filter(|lane| !lane.shares_position()) {
+            assert!(self.own_position.contains(&lane.destination), "a lane stands apart, and is not known to");
+        }
+        for index in self.touched.iter().chain(&self.own_position).chain(&self.stalled) {
+            self.known(*index);
+        }
+    }
+}

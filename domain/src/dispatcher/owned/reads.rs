@@ -1,0 +1,230 @@
+//! Reading the log: once for all lanes that keep up, and for each that does not.
+
+use super::OwnedPartition;
+use crate::destination::DestinationIndex;
+use crate::dispatcher::shared::Shared;
+use crate::dispatcher::under_way::{Purpose, Read};
+use crate::event::LoggedEvent;
+use crate::lane::Fetch;
+use crate::partition::Offset;
+use crate::progress::Quarantined;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Bytes of one read that fetches a key's next events: small, because many keys may be at it.
+const FETCH_BYTES: usize = 64 << 10;
+
+/// What a read has brought.
+pub(in crate::dispatcher) enum Answer {
+    /// Of the log: all that it has below `next`.
+    Log { events: Vec<Arc<LoggedEvent>>, corrupt: Vec<Quarantined>, next: Offset },
+    /// The copy of a dead letter's event, if it is there still.
+    DeadLetter(Option<Arc<LoggedEvent>>),
+}
+
+impl OwnedPartition {
+    /// The log has grown to `end`.
+    pub(in crate::dispatcher) fn grew(&mut self, end: Offset, shared: &mut Shared) {
+        self.end = self.end.max(end);
+        self.read_head(shared);
+        self.read_detached(shared);
+    }
+
+    /// Reads on for the attached lanes, if there is more and someone to read it for.
+    pub(super) fn read_head(&mut self, shared: &mut Shared) {
+        if self.head_reading || self.releasing || self.lanes.attached() == 0 || self.head >= self.end {
+            return;
+        }
+        self.head_reading = true;
+        self.read_chunk(self.head, self.incarnation, Purpose::Head, shared);
+    }
+
+    /// Lanes that had reached the log's end may read on.
+    fn read_detached(&mut self, shared: &mut Shared) {
+        if self.lanes.any_detached() {
+            for index in self.lanes.apart() {
+                self.read_own(index, shared);
+            }
+        }
+    }
+
+    /// Reads on for a lane that reads for itself, if it may.
+    fn read_own(&mut self, index: DestinationIndex, shared: &mut Shared) {
+        if self.releasing || shared.destinations.gate(index).is_paused() {
+            return;
+        }
+        let (head, end, is_shared) = (self.head, self.end, self.lanes.attached() > 0);
+        let (lane, cx) = self.known_lane(index, shared);
+        // Ahead of the shared reader, as it may be after all have read for themselves, it waits to be overtaken.
+        if is_shared && lane.looked_up_to(head) >= head {
+            return;
+        }
+        if let Some(from) = lane.next_read(end, &cx) {
+            let id = lane.id;
+            self.read_chunk(from, id, Purpose::Lane(index), shared);
+        }
+    }
+
+    fn read_chunk(&self, from: Offset, asked_by: u64, purpose: Purpose, shared: &mut Shared) {
+        let (most, most_bytes) = (shared.settings.read_events, shared.settings.read_bytes);
+        shared.read(Read { partition: self.partition, asked_by, from, end: self.end, most, most_bytes, purpose });
+    }
+
+    /// What a lane needs read, as far as it may go on.
+    pub(super) fn read_for_lane(&mut self, index: DestinationIndex, shared: &mut Shared) {
+        // A destination with nothing under way needs nothing.
+        if self.releasing || self.lanes.get(index).is_none() {
+            return;
+        }
+        let (partition, end, most_bytes) = (self.partition, self.end, FETCH_BYTES);
+        let asked_by = self.lanes.known_mut(index).id;
+        loop {
+            let (lane, mut cx) = self.known_lane(index, shared);
+            let (from, most, purpose) = match lane.next_fetch(&mut cx) {
+                None => break,
+                Some(Fetch::Log { key, from, most }) => (from, most, Purpose::Fetch(index, key)),
+                Some(Fetch::DeadLetter { key, offset }) => (offset, 1, Purpose::DeadLetter(index, key)),
+            };
+            shared.read(Read { partition, asked_by, from, end, most, most_bytes, purpose });
+        }
+        if let Some(from) = self.lanes.known_mut(index).next_scan() {
+            self.read_chunk(from, asked_by, Purpose::Scan(index), shared);
+        }
+        self.read_own(index, shared);
+    }
+
+    /// Whether whoever asked for a read still waits for it: this ownership, or the lane that asked.
+    pub(in crate::dispatcher) fn waits_for(&self, read: &Read) -> bool {
+        match &read.purpose {
+            Purpose::Head => self.incarnation == read.asked_by,
+            Purpose::Lane(of) | Purpose::Scan(of) | Purpose::Fetch(of, _) | Purpose::DeadLetter(of, _) => {
+                self.lanes.get(*of).is_some_and(|lane| lane.id == read.asked_by)
+            }
+        }
+    }
+
+    pub(in crate::dispatcher) fn read_ended(&mut self, read: &Read, answer: Answer, shared: &mut Shared) {
+        if !self.waits_for(read) {
+            return;
+        }
+        match answer {
+            Answer::Log { events, corrupt, next } => self.log_read(read, &events, corrupt, next, shared),
+            Answer::DeadLetter(event) => {
+                if let Purpose::DeadLetter(index, key) = &read.purpose {
+                    self.with_lane(*index, shared, |lane, cx| lane.fetched_dead_letter(key, event, cx));
+                }
+            }
+        }
+    }
+
+    fn log_read(
+        &mut self,
+        read: &Read,
+        events: &[Arc<LoggedEvent>],
+        corrupt: Vec<Quarantined>,
+        next: Offset,
+        shared: &mut Shared,
+    ) {
+        // Nothing new although there should be: what the log promised is gone.
+        let reached = if next > read.from { next } else { read.end };
+        self.quarantine(corrupt, shared);
+        match &read.purpose {
+            Purpose::Head => self.head_ended(events, reached, shared),
+            Purpose::Lane(index) => self.lane_read_ended(*index, events, reached, shared),
+            Purpose::Scan(index) => {
+                // After a restart a scan may be the only one that comes by here: what is wanted below
+                // the shared position is wanted by keys behind.
+                let (head, filter) = (self.head, shared.destinations.get(*index).filter.clone());
+                let wanted = events.iter().map(AsRef::as_ref).filter(|event| filter.wants(&event.event));
+                self.with_lane(*index, shared, |lane, cx| lane.scanned(wanted, reached, head, cx));
+            }
+            Purpose::Fetch(index, key) => {
+                // Nothing there, although the log has grown beyond it: it is gone.
+                let range = read.from..next.max(read.from.next());
+                self.with_lane(*index, shared, |lane, cx| lane.fetched(key, events, range, cx));
+            }
+            // Asked of the dead letters, and answered by the log.
+            Purpose::DeadLetter(..) => {}
+        }
+    }
+
+    /// The shared reader has come to `next`.
+    fn head_ended(&mut self, events: &[Arc<LoggedEvent>], next: Offset, shared: &mut Shared) {
+        let mut wanted = std::mem::take(&mut self.wanted);
+        let mut served = BTreeSet::new();
+        for event in events {
+            shared.destinations.wanted_by(&event.event, &mut wanted);
+            for &index in &wanted {
+                self.offer_from_head(index, event, shared);
+                served.insert(index);
+            }
+        }
+        wanted.clear();
+        self.wanted = wanted;
+        self.head_reading = false;
+        self.head = self.head.max(next);
+        self.commits.head_has_moved();
+        for index in served {
+            self.serve_lane(index, shared);
+        }
+        self.attach_lanes(shared);
+        self.note_change(shared);
+        self.read_head(shared);
+        self.read_detached(shared);
+    }
+
+    fn offer_from_head(&mut self, index: DestinationIndex, event: &Arc<LoggedEvent>, shared: &mut Shared) {
+        self.make_lane(index, shared);
+        let (lane, mut cx) = self.known_lane(index, shared);
+        if !lane.is_attached() {
+            return; // It comes by here by itself.
+        }
+        if !lane.offer(event, &mut cx) {
+            self.lanes.detach(index, event.offset);
+        }
+        self.lanes.touch(index);
+    }
+
+    /// A lane that reads for itself has got its chunk.
+    fn lane_read_ended(
+        &mut self,
+        index: DestinationIndex,
+        events: &[Arc<LoggedEvent>],
+        next: Offset,
+        shared: &mut Shared,
+    ) {
+        let filter = shared.destinations.get(index).filter.clone();
+        // Where the shared reader moves, it takes over at its position.
+        let limit = if self.lanes.attached() > 0 { self.head } else { Offset(u64::MAX) };
+        let (lane, mut cx) = self.known_lane(index, shared);
+        let from = lane.read_ended();
+        let mut reached = next.min(limit).max(from);
+        let ours =
+            |event: &&Arc<LoggedEvent>| event.offset >= from && event.offset < limit && filter.wants(&event.event);
+        for event in events.iter().filter(ours) {
+            if !lane.offer(event, &mut cx) {
+                reached = event.offset;
+                break;
+            }
+        }
+        lane.advance(reached);
+        self.lanes.touch(index);
+        self.attach_lanes(shared);
+        self.serve_lane(index, shared);
+    }
+
+    /// Attaches lanes that have come as far as the shared reader, or it to them: while no lane is
+    /// attached, it stands still, and the foremost lane takes it along.
+    fn attach_lanes(&mut self, shared: &mut Shared) {
+        if !self.lanes.any_detached() {
+            return;
+        }
+        if self.lanes.attached() == 0 && !self.head_reading {
+            self.head = self.head.max(self.lanes.foremost(self.head));
+        }
+        if self.lanes.attach_at(self.head) {
+            self.note_change(shared);
+            self.read_head(shared);
+        }
+    }
+}

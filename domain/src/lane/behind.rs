@@ -1,0 +1,75 @@
+//! Who is behind, and what has to be found again for them.
+
+use super::scan::Scan;
+use crate::lane_key::LaneKey;
+use crate::partition::Offset;
+use std::collections::BTreeSet;
+
+/// The keys of a lane that are behind. What is known of each is in its queue.
+#[derive(Debug, Default)]
+pub(super) struct BehindKeys {
+    keys: BTreeSet<LaneKey>,
+    /// Those about whose next events nothing is remembered: a scan has to find them.
+    to_scan: BTreeSet<LaneKey>,
+    /// Restored ones whose first event the lane had yet to look at, by its offset.
+    ahead: BTreeSet<(Offset, LaneKey)>,
+    pub(super) scan: Option<Scan>,
+}
+
+impl BehindKeys {
+    pub(super) fn insert(&mut self, key: LaneKey) {
+        self.keys.insert(key);
+    }
+
+    /// It has caught up.
+    pub(super) fn remove(&mut self, key: &LaneKey) {
+        self.keys.remove(key);
+        self.to_scan.remove(key);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// How many, without those that the lane has yet to come to: to come to them is what helps.
+    pub(super) fn held_back(&self) -> usize {
+        self.keys.len().saturating_sub(self.ahead.len())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &LaneKey> {
+        self.keys.iter()
+    }
+
+    pub(super) fn needs_scan(&mut self, key: &LaneKey) {
+        self.to_scan.insert(key.clone());
+    }
+
+    pub(super) fn needs_no_scan(&mut self, key: &LaneKey) {
+        self.to_scan.remove(key);
+    }
+
+    pub(super) fn to_scan(&self) -> impl Iterator<Item = &LaneKey> {
+        self.to_scan.iter()
+    }
+
+    /// Its first event is yet to come, at `offset`.
+    pub(super) fn is_ahead(&mut self, offset: Offset, key: LaneKey) {
+        self.ahead.insert((offset, key));
+    }
+
+    pub(super) fn any_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// A key whose first event should have come below `looked_up_to`. Each comes once.
+    pub(super) fn next_passed(&mut self, looked_up_to: Offset) -> Option<LaneKey> {
+        let passed = self.ahead.first().is_some_and(|(offset, _)| *offset < looked_up_to);
+        if passed { self.ahead.pop_first().map(|(_, key)| key) } else { None }
+    }
+
+    /// See [`crate::Dispatcher::check`]. `expected`: those whose queues say that they are behind.
+    pub(super) fn check(&self, expected: &BTreeSet<LaneKey>) {
+        assert_eq!(self.keys, *expected, "which keys are behind");
+        assert!(self.to_scan.is_subset(&self.keys), "only keys behind are looked for: {self:?}");
+    }
+}

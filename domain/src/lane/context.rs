@@ -1,0 +1,50 @@
+//! What a lane is given for a decision, beside what it knows itself.
+
+use crate::destination::{Destination, DestinationIndex};
+use crate::io::Notice;
+use crate::lane_key::LaneKey;
+use crate::progress::{GivenUp, Quarantined, Redriven};
+use crate::random::Random;
+use crate::settings::Settings;
+use crate::time::Timestamp;
+use crate::timers::Timers;
+use std::collections::VecDeque;
+
+/// What all lanes of a process share, and what a lane needs for a decision.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) settings: &'a Settings,
+    pub(crate) destination: &'a Destination,
+    pub(crate) random: &'a mut Random,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) memory: &'a mut Memory,
+    pub(crate) notices: &'a mut VecDeque<Notice>,
+    pub(crate) uncommitted: &'a mut Uncommitted,
+}
+
+/// What the lanes of a process hold together. Each lane's parts add to it what they take, and nobody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Offsets remembered for keys behind.
+    pub(crate) waiting: usize,
+    /// Lanes with events on track.
+    pub(crate) busy_lanes: usize,
+}
+
+impl Memory {
+    /// What two hold together.
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self { waiting: self.waiting + other.waiting, busy_lanes: self.busy_lanes + other.busy_lanes }
+    }
+}
+
+/// What a partition has settled since its last commit was made.
+#[derive(Debug, Default)]
+pub(crate) struct Uncommitted {
+    pub(crate) settled: usize,
+    /// Whose dead letters these are.
+    pub(crate) unsaved: Vec<(DestinationIndex, LaneKey)>,
+    pub(crate) dead_letters: Vec<GivenUp>,
+    pub(crate) redriven: Vec<Redriven>,
+    pub(crate) quarantined: Vec<Quarantined>,
+}

@@ -1,0 +1,76 @@
+//! How far a lane has looked at the log, and who reads on for it.
+
+use crate::partition::Offset;
+
+/// A lane's place in the log.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Whether it takes what the partition's reader reads. Else it reads for itself from `cursor`.
+    attached: bool,
+    cursor: Offset,
+    /// Events below are not this lane's: it was made after them, or had settled them.
+    from: Offset,
+    /// Whether a read of its own is under way.
+    under_way: bool,
+}
+
+impl Reading {
+    /// Takes what the partition's reader reads, from `from` on.
+    pub(super) const fn attached_from(from: Offset) -> Self {
+        Self { attached: true, cursor: from, from, under_way: false }
+    }
+
+    pub(super) const fn is_attached(&self) -> bool {
+        self.attached
+    }
+
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// Events below are not this lane's.
+    pub(super) const fn from(&self) -> Offset {
+        self.from
+    }
+
+    /// Where it has looked up to, with the partition's reader at `head`.
+    pub(super) fn looked_up_to(&self, head: Offset) -> Offset {
+        if self.attached { head.max(self.from) } else { self.cursor }
+    }
+
+    /// From here on it reads for itself.
+    pub(super) fn detach(&mut self, at: Offset) {
+        assert!(self.attached, "a lane is detached once");
+        self.attached = false;
+        self.cursor = at;
+    }
+
+    /// It has come as far as the partition's reader.
+    pub(super) fn attach(&mut self) {
+        assert!(!self.attached && !self.under_way, "a lane is attached once, and between two reads of its own");
+        self.attached = true;
+    }
+
+    /// Whether it reads for itself, is not at it, and there is more below `end`.
+    pub(super) fn may_begin(&self, end: Offset) -> bool {
+        !self.attached && !self.under_way && self.cursor < end
+    }
+
+    /// Begins a read of its own. Returns from where on.
+    pub(super) const fn begin(&mut self) -> Offset {
+        self.under_way = true;
+        self.cursor
+    }
+
+    /// The read has ended. Returns from where on it was.
+    pub(super) const fn end(&mut self) -> Offset {
+        self.under_way = false;
+        self.cursor
+    }
+
+    /// It has looked at everything below `next`.
+    pub(super) fn advance(&mut self, next: Offset) {
+        assert!(!self.attached && next >= self.cursor, "a lane that reads for itself goes forward");
+        self.cursor = next;
+    }
+}

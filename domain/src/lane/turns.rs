@@ -1,0 +1,91 @@
+//! Whose turn it is: keys with data in hand wait for their attempt, keys without for their data.
+
+use crate::lane_key::LaneKey;
+use crate::time::Timestamp;
+use std::collections::VecDeque;
+
+/// Keys in the order of their turns. Which of the queues a key stands in, it knows itself
+/// ([`super::key_queue::Queued`]), so that it stands in one of them at most.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Keys with data in hand, in the order in which they came to it.
+    ready: VecDeque<LaneKey>,
+    /// Since when there are any, or since the last attempt.
+    ready_since: Timestamp,
+    /// Keys whose turn it is, but whose data must be fetched.
+    to_fetch: VecDeque<LaneKey>,
+    /// Keys in flight that will need data next.
+    to_prefetch: VecDeque<LaneKey>,
+    /// Fetches under way.
+    fetches: usize,
+}
+
+impl Turns {
+    pub(super) fn is_ready(&mut self, key: LaneKey, now: Timestamp) {
+        if self.ready.is_empty() {
+            self.ready_since = now;
+        }
+        self.ready.push_back(key);
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub(super) const fn ready_since(&self) -> Timestamp {
+        self.ready_since
+    }
+
+    pub(super) fn next_ready(&mut self) -> Option<LaneKey> {
+        self.ready.pop_front()
+    }
+
+    /// It does not fit into the attempt that is being made, and is the first of the next one.
+    pub(super) fn put_back(&mut self, key: LaneKey) {
+        self.ready.push_front(key);
+    }
+
+    /// An attempt was made of what was ready. A batch that lingers counts from here.
+    pub(super) const fn attempted(&mut self, now: Timestamp) {
+        self.ready_since = now;
+    }
+
+    pub(super) fn needs_data(&mut self, key: LaneKey) {
+        self.to_fetch.push_back(key);
+    }
+
+    pub(super) fn will_need_data(&mut self, key: LaneKey) {
+        self.to_prefetch.push_back(key);
+    }
+
+    /// The next key to get data for, and whether it is only ahead of its turn, unless `most` have their data or
+    /// are about to.
+    pub(super) fn next_to_fetch(&mut self, most: usize) -> Option<(LaneKey, bool)> {
+        if self.fetches + self.ready.len() >= most {
+            return None;
+        }
+        let due = self.to_fetch.pop_front().map(|key| (key, false));
+        due.or_else(|| self.to_prefetch.pop_front().map(|key| (key, true)))
+    }
+
+    pub(super) const fn fetch_begins(&mut self) {
+        self.fetches += 1;
+    }
+
+    pub(super) fn fetch_ended(&mut self) {
+        assert!(self.fetches > 0, "a fetch that ends has begun");
+        self.fetches -= 1;
+    }
+
+    /// See [`crate::Dispatcher::check`]. `expected`: how many keys say that they are ready, that they need data, and
+    /// that their data is on its way.
+    pub(super) fn check(&self, (ready, to_fetch, fetching): (usize, usize, usize)) {
+        assert_eq!(self.ready.len(), ready, "keys with data in hand: {self:?}");
+        assert_eq!(self.to_fetch.len(), to_fetch, "keys that need data: {self:?}");
+        assert!(self.fetches >= fetching, "fetches under way: {self:?}");
+    }
+}
