@@ -1,6 +1,7 @@
-//! What a batch costs beyond a bare `insert_many`: `MongoSink::deliver` against a loop of the
-//! driver alone, both with `w: "majority", j: true`, the same documents and the same number of
-//! batches under way, in the same process against the same server, taking turns.
+//! What a batch costs beyond a bare `insert_many`: `MongoSink::deliver`, and the driver alone behind
+//! the egress guard, against a loop of the driver alone, all with `w: "majority", j: true`, the same
+//! documents and the same number of batches under way, in the same process against the same server,
+//! taking turns.
 //!
 //! ```sh
 //! cargo run --release -p laneway-mongodb --example insert_bench [events per batch] [seconds per turn] [turns]
@@ -8,15 +9,17 @@
 //!
 //! The server is the one at `LANEWAY_TEST_MONGODB_URI`, or one that the benchmark starts. The
 //! driver gets documents that are made already; the sink gets events, and makes them.
+#![allow(clippy::disallowed_methods, reason = "the driver alone is what the sink is compared with")]
 #![allow(clippy::unwrap_used, reason = "a benchmark may fail by panicking")]
 
 use futures_util::future::join_all;
 use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Outcome, Partition, Timestamp};
+use laneway_egress::{EgressPolicy, Guard, GuardedProxy};
 use laneway_mongodb::{Mode, MongoConfig, MongoSink};
 use laneway_ports::{Attempted, Delivery, Sink};
 use laneway_servers::mongodb::MongoServer;
 use mongodb::bson::{DateTime, RawDocumentBuf, doc};
-use mongodb::options::{Acknowledgment, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, Socks5Proxy, WriteConcern};
 use mongodb::{Client, Collection};
 use std::future::Future;
 use std::sync::Arc;
@@ -39,23 +42,28 @@ async fn main() {
     let turn = Duration::from_secs(arguments.next().unwrap_or(3));
     let turns = arguments.next().unwrap_or(7);
     let server = MongoServer::start().await.unwrap();
-    let config = MongoConfig::parse(&server.url("sink", ""), Mode::Insert, Duration::from_secs(30)).unwrap();
+    let egress = EgressPolicy::allowing(["127.0.0.0/8".parse().unwrap()]);
+    let config = MongoConfig::parse(&server.url("sink", ""), Mode::Insert, Duration::from_secs(30), &egress).unwrap();
     let sink = MongoSink::new(config).unwrap();
-    let bare = bare(&server).await;
-    let mut rates: [Vec<f64>; 2] = Default::default();
+    let proxy = GuardedProxy::start(Guard::new(egress)).await.unwrap();
+    let (bare, behind) = (bare(&server, None).await, bare(&server, Some(&proxy)).await);
+    let mut rates: [Vec<f64>; 3] = Default::default();
     for n in 0..=turns {
         let driver = measure(turn, batch, async || insert(&bare, batch).await).await;
+        let guarded = measure(turn, batch, async || insert(&behind, batch).await).await;
         let sink = measure(turn, batch, async || deliver(&sink, batch).await).await;
         // The first turn warms up.
         if n > 0 {
-            println!("turn {n}: driver {driver:.0} events/s, sink {sink:.0} events/s, ratio {:.2}", sink / driver);
-            rates[0].push(driver);
-            rates[1].push(sink);
+            println!("turn {n}: driver {driver:.0} events/s, guarded {guarded:.0} events/s, sink {sink:.0} events/s");
+            for (rates, rate) in rates.iter_mut().zip([driver, guarded, sink]) {
+                rates.push(rate);
+            }
         }
     }
-    let [driver, sink] = rates.map(median);
+    let [driver, guarded, sink] = rates.map(median);
     println!("batches of {batch}, {IN_FLIGHT} under way, median of {turns} turns of {turn:?}:");
-    println!("driver {driver:.0} events/s, sink {sink:.0} events/s: {:.0} %", 100.0 * sink / driver);
+    let percent = |rate: f64| 100.0 * rate / driver;
+    println!("driver {driver:.0} events/s, guarded {:.0} %, sink {:.0} %", percent(guarded), percent(sink));
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
@@ -63,9 +71,16 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
-async fn bare(server: &MongoServer) -> Collection<RawDocumentBuf> {
+/// The driver alone, with the connections of its own, or through the guard's proxy.
+async fn bare(server: &MongoServer, proxy: Option<&GuardedProxy>) -> Collection<RawDocumentBuf> {
     let (uri, _) = server.url("bare", "").rsplit_once("/bare").map(|(a, b)| (format!("{a}{b}"), ())).unwrap();
-    let client = Client::with_uri_str(uri).await.unwrap();
+    let mut options = ClientOptions::parse(uri).await.unwrap();
+    options.socks5_proxy = proxy.map(|proxy| {
+        let (user, password) = proxy.login();
+        let proxied = Socks5Proxy::builder().host(proxy.address().ip().to_string()).port(proxy.address().port());
+        proxied.authentication((user.to_owned(), password.to_owned())).build()
+    });
+    let client = Client::with_options(options).unwrap();
     let concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
     let options = mongodb::options::CollectionOptions::builder().write_concern(concern).build();
     client.default_database().unwrap().collection_with_options("bare", options)

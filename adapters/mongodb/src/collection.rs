@@ -1,17 +1,20 @@
 //! The collection: a connection when it is needed, and the three commands that are sent.
 
+use crate::client::GuardedClient;
 use crate::config::MongoConfig;
 use crate::failure::Failure;
 use crate::redact::Redactor;
 use crate::reply::Reply;
 use crate::stored::Stored;
+use laneway_egress::EgressPolicy;
 use mongodb::bson::raw::cstr;
 use mongodb::bson::{RawArrayBuf, RawDocumentBuf, doc, rawdoc};
-use mongodb::options::{ClientOptions, ConnectionString, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
-use mongodb::{Client, Database, error::Error};
+use mongodb::error::Error;
+use mongodb::options::{ClientOptions, ConnectionString, ReadConcern, WriteConcern};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// How long the driver looks for a server, if neither URL nor timeout say less: as long as by itself.
 const SERVER_SELECTION: Duration = Duration::from_secs(30);
@@ -26,7 +29,8 @@ const APP_NAME: &str = "laneway";
 pub(crate) struct Collection {
     connection: ConnectionString,
     /// Made at the first attempt: a MongoDB that cannot be reached does not keep Laneway from starting.
-    client: OnceCell<Client>,
+    client: Mutex<Option<Arc<GuardedClient>>>,
+    egress: EgressPolicy,
     database: String,
     name: String,
     redactor: Redactor,
@@ -43,7 +47,8 @@ impl Collection {
         let w_timeout = asked.filter(|asked| !asked.is_zero()).map_or(patience, |asked| asked.min(patience));
         Self {
             connection: config.connection,
-            client: OnceCell::new(),
+            client: Mutex::default(),
+            egress: config.egress,
             database: config.database,
             name: config.collection,
             redactor: config.redactor,
@@ -69,45 +74,68 @@ impl Collection {
     async fn write(&self, mut command: RawDocumentBuf) -> Result<Reply, Failure> {
         command.append(cstr!("writeConcern"), self.write_concern.clone());
         command.append(cstr!("maxTimeMS"), millis(self.patience));
-        let database = self.database().await?;
-        let answer = database.run_raw_command(command).await.map_err(|error| self.failure(&error))?;
+        let client = self.client().await?;
+        let database = client.client().database(&self.database);
+        let ran = database.run_raw_command(command).selection_criteria(client.criteria()).await;
+        let answer = ran.map_err(|error| self.failure(&client, &error))?;
         Reply::read(&answer, &self.redactor).map_err(Failure::new)
     }
 
     /// What documents there are with these ids, as far as a majority has them: what may still be
     /// rolled back is not there.
     pub(crate) async fn find<S: AsRef<str> + Sync>(&self, ids: &[S]) -> Result<Vec<Stored>, Failure> {
-        let database = self.database().await?;
+        let client = self.client().await?;
+        let failed = |error| self.failure(&client, &error);
         let wanted: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
         let batch_size = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-        let cursor = database
+        let cursor = client
+            .client()
+            .database(&self.database)
             .collection::<mongodb::bson::Document>(&self.name)
             .find(doc! { "_id": { "$in": wanted } })
             .projection(doc! { "id": 1, "key": 1, "source": 1, "partition": 1, "offset": 1, "acceptedAt": 1 })
             .batch_size(batch_size)
             .read_concern(ReadConcern::majority())
-            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .selection_criteria(client.criteria())
             .max_time(self.patience)
             .await;
-        let mut cursor = cursor.map_err(|error| self.failure(&error))?;
+        let mut cursor = cursor.map_err(failed)?;
         let mut found = Vec::with_capacity(ids.len());
-        while cursor.advance().await.map_err(|error| self.failure(&error))? {
-            let document = cursor.deserialize_current().map_err(|error| self.failure(&error))?;
+        while cursor.advance().await.map_err(failed)? {
+            let document = cursor.deserialize_current().map_err(failed)?;
             found.extend(Stored::read(&document));
         }
         Ok(found)
     }
 
-    fn failure(&self, error: &Error) -> Failure {
+    fn failure(&self, client: &GuardedClient, error: &Error) -> Failure {
+        match client.troubles(error) {
+            Some(troubles) => {
+                Failure::new(format!("no MongoDB server can be used: {}", self.redactor.excerpt(&troubles)))
+            }
+            None => self.unreached(error),
+        }
+    }
+
+    fn unreached(&self, error: &Error) -> Failure {
         Failure::of(error, &self.to_string(), &self.redactor)
     }
 
-    async fn database(&self) -> Result<Database, Failure> {
-        let client = self.client.get_or_try_init(|| self.connect()).await.map_err(|error| self.failure(&error))?;
-        Ok(client.database(&self.database))
+    /// The client, made if there is none. One that must not be used any more is dropped, and ends with the
+    /// attempts that have it. The next attempt begins anew: what was wrong may have been mended.
+    async fn client(&self) -> Result<Arc<GuardedClient>, Failure> {
+        let mut current = self.client.lock().await;
+        if let Some(client) = &*current {
+            let Some(why) = client.refused() else { return Ok(Arc::clone(client)) };
+            *current = None;
+            return Err(Failure::new(why));
+        }
+        let client = Arc::new(self.connect().await.map_err(|error| self.unreached(&error))?);
+        *current = Some(Arc::clone(&client));
+        Ok(client)
     }
 
-    async fn connect(&self) -> Result<Client, Error> {
+    async fn connect(&self) -> Result<GuardedClient, Error> {
         let mut options = ClientOptions::parse(self.connection.clone()).await?;
         let at_most = |asked: Option<Duration>, default| Some(asked.unwrap_or(default).min(self.patience));
         options.server_selection_timeout = at_most(options.server_selection_timeout, SERVER_SELECTION);
@@ -117,9 +145,8 @@ impl Collection {
         // A sink does not try again by itself.
         options.retry_writes = Some(false);
         options.retry_reads = Some(false);
-        options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         options.write_concern = Some(WriteConcern::majority());
-        Client::with_options(options)
+        GuardedClient::new(options, self.egress.clone()).await
     }
 }
 

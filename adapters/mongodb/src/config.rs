@@ -1,6 +1,8 @@
-//! What a MongoDB destination is made from: one URL, a mode, and a deadline.
+//! What a MongoDB destination is made from: one URL, a mode, a deadline, and where it may go.
 
+use crate::hosts;
 use crate::redact::Redactor;
+use laneway_egress::EgressPolicy;
 use mongodb::bson::Bson;
 use mongodb::options::{Acknowledgment, ConnectionString, WriteConcern};
 use percent_encoding::percent_decode_str;
@@ -46,6 +48,8 @@ pub struct MongoConfig {
     /// The most time for one attempt, of one event or a batch: finding a server, connecting,
     /// authenticating, writing, and the wait for a majority to have it on disk.
     pub timeout: Duration,
+    /// Which addresses may be connected to.
+    pub egress: EgressPolicy,
     /// What the driver parsed from the URL, credentials included.
     pub(crate) connection: ConnectionString,
     pub(crate) redactor: Redactor,
@@ -62,11 +66,15 @@ impl MongoConfig {
     /// effect: when something is tried again, and how often, is Laneway's decision. Timeouts and
     /// `wtimeoutMS` only ever shorten `timeout`.
     ///
+    /// Hosts that are written as addresses have to be ones that `egress` permits. Names are checked when
+    /// they are connected to, and so are the hosts of SRV records and those that a replica set names.
+    /// Unix sockets and proxies of the URL's own are refused: nobody could check what is behind them.
+    ///
     /// Connects to nothing.
     ///
     /// # Errors
     /// Says what cannot be used and what would be right; never repeats user, password or options.
-    pub fn parse(url: &str, mode: Mode, timeout: Duration) -> Result<Self, MongoConfigError> {
+    pub fn parse(url: &str, mode: Mode, timeout: Duration, egress: &EgressPolicy) -> Result<Self, MongoConfigError> {
         check_timeout(timeout)?;
         let parts = Parts::split(url)?;
         let database = decoded("database", parts.database)?;
@@ -77,6 +85,7 @@ impl MongoConfig {
             refused(format!("cannot be used: {shown}"))
         })?;
         check_options(&connection)?;
+        hosts::check(&connection.host_info, egress).map_err(refused)?;
         let redactor = Redactor::new(&secrets(&connection, &parts));
         Ok(Self {
             origin: format!("{}://{}", parts.scheme, parts.hosts),
@@ -84,6 +93,7 @@ impl MongoConfig {
             collection,
             mode,
             timeout,
+            egress: egress.clone(),
             connection,
             redactor,
         })
@@ -224,6 +234,12 @@ fn check_options(connection: &ConnectionString) -> Result<(), MongoConfigError> 
                 "says journal=false; remove it: an event counts as delivered only when it is on disk (j: true)",
             ));
         }
+    }
+    if connection.socks5_proxy.is_some() {
+        return Err(refused(
+            "asks for a proxy (proxyHost), which could lead anywhere; remove it: connections go out through the egress \
+             guard",
+        ));
     }
     #[allow(deprecated, reason = "the driver parses it, and refuses it when it connects")]
     if connection.socket_timeout.is_some() {

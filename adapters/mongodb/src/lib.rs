@@ -3,11 +3,13 @@
 //! [`MongoConfig::parse`] reads a destination's URL, [`MongoSink`] writes, and says what the
 //! documents look like.
 
+mod client;
 mod collection;
 mod command;
 mod config;
 mod document;
 mod failure;
+mod hosts;
 mod insert;
 mod json;
 mod ledger;

@@ -98,6 +98,7 @@ fn thread_cpu() -> f64 {
 }
 
 fn bare_client() -> Client<HttpConnector, Full<Bytes>> {
+    #[allow(clippy::disallowed_methods, reason = "it is what the sink is compared with")]
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new()).build(connector)

@@ -1,7 +1,7 @@
 //! What a webhook destination is made from.
 
-use crate::egress::{Blocked, EgressPolicy};
 use crate::secret::Secret;
+use laneway_egress::{Blocked, EgressPolicy};
 use std::fmt;
 use std::time::Duration;
 use thiserror::Error;

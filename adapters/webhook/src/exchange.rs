@@ -2,7 +2,6 @@
 
 use crate::answer::{Answer, Judge};
 use crate::connect::{ConnectError, Connector, Stream};
-use crate::dial::Dial;
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -11,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::Outcome;
+use laneway_egress::Dial;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;

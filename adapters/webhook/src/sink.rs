@@ -3,18 +3,16 @@
 use crate::answer::Judge;
 use crate::config::{Credentials, HttpVersion, WebhookConfig, WebhookConfigError, origin};
 use crate::connect::Connector;
-use crate::dial::{Dial, Tcp};
 use crate::exchange::{Exchange, PoolOptions};
-use crate::lookup::LookUps;
 use crate::redact::Redactor;
 use crate::request::Template;
-use crate::resolve::{Resolve, SystemResolver};
 use crate::secret::Secret;
 use crate::tls;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use http::Uri;
 use laneway_domain::Outcome;
+use laneway_egress::{Dial, Guard, Resolve, SystemResolver, Tcp};
 use laneway_ports::{Attempted, Delivery, Sink};
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
@@ -67,7 +65,10 @@ impl<D: Dial> WebhookSink<D> {
         check_limits(&config)?;
         let mut url = parse(&config.url)?;
         let credentials = credentials(&mut url, &config)?;
-        config.egress.check_literal(&url)?;
+        let guard = Guard::with_dial(config.egress.clone(), resolver, dial);
+        if let Some(host) = url.host() {
+            guard.check_host(&host)?;
+        }
         let template = Template::new(uri(&url)?, &config, credentials.as_ref())?;
         let redactor = Redactor::new(&config, &url, credentials.as_ref());
         let options = PoolOptions {
@@ -75,7 +76,7 @@ impl<D: Dial> WebhookSink<D> {
             max_idle: config.max_idle_connections,
             idle_timeout: config.idle_timeout,
         };
-        let connector = connector(&url, &config, resolver, dial)?;
+        let connector = connector(&url, &config, &guard)?;
         let judge = Judge { reject: config.reject, redactor };
         let exchange = Exchange::new(connector, &options, config.timeout, judge);
         Ok(Self { template, exchange, batch: config.batch, origin: origin(&url) })
@@ -186,12 +187,7 @@ fn uri(url: &Url) -> Result<Uri, WebhookConfigError> {
         .map_err(|error| WebhookConfigError::Url { why: format!("cannot be requested: {error}") })
 }
 
-fn connector<D>(
-    url: &Url,
-    config: &WebhookConfig,
-    resolver: Arc<dyn Resolve>,
-    dial: D,
-) -> Result<Connector<D>, WebhookConfigError> {
+fn connector<D: Dial>(url: &Url, config: &WebhookConfig, guard: &Guard<D>) -> Result<Connector<D>, WebhookConfigError> {
     let refused = |why: &str| WebhookConfigError::Url { why: why.to_owned() };
     let host = url.host().ok_or_else(|| refused("has no host"))?.to_owned();
     let port = url.port_or_known_default().ok_or_else(|| refused("has no port"))?;
@@ -207,14 +203,5 @@ fn connector<D>(
     };
     let require_http2 = tls.is_some() && config.http == HttpVersion::Http2;
     let timeout = config.timeout - config.timeout / 10;
-    Ok(Connector {
-        dial,
-        host,
-        port,
-        egress: config.egress.clone(),
-        look_ups: LookUps::new(resolver),
-        tls,
-        require_http2,
-        timeout,
-    })
+    Ok(Connector { route: guard.route(host, port), tls, require_http2, timeout })
 }

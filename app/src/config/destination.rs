@@ -9,8 +9,9 @@ use laneway_domain::{
     BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, OnGiveUp, Ordering, Rate,
     RetryPolicy, StartFrom, TypePattern, check_attribute,
 };
+use laneway_egress::EgressPolicy;
 use laneway_mongodb::MongoConfig;
-use laneway_webhook::{EgressPolicy, WebhookConfig};
+use laneway_webhook::WebhookConfig;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -114,7 +115,7 @@ fn read(
     };
     let url = url.as_ref().map_or("", Secret::expose);
     let webhook = webhook::read(&mut section, kind, url.to_owned(), egress, &destination);
-    let mongo = mongodb::read(&mut section, kind, url, webhook.timeout);
+    let mongo = mongodb::read(&mut section, kind, url, webhook.timeout, egress);
     section.finish();
     let sink = match kind? {
         Kind::Console => SinkConfig::Console,

@@ -2,7 +2,7 @@
 
 use super::reader::Section;
 use ipnet::IpNet;
-use laneway_webhook::EgressPolicy;
+use laneway_egress::EgressPolicy;
 use std::net::IpAddr;
 
 /// Reads it.

@@ -34,7 +34,7 @@ pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
 
-use laneway_webhook::EgressPolicy;
+use laneway_egress::EgressPolicy;
 use problem::Place;
 use reader::{Findings, Section};
 use std::io;

@@ -3,6 +3,7 @@
 use super::destination::Kind;
 use super::reader::Section;
 use super::webhook::refuse;
+use laneway_egress::EgressPolicy;
 use laneway_mongodb::{Mode, MongoConfig};
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ pub(super) fn read(
     kind: Option<Kind>,
     url: &str,
     timeout: Duration,
+    egress: &EgressPolicy,
 ) -> Option<MongoConfig> {
     let mode = section.choice("mode", Mode::Insert, &MODES);
     match kind? {
         Kind::Mongo => {
-            MongoConfig::parse(url, mode, timeout).map_err(|what| section.problem("url", what.to_string())).ok()
+            MongoConfig::parse(url, mode, timeout, egress).map_err(|what| section.problem("url", what.to_string())).ok()
         }
         Kind::Webhook => {
             refuse(section, &["mode"], "webhook");

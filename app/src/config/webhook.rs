@@ -3,7 +3,8 @@
 use super::destination::Kind;
 use super::reader::Section;
 use laneway_domain::Destination;
-use laneway_webhook::{Credentials, EgressPolicy, HttpVersion, Secret, TlsOptions, WebhookConfig, WebhookSink};
+use laneway_egress::EgressPolicy;
+use laneway_webhook::{Credentials, HttpVersion, Secret, TlsOptions, WebhookConfig, WebhookSink};
 use std::time::Duration;
 
 /// The longest time for one exchange. Attempts that hang longer are better tried again.

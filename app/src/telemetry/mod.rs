@@ -9,8 +9,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 /// The client of Redis warns of every connection that ends, several times; the store says it once, in
-/// words. What the settings say comes later and wins.
-const QUIET: &str = "fred=error";
+/// words. MongoDB's driver tells of each step to the egress guard. What the settings say comes later and wins.
+const QUIET: &str = "fred=error,fast_socks5=warn";
 
 /// Checks log directives such as `info` or `info,laneway_webhook=debug`.
 ///

@@ -1,9 +1,10 @@
 use super::*;
+use laneway_egress::corpus::*;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 fn parse(url: &str) -> Result<MongoConfig, String> {
-    MongoConfig::parse(url, Mode::Insert, TIMEOUT).map_err(|error| error.to_string())
+    MongoConfig::parse(url, Mode::Insert, TIMEOUT, &EgressPolicy::default()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -50,11 +51,15 @@ fn what_is_wrong_with_a_url_is_said() {
         ("mongodb://h:x/d/c", "cannot be used"),
         ("mongodb://h/d/c?socketTimeoutMS=5", "set the destination's timeout"),
         ("mongodb+srv://a,b/d/c", "exactly one host"),
+        ("mongodb://h/d/c?proxyHost=p", "asks for a proxy"),
+        ("mongodb://%2Ftmp%2Fmongodb-27017.sock/d/c", "Unix socket"),
+        ("mongodb://h,x.sock/d/c", "Unix socket"),
+        ("mongodb://256.0.0.1/d/c", "\"256.0.0.1\", which is no host"),
     ] {
         let error = parse(url).expect_err(url);
         assert!(error.contains(said), "{url}: {error}");
     }
-    assert!(MongoConfig::parse("mongodb://h/d/c", Mode::Insert, Duration::ZERO).is_err());
+    assert!(MongoConfig::parse("mongodb://h/d/c", Mode::Insert, Duration::ZERO, &EgressPolicy::default()).is_err());
 }
 
 #[test]
@@ -98,4 +103,53 @@ fn no_mistake_in_a_url_gives_its_password_away() {
         let error = parse(url).expect_err(url);
         assert!(!error.contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn no_spelling_of_a_forbidden_address_is_taken() {
+    let mut count = 0;
+    for (host, url) in hosts(BLOCKED_ADDRESSES, BLOCKED_URLS) {
+        for url in [format!("mongodb://{host}/d/c"), format!("mongodb://h.example,{host}:27018/d/c"), url] {
+            let error = parse(&url).expect_err(&url);
+            assert!(error.contains("egress.allow"), "{url}: {error}");
+            count += 1;
+        }
+    }
+    assert!(count >= 500, "{count}");
+    for (host, url) in hosts(PERMITTED_ADDRESSES, PERMITTED_URLS) {
+        for url in [format!("mongodb://{host}/d/c"), url] {
+            parse(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        }
+    }
+}
+
+/// The corpus' addresses, and its URLs' hosts as they were written, each with a MongoDB URL that has a user.
+fn hosts(addresses: &str, urls: &str) -> Vec<(String, String)> {
+    let address = |text: &str| match text.parse() {
+        Ok(std::net::IpAddr::V6(v6)) => format!("[{v6}]"),
+        _ => text.to_owned(),
+    };
+    let written = |url: &str| {
+        // Only what a MongoDB URL can be told of in the same way: a scheme, two slashes, maybe a user, a host.
+        let rest = url.strip_prefix("http://")?;
+        let authority = rest.split(['/', '?', '#', '\\']).next()?;
+        let host = authority.rsplit('@').next()?;
+        let port = host.rfind(':').filter(|colon| !host[*colon..].contains(']'));
+        Some(host[..port.unwrap_or(host.len())].to_owned()).filter(|host| !host.is_empty())
+    };
+    let all = words(addresses).map(address).chain(words(urls).filter_map(written));
+    all.map(|host| (host.clone(), format!("mongodb://me:secret@{host}:27017/d/c?tls=true"))).collect()
+}
+
+#[test]
+fn what_the_operator_opens_is_taken() {
+    let open = EgressPolicy::allowing(["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()]);
+    let parse = |url| MongoConfig::parse(url, Mode::Insert, TIMEOUT, &open);
+    assert!(parse("mongodb://10.0.0.1,127.1:27018/d/c").is_ok());
+    let error = parse("mongodb://10.0.0.1,192.168.0.1/d/c").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "192.168.0.1 may not be connected to: it is a private address (RFC 1918); an operator can open it with \
+         egress.allow = [\"192.168.0.0/16\"]"
+    );
 }

@@ -1,29 +1,18 @@
 //! The egress corpus with real connections, where every address there is leads to this machine: what
 //! is permitted is connected to, at exactly that address, and nothing else is.
 
-#[path = "../../src/egress/corpus.rs"]
-mod corpus;
-
 use crate::events::{deliver, event, retry_reason};
-use corpus::*;
 use ipnet::IpNet;
 use laneway_domain::Outcome;
+use laneway_egress::corpus::*;
 use laneway_webhook::{EgressPolicy, Resolve, WebhookConfig, WebhookConfigError, WebhookSink};
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use url::{Host, Url};
-
-/// Set where every address leads to this machine.
-const INSIDE: &str = "LANEWAY_TEST_EVERY_ADDRESS_IS_HERE";
-/// A network without a way out, in which every address is local.
-const EVERYWHERE: &str = "ip link set lo up && ip route add local 0.0.0.0/0 dev lo && \
-                          ip -6 route add local ::/0 dev lo && exec \"$0\" \"$@\"";
 
 /// A receiver at all addresses of one port; says at which of them each connection came in.
 async fn receiver() -> (u16, UnboundedReceiver<IpAddr>) {
@@ -163,27 +152,7 @@ async fn inside() {
 
 #[tokio::test]
 async fn what_is_permitted_is_connected_to_and_nothing_else_is() {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside().await;
+    if network::is_here("egress::what_is_permitted_is_connected_to_and_nothing_else_is") {
+        inside().await;
     }
-    let test = std::env::current_exe().unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["--net", "sh", "-c", EVERYWHERE]).arg(test).args(["--nocapture", "--test-threads=1"]);
-    let output = command.env(INSIDE, "1").output();
-    let said = output.as_ref().map_or_else(|e| e.to_string(), |o| String::from_utf8_lossy(&o.stderr).into_owned());
-    match output {
-        Ok(output) if output.status.success() => print!("{}", String::from_utf8_lossy(&output.stdout)),
-        Ok(output) if output.stdout.starts_with(b"\nrunning") => {
-            panic!("{}{said}", String::from_utf8_lossy(&output.stdout))
-        }
-        _ => skipped(&format!("laneway-webhook: a network of its own takes root and iproute2: {}", said.trim())),
-    }
-}
-
-/// Says so where `tests/run` looks.
-fn skipped(what: &str) {
-    println!("SKIPPED: {what}");
-    let Some(path) = std::env::var_os("LANEWAY_TEST_SKIPPED") else { return };
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    file.and_then(|mut file| writeln!(file, "{what}")).unwrap();
 }

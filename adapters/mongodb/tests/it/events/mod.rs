@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Outcome, Partition, Timestamp};
+use laneway_egress::EgressPolicy;
 use laneway_mongodb::{Mode, MongoConfig, MongoSink};
 use laneway_ports::{Attempted, Delivery, Sink};
 use laneway_servers::mongodb::MongoServer;
@@ -52,7 +53,13 @@ pub(crate) fn too_large(id: &str, key: &str, offset: u64) -> Attempted {
 }
 
 pub(crate) fn sink_at(url: &str, mode: Mode, timeout: Duration) -> MongoSink {
-    MongoSink::new(MongoConfig::parse(url, mode, timeout).unwrap()).unwrap()
+    MongoSink::new(MongoConfig::parse(url, mode, timeout, &private()).unwrap()).unwrap()
+}
+
+/// Opens where a test's server may be: this machine, or the network that it is in.
+pub(crate) fn private() -> EgressPolicy {
+    let ranges = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+    EgressPolicy::allowing(ranges.map(|range| range.parse().unwrap()))
 }
 
 pub(crate) fn sink(server: &MongoServer, mode: Mode) -> MongoSink {

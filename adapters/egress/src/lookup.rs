@@ -1,7 +1,7 @@
-//! One look-up at a time per destination.
+//! One look-up at a time per way to a host.
 
-use crate::connect::ConnectError;
 use crate::resolve::Resolve;
+use crate::route::ConnectError;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
 
-/// Looks a destination's name up, for all its attempts that need it at that moment.
+/// Looks a host's name up, for all who need it at that moment.
 ///
 /// The system's resolver occupies a thread until it is done, also when nobody waits any more. With
 /// one look-up per attempt, a destination whose name server is dead would take one thread after the

@@ -1,8 +1,10 @@
 //! The corpus: every word is an address (as a resolver may answer it) or a URL (as a destination may
 //! be written), and where it stands says what the guard has to make of it.
 
+pub mod network;
+
 /// Not permitted, unless opened: addresses.
-pub(crate) const BLOCKED_ADDRESSES: &str = "
+pub const BLOCKED_ADDRESSES: &str = "
     0.0.0.0 0.0.0.1 0.1.2.3 0.255.255.255
     10.0.0.0 10.0.0.1 10.255.255.255 10.96.0.1
     100.64.0.0 100.64.0.1 100.100.100.200 100.127.255.255
@@ -46,7 +48,7 @@ pub(crate) const BLOCKED_ADDRESSES: &str = "
 ";
 
 /// Permitted: the public internet, up to the edges of the ranges above.
-pub(crate) const PERMITTED_ADDRESSES: &str = "
+pub const PERMITTED_ADDRESSES: &str = "
     1.0.0.0 1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 93.184.216.34
     100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0
     168.63.129.15 168.63.129.17 169.253.255.255 169.255.0.0
@@ -61,7 +63,7 @@ pub(crate) const PERMITTED_ADDRESSES: &str = "
 ";
 
 /// URLs whose host is a forbidden address, however it is written.
-pub(crate) const BLOCKED_URLS: &str = "
+pub const BLOCKED_URLS: &str = "
     http://127.0.0.1/ http://127.0.0.1:8080/hook https://127.0.0.1/ HTTP://127.0.0.1/
     http://127.1/ http://127.0.1/ http://127/ http://0/ http://0.0/ http://0x0/ http://00/
     http://2130706433/ http://2130706433:80/ http://017700000001/ http://0x7f000001/ http://0X7F000001/
@@ -88,14 +90,14 @@ pub(crate) const BLOCKED_URLS: &str = "
 ";
 
 /// URLs that have no host that could be connected to: refused before the guard is asked.
-pub(crate) const UNREADABLE_URLS: &str = "
+pub const UNREADABLE_URLS: &str = "
     http://[fe80::1%25eth0]/ http://[fe80::1%eth0]/ http://[::1%251]/ http://[::1 http://::1/ http://[127.0.0.1]/
     http://256.0.0.1/ http://127.0.0.0.1/ http://127.0.0.1.1/ http://4294967296/ http://0x100000000/ http://1.2.3.256/
     http://127.0.0.08/ http://127.0.0.09/ http://[::ffff:127.0.0.256]/ http://[1::2::3]/
 ";
 
 /// URLs that the guard lets through: public addresses, and names, which are resolved later.
-pub(crate) const PERMITTED_URLS: &str = "
+pub const PERMITTED_URLS: &str = "
     http://8.8.8.8/ http://134744072/ http://0x08080808/ http://010.8.8.8/ http://8.8.2056/ https://1.1.1.1/
     http://127.0.0.1@8.8.8.8/ http://8.8.8.8?127.0.0.1 http://8.8.8.8/127.0.0.1 http://8.8.8.8#@127.0.0.1/
     http://[2606:4700:4700::1111]/ http://[::ffff:8.8.8.8]/ http://[64:ff9b::8.8.8.8]/
@@ -103,6 +105,6 @@ pub(crate) const PERMITTED_URLS: &str = "
 ";
 
 /// What a part of the corpus has.
-pub(crate) fn words(corpus: &str) -> impl Iterator<Item = &str> {
+pub fn words(corpus: &str) -> impl Iterator<Item = &str> {
     corpus.split_whitespace()
 }

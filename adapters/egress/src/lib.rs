@@ -1,0 +1,29 @@
+//! The egress guard, which every sink connects through.
+//!
+//! Destinations are often written by people who are not the operator, and a receiver's name can
+//! resolve to anything. So a sink opens no connection by itself. It asks the [`Guard`], which resolves
+//! the name, checks every address against the [`EgressPolicy`], and connects to exactly what it has
+//! checked: nothing is looked up in between.
+//!
+//! - A sink that opens its own connections takes a [`Route`] to a host.
+//! - A sink whose driver opens them gives the driver a [`GuardedProxy`] to connect through.
+//!
+//! In the crates of sinks, Clippy disallows every other way to open a connection or to look a name up.
+
+#[cfg(any(test, feature = "corpus"))]
+#[allow(missing_docs, reason = "tests are its only readers")]
+pub mod corpus;
+mod dial;
+mod guard;
+mod lookup;
+mod policy;
+mod proxy;
+mod resolve;
+mod route;
+
+pub use dial::{Dial, Tcp};
+pub use guard::Guard;
+pub use policy::{Blocked, EgressPolicy};
+pub use proxy::GuardedProxy;
+pub use resolve::{Resolve, SystemResolver};
+pub use route::{ConnectError, Route, parse_host};

@@ -1,0 +1,204 @@
+//! From a host to a TCP connection: look up, check every address, connect to one of exactly those.
+
+use crate::dial::{Dial, Tcp};
+use crate::guard::Guard;
+use crate::lookup::LookUps;
+use crate::policy::Blocked;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+use url::Host;
+
+/// How long the next address waits for the one before it (RFC 8305, section 5).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// The most addresses of one name that are tried; all are checked. More than any sensible name has,
+/// and it bounds the sockets that one hostile answer can make us open.
+const MAX_ADDRESSES_TRIED: usize = 8;
+
+/// A host as it was written outside a URL, in whatever spelling; `None` if it is none. A URL's rules know
+/// all the spellings of an address, so that none of them hides one.
+#[must_use]
+pub fn parse_host(text: &str) -> Option<Host> {
+    match text.parse::<Ipv6Addr>() {
+        Ok(v6) => Some(Host::Ipv6(v6)),
+        Err(_) => Host::parse(text).ok(),
+    }
+}
+
+/// Why there is no connection. The text names the host or address, and nothing else of a destination.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The resolver has no answer.
+    #[error("the name {host} could not be looked up: {why}")]
+    LookUp {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        why: Arc<str>,
+    },
+    /// The resolver's answer is empty.
+    #[error("the name {host} has no address")]
+    NoAddress {
+        /// The name.
+        host: String,
+    },
+    /// The policy does not permit an address of the host.
+    #[error("{host} resolves to an address that is not permitted: {blocked}")]
+    Blocked {
+        /// The host.
+        host: String,
+        /// Which address, and the setting that would open it.
+        blocked: Blocked,
+    },
+    /// An address has a zone (RFC 4007).
+    #[error("{host} resolves to {address}, whose zone would choose a network interface of this machine; not permitted")]
+    Zone {
+        /// The host.
+        host: String,
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// TCP failed; of several addresses, this is what the first one said.
+    #[error("could not connect to {address}: {error}")]
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The deadline came first.
+    #[error("no connection in time: {doing}")]
+    Late {
+        /// What was not finished.
+        doing: String,
+    },
+}
+
+/// The way to one host and port.
+pub struct Route<D = Tcp> {
+    guard: Guard<D>,
+    host: Host,
+    port: u16,
+    look_ups: LookUps,
+}
+
+impl<D: Dial> Route<D> {
+    pub(crate) fn new(guard: Guard<D>, host: Host, port: u16) -> Self {
+        let look_ups = LookUps::new(guard.resolver());
+        Self { guard, host, port, look_ups }
+    }
+
+    /// Opens a TCP connection, by `deadline` at the latest. The addresses are looked up each time,
+    /// checked all, and one of exactly those is connected to: between check and use nothing is looked
+    /// up again.
+    ///
+    /// # Errors
+    /// Says what there was to connect to, and why there is no connection.
+    pub async fn connect(&self, deadline: Instant) -> Result<D::Stream, ConnectError> {
+        let host = &self.host;
+        let found = within(deadline, self.look_up(), || format!("still looking up {host}")).await?;
+        let addresses = in_turns(self.permitted(found)?);
+        let connecting = || format!("{} of {host} did not take a connection", listed(&addresses));
+        within(deadline, first_to_connect(self.guard.dial(), &addresses), connecting).await
+    }
+
+    /// Where it leads.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    async fn look_up(&self) -> Result<Vec<SocketAddr>, ConnectError> {
+        match &self.host {
+            Host::Ipv4(v4) => Ok(vec![SocketAddr::new((*v4).into(), self.port)]),
+            Host::Ipv6(v6) => Ok(vec![SocketAddr::new((*v6).into(), self.port)]),
+            Host::Domain(name) => self.look_ups.addresses(name, self.port).await,
+        }
+    }
+
+    /// One forbidden address refuses the name: an answer that mixes both is an attack or a
+    /// mistake, and would otherwise work by luck.
+    fn permitted(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
+        let host = || self.host.to_string();
+        for &address in &found {
+            let checked = self.guard.policy().check(address.ip());
+            checked.map_err(|blocked| ConnectError::Blocked { host: host(), blocked })?;
+            if matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0) {
+                return Err(ConnectError::Zone { host: host(), address });
+            }
+        }
+        Ok(found)
+    }
+}
+
+async fn within<T>(
+    deadline: Instant,
+    step: impl Future<Output = Result<T, ConnectError>>,
+    doing: impl FnOnce() -> String,
+) -> Result<T, ConnectError> {
+    timeout_at(deadline, step).await.unwrap_or_else(|_| Err(ConnectError::Late { doing: doing() }))
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The addresses in the resolver's order, but with the families taking turns, so that one family
+/// without a route costs one wait and not one per address (RFC 8305, section 4).
+fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let begins_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == begins_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut out = Vec::new();
+    loop {
+        let pair = [first.next(), second.next()];
+        if pair == [None, None] || out.len() >= MAX_ADDRESSES_TRIED {
+            return out;
+        }
+        out.extend(pair.into_iter().flatten());
+    }
+}
+
+/// Connects to the addresses in their order, each a little after the one before or as soon as that
+/// one failed; the first connection wins and the others are dropped.
+async fn first_to_connect<D: Dial>(dial: &D, addresses: &[SocketAddr]) -> Result<D::Stream, ConnectError> {
+    let mut waiting = addresses.iter().copied();
+    let mut connecting = FuturesUnordered::new();
+    let mut failed = None;
+    loop {
+        let more = waiting.next().map(|address| connecting.push(connect_to(dial, address))).is_some();
+        let ended = if more {
+            tokio::time::timeout(NEXT_ADDRESS_AFTER, connecting.next()).await.ok()
+        } else {
+            Some(connecting.next().await)
+        };
+        match ended {
+            Some(Some(Ok(tcp))) => return Ok(tcp),
+            Some(Some(Err(error))) => failed = failed.or(Some(error)),
+            Some(None) => return Err(failed.unwrap_or(ConnectError::NoAddress { host: String::new() })),
+            None => {}
+        }
+    }
+}
+
+async fn connect_to<D: Dial>(dial: &D, address: SocketAddr) -> Result<D::Stream, ConnectError> {
+    dial.dial(address).await.map_err(|error| ConnectError::Tcp { address, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_families_take_turns_beginning_with_the_resolvers_choice() {
+        let parse = |all: &[&str]| all.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let found = parse(&["[2600::1]:1", "[2600::2]:1", "[2600::3]:1", "1.1.1.1:1", "1.1.1.2:1"]);
+        let turns = parse(&["[2600::1]:1", "1.1.1.1:1", "[2600::2]:1", "1.1.1.2:1", "[2600::3]:1"]);
+        assert_eq!(in_turns(found), turns);
+        assert_eq!(in_turns(vec!["1.1.1.1:1".parse().unwrap(); 50]).len(), MAX_ADDRESSES_TRIED);
+    }
+}
