@@ -8,7 +8,7 @@
 /* Layout known to tests/src/faults/preload.rs: numbers of 8 bytes, in this order. */
 struct faults {
     _Atomic int64_t sync_fails_in;   /* the n-th fsync from now fails with EIO; 0: none does */
-    _Atomic int64_t full;            /* not 0: writes fail with ENOSPC */
+    _Atomic int64_t full;            /* not 0: writes fail with this errno */
     _Atomic int64_t clock_offset_ms; /* added to the wall clock */
     _Atomic int64_t syncs;           /* fsyncs that succeeded */
     _Atomic int64_t failed;          /* calls that were made to fail */

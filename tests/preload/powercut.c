@@ -127,9 +127,10 @@ static void keep(int fd, uint64_t kind, const struct stat *state, off_t offset, 
 }
 
 static int full(void) {
-    if (!faults || atomic_load(&faults->full) == 0) return 0;
+    int why = faults ? (int)atomic_load(&faults->full) : 0;
+    if (why == 0) return 0;
     atomic_fetch_add(&faults->failed, 1);
-    errno = ENOSPC;
+    errno = why;
     return 1;
 }
 

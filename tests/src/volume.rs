@@ -54,6 +54,23 @@ impl Volume {
     }
 }
 
+impl Volume {
+    /// Takes up all the space that is left, with a file of its own.
+    ///
+    /// # Panics
+    /// If that file cannot be made.
+    #[must_use]
+    pub fn fill(&self) -> PathBuf {
+        let path = self.path().join("rest");
+        let mut file = std::fs::File::create(&path).expect("a file can be made");
+        // To the last byte: first by large pieces, then by small ones.
+        for piece in [1 << 20, 4096, 1] {
+            while std::io::Write::write(&mut file, &vec![0; piece]).is_ok_and(|written| written == piece) {}
+        }
+        path
+    }
+}
+
 impl Drop for Volume {
     fn drop(&mut self) {
         if let Err(error) = run("umount", &["-l", &self.path().to_string_lossy()]) {

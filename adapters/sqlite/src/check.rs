@@ -4,6 +4,7 @@ use crate::events::{self, Limits};
 use crate::failure;
 use crate::progress;
 use crate::readers::ReadFailed;
+use crate::room;
 use crate::schema;
 use laneway_domain::{Offset, Partition};
 use laneway_ports::{DeadLetterQuery, LogRecord, MAX_DEAD_LETTER_PAGE, StoreError};
@@ -24,6 +25,8 @@ pub struct CheckReport {
     pub events: u64,
     /// What is wrong, for people; at most [`MAX_FINDINGS`]. Empty: nothing.
     pub findings: Vec<String>,
+    /// What should be changed although nothing is wrong, for people.
+    pub warnings: Vec<String>,
 }
 
 /// Checks the pages of the store at `path`, the checksum of every event, and that progress and
@@ -32,6 +35,20 @@ pub struct CheckReport {
 /// # Errors
 /// If it cannot be opened or is no store that this Laneway reads.
 pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
+    let room = room::shortage(path);
+    match look(path) {
+        Ok(mut report) => {
+            report.warnings.extend(room);
+            Ok(report)
+        }
+        // Without room SQLite cannot even make the index that it reads with.
+        Err(StoreError::Refused { what } | StoreError::RetryLater { what, .. } | StoreError::Unknown { what }) => {
+            Err(StoreError::refused(room.map_or(what.clone(), |room| format!("{room} ({what})"))))
+        }
+    }
+}
+
+fn look(path: &Path) -> Result<CheckReport, StoreError> {
     let failed = |error: rusqlite::Error| failure::of_read(&error, path);
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
     match schema::version(&conn, path)? {

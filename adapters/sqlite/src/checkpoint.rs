@@ -13,17 +13,22 @@
 //! the disk sets the pace, and the log stays bounded.
 //!
 //! A reader of long duration (an operator's open transaction in the `sqlite3` shell) keeps the log
-//! from beginning anew for as long as it lasts. The writer then goes on and tries again later.
+//! from beginning anew for as long as it lasts. The writer then goes on, the thread tries again every
+//! few seconds, and after a while a warning says why the log grows. When it begins anew at last, the
+//! room that it took goes back to the disk.
 
 use crate::failure::{self, Reach};
+use crate::files::{Files, log_path};
+use crate::room::{self, RESERVE_BYTES};
 use crate::schema::{PAGE_BYTES, open_checkpointer};
 use crate::shared::Shared;
 use rusqlite::Connection;
+use std::cell::Cell;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 /// What a group writes to the log at least for each table that it touches: the right-most leaf.
 pub(crate) const PAGES_PER_TABLE: u64 = 1;
@@ -37,35 +42,60 @@ const SHORT_PASS_FRAMES: i64 = 128;
 const MAX_PASSES: usize = 6;
 /// How many times the threshold the log may grow before the writer waits for the checkpoint.
 const HARD_LIMIT: u64 = 4;
+/// How far the log grows where room is scarce, before it is written back. With [`HARD_LIMIT`], it never holds more than
+/// what is kept back for the day on which the disk is full.
+const LOG_WITH_LITTLE_ROOM: u64 = RESERVE_BYTES / 8;
+/// How often the thread looks at the store's files, and tries again while the log is held.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long somebody may hold the log before that is worth a warning: longer than a query by hand takes.
+const HELD_TOO_LONG: Duration = Duration::from_secs(20);
 /// How long the writer waits for readers to leave the log: they stay for one chunk each.
 const READERS_LEAVE: Duration = Duration::from_millis(50);
+
+/// Gauge: bytes of the write-ahead log's file.
+pub const LOG_BYTES: &str = "laneway_store_log_bytes";
+/// Gauge: 1 while another program's read transaction keeps the log from beginning anew.
+pub const LOG_HELD: &str = "laneway_store_log_held";
 
 /// The writer's side.
 pub(crate) struct Nudge {
     to_thread: SyncSender<()>,
     threshold: u64,
     busy_timeout: Duration,
+    /// Since when somebody has kept the log from beginning anew.
+    held: Cell<Option<Held>>,
+}
+
+/// Somebody reads from the log for long.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    since: Instant,
+    warned: bool,
 }
 
 /// A pair of the writer's side, and what the thread waits on.
 pub(crate) fn channel(threshold: u64) -> (Nudge, Receiver<()>) {
     // One nudge is as good as many.
     let (to_thread, nudged) = sync_channel(1);
-    (Nudge { to_thread, threshold: threshold.max(PAGE_BYTES), busy_timeout: Duration::from_secs(2) }, nudged)
+    let threshold = threshold.max(PAGE_BYTES);
+    (Nudge { to_thread, threshold, busy_timeout: Duration::from_secs(2), held: Cell::default() }, nudged)
 }
 
 impl Nudge {
-    /// Called by the writer after each group, with about how much it has written.
-    pub(crate) fn wrote(&self, conn: &Connection, shared: &Shared, bytes: u64) {
+    /// Called by the writer after each group, with about how much it has written, and whether there is no room.
+    pub(crate) fn wrote(&self, conn: &Connection, shared: &Shared, bytes: u64, short_of_room: bool) {
         let before = shared.wal_bytes.fetch_add(bytes, Ordering::Relaxed);
         let now = before + bytes;
         let crossed = |step: u64| before / step != now / step;
-        if now >= self.threshold && crossed(self.threshold / 2) {
+        let is_scarce = shared.room_is_scarce.load(Ordering::Relaxed);
+        let threshold = if is_scarce { self.threshold.min(LOG_WITH_LITTLE_ROOM) } else { self.threshold };
+        if now >= threshold && crossed(threshold / 2) {
             // Full: it has been told already.
             let _ = self.to_thread.try_send(());
         }
-        let overdue = now >= self.threshold.saturating_mul(HARD_LIMIT) && crossed(self.threshold);
-        if overdue || shared.finish_checkpoint.swap(false, Ordering::AcqRel) {
+        let overdue = now >= threshold.saturating_mul(HARD_LIMIT) && crossed(threshold);
+        let has_to_stay_small = short_of_room && crossed(LOG_WITH_LITTLE_ROOM);
+        if overdue || has_to_stay_small || shared.finish_checkpoint.swap(false, Ordering::AcqRel) {
             self.finish(conn, shared);
         }
     }
@@ -77,11 +107,45 @@ impl Nudge {
             .and_then(|()| checkpoint(conn, "RESTART"))
             .and_then(|progress| conn.busy_timeout(self.busy_timeout).map(|()| progress));
         match finished {
-            Ok(progress) if !progress.blocked => shared.wal_bytes.store(0, Ordering::Relaxed),
+            Ok(progress) if !progress.blocked => self.begun_anew(conn, shared),
             // Someone reads from the log. The next nudge tries again.
-            Ok(_) => {}
+            Ok(_) => self.is_held(shared),
             Err(error) => note(&error, shared),
         }
+    }
+
+    fn begun_anew(&self, conn: &Connection, shared: &Shared) {
+        shared.wal_bytes.store(0, Ordering::Relaxed);
+        shared.log_is_held.store(false, Ordering::Relaxed);
+        let held = self.held.take();
+        let is_scarce = shared.room_is_scarce.load(Ordering::Relaxed);
+        let is_long = || std::fs::metadata(log_path(&shared.path)).is_ok_and(|file| file.len() > RESERVE_BYTES);
+        // It has grown for somebody else's sake, or while there was room: that room goes back to the disk.
+        if (held.is_some() || (is_scarce && is_long()))
+            && let Err(error) = checkpoint(conn, "TRUNCATE")
+        {
+            return note(&error, shared);
+        }
+        if let Some(held) = held.filter(|held| held.warned) {
+            let path = shared.path.display();
+            tracing::info!(%path, held_for = ?held.since.elapsed(), "the write-ahead log begins anew");
+        }
+    }
+
+    fn is_held(&self, shared: &Shared) {
+        shared.log_is_held.store(true, Ordering::Relaxed);
+        let held = self.held.get().unwrap_or_else(|| Held { since: Instant::now(), warned: false });
+        let is_long = held.since.elapsed() >= HELD_TOO_LONG;
+        if is_long && !held.warned {
+            tracing::warn!(
+                path = %log_path(&shared.path).display(),
+                bytes = shared.wal_bytes.load(Ordering::Relaxed),
+                "another program has had a read transaction open on the store for {:?}: until it ends, the \
+                 write-ahead log only grows. Look for an open sqlite3 shell or a backup that stands still",
+                held.since.elapsed()
+            );
+        }
+        self.held.set(Some(Held { warned: held.warned || is_long, ..held }));
     }
 }
 
@@ -100,11 +164,22 @@ fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Progress> {
     })
 }
 
-/// The thread: a few passes for each nudge, until the writer's side is gone.
-pub(crate) fn run(shared: &Arc<Shared>, nudged: &Receiver<()>) {
+/// The thread: a few passes for each nudge, and a look at the files now and then, until the writer's side is gone.
+pub(crate) fn run(shared: &Arc<Shared>, nudged: &Receiver<()>, files: &Files) {
     let mut conn = None;
     let mut database = None;
-    while nudged.recv().is_ok() {
+    look(shared, files);
+    loop {
+        match nudged.recv_timeout(LOOK_EVERY) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                look(shared, files);
+                if !shared.log_is_held.load(Ordering::Relaxed) {
+                    continue;
+                }
+            }
+        }
         database = database.or_else(|| open_for_sync(shared));
         let passed = match conn.take().map_or_else(|| open_checkpointer(&shared.path), Ok) {
             Ok(open) => passes(conn.insert(open), database, shared),
@@ -114,6 +189,22 @@ pub(crate) fn run(shared: &Arc<Shared>, nudged: &Receiver<()>) {
             note(&error, shared);
         }
     }
+}
+
+/// Looks whether the files are still there and how much room there is, and says how long the log is.
+fn look(shared: &Shared, files: &Files) {
+    if let Some(what) = files.missing()
+        && shared.usable().is_ok()
+    {
+        shared.fail(format!(
+            "{what} while Laneway runs: what it would acknowledge now would be gone at its end. Nothing more is \
+             accepted: put the file back if you have it, then restart"
+        ));
+    }
+    shared.room_is_scarce.store(room::is_scarce(&shared.path), Ordering::Relaxed);
+    let log = std::fs::metadata(log_path(&shared.path)).map_or(0, |file| file.len());
+    metrics::gauge!(LOG_BYTES).set(log as f64);
+    metrics::gauge!(LOG_HELD).set(f64::from(u8::from(shared.log_is_held.load(Ordering::Relaxed))));
 }
 
 /// The database, to sync it. It stays open for as long as the process lives: closing any descriptor of
@@ -153,7 +244,7 @@ fn passes(conn: &Connection, database: Option<&File>, shared: &Shared) -> rusqli
 fn note(error: &rusqlite::Error, shared: &Shared) {
     match failure::of_statement(error, &shared.path) {
         Reach::Store(what) => shared.fail(what),
-        Reach::Statement(what) | Reach::Group(what) => {
+        Reach::Statement(what) | Reach::Group(what) | Reach::NoRoom(what) => {
             tracing::warn!(path = %shared.path.display(), "the write-ahead log could not be written back: {what}");
         }
     }

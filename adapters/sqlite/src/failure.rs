@@ -1,5 +1,6 @@
 //! What a failure of SQLite means for those who wait, and for the store.
 
+use crate::room;
 use laneway_ports::{CommitError, StoreError};
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
@@ -33,6 +34,9 @@ pub(crate) enum Reach {
     Statement(StoreError),
     /// The whole group, which was not stored. It may pass by itself.
     Group(StoreError),
+    /// The same, and perhaps there is no room: SQLite tells ENOSPC from other failures of a write, but not EDQUOT
+    /// or EFBIG.
+    NoRoom(StoreError),
     /// The store, for good: what the disk holds is no longer known.
     Store(String),
 }
@@ -72,7 +76,10 @@ pub(crate) fn of_statement(error: &rusqlite::Error, path: &Path) -> Reach {
     }
     let passing = |what: String| Reach::Group(StoreError::retry_later(what));
     match code {
-        Some(ErrorCode::DiskFull) => passing(format!("the disk or the size limit of {at} is full: make room")),
+        Some(ErrorCode::DiskFull) => Reach::NoRoom(room::full(path)),
+        Some(ErrorCode::SystemIoFailure) if needs_room(extended) => {
+            Reach::NoRoom(StoreError::retry_later(cannot_write(error, path)))
+        }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             passing(format!("{at} cannot be written ({error}): make the file and its directory writable"))
         }
@@ -91,11 +98,33 @@ pub(crate) fn of_statement(error: &rusqlite::Error, path: &Path) -> Reach {
 
 /// An error of COMMIT. Only where SQLite is known to have written no complete commit is the answer
 /// no; everything else is unclear.
+///
+/// A write that failed is not a failed fsync: what was durable before still is. SQLite begins the next commit where
+/// the failed one began, so that the store goes on whatever became of it, and a crash before then brings back either
+/// all of it or nothing (each frame of the log has a checksum over all before it).
 pub(crate) fn of_commit(error: &rusqlite::Error, path: &Path) -> Reach {
-    match codes(error).0 {
+    let (code, extended) = codes(error);
+    match code {
         Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::DatabaseBusy) => of_statement(error, path),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) if !is_sync(extended) => {
+            Reach::NoRoom(StoreError::unknown(cannot_write(error, path)))
+        }
         _ => Reach::Store(for_good(error, path)),
     }
+}
+
+/// Whether what failed was a write, or a file that was to grow.
+fn needs_room(extended: i32) -> bool {
+    let growing = [ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_SHMMAP];
+    extended == ffi::SQLITE_IOERR_WRITE || growing.contains(&extended)
+}
+
+fn cannot_write(error: &rusqlite::Error, path: &Path) -> String {
+    format!(
+        "{} cannot be written ({error}): a quota or a limit of its size may be full, or the disk fails. Look at the \
+         disk; it goes on by itself",
+        path.display()
+    )
 }
 
 /// An error of a read.
@@ -133,19 +162,53 @@ mod tests {
         }
     }
 
-    #[test]
-    fn any_io_error_at_commit_ends_the_store() {
-        assert!(matches!(of_commit(&failure(ffi::SQLITE_IOERR_WRITE), path()), Reach::Store(_)));
-        assert!(matches!(of_statement(&failure(ffi::SQLITE_IOERR_READ), path()), Reach::Group(_)));
+    /// What a failure comes to: whether the store ends, whether new events have to wait for room, and what
+    /// whoever asked is told.
+    fn comes_to(reach: &Reach) -> (bool, bool, &'static str) {
+        let told = |error: &StoreError| match error {
+            StoreError::Refused { .. } => "no",
+            StoreError::RetryLater { .. } => "later",
+            StoreError::Unknown { .. } => "unknown",
+        };
+        match reach {
+            Reach::Store(_) => (true, false, "unknown"),
+            Reach::NoRoom(error) => (false, true, told(error)),
+            Reach::Group(error) | Reach::Statement(error) => (false, false, told(error)),
+        }
     }
 
     #[test]
-    fn a_full_or_read_only_disk_passes_and_names_the_path() {
-        for code in [ffi::SQLITE_FULL, ffi::SQLITE_READONLY] {
+    fn only_a_failed_fsync_ends_the_store_and_only_a_failed_write_asks_for_room() {
+        let table = [
+            // The failure; then, of a statement and of COMMIT: the store ends, room is short, what is told.
+            (ffi::SQLITE_FULL, (false, true, "later"), (false, true, "later")),
+            (ffi::SQLITE_IOERR_WRITE, (false, true, "later"), (false, true, "unknown")),
+            (ffi::SQLITE_IOERR_SHMSIZE, (false, true, "later"), (false, true, "unknown")),
+            (ffi::SQLITE_IOERR_SHMMAP, (false, true, "later"), (false, true, "unknown")),
+            (ffi::SQLITE_IOERR_READ, (false, false, "later"), (false, true, "unknown")),
+            (ffi::SQLITE_IOERR, (false, false, "later"), (false, true, "unknown")),
+            (ffi::SQLITE_NOMEM, (false, false, "later"), (false, true, "unknown")),
+            (ffi::SQLITE_READONLY, (false, false, "later"), (false, false, "later")),
+            (ffi::SQLITE_BUSY, (false, false, "later"), (false, false, "later")),
+            (ffi::SQLITE_IOERR_FSYNC, (true, false, "unknown"), (true, false, "unknown")),
+            (ffi::SQLITE_IOERR_DIR_FSYNC, (true, false, "unknown"), (true, false, "unknown")),
+            (ffi::SQLITE_IOERR_TRUNCATE, (true, false, "unknown"), (true, false, "unknown")),
+            (ffi::SQLITE_CORRUPT, (false, false, "later"), (true, false, "unknown")),
+        ];
+        for (code, statement, commit) in table {
+            assert_eq!(comes_to(&of_statement(&failure(code), path())), statement, "a statement: {code}");
+            assert_eq!(comes_to(&of_commit(&failure(code), path())), commit, "COMMIT: {code}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_passes_names_the_path() {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR_WRITE] {
             for reach in [of_statement, of_commit] {
-                let Reach::Group(error) = reach(&failure(code), path()) else { panic!("{code}") };
-                assert!(matches!(error, StoreError::RetryLater { .. }));
-                assert!(error.to_string().contains("/data/laneway.db"));
+                let (Reach::Group(error) | Reach::NoRoom(error)) = reach(&failure(code), path()) else {
+                    panic!("{code}")
+                };
+                assert!(error.to_string().contains("/data/laneway.db"), "{error}");
             }
         }
     }

@@ -10,12 +10,14 @@ mod dead_letters;
 mod digest;
 mod events;
 mod failure;
+mod files;
 mod lock;
 mod options;
 mod ports;
 mod progress;
 mod queue;
 mod readers;
+mod room;
 mod row;
 mod schema;
 mod shared;
@@ -25,10 +27,12 @@ mod workers;
 mod writer;
 
 pub use check::{CheckReport, MAX_FINDINGS, check};
+pub use checkpoint::{LOG_BYTES, LOG_HELD};
 pub use options::{
     Clock, DEFAULT_CHECKPOINT_BYTES, DEFAULT_DUPLICATE_WINDOW, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
     DEFAULT_TAIL_BYTES, Durability, Options,
 };
+pub use room::{Free, RESERVE_BYTES, free};
 pub use store::SqliteStore;
 
 // The program that writes files for `tests/formats` names this crate from outside, and from within its tests.

@@ -63,7 +63,8 @@ impl fmt::Debug for Clock {
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The database file. Beside it lie SQLite's `-wal` and `-shm`, and `.lock`.
+    /// The database file. Beside it lie SQLite's `-wal` and `-shm`, `.lock`, and `.reserve`, which keeps
+    /// [`crate::RESERVE_BYTES`] of the disk for commits and trims on a full disk.
     pub path: PathBuf,
     /// How many partitions, from 1 to [`laneway_domain::MAX_PARTITIONS`]. Fixed when the store is made.
     pub partitions: u32,

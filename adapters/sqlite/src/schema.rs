@@ -1,9 +1,10 @@
 //! The tables, and what is checked when a database is opened.
 
 use crate::options::{Durability, Options};
+use crate::room;
 use laneway_domain::MAX_PARTITIONS;
 use laneway_ports::StoreError;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -120,7 +121,16 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
+pub(crate) fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
+    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        let needed = room::RESERVE_BYTES >> 20;
+        let what = format!(
+            "cannot open the store {}: its disk is full, and nothing is kept back in {0}.reserve. Free {needed} MiB, \
+             then start again",
+            path.display()
+        );
+        return StoreError::refused(what);
+    }
     StoreError::refused(format!(
         "cannot open the store {}: {error}. Check that the path is right and that this user may write there",
         path.display()
@@ -222,6 +232,8 @@ fn configure(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     conn.pragma_update(None, "checkpoint_fullfsync", true)?;
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
+    // What a savepoint has to undo stays in memory, where the cache is too: it must not depend on room in /tmp.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     let kept = i64::try_from(options.checkpoint_bytes.saturating_mul(2)).unwrap_or(i64::MAX);
     conn.query_row(&format!("PRAGMA journal_size_limit = {kept}"), [], |_| Ok(()))?;
     limit_size(conn, options.max_bytes)?;

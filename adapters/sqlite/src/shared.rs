@@ -23,6 +23,10 @@ pub(crate) struct Shared {
     pub(crate) wal_bytes: AtomicU64,
     /// What is left of a checkpoint is small: the writer is to do it.
     pub(crate) finish_checkpoint: AtomicBool,
+    /// Somebody else reads from the write-ahead log and keeps it from beginning anew.
+    pub(crate) log_is_held: AtomicBool,
+    /// The disk has little room left.
+    pub(crate) room_is_scarce: AtomicBool,
     /// The next COMMIT fails with this code of SQLite, and is not done.
     #[cfg(test)]
     pub(crate) commit_fault: Mutex<Option<i32>>,
@@ -40,6 +44,8 @@ impl Shared {
             trouble: Mutex::default(),
             wal_bytes: AtomicU64::new(0),
             finish_checkpoint: AtomicBool::new(false),
+            log_is_held: AtomicBool::new(false),
+            room_is_scarce: AtomicBool::new(false),
             #[cfg(test)]
             commit_fault: Mutex::default(),
         }

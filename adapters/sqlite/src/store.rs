@@ -4,11 +4,13 @@ use crate::checkpoint;
 use crate::dead_letters;
 use crate::events::{self, Limits};
 use crate::failure::Failed;
+use crate::files::Files;
 use crate::lock::Lock;
 use crate::options::{Clock, Options};
 use crate::progress;
 use crate::queue::{NotTaken, Queue, Request};
 use crate::readers::Readers;
+use crate::room::{Reserve, Room};
 use crate::schema;
 use crate::shared::Shared;
 use crate::writer::{self, Asked, DeadChange, Tx};
@@ -51,23 +53,35 @@ impl SqliteStore {
     /// says which, and what to do.
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let lock = Lock::acquire(&options.path)?;
-        let conn = schema::open_writer(&options)?;
-        sync_directory(&options)?;
-        let bounds =
-            begin(&conn, options.partitions).map_err(|error| crate::failure::of_read(&error, &options.path))?;
+        let reserve = Reserve::of(&options.path);
+        // On a full disk not even an existing store can be opened: SQLite has to make an index of its log.
+        let (opened, short) = match open_database(&options) {
+            Err(_) if reserve.release() > 0 => (open_database(&options), true),
+            opened => (opened, false),
+        };
+        // It was something else than room: what was in reserve stays there.
+        let (conn, bounds) = opened.inspect_err(|_| {
+            if short {
+                drop(reserve.take())
+            }
+        })?;
+        let room = Room::of(&options.path, short);
         let shared = Arc::new(Shared::new(options.path.clone(), options.tail_bytes, &bounds));
         let queue = Arc::new(Queue::new(options.queue_events, options.queue_bytes));
         let readers = Readers::new(options.path.clone());
         let clock = options.clock.clone();
         let (nudge, nudged) = checkpoint::channel(options.checkpoint_bytes);
+        let files = Files::of(&options.path).map_err(|error| {
+            StoreError::refused(format!("cannot look at the store {}: {error}", options.path.display()))
+        })?;
         let threads = vec![
             spawn("laneway-writer", {
                 let (shared, queue) = (shared.clone(), queue.clone());
-                move || writer::run(&conn, &options, &shared, &queue, &nudge)
+                move || writer::run(&conn, room, &options, &shared, &queue, &nudge)
             })?,
             spawn("laneway-checkpoint", {
                 let shared = shared.clone();
-                move || checkpoint::run(&shared, &nudged)
+                move || checkpoint::run(&shared, &nudged, &files)
             })?,
         ];
         Ok(Self { shared, queue, readers, register: Mutex::default(), clock, threads, _lock: lock })
@@ -178,6 +192,13 @@ pub(crate) fn into_store_error(error: CommitError) -> StoreError {
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
     spawned.map_err(|error| StoreError::refused(format!("cannot start a thread: {error}")))
+}
+
+fn open_database(options: &Options) -> Result<(Connection, Vec<Bounds>), StoreError> {
+    let conn = schema::open_writer(options)?;
+    sync_directory(options)?;
+    let bounds = begin(&conn, options.partitions).map_err(|error| schema::cannot_open(&options.path, &error))?;
+    Ok((conn, bounds))
 }
 
 /// A new file survives a power cut only when its directory is synced too.

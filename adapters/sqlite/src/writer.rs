@@ -20,6 +20,7 @@ use crate::checkpoint::Nudge;
 use crate::failure::{self, Failed, Reach};
 use crate::options::Options;
 use crate::queue::{Placed, Queue, Request};
+use crate::room::Room;
 use crate::shared::Shared;
 use append::Appender;
 use laneway_domain::{NewEvent, Offset, Timestamp};
@@ -119,8 +120,16 @@ fn refuse(request: Request, error: StoreError) {
 }
 
 /// Carries out what comes through `queue` until it is closed and empty.
-pub(crate) fn run(conn: &Connection, options: &Options, shared: &Arc<Shared>, queue: &Queue, nudge: &Nudge) {
+pub(crate) fn run(
+    conn: &Connection,
+    room: Room,
+    options: &Options,
+    shared: &Arc<Shared>,
+    queue: &Queue,
+    nudge: &Nudge,
+) {
     let mut writer = Writer {
+        room,
         conn,
         options,
         shared,
@@ -139,6 +148,7 @@ pub(crate) fn run(conn: &Connection, options: &Options, shared: &Arc<Shared>, qu
 
 struct Writer<'c> {
     conn: &'c Connection,
+    room: Room,
     options: &'c Options,
     shared: &'c Arc<Shared>,
     appender: Appender<'c>,
@@ -160,7 +170,8 @@ impl Writer<'_> {
             Ok(()) => self.publish(),
             Err(error) => group.drain(..).for_each(|request| refuse(request, error.clone())),
         }
-        self.shared.note_trouble(stored.as_ref().err());
+        let trouble = stored.as_ref().err().cloned().or_else(|| self.room.is_short().then(|| self.room.refusal()));
+        self.shared.note_trouble(trouble.as_ref());
         for pending in self.pending.drain(..) {
             pending.answer(stored.clone());
         }
@@ -174,6 +185,7 @@ impl Writer<'_> {
         self.execute("BEGIN IMMEDIATE").map_err(|error| failure::of_statement(&error, path))?;
         while let Some(request) = group.pop_front() {
             match request {
+                request @ Request::Append { .. } if !self.room.admits_events() => refuse(request, self.room.refusal()),
                 Request::Append { events, answer, .. } => self.append(events, answer)?,
                 Request::Change(change) => self.change(change)?,
             }
@@ -247,8 +259,12 @@ impl Writer<'_> {
                 self.shared.fail(what.clone());
                 StoreError::unknown(what)
             }
+            (Reach::NoRoom(error), Ok(())) => {
+                self.room.ran_out();
+                error
+            }
             (Reach::Statement(error) | Reach::Group(error), Ok(())) => error,
-            (Reach::Statement(_) | Reach::Group(_), Err(error)) => {
+            (Reach::Statement(_) | Reach::Group(_) | Reach::NoRoom(_), Err(error)) => {
                 let what = format!("{} cannot undo a group: {error}. Restart", self.shared.path.display());
                 self.shared.fail(what.clone());
                 StoreError::unknown(what)
@@ -259,6 +275,9 @@ impl Writer<'_> {
     /// Lets everyone see a stored group: first the events, then that they are there.
     fn publish(&mut self) {
         self.appender.publish();
+        if !self.starts.is_empty() {
+            self.room.was_made();
+        }
         for (index, start) in self.starts.drain(..) {
             self.shared.set_start(index, start);
         }
@@ -266,7 +285,7 @@ impl Writer<'_> {
 
     fn after_group(&mut self, nudge: &Nudge) {
         let written = self.appender.take_written_bytes() + self.changes * crate::checkpoint::CHANGE_BYTES;
-        nudge.wrote(self.conn, self.shared, written);
+        nudge.wrote(self.conn, self.shared, written, self.room.is_short());
     }
 
     fn commit_group(&self) -> rusqlite::Result<()> {

@@ -109,7 +109,7 @@ pub struct Checked {
 /// Says what is wrong with it.
 pub async fn check(store: &Store) -> Result<Checked, String> {
     match &store.url {
-        StoreUrl::Sqlite(path) => Ok(Checked { found: check_sqlite(store, path)?, warnings: Vec::new() }),
+        StoreUrl::Sqlite(path) => check_sqlite(store, path),
         StoreUrl::Redis(redis) => check_redis(redis_options(store, redis)?).await,
     }
 }
@@ -127,9 +127,10 @@ async fn check_redis(options: RedisOptions) -> Result<Checked, String> {
     Ok(Checked { found, warnings: store.warnings().to_vec() })
 }
 
-fn check_sqlite(store: &Store, path: &Path) -> Result<String, String> {
+fn check_sqlite(store: &Store, path: &Path) -> Result<Checked, String> {
     if !path.try_exists().map_err(|e| format!("{} cannot be looked at: {e}", path.display()))? {
-        return Ok(format!("{} will be made, with {} partitions", path.display(), store.partitions));
+        let found = format!("{} will be made, with {} partitions", path.display(), store.partitions);
+        return Ok(Checked { found, warnings: Vec::new() });
     }
     let report = laneway_sqlite::check(path).map_err(|e| e.to_string())?;
     if !report.findings.is_empty() {
@@ -142,5 +143,6 @@ fn check_sqlite(store: &Store, path: &Path) -> Result<String, String> {
             path.display()
         ));
     }
-    Ok(format!("{} events in {} partitions, all sound", report.events, report.partitions))
+    let found = format!("{} events in {} partitions, all sound", report.events, report.partitions);
+    Ok(Checked { found, warnings: report.warnings })
 }

@@ -1,5 +1,6 @@
 //! The metrics: their names, what they count, and the recorder that keeps them.
 
+use laneway_sqlite::{LOG_BYTES, LOG_HELD};
 use metrics::Unit;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -55,8 +56,10 @@ enum Kind {
 use Kind::{Counter, Gauge, Latency};
 
 /// Every metric: name, kind, what it says (with its labels).
-const ALL: [(&str, Kind, &str); 19] = [
+const ALL: [(&str, Kind, &str); 21] = [
     (EVENTS_ACCEPTED, Counter, "Events stored, duplicates apart."),
+    (LOG_BYTES, Gauge, "Bytes of the write-ahead log's file (SQLite)."),
+    (LOG_HELD, Gauge, "1 while another program's read transaction keeps the write-ahead log from beginning anew."),
     (INGEST_REQUESTS, Counter, "Requests with events; label status."),
     (INGEST_REJECTED, Counter, "Requests with events that were not answered 202; label reason."),
     (DUPLICATES, Counter, "Events whose id was known, answered with the first one's place."),

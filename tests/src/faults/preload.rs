@@ -105,9 +105,9 @@ impl Preload {
         self.set(Number::SyncFailsIn, i64::from(n));
     }
 
-    /// From now on every write fails with ENOSPC, or no longer does.
-    pub fn full(&self, full: bool) {
-        self.set(Number::Full, i64::from(full));
+    /// From now on every write fails with this error of the system; with 0 none does.
+    pub fn fail_writes(&self, errno: i32) {
+        self.set(Number::Full, i64::from(errno));
     }
 
     /// Moves the wall clock, from what it truly is.

@@ -10,7 +10,8 @@ use crate::server::{Installation, Running, Settings, webhook};
 use crate::store::{Store, Stored};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A destination that tries again quickly and for long: no fault of a test lasts an hour.
@@ -29,6 +30,9 @@ pub struct Site {
     pub preload: Preload,
     /// What chance decides.
     pub random: StdRng,
+    /// Lines of `[store]`, and where the destination is.
+    store: String,
+    url: String,
 }
 
 impl Site {
@@ -42,14 +46,29 @@ impl Site {
     /// The same, with the receiver behind another URL.
     #[must_use]
     pub fn behind(receiver: Receiver, url: &str, store: &str, destination: &str) -> Self {
-        let lines = format!("{PATIENT}\n{destination}");
-        let settings =
-            Settings::destinations(&[webhook(DESTINATION, url, &lines)]).store("partitions = 4").store(store);
-        let installation = Installation::new(&settings);
+        let installation = Installation::new(&settings(url, store, destination));
+        Self::of(installation, receiver, url, store)
+    }
+
+    /// The same in a folder that exists.
+    #[must_use]
+    pub fn inside(folder: &Path, receiver: Receiver, store: &str, destination: &str) -> Self {
+        let url = receiver.url();
+        let installation = Installation::inside(folder, &settings(&url, store, destination));
+        Self::of(installation, receiver, &url, store)
+    }
+
+    fn of(installation: Installation, receiver: Receiver, url: &str, store: &str) -> Self {
         let preload = Preload::new(installation.folder(), "laneway.db");
         let seed: u64 = rand::random();
         println!("seed {seed}");
-        Self { installation, receiver, preload, random: StdRng::seed_from_u64(seed) }
+        let random = StdRng::seed_from_u64(seed);
+        Self { installation, receiver, preload, random, store: store.to_owned(), url: url.to_owned() }
+    }
+
+    /// From its next start on, the destination has these lines.
+    pub fn set_destination(&self, lines: &str) {
+        self.installation.configure(&settings(&self.url, &self.store, lines));
     }
 
     /// Starts the server.
@@ -74,13 +93,43 @@ impl Site {
         Store::open(&self.installation.database()).events()
     }
 
+    /// What the store holds, and what the receiver has taken and may have been trimmed since.
+    fn ever_stored(&self) -> Vec<Stored> {
+        let taken = self.receiver.record().deliveries.into_iter().filter(|delivery| delivery.taken);
+        let of = |delivery: Delivery| Stored {
+            partition: delivery.sequence.0,
+            offset: delivery.sequence.1,
+            id: delivery.id,
+            key: delivery.key,
+            data: delivery.body,
+        };
+        let all = self.stored().into_iter().chain(taken.map(of)).map(|event| ((event.partition, event.offset), event));
+        all.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
     /// Waits until all is settled, ends the server, and compares what was promised with what the
     /// store holds and what the receiver has seen.
     pub async fn finish(self, fault: &str, injected: usize, server: Running, sending: Sending) -> Row {
+        self.finished(Self::stored, fault, injected, server, sending).await
+    }
+
+    /// The same of a store that is trimmed at once.
+    pub async fn finish_trimmed(self, fault: &str, injected: usize, server: Running, sending: Sending) -> Row {
+        self.finished(Self::ever_stored, fault, injected, server, sending).await
+    }
+
+    async fn finished(
+        self,
+        stored: fn(&Self) -> Vec<Stored>,
+        fault: &str,
+        injected: usize,
+        server: Running,
+        sending: Sending,
+    ) -> Row {
         server.client().settled(DESTINATION).await;
         server.stop();
         let checked = self.installation.run(&["check"]);
-        let mut row = judge(&self.stored(), &self.receiver.record(), &sending);
+        let mut row = judge(&stored(&self), &self.receiver.record(), &sending);
         row.wrong.extend(progress_ahead(&self));
         if !checked.status.success() {
             row.wrong.push(format!("laneway check: {}", String::from_utf8_lossy(&checked.stderr).trim()));
@@ -88,6 +137,11 @@ impl Site {
         row.wrong.extend(panics(&self.installation));
         Row { fault: fault.to_owned(), injected, ..row }
     }
+}
+
+fn settings(url: &str, store: &str, destination: &str) -> Settings {
+    let lines = format!("{PATIENT}\n{destination}");
+    Settings::destinations(&[webhook(DESTINATION, url, &lines)]).store("partitions = 4").store(store)
 }
 
 /// What a run was, as far as promises, store and receiver say.
@@ -146,20 +200,20 @@ pub fn progress_ahead(site: &Site) -> Vec<String> {
     let database = rusqlite::Connection::open(site.installation.database()).expect("the store opens");
     let mut lanes = database
         .prepare(
-            "SELECT partition, coalesce(lane.scanned, partition.scanned) FROM partition JOIN lane USING (partition)",
+            "SELECT partition, coalesce(lane.scanned, partition.scanned), trimmed \
+             FROM partition JOIN lane USING (partition)",
         )
         .expect("the tables are there");
-    let lanes =
-        lanes.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, u64>(1)?))).expect("they can be read");
-    let lanes: Vec<(u32, u64)> = lanes.collect::<Result<_, _>>().expect("they can be read");
+    let lanes = lanes.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("they can be read");
+    let lanes: Vec<(u32, u64, u64)> = lanes.collect::<Result<_, _>>().expect("they can be read");
     let mut behind = database.prepare("SELECT partition, key FROM behind").expect("the table is there");
     let behind = behind.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?)));
     let behind: BTreeSet<(u32, String)> = behind.and_then(Iterator::collect).expect("it can be read");
     let (stored, record) = (site.stored(), site.receiver.record());
     let mut ahead = Vec::new();
-    for (partition, scanned) in lanes {
+    for (partition, scanned, trimmed) in lanes {
         let of = stored.iter().filter(|event| event.partition == partition);
-        let end = of.clone().map(|event| event.offset + 1).max().unwrap_or(0);
+        let end = of.clone().map(|event| event.offset + 1).max().unwrap_or(0).max(trimmed);
         if scanned > end {
             ahead.push(format!("partition {partition} is at {scanned}, the log ends at {end}"));
         }

@@ -27,6 +27,13 @@ pub struct Row {
 }
 
 impl Row {
+    /// A fault that cannot be injected here, and why.
+    #[must_use]
+    pub fn not_done(fault: &str, why: &str) -> Self {
+        crate::effort::skipped(&format!("{fault}: {why}"));
+        Self { fault: fault.to_owned(), note: format!("not done: {why}"), ..Self::default() }
+    }
+
     /// Whether every guarantee was kept.
     #[must_use]
     pub fn clean(&self) -> bool {

@@ -30,6 +30,11 @@ async fn a_disk_that_is_full_for_a_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_on_a_full_disk() {
+    survives("full-disk-restart").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_in_a_page() {
     survives("page").await;
 }

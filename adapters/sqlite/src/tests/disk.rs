@@ -8,6 +8,8 @@ use laneway_ports::{CommitError, EventLog, LogRecord, ProgressStore, StoreError}
 use rusqlite::ffi;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 fn is_retry_later<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::RetryLater { .. }))
@@ -49,7 +51,7 @@ fn fail_next_commit(store: &SqliteStore, code: i32) {
 async fn a_group_that_was_not_committed_leaves_nothing() {
     let subject = InDirectory::new(1, |_| ());
     append_all(subject.store(), events(3, 10)).await;
-    fail_next_commit(subject.store(), ffi::SQLITE_FULL);
+    fail_next_commit(subject.store(), ffi::SQLITE_BUSY);
     let given = laneway_domain::NewEvent { id_given: true, ..event("given", 10) };
     let results = subject.store().append(vec![given.clone(), event("x", 10)]).await;
     assert!(results.iter().all(is_retry_later), "{results:?}");
@@ -59,7 +61,7 @@ async fn a_group_that_was_not_committed_leaves_nothing() {
 
 #[tokio::test]
 async fn after_a_failed_fsync_nothing_is_accepted_and_nothing_is_called_a_success() {
-    for code in [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR] {
+    for code in [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC, ffi::SQLITE_IOERR_TRUNCATE] {
         let subject = InDirectory::new(1, |_| ());
         let store = subject.store();
         append_all(store, events(3, 10)).await;
@@ -201,11 +203,72 @@ async fn a_reader_that_stays_holds_neither_appends_nor_the_log_for_ever() {
     let subject = InDirectory::new(1, |options| options.checkpoint_bytes = 64 << 10);
     let outside = subject.sqlite3();
     outside.execute_batch("BEGIN; SELECT count(*) FROM event_0").unwrap();
-    load(subject.store(), "while", 20, &Mutex::default()).await;
+    load(subject.store(), "while", 40, &Mutex::default()).await;
+    let log = || std::fs::metadata(subject.directory.path().join("laneway.db-wal")).unwrap().len();
+    let before = log();
+    assert!(subject.store().shared.log_is_held.load(Ordering::SeqCst), "the store knows who holds the log");
     outside.execute_batch("COMMIT").unwrap();
-    let wal = subject.directory.path().join("laneway.db-wal");
-    let before = std::fs::metadata(&wal).unwrap().len();
     load(subject.store(), "after", 100, &Mutex::default()).await;
-    assert!(std::fs::metadata(&wal).unwrap().len() <= before + (1 << 20));
-    assert_eq!(ids(&subject).await.len(), 4800);
+    assert!(log() <= before + (1 << 20));
+    assert_eq!(ids(&subject).await.len(), 5600);
+}
+
+/// However long the log has grown for somebody else's sake, it shrinks when they are gone, with hardly anything written.
+#[tokio::test]
+async fn the_room_that_a_long_read_took_goes_back_to_the_disk() {
+    let threshold = 64 << 10;
+    let subject = InDirectory::new(1, |options| options.checkpoint_bytes = threshold);
+    let outside = subject.sqlite3();
+    outside.execute_batch("BEGIN; SELECT count(*) FROM event_0").unwrap();
+    load(subject.store(), "while", 40, &Mutex::default()).await;
+    let log = || std::fs::metadata(subject.directory.path().join("laneway.db-wal")).unwrap().len();
+    assert!(log() > 10 * threshold, "the log has not grown: {}", log());
+    outside.execute_batch("COMMIT").unwrap();
+    // The thread looks every two seconds, and the writer finishes with its next group.
+    let shrinks = async {
+        while log() > threshold {
+            append_all(subject.store(), events(1, 10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), shrinks).await.expect("the log shrinks");
+    assert!(!subject.store().shared.log_is_held.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_store_whose_files_are_taken_away_acknowledges_nothing_more() {
+    for end in ["db", "db-wal"] {
+        let subject = InDirectory::new(1, |_| ());
+        append_all(subject.store(), events(3, 10)).await;
+        let file = subject.directory.path().join(format!("laneway.{end}"));
+        std::fs::rename(&file, file.with_extension("aside")).unwrap();
+        // Growth is what wakes whoever waits when the store fails.
+        let failed = tokio::time::timeout(Duration::from_secs(60), subject.store().grown(P, Offset(3))).await;
+        assert!(is_retry_later(&failed.expect("it is noticed")));
+        let refused = subject.store().append(events(1, 10)).await;
+        assert!(is_retry_later(&refused[0]), "{refused:?}");
+        let why = subject.store().health().unwrap_err();
+        assert!(why.contains(&format!("laneway.{end} was removed")), "{why}");
+    }
+}
+
+/// A write that fails for want of room, however the system calls that: the store goes on by itself.
+#[tokio::test]
+async fn a_write_that_fails_is_not_the_end_of_the_store() {
+    for (code, told) in
+        [(ffi::SQLITE_FULL, "later"), (ffi::SQLITE_IOERR_WRITE, "unknown"), (ffi::SQLITE_IOERR, "unknown")]
+    {
+        let subject = InDirectory::new(1, |_| ());
+        let store = subject.store();
+        append_all(store, events(3, 10)).await;
+        fail_next_commit(store, code);
+        let results = store.append(events(2, 10)).await;
+        let unknown = |result: &Result<_, StoreError>| matches!(result, Err(StoreError::Unknown { .. }));
+        assert!(results.iter().all(|result| if told == "later" { is_retry_later(result) } else { unknown(result) }));
+        let held = lease(store).await;
+        store.commit(&held, &settled(3)).await.expect("what makes room goes on");
+        assert!(is_retry_later(&store.append(events(1, 10)).await[0]), "new events wait until it was looked");
+        assert_eq!(store.trim(P, Timestamp::MAX, 100).await.unwrap(), 3);
+        append_all(store, events(1, 10)).await;
+        assert_eq!(store.health(), Ok(()));
+    }
 }

@@ -4,7 +4,9 @@ use crate::client::Answer;
 use crate::faults::power_cut::{self, Survives};
 use crate::faults::site::{Site, progress_ahead, unready};
 use crate::faults::table::Row;
+use crate::receiver::{Behaviour, Receiver};
 use crate::server::Running;
+use crate::volume::Volume;
 use rand::RngExt;
 use serde_json::json;
 use std::fs;
@@ -109,7 +111,8 @@ pub(super) async fn failed_fsync(times: usize) -> Row {
     row
 }
 
-/// No space for a moment: 503 with `Retry-After`, and recovery by itself.
+/// No space on the disk, in a quota, or in the file's own limit, for a moment: 503 with `Retry-After`, and recovery by
+/// itself.
 pub(super) async fn full(times: usize) -> Row {
     let mut site = Site::new("", "").await;
     let server = site.start().await;
@@ -118,20 +121,71 @@ pub(super) async fn full(times: usize) -> Row {
     for n in 0..times {
         site.a_while(&mut load).await;
         let failed = site.preload.failed();
-        site.preload.full(true);
+        site.preload.fail_writes([libc::ENOSPC, libc::EDQUOT, libc::EFBIG][n % 3]);
         site.preload.until_failed(failed).await;
         let answer = probe(&server, n).await;
         if answer.status != 503 || answer.header("retry-after").is_empty() {
             wrong.push(format!("a full disk is answered with {} {}", answer.status, answer.text()));
         }
         tokio::time::sleep(Duration::from_millis(site.random.random_range(0..500))).await;
-        site.preload.full(false);
+        site.preload.fail_writes(0);
         load.more(50).await;
     }
     let mut sending = load.stop().await;
     sending.unclear.extend((0..times).map(probe_id));
-    let mut row = site.finish("disk full for up to 0.5 s (SQLite)", times, server, sending).await;
+    let mut row = site.finish("disk, quota or file size full for up to 0.5 s (SQLite)", times, server, sending).await;
     row.wrong.extend(wrong);
     row.note = "503 with Retry-After; goes on by itself".into();
+    row
+}
+
+/// How much of the small disk is taken from the beginning: beside the reserve, the store has some MiB.
+const TAKEN_MEBIBYTES: usize = 12;
+
+/// The disk becomes full while nothing can be delivered, the server ends, and the rest of the disk is taken too. It has
+/// to start all the same, deliver what waits, make room by that, and take events in again, with nobody's help.
+pub(super) async fn restart_when_full(times: usize) -> Row {
+    let fault = "restart on a full disk (SQLite)";
+    let volume = match Volume::mount(28) {
+        Ok(volume) => volume,
+        Err(why) => return Row::not_done(fault, &format!("no file system can be mounted here: {why}")),
+    };
+    let _taken = volume.ballast(TAKEN_MEBIBYTES);
+    let receiver = Receiver::start(Behaviour::healthy(), 1).await;
+    let mut site = Site::inside(volume.path(), receiver, "retain = \"0s\"", "paused = true");
+    let mut server = site.installation.start().await;
+    let mut load = site.load();
+    let mut wrong = Vec::new();
+    for n in 0..times {
+        let said = unready(&server.client()).await;
+        if !said.contains("no room") {
+            wrong.push(format!("/readyz of a full store says: {said}"));
+        }
+        if n % 2 == 0 {
+            server.kill()
+        } else {
+            tokio::task::block_in_place(|| server.stop())
+        }
+        let rest = volume.fill();
+        let checked = site.installation.run(&["check"]);
+        let said = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
+        if !said.contains("full") {
+            wrong.push(format!("on a full disk `laneway check` says: {}", said.trim()));
+        }
+        site.set_destination("");
+        // That it becomes ready says that it takes events in.
+        server = site.installation.start().await;
+        load.more(50).await;
+        fs::remove_file(rest).expect("it was written");
+        if n + 1 < times {
+            tokio::task::block_in_place(|| server.stop());
+            site.set_destination("paused = true");
+            server = site.installation.start().await;
+        }
+    }
+    let sending = load.stop().await;
+    let mut row = site.finish_trimmed(fault, times, server, sending).await;
+    row.wrong.extend(wrong);
+    row.note = "starts, delivers, makes room by trimming, and takes events in by itself".into();
     row
 }

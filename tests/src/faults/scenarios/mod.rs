@@ -52,6 +52,7 @@ pub const ALL: &[Scenario] = &[
     scenario!("power-cut", 6, 100, disk::power_cut),
     scenario!("fsync", 3, 40, disk::failed_fsync),
     scenario!("full-disk", 3, 40, disk::full),
+    scenario!("full-disk-restart", 2, 20, disk::restart_when_full),
     scenario!("page", 8, 400, pages::damaged),
     scenario!("receiver-cut", 5, 100, network::receiver_cut),
     scenario!("receiver-slow", 2, 20, network::receiver_slow),
