@@ -199,6 +199,7 @@ async fn main() {
         metrics: Arc::new(String::new),
         limits: Limits::default(),
         tokens: Vec::new(),
+        hosts: laneway_http::Hosts::default(),
     });
     let bare = Router::new().route("/v1/events", post(bare)).with_state(Arc::new(AtomicU64::new(0)));
     let untyped = Router::new().route("/v1/events", post(untyped));

@@ -3,9 +3,13 @@
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,8 +19,7 @@ const RESERVED_BYTES: usize = 1024 * 1024;
 /// A smaller body is copied out of the connection's read buffer (8 KiB and more). The event's data is
 /// a slice of it, and must not keep that buffer alive for as long as the event is in memory.
 const COPIED_BELOW: usize = 16 * 1024;
-/// How much of a body that is too large is read and thrown away, so that a producer that sends all
-/// of it before it looks at the answer gets the answer, and no reset connection.
+/// How much of a body that is not taken is read and thrown away: twice the largest batch by default.
 const DRAINED_BYTES: usize = 16 * 1024 * 1024;
 
 /// The bodies that are held at the moment, over all connections.
@@ -84,11 +87,10 @@ pub(crate) async fn receive<'a>(
     match collected {
         Ok(Ok(bytes)) => Ok(Received { bytes, _share: share }),
         Ok(Err(problem)) => {
-            let too_large = problem.kind == bound.kind;
-            if too_large && !bound.expects {
-                drop(share);
-                // Whether it works out or not, the answer is the same.
-                let _ = timeout_at(deadline, drain(&mut body)).await;
+            drop(share);
+            // Also of one that broke off: then there is nothing left to read.
+            if !bound.expects {
+                drain(body, deadline).await;
             }
             Err(problem)
         }
@@ -131,11 +133,77 @@ async fn collect(body: &mut Body, bound: &Bound, share: &mut Share<'_>) -> Resul
     })
 }
 
-async fn drain(body: &mut Body) {
-    let mut drained = 0;
-    while drained < DRAINED_BYTES {
-        let Some(Ok(frame)) = body.frame().await else { return };
-        drained += frame.data_ref().map_or(0, Bytes::len);
+/// Reads the body of a request that was refused before its end, and throws it away. Whoever sends all of a request
+/// before looking at the answer would otherwise only see a connection that was reset.
+async fn drain(mut body: Body, deadline: Instant) {
+    let all = async {
+        let mut drained = 0;
+        while drained < DRAINED_BYTES {
+            let Some(Ok(frame)) = body.frame().await else { return };
+            drained += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    // Whether it works out or not, the answer is the same.
+    let _ = timeout_at(deadline, all).await;
+}
+
+/// Does that for a request that is refused by its head.
+pub(crate) async fn refuse(headers: &HeaderMap, body: Body, within: Duration) {
+    // Who waits for a word before sending the body gets the answer instead of it.
+    if !headers.contains_key(header::EXPECT) {
+        drain(body, Instant::now() + within).await;
+    }
+}
+
+/// A body that stays behind for whoever waits at its slot, when it is dropped before its end.
+pub(crate) struct Lent {
+    body: Option<Body>,
+    slot: Arc<Mutex<Option<Body>>>,
+}
+
+/// Where a body is found again that was not read to its end.
+pub(crate) struct Slot(Arc<Mutex<Option<Body>>>);
+
+impl Slot {
+    /// What was left of the body, once whoever it was lent to is done.
+    pub(crate) fn left(&self) -> Option<Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Lends a body out.
+pub(crate) fn lend(body: Body) -> (Body, Slot) {
+    let slot = Arc::new(Mutex::new(None));
+    (Body::new(Lent { body: Some(body), slot: slot.clone() }), Slot(slot))
+}
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.as_ref().map_or_else(|| http_body::SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let left = self.body.take().filter(|body| !body.is_end_stream());
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = left;
     }
 }
 

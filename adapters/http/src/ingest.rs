@@ -3,10 +3,10 @@
 use crate::Shared;
 use crate::answer::{self, Sent};
 use crate::batch::Reader;
-use crate::body::{Bound, Received, receive};
+use crate::body::{Bound, Received, receive, refuse};
+use crate::door::{Asked, enter};
 use crate::media::{Door, Media};
 use crate::problem::{Kind, Problem};
-use crate::token::authorize;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -51,8 +51,14 @@ async fn answered(intake: &Intake, door: Door, request: Request) -> Response {
 
 async fn take(intake: &Intake, door: Door, parts: &Parts, body: Body) -> Result<Response, Box<Problem>> {
     let shared = &*intake.shared;
-    authorize(&shared.api.tokens, &parts.headers)?;
-    let media = Media::of(&parts.headers, door)?;
+    let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens);
+    let media = match entered.and_then(|()| Media::of(&parts.headers, door)) {
+        Ok(media) => media,
+        Err(problem) => {
+            refuse(&parts.headers, body, shared.api.limits.body_timeout).await;
+            return Err(problem);
+        }
+    };
     let received = receive_events(shared, media, &parts.headers, body).await?;
     let limits = &shared.api.limits;
     let events = Reader::new(&received.bytes, &parts.headers, limits)

@@ -26,7 +26,9 @@ mod answer;
 mod batch;
 mod body;
 mod cloudevents;
+mod door;
 mod draft;
+mod hosts;
 mod ingest;
 mod json;
 mod laneway_json;
@@ -41,6 +43,7 @@ mod telemetry;
 mod token;
 pub mod wire;
 
+pub use hosts::Hosts;
 pub use limits::{
     DEFAULT_BATCH_BYTES, DEFAULT_BATCH_EVENTS, DEFAULT_BODY_TIMEOUT, DEFAULT_BUFFERED_BYTES, DEFAULT_CONNECTIONS,
     DEFAULT_EVENT_BYTES, DEFAULT_GRACE, DEFAULT_HEADER_BYTES, DEFAULT_HEADER_TIMEOUT, DEFAULT_JSON_DEPTH, Limits,
@@ -77,6 +80,8 @@ pub struct Api {
     pub limits: Limits,
     /// Who may; none for everyone (see [`check_listen`]).
     pub tokens: Vec<Token>,
+    /// By which names it is reached; asked only where there are no tokens.
+    pub hosts: Hosts,
 }
 
 /// What all handlers share.
@@ -90,12 +95,13 @@ struct Shared {
 pub fn router(api: Api) -> Router {
     let buffered = body::Buffered::new(api.limits.buffered_bytes);
     let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new() });
+    let body_timeout = shared.api.limits.body_timeout;
     let operator = operator::router(shared.clone());
     let all = match shared.api.log.clone() {
         Some(log) => operator.merge(ingest(shared, log)),
         None => operator,
     };
-    all.method_not_allowed_fallback(operator::method_not_allowed)
+    all.method_not_allowed_fallback(move |request| operator::method_not_allowed(body_timeout, request))
 }
 
 fn ingest(shared: Arc<Shared>, log: Arc<dyn EventLog>) -> Router {

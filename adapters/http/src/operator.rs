@@ -6,21 +6,22 @@ mod status;
 
 use crate::Shared;
 use crate::answer;
-use crate::body::{Bound, receive};
+use crate::body::{Bound, lend, receive, refuse};
+use crate::door::{Asked, enter, no_form};
 use crate::problem::{Kind, Problem};
-use crate::token::authorize;
 use crate::wire::{self, Position};
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::request::Parts;
-use http::{Method, StatusCode, Uri, header};
+use http::{StatusCode, Uri, header};
 use laneway_domain::DestinationName;
 use laneway_ports::Operations;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a handler answers.
 type Answer = Result<Response, Box<Problem>>;
@@ -51,10 +52,24 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match authorize(&shared.api.tokens, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let (parts, body) = request.into_parts();
+    let asked = Asked::of(&parts);
+    // What is at no path changes nothing, whatever sends it.
+    let is_route = parts.extensions.get::<MatchedPath>().is_some();
+    let entered = enter(&asked, &shared.api.hosts, &shared.api.tokens)
+        .and_then(|()| if is_route { no_form(&asked) } else { Ok(()) });
+    let within = shared.api.limits.body_timeout;
+    if let Err(problem) = entered {
+        refuse(&parts.headers, body, within).await;
+        return problem.into_response();
     }
+    let headers = parts.headers.clone();
+    let (lent, slot) = lend(body);
+    let response = next.run(Request::from_parts(parts, lent)).await;
+    if let Some(body) = slot.left() {
+        refuse(&headers, body, within).await;
+    }
+    response
 }
 
 async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
@@ -65,8 +80,11 @@ async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
     *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}", uri.path()))
 }
 
-pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{method} is nothing that {} takes; the header Allow says what it does", uri.path());
+pub(crate) async fn method_not_allowed(within: Duration, request: Request) -> Problem {
+    let (parts, body) = request.into_parts();
+    refuse(&parts.headers, body, within).await;
+    let (method, path) = (parts.method, parts.uri.path());
+    let detail = format!("{method} is nothing that {path} takes; the header Allow says what it does");
     *Problem::new(Kind::MethodNotAllowed, detail)
 }
 
@@ -90,15 +108,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
     }
 }
 
-/// Reads an operator's JSON. Only as `application/json`, which a foreign page in an operator's
-/// browser could not send unasked.
+/// Reads an operator's JSON. (That it says to be JSON, [`no_form`] has seen.)
 async fn json<T: DeserializeOwned>(shared: &Shared, request: Request) -> Result<T, Box<Problem>> {
     let (parts, body) = request.into_parts();
-    let given = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        let what = "send the body as application/json";
-        return Err(Problem::new(Kind::UnsupportedMedia, what).about("content-type"));
-    }
     let expects = parts.headers.contains_key(header::EXPECT);
     let timeout = shared.api.limits.body_timeout;
     let bound = Bound { bytes: BODY_BYTES, kind: Kind::BodyTooLarge, timeout, expects };

@@ -16,7 +16,11 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 pub(crate) enum Kind {
     Malformed,
     BodyBroken,
+    BadRequest,
     Unauthorized,
+    ForeignPage,
+    WrongHost,
+    TransferCoding,
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
@@ -37,10 +41,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, so that the metrics can be registered once.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Malformed,
         Self::BodyBroken,
+        Self::BadRequest,
         Self::Unauthorized,
+        Self::ForeignPage,
+        Self::WrongHost,
+        Self::TransferCoding,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
@@ -64,6 +72,10 @@ impl Kind {
         match self {
             Self::Malformed => ("malformed", "The body is not what its media type says", StatusCode::BAD_REQUEST),
             Self::BodyBroken => ("body-broken", "The body could not be received", StatusCode::BAD_REQUEST),
+            Self::BadRequest => ("bad-request", "The request is not well formed", StatusCode::BAD_REQUEST),
+            Self::ForeignPage => ("foreign-page", "A page of another origin may not do this", StatusCode::FORBIDDEN),
+            Self::WrongHost => ("wrong-host", "This server has another name", StatusCode::MISDIRECTED_REQUEST),
+            Self::TransferCoding => ("transfer-coding", "Not with this transfer coding", StatusCode::NOT_IMPLEMENTED),
             Self::Unauthorized => ("unauthorized", "A token is needed", StatusCode::UNAUTHORIZED),
             Self::NotFound => ("not-found", "There is no such thing", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Not with this method", StatusCode::METHOD_NOT_ALLOWED),

@@ -131,6 +131,8 @@ impl Host {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
+            // Who has sent a request and closes that way may still want the answer.
+            .half_close(true)
             .header_read_timeout(self.limits.header_timeout)
             .max_header_size(self.limits.header_bytes)
             .max_buf_size(self.limits.header_bytes.max(LEAST_BUFFER));

@@ -86,6 +86,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
         metrics: Arc::new(move || render.render()),
         limits: config.server.limits.clone(),
         tokens: config.server.tokens.clone(),
+        hosts: config.server.hosts.clone(),
     };
     let tidying = tokio::spawn(async move {
         loop {

@@ -4,7 +4,7 @@ use super::Secret;
 use super::reader::Section;
 use super::setting::Size;
 use super::units::show_size;
-use laneway_http::{Limits, MAX_JSON_DEPTH, Token, check_listen};
+use laneway_http::{Hosts, Limits, MAX_JSON_DEPTH, Token, check_listen};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Bearer tokens. Without any, whoever reaches the (loopback) address may do everything.
     pub tokens: Vec<Token>,
+    /// Names by which it is reached, besides those of this machine's loopback.
+    pub hosts: Hosts,
     /// What is refused as too much.
     pub limits: Limits,
 }
@@ -46,9 +48,14 @@ impl Server {
         {
             section.problem("listen", what);
         }
+        let names: Vec<String> = section.list("hosts");
+        let hosts = Hosts::new(names.iter().map(String::as_str)).unwrap_or_else(|what| {
+            section.problem("hosts", what);
+            Hosts::default()
+        });
         let limits = read_limits(section.section("limits"));
         section.finish();
-        Self { listen, tokens, limits }
+        Self { listen, tokens, hosts, limits }
     }
 }
 

@@ -31,6 +31,7 @@ async fn start() -> Running {
         metrics: Arc::new(String::new),
         limits: limits.clone(),
         tokens: Token::new(TOKEN).into_iter().collect(),
+        hosts: laneway_http::Hosts::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

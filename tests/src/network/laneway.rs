@@ -155,6 +155,7 @@ impl Machine {
             metrics: Arc::new(String::new),
             limits: limits.clone(),
             tokens: Vec::new(),
+            hosts: laneway_http::Hosts::new([super::LANEWAY]).expect("a host's name"),
         };
         let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
         let door = Door { listener, scissors: self.scissors.clone() };

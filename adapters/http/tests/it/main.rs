@@ -3,6 +3,7 @@
 
 mod batches;
 mod cloudevents;
+mod door;
 mod fuzz;
 mod limits;
 mod metrics;
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use laneway_domain::{Command, Event, Offset, Partition, StatusReport};
-use laneway_http::{Api, Limits, Token, router, wire};
+use laneway_http::{Api, Hosts, Limits, Token, router, wire};
 use laneway_memory::{Disk, Faults, MemoryStore, Settings};
 use laneway_ports::{EventLog, LogRecord, Operations};
 use serde::de::DeserializeOwned;
@@ -68,6 +69,7 @@ struct Server {
 struct Setup {
     limits: Limits,
     tokens: Vec<Token>,
+    hosts: Hosts,
     faults: Option<Arc<dyn Faults>>,
     no_worker: bool,
     no_ingest: bool,
@@ -91,11 +93,14 @@ impl Server {
             metrics: Arc::new(|| "laneway_up 1\n".into()),
             limits: setup.limits,
             tokens: setup.tokens,
+            hosts: setup.hosts,
         };
         Self { router: router(api), store, worker }
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    async fn send(&self, mut request: Request<Body>) -> Answer {
+        let host = http::HeaderValue::from_static("localhost");
+        request.headers_mut().entry(http::header::HOST).or_insert(host);
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }

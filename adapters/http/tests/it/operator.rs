@@ -346,6 +346,7 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
         metrics: Arc::new(String::new),
         limits: Limits::default(),
         tokens: Vec::new(),
+        hosts: laneway_http::Hosts::default(),
     };
     let server = Server { router: router(api), store, worker };
     let forget = Request::delete("/v1/destinations/gone/progress").body(Body::empty()).unwrap();
