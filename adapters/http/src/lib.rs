@@ -26,6 +26,7 @@ mod answer;
 mod batch;
 mod body;
 mod cloudevents;
+mod crowd;
 mod door;
 mod draft;
 mod hosts;

@@ -51,14 +51,13 @@ pub struct Limits {
     /// and the connection is closed.
     pub header_bytes: usize,
     /// How long the headers of a request may take to come in, from the connection's start or the
-    /// request before ([`DEFAULT_HEADER_TIMEOUT`]). Then the connection is closed. (One of HTTP/2
-    /// may be idle for as long as it answers pings within this time.)
+    /// request before, and how long a connection may be idle ([`DEFAULT_HEADER_TIMEOUT`]). Then it is closed.
     pub header_timeout: Duration,
     /// How long a body may take to come in, from the end of its headers
     /// ([`DEFAULT_BODY_TIMEOUT`]). Then: 408.
     pub body_timeout: Duration,
-    /// The most open connections ([`DEFAULT_CONNECTIONS`]). Further ones wait in the listener's
-    /// queue until one closes.
+    /// The most open connections ([`DEFAULT_CONNECTIONS`]). Whoever comes then displaces the longest idle one of the
+    /// peer that holds most. Where none is idle: 503, but for health checks.
     pub connections: usize,
     /// The most bytes of bodies held at once ([`DEFAULT_BUFFERED_BYTES`]). Beyond: 503.
     pub buffered_bytes: usize,

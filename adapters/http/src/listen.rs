@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -25,6 +26,9 @@ pub trait Peek: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// # Errors
     /// If the system does not do it; the connection works all the same.
     fn set_nodelay(&self) -> io::Result<()>;
+
+    /// Who is at the other end; `None` if that is not known.
+    fn peer(&self) -> Option<IpAddr>;
 }
 
 impl Listen for TcpListener {
@@ -42,5 +46,9 @@ impl Peek for TcpStream {
 
     fn set_nodelay(&self) -> io::Result<()> {
         Self::set_nodelay(self, true)
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.peer_addr().ok().map(|address| address.ip().to_canonical())
     }
 }

@@ -1,18 +1,30 @@
 //! Accepting connections, and letting go of them.
 
+use crate::crowd::{Activity, Crowd, InFlight, Place};
 use crate::limits::{HTTP2_STREAMS, Limits};
 use crate::listen::{Listen, Peek};
+use crate::problem::{Kind, Problem};
 use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
-use std::future::Future;
+use pin_project_lite::pin_project;
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -26,6 +38,11 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 /// The smallest buffer that hyper takes.
 const LEAST_BUFFER: usize = 8 * 1024;
 
+/// What the buffers of a connection take, so that sending it does not wait for whoever reads it.
+const SHORT_ANSWER: u64 = 64 * 1024;
+/// How long an answer that says that it is the last may take to be read, before the connection ends.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -37,9 +54,10 @@ pub struct Ended {
 /// is under way finish within [`Limits::grace`], and returns.
 ///
 /// HTTP/1.1 with keep-alive, and HTTP/2 without TLS for clients that know beforehand (h2c with prior
-/// knowledge). With [`Limits::connections`] open, further ones wait in the listener's queue.
+/// knowledge). With [`Limits::connections`] open, whoever comes displaces the longest idle connection of the peer that
+/// holds most; where none is idle, health checks are answered, and everything else gets a 503.
 pub async fn serve(listener: impl Listen, router: Router, limits: Limits, shutdown: impl Future<Output = ()>) -> Ended {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let crowd = Crowd::new(limits.connections);
     let (stop, stopping) = watch::channel(false);
     let host = Arc::new(Host { router, limits });
     let mut open = JoinSet::new();
@@ -49,7 +67,8 @@ pub async fn serve(listener: impl Listen, router: Router, limits: Limits, shutdo
             biased;
             () = &mut shutdown => break,
             Some(ended) = open.join_next() => noted(ended),
-            (stream, place) = accept(&listener, &places) => {
+            stream = accept(&listener, &crowd) => {
+                let place = crowd.enter(stream.peer());
                 open.spawn(host.clone().connection(stream, place, stopping.clone()));
             }
         }
@@ -77,12 +96,11 @@ fn noted(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// The next connection, once there is a place for it. Nothing is lost when it is dropped.
-async fn accept<L: Listen>(listener: &L, places: &Arc<Semaphore>) -> (L::Stream, Option<OwnedSemaphorePermit>) {
-    // Only a closed semaphore gives none, and nobody closes this one.
-    let place = places.clone().acquire_owned().await.ok();
+async fn accept<L: Listen>(listener: &L, crowd: &Crowd) -> L::Stream {
+    crowd.has_place().await;
     loop {
         match listener.accept().await {
-            Ok(stream) => return (stream, place),
+            Ok(stream) => return stream,
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted; is the limit of open files too low?");
@@ -104,26 +122,33 @@ struct Host {
 }
 
 impl Host {
-    async fn connection(
-        self: Arc<Self>,
-        mut stream: impl Peek,
-        _place: Option<OwnedSemaphorePermit>,
-        mut stopping: watch::Receiver<bool>,
-    ) {
+    async fn connection(self: Arc<Self>, mut stream: impl Peek, place: Place, mut stopping: watch::Receiver<bool>) {
         // Answers are small and complete: waiting for more to send with them only delays them.
         if let Err(error) = stream.set_nodelay() {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
+        let activity = place.activity().clone();
+        let idle = self.limits.header_timeout;
         let first = tokio::select! {
-            first = timeout(self.limits.header_timeout, speaks_http2(&mut stream)) => first,
+            first = speaks_http2(&mut stream) => first,
+            () = activity.has_to_go(idle) => return tracing::debug!("a connection sent nothing in time"),
             () = stopped(&mut stopping) => return,
         };
-        let service = TowerToHyperService::new(self.router.clone());
+        let service = Counted {
+            inner: TowerToHyperService::new(self.router.clone()),
+            activity: activity.clone(),
+            for_health_only: place.is_for_health_only(),
+        };
         match first {
-            Ok(Ok(false)) => drive(self.http1().serve_connection(TokioIo::new(stream), service), stopping).await,
-            Ok(Ok(true)) => drive(self.http2().serve_connection(TokioIo::new(stream), service), stopping).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a connection ended before its first request"),
-            Err(_) => tracing::debug!("a connection sent nothing in time"),
+            Ok(false) => {
+                let connection = self.http1().serve_connection(TokioIo::new(stream), service);
+                drive(connection, &activity, idle, stopping).await;
+            }
+            Ok(true) => {
+                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                drive(connection, &activity, idle, stopping).await;
+            }
+            Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
         }
     }
 
@@ -159,8 +184,98 @@ async fn speaks_http2(stream: &mut impl Peek) -> io::Result<bool> {
     Ok(begin[..length] == *HTTP2_BEGINS)
 }
 
-/// Runs a connection to its end; once `stopping`, to the end of what it is doing.
-async fn drive<C>(connection: C, mut stopping: watch::Receiver<bool>)
+/// The application, which tells when a request is under way.
+struct Counted {
+    inner: TowerToHyperService<Router>,
+    activity: Arc<Activity>,
+    for_health_only: bool,
+}
+
+impl Service<Request<Incoming>> for Counted {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let in_flight = self.activity.begin();
+        let is_for_health = matches!(request.uri().path(), "/healthz" | "/readyz");
+        let answer = if self.for_health_only && !is_for_health {
+            Answer::Full { answer: ready(Ok(full())) }
+        } else {
+            Answer::Inner { answer: self.inner.call(request) }
+        };
+        Answering { answer, in_flight: Some(in_flight) }
+    }
+}
+
+/// What is said where all places are taken and nobody is idle.
+fn full() -> Response<Body> {
+    let what = "all connections that this server takes are in use; try again soon";
+    Problem::new(Kind::Overloaded, what).retry_after(Duration::from_secs(1)).closing().into_response()
+}
+
+pin_project! {
+    /// An answer that is being made; until it is there, its connection is not idle.
+    struct Answering {
+        #[pin]
+        answer: Answer,
+        in_flight: Option<InFlight>,
+    }
+}
+
+pin_project! {
+    #[project = AnswerPinned]
+    enum Answer {
+        Inner { #[pin] answer: <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future },
+        Full { answer: Ready<Result<Response<Body>, Infallible>> },
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answered = match this.answer.project() {
+            AnswerPinned::Inner { answer } => answer.poll(cx),
+            AnswerPinned::Full { answer } => Pin::new(answer).poll(cx),
+        };
+        // A short answer is on its way at once; while a long one is being sent, its connection is not idle.
+        answered.map_ok(|answer| match this.in_flight.take() {
+            Some(in_flight) if answer.body().size_hint().upper().is_none_or(|bytes| bytes > SHORT_ANSWER) => {
+                answer.map(|body| Body::new(Sending { body, _in_flight: in_flight }))
+            }
+            _ => answer,
+        })
+    }
+}
+
+/// The body of a long answer.
+struct Sending {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl http_body::Body for Sending {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Runs a connection to its end: once `stopping`, to the end of what it is doing; once it has been idle for too long or
+/// has to make room, no further.
+async fn drive<C>(connection: C, activity: &Activity, idle: Duration, mut stopping: watch::Receiver<bool>)
 where
     C: GracefulConnection,
     C::Error: std::fmt::Display,
@@ -169,6 +284,14 @@ where
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
+        () = activity.has_to_go(idle) => {
+            // One of HTTP/2 says goodbye; nothing is under way that could be lost.
+            connection.as_mut().graceful_shutdown();
+            match timeout(LAST_WORD, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
         () = stopped(&mut stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -7,7 +7,7 @@ use crate::seeded::{Chance, Tally};
 use laneway_http::{Listen, Peek};
 use laneway_webhook::Dial;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,6 +116,10 @@ impl Peek for Wire {
 
     fn set_nodelay(&self) -> io::Result<()> {
         self.stream.set_nodelay(true)
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        self.stream.peer_addr().ok().map(|address| address.ip())
     }
 }
 

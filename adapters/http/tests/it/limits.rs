@@ -36,7 +36,7 @@ pub(crate) async fn start(setup: Setup) -> Running {
     Running { address, server, stop, ended }
 }
 
-fn limited(limits: Limits) -> Setup {
+pub(crate) fn limited(limits: Limits) -> Setup {
     Setup { limits, ..Setup::default() }
 }
 
@@ -184,21 +184,6 @@ async fn headers_are_bounded_in_number_and_bytes() {
         assert!(text.starts_with(b"HTTP/1.1 431 ") || (text.is_empty() && !in_one_read));
     }
     assert!(running.server.stored().await.is_empty());
-}
-
-#[tokio::test]
-async fn a_connection_too_many_waits_until_another_closes() {
-    let running = start(limited(Limits { connections: 1, ..Limits::default() })).await;
-    let mut first = TcpStream::connect(running.address).await.unwrap();
-    first.write_all(event().as_bytes()).await.unwrap();
-    answer(&mut first).await;
-    let mut second = TcpStream::connect(running.address).await.unwrap();
-    second.write_all(event().as_bytes()).await.unwrap();
-    // Only the absence of an answer can be seen here, for a moment; what follows shows that it comes.
-    let mut byte = [0; 1];
-    assert!(timeout(Duration::from_millis(100), second.read_exact(&mut byte)).await.is_err());
-    drop(first);
-    assert!(answer(&mut second).await.starts_with("HTTP/1.1 202 "));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod batches;
 mod cloudevents;
+mod crowd;
 mod door;
 mod fuzz;
 mod limits;
