@@ -181,7 +181,7 @@ impl MemoryStore {
         change: fn(&mut Shard, &Selection) -> usize,
     ) -> Result<u64, StoreError> {
         if selection.destination.is_none() {
-            return Err(StoreError::refused("name the destination whose dead letters are meant"));
+            return Err(StoreError::refused("name the destination whose dead letters you mean"));
         }
         let selection = selection.clone();
         let all =

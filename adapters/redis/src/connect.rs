@@ -241,7 +241,7 @@ impl Redis {
     }
 
     pub(crate) fn keeps_moving(&self, what: &str) -> StoreError {
-        StoreError::retry_later(format!("Redis at {} did not come to run {what}: its slots move", self.place))
+        StoreError::retry_later(format!("Redis at {} could not run {what}: its slots are being moved", self.place))
     }
 
     /// Whether anything can be reached.

@@ -50,7 +50,7 @@ fn of_answer(text: &str, effect: Effect, place: &str) -> Option<StoreError> {
         "READONLY" => later(format!("Redis at {place} is a replica now; looking for the primary")),
         "MISCONF" => later(format!("Redis at {place} cannot write to its disk, and accepts nothing: {text}")),
         "TRYAGAIN" | "ASK" | "MOVED" => later(format!("the slots of Redis Cluster at {place} are being moved")),
-        "BUSY" => later(format!("Redis at {place} is busy with another's script")),
+        "BUSY" => later(format!("Redis at {place} is busy with a script of somebody else")),
         // The client answers all that is under way on a connection with the first such answer
         // that comes on it: only reads can be sure.
         "CLUSTERDOWN" if effect == Effect::Reads => later(cluster_down(place, text)),

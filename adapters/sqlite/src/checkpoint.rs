@@ -128,7 +128,7 @@ impl Nudge {
         }
         if let Some(held) = held.filter(|held| held.warned) {
             let path = shared.path.display();
-            tracing::info!(%path, held_for = ?held.since.elapsed(), "the write-ahead log begins anew");
+            tracing::info!(%path, held_for = ?held.since.elapsed(), "the write-ahead log starts again from its beginning");
         }
     }
 

@@ -90,7 +90,7 @@ pub(crate) fn of_statement(error: &rusqlite::Error, path: &Path) -> Reach {
             "a part of {at} is damaged ({error}): run `laneway check`, and restore it from a backup"
         ))),
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) | None => {
-            Reach::Statement(StoreError::refused(format!("{at} does not take this: {error}")))
+            Reach::Statement(StoreError::refused(format!("{at} refuses this: {error}")))
         }
         _ => passing(format!("writing {at} failed: {error}. Check the disk")),
     }

@@ -146,7 +146,7 @@ impl Room {
         };
         if !short && let Err(error) = room.reserve.take() {
             let path = database.display();
-            tracing::warn!(%path, %error, "no room can be kept back: on a full disk deliveries will not be settled");
+            tracing::warn!(%path, %error, "no reserve can be made: when the disk is full, deliveries cannot be recorded");
         }
         room
     }

@@ -117,7 +117,7 @@ impl SqliteStore {
     pub(crate) fn ask(&self, request: Request) -> Result<(), StoreError> {
         self.queue.push(request).map_err(|why| match why {
             NotTaken::Full => StoreError::retry_later(format!(
-                "more waits to be written to {} than it may hold: the disk does not keep up",
+                "the write queue of {} is full: the disk cannot keep up",
                 self.shared.path.display()
             )),
             NotTaken::Closed => StoreError::retry_later("the store is closing"),
@@ -144,7 +144,7 @@ impl SqliteStore {
     /// Changes the selected dead letters chunk by chunk: found by a reader, changed by the writer.
     pub(crate) async fn change_dead(&self, change: DeadChange, selection: &Selection) -> Result<u64, StoreError> {
         if selection.destination.is_none() {
-            return Err(StoreError::refused("name the destination whose dead letters are meant"));
+            return Err(StoreError::refused("name the destination whose dead letters you mean"));
         }
         let (mut after, mut changed) = (0, 0);
         loop {

@@ -253,7 +253,7 @@ fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
         r#"{"at":1000000,"partitions":[0,1,2,4,7],"destinations":[],
             "workers":[{"worker":"41-0c","partitions":[7,0,1,2]},{"worker":"7-aa","partitions":[4]},
                        {"worker":"9-bb","partitions":[]}],
-            "incomplete":["worker 8-cc has not said anything of itself yet"]}"#,
+            "incomplete":["worker 8-cc has not reported its status yet"]}"#,
     )
     .unwrap();
     let shown = status::render(&status, false);
@@ -265,7 +265,7 @@ fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
             "41-0c            4  0-2, 7",
             "7-aa             1  4",
             "9-bb             0",
-            "incomplete: worker 8-cc has not said anything of itself yet",
+            "incomplete: worker 8-cc has not reported its status yet",
         ]
     );
 }

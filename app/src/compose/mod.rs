@@ -180,8 +180,10 @@ fn announce(config: &Config, role: Role, listener: &TcpListener) {
     let destinations = if names.len() <= 10 { names.join(", ") } else { format!("{} of them", names.len()) };
     let (store, partitions) = (&config.store.url, config.store.partitions);
     match role {
-        Role::Ingest => tracing::info!(%store, partitions, "takes events in on http://{address}"),
-        Role::Worker => tracing::info!(%store, partitions, %destinations, "delivers; status on http://{address}"),
+        Role::Ingest => tracing::info!(%store, partitions, "accepting events on http://{address}"),
+        Role::Worker => {
+            tracing::info!(%store, partitions, %destinations, "delivering events; status on http://{address}")
+        }
         Role::Both => tracing::info!(%store, partitions, %destinations, "listening on http://{address}"),
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn stop_signal() -> Result<watch::Receiver<bool>, String> {
                 _ = interrupt.recv() => {}
             }
             if !first {
-                tracing::warn!("told twice to stop: ending at once");
+                tracing::warn!("a second signal to stop: ending at once");
                 // 128 + SIGINT, as shells count a process that a signal ended.
                 std::process::exit(130);
             }

@@ -128,7 +128,7 @@ async fn check_redis(options: RedisOptions) -> Result<Checked, String> {
 }
 
 fn check_sqlite(store: &Store, path: &Path) -> Result<Checked, String> {
-    if !path.try_exists().map_err(|e| format!("{} cannot be looked at: {e}", path.display()))? {
+    if !path.try_exists().map_err(|e| format!("{} cannot be inspected: {e}", path.display()))? {
         let found = format!("{} will be made, with {} partitions", path.display(), store.partitions);
         return Ok(Checked { found, warnings: Vec::new() });
     }

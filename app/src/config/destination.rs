@@ -147,7 +147,7 @@ fn read_name(
     };
     let name = DestinationName::new(&name).map_err(|e| section.problem("name", e.to_string())).ok()?;
     if let Some(first) = first_use.get(&name) {
-        let what = format!("destination.{first} is named so already; progress is kept by name, so give it another");
+        let what = format!("destination.{first} already has this name; progress is stored by name, so choose another");
         section.problem("name", what);
         return None;
     }

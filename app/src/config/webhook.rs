@@ -120,7 +120,7 @@ fn read_tls(mut section: Section<'_, '_>) -> TlsOptions {
     let key = section.get::<Secret>("key");
     if section.has("certificate") != section.has("key") {
         let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
-        section.problem(there, format!("is of no use without tls.{missing}"));
+        section.problem(there, format!("has no effect without tls.{missing}"));
     }
     section.finish();
     let client_certificate = certificate.zip(key).map(|(certificate, key)| (certificate.expose().to_owned(), key));

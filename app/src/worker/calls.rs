@@ -85,7 +85,7 @@ impl Stores {
         let workers = self.workers.clone();
         Box::pin(async move {
             if let Ok(Err(error)) = timeout(REGISTER_WITHIN, workers.leave(&worker)).await {
-                tracing::warn!(%error, "the other workers could not be told of the stop; they notice it in {PRESENT_FOR:?}");
+                tracing::warn!(%error, "the other workers could not be told that this one stops; they notice within {PRESENT_FOR:?}");
             }
             Done::Left
         })
@@ -142,7 +142,7 @@ impl Stores {
         let stores = self.clone();
         Box::pin(async move {
             if let Err(error) = stores.progress.release(&lease).await {
-                tracing::warn!(partition = lease.partition.0, %error, "a lease could not be released; it runs out by itself");
+                tracing::warn!(partition = lease.partition.0, %error, "a lease could not be released; it expires by itself");
             }
             Done::Released(lease)
         })

@@ -107,7 +107,7 @@ pub(super) async fn serve_inbox(workers: &dyn Workers, worker: &Handle) {
             }
             Err(error) if !unread => {
                 unread = true;
-                tracing::warn!(%error, "what other processes tell this worker cannot be read; it is tried again");
+                tracing::warn!(%error, "messages from other processes cannot be read; trying again");
             }
             Err(_) => {}
         }
@@ -125,7 +125,7 @@ async fn take(workers: &dyn Workers, worker: &Handle, message: &str) {
     };
     let answer: Answer = match command(written) {
         Some(command) => {
-            tracing::info!(?command, "an operator's command has come through another process");
+            tracing::info!(?command, "an operator's command arrived through another process");
             worker.tell(command).await
         }
         None => Err("is of another version, which does not know this command".to_owned()),

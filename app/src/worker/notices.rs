@@ -27,7 +27,10 @@ impl Reporter {
     fn may_write(&mut self) -> bool {
         if self.second.elapsed() >= Duration::from_secs(1) {
             if self.left_out > 0 {
-                tracing::warn!(lines = self.left_out, "more of the same was left out; see laneway status");
+                tracing::warn!(
+                    lines = self.left_out,
+                    "further messages of this kind were left out; see laneway status"
+                );
             }
             (self.second, self.lines, self.left_out) = (Instant::now(), 0, 0);
         }
@@ -46,20 +49,20 @@ impl Reporter {
             }
             Notice::BreakerOpened { destination, reason, .. } => tracing::warn!(
                 %destination, error = %reason,
-                "the destination is down: its events wait and spend no retries; one probe at a time goes out"
+                "the destination is down: its events wait without using up retries, and one probe at a time is sent"
             ),
             Notice::BreakerClosed { destination } => tracing::info!(%destination, "the destination answers again"),
             Notice::Paused { destination, reason } => tracing::error!(
                 %destination, %reason,
-                "the destination is paused: its events wait; when it is well: laneway destinations resume {destination}"
+                "the destination is paused and its events wait; once it works again, run: laneway destinations resume {destination}"
             ),
             Notice::Replay { destination, partition, from } => tracing::info!(
                 %destination, partition = partition.0, offset = from.0,
-                "a replay: what the destination wants from this offset on is delivered again"
+                "a replay begins: everything that the destination subscribes to from this offset on is delivered again"
             ),
             Notice::TooManyBehind { destination, partition, keys } => tracing::warn!(
                 %destination, partition = partition.0, keys,
-                "as many keys are behind as may be (worker.keys_behind): no further events are looked at until some catch up"
+                "too many keys are behind (worker.keys_behind): no further events are read until some of them catch up"
             ),
             Notice::Quarantined { partition, record } => {
                 self.quarantined.increment(1);

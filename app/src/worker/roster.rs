@@ -36,7 +36,7 @@ impl LastReport {
             Ok(()) => (self.status, self.unchanged) = (Some(status), 0),
             Err(error) => {
                 self.status = None;
-                tracing::warn!(%error, "this worker's status could not be left for the others; it is tried again");
+                tracing::warn!(%error, "this worker's status could not be shared with the others; trying again");
             }
         }
     }
@@ -97,9 +97,7 @@ pub async fn status_of_all(
         match serde_json::from_str::<StatusReport>(&report) {
             Ok(report) => drop(reports.insert(worker, report)),
             Err(_) if own.as_ref().is_some_and(|(own, _)| *own == worker) => {}
-            Err(_) if report.is_empty() => {
-                incomplete.push(format!("worker {worker} has not said anything of itself yet"))
-            }
+            Err(_) if report.is_empty() => incomplete.push(format!("worker {worker} has not reported its status yet")),
             Err(_) => incomplete.push(format!("worker {worker} is of another version, whose status cannot be read")),
         }
     }

@@ -44,7 +44,12 @@ impl Share {
         self.spread.present(&self.id, &workers);
         if self.present != workers {
             let (others, share) = (workers.iter().filter(|id| **id != self.id).count(), self.spread.share());
-            tracing::info!(others, share, partitions = self.partitions, "who works on this store has changed");
+            tracing::info!(
+                others,
+                share,
+                partitions = self.partitions,
+                "the workers that share this store have changed"
+            );
             self.present = workers;
         }
     }
@@ -53,7 +58,7 @@ impl Share {
         self.spread.presence_unknown();
         let why = error.to_string();
         if self.unread.replace(why).is_none() {
-            tracing::warn!(%error, "the register of workers could not be read; it is tried again, and the work goes on");
+            tracing::warn!(%error, "the register of workers could not be read; trying again, and deliveries go on");
         }
     }
 
@@ -73,7 +78,7 @@ impl Share {
             Some(error) => {
                 let why = error.to_string();
                 if self.missing.insert(partition, why.clone()).as_ref() != Some(&why) {
-                    tracing::info!(partition = partition.0, reason = %why, "a partition could not be claimed; it is tried again");
+                    tracing::info!(partition = partition.0, reason = %why, "a partition could not be claimed; trying again");
                 }
             }
         }

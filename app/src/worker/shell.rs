@@ -215,7 +215,7 @@ impl Shell {
         match done {
             Done::Read(input) => self.feed(input),
             Done::NotRead(read, error) => {
-                tracing::warn!(%error, "the store could not be read; it is tried again");
+                tracing::warn!(%error, "the store could not be read; trying again");
                 self.feed(Input::ReadFailed(read));
             }
             Done::Announced(answer) => self.announced(answer),
@@ -250,7 +250,7 @@ impl Shell {
                 self.feed(Input::LeaseRenewed { partition, until });
             }
             Done::NotRenewed(lease, error) if self.holds(&lease) => {
-                tracing::warn!(partition = lease.partition.0, %error, "a lease could not be renewed; it is tried again");
+                tracing::warn!(partition = lease.partition.0, %error, "a lease could not be renewed; trying again");
                 self.calls.push(self.stores.renew(lease, true));
             }
             Done::Grew(lease, end) if self.holds(&lease) => {
@@ -263,7 +263,7 @@ impl Shell {
                 self.feed(Input::Grew { partition, end });
             }
             Done::NotWatched(lease, error) if self.holds(&lease) => {
-                tracing::warn!(partition = lease.partition.0, %error, "the log could not be watched; it is tried again");
+                tracing::warn!(partition = lease.partition.0, %error, "the log could not be watched; trying again");
                 let seen = self.owned.get(&lease.partition).map_or(Offset::ZERO, |owned| owned.end);
                 self.calls.push(self.stores.watch(lease, seen, true));
             }
@@ -273,7 +273,7 @@ impl Shell {
             }
             Done::NotCommitted(lease, error) if self.holds(&lease) => {
                 self.commits_failed.increment(1);
-                tracing::warn!(partition = lease.partition.0, %error, "progress could not be committed; it is tried again");
+                tracing::warn!(partition = lease.partition.0, %error, "progress could not be committed; trying again");
                 self.feed(Input::CommitFailed(lease.partition));
             }
             Done::Fenced(lease) if self.holds(&lease) => self.lost(lease.partition),
@@ -289,7 +289,10 @@ impl Shell {
     }
 
     fn lost(&mut self, partition: Partition) {
-        tracing::warn!(partition = partition.0, "another worker has taken the partition over; it is given up here");
+        tracing::warn!(
+            partition = partition.0,
+            "another worker has taken the partition over; this one stops working on it"
+        );
         self.owned.remove(&partition);
         self.count_leases();
         self.feed(Input::LeaseLost(partition));

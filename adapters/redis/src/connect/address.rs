@@ -26,14 +26,16 @@ pub(crate) fn without_secrets(url: &str) -> String {
 pub(super) fn config(url: &str) -> Result<Config, StoreError> {
     let shown = without_secrets(url);
     let parsed = Url::parse(url).map_err(|error| {
-        StoreError::refused(format!("store.url is no URL ({error}); write one that begins with {SCHEMES}"))
+        StoreError::refused(format!("store.url is not a URL ({error}); write one that begins with {SCHEMES}"))
     })?;
     let known = ["redis", "rediss"].iter().any(|base| {
         let rest = parsed.scheme().strip_prefix(base);
         matches!(rest, Some("" | "-cluster" | "-sentinel"))
     });
     if !known {
-        return Err(StoreError::refused(format!("store.url = \"{shown}\" is no Redis; it must begin with {SCHEMES}")));
+        return Err(StoreError::refused(format!(
+            "store.url = \"{shown}\" is not a Redis URL; it must begin with {SCHEMES}"
+        )));
     }
     Config::from_url(url).map_err(|error| StoreError::refused(format!("store.url = \"{shown}\": {}", error.details())))
 }

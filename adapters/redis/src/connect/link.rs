@@ -193,7 +193,7 @@ async fn watch(shared: Arc<Shared>, silence: Option<Duration>) {
             && shared.client.state() == ClientState::Connected
             && shared.is_silent(silence).await
         {
-            tracing::warn!(silent = ?silence, "Redis does not answer; its connection is given up, and made anew");
+            tracing::warn!(silent = ?silence, "Redis does not answer; its connection is closed, and another one opened");
             return shared.end();
         }
     }

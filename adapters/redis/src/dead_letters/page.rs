@@ -95,7 +95,7 @@ pub(super) async fn change(
     selection: &Selection,
 ) -> Result<u64, StoreError> {
     let Some(destination) = &selection.destination else {
-        return Err(StoreError::refused("name the destination whose dead letters are meant"));
+        return Err(StoreError::refused("name the destination whose dead letters you mean"));
     };
     let mut changed = 0;
     for partition in (0..partitions).map(Partition) {

@@ -101,7 +101,7 @@ async fn a_full_queue_is_answered_at_once() {
         let mut waiting = Box::pin(store.append(events(10, 10)));
         assert!(polled_once(&mut waiting).is_none());
         let refused = store.append(events(1, 10)).await;
-        assert!(refused[0].as_ref().unwrap_err().to_string().contains("does not keep up"), "{refused:?}");
+        assert!(refused[0].as_ref().unwrap_err().to_string().contains("cannot keep up"), "{refused:?}");
         go_on.send(()).unwrap();
         waiting.await
     };

@@ -146,7 +146,7 @@ fn mistakes_in_destinations_name_the_destination() {
         ("basic = { user = 'x' }", r#"laneway.toml:4: destination.0 ("billing"): basic: needs both user and password"#),
         (
             "tls = { key = 'x' }",
-            r#"laneway.toml:4: destination.0 ("billing"): tls.key: is of no use without tls.certificate"#,
+            r#"laneway.toml:4: destination.0 ("billing"): tls.key: has no effect without tls.certificate"#,
         ),
         (
             "breaker = 3",
@@ -154,7 +154,7 @@ fn mistakes_in_destinations_name_the_destination() {
         ),
         (
             "[[destination]]\nname = 'billing'\nurl = 'console:'",
-            r#"laneway.toml:5: destination.1 ("billing"): name: destination.0 is named so already; progress is kept by name, so give it another"#,
+            r#"laneway.toml:5: destination.1 ("billing"): name: destination.0 already has this name; progress is stored by name, so choose another"#,
         ),
         (
             "[[destination]]\nname = 'c'\nurl = 'console:'\nsecrets = []",

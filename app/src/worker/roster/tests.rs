@@ -77,12 +77,12 @@ async fn every_process_sees_what_all_workers_say_and_its_own_is_the_newest() {
     assert_eq!(seen.destinations[0].pending, 2);
     assert_eq!(
         seen.incomplete,
-        ["worker c has not said anything of itself yet", "partition 3 is worked on by no worker that has said so"]
+        ["worker c has not reported its status yet", "partition 3 is worked on by no worker that has said so"]
     );
     let own = status(9, &[2, 3], vec![destination(0, 0, 0), destination(1, 0, 0)]);
     let seen = status_of_all(&store, 4, Some((worker("b"), own.clone()))).await.unwrap();
     assert_eq!((seen.at, seen.destinations.len()), (Timestamp::from_millis(9), 2));
-    assert_eq!(seen.incomplete, ["worker c has not said anything of itself yet"]);
+    assert_eq!(seen.incomplete, ["worker c has not reported its status yet"]);
     // Its first report is on its way.
     let seen = status_of_all(&store, 4, Some((worker("c"), own))).await.unwrap();
     assert_eq!((seen.workers.len(), seen.incomplete.len()), (3, 0));
