@@ -2,6 +2,7 @@
 //! sleeps until it wants to be woken. It decides nothing: what goes where and when is the domain's
 //! affair, and the simulation drives this very code.
 
+mod ages;
 mod ask;
 mod calls;
 mod clock;

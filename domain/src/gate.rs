@@ -6,6 +6,7 @@ use crate::breaker::Breaker;
 use crate::destination::{Destination, Rate};
 use crate::partition::Partition;
 use crate::progress::Pause;
+use crate::recent::Recent;
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(crate) struct Gate {
     /// Why Laneway itself has paused the destination.
     pub(crate) pause: Option<Pause>,
     pub(crate) in_flight: u32,
+    /// Deliveries, as an operator wants to see their rate.
+    pub(crate) delivered: Recent,
     /// Partitions whose lane has events in hand, each once; served in turn.
     pub(crate) waiting: VecDeque<Partition>,
     /// The timer that is set for this gate.
@@ -44,6 +47,7 @@ impl Gate {
             destination,
             pause: None,
             in_flight: 0,
+            delivered: Recent::default(),
             waiting: VecDeque::new(),
             timer: None,
         }

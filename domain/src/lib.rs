@@ -20,6 +20,7 @@ mod progress;
 mod random;
 #[cfg(feature = "receiver")]
 pub mod receiver;
+mod recent;
 mod retry;
 mod settings;
 mod spread;
@@ -47,9 +48,13 @@ pub use progress::{
     Behind, Commit, DeadLetter, GivenUp, LaneChange, LaneProgress, PartitionProgress, Pause, Position, Quarantined,
     Redrive, Redriven,
 };
+pub use recent::RECENTLY;
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
 pub use settings::Settings;
 pub use spread::{CLAIM_EVERY, Spread, Step};
-pub use status::{BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, StatusReport, WorkerStatus};
+pub use status::{
+    BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_IN_CONFIGURATION, StatusReport,
+    WorkerStatus,
+};
 pub use time::Timestamp;
 pub use watermark::Watermark;

@@ -13,6 +13,10 @@ mod tests;
 /// The most blocked keys that a report lists per destination; their number is always exact.
 pub const MAX_LISTED_KEYS: usize = 100;
 
+/// What [`DestinationStatus::paused`] says of a destination that the configuration pauses; every other reason is of a
+/// pause that Laneway itself has made.
+pub const PAUSED_IN_CONFIGURATION: &str = "paused in the configuration";
+
 /// Every destination of one worker process, or of all that share a store. Moments are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReport {
@@ -49,8 +53,18 @@ pub struct DestinationStatus {
     /// Whether `pending` is exact. While a lane reads behind the others, it counts every event
     /// that it has yet to look at, wanted or not.
     pub pending_exact: bool,
+    /// No event that waits was accepted before this moment. `None` if none waits, or if it was not found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_accepted_at: Option<Timestamp>,
+    /// Where in each partition the first unsettled event is, or where the lane has yet to look. Only within the
+    /// process: what was accepted there is [`DestinationStatus::oldest_accepted_at`].
+    #[serde(skip)]
+    pub waiting_from: Vec<(Partition, Offset)>,
     /// Attempts in flight now.
     pub in_flight: u64,
+    /// Events delivered within about the last [`crate::RECENTLY`] (10 s).
+    #[serde(default)]
+    pub delivered_recently: u64,
     /// Keys that are recorded as behind: they failed, take long, or have much waiting.
     pub keys_behind: u64,
     /// Those of them whose first unsettled event failed.
@@ -93,7 +107,8 @@ pub struct BlockedKey {
     pub attempts: u32,
     /// When the first of them failed.
     pub since: Timestamp,
-    /// When the next one is due; `None` when the key is held.
+    /// When the next one is due, at the earliest: not before the next probe while the breaker is open. `None` when the
+    /// key is held.
     pub next_attempt: Option<Timestamp>,
     /// What went wrong last.
     pub last_error: String,
@@ -136,11 +151,48 @@ impl StatusReport {
 }
 
 impl DestinationStatus {
+    /// A destination where nothing waits, nothing is under way and nothing has failed.
+    #[must_use]
+    pub const fn idle(name: DestinationName, configured: bool) -> Self {
+        Self {
+            name,
+            pending: 0,
+            pending_exact: true,
+            oldest_accepted_at: None,
+            waiting_from: Vec::new(),
+            in_flight: 0,
+            delivered_recently: 0,
+            keys_behind: 0,
+            blocked_keys: 0,
+            blocked: Vec::new(),
+            breaker: BreakerStatus::Closed,
+            paused: None,
+            configured,
+        }
+    }
+
+    /// Of the partition whose log ends at `end`, everything below `from` is settled.
+    pub(crate) fn waits_from(&mut self, partition: Partition, from: Offset, end: Offset) {
+        if from < end {
+            self.waiting_from.push((partition, from));
+        }
+    }
+
+    /// While the breaker is open nothing is attempted before its next probe, whatever the keys' own backoffs say.
+    pub(crate) fn wait_for_probe(&mut self, next_probe: Timestamp) {
+        for key in &mut self.blocked {
+            key.next_attempt = key.next_attempt.map(|at| at.max(next_probe));
+        }
+    }
+
     /// Adds what another worker says of the same destination.
     fn add(&mut self, other: Self) {
         self.pending = self.pending.saturating_add(other.pending);
         self.pending_exact &= other.pending_exact;
+        self.oldest_accepted_at = self.oldest_accepted_at.into_iter().chain(other.oldest_accepted_at).min();
+        self.waiting_from.extend(other.waiting_from);
         self.in_flight = self.in_flight.saturating_add(other.in_flight);
+        self.delivered_recently = self.delivered_recently.saturating_add(other.delivered_recently);
         self.keys_behind = self.keys_behind.saturating_add(other.keys_behind);
         self.blocked_keys = self.blocked_keys.saturating_add(other.blocked_keys);
         self.blocked.extend(other.blocked);
@@ -199,4 +251,25 @@ pub enum Command {
         /// From where on, in each of these partitions.
         from: BTreeMap<Partition, Offset>,
     },
+}
+
+impl std::fmt::Display for Command {
+    /// As an operator would say it: `retry the key key:order-7 at billing`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::RetryKey { destination, key } => write!(f, "retry the key {key} at {destination}"),
+            Self::SkipKey { destination, key } => write!(f, "skip the failed event of the key {key} at {destination}"),
+            Self::Resume { destination } => write!(f, "resume {destination}"),
+            Self::Forget { destination } => write!(f, "forget {destination}"),
+            Self::Replay { destination, from } => {
+                write!(f, "replay to {destination}, from")?;
+                let mut between = " ";
+                for (partition, offset) in from {
+                    write!(f, "{between}{partition}:{offset}")?;
+                    between = ", ";
+                }
+                Ok(())
+            }
+        }
+    }
 }

@@ -157,7 +157,8 @@ fn from_base64(encoded: &str, content_type: &str, depth: u32) -> Read<Bytes> {
                 format!("does not hold the JSON that it should: {what} at its byte {at}")
             }
             Refusal::Field { reason, .. } => reason,
-            other => format!("{other:?}"),
+            Refusal::EventTooLarge { bytes, .. } => format!("holds {bytes} bytes, which is too much"),
+            Refusal::TooManyEvents => "holds too many events".to_owned(),
         })
     })?;
     Ok(data.into())

@@ -48,23 +48,27 @@ impl Media {
             return Ok(Self::Events);
         }
         let (essence, parameters) = split(given);
+        let is_cloud_event = begins(essence, b"application/cloudevents");
+        if door == Door::Events && !is_cloud_event && is_binary(headers) {
+            return Ok(Self::Binary);
+        }
+        let found = Self::of_essence(essence, door).filter(|_| is_utf8(parameters));
+        found.ok_or_else(|| unsupported(given, door))
+    }
+
+    /// What a body of this media type, without its parameters, is at that door.
+    fn of_essence(essence: &[u8], door: Door) -> Option<Self> {
         let has = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-        let found = if has("application/cloudevents-batch+json") {
+        if has("application/cloudevents-batch+json") {
             Some(Self::CloudEvents)
         } else if has("application/cloudevents+json") {
             (door == Door::Events).then_some(Self::CloudEvent)
-        } else if door == Door::Events && !begins(essence, b"application/cloudevents") && is_binary(headers) {
-            return Ok(Self::Binary);
         } else if has("application/json") {
             Some(if door == Door::Events { Self::Event } else { Self::Events })
         } else if has("application/x-ndjson") || has("application/ndjson") {
             (door == Door::Batch).then_some(Self::Lines)
         } else {
             None
-        };
-        match found {
-            Some(media) if is_utf8(parameters) => Ok(media),
-            _ => Err(unsupported(given, door)),
         }
     }
 }
@@ -102,24 +106,41 @@ fn is_utf8(parameters: &[u8]) -> bool {
     })
 }
 
+fn taken_at(given: &str, door: Door) -> bool {
+    let (essence, parameters) = split(given.as_bytes());
+    is_utf8(parameters) && Media::of_essence(essence, door).is_some()
+}
+
+/// One line: what was sent, and what to send instead.
 #[cold]
 fn unsupported(given: &[u8], door: Door) -> Box<Problem> {
-    let given = match given {
-        b"" => "the request has no Content-Type".into(),
-        given => format!("the Content-Type is {:?}", String::from_utf8_lossy(given)),
-    };
-    let taken = match door {
-        Door::Events => {
-            "/v1/events takes application/json, application/cloudevents+json, application/cloudevents-batch+json (all \
-             in UTF-8), or any type with the headers of a CloudEvent (ce-id, ce-source, ce-type, ce-specversion); \
-             /v1/events/batch takes arrays and lines"
+    let given = String::from_utf8_lossy(given);
+    let what = match (&*given, door) {
+        // curl -d says so when nobody says anything else.
+        ("" | "application/x-www-form-urlencoded", Door::Events) => {
+            "say what the body is: add the header Content-Type: application/json".to_owned()
         }
-        Door::Batch => {
-            "/v1/events/batch takes application/json (an array), application/x-ndjson and \
-             application/cloudevents-batch+json (all in UTF-8); /v1/events takes single events"
+        ("" | "application/x-www-form-urlencoded", Door::Batch) => {
+            "say what the body is: add the header Content-Type: application/x-ndjson (an event a line), or \
+             application/json (an array)"
+                .to_owned()
         }
+        (given, Door::Events) if taken_at(given, Door::Batch) => {
+            format!("a body of {given:?} goes to /v1/events/batch")
+        }
+        (given, Door::Batch) if taken_at(given, Door::Events) => {
+            format!("a body of {given:?} goes to /v1/events")
+        }
+        (given, Door::Events) => format!(
+            "{given:?} is not taken: send application/json or application/cloudevents+json, in UTF-8 (any type with \
+             ce- headers)"
+        ),
+        (given, Door::Batch) => format!(
+            "{given:?} is not taken: send application/x-ndjson, application/json (an array) or \
+             application/cloudevents-batch+json, in UTF-8"
+        ),
     };
-    Problem::new(Kind::UnsupportedMedia, format!("{given}; {taken}")).about("content-type")
+    Problem::new(Kind::UnsupportedMedia, what).about("content-type")
 }
 
 #[cfg(test)]
@@ -149,6 +170,26 @@ mod tests {
         ] {
             assert_eq!(media(content_type, Door::Events), at_events, "{content_type}");
             assert_eq!(media(content_type, Door::Batch), at_batch, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_taken_is_answered_with_what_to_send_in_one_line() {
+        let detail = |given: &str, door| unsupported(given.as_bytes(), door).body.detail;
+        for (given, at_events, at_batch) in [
+            ("", "add the header Content-Type: application/json", "application/x-ndjson (an event a line)"),
+            // What curl -d says by itself.
+            ("application/x-www-form-urlencoded", "add the header Content-Type: application/json", "add the header"),
+            ("application/x-ndjson", "goes to /v1/events/batch", "is not taken"),
+            ("application/cloudevents+json", "is not taken", "goes to /v1/events"),
+            ("text/plain", "send application/json or", "send application/x-ndjson, application/json (an array) or"),
+            ("application/json; charset=latin1", "in UTF-8", "in UTF-8"),
+        ] {
+            for (door, expected) in [(Door::Events, at_events), (Door::Batch, at_batch)] {
+                let said = detail(given, door);
+                assert!(said.contains(expected), "{given}: {said}");
+                assert!(said.chars().count() <= 180 && !said.contains('\n'), "{given}: {said}");
+            }
         }
     }
 

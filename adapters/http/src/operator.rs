@@ -133,6 +133,24 @@ fn worker(shared: &Shared) -> Result<&dyn Operations, Box<Problem>> {
     shared.api.operations.as_deref().ok_or_else(|| Problem::new(Kind::NoWorker, what))
 }
 
+/// Says that there is no such destination, if no worker knows it and there is no dead letter of it. Where the workers
+/// cannot be asked, that is not known, and it passes.
+async fn known(shared: &Shared, name: &DestinationName) -> Result<(), Box<Problem>> {
+    let Ok(report) = status::report(shared).await else { return Ok(()) };
+    if report.destinations.iter().any(|known| known.name == *name) {
+        return Ok(());
+    }
+    let counts = shared.api.dead_letters.counts().await.map_err(|error| Problem::from_store(&error))?;
+    if counts.iter().any(|count| count.destination == *name) {
+        return Ok(());
+    }
+    Err(no_destination(name))
+}
+
+fn no_destination(name: &DestinationName) -> Box<Problem> {
+    Problem::new(Kind::NotFound, format!("there is no destination {name}")).about("destination")
+}
+
 fn destination(name: &str) -> Result<DestinationName, Box<Problem>> {
     DestinationName::new(name).map_err(|error| Problem::new(Kind::Invalid, error.to_string()).about("destination"))
 }

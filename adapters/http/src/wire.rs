@@ -160,6 +160,9 @@ pub struct DestinationView {
     pub status: DestinationStatus,
     /// Its dead letters, in all partitions of the store.
     pub dead_letters: u64,
+    /// Where it sends to, without what may be secret, as the process that answers has it in its configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 impl Status {
@@ -168,7 +171,7 @@ impl Status {
     pub fn new(report: StatusReport, mut dead_letters: BTreeMap<DestinationName, u64>) -> Self {
         let view = |status: DestinationStatus| {
             let dead_letters = dead_letters.remove(&status.name).unwrap_or(0);
-            DestinationView { status, dead_letters }
+            DestinationView { status, dead_letters, to: None }
         };
         let destinations = report.destinations.into_iter().map(view).collect();
         Self {

@@ -1,5 +1,6 @@
 //! From a destination's name to a connection: the egress guard, then TLS.
 
+use crate::tls_error::tls_error_in_words;
 use futures_util::TryFutureExt;
 use laneway_egress::{Dial, Route};
 use rustls::ClientConfig;
@@ -20,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 pub(crate) enum ConnectError {
     #[error(transparent)]
     Egress(laneway_egress::ConnectError),
-    #[error("the TLS handshake with {host} failed: {error}")]
+    #[error("the TLS handshake with {host} failed: {}", tls_error_in_words(error).unwrap_or_else(|| error.to_string()))]
     Tls { host: String, error: io::Error },
     #[error("no connection within {after:?}: {doing}")]
     TimedOut { after: Duration, doing: String },

@@ -2,6 +2,7 @@
 
 use crate::answer::{Answer, Judge};
 use crate::connect::{ConnectError, Connector, Stream};
+use crate::tls_error::tls_error_in_words;
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -12,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::Outcome;
 use laneway_egress::Dial;
 use std::error::Error;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -154,16 +156,20 @@ fn retry(reason: String) -> Outcome {
 /// The error as a person needs it: where a connection could not be made, why; otherwise what
 /// hyper says, cause by cause. None of it contains anything of the request.
 fn describe(error: &(dyn Error + 'static)) -> String {
+    const FAILED: &str = "the connection failed before an answer came";
     let mut texts = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(connect) = error.downcast_ref::<ConnectError>() {
             return connect.to_string();
         }
+        if let Some(why) = error.downcast_ref::<io::Error>().and_then(|error| tls_error_in_words(error)) {
+            return format!("{FAILED}: {why}");
+        }
         texts.push(error.to_string());
         next = error.source();
     }
-    format!("the connection failed before an answer came: {}", texts.join(": "))
+    format!("{FAILED}: {}", texts.join(": "))
 }
 
 /// The connector as the pool wants it. It ends by itself, because the pool finishes connections in

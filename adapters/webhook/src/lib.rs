@@ -39,9 +39,11 @@ mod sequence;
 mod signature;
 mod sink;
 mod tls;
+mod tls_error;
 
 pub use config::{Credentials, HttpVersion, TlsOptions, WebhookConfig, WebhookConfigError};
 pub use laneway_egress::{Blocked, Dial, EgressPolicy, Resolve, SystemResolver, Tcp};
 pub use secret::Secret;
 pub use sequence::{SEQUENCE_HEADER, sequence_text};
 pub use sink::WebhookSink;
+pub use tls_error::tls_error_in_words;

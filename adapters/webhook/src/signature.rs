@@ -81,23 +81,23 @@ fn append_signature(key: &SigningKey, message: &[&[u8]], value: &mut String) {
 
 fn signing_key(text: &str) -> Result<SigningKey, &'static str> {
     if let Some(encoded) = text.strip_prefix("whsec_") {
-        let key = LENIENT.decode(encoded).map_err(|_| "what follows whsec_ is not base64")?;
+        let key = LENIENT.decode(encoded).map_err(|_| "has something behind whsec_ that is not base64")?;
         if !HMAC_BYTES.contains(&key.len()) {
-            return Err("a whsec_ secret must be 24 to 64 bytes long before base64 (Standard Webhooks)");
+            return Err("must be 24 to 64 bytes long before base64 (Standard Webhooks)");
         }
         Ok(SigningKey::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     } else if let Some(encoded) = text.strip_prefix("whsk_") {
-        let key = LENIENT.decode(encoded).map_err(|_| "what follows whsk_ is not base64")?;
+        let key = LENIENT.decode(encoded).map_err(|_| "has something behind whsk_ that is not base64")?;
         ed25519_key(&key).map(|pair| SigningKey::Ed25519(Box::new(pair)))
     } else {
-        Err("it must begin with whsec_ (a shared secret) or whsk_ (an ed25519 private key)")
+        Err("must begin with whsec_ (a shared secret) or whsk_ (an ed25519 private key)")
     }
 }
 
 /// An ed25519 key as it is found in the wild: the 32 bytes of the seed, or these followed by the
 /// 32 bytes of the public key.
 fn ed25519_key(bytes: &[u8]) -> Result<Ed25519KeyPair, &'static str> {
-    const REFUSED: &str = "a whsk_ key must be a 32 byte ed25519 seed, or the seed followed by its public key";
+    const REFUSED: &str = "must be a 32 byte ed25519 seed behind whsk_, or the seed followed by its public key";
     let (seed, public) = bytes.split_at_checked(32).ok_or(REFUSED)?;
     let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| REFUSED)?;
     if public.is_empty() || public == pair.public_key().as_ref() { Ok(pair) } else { Err(REFUSED) }

@@ -1,10 +1,22 @@
 //! What can be written behind `laneway`.
 
+use super::failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE};
+use super::screen::Colour;
 use crate::config::{Overrides, parse_duration};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use laneway_domain::{DestinationName, EventId, Key};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// What a command's exit code means, for its manual page.
+pub(super) const EXIT_STATUS: &[(u8, &str)] = &[
+    (EXIT_OK, "It was done."),
+    (EXIT_FAILED, "It could not be done: standard error says why."),
+    (EXIT_CONFIG, "The command line or the configuration is wrong."),
+    (EXIT_REFUSED, "send: some events were refused; all others are stored."),
+    (EXIT_TOLD_TWICE, "The server was told twice to stop, and ended before it had finished."),
+];
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 it could not be done · 2 the command line or the configuration is wrong ·
@@ -60,12 +72,12 @@ pub(super) enum Command {
     /// Check configuration and store without starting; print what would run
     #[command(after_help = "Example:  laneway check --config /etc/laneway.toml")]
     Check(ServeArgs),
-    /// Send events from a file, one JSON object a line
+    /// Send events from a file: NDJSON or a JSON array
     #[command(after_help = SEND_HELP)]
     Send(SendArgs),
     /// Show what every destination is doing
     #[command(
-        after_help = "Examples:  laneway status --watch      laneway status --keys      laneway status --json | jq ."
+        after_help = STATUS_HELP
     )]
     Status(StatusArgs),
     /// Say whether the server can do its work; for health checks
@@ -77,14 +89,38 @@ pub(super) enum Command {
     Keys(KeysArgs),
     /// Resume a destination, deliver to it again, or forget one that left the configuration
     Destinations(DestinationsArgs),
+    /// Write what a shell needs to complete commands and flags
+    #[command(after_help = "Example:  laneway completions bash > /etc/bash_completion.d/laneway")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual page, or those of all commands
+    #[command(after_help = "Examples:  laneway man | man -l -      laneway man --dir /usr/local/share/man/man1")]
+    Man {
+        /// Write a page for each command into this folder
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
 }
 
+const STATUS_HELP: &str = "\
+WAITING events are not settled yet; ≤ stands where some were not looked at. OLDEST is the age of the oldest of them, \
+RATE the deliveries a second over about the last 10 s.
+
+Examples:  laneway status --watch
+           laneway status --destination billing --keys
+           laneway status --json | jq .";
+
 const SEND_HELP: &str = "\
-A line looks like {\"type\":\"order.paid\",\"key\":\"order-7\",\"data\":{…}}. Lines are sent in their order, one batch at a \
-time. One without an id gets <run>-<line number>, so that a batch that has to be repeated is stored once; after an \
-interruption, send the whole file again with the same --run.
+An event looks like {\"type\":\"order.paid\",\"key\":\"order-7\",\"data\":{…}}. The file has one a line (NDJSON), or is a JSON \
+array of them, or has JSON objects over several lines; events with a specversion are sent as CloudEvents. They are sent \
+in their order, one batch at a time. One without an id gets <run>-<number>, where the number is that of its line or \
+its place in the array, so that an event that is sent again is stored once: after an interruption, or when refused \
+events were mended where they stand, send the whole file again with the same --run.
 
 Examples:  laneway send events.ndjson
+           laneway send events.json --run import-7
            producer | laneway send - --server https://events.example";
 
 /// Flags that override the configuration.
@@ -172,7 +208,10 @@ pub(super) struct ReadyArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
-    /// Redraw every second, until interrupted
+    /// Only this destination
+    #[arg(long, short, value_name = "NAME", value_parser = DestinationName::new)]
+    pub(super) destination: Option<DestinationName>,
+    /// Look again every second; on a terminal until q is pressed
     #[arg(long, short)]
     pub(super) watch: bool,
     /// Also list keys that wait for a failed event
@@ -181,6 +220,9 @@ pub(super) struct StatusArgs {
     /// Print the server's answer as JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// Whether to colour [env: NO_COLOR turns it off]
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(super) color: Colour,
     #[command(flatten)]
     pub(super) client: ClientArgs,
 }

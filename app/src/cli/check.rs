@@ -4,7 +4,8 @@ use super::args::ServeArgs;
 use super::table::{Align, Table};
 use super::{Failure, output, serve};
 use crate::compose;
-use crate::config::{Config, DestinationConfig, Durability, SinkConfig, Source, StoreUrl, show_duration};
+use crate::config::{Config, DestinationConfig, Durability, Source, StoreUrl, show_duration};
+use laneway_domain::Ordering;
 use std::fmt::Write as _;
 
 /// Checks configuration and store, and says what they make.
@@ -61,9 +62,9 @@ fn destinations(destinations: &[DestinationConfig]) -> String {
         let paused = if destination.paused { " (paused)" } else { "" };
         table.row(vec![
             format!("{}{paused}", destination.name),
-            to(sink),
+            sink.shown(),
             format!("{types}{}", attributes.collect::<String>()),
-            format!("{:?}", destination.ordering).to_lowercase(),
+            order(destination.ordering).to_owned(),
             destination.max_in_flight.to_string(),
             format!("{} to {}", show_duration(destination.retry.initial), show_duration(destination.retry.limit)),
         ]);
@@ -71,14 +72,11 @@ fn destinations(destinations: &[DestinationConfig]) -> String {
     table.render()
 }
 
-/// Where it goes, without what may be secret: user, path and query.
-fn to(sink: &SinkConfig) -> String {
-    match sink {
-        SinkConfig::Console => "console".to_owned(),
-        SinkConfig::Webhook(webhook) => match url::Url::parse(&webhook.url) {
-            Ok(url) => url.origin().ascii_serialization(),
-            Err(_) => "webhook".to_owned(),
-        },
-        SinkConfig::Mongo(mongo) => mongo.to_string(),
+/// As the configuration writes it.
+const fn order(ordering: Ordering) -> &'static str {
+    match ordering {
+        Ordering::Key => "key",
+        Ordering::Strict => "strict",
+        Ordering::None => "none",
     }
 }

@@ -26,6 +26,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
+const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
 
 /// A server, and how to speak with it.
 pub(super) struct Client {
@@ -112,6 +113,11 @@ impl Client {
         self.exchange(Method::POST, "/v1/events/batch", NDJSON, lines).await
     }
 
+    /// Sends CloudEvents, as an array. `Err` says why there was no answer.
+    pub(super) async fn send_cloud_events(&self, array: Bytes) -> Result<Answer, NoAnswer> {
+        self.exchange(Method::POST, "/v1/events/batch", CLOUD_EVENTS, array).await
+    }
+
     /// What is at `path`.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.ask(Method::GET, path, Bytes::new()).await.and_then(|answer| self.read(&answer))
@@ -191,6 +197,9 @@ impl Client {
 
 /// The innermost cause: "connection refused" says more than "client error (Connect)".
 fn root_cause(error: &hyper_util::client::legacy::Error) -> String {
+    if let Some(why) = laneway_webhook::tls_error_in_words(error) {
+        return why;
+    }
     let mut cause = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

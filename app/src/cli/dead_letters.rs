@@ -3,7 +3,8 @@
 use super::args::{Chosen, DeadLettersCommand, Filter};
 use super::client::Client;
 use super::table::{Align, Table, moment};
-use super::{Failure, output};
+use super::{Failure, output, suggest};
+use crate::config::nearest;
 use laneway_domain::{DestinationName, EventId};
 use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView};
 use std::fmt::Write as _;
@@ -56,10 +57,13 @@ async fn list(client: &Client, filter: &Filter, limit: usize, json: bool) -> Res
         ("ATTEMPTS", Align::Right),
         ("REASON", Align::Left),
     ]);
-    let (mut left, mut after) = (limit, None);
+    let (mut left, mut after) = (limit, None::<String>);
     let mut more = false;
     while left > 0 {
-        let page = page(client, filter, left, after.as_deref()).await?;
+        let page = match (page(client, filter, left, after.as_deref()).await, &filter.destination) {
+            (Err(failure), Some(name)) => return Err(suggest::destination(client, name, failure).await),
+            (page, _) => page?,
+        };
         left = left.saturating_sub(page.dead_letters.len());
         for letter in &page.dead_letters {
             if json {
@@ -77,7 +81,7 @@ async fn list(client: &Client, filter: &Filter, limit: usize, json: bool) -> Res
     if json {
         return Ok(());
     }
-    let mut text = if table.is_empty() { "no dead letters\n".to_owned() } else { table.render() };
+    let mut text = if table.is_empty() { format!("{}\n", none(client, filter).await) } else { table.render() };
     if more {
         let _ = writeln!(text, "there may be more; ask with a larger --limit than {limit}");
     }
@@ -104,11 +108,11 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
 
 async fn show(client: &Client, destination: &DestinationName, event: &EventId, json: bool) -> Result<(), Failure> {
     let filter = Filter { destination: Some(destination.clone()), event: Some(event.clone()), key: None };
-    let found = page(client, &filter, 1, None).await?.dead_letters.pop();
-    let Some(letter) = found else {
-        let what = format!("{destination} has no dead letter of the event {event}");
-        return Err(Failure::new(what).advising("`laneway dead-letters list` shows those that there are"));
+    let found = match page(client, &filter, 1, None).await {
+        Ok(mut page) => page.dead_letters.pop(),
+        Err(failure) => return Err(suggest::destination(client, destination, failure).await),
     };
+    let Some(letter) = found else { return Err(nothing(client, &filter).await) };
     let path = format!("{PATH}/{destination}/{}/{}", letter.partition, letter.offset);
     let dead: DeadEvent = client.get(&path).await?;
     if json {
@@ -163,12 +167,71 @@ fn selection(chosen: &Chosen) -> DeadLetterSelection {
 
 /// How many it was done to, at least one.
 async fn change(client: &Client, what: &str, chosen: &Chosen) -> Result<u64, Failure> {
-    let Count { count } = client.post(&format!("{PATH}/{what}"), &selection(chosen)).await?;
-    match count {
-        0 => Err(Failure::new(format!("no dead letter of {} matches", chosen.destination))
-            .advising("`laneway dead-letters list` shows those that there are")),
-        count => Ok(count),
+    match client.post(&format!("{PATH}/{what}"), &selection(chosen)).await {
+        Ok(Count { count: 0 }) => Err(nothing(client, &filter(chosen)).await),
+        Ok(Count { count }) => Ok(count),
+        Err(failure) => Err(suggest::destination(client, &chosen.destination, failure).await),
     }
+}
+
+fn filter(chosen: &Chosen) -> Filter {
+    let Chosen { destination, key, event } = chosen.clone();
+    Filter { destination: Some(destination), key, event }
+}
+
+/// Says what there is none of: `billing has no dead letters of the key order-7`.
+fn absence(filter: &Filter) -> String {
+    let mut what = match &filter.destination {
+        Some(name) => format!("{name} has no dead letters"),
+        None => "there are no dead letters".to_owned(),
+    };
+    let of = [
+        ("key", filter.key.as_ref().map(laneway_domain::Key::as_str)),
+        ("event", filter.event.as_ref().map(EventId::as_str)),
+    ];
+    for (kind, value) in of.into_iter().filter_map(|(kind, value)| Some((kind, value?))) {
+        let _ = write!(what, " of the {kind} {}", output::clean(value));
+    }
+    what
+}
+
+/// A key or an event that was probably meant, among the dead letters that there are.
+async fn meant(client: &Client, chosen: &Filter) -> Option<String> {
+    if chosen.key.is_none() && chosen.event.is_none() {
+        return None;
+    }
+    let all = Filter { destination: chosen.destination.clone(), ..Filter::default() };
+    let letters = page(client, &all, PAGE, None).await.ok()?.dead_letters;
+    let key = chosen.key.as_ref().and_then(|key| {
+        let keys = letters.iter().filter_map(|letter| letter.lane_key.strip_prefix("key:"));
+        nearest(key.as_str(), keys)
+    });
+    let event = || {
+        let event = chosen.event.as_ref()?;
+        nearest(event.as_str(), letters.iter().map(|letter| letter.event_id.as_str()))
+    };
+    // What is there itself was combined with something that it does not go with.
+    let typed = |name: &&str| {
+        chosen.key.as_ref().is_none_or(|key| key.as_str() != *name)
+            && chosen.event.as_ref().is_none_or(|event| event.as_str() != *name)
+    };
+    key.filter(typed).or_else(event).filter(typed).map(suggest::did_you_mean)
+}
+
+/// What a list that is empty says.
+async fn none(client: &Client, filter: &Filter) -> String {
+    let what = absence(filter);
+    match meant(client, filter).await {
+        Some(meant) => format!("{what}; {meant}"),
+        None => what,
+    }
+}
+
+/// Nothing could be done, because there is no such dead letter.
+async fn nothing(client: &Client, filter: &Filter) -> Failure {
+    let advice = meant(client, filter).await;
+    let all = || "`laneway dead-letters list` shows those that there are".to_owned();
+    Failure::new(absence(filter)).advising(advice.unwrap_or_else(all))
 }
 
 fn counted(count: u64) -> String {
@@ -176,9 +239,11 @@ fn counted(count: u64) -> String {
 }
 
 async fn question(client: &Client, chosen: &Chosen) -> Result<String, Failure> {
-    let Chosen { destination, key, event } = chosen.clone();
-    let filter = Filter { destination: Some(destination), key, event };
-    let found = page(client, &filter, PAGE, None).await?;
+    let found = match page(client, &filter(chosen), PAGE, None).await {
+        Ok(found) if found.dead_letters.is_empty() => return Err(nothing(client, &filter(chosen)).await),
+        Ok(found) => found,
+        Err(failure) => return Err(suggest::destination(client, &chosen.destination, failure).await),
+    };
     let count = counted(found.dead_letters.len() as u64);
     let or_more = if found.next.is_some() { " or more" } else { "" };
     Ok(format!("Discard {count}{or_more} of {} for good?", chosen.destination))

@@ -3,7 +3,7 @@
 use super::args::{BlockedKey, DestinationsCommand, KeysCommand, Since};
 use super::client::Client;
 use super::table::moment;
-use super::{Failure, output};
+use super::{Failure, output, suggest};
 use crate::worker::Clock;
 use laneway_domain::LaneKey;
 use laneway_http::wire::{Done, KeyChoice, ReplayChoice};
@@ -17,7 +17,9 @@ pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Fai
     let BlockedKey { destination, key } = chosen;
     let key = lane_key(&key);
     let path = format!("/v1/destinations/{destination}/keys/{what}");
-    client.post::<Done>(&path, &KeyChoice { key: key.clone() }).await?;
+    if let Err(failure) = client.post::<Done>(&path, &KeyChoice { key: key.clone() }).await {
+        return Err(suggest::key(client, &destination, &key, failure).await);
+    }
     output::line(&format!("{destination}: the failed event of {} {said}", output::clean(&key)))
 }
 
@@ -29,6 +31,18 @@ fn lane_key(typed: &str) -> String {
 
 /// Resumes, replays or forgets a destination.
 pub(super) async fn destination(client: &Client, command: DestinationsCommand) -> Result<(), Failure> {
+    let name = match &command {
+        DestinationsCommand::Resume { name }
+        | DestinationsCommand::Replay { name, .. }
+        | DestinationsCommand::Forget { name, .. } => name.clone(),
+    };
+    match tell(client, command).await {
+        Ok(()) => Ok(()),
+        Err(failure) => Err(suggest::destination(client, &name, failure).await),
+    }
+}
+
+async fn tell(client: &Client, command: DestinationsCommand) -> Result<(), Failure> {
     match command {
         DestinationsCommand::Resume { name } => {
             client.post::<Done>(&format!("/v1/destinations/{name}/resume"), &serde_json::json!({})).await?;

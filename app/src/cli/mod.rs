@@ -6,15 +6,18 @@ mod client;
 mod dead_letters;
 mod destinations;
 mod failure;
+mod manual;
 mod output;
 mod ready;
+mod screen;
 mod send;
 mod serve;
 mod status;
+mod suggest;
 mod table;
 
 pub use args::Cli;
-pub use failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Failure};
+pub use failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE, Failure};
 
 use crate::compose::Role;
 use crate::config::{Process, Source};
@@ -74,6 +77,8 @@ pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
         Command::Status(args) => status::run(&connect(&args.client, source)?, &args).await,
         Command::Ready(args) => ready::run(&connect(&args.client, source)?).await,
         Command::DeadLetters(args) => dead_letters::run(&connect(&args.client, source)?, args.command).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(dir.as_deref()),
         Command::Keys(args) => destinations::key(&connect(&args.client, source)?, args.command).await,
         Command::Destinations(args) => destinations::destination(&connect(&args.client, source)?, args.command).await,
     }

@@ -39,6 +39,16 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     Err(Failure::new("nothing was changed"))
 }
 
+/// Resolves when the process is told to end: by Ctrl-C, by a signal, or because its terminal was closed.
+pub(super) async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    // A signal that cannot be listened for ends the process by itself.
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    let received = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+    futures_util::future::select_all(received).await;
+}
+
 /// Text from outside, without what would move a terminal's cursor or change its colours.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -1,92 +1,55 @@
 //! `laneway status`: what every destination is doing.
 
+mod watch;
+
 use super::args::StatusArgs;
 use super::client::Client;
-use super::table::{Align, Table, ago, until};
-use super::{Failure, output};
-use laneway_domain::{BlockedKey, BreakerStatus, Partition, Timestamp};
+use super::table::{Align, BAD, CAUTION, Cell, FAINT, GOOD, Look, Table, age, ago, until};
+use super::{Failure, output, screen, suggest};
+use laneway_domain::{BlockedKey, BreakerStatus, Partition, RECENTLY, Timestamp};
 use laneway_http::wire::{DestinationView, Status};
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
-use std::time::Duration;
 
-const PATH: &str = "/v1/status";
-/// How often `--watch` looks again.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// To the upper left corner; then, after the text, clear what is below.
-const HOME: &str = "\x1b[H";
-const CLEAR_LINE: &str = "\x1b[K\n";
-const CLEAR_BELOW: &str = "\x1b[J";
-const CLEAR_ALL: &str = "\x1b[2J";
-
-/// Prints the status once, or every second.
+/// Prints the status once, or until the operator has seen enough.
 pub(super) async fn run(client: &Client, args: &StatusArgs) -> Result<(), Failure> {
-    if !args.watch {
-        return output::print(&page(client, args).await?);
+    if args.watch {
+        return watch::run(client, args).await;
     }
-    let redraws = std::io::stdout().is_terminal() && !args.json;
-    if redraws {
-        output::print(CLEAR_ALL)?;
-    }
-    let mut clock = tokio::time::interval(INTERVAL);
-    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        clock.tick().await;
-        // A server that restarts is what one watches for: its absence is shown, and ends nothing.
-        let text = match page(client, args).await {
-            Ok(text) => text,
-            Err(failure) if args.json => {
-                output::note(&failure.to_string());
-                continue;
-            }
-            Err(failure) => format!("{failure}\n"),
-        };
-        if redraws {
-            output::print(&format!("{HOME}{}{CLEAR_BELOW}", text.replace('\n', CLEAR_LINE)))?;
-        } else if args.json {
-            output::print(&text)?;
-        } else {
-            output::print(&format!("{text}\n"))?;
-        }
+    let look = Look { width: screen::size().map(|(_, columns)| columns), colour: args.color.is_on() };
+    match page(client, args, look).await {
+        Ok(page) => output::print(&page),
+        Err(failure) => Err(match &args.destination {
+            Some(name) => suggest::destination(client, name, failure).await,
+            None => failure,
+        }),
     }
 }
 
-async fn page(client: &Client, args: &StatusArgs) -> Result<String, Failure> {
+async fn page(client: &Client, args: &StatusArgs, look: Look) -> Result<String, Failure> {
+    let path = match &args.destination {
+        Some(name) => format!("/v1/status?destination={name}"),
+        None => "/v1/status".to_owned(),
+    };
     if args.json {
-        let body = client.get_raw(PATH).await?;
+        let body = client.get_raw(&path).await?;
         return Ok(format!("{}\n", String::from_utf8_lossy(&body).trim_end()));
     }
-    let status: Status = client.get(PATH).await?;
-    Ok(render(&status, args.keys))
+    let status: Status = client.get(&path).await?;
+    Ok(render(&status, args.keys, look))
 }
 
 /// The status as tables.
-pub(super) fn render(status: &Status, keys: bool) -> String {
-    let mut table = Table::new(&[
-        ("DESTINATION", Align::Left),
-        ("PENDING", Align::Right),
-        ("IN FLIGHT", Align::Right),
-        ("BLOCKED KEYS", Align::Right),
-        ("DEAD LETTERS", Align::Right),
-        ("OLDEST FAILURE", Align::Right),
-        ("STATE", Align::Left),
-    ]);
-    for destination in &status.destinations {
-        table.row(destination_row(status.at, destination));
-    }
-    for (name, count) in &status.other_dead_letters {
-        let empty = || "-".to_owned();
-        let state = "forgotten, with dead letters left".to_owned();
-        table.row(vec![name.to_string(), empty(), empty(), empty(), count.to_string(), empty(), state]);
-    }
-    let mut text = table.render();
+pub(super) fn render(status: &Status, keys: bool, look: Look) -> String {
+    let wide = wide(status);
+    let fits = look.width.is_none_or(|width| wide.natural_width() <= width);
+    let mut text = if fits { wide.fitted(look) } else { narrow(status).fitted(look) };
     if !status.workers.is_empty() {
         text.push('\n');
-        text.push_str(&workers(status));
+        text.push_str(&workers(status).fitted(look));
     }
     if keys {
         text.push('\n');
-        text.push_str(&blocked_keys(status));
+        text.push_str(&blocked_keys(status, look));
     }
     for what in &status.incomplete {
         let _ = writeln!(text, "incomplete: {what}");
@@ -94,14 +57,143 @@ pub(super) fn render(status: &Status, keys: bool) -> String {
     text
 }
 
+/// Everything of a destination in one line.
+fn wide(status: &Status) -> Table {
+    let mut table = Table::new(&[
+        ("DESTINATION", Align::Left),
+        ("WAITING", Align::Right),
+        ("OLDEST", Align::Right),
+        ("RATE", Align::Right),
+        ("IN FLIGHT", Align::Right),
+        ("BLOCKED KEYS", Align::Right),
+        ("DEAD LETTERS", Align::Right),
+        ("STATE", Align::Left),
+        ("TO", Align::Left),
+    ]);
+    for view in &status.destinations {
+        let mut cells = numbers(status.at, view);
+        let (state, detail) = state(status.at, view);
+        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        cells.push(Cell::from(format!("{}{detail}", state.word)).styled(state.style));
+        cells.push(Cell::from(view.to.clone().unwrap_or_default()).styled(FAINT));
+        table.row(cells);
+    }
+    for (name, count) in &status.other_dead_letters {
+        let mut cells = forgotten(name.to_string(), *count);
+        cells.push(Cell::from("forgotten, with dead letters left".to_owned()).styled(CAUTION));
+        cells.push(String::new().into());
+        table.row(cells);
+    }
+    table
+}
+
+/// The same where the terminal is narrow: where it goes, and what is to be said of it, stand in a line below.
+fn narrow(status: &Status) -> Table {
+    let mut table = Table::new(&[
+        ("DESTINATION", Align::Text),
+        ("WAITING", Align::Right),
+        ("OLDEST", Align::Right),
+        ("RATE", Align::Right),
+        ("FLIGHT", Align::Right),
+        ("BLOCKED", Align::Right),
+        ("DEAD", Align::Right),
+        ("STATE", Align::Text),
+    ]);
+    for view in &status.destinations {
+        let mut cells = numbers(status.at, view);
+        let (state, detail) = state(status.at, view);
+        cells.push(Cell::from(state.word.to_owned()).styled(state.style));
+        table.row(cells);
+        let below: Vec<String> = view.to.clone().into_iter().chain(detail).collect();
+        if !below.is_empty() {
+            table.detail(&below.join(" · "));
+        }
+    }
+    for (name, count) in &status.other_dead_letters {
+        let mut cells = forgotten(name.to_string(), *count);
+        cells.push(Cell::from("forgotten".to_owned()).styled(CAUTION));
+        table.row(cells);
+    }
+    table
+}
+
+/// All cells but the last ones, which say how it is.
+fn numbers(now: Timestamp, view: &DestinationView) -> Vec<Cell> {
+    let status = &view.status;
+    // While a lane reads behind the others it counts what it has yet to look at, wanted or not.
+    let about = if status.pending_exact { "" } else { "≤ " };
+    let oldest = status.oldest_accepted_at.filter(|_| status.pending > 0);
+    let alarming = |count: u64, style| {
+        let cell = Cell::from(count.to_string());
+        if count > 0 { cell.styled(style) } else { cell }
+    };
+    vec![
+        status.name.to_string().into(),
+        format!("{about}{}", status.pending).into(),
+        oldest.map_or_else(|| "-".to_owned(), |at| age(now, at)).into(),
+        rate(status.delivered_recently).into(),
+        status.in_flight.to_string().into(),
+        alarming(status.blocked_keys, BAD),
+        alarming(view.dead_letters, CAUTION),
+    ]
+}
+
+fn forgotten(name: String, dead_letters: u64) -> Vec<Cell> {
+    let empty = || Cell::from("-".to_owned());
+    let dead = Cell::from(dead_letters.to_string()).styled(CAUTION);
+    vec![name.into(), empty(), empty(), empty(), empty(), empty(), dead]
+}
+
+/// Deliveries a second, as they went lately.
+#[allow(clippy::cast_precision_loss)]
+fn rate(delivered_recently: u64) -> String {
+    match delivered_recently as f64 / RECENTLY.as_secs_f64() {
+        0.0 => "-".to_owned(),
+        few if few < 10.0 => format!("{few:.1}/s"),
+        many => format!("{many:.0}/s"),
+    }
+}
+
+/// How a destination is, in a word.
+struct State {
+    word: &'static str,
+    style: anstyle::Style,
+}
+
+/// How it is, and what is to be said of that.
+fn state(now: Timestamp, view: &DestinationView) -> (State, Option<String>) {
+    let status = &view.status;
+    if let Some(reason) = &status.paused {
+        return (State { word: "paused", style: CAUTION }, Some(reason.clone()));
+    }
+    if !status.configured {
+        let advice = "not configured; `laneway destinations forget` drops it".to_owned();
+        return (State { word: "left", style: CAUTION }, Some(advice));
+    }
+    match &status.breaker {
+        BreakerStatus::Closed if status.blocked_keys > 0 => (State { word: "failing", style: BAD }, longest(now, view)),
+        BreakerStatus::Closed => (State { word: "ok", style: GOOD }, None),
+        BreakerStatus::Open { since, next_probe } => {
+            let detail = format!("breaker open since {}, next probe {}", ago(now, *since), until(now, *next_probe));
+            (State { word: "down", style: BAD }, Some(detail))
+        }
+    }
+}
+
+/// The key that has been blocked for the longest time.
+fn longest(now: Timestamp, view: &DestinationView) -> Option<String> {
+    let key = view.status.blocked.iter().min_by_key(|key| key.since)?;
+    Some(format!("since {}: {}", ago(now, key.since), key.last_error))
+}
+
 /// Who works on what.
-fn workers(status: &Status) -> String {
-    let mut table = Table::new(&[("WORKER", Align::Left), ("PARTITIONS", Align::Right), ("WHICH", Align::Left)]);
+fn workers(status: &Status) -> Table {
+    let mut table = Table::new(&[("WORKER", Align::Text), ("PARTITIONS", Align::Right), ("WHICH", Align::Text)]);
     for worker in &status.workers {
         let (count, which) = (worker.partitions.len().to_string(), ranges(&worker.partitions));
         table.row(vec![worker.worker.clone(), count, which]);
     }
-    table.render()
+    table
 }
 
 /// `0-3, 7`
@@ -117,48 +209,15 @@ fn ranges(partitions: &[Partition]) -> String {
     written.collect::<Vec<_>>().join(", ")
 }
 
-fn destination_row(now: Timestamp, view: &DestinationView) -> Vec<String> {
-    let status = &view.status;
-    // While a lane reads behind the others it counts what it has yet to look at, wanted or not.
-    let about = if status.pending_exact { "" } else { "≤ " };
-    let oldest = status.blocked.iter().map(|key| key.since).min();
-    vec![
-        status.name.to_string(),
-        format!("{about}{}", status.pending),
-        status.in_flight.to_string(),
-        status.blocked_keys.to_string(),
-        view.dead_letters.to_string(),
-        oldest.map_or_else(|| "-".to_owned(), |since| ago(now, since)),
-        state(now, view),
-    ]
-}
-
-fn state(now: Timestamp, view: &DestinationView) -> String {
-    let status = &view.status;
-    if let Some(reason) = &status.paused {
-        return format!("paused: {reason}");
-    }
-    if !status.configured {
-        return "not configured; `laneway destinations forget` drops it".to_owned();
-    }
-    match &status.breaker {
-        BreakerStatus::Closed => "ok".to_owned(),
-        BreakerStatus::Open { since, next_probe } => {
-            format!("breaker open since {}, next probe {}", ago(now, *since), until(now, *next_probe))
-        }
-    }
-}
-
-fn blocked_keys(status: &Status) -> String {
+fn blocked_keys(status: &Status, look: Look) -> String {
     let mut table = Table::new(&[
-        ("DESTINATION", Align::Left),
-        ("KEY", Align::Left),
-        ("PARTITION", Align::Right),
-        ("OFFSET", Align::Right),
+        ("DESTINATION", Align::Text),
+        ("KEY", Align::Text),
+        ("AT", Align::Right),
         ("ATTEMPTS", Align::Right),
         ("SINCE", Align::Right),
-        ("NEXT ATTEMPT", Align::Right),
-        ("LAST ERROR", Align::Left),
+        ("NEXT", Align::Left),
+        ("LAST ERROR", Align::Text),
     ]);
     let mut unlisted = 0;
     for view in &status.destinations {
@@ -170,7 +229,7 @@ fn blocked_keys(status: &Status) -> String {
     if table.is_empty() {
         return "no key is blocked\n".to_owned();
     }
-    let mut text = table.render();
+    let mut text = table.fitted(look);
     if unlisted > 0 {
         let _ = writeln!(text, "and {unlisted} more");
     }
@@ -181,11 +240,24 @@ fn key_row(now: Timestamp, view: &DestinationView, key: &BlockedKey) -> Vec<Stri
     vec![
         view.status.name.to_string(),
         key.key.clone(),
-        key.partition.to_string(),
-        key.head.to_string(),
+        format!("{}:{}", key.partition, key.head),
         key.attempts.to_string(),
         ago(now, key.since),
-        key.next_attempt.map_or_else(|| "held".to_owned(), |at| until(now, at)),
+        next_attempt(now, view, key),
         key.last_error.clone(),
     ]
+}
+
+/// When the key is tried again, as far as that is known.
+fn next_attempt(now: Timestamp, view: &DestinationView, key: &BlockedKey) -> String {
+    let Some(at) = key.next_attempt else { return "held".to_owned() };
+    if view.status.paused.is_some() {
+        return "paused".to_owned();
+    }
+    match view.status.breaker {
+        BreakerStatus::Closed => until(now, at),
+        // The probe is one key's; the others wait for what comes of it.
+        BreakerStatus::Open { next_probe, .. } if at <= next_probe => format!("probe {}", until(now, next_probe)),
+        BreakerStatus::Open { .. } => until(now, at),
+    }
 }

@@ -2,24 +2,80 @@
 
 use super::output::clean;
 use crate::config::show_duration;
+use anstyle::{AnsiColor, Style};
 use jiff::{Timestamp as Calendar, ToSpan as _};
 use laneway_domain::Timestamp;
 use std::time::Duration;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// The most characters of a cell: a long error must not push the rest off the screen.
+/// The most columns of a cell: a long error must not push the rest off the screen.
 const MAX_CELL: usize = 72;
+/// What a cell that may be cut keeps at least.
+const LEAST_CELL: usize = 8;
+/// Between two columns.
+const GAP: usize = 2;
+
+/// Headings.
+const HEADING: Style = Style::new().bold();
+/// What is well.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// What wants to be looked at.
+pub(super) const CAUTION: Style = AnsiColor::Yellow.on_default();
+/// What is wrong.
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
+/// What matters less.
+pub(super) const FAINT: Style = Style::new().dimmed();
 
 /// How a column stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
+    /// Left, whole.
     Left,
+    /// Right, whole.
     Right,
+    /// Left, and cut where the terminal is too narrow.
+    Text,
+}
+
+/// What stands in a place of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text: cut(&clean(&text), MAX_CELL), style: Style::new() }
+    }
+}
+
+impl Cell {
+    /// The same, coloured.
+    pub(super) fn styled(self, style: Style) -> Self {
+        Self { style, ..self }
+    }
+}
+
+enum Row {
+    Cells(Vec<Cell>),
+    /// A line of its own below a row.
+    Detail(Cell),
 }
 
 /// Rows under headings, in columns as wide as they have to be.
 pub(super) struct Table {
     columns: Vec<(&'static str, Align)>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Look {
+    /// How many columns the terminal has; `None` where nothing has to fit.
+    pub(super) width: Option<usize>,
+    /// Whether to colour.
+    pub(super) colour: bool,
 }
 
 impl Table {
@@ -28,43 +84,136 @@ impl Table {
     }
 
     /// Adds a row: a cell for each column.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| cut(&clean(&cell))).collect());
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = impl Into<Cell>>) {
+        self.rows.push(Row::Cells(cells.into_iter().map(Into::into).collect()));
+    }
+
+    /// Adds a line below the last row.
+    pub(super) fn detail(&mut self, text: &str) {
+        let cell = Cell { text: clean(text), style: FAINT };
+        self.rows.push(Row::Detail(cell));
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The table as text, each line with its end.
+    /// The table as text, each line with its end, as wide as it is.
     pub(super) fn render(&self) -> String {
-        let headings: Vec<String> = self.columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
-        let lines: Vec<&Vec<String>> = std::iter::once(&headings).chain(&self.rows).collect();
-        let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|c| c.chars().count()).max();
-        let widths: Vec<usize> = (0..self.columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+        self.fitted(Look::default())
+    }
+
+    /// How wide it would be if nothing were cut.
+    pub(super) fn natural_width(&self) -> usize {
+        total(&self.natural_widths())
+    }
+
+    /// The table as text, each line with its end, cut so that it fits if that is possible.
+    pub(super) fn fitted(&self, look: Look) -> String {
+        let mut widths = self.natural_widths();
+        if let Some(most) = look.width {
+            self.shrink(&mut widths, most);
+        }
+        let headings = self.columns.iter().map(|(heading, _)| Cell::from((*heading).to_owned()).styled(HEADING));
         let mut text = String::new();
-        for line in lines {
-            let cells = line.iter().zip(&widths).zip(&self.columns).map(|((cell, width), (_, align))| match align {
-                Align::Left => format!("{cell:<width$}"),
-                Align::Right => format!("{cell:>width$}"),
-            });
-            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-            text.push('\n');
+        self.write_cells(&headings.collect::<Vec<_>>(), &widths, look.colour, &mut text);
+        for row in &self.rows {
+            match row {
+                Row::Cells(cells) => self.write_cells(cells, &widths, look.colour, &mut text),
+                Row::Detail(cell) => {
+                    let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(GAP));
+                    let cell = Cell { text: cut(&cell.text, room), style: cell.style };
+                    text.push_str(&" ".repeat(GAP));
+                    write_cell(&cell, 0, false, look.colour, &mut text);
+                    text.push('\n');
+                }
+            }
         }
         text
     }
+
+    fn natural_widths(&self) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.columns.iter().map(|(heading, _)| heading.width()).collect();
+        for row in &self.rows {
+            let Row::Cells(cells) = row else { continue };
+            for (width, cell) in widths.iter_mut().zip(cells) {
+                *width = cell.text.width().max(*width);
+            }
+        }
+        widths
+    }
+
+    /// Takes from the widest column that may be cut until all fit.
+    fn shrink(&self, widths: &mut [usize], most: usize) {
+        while total(widths) > most {
+            let may_be_cut = widths
+                .iter_mut()
+                .zip(&self.columns)
+                .filter(|(width, (heading, align))| *align == Align::Text && **width > LEAST_CELL.max(heading.width()));
+            let Some((widest, _)) = may_be_cut.max_by_key(|(width, _)| **width) else { return };
+            *widest -= 1;
+        }
+    }
+
+    fn write_cells(&self, cells: &[Cell], widths: &[usize], colour: bool, text: &mut String) {
+        let last = self.columns.len().saturating_sub(1);
+        let begins = text.len();
+        for (index, ((cell, width), (_, align))) in cells.iter().zip(widths).zip(&self.columns).enumerate() {
+            if index > 0 {
+                text.push_str(&" ".repeat(GAP));
+            }
+            let cell = Cell { text: cut(&cell.text, *width), style: cell.style };
+            let width = if index == last && *align != Align::Right { 0 } else { *width };
+            write_cell(&cell, width, *align == Align::Right, colour, text);
+        }
+        let ends = text[begins..].trim_end().len();
+        text.truncate(begins + ends);
+        text.push('\n');
+    }
 }
 
-fn cut(cell: &str) -> String {
-    if cell.chars().count() <= MAX_CELL {
-        return cell.to_owned();
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+}
+
+fn write_cell(cell: &Cell, width: usize, right: bool, colour: bool, to: &mut String) {
+    let space = " ".repeat(width.saturating_sub(cell.text.width()));
+    let styled = if colour && !cell.text.is_empty() && cell.style != Style::new() {
+        format!("{}{}{}", cell.style.render(), cell.text, cell.style.render_reset())
+    } else {
+        cell.text.clone()
+    };
+    let (before, after) = if right { (space.as_str(), "") } else { ("", space.as_str()) };
+    to.push_str(before);
+    to.push_str(&styled);
+    to.push_str(after);
+}
+
+/// The text in at most `most` columns, with a sign where something is missing.
+fn cut(text: &str, most: usize) -> String {
+    if text.width() <= most {
+        return text.to_owned();
     }
-    cell.chars().take(MAX_CELL - 1).chain(['…']).collect()
+    let (mut kept, mut width) = (String::new(), 0);
+    for c in text.chars() {
+        width += c.width().unwrap_or(0);
+        if width >= most {
+            break;
+        }
+        kept.push(c);
+    }
+    kept.push('…');
+    kept
 }
 
 /// How long ago `then` was, in at most two units.
 pub(super) fn ago(now: Timestamp, then: Timestamp) -> String {
-    format!("{} ago", brief(now.since(then)))
+    format!("{} ago", age(now, then))
+}
+
+/// The same without the word.
+pub(super) fn age(now: Timestamp, then: Timestamp) -> String {
+    brief(now.since(then))
 }
 
 /// How soon `then` comes.
@@ -101,10 +250,32 @@ mod tests {
         table.row(["billing", "7", "x\u{1b}[2J\ny"].map(str::to_owned));
         table.row(["日本".to_owned(), "12345".to_owned(), "e".repeat(100)]);
         let expected = format!(
-            "NAME         N  ERROR\nbilling      7  x\u{fffd}[2J\u{fffd}y\n日本       12345  {}…\n",
+            "NAME         N  ERROR\nbilling      7  x\u{fffd}[2J\u{fffd}y\n日本     12345  {}…\n",
             "e".repeat(MAX_CELL - 1)
         );
         assert_eq!(table.render(), expected);
+    }
+
+    #[test]
+    fn what_may_be_cut_is_cut_until_the_table_fits() {
+        let mut table = Table::new(&[("NAME", Align::Text), ("N", Align::Right), ("ERROR", Align::Text)]);
+        table.row(["a-long-destination".to_owned(), "1".to_owned(), "日本語のとても長いエラーメッセージ".to_owned()]);
+        table.detail(&"d".repeat(60));
+        for width in [24, 30, 40, 60] {
+            let text = table.fitted(Look { width: Some(width), colour: false });
+            assert!(text.lines().all(|line| line.width() <= width), "{width}:\n{text}");
+        }
+        // Numbers are never cut: a wrong number is worse than a wide table.
+        assert!(table.fitted(Look { width: Some(3), colour: false }).contains(" 1 "));
+    }
+
+    #[test]
+    fn colours_do_not_move_anything() {
+        let mut table = Table::new(&[("NAME", Align::Left), ("STATE", Align::Left)]);
+        table.row([Cell::from("a".to_owned()), Cell::from("ok".to_owned()).styled(GOOD)]);
+        let coloured = table.fitted(Look { width: None, colour: true });
+        assert_eq!(coloured, "\u{1b}[1mNAME\u{1b}[0m  \u{1b}[1mSTATE\u{1b}[0m\na     \u{1b}[32mok\u{1b}[0m\n");
+        assert_eq!(table.render(), "NAME  STATE\na     ok\n");
     }
 
     #[test]

@@ -45,6 +45,9 @@ fn every_command_is_understood() {
         "laneway send f.ndjson --batch 10 --run r1 --retry-for 30s --server http://h --token t",
         "laneway status --watch --keys",
         "laneway status --json",
+        "laneway status -d a --color never",
+        "laneway completions bash",
+        "laneway man --dir x",
         "laneway dead-letters list --destination a --key k --event e --limit 5 --json",
         "laneway dead-letters show a evt_1",
         "laneway dead-letters retry --destination a",
@@ -119,7 +122,14 @@ async fn the_token_of_the_configuration_goes_only_to_the_server_of_the_configura
 #[tokio::test]
 async fn commands_ask_what_the_api_understands() {
     let server = Server::start(|asked, _| match asked.path.as_str() {
-        path if path.starts_with("/v1/dead-letters?") => answer(200, r#"{"dead_letters":[]}"#),
+        "/v1/dead-letters?limit=1000&destination=a&event_id=e" => answer(
+            200,
+            r#"{"dead_letters":[{"destination":"a","partition":0,"offset":3,"event_id":"e","lane_key":"key:k","given_up_at":1,
+                "reason":"HTTP 422","attempts":1,"first_failure":1,"history":[],"retry_requested":false}]}"#,
+        ),
+        "/v1/dead-letters?limit=5&destination=a&key=k%2F1" | "/v1/dead-letters?limit=1000&destination=a" => {
+            answer(200, r#"{"dead_letters":[]}"#)
+        }
         "/v1/dead-letters/retry" | "/v1/dead-letters/discard" => answer(200, r#"{"count":2}"#),
         _ => answer(200, r#"{"done":true}"#),
     })
@@ -140,6 +150,8 @@ async fn commands_ask_what_the_api_understands() {
     let asked: Vec<String> = server.asked().iter().map(|a| format!("{} {} {}", a.method, a.path, a.text())).collect();
     let expected = [
         "GET /v1/dead-letters?limit=5&destination=a&key=k%2F1 ",
+        // What was probably meant is looked for.
+        "GET /v1/dead-letters?limit=1000&destination=a ",
         r#"POST /v1/dead-letters/retry {"destination":"a","key":"k"}"#,
         "GET /v1/dead-letters?limit=1000&destination=a&event_id=e ",
         r#"POST /v1/dead-letters/discard {"destination":"a","event_id":"e"}"#,
@@ -164,7 +176,7 @@ async fn what_the_server_refuses_is_said_in_its_words() {
     assert!(failure.advice.unwrap().contains("LANEWAY_TOKEN"));
     let server = Server::start(|_, _| answer(200, r#"{"count":0}"#)).await;
     let failure = run_against(&server, "laneway dead-letters retry --destination a").await.unwrap_err();
-    assert_eq!(failure.what, "no dead letter of a matches");
+    assert_eq!(failure.what, "a has no dead letters");
 }
 
 #[tokio::test]
@@ -221,7 +233,8 @@ log (paused)  console                  all                         key          
 fn the_status_shows_who_is_behind_and_why() {
     let status: Status = serde_json::from_str(
         r#"{"at":1000000,"partitions":[0,1],"destinations":[
-            {"name":"billing","pending":12,"pending_exact":false,"in_flight":3,"keys_behind":2,"blocked_keys":2,
+            {"name":"billing","pending":12,"pending_exact":false,"in_flight":3,"oldest_accepted_at":875000,
+             "delivered_recently":15,"to":"https://billing.example","keys_behind":2,"blocked_keys":2,
              "blocked":[{"key":"key:order-7","partition":1,"head":41,"attempts":4,"since":940000,
                          "next_attempt":1008000,"last_error":"HTTP 500"}],
              "breaker":{"state":"open","since":990000,"next_probe":1004000},"paused":null,"configured":true,
@@ -234,17 +247,30 @@ fn the_status_shows_who_is_behind_and_why() {
     )
     .unwrap();
     let expected = "\
-DESTINATION  PENDING  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  OLDEST FAILURE  STATE
-billing         ≤ 12          3             2             5          1m ago  breaker open since 10s ago, next probe in 4s
-log                0          0             0             0               -  paused: 410 Gone
-old                7          0             0             0               -  not configured; `laneway destinations forget` drops it
-older              -          -             -             1               -  forgotten, with dead letters left
+DESTINATION  WAITING  OLDEST   RATE  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  STATE                                                         TO
+billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s            https://billing.example
+log                0       -      -          0             0             0  paused: 410 Gone
+old                7       -      -          0             0             0  left: not configured; `laneway destinations forget` drops it
+older              -       -      -          -             -             1  forgotten, with dead letters left
 
-DESTINATION  KEY          PARTITION  OFFSET  ATTEMPTS   SINCE  NEXT ATTEMPT  LAST ERROR
-billing      key:order-7          1      41         4  1m ago         in 8s  HTTP 500
+DESTINATION  KEY            AT  ATTEMPTS   SINCE  NEXT   LAST ERROR
+billing      key:order-7  1:41         4  1m ago  in 8s  HTTP 500
 and 1 more
 ";
-    assert_eq!(status::render(&status, true), expected);
+    assert_eq!(status::render(&status, true, table::Look::default()), expected);
+    let narrow = status::render(&status, true, table::Look { width: Some(80), colour: false });
+    let expected = "\
+DESTINATION  WAITING  OLDEST   RATE  FLIGHT  BLOCKED  DEAD  STATE
+billing         ≤ 12    2m5s  1.5/s       3        2     5  down
+  https://billing.example · breaker open since 10s ago, next probe in 4s
+log                0       -      -       0        0     0  paused
+  410 Gone
+old                7       -      -       0        0     0  left
+  not configured; `laneway destinations forget` drops it
+older              -       -      -       -        -     1  forgotten
+";
+    assert!(narrow.starts_with(expected), "{narrow}");
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
 }
 
 #[test]
@@ -256,7 +282,7 @@ fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
             "incomplete":["worker 8-cc has not reported its status yet"]}"#,
     )
     .unwrap();
-    let shown = status::render(&status, false);
+    let shown = status::render(&status, false, table::Look::default());
     let lines: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("WORKER")).map(str::trim_end).collect();
     assert_eq!(
         lines,

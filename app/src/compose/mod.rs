@@ -13,6 +13,7 @@ use crate::worker::{Clock, Handle, Upkeep, Worker};
 use laneway_http::{Api, router};
 use laneway_ports::WorkerId;
 use operations::Shared;
+use sinks::Sinks;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,20 +70,24 @@ struct Delivering {
 pub async fn serve(config: Config, role: Role) -> Result<(), String> {
     let rendering = metrics::install()?;
     let mut stop = signals::stop_signal()?;
-    let stores = stores::open(&config, role).await?;
+    signals::ignore_what_means_nothing()?;
+    // The store is opened last, because opening makes it: a start that fails leaves nothing behind.
+    let sinks = if role.delivers() { Some(sinks::all(&config)?) } else { None };
     let (listen, setting) = role.listen(&config);
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|e| format!("cannot listen on {listen} ({setting}): {e}{}", hint(&e)))?;
-    let mut delivering = if role.delivers() { Some(deliver(&config, &stores)?) } else { None };
+    let stores = stores::open(&config, role).await?;
+    let mut delivering = sinks.map(|sinks| deliver(&config, &stores, sinks));
     let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
+    let targets = config.destinations.iter().map(|to| (to.destination.name.clone(), to.sink.shown())).collect();
     let render = rendering.clone();
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
         history: stores.log.clone(),
         dead_letters: stores.dead_letters.clone(),
         progress: stores.progress.clone(),
-        operations: Some(Arc::new(Shared { own, stores: stores.clone() })),
+        operations: Some(Arc::new(Shared { own, stores: stores.clone(), targets })),
         metrics: Arc::new(move || render.render()),
         limits: config.server.limits.clone(),
         tokens: config.server.tokens.clone(),
@@ -120,7 +125,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
 }
 
 /// Starts the delivering half.
-fn deliver(config: &Config, stores: &Stores) -> Result<Delivering, String> {
+fn deliver(config: &Config, stores: &Stores, sinks: Sinks) -> Delivering {
     let clock = Clock::system();
     let id = worker_id();
     let (handle, working) = Worker {
@@ -130,7 +135,7 @@ fn deliver(config: &Config, stores: &Stores) -> Result<Delivering, String> {
         dead_letters: stores.dead_letters.clone(),
         workers: stores.workers.clone(),
         destinations: config.destinations.iter().map(|d| d.destination.clone()).collect(),
-        sinks: sinks::all(config)?,
+        sinks,
         settings: config.worker.settings.clone(),
         clock,
         seed: rand::random(),
@@ -144,7 +149,7 @@ fn deliver(config: &Config, stores: &Stores) -> Result<Delivering, String> {
         clock,
         retain: config.store.retain,
     };
-    Ok(Delivering { id, handle, working: tokio::spawn(working), upkeep: tokio::spawn(upkeep.run()) })
+    Delivering { id, handle, working: tokio::spawn(working), upkeep: tokio::spawn(upkeep.run()) }
 }
 
 /// Tells this worker from all others and from its own earlier runs, and an operator where it is.

@@ -3,13 +3,16 @@
 use super::stores::Stores;
 use crate::worker::{Handle, command_all, status_of_all};
 use async_trait::async_trait;
-use laneway_domain::{Command, StatusReport};
+use laneway_domain::{Command, DestinationName, StatusReport};
 use laneway_ports::{Operations, WorkerId};
+use std::collections::BTreeMap;
 
 /// The workers that share the store, the one of this process (if it has one) first.
 pub(super) struct Shared {
     pub(super) own: Option<(WorkerId, Handle)>,
     pub(super) stores: Stores,
+    /// Where each destination of this process' configuration sends to.
+    pub(super) targets: BTreeMap<DestinationName, String>,
 }
 
 #[async_trait]
@@ -26,6 +29,10 @@ impl Operations for Shared {
     async fn command(&self, command: Command) -> Result<bool, String> {
         let own = self.own.as_ref().map(|(_, own)| own);
         command_all(&*self.stores.workers, self.stores.log.partitions(), own, command).await
+    }
+
+    fn target(&self, destination: &DestinationName) -> Option<String> {
+        self.targets.get(destination).cloned()
     }
 
     async fn not_ready(&self) -> Vec<String> {

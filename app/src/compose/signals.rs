@@ -1,4 +1,4 @@
-//! What ends a process.
+//! What signals do to a process.
 
 use std::future::pending;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,12 +17,32 @@ pub(super) fn stop_signal() -> Result<watch::Receiver<bool>, String> {
             }
             if !first {
                 tracing::warn!("a second signal to stop: ending at once");
-                // 128 + SIGINT, as shells count a process that a signal ended.
-                std::process::exit(130);
+                std::process::exit(crate::cli::EXIT_TOLD_TWICE.into());
             }
             stop.send_replace(true);
         }
         pending::<()>().await;
     });
     Ok(stopped)
+}
+
+/// Answers the signals that other servers take for a request to reload, or to reopen their logs, and that would
+/// otherwise end the process: a log line says what to do instead.
+pub(super) fn ignore_what_means_nothing() -> Result<(), String> {
+    let meaningless = [
+        ("SIGHUP", SignalKind::hangup()),
+        ("SIGUSR1", SignalKind::user_defined1()),
+        ("SIGUSR2", SignalKind::user_defined2()),
+    ];
+    for (name, kind) in meaningless {
+        let mut received = signal(kind).map_err(|e| format!("{name} cannot be received: {e}"))?;
+        tokio::spawn(async move {
+            while received.recv().await.is_some() {
+                tracing::warn!(
+                    "{name} was received, and nothing is reloaded: restart Laneway to apply a changed configuration"
+                );
+            }
+        });
+    }
+    Ok(())
 }

@@ -9,9 +9,12 @@ use laneway_webhook::WebhookSink;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The sink of each destination.
+pub(super) type Sinks = BTreeMap<DestinationName, Arc<dyn Sink>>;
+
 /// One for each destination.
-pub(super) fn all(config: &Config) -> Result<BTreeMap<DestinationName, Arc<dyn Sink>>, String> {
-    let mut sinks: BTreeMap<DestinationName, Arc<dyn Sink>> = BTreeMap::new();
+pub(super) fn all(config: &Config) -> Result<Sinks, String> {
+    let mut sinks = Sinks::new();
     for destination in &config.destinations {
         let name = destination.destination.name.clone();
         let sink = one(&name, &destination.sink).map_err(|what| format!("destination {name}: {what}"))?;

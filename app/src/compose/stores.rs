@@ -6,6 +6,8 @@ use laneway_domain::Partition;
 use laneway_ports::{DeadLetters, EventLog, ProgressStore, Workers};
 use laneway_redis::{RedisOptions, RedisStore};
 use laneway_sqlite::{Options, SqliteStore};
+use rustix::fs::Access;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -127,10 +129,33 @@ async fn check_redis(options: RedisOptions) -> Result<Checked, String> {
     Ok(Checked { found, warnings: store.warnings().to_vec() })
 }
 
+/// Whether a store could be made there: Laneway makes the file, and no folder.
+fn can_be_made(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let facts = match folder.metadata() {
+        Ok(facts) => facts,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let what = folder.display();
+            return Err(format!("the folder {what} of store.url does not exist: make it (mkdir -p {what})"));
+        }
+        Err(e) => return Err(format!("the folder {} of store.url cannot be looked at: {e}", folder.display())),
+    };
+    if !facts.is_dir() {
+        return Err(format!("{} is not a folder, and so store.url cannot be in it", folder.display()));
+    }
+    // Asked without writing anything.
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|e| format!("store.url cannot be made in the folder {}: {}", folder.display(), io::Error::from(e)))
+}
+
 fn check_sqlite(store: &Store, path: &Path) -> Result<Checked, String> {
     if !path.try_exists().map_err(|e| format!("{} cannot be inspected: {e}", path.display()))? {
+        can_be_made(path)?;
         let found = format!("{} will be made, with {} partitions", path.display(), store.partitions);
         return Ok(Checked { found, warnings: Vec::new() });
+    }
+    if path.is_dir() {
+        return Err(format!("{} is a folder: store.url needs the path of a file", path.display()));
     }
     let report = laneway_sqlite::check(path).map_err(|e| e.to_string())?;
     if !report.findings.is_empty() {

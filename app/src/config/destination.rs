@@ -46,6 +46,21 @@ pub enum SinkConfig {
     Mongo(Box<MongoConfig>),
 }
 
+impl SinkConfig {
+    /// Where it goes, for people: without what may be secret (user, path and query).
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Console => "console".to_owned(),
+            Self::Webhook(webhook) => match url::Url::parse(&webhook.url) {
+                Ok(url) => url.origin().ascii_serialization(),
+                Err(_) => "webhook".to_owned(),
+            },
+            Self::Mongo(mongo) => mongo.to_string(),
+        }
+    }
+}
+
 /// The kind of sink that a URL asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -27,6 +27,7 @@ pub use destination::{DestinationConfig, SinkConfig};
 pub use laneway_webhook::Secret;
 pub use log::{Log, LogFormat};
 pub use overlay::{ALIASES, COMMAND_LINE};
+pub(crate) use problem::nearest;
 pub use problem::{ConfigError, Origin, Problem};
 pub use server::{DEFAULT_PORT, MIN_TOKEN_CHARACTERS, Server};
 pub use source::{Given, MAX_FILE_BYTES, Process, Source};

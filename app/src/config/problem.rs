@@ -154,7 +154,7 @@ impl fmt::Display for ConfigError {
 }
 
 /// The one of `names` that `wrong` was probably meant to be.
-pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let likeness = |name: &str| strsim::jaro_winkler(wrong, name).max(1.0 - distance(wrong, name));
     let scored = names.into_iter().map(|name| (likeness(name), name));
     scored.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)

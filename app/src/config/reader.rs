@@ -111,6 +111,13 @@ impl<'f, 's> Section<'f, 's> {
         self.findings.problem(origin, self.place.child(key), what);
     }
 
+    /// Notes a mistake in the entry `index` (from 0, as variables count) of the list `key`.
+    pub(super) fn problem_in(&self, key: &str, index: usize, what: impl Into<String>) {
+        let asked = self.asked.iter().find(|(k, _)| *k == key).map(|(_, origin)| origin.clone());
+        let origin = asked.filter(|origin| *origin != Origin::Nowhere).unwrap_or_else(|| self.origin.clone());
+        self.findings.problem(origin, self.place.child(key).child(&index.to_string()), what);
+    }
+
     /// Notes that the table says nothing about `key`, but must.
     pub(super) fn missing(&self, key: &str, what: &str) {
         self.findings.problem(self.origin.clone(), self.place.clone(), format!("{key} {what}"));

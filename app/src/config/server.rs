@@ -38,7 +38,7 @@ impl Server {
         for (n, secret) in secrets.iter().enumerate() {
             match token(secret) {
                 Ok(token) => tokens.push(token),
-                Err(what) => section.problem("tokens", format!("number {n} {what}")),
+                Err(what) => section.problem_in("tokens", n, what),
             }
         }
         // A token that was meant but is wrong has been reported already.

@@ -132,9 +132,9 @@ fn check(section: &Section<'_, '_>, config: &WebhookConfig) {
     use laneway_webhook::WebhookConfigError as E;
     let Err(error) = WebhookSink::new(config.clone()) else { return };
     let (key, what) = match error {
+        E::Secret { number, why } => return section.problem_in("secrets", number - 1, why),
         E::Url { why } => ("url", why),
         E::Egress(blocked) => ("url", blocked.to_string()),
-        E::Secret { number, why } => ("secrets", format!("number {} {why}", number - 1)),
         E::Header { name, why } => ("headers", format!("{name:?} {why}")),
         E::Credentials { why } => (if section.has("basic") { "basic" } else { "bearer" }, why.to_owned()),
         E::Tls { setting, why } => ("tls", format!("{setting} {why}")),

@@ -4,7 +4,7 @@ pub mod metrics;
 
 use crate::config::{Log, LogFormat};
 use std::io::{self, IsTerminal as _};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
@@ -27,9 +27,9 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
         if bare && !LEVELS.contains(&part.to_ascii_lowercase().as_str()) {
             return Err(wrong(part));
         }
-        EnvFilter::try_new(part).map_err(|_| wrong(part))?;
+        part.parse::<Targets>().map_err(|_| wrong(part))?;
     }
-    EnvFilter::try_new(filter).map(|_| ()).map_err(|_| wrong(filter))
+    filter.parse::<Targets>().map(|_| ()).map_err(|_| wrong(filter))
 }
 
 /// Starts logging to standard error, for the rest of the process.
@@ -37,7 +37,7 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
 /// # Errors
 /// If it was started before, or the filter is wrong (see [`check_filter`]).
 pub fn start_logging(log: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", log.filter)).map_err(|e| e.to_string())?;
+    let filter: Targets = format!("{QUIET},{}", log.filter).parse().map_err(|e| format!("{e}"))?;
     let terminal = io::stderr().is_terminal();
     let text = match log.format {
         LogFormat::Auto => terminal,

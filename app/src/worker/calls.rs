@@ -1,5 +1,6 @@
 //! Calls of the stores, each as a future that ends with what it means for the worker.
 
+use super::ages;
 use super::{ANNOUNCE_EVERY, Clock, LEASE, PRESENT_FOR, RENEW_EVERY};
 use futures_util::future::{BoxFuture, join_all};
 use laneway_domain::{
@@ -57,6 +58,7 @@ pub(super) enum Done {
     NotWatched(Lease, StoreError),
     /// Where the logs end, of those that could be asked in time; and who wants to know the status.
     Ends(Vec<(Lease, Offset)>, oneshot::Sender<StatusReport>),
+    Answered,
     Read(Input),
     NotRead(ReadId, StoreError),
     Committed(Lease, Duration),
@@ -172,6 +174,17 @@ impl Stores {
             };
             let ends = join_all(leases.into_iter().map(end)).await;
             Done::Ends(ends.into_iter().flatten().collect(), answer)
+        })
+    }
+
+    /// Finds out how old what waits is, and answers with the report.
+    pub(super) fn answer(&self, report: StatusReport, answer: oneshot::Sender<StatusReport>) -> Call {
+        let log = self.log.clone();
+        Box::pin(async move {
+            let report = ages::looked_up(&*log, report).await;
+            // Whoever asked may have gone; then nobody misses the answer.
+            let _ = answer.send(report);
+            Done::Answered
         })
     }
 

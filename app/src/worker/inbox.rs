@@ -125,7 +125,7 @@ async fn take(workers: &dyn Workers, worker: &Handle, message: &str) {
     };
     let answer: Answer = match command(written) {
         Some(command) => {
-            tracing::info!(?command, "an operator's command arrived through another process");
+            tracing::info!(%command, "an operator's command arrived through another process");
             worker.tell(command).await
         }
         None => Err("is of another version, which does not know this command".to_owned()),
@@ -133,7 +133,7 @@ async fn take(workers: &dyn Workers, worker: &Handle, message: &str) {
     // What it is made of can always be written.
     let text = serde_json::to_string(&answer).unwrap_or_default();
     if let Err(error) = within(workers.answer(&question, worker.id(), text)).await {
-        tracing::warn!(%error, ?answer, "an operator's command could not be answered");
+        tracing::warn!(%error, "an operator's command could not be answered");
     }
 }
 

@@ -221,6 +221,7 @@ impl Shell {
             Done::Announced(answer) => self.announced(answer),
             Done::Ends(ends, answer) => self.status(ends, answer),
             Done::Left => self.has_left(),
+            Done::Answered => {}
             Done::Claimed { lease, progress, log, until } => {
                 let (partition, end) = (lease.partition, log.end);
                 if self.stopping {
@@ -313,7 +314,10 @@ impl Shell {
                 let call = self.stores.ends(leases, answer);
                 self.begin(call);
             }
-            Request::Report(answer) => drop(answer.send(self.dispatcher.status(self.clock.now()))),
+            Request::Report(answer) => {
+                let call = self.stores.answer(self.dispatcher.status(self.clock.now()), answer);
+                self.begin(call);
+            }
             Request::NotReady(answer) => drop(answer.send(self.share.not_ready())),
             Request::Command(command, answer) => {
                 self.last_command += 1;
@@ -335,8 +339,8 @@ impl Shell {
                 self.feed(Input::Grew { partition: lease.partition, end });
             }
         }
-        // Whoever asked may have gone; then nobody misses the answer.
-        let _ = answer.send(self.dispatcher.status(self.clock.now()));
+        let call = self.stores.answer(self.dispatcher.status(self.clock.now()), answer);
+        self.begin(call);
     }
 
     fn stop(&mut self) {

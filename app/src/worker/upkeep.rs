@@ -152,16 +152,9 @@ mod tests {
 
     fn report(partitions: u32, destinations: &[(&str, bool, u64)]) -> StatusReport {
         let status = |&(name, configured, pending): &(&str, bool, u64)| DestinationStatus {
-            name: DestinationName::new(name).unwrap(),
             pending,
             pending_exact: false,
-            in_flight: 0,
-            keys_behind: 0,
-            blocked_keys: 0,
-            blocked: Vec::new(),
-            breaker: BreakerStatus::Closed,
-            paused: None,
-            configured,
+            ..DestinationStatus::idle(DestinationName::new(name).unwrap(), configured)
         };
         StatusReport {
             at: Timestamp::ZERO,

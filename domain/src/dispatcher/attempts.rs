@@ -25,7 +25,11 @@ impl Dispatcher {
         let Some(attempt) = self.shared.attempts.remove(&id) else { return };
         let (partition, destination) = (attempt.partition, attempt.destination);
         outcomes.resize(attempt.parts.iter().map(|part| part.count).sum(), Outcome::NotTried);
-        self.shared.destinations.gate_mut(destination).in_flight -= 1;
+        let delivered = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Delivered)).count();
+        let now = self.shared.now;
+        let gate = self.shared.destinations.gate_mut(destination);
+        gate.in_flight -= 1;
+        gate.delivered.add(delivered as u64, now);
         self.shared.to_admit.insert(destination);
         let Verdict { outage, pause } = self.shared.judge(&attempt, &outcomes);
         if let Some(pause) = pause {

@@ -3,7 +3,7 @@
 use super::Dispatcher;
 use crate::breaker::BreakerState;
 use crate::destination::{DestinationIndex, DestinationName};
-use crate::status::{BreakerStatus, DestinationStatus, StatusReport};
+use crate::status::{BreakerStatus, DestinationStatus, PAUSED_IN_CONFIGURATION, StatusReport};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -11,13 +11,16 @@ impl Dispatcher {
     /// What every destination is at. Takes time proportional to the lanes and the keys behind.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> StatusReport {
-        let configured = self.shared.destinations.configured().map(|index| self.configured_status(index));
+        let configured = self.shared.destinations.configured().map(|index| self.configured_status(index, now));
         let mut destinations: BTreeMap<DestinationName, DestinationStatus> =
             configured.map(|status| (status.name.clone(), status)).collect();
-        for owned in self.partitions.values() {
+        for (partition, owned) in &self.partitions {
             for (name, lane) in &owned.unconfigured {
-                let status = destinations.entry(name.clone()).or_insert_with(|| empty(name.clone(), false));
-                status.pending += lane.settled_below(owned.scanned()).may_wait_until(owned.reach().1);
+                let status =
+                    destinations.entry(name.clone()).or_insert_with(|| DestinationStatus::idle(name.clone(), false));
+                let (from, end) = (lane.settled_below(owned.scanned()), owned.reach().1);
+                status.waits_from(*partition, from, end);
+                status.pending += from.may_wait_until(end);
                 status.pending_exact = false;
             }
         }
@@ -29,18 +32,19 @@ impl Dispatcher {
         }
     }
 
-    fn configured_status(&self, index: DestinationIndex) -> DestinationStatus {
+    fn configured_status(&self, index: DestinationIndex, now: Timestamp) -> DestinationStatus {
         let gate = self.shared.destinations.gate(index);
-        let mut status = empty(gate.destination.name.clone(), true);
+        let mut status = DestinationStatus::idle(gate.destination.name.clone(), true);
         status.in_flight = u64::from(gate.in_flight);
+        status.delivered_recently = gate.delivered.count(now);
         status.paused = match &gate.pause {
             Some(pause) => Some(pause.reason.to_string()),
-            None => gate.destination.paused.then(|| "paused in the configuration".to_owned()),
+            None => gate.destination.paused.then(|| PAUSED_IN_CONFIGURATION.to_owned()),
         };
         if let BreakerState::Open { since, next_probe, .. } = *gate.breaker.state() {
             status.breaker = BreakerStatus::Open { since, next_probe };
         }
-        for owned in self.partitions.values() {
+        for (partition, owned) in &self.partitions {
             let (head, end) = owned.reach();
             // Given up, and not yet where dead letters are counted.
             status.pending += owned.unsaved_of(index).len() as u64;
@@ -48,26 +52,15 @@ impl Dispatcher {
                 Some(lane) => lane.add_to(&mut status, head, end),
                 None => {
                     let unseen = head.may_wait_until(end);
+                    status.waits_from(*partition, head, end);
                     status.pending += unseen;
                     status.pending_exact &= head >= end;
                 }
             }
         }
+        if let BreakerStatus::Open { next_probe, .. } = status.breaker {
+            status.wait_for_probe(next_probe);
+        }
         status
-    }
-}
-
-fn empty(name: DestinationName, configured: bool) -> DestinationStatus {
-    DestinationStatus {
-        name,
-        pending: 0,
-        pending_exact: true,
-        in_flight: 0,
-        keys_behind: 0,
-        blocked_keys: 0,
-        blocked: Vec::new(),
-        breaker: BreakerStatus::Closed,
-        paused: None,
-        configured,
     }
 }

@@ -7,6 +7,7 @@ mod isolation;
 mod positions;
 mod replays;
 mod scenarios;
+mod status;
 mod world;
 
 use super::*;

@@ -13,10 +13,12 @@ impl Lane {
         let mut pending = self.on_track.len() as u64;
         let mut unknown_from = looked_up_to;
         let mut unknown_failed = 0;
+        let mut first = self.settled_below(head);
         status.keys_behind += self.behind.len() as u64;
         for key in self.behind.iter() {
             let queue = self.queues.known(key);
             pending += queue.entries().len() as u64;
+            first = queue.record().map_or(first, |record| first.min(record.offset));
             if let Some(offset) = queue.known_below() {
                 unknown_from = unknown_from.min(offset);
             }
@@ -38,6 +40,7 @@ impl Lane {
                 }
             }
         }
+        status.waits_from(self.partition, first, end);
         // Across generations, nobody knows how many there are: those that have failed, at least.
         status.pending += pending + unknown_from.may_wait_until(end).max(unknown_failed);
         status.pending_exact &= unknown_from >= end;

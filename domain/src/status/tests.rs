@@ -1,17 +1,12 @@
 use super::*;
+use crate::Key;
 
 fn destination(name: &str, pending: u64) -> DestinationStatus {
     DestinationStatus {
-        name: DestinationName::new(name).unwrap(),
         pending,
-        pending_exact: true,
         in_flight: 1,
         keys_behind: 2,
-        blocked_keys: 0,
-        blocked: Vec::new(),
-        breaker: BreakerStatus::Closed,
-        paused: None,
-        configured: true,
+        ..DestinationStatus::idle(DestinationName::new(name).unwrap(), true)
     }
 }
 
@@ -56,13 +51,18 @@ fn the_worst_that_any_worker_says_of_a_destination_is_told() {
     };
     let workers = [
         DestinationStatus { breaker: open(5, 6), pending_exact: false, ..destination("x", 0) },
-        destination("x", 0),
+        DestinationStatus {
+            oldest_accepted_at: Some(Timestamp::from_millis(3)),
+            delivered_recently: 2,
+            ..destination("x", 0)
+        },
         DestinationStatus { breaker: open(4, 9), paused: Some("gone".into()), ..destination("x", 0) },
     ];
     let reports = workers.into_iter().zip(["a", "b", "c"]);
     let all = StatusReport::of_all(reports.map(|(status, id)| (id.to_owned(), report(1, &[], vec![status]))));
     let x = &all.destinations[0];
     assert_eq!((&x.breaker, x.paused.as_deref(), x.pending_exact), (&open(4, 6), Some("gone"), false));
+    assert_eq!((x.oldest_accepted_at, x.delivered_recently), (Some(Timestamp::from_millis(3)), 2));
 }
 
 #[test]
@@ -89,4 +89,28 @@ fn a_report_survives_a_round_trip_and_an_older_one_can_be_read() {
     assert_eq!(serde_json::from_str::<StatusReport>(&text).unwrap(), all);
     let older = r#"{"at":5,"partitions":[1],"destinations":[]}"#;
     assert_eq!(serde_json::from_str::<StatusReport>(older).unwrap(), report(5, &[1], vec![]));
+}
+
+#[test]
+fn a_command_is_written_as_an_operator_would_say_it() {
+    let destination = || DestinationName::new("billing").unwrap();
+    let key = || LaneKey::Key(Key::new("order-7").unwrap());
+    for (command, said) in [
+        (Command::RetryKey { destination: destination(), key: key() }, "retry the key key:order-7 at billing"),
+        (
+            Command::SkipKey { destination: destination(), key: LaneKey::All },
+            "skip the failed event of the key all at billing",
+        ),
+        (Command::Resume { destination: destination() }, "resume billing"),
+        (Command::Forget { destination: destination() }, "forget billing"),
+        (
+            Command::Replay {
+                destination: destination(),
+                from: [(Partition(0), Offset(3)), (Partition(2), Offset(9))].into(),
+            },
+            "replay to billing, from 0:3, 2:9",
+        ),
+    ] {
+        assert_eq!(command.to_string(), said);
+    }
 }

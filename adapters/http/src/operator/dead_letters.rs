@@ -1,6 +1,6 @@
 //! Dead letters: list, look at, retry, discard.
 
-use super::{Answer, InPath, destination, json};
+use super::{Answer, InPath, destination, json, known};
 use crate::media::is_json;
 use crate::problem::{Kind, Problem};
 use crate::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
@@ -51,6 +51,9 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer 
         most: limit,
     };
     let letters = shared.api.dead_letters.list(&query).await.map_err(|error| Problem::from_store(&error))?;
+    if let (true, Some(name), None) = (letters.is_empty(), &query.selection.destination, &query.after) {
+        known(&shared, name).await?;
+    }
     let next = letters.last().filter(|_| letters.len() == limit).map(encode_cursor);
     answer::ok(&DeadLetterPage { dead_letters: letters.into_iter().map(DeadLetterView::from).collect(), next })
 }
@@ -124,15 +127,26 @@ fn selection(chosen: DeadLetterSelection) -> Selection {
 
 /// `POST /v1/dead-letters/retry`.
 pub(super) async fn retry(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
-    let selection = selection(json(&shared, request).await?);
+    let chosen: DeadLetterSelection = json(&shared, request).await?;
+    let selection = selection(chosen.clone());
     let count = shared.api.dead_letters.retry(&selection).await.map_err(|error| Problem::from_store(&error))?;
-    answer::ok(&Count { count })
+    counted(&shared, &chosen.destination, count).await
 }
 
 /// `POST /v1/dead-letters/discard`.
 pub(super) async fn discard(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
-    let selection = selection(json(&shared, request).await?);
+    let chosen: DeadLetterSelection = json(&shared, request).await?;
+    let selection = selection(chosen.clone());
     let count = shared.api.dead_letters.discard(&selection).await.map_err(|error| Problem::from_store(&error))?;
-    tracing::info!(?selection, count, "dead letters were discarded");
+    let (key, event) = (chosen.key.as_ref().map(Key::as_str), chosen.event_id.as_ref().map(EventId::as_str));
+    tracing::info!(destination = %chosen.destination, key, event, count, "dead letters were discarded");
+    counted(&shared, &chosen.destination, count).await
+}
+
+/// How many it was done to. None of a destination that does not exist is a mistake, and told as one.
+async fn counted(shared: &Shared, destination: &DestinationName, count: u64) -> Answer {
+    if count == 0 {
+        known(shared, destination).await?;
+    }
     answer::ok(&Count { count })
 }

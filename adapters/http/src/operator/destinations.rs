@@ -1,12 +1,12 @@
 //! What can be told to a destination.
 
-use super::{Answer, InPath, destination, done, json, status, worker};
+use super::{Answer, InPath, destination, done, json, known, no_destination, status, worker};
 use crate::Shared;
 use crate::problem::{Kind, Problem};
 use crate::wire::{KeyChoice, ReplayChoice};
 use axum::extract::{Request, State};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use laneway_domain::{Command, LaneKey, Partition, Timestamp};
+use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Partition, Timestamp};
 use laneway_ports::accepted_since;
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ pub(super) async fn retry_key(
 ) -> Answer {
     let destination = destination(&name)?;
     let key = lane_key(&shared, request).await?;
-    let missing = format!("no key {key} is behind at {destination}");
-    command(&shared, Command::RetryKey { destination, key }, missing).await
+    let missing = format!("{destination} is not blocked at {key}");
+    command(&shared, Command::RetryKey { destination: destination.clone(), key }, &destination, missing).await
 }
 
 /// `POST /v1/destinations/{name}/keys/skip`: give a key's failed event up now.
@@ -34,15 +34,28 @@ pub(super) async fn skip_key(
 ) -> Answer {
     let destination = destination(&name)?;
     let key = lane_key(&shared, request).await?;
-    let missing = format!("no key {key} is behind at {destination}");
-    command(&shared, Command::SkipKey { destination, key }, missing).await
+    let missing = format!("{destination} is not blocked at {key}");
+    command(&shared, Command::SkipKey { destination: destination.clone(), key }, &destination, missing).await
 }
 
 /// `POST /v1/destinations/{name}/resume`: end a pause that Laneway made.
 pub(super) async fn resume(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
     let destination = destination(&name)?;
-    let missing = format!("{destination} is not paused, or there is no such destination");
-    command(&shared, Command::Resume { destination }, missing).await
+    let resumed = told(&shared, Command::Resume { destination: destination.clone() }).await?;
+    if let Ok(report) = status::report(&shared).await {
+        let paused =
+            report.destinations.iter().find(|known| known.name == destination).and_then(|it| it.paused.as_deref());
+        if paused == Some(PAUSED_IN_CONFIGURATION) {
+            let what = format!("{destination} is paused in the configuration; set paused = false there, and restart");
+            return Err(Problem::new(Kind::Conflict, what));
+        }
+    }
+    if resumed {
+        return done();
+    }
+    known(&shared, &destination).await?;
+    let what = format!("{destination} is not paused and its breaker is closed: there is nothing to resume");
+    Err(Problem::new(Kind::Conflict, what))
 }
 
 /// `POST /v1/destinations/{name}/replay`: deliver again, in order, what was accepted since a moment and is
@@ -61,7 +74,7 @@ pub(super) async fn replay(
     let found = stream::iter((0..log.partitions()).map(Partition)).map(find).buffer_unordered(SEARCHES);
     let from = found.try_collect().await.map_err(|error| Problem::from_store(&error))?;
     let missing = format!("{destination} is not in the configuration of any worker");
-    command(&shared, Command::Replay { destination, from }, missing).await
+    command(&shared, Command::Replay { destination: destination.clone(), from }, &destination, missing).await
 }
 
 /// A moment as it is written: `beginning`, or a date-time of RFC 3339.
@@ -84,12 +97,18 @@ async fn lane_key(shared: &Shared, request: Request) -> Result<LaneKey, Box<Prob
     })
 }
 
-async fn command(shared: &Shared, command: Command, missing: String) -> Answer {
-    match worker(shared)?.command(command).await {
-        Ok(true) => done(),
-        Ok(false) => Err(Problem::new(Kind::NotFound, missing)),
-        Err(why) => Err(Problem::new(Kind::Conflict, why)),
+/// Carries a command about `destination` out. If there was nothing to do it to, `missing` says what.
+async fn command(shared: &Shared, command: Command, destination: &DestinationName, missing: String) -> Answer {
+    if told(shared, command).await? {
+        return done();
     }
+    known(shared, destination).await?;
+    Err(Problem::new(Kind::NotFound, missing))
+}
+
+/// Tells the workers. Whether there was something to do it to.
+async fn told(shared: &Shared, command: Command) -> Result<bool, Box<Problem>> {
+    worker(shared)?.command(command).await.map_err(|why| Problem::new(Kind::Conflict, why))
 }
 
 /// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration, so
@@ -114,7 +133,7 @@ pub(super) async fn forget(State(shared): State<Arc<Shared>>, InPath(name): InPa
         Problem::new(Kind::Conflict, what)
     })?;
     if !known {
-        return Err(Problem::new(Kind::NotFound, format!("nothing is stored of a destination {destination}")));
+        return Err(no_destination(&destination));
     }
     tracing::info!(%destination, "a destination was forgotten");
     done()

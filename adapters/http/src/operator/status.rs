@@ -1,11 +1,14 @@
 //! Health, metrics and status.
 
-use super::{Answer, text, worker};
+use super::{Answer, destination, no_destination, text, worker};
 use crate::answer;
 use crate::problem::{Kind, Problem};
 use crate::{Shared, wire};
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
+use http::Uri;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,12 +40,33 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     text("text/plain; version=0.0.4; charset=utf-8", (shared.api.metrics)())
 }
 
-/// `GET /v1/status`.
-pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
-    let report = report(&shared).await?;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatusQuery {
+    destination: Option<String>,
+}
+
+/// `GET /v1/status`, of all destinations or of one.
+pub(super) async fn status(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+    let Query(asked) =
+        Query::<StatusQuery>::try_from_uri(&uri).map_err(|error| Problem::new(Kind::Invalid, error.body_text()))?;
+    let only = asked.destination.as_deref().map(destination).transpose()?;
+    let mut report = report(&shared).await?;
     let counts = shared.api.dead_letters.counts().await.map_err(|error| Problem::from_store(&error))?;
-    let counts = counts.into_iter().map(|count| (count.destination, count.count)).collect();
-    answer::ok(&wire::Status::new(report, counts))
+    let mut counts: BTreeMap<_, _> = counts.into_iter().map(|count| (count.destination, count.count)).collect();
+    if let Some(only) = only {
+        report.destinations.retain(|destination| destination.name == only);
+        counts.retain(|name, _| *name == only);
+        if report.destinations.is_empty() && counts.is_empty() {
+            return Err(no_destination(&only));
+        }
+    }
+    let mut status = wire::Status::new(report, counts);
+    let workers = worker(&shared)?;
+    for view in &mut status.destinations {
+        view.to = workers.target(&view.status.name);
+    }
+    answer::ok(&status)
 }
 
 /// The worker's report.

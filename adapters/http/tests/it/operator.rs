@@ -22,16 +22,10 @@ fn name(name: &str) -> DestinationName {
 
 fn destination(called: &str, configured: bool) -> DestinationStatus {
     DestinationStatus {
-        name: name(called),
         pending: 3,
-        pending_exact: true,
         in_flight: 1,
-        keys_behind: 0,
-        blocked_keys: 0,
-        blocked: Vec::new(),
         breaker: BreakerStatus::Open { since: Timestamp::from_millis(1), next_probe: Timestamp::from_millis(2) },
-        paused: None,
-        configured,
+        ..DestinationStatus::idle(name(called), configured)
     }
 }
 
@@ -392,4 +386,78 @@ async fn a_payload_that_is_not_json_is_shown_in_base64() {
     let path = format!("/v1/dead-letters/a/{}/{}", accepted.partition, accepted.offset);
     let dead: DeadEvent = server.get(&path).await.read();
     assert_eq!((dead.event.data_base64.as_deref(), dead.event.data.is_none()), (Some("aGk="), true));
+}
+
+#[tokio::test]
+async fn a_destination_that_does_not_exist_is_said_not_to_exist_wherever_it_is_named() {
+    let server = Server::new();
+    server.reports(vec![destination("billing", true)]);
+    server.bury("left-over", r#"{"type":"a","key":"k"}"#).await;
+    *server.worker.answer.lock().unwrap() = Some(Ok(false));
+    let key = r#"{"key":"key:k"}"#;
+    for (method, path, body) in [
+        ("GET", "/v1/status?destination=NAME", ""),
+        ("GET", "/v1/dead-letters?destination=NAME", ""),
+        ("GET", "/v1/dead-letters?destination=NAME&key=k&event_id=e", ""),
+        ("POST", "/v1/dead-letters/retry", r#"{"destination":"NAME"}"#),
+        ("POST", "/v1/dead-letters/discard", r#"{"destination":"NAME","key":"other"}"#),
+        ("POST", "/v1/destinations/NAME/keys/retry", key),
+        ("POST", "/v1/destinations/NAME/keys/skip", key),
+        ("POST", "/v1/destinations/NAME/resume", "{}"),
+        ("POST", "/v1/destinations/NAME/replay", r#"{"since":"beginning"}"#),
+        ("DELETE", "/v1/destinations/NAME/progress", ""),
+    ] {
+        let ask = |name: &str| {
+            let request = Request::builder().method(method).uri(path.replace("NAME", name));
+            let request = request.header("content-type", JSON);
+            server.send(request.body(Body::from(body.replace("NAME", name))).unwrap())
+        };
+        let problem = ask("biling").await.problem(404, "not-found");
+        assert_eq!(problem.detail, "there is no destination biling", "{method} {path}");
+        assert_eq!(problem.field.as_deref(), Some("destination"), "{method} {path}");
+        // Those that a worker knows, and those of which only dead letters are left, exist.
+        for known in ["billing", "left-over"] {
+            let text = String::from_utf8(ask(known).await.body.to_vec()).unwrap();
+            let forgotten = method == "DELETE" && known == "left-over";
+            assert!(forgotten || !text.contains("there is no destination"), "{method} {path} of {known}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_status_of_one_destination_is_of_it_alone() {
+    let server = Server::new();
+    server.reports(vec![destination("billing", true), destination("crm", true)]);
+    server.bury("billing", r#"{"type":"a","key":"k"}"#).await;
+    server.bury("gone", r#"{"type":"a","key":"k"}"#).await;
+    let of = async |name: &str| server.get(&format!("/v1/status?destination={name}")).await.read::<Status>();
+    let billing = of("billing").await;
+    assert_eq!(
+        billing.destinations.iter().map(|d| (d.status.name.as_str(), d.dead_letters)).collect::<Vec<_>>(),
+        [("billing", 1)]
+    );
+    assert!(billing.other_dead_letters.is_empty());
+    assert_eq!(of("gone").await.other_dead_letters, [(name("gone"), 1)].into());
+    server.get("/v1/status?destination=B").await.invalid("destination");
+    server.get("/v1/status?destinaton=billing").await.problem(422, "invalid");
+}
+
+#[tokio::test]
+async fn what_resume_cannot_end_is_said() {
+    let server = Server::new();
+    let paused = DestinationStatus {
+        paused: Some(laneway_domain::PAUSED_IN_CONFIGURATION.to_owned()),
+        ..destination("paused", true)
+    };
+    server.reports(vec![destination("running", true), paused]);
+    for (acted, name, expected) in [
+        (false, "running", "running is not paused and its breaker is closed: there is nothing to resume"),
+        (false, "paused", "paused is paused in the configuration; set paused = false there, and restart"),
+        // It also had a pause of Laneway's own, which has ended.
+        (true, "paused", "paused is paused in the configuration; set paused = false there, and restart"),
+    ] {
+        *server.worker.answer.lock().unwrap() = Some(Ok(acted));
+        let answer = server.post(&format!("/v1/destinations/{name}/resume"), JSON, "{}").await;
+        assert_eq!(answer.problem(409, "conflict").detail, expected);
+    }
 }

@@ -41,9 +41,9 @@ pub(crate) fn first_and_rest(value: Value) -> Result<(Value, Vec<Value>), StoreE
 
 fn unexpected(value: &Value) -> StoreError {
     StoreError::refused(format!(
-        "a function of the library laneway answered with a {:?} that this version does not understand: was the \
-         library loaded by another version of Laneway?",
-        value.kind()
+        "a function of the library laneway answered with a value of the kind \"{}\" that this version does not \
+         understand: was the library loaded by another version of Laneway?",
+        format!("{:?}", value.kind()).to_lowercase()
     ))
 }
 

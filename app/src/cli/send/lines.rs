@@ -1,14 +1,12 @@
-//! NDJSON as it is read: bounded lines, each with an id, in groups that fill a request.
+//! Events as they are read: bounded, each with an id, in groups that fill a request.
 
+use super::pieces::{MAX_EVENT_BYTES, Piece, Pieces};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use tokio::sync::mpsc;
 
-/// The longest line that is read; far beyond what any server takes, so that a file without line
-/// breaks ends in a refusal and not in all of the memory.
-const MAX_LINE_BYTES: usize = 16 << 20;
 /// The most bytes of a group: half of what a server takes by default, so that ids fit in too.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 /// Groups read ahead while one is on its way.
@@ -20,18 +18,22 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// An event on its way: what is sent, and where it stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// From 1, blank lines counted.
+    /// From 1: the line, blank ones counted; or which element of an array.
     pub(super) number: u64,
     /// The event as JSON with an id, without a line break.
     pub(super) json: Vec<u8>,
+    /// Whether it is a CloudEvent, and to be sent as one.
+    pub(super) is_cloud_event: bool,
 }
 
 /// Lines that were there to be read without waiting, up to a request's worth.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) lines: Vec<Line>,
-    /// Lines that cannot be sent, and why.
+    /// Those that cannot be sent, and why.
     pub(super) refused: Vec<(u64, String)>,
+    /// What the numbers count: lines or events.
+    pub(super) noun: &'static str,
     /// Bytes read for it.
     pub(super) read: u64,
 }
@@ -41,7 +43,7 @@ pub(super) struct Group {
 pub(super) fn read(input: impl Read + Send + 'static, run: String, most: usize) -> mpsc::Receiver<io::Result<Group>> {
     let (groups, receiver) = mpsc::channel(GROUPS_AHEAD);
     std::thread::spawn(move || {
-        let mut reader = Reader { input: BufReader::with_capacity(BUFFER_BYTES, input), number: 0, run, most };
+        let mut reader = Reader { pieces: Pieces::new(input, BUFFER_BYTES), number: 0, run, most, broken: false };
         while let Some(group) = reader.group().transpose() {
             let failed = group.is_err();
             if groups.blocking_send(group).is_err() || failed {
@@ -53,10 +55,12 @@ pub(super) fn read(input: impl Read + Send + 'static, run: String, most: usize) 
 }
 
 struct Reader<R> {
-    input: BufReader<R>,
+    pieces: Pieces<R>,
     number: u64,
     run: String,
     most: usize,
+    /// Whether the rest of the input makes no sense.
+    broken: bool,
 }
 
 impl<R: Read> Reader<R> {
@@ -64,53 +68,40 @@ impl<R: Read> Reader<R> {
     fn group(&mut self) -> io::Result<Option<Group>> {
         let mut group = Group::default();
         let (mut bytes, mut raw) = (0, Vec::new());
-        while group.lines.len() < self.most && bytes < MAX_GROUP_BYTES {
+        while group.lines.len() < self.most && bytes < MAX_GROUP_BYTES && !self.broken {
             raw.clear();
-            let read = self.line(&mut raw)?;
-            if read == 0 {
-                break;
-            }
+            let (piece, read) = self.pieces.next(&mut raw)?;
             group.read += read;
+            let prepared = match piece {
+                Piece::End => break,
+                Piece::Event => prepare(&raw, self.number + 1, &self.run),
+                Piece::TooLong => Err(format!("has more than {MAX_EVENT_BYTES} bytes")),
+                Piece::Broken(why) => {
+                    self.broken = true;
+                    Err(why.to_owned())
+                }
+            };
             self.number += 1;
-            if raw.len() > MAX_LINE_BYTES {
-                group.refused.push((self.number, format!("the line has more than {MAX_LINE_BYTES} bytes")));
-                continue;
-            }
-            match prepare(&raw, self.number, &self.run) {
-                Ok(Some(json)) => {
-                    bytes += json.len();
-                    group.lines.push(Line { number: self.number, json });
+            match prepared {
+                Ok(Some(line)) => {
+                    bytes += line.json.len();
+                    group.lines.push(line);
                 }
                 Ok(None) => {}
                 Err(why) => group.refused.push((self.number, why)),
             }
-            if !self.input.buffer().contains(&b'\n') {
+            if !self.pieces.has_more_at_hand() {
                 break;
             }
         }
-        Ok((group.read > 0).then_some(group))
-    }
-
-    /// Reads one line, of which at most [`MAX_LINE_BYTES`] and one are kept; how many bytes it had.
-    fn line(&mut self, raw: &mut Vec<u8>) -> io::Result<u64> {
-        let kept = self.input.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', raw)? as u64;
-        let mut read = kept;
-        while kept > MAX_LINE_BYTES as u64 && raw.last() != Some(&b'\n') {
-            let available = self.input.fill_buf()?;
-            let end = available.iter().position(|b| *b == b'\n');
-            let skipped = end.map_or(available.len(), |at| at + 1);
-            self.input.consume(skipped);
-            read += skipped as u64;
-            if end.is_some() || skipped == 0 {
-                break;
-            }
-        }
-        Ok(read)
+        group.noun = self.pieces.noun();
+        let found = group.read > 0 || !group.refused.is_empty();
+        Ok(found.then_some(group))
     }
 }
 
-/// The line with an id; `None` for a blank one.
-pub(super) fn prepare(raw: &[u8], number: u64, run: &str) -> Result<Option<Vec<u8>>, String> {
+/// The event with an id; `None` for a blank line.
+pub(super) fn prepare(raw: &[u8], number: u64, run: &str) -> Result<Option<Line>, String> {
     let raw = raw.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(raw).trim_ascii();
     if raw.is_empty() {
         return Ok(None);
@@ -123,20 +114,23 @@ pub(super) fn prepare(raw: &[u8], number: u64, run: &str) -> Result<Option<Vec<u
         serde_json::error::Category::Data => e.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
         _ => format!("is not JSON: {}", e.to_string().replace(" at line 1 column ", " at column ")),
     })?;
-    if fields.id {
-        return Ok(Some(text.into()));
+    let line = |json: Vec<u8>| Some(Line { number, json, is_cloud_event: fields.specversion });
+    // What is missing of a CloudEvent the server says: its id is the producer's to give.
+    if fields.id || fields.specversion {
+        return Ok(line(text.into()));
     }
     let id = serde_json::to_string(&format!("{run}-{number}")).map_err(|e| e.to_string())?;
     let comma = if fields.any { "," } else { "" };
     let mut with_id = format!("{{\"id\":{id}{comma}").into_bytes();
     with_id.extend_from_slice(text.get(1..).unwrap_or_default().as_bytes());
-    Ok(Some(with_id))
+    Ok(line(with_id))
 }
 
 /// What matters of an object's fields.
 struct Fields {
     any: bool,
     id: bool,
+    specversion: bool,
 }
 
 /// Goes over an object and keeps nothing of it.
@@ -150,10 +144,11 @@ impl<'de> Visitor<'de> for Look {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let mut fields = Fields { any: false, id: false };
+        let mut fields = Fields { any: false, id: false, specversion: false };
         while let Some(name) = map.next_key::<Cow<'_, str>>()? {
             fields.any = true;
             fields.id |= name == "id";
+            fields.specversion |= name == "specversion";
             map.next_value::<IgnoredAny>()?;
         }
         Ok(fields)

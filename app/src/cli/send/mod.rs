@@ -5,6 +5,7 @@
 //! which nobody knows whether it was stored is safe.
 
 mod lines;
+mod pieces;
 mod progress;
 mod verdict;
 
@@ -37,7 +38,7 @@ pub(super) async fn run(client: &Client, args: &SendArgs) -> Result<(), Failure>
     let mut groups = lines::read(input, run.clone(), args.batch as usize);
     let sent = tokio::select! {
         sent = sender.all(&mut groups) => sent,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new("interrupted")),
+        _ = output::told_to_end() => Err(Failure::new("interrupted")),
     };
     sender.progress.finish();
     let tally = sender.tally;
@@ -55,7 +56,20 @@ pub(super) async fn run(client: &Client, args: &SendArgs) -> Result<(), Failure>
         return Err(failure.advising(advice));
     }
     output::line(&tally.describe())?;
-    if tally.refused > 0 { Err(Failure::silent(EXIT_REFUSED)) } else { Ok(()) }
+    if tally.refused == 0 {
+        return Ok(());
+    }
+    output::note(&mending(&args.file, &run, sender.noun));
+    Err(Failure::silent(EXIT_REFUSED))
+}
+
+/// How to send what was refused, and nothing twice: an id that was made consists of the run and a number.
+fn mending(file: &Path, run: &str, noun: &str) -> String {
+    let file = if file == Path::new("-") { "-".to_owned() } else { file.display().to_string() };
+    format!(
+        "Mend what was refused where it stands, so that every {noun} keeps its number, and send all of it again; what \
+         is stored is recognised:\n  laneway send {file} --run {run}"
+    )
 }
 
 type Input = Box<dyn Read + Send>;
@@ -80,21 +94,36 @@ struct Sender<'c> {
     /// The next wait without a Retry-After, and since when nothing has worked.
     wait: Duration,
     failing_since: Option<Instant>,
+    /// What the numbers of events count.
+    noun: &'static str,
 }
 
 impl<'c> Sender<'c> {
     fn new(client: &'c Client, progress: Progress, retry_for: Duration) -> Self {
         let tally = Tally::default();
-        Self { client, progress, tally, retry_for, contacted: false, wait: FIRST_WAIT, failing_since: None }
+        Self {
+            client,
+            progress,
+            tally,
+            retry_for,
+            contacted: false,
+            wait: FIRST_WAIT,
+            failing_since: None,
+            noun: "line",
+        }
     }
 
     async fn all(&mut self, groups: &mut tokio::sync::mpsc::Receiver<std::io::Result<Group>>) -> Result<(), Failure> {
         while let Some(group) = groups.recv().await {
             let group = group.map_err(|e| Failure::new(format!("the input cannot be read on: {e}")))?;
+            self.noun = group.noun;
             for (number, why) in &group.refused {
                 self.refuse(*number, why);
             }
-            self.settle(group.lines).await?;
+            // A request has events of one kind.
+            for of_a_kind in group.lines.chunk_by(|a, b| a.is_cloud_event == b.is_cloud_event) {
+                self.settle(of_a_kind.to_vec()).await?;
+            }
             self.progress.advance(group.read, &self.tally);
         }
         Ok(())
@@ -135,7 +164,11 @@ impl<'c> Sender<'c> {
 
     /// One request. What does not reach the server is as good as a 503: it is tried again.
     async fn attempt(&mut self, lines: &[Line]) -> Verdict {
-        let answered = self.client.send_events(body(lines)).await;
+        let answered = if lines.iter().any(|line| line.is_cloud_event) {
+            self.client.send_cloud_events(array(lines)).await
+        } else {
+            self.client.send_events(body(lines)).await
+        };
         self.contacted |= answered.as_ref().map_or_else(|none| none.sent, |_| true);
         match answered {
             Ok(answer) => judge(self.client, &answer, lines),
@@ -152,7 +185,7 @@ impl<'c> Sender<'c> {
 
     fn refuse(&mut self, number: u64, why: &str) {
         self.tally.refused += 1;
-        self.progress.note(&format!("line {number}: {why}"));
+        self.progress.note(&format!("{} {number}: {why}", self.noun));
     }
 
     /// Waits before the next request, unless nothing has worked for too long.
@@ -186,6 +219,17 @@ fn body(lines: &[Line]) -> bytes::Bytes {
         body.extend_from_slice(&line.json);
         body.push(b'\n');
     }
+    body.into()
+}
+
+/// As an array with an event a line: its lines count like those of [`body`].
+fn array(lines: &[Line]) -> bytes::Bytes {
+    let mut body = b"[".to_vec();
+    for (index, line) in lines.iter().enumerate() {
+        body.extend_from_slice(if index == 0 { b"" } else { b",\n" });
+        body.extend_from_slice(&line.json);
+    }
+    body.push(b']');
     body.into()
 }
 

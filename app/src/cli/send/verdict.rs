@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn lines(count: u64) -> Vec<Line> {
-        (1..=count).map(|number| Line { number, json: b"{}".to_vec() }).collect()
+        (1..=count).map(|number| Line { number, json: b"{}".to_vec(), is_cloud_event: false }).collect()
     }
 
     fn judged(status: u16, body: &str, count: u64) -> Verdict {

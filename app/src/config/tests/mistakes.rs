@@ -43,7 +43,7 @@ fn mistakes_in_sections_are_named_precisely() {
         ("[server]\nlisten = '::1'", r#"laneway.toml:2: server.listen: "::1" has no port; write "[::1]:8080""#),
         (
             "[server]\ntokens = ['short']",
-            "laneway.toml:2: server.tokens: number 0 is shorter than 16 characters; make one with: openssl rand -hex 32",
+            "laneway.toml:2: server.tokens.0: is shorter than 16 characters; make one with: openssl rand -hex 32",
         ),
         (
             "[server]\ntokens = [\n 'a-token-long-enough',\n 'env:NOT_THERE']",
@@ -137,7 +137,7 @@ fn mistakes_in_destinations_name_the_destination() {
         ),
         (
             "secrets = ['topsecret']",
-            r#"laneway.toml:4: destination.0 ("billing"): secrets: number 0 it must begin with whsec_ (a shared secret) or whsk_ (an ed25519 private key)"#,
+            r#"laneway.toml:4: destination.0 ("billing"): secrets.0: must begin with whsec_ (a shared secret) or whsk_ (an ed25519 private key)"#,
         ),
         (
             "secrets = ['file:/nowhere']",

@@ -1,5 +1,5 @@
 use super::*;
-use laneway_domain::{BlockedKey, BreakerStatus, DestinationName, DestinationStatus, Offset, Timestamp};
+use laneway_domain::{BlockedKey, DestinationName, DestinationStatus, Offset, Timestamp};
 use laneway_memory::{Call, Disk, Fault, Faults, MemoryStore, Settings};
 use std::sync::Arc;
 
@@ -18,16 +18,10 @@ fn destination(n: usize, blocked: usize, error_bytes: usize) -> DestinationStatu
         last_error: "x".repeat(error_bytes),
     };
     DestinationStatus {
-        name: DestinationName::new(&format!("d{n}")).unwrap(),
         pending: 1,
-        pending_exact: true,
-        in_flight: 0,
-        keys_behind: 0,
         blocked_keys: blocked as u64,
         blocked: (0..blocked).map(key).collect(),
-        breaker: BreakerStatus::Closed,
-        paused: None,
-        configured: true,
+        ..DestinationStatus::idle(DestinationName::new(&format!("d{n}")).unwrap(), true)
     }
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use std::sync::mpsc as std_mpsc;
 
 fn prepared(text: &str) -> Result<Option<String>, String> {
-    prepare(text.as_bytes(), 7, "run").map(|json| json.map(|json| String::from_utf8(json).unwrap()))
+    prepare(text.as_bytes(), 7, "run").map(|json| json.map(|line| String::from_utf8(line.json).unwrap()))
 }
 
 #[test]
@@ -27,17 +27,40 @@ fn what_is_no_event_is_refused_with_the_place() {
 
 #[test]
 fn a_byte_order_mark_begins_a_file_and_nothing_else() {
-    assert_eq!(prepare(b"\xef\xbb\xbf{}", 1, "r").unwrap().unwrap(), b"{\"id\":\"r-1\"}");
+    assert_eq!(prepare(b"\xef\xbb\xbf{}", 1, "r").unwrap().unwrap().json, b"{\"id\":\"r-1\"}");
     assert!(prepare(b"\xef\xbb\xbf{}", 2, "r").is_err());
 }
 
+#[test]
+fn a_cloud_event_stays_as_it_is() {
+    let event = r#"{"specversion":"1.0","type":"a","source":"/s"}"#;
+    let line = prepare(event.as_bytes(), 4, "r").unwrap().unwrap();
+    assert_eq!(line, Line { number: 4, json: event.into(), is_cloud_event: true });
+    assert!(!prepare(br#"{"data":{"specversion":"1.0"}}"#, 4, "r").unwrap().unwrap().is_cloud_event);
+}
+
+#[test]
+fn elements_of_an_array_are_numbered_and_what_is_no_event_refused() {
+    let mut reader = reader(&b"[\n{\"type\":\"a\"},\n7,\n{\"type\":\n\"b\"}"[..], 10);
+    let (mut lines, mut refused, mut nouns) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(group) = reader.group().unwrap() {
+        lines.extend(group.lines.into_iter().map(|line| String::from_utf8(line.json).unwrap()));
+        refused.extend(group.refused);
+        nouns.push(group.noun);
+    }
+    assert_eq!(lines, [r#"{"id":"r-1","type":"a"}"#]);
+    assert_eq!(refused.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [2, 3]);
+    assert!(refused[1].1.contains("does not end"), "{refused:?}");
+    assert!(nouns.iter().all(|noun| *noun == "event"));
+}
+
 fn reader(input: impl Read, most: usize) -> Reader<impl Read> {
-    Reader { input: BufReader::with_capacity(BUFFER_BYTES, input), number: 0, run: "r".into(), most }
+    Reader { pieces: Pieces::new(input, BUFFER_BYTES), number: 0, run: "r".into(), most, broken: false }
 }
 
 #[test]
 fn a_line_without_end_is_refused_and_the_next_one_read() {
-    let mut text = vec![b'x'; MAX_LINE_BYTES + 10];
+    let mut text = vec![b'x'; MAX_EVENT_BYTES + 10];
     text.extend_from_slice(b"\n{}\n");
     let total = text.len() as u64;
     let mut reader = reader(&text[..], 10);
@@ -76,9 +99,9 @@ fn a_slow_pipe_does_not_hold_back_what_has_come() {
 proptest! {
     #[test]
     fn any_text_is_prepared_or_refused(raw: Vec<u8>) {
-        if let Ok(Some(json)) = prepare(&raw, 3, "a \"quoted\" run") {
-            let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
-            prop_assert!(value.get("id").is_some());
+        if let Ok(Some(line)) = prepare(&raw, 3, "a \"quoted\" run") {
+            let value: serde_json::Value = serde_json::from_slice(&line.json).unwrap();
+            prop_assert!(value.get("id").is_some() || line.is_cloud_event);
         }
     }
 
