@@ -27,6 +27,11 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
         if bare && !LEVELS.contains(&part.to_ascii_lowercase().as_str()) {
             return Err(wrong(part));
         }
+        // What is no name of a module would be taken for one.
+        let module = part.split_once('=').map_or("module", |(module, _)| module);
+        if module.is_empty() || !module.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':')) {
+            return Err(wrong(part));
+        }
         part.parse::<Targets>().map_err(|_| wrong(part))?;
     }
     filter.parse::<Targets>().map(|_| ()).map_err(|_| wrong(filter))
