@@ -32,6 +32,8 @@ pub struct Behaviour {
     pub delay: Duration,
     /// Whether it never answers.
     pub hanging: bool,
+    /// The keys that `delay` and `hanging` are for; all if it is empty.
+    pub troubled: BTreeSet<String>,
     /// What it answers instead of 200 when all is well; 0 for 200.
     pub answer: u16,
 }
@@ -71,6 +73,17 @@ impl Behaviour {
     #[must_use]
     pub fn slow(delay: Duration) -> Self {
         Self { delay, ..Self::default() }
+    }
+
+    /// The delay and the hanging are only for this key.
+    #[must_use]
+    pub fn only(mut self, key: &str) -> Self {
+        self.troubled.insert(key.to_owned());
+        self
+    }
+
+    fn troubles(&self, key: Option<&str>) -> bool {
+        self.troubled.is_empty() || key.is_some_and(|key| self.troubled.contains(key))
     }
 }
 
@@ -250,18 +263,21 @@ async fn take(request: Request<Incoming>, state: Arc<State>) -> Result<Response<
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Ok(answer(StatusCode::BAD_REQUEST)) };
     let behaviour = state.behaviour.lock().unwrap().clone();
-    if !behaviour.delay.is_zero() {
+    let key = head.headers.get("ce-partitionkey").map(|key| decoded(&String::from_utf8_lossy(key.as_bytes())));
+    let troubled = behaviour.troubles(key.as_deref());
+    let hangs = behaviour.hanging && troubled;
+    if !behaviour.delay.is_zero() && troubled {
         tokio::time::sleep(behaviour.delay).await;
     }
     let fails = behaviour.failing > 0.0 && state.random.lock().unwrap().random_bool(behaviour.failing);
     let taken = record(&state, &head.headers, body.to_bytes(), |key| {
-        !behaviour.hanging
+        !hangs
             && !fails
             && matches!(behaviour.answer, 0 | 200..=299)
             && !key.is_some_and(|k| behaviour.poisoned.contains(k))
     });
     state.changed.notify_waiters();
-    if behaviour.hanging {
+    if hangs {
         std::future::pending::<()>().await;
     }
     Ok(answer(match behaviour.answer {

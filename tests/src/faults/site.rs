@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A destination that tries again quickly and for long: no fault of a test lasts an hour.
-const PATIENT: &str = r#"retry = { initial = "50ms", factor = 1.5, limit = "1h" }"#;
+pub(super) const PATIENT: &str = r#"retry = { initial = "50ms", factor = 1.5, limit = "1h" }"#;
 /// The one destination.
 pub const DESTINATION: &str = "main";
 
@@ -48,6 +48,15 @@ impl Site {
     pub fn behind(receiver: Receiver, url: &str, store: &str, destination: &str) -> Self {
         let installation = Installation::new(&settings(url, store, destination));
         Self::of(installation, receiver, url, store)
+    }
+
+    /// The same, with further `[[destination]]` tables.
+    #[must_use]
+    pub fn among(receiver: Receiver, store: &str, destination: &str, others: &[String]) -> Self {
+        let url = receiver.url();
+        let mut settings = settings(&url, store, destination);
+        settings.rest.push_str(&others.join("\n"));
+        Self::of(Installation::new(&settings), receiver, &url, store)
     }
 
     /// The same in a folder that exists.

@@ -15,6 +15,16 @@ async fn kill_9() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn kill_9_beside_a_slow_destination() {
+    survives("kill-beside-slow").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_beside_a_destination_that_hangs() {
+    survives("kill-beside-hanging").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_stands_still() {
     survives("pause").await;
 }

@@ -1,5 +1,6 @@
 //! Each fault as a scenario: inject it some times while events flow, let all come to rest, and judge.
 
+mod beside;
 mod clock;
 mod cluster;
 mod disk;
@@ -48,6 +49,8 @@ macro_rules! scenario {
 /// All of them.
 pub const ALL: &[Scenario] = &[
     scenario!("kill", 4, 500, process::killed),
+    scenario!("kill-beside-slow", 3, 40, beside::slow),
+    scenario!("kill-beside-hanging", 3, 40, beside::hanging),
     scenario!("pause", 3, 20, process::paused),
     scenario!("power-cut", 6, 100, disk::power_cut),
     scenario!("fsync", 3, 40, disk::failed_fsync),
