@@ -168,4 +168,23 @@ mod tests {
             }
         }
     }
+
+    /// Takes tokens until there is none.
+    fn burst(bucket: &mut TokenBucket, now: Timestamp) -> u32 {
+        let mut taken = 0;
+        while bucket.next(now).is_none() {
+            bucket.take(now);
+            taken += 1;
+        }
+        taken
+    }
+
+    #[test]
+    fn a_burst_is_one_seconds_worth_at_first_and_however_long_nothing_came() {
+        let mut bucket = TokenBucket::new(Rate { per_second: NonZeroU32::new(7).unwrap() });
+        let now = Timestamp::from_millis(1_000_000);
+        assert_eq!(burst(&mut bucket, now), 7);
+        assert_eq!(burst(&mut bucket, now.after(Duration::from_millis(500))), 3);
+        assert_eq!(burst(&mut bucket, now.after(Duration::from_secs(3_600))), 7);
+    }
 }

@@ -4,6 +4,7 @@
 //!
 //! The words are those of the README's glossary. Start with `Dispatcher`.
 
+mod balancer;
 mod breaker;
 mod destination;
 mod dispatcher;
@@ -23,12 +24,12 @@ pub mod receiver;
 mod recent;
 mod retry;
 mod settings;
-mod spread;
 mod status;
 mod time;
 mod timers;
 mod watermark;
 
+pub use balancer::{Balancer, CLAIM_EVERY, Step};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Effect, MIN_FAILING_KEYS};
 pub use destination::{
     BatchPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, InvalidName, MAX_DESTINATION_NAME_BYTES,
@@ -51,7 +52,6 @@ pub use progress::{
 pub use recent::RECENTLY;
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
 pub use settings::Settings;
-pub use spread::{CLAIM_EVERY, Spread, Step};
 pub use status::{
     BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_IN_CONFIGURATION, StatusReport,
     WorkerStatus,

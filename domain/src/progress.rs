@@ -98,7 +98,7 @@ pub struct PartitionProgress {
     /// The lanes, of destinations that are configured and of those that no longer are.
     pub lanes: BTreeMap<DestinationName, LaneProgress>,
     /// Dead letters that someone wants retried.
-    pub retry_requested: Vec<Redrive>,
+    pub redrives: Vec<Redrive>,
 }
 
 impl PartitionProgress {
@@ -134,7 +134,7 @@ impl PartitionProgress {
         let ended = |request: &Redrive| {
             commit.redriven.iter().any(|r| r.destination == request.destination && r.offset == request.offset)
         };
-        self.retry_requested.retain(|request| !ended(request));
+        self.redrives.retain(|request| !ended(request));
     }
 }
 

@@ -179,7 +179,7 @@ impl Shard {
 
     pub(crate) fn load(&self, sabotage: Option<Sabotage>) -> PartitionProgress {
         let mut progress = self.progress.clone();
-        progress.retry_requested = self.retry_requested(MAX_DEAD_LETTER_PAGE);
+        progress.redrives = self.retry_requested(MAX_DEAD_LETTER_PAGE);
         if sabotage == Some(Sabotage::ForgetBehind) {
             progress.lanes.values_mut().for_each(|lane| lane.behind.clear());
         }

@@ -262,7 +262,7 @@ async fn progress_of(store: &SqliteStore, partition: Partition) -> Result<Value,
         (name.to_string(), lane)
     });
     let asked: Vec<String> =
-        progress.retry_requested.iter().map(|r| format!("{} {} {}", r.destination, r.offset, r.key)).collect();
+        progress.redrives.iter().map(|r| format!("{} {} {}", r.destination, r.offset, r.key)).collect();
     Ok(json!({
         "scanned": progress.scanned.0,
         "lanes": lanes.collect::<serde_json::Map<_, _>>(),

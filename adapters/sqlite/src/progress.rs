@@ -21,7 +21,7 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     load_behind(&tx, p, &mut progress)?;
     // A row that cannot be read at all has been named by now.
     digest::check(&tx, p)??;
-    progress.retry_requested = retry_requested(&tx, p, MAX_DEAD_LETTER_PAGE)?;
+    progress.redrives = retry_requested(&tx, p, MAX_DEAD_LETTER_PAGE)?;
     Ok(progress)
 }
 

@@ -30,7 +30,7 @@ pub(super) enum Request {
     Report(oneshot::Sender<StatusReport>),
     Command(Command, oneshot::Sender<Told>),
     NotReady(oneshot::Sender<Vec<String>>),
-    RetryRequested(Partition, Vec<Redrive>),
+    Redrive(Partition, Vec<Redrive>),
     Stop,
 }
 
@@ -60,8 +60,8 @@ impl Handle {
     }
 
     /// Tells the worker which dead letters of a partition someone wants retried.
-    pub(super) async fn retry_requested(&self, partition: Partition, requests: Vec<Redrive>) {
-        let _ = self.requests.send(Request::RetryRequested(partition, requests)).await;
+    pub(super) async fn redrive(&self, partition: Partition, requests: Vec<Redrive>) {
+        let _ = self.requests.send(Request::Redrive(partition, requests)).await;
     }
 
     /// What the worker knows, without asking the store whether there is more.

@@ -1,14 +1,14 @@
 //! This worker's share of the partitions: who else is there, and what is claimed and handed over
-//! because of it. The decisions are [`Spread`]'s; the shell carries them out.
+//! because of it. The decisions are [`Balancer`]'s; the shell carries them out.
 
-use laneway_domain::{Partition, Spread, Step, Timestamp};
+use laneway_domain::{Balancer, Partition, Step, Timestamp};
 use laneway_ports::{StoreError, WorkerId};
 use std::collections::BTreeMap;
 
 /// What is decided, and what people are to know of it.
 pub(super) struct Share {
     id: WorkerId,
-    spread: Spread,
+    balancer: Balancer,
     partitions: u32,
     /// Why partitions are not held that were claimed, or are another's.
     missing: BTreeMap<Partition, String>,
@@ -20,7 +20,7 @@ pub(super) struct Share {
 impl Share {
     pub(super) fn new(id: WorkerId, partitions: u32) -> Self {
         let (missing, present) = (BTreeMap::new(), Vec::new());
-        Self { id, spread: Spread::new(partitions), partitions, missing, present, unread: None }
+        Self { id, balancer: Balancer::new(partitions), partitions, missing, present, unread: None }
     }
 
     pub(super) const fn id(&self) -> &WorkerId {
@@ -29,21 +29,21 @@ impl Share {
 
     /// What is to be claimed or handed over now.
     pub(super) fn poll(&mut self, now: Timestamp) -> Option<Step> {
-        self.spread.poll(now)
+        self.balancer.poll(now)
     }
 
     /// Nothing is claimed any more.
     pub(super) fn stop(&mut self) {
-        self.spread.stop();
+        self.balancer.stop();
     }
 
     pub(super) fn present(&mut self, workers: Vec<WorkerId>) {
         if self.unread.take().is_some() {
             tracing::info!("the register of workers can be read again");
         }
-        self.spread.present(&self.id, &workers);
+        self.balancer.present(&self.id, &workers);
         if self.present != workers {
-            let (others, share) = (workers.iter().filter(|id| **id != self.id).count(), self.spread.share());
+            let (others, share) = (workers.iter().filter(|id| **id != self.id).count(), self.balancer.share());
             tracing::info!(
                 others,
                 share,
@@ -55,7 +55,7 @@ impl Share {
     }
 
     pub(super) fn presence_unknown(&mut self, error: &StoreError) {
-        self.spread.presence_unknown();
+        self.balancer.presence_unknown();
         let why = error.to_string();
         if self.unread.replace(why).is_none() {
             tracing::warn!(%error, "the register of workers could not be read; trying again, and deliveries go on");
@@ -63,16 +63,16 @@ impl Share {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
-        self.spread.next_wakeup()
+        self.balancer.next_wakeup()
     }
 
     pub(super) fn claimed(&mut self, partition: Partition) {
         self.missing.remove(&partition);
-        self.spread.claimed(partition);
+        self.balancer.claimed(partition);
     }
 
     pub(super) fn not_claimed(&mut self, partition: Partition, error: Option<StoreError>) {
-        self.spread.not_claimed(partition);
+        self.balancer.not_claimed(partition);
         match error {
             None => drop(self.missing.insert(partition, "another worker has it".to_owned())),
             Some(error) => {
@@ -86,19 +86,19 @@ impl Share {
 
     pub(super) fn lost(&mut self, partition: Partition) {
         self.missing.insert(partition, "another worker has it".to_owned());
-        self.spread.lost(partition);
+        self.balancer.lost(partition);
     }
 
     pub(super) fn released(&mut self, partition: Partition) {
-        self.spread.released(partition);
+        self.balancer.released(partition);
     }
 
     /// What keeps it from having its share; nothing if it has it.
     pub(super) fn not_ready(&self) -> Vec<String> {
-        let Some(share) = self.spread.share() else {
+        let Some(share) = self.balancer.share() else {
             return vec!["it is not known yet who else works on this store".to_owned()];
         };
-        let short = share.saturating_sub(self.spread.held());
+        let short = share.saturating_sub(self.balancer.held());
         if short == 0 {
             return Vec::new();
         }

@@ -3,8 +3,8 @@
 mod membership;
 
 use super::calls::{Call, Done, Stores};
-use super::exit::Exit;
 use super::handle::{Request, Told};
+use super::metered_sink::MeteredSink;
 use super::notices::Reporter;
 use super::share::Share;
 use super::{Clock, Worker};
@@ -38,7 +38,7 @@ pub(super) struct Shell {
     dispatcher: Dispatcher,
     clock: Clock,
     stores: Stores,
-    exits: BTreeMap<DestinationName, Arc<Exit>>,
+    sinks: BTreeMap<DestinationName, Arc<MeteredSink>>,
     owned: BTreeMap<Partition, Owned>,
     share: Share,
     calls: FuturesUnordered<Call>,
@@ -63,7 +63,8 @@ pub(super) struct Shell {
 impl Shell {
     pub(super) fn new(worker: Worker, requests: mpsc::Receiver<Request>) -> Self {
         let Worker { id, log, progress, dead_letters, workers, destinations, sinks, settings, clock, seed } = worker;
-        let exits = sinks.into_iter().map(|(name, sink)| (name.clone(), Arc::new(Exit::new(&name, sink)))).collect();
+        let sinks =
+            sinks.into_iter().map(|(name, sink)| (name.clone(), Arc::new(MeteredSink::new(&name, sink)))).collect();
         let mut dispatcher = Dispatcher::new(settings, seed);
         dispatcher.handle(Input::Destinations(destinations), clock.now());
         let share = Share::new(id.clone(), log.partitions());
@@ -73,7 +74,7 @@ impl Shell {
             dispatcher,
             clock,
             stores,
-            exits,
+            sinks,
             owned: BTreeMap::new(),
             share,
             calls: FuturesUnordered::new(),
@@ -103,7 +104,7 @@ impl Shell {
                 done = &mut self.register => self.done(done),
                 () = &mut alarm => {
                     self.drain();
-                    self.spread();
+                    self.rebalance();
                 }
             }
             self.turn();
@@ -185,11 +186,11 @@ impl Shell {
     }
 
     fn attempt(&mut self, attempt: AttemptId, destination: &DestinationName, events: Vec<Attempted>) {
-        let (exit, clock) = (self.exits.get(destination).cloned(), self.clock);
+        let (sink, clock) = (self.sinks.get(destination).cloned(), self.clock);
         let name = destination.clone();
         self.attempts.spawn(async move {
-            let outcomes = match exit {
-                Some(exit) => exit.deliver(events, clock).await,
+            let outcomes = match sink {
+                Some(sink) => sink.deliver(events, clock).await,
                 None => {
                     let reason = format!("destination {name} has no sink in this process");
                     vec![Outcome::Retry { reason, not_before: None }; events.len()]
@@ -233,11 +234,11 @@ impl Shell {
                 self.count_leases();
                 self.feed(Input::Claimed { partition, progress, log, until });
                 self.share.claimed(partition);
-                self.spread();
+                self.rebalance();
             }
             Done::NotClaimed(partition, error) => {
                 self.share.not_claimed(partition, error);
-                self.spread();
+                self.rebalance();
             }
             done => self.done_under_lease(done),
         }
@@ -282,7 +283,7 @@ impl Shell {
                 self.owned.remove(&lease.partition);
                 self.count_leases();
                 self.share.released(lease.partition);
-                self.spread();
+                self.rebalance();
             }
             // Of a lease that is not held any more.
             _ => {}
@@ -298,7 +299,7 @@ impl Shell {
         self.count_leases();
         self.feed(Input::LeaseLost(partition));
         self.share.lost(partition);
-        self.spread();
+        self.rebalance();
     }
 
     #[allow(clippy::cast_precision_loss)]
@@ -325,7 +326,7 @@ impl Shell {
                 self.commands.insert(id, answer);
                 self.feed(Input::Command { id, command });
             }
-            Request::RetryRequested(partition, requests) => {
+            Request::Redrive(partition, requests) => {
                 self.feed(Input::Redrive { partition, requests });
             }
             Request::Stop => self.stop(),

@@ -99,7 +99,7 @@ impl Upkeep {
     async fn look_for_retries(&self, partition: Partition) {
         match self.dead_letters.retry_requested(partition, RETRIES).await {
             Ok(requests) if requests.is_empty() => {}
-            Ok(requests) => self.worker.retry_requested(partition, requests).await,
+            Ok(requests) => self.worker.redrive(partition, requests).await,
             Err(error) => tracing::warn!(partition = partition.0, %error, "dead letters to retry could not be read"),
         }
     }

@@ -1,6 +1,7 @@
 //! The dispatcher against a naive model of what it must and must not do.
 
 mod again;
+mod bounds;
 mod checks;
 mod fixtures;
 mod isolation;

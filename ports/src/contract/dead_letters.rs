@@ -209,7 +209,7 @@ pub async fn a_retry_is_remembered_until_a_commit_ends_it<S: Subject>() {
     assert!(list(store, of("a")).await.iter().all(|letter| letter.retry_requested));
     commit_redriven(&subject, "a", 1, None).await;
     assert_eq!(store.retry_requested(P, 10).await.unwrap(), [request("a", 3), request("a", 5)]);
-    assert_eq!(store.load(P).await.unwrap().retry_requested, [request("a", 3), request("a", 5)]);
+    assert_eq!(store.load(P).await.unwrap().redrives, [request("a", 3), request("a", 5)]);
 }
 
 /// Durable when it resolves.

@@ -294,11 +294,11 @@ async fn ask_for_retries(store: &impl crate::Store, model: &mut PartitionProgres
     for letter in store.list(&query).await.unwrap() {
         let given_up = letter.given_up;
         let request = Redrive { destination: given_up.destination, offset: given_up.offset, key: given_up.key };
-        if !model.retry_requested.contains(&request) {
-            model.retry_requested.push(request);
+        if !model.redrives.contains(&request) {
+            model.redrives.push(request);
         }
     }
-    model.retry_requested.sort_by(|a, b| (a.offset, &a.destination).cmp(&(b.offset, &b.destination)));
+    model.redrives.sort_by(|a, b| (a.offset, &a.destination).cmp(&(b.offset, &b.destination)));
 }
 
 /// A commit is about one partition.

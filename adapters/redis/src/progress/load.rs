@@ -66,7 +66,7 @@ async fn load_lanes(redis: &Redis, names: &Names<'_>) -> Result<(Lanes, Vec<Dest
     let answer = redis.call("laneway_load", Effect::Reads, &keys, vec![most]).await?;
     let [fields, holding, requested] = answer::exactly(answer)?;
     let mut lanes = Lanes::parse(&key, &pairs(answer::texts(fields)?))?;
-    lanes.progress.retry_requested = requests(&names.dead(), answer::texts(requested)?)?;
+    lanes.progress.redrives = requests(&names.dead(), answer::texts(requested)?)?;
     let holding = answer::texts(holding)?;
     let holding = holding.iter().map(|name| {
         DestinationName::new(name).map_err(|error| unreadable(&names.lowest(), format!("the member {name:?}"), error))

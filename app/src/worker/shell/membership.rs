@@ -13,11 +13,11 @@ impl Shell {
             Err(error) => self.share.presence_unknown(&error),
         }
         self.register = self.stores.announce(self.share.id().clone(), false);
-        self.spread();
+        self.rebalance();
     }
 
     /// Claims and hands over what is to be.
-    pub(super) fn spread(&mut self) {
+    pub(super) fn rebalance(&mut self) {
         let now = self.clock.now();
         while let Some(step) = self.share.poll(now) {
             match step {

@@ -31,7 +31,7 @@ impl OwnedPartition {
         owned.is_new = false;
         owned.keep_unconfigured(shared);
         owned.serve_all(shared);
-        owned.redrive(&progress.retry_requested, shared);
+        owned.redrive(&progress.redrives, shared);
         owned
     }
 

@@ -175,6 +175,11 @@ impl World {
         self.input(Input::Claimed { partition: PARTITION, progress, log: Offset::ZERO..self.end(), until });
     }
 
+    /// Commits that were made and not answered.
+    pub(super) fn commits_under_way(&self) -> usize {
+        self.commits.len()
+    }
+
     pub(super) fn end(&self) -> Offset {
         self.end
     }
@@ -486,8 +491,8 @@ impl World {
         let letters: Vec<_> = self.dead.iter().collect();
         let ((destination, offset), given_up) = &letters[pick(which, letters.len())];
         let request = Redrive { destination: destination.clone(), offset: *offset, key: given_up.key.clone() };
-        if !self.stored.retry_requested.contains(&request) {
-            self.stored.retry_requested.push(request.clone());
+        if !self.stored.redrives.contains(&request) {
+            self.stored.redrives.push(request.clone());
         }
         self.input(Input::Redrive { partition: PARTITION, requests: vec![request] });
     }
@@ -517,7 +522,7 @@ impl World {
         self.destinations.clone_from(&well);
         self.input(Input::Destinations(well.clone()));
         // The shell tells again from time to time what someone wants retried.
-        let requests = self.stored.retry_requested.clone();
+        let requests = self.stored.redrives.clone();
         self.input(Input::Redrive { partition: PARTITION, requests });
         for round in 0.. {
             assert!(
@@ -592,7 +597,7 @@ impl World {
             let position = lane.position.offset(self.stored.scanned);
             position == self.end()
                 && lane.behind.is_empty()
-                && self.stored.retry_requested.iter().all(|request| request.destination != destination.name)
+                && self.stored.redrives.iter().all(|request| request.destination != destination.name)
         })
     }
 }

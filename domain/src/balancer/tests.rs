@@ -23,7 +23,7 @@ enum Op {
 }
 
 struct Worker {
-    spread: Spread,
+    balancer: Balancer,
     frozen: u8,
     announce_at: Timestamp,
     /// Releases under way, with the ticks that they take yet.
@@ -65,8 +65,8 @@ impl World {
 
     fn join(&mut self, id: u8) {
         let partitions = u32::try_from(self.leases.len()).unwrap();
-        let (spread, announce_at) = (Spread::new(partitions), self.now);
-        let worker = Worker { spread, frozen: 0, announce_at, releasing: BTreeMap::new(), claiming: Vec::new() };
+        let (balancer, announce_at) = (Balancer::new(partitions), self.now);
+        let worker = Worker { balancer, frozen: 0, announce_at, releasing: BTreeMap::new(), claiming: Vec::new() };
         // An id is never used again.
         if self.used.insert(id) {
             self.workers.insert(id, worker);
@@ -122,16 +122,16 @@ impl World {
         if self.now >= worker.announce_at {
             worker.announce_at = self.now.after(ANNOUNCE_EVERY);
             if self.register_fails {
-                worker.spread.presence_unknown();
+                worker.balancer.presence_unknown();
             } else {
                 self.register.insert(id, self.now.after(PRESENT_FOR));
                 self.register.retain(|_, until| *until > self.now);
                 let present: Vec<u8> = self.register.keys().copied().collect();
-                worker.spread.present(&id, &present);
+                worker.balancer.present(&id, &present);
             }
         }
         for (partition, got) in std::mem::take(&mut worker.claiming) {
-            if got { worker.spread.claimed(partition) } else { worker.spread.not_claimed(partition) }
+            if got { worker.balancer.claimed(partition) } else { worker.balancer.not_claimed(partition) }
         }
         for partition in worker.releasing.keys().copied().collect::<Vec<_>>() {
             let left = worker.releasing[&partition];
@@ -141,7 +141,7 @@ impl World {
             }
             worker.releasing.remove(&partition);
             self.leases[partition.0 as usize] = None;
-            worker.spread.released(partition);
+            worker.balancer.released(partition);
         }
         self.poll(id, worker);
     }
@@ -153,15 +153,15 @@ impl World {
             let claiming = worker.claiming.contains(&(partition, true));
             match lease {
                 Some((holder, until)) if *holder == id => *until = self.now.after(LEASE),
-                _ if worker.spread.partitions[n as usize].state == State::Other => {}
+                _ if worker.balancer.partitions[n as usize].state == State::Other => {}
                 _ if claiming => {
                     worker.claiming.retain(|(claimed, _)| *claimed != partition);
-                    worker.spread.not_claimed(partition);
+                    worker.balancer.not_claimed(partition);
                 }
                 _ if worker.claiming.contains(&(partition, false)) => {}
                 _ => {
                     worker.releasing.remove(&partition);
-                    worker.spread.lost(partition);
+                    worker.balancer.lost(partition);
                 }
             }
         }
@@ -169,7 +169,7 @@ impl World {
 
     fn poll(&mut self, id: u8, worker: &mut Worker) {
         let mut steps = 0;
-        while let Some(step) = worker.spread.poll(self.now) {
+        while let Some(step) = worker.balancer.poll(self.now) {
             steps += 1;
             assert!(steps <= 2 * self.leases.len(), "it does not come to rest within a moment");
             match step {
@@ -183,9 +183,9 @@ impl World {
                     if self.chance(16) == 0 {
                         worker.claiming.push((partition, free));
                     } else if free {
-                        worker.spread.claimed(partition);
+                        worker.balancer.claimed(partition);
                     } else {
-                        worker.spread.not_claimed(partition);
+                        worker.balancer.not_claimed(partition);
                     }
                 }
                 Step::Release(partition) => {
@@ -194,7 +194,7 @@ impl World {
                 }
             }
         }
-        if let Some(at) = worker.spread.next_wakeup() {
+        if let Some(at) = worker.balancer.next_wakeup() {
             assert!(at > self.now, "a moment that has come was left");
         }
     }
@@ -221,9 +221,9 @@ impl World {
         let holders = self.holders();
         for (id, worker) in &self.workers {
             let held = holders.iter().filter(|holder| **holder == Some(*id)).count();
-            assert_eq!(Some(held), worker.spread.share(), "worker {id} of {:?}: {holders:?}", self.workers.keys());
-            assert_eq!(held, worker.spread.held(), "worker {id} does not know what it has");
-            assert_eq!(worker.spread.next_wakeup(), None, "worker {id} is not at rest");
+            assert_eq!(Some(held), worker.balancer.share(), "worker {id} of {:?}: {holders:?}", self.workers.keys());
+            assert_eq!(held, worker.balancer.held(), "worker {id} does not know what it has");
+            assert_eq!(worker.balancer.next_wakeup(), None, "worker {id} is not at rest");
         }
         if !self.workers.is_empty() {
             assert!(holders.iter().all(Option::is_some), "some are held by nobody: {holders:?}");
@@ -313,87 +313,87 @@ proptest! {
     }
 }
 
-fn steps(spread: &mut Spread, now: Timestamp) -> Vec<Step> {
-    std::iter::from_fn(|| spread.poll(now)).collect()
+fn steps(balancer: &mut Balancer, now: Timestamp) -> Vec<Step> {
+    std::iter::from_fn(|| balancer.poll(now)).collect()
 }
 
 #[test]
 fn a_lone_worker_claims_everything_at_once_when_it_knows_that_it_is_alone() {
-    let mut spread = Spread::new(5);
+    let mut balancer = Balancer::new(5);
     let now = Timestamp::from_millis(7);
-    assert_eq!((steps(&mut spread, now), spread.next_wakeup()), (vec![], None));
-    spread.present(&"a", &["a"]);
-    assert_eq!(steps(&mut spread, now), (0..5).map(|n| Step::Claim(Partition(n))).collect::<Vec<_>>());
-    (0..5).for_each(|n| spread.claimed(Partition(n)));
-    assert_eq!((steps(&mut spread, now), spread.next_wakeup()), (vec![], None));
+    assert_eq!((steps(&mut balancer, now), balancer.next_wakeup()), (vec![], None));
+    balancer.present(&"a", &["a"]);
+    assert_eq!(steps(&mut balancer, now), (0..5).map(|n| Step::Claim(Partition(n))).collect::<Vec<_>>());
+    (0..5).for_each(|n| balancer.claimed(Partition(n)));
+    assert_eq!((steps(&mut balancer, now), balancer.next_wakeup()), (vec![], None));
 }
 
 #[test]
 fn without_a_register_a_worker_claims_what_is_free_and_keeps_the_last_that_it_knew() {
-    let mut spread = Spread::new(4);
-    spread.presence_unknown();
-    assert_eq!(spread.share(), Some(4));
-    spread.present(&"b", &["a", "b"]);
-    spread.presence_unknown();
-    assert_eq!(spread.share(), Some(2));
+    let mut balancer = Balancer::new(4);
+    balancer.presence_unknown();
+    assert_eq!(balancer.share(), Some(4));
+    balancer.present(&"b", &["a", "b"]);
+    balancer.presence_unknown();
+    assert_eq!(balancer.share(), Some(2));
 }
 
 #[test]
 fn a_claim_in_vain_is_followed_by_others_and_is_tried_again_a_round_later() {
-    let mut spread = Spread::new(3);
-    spread.present(&"a", &["a", "b", "c"]);
+    let mut balancer = Balancer::new(3);
+    balancer.present(&"a", &["a", "b", "c"]);
     let now = Timestamp::from_millis(7);
     for n in 0..3 {
-        assert_eq!(steps(&mut spread, now), [Step::Claim(Partition(n))]);
-        spread.not_claimed(Partition(n));
+        assert_eq!(steps(&mut balancer, now), [Step::Claim(Partition(n))]);
+        balancer.not_claimed(Partition(n));
     }
-    assert_eq!(steps(&mut spread, now), []);
-    let next = spread.next_wakeup().unwrap();
+    assert_eq!(steps(&mut balancer, now), []);
+    let next = balancer.next_wakeup().unwrap();
     assert_eq!(next, now.after(CLAIM_EVERY));
-    assert_eq!(steps(&mut spread, next), [Step::Claim(Partition(0))]);
+    assert_eq!(steps(&mut balancer, next), [Step::Claim(Partition(0))]);
 }
 
 #[test]
 fn what_nobody_was_seen_to_hold_is_tried_first() {
-    let mut spread = Spread::new(4);
-    spread.present(&"a", &["a", "b"]);
+    let mut balancer = Balancer::new(4);
+    balancer.present(&"a", &["a", "b"]);
     let now = Timestamp::from_millis(7);
-    assert_eq!(steps(&mut spread, now), [Step::Claim(Partition(0)), Step::Claim(Partition(1))]);
-    spread.not_claimed(Partition(0));
-    spread.claimed(Partition(1));
-    assert_eq!(steps(&mut spread, now), [Step::Claim(Partition(2))]);
-    spread.claimed(Partition(2));
-    spread.lost(Partition(2));
-    let next = spread.next_wakeup().unwrap();
-    assert_eq!(steps(&mut spread, next), [Step::Claim(Partition(3))]);
+    assert_eq!(steps(&mut balancer, now), [Step::Claim(Partition(0)), Step::Claim(Partition(1))]);
+    balancer.not_claimed(Partition(0));
+    balancer.claimed(Partition(1));
+    assert_eq!(steps(&mut balancer, now), [Step::Claim(Partition(2))]);
+    balancer.claimed(Partition(2));
+    balancer.lost(Partition(2));
+    let next = balancer.next_wakeup().unwrap();
+    assert_eq!(steps(&mut balancer, next), [Step::Claim(Partition(3))]);
 }
 
 #[test]
 fn a_surplus_is_handed_over_a_part_at_a_time() {
-    let mut spread = Spread::new(32);
-    spread.present(&"a", &["a"]);
+    let mut balancer = Balancer::new(32);
+    balancer.present(&"a", &["a"]);
     let mut now = Timestamp::from_millis(7);
-    steps(&mut spread, now);
-    (0..32).for_each(|n| spread.claimed(Partition(n)));
-    spread.present(&"a", &["a", "b"]);
+    steps(&mut balancer, now);
+    (0..32).for_each(|n| balancer.claimed(Partition(n)));
+    balancer.present(&"a", &["a", "b"]);
     let mut released = BTreeSet::new();
     for round in 1..=4 {
-        for step in steps(&mut spread, now) {
+        for step in steps(&mut balancer, now) {
             let Step::Release(partition) = step else { panic!("{step:?} above its share") };
             assert!(released.insert(partition));
         }
         assert_eq!(released.len(), round * 4);
-        assert_eq!(steps(&mut spread, now.after(CLAIM_EVERY)), [], "the ones before have not ended");
-        released.iter().for_each(|partition| spread.released(*partition));
+        assert_eq!(steps(&mut balancer, now.after(CLAIM_EVERY)), [], "the ones before have not ended");
+        released.iter().for_each(|partition| balancer.released(*partition));
         now = now.after(CLAIM_EVERY * 2);
     }
-    assert_eq!((spread.held(), spread.next_wakeup()), (16, None));
+    assert_eq!((balancer.held(), balancer.next_wakeup()), (16, None));
 }
 
 #[test]
 fn one_that_stops_claims_nothing_more() {
-    let mut spread = Spread::new(2);
-    spread.present(&"a", &["a"]);
-    spread.stop();
-    assert_eq!((steps(&mut spread, Timestamp::MAX), spread.next_wakeup()), (vec![], None));
+    let mut balancer = Balancer::new(2);
+    balancer.present(&"a", &["a"]);
+    balancer.stop();
+    assert_eq!((steps(&mut balancer, Timestamp::MAX), balancer.next_wakeup()), (vec![], None));
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The way out to one destination.
-pub(super) struct Exit {
+pub(super) struct MeteredSink {
     sink: Arc<dyn Sink>,
     delivered: Counter,
     retry: Counter,
@@ -22,7 +22,7 @@ pub(super) struct Exit {
     end_to_end: Histogram,
 }
 
-impl Exit {
+impl MeteredSink {
     pub(super) fn new(name: &DestinationName, sink: Arc<dyn Sink>) -> Self {
         let label = name.to_string();
         let outcome =

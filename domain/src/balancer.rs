@@ -31,9 +31,9 @@ const HAND_OVER_PART: usize = 8;
 /// What a worker is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Claim this partition, and tell [`Spread::claimed`] or [`Spread::not_claimed`].
+    /// Claim this partition, and tell [`Balancer::claimed`] or [`Balancer::not_claimed`].
     Claim(Partition),
-    /// Wind this partition down, release it, and tell [`Spread::released`].
+    /// Wind this partition down, release it, and tell [`Balancer::released`].
     Release(Partition),
 }
 
@@ -55,10 +55,10 @@ struct Known {
 
 /// One worker's part in spreading partitions over workers.
 ///
-/// Tell it what happens, then [`Spread::poll`] until there is nothing more to do, again after
-/// [`Spread::next_wakeup`].
+/// Tell it what happens, then [`Balancer::poll`] until there is nothing more to do, again after
+/// [`Balancer::next_wakeup`].
 #[derive(Clone, Debug)]
-pub struct Spread {
+pub struct Balancer {
     partitions: Vec<Known>,
     held: usize,
     claiming: usize,
@@ -74,7 +74,7 @@ pub struct Spread {
     releases: usize,
 }
 
-impl Spread {
+impl Balancer {
     /// A worker that holds nothing, of a store with so many partitions.
     #[must_use]
     pub fn new(partitions: u32) -> Self {

@@ -1,0 +1,100 @@
+//! Bounds at which something happens: there, and not before.
+
+use super::fixtures::name;
+use super::world::{Op, World};
+use crate::*;
+use std::time::Duration;
+
+/// One destination that wants everything, known to the store.
+fn world(settings: Settings) -> World {
+    let destination = Destination { from: StartFrom::Beginning, ..Destination::new(name("one")) };
+    let mut world = World::with(Settings { check_state: true, ..settings }, 1, vec![destination]);
+    world.step(&Op::Wait(25));
+    while world.work_once() {}
+    world
+}
+
+/// Events of so many keys, each in flight.
+fn in_flight(world: &mut World, keys: u8) {
+    (1..=keys).for_each(|key| world.append(key, 0));
+    // The read that was asked for by the first, and the one for the rest.
+    world.step(&Op::Answer(0));
+    world.step(&Op::Answer(0));
+}
+
+fn deliver(world: &mut World, key: u8) {
+    let wanted = Key::new(&format!("k{key}")).unwrap();
+    let of_key = |attempted: &Attempted| attempted.event.event.key.as_ref() == Some(&wanted);
+    let id = world.attempts.iter().find(|(_, (_, events, _))| events.iter().any(of_key)).map(|(id, _)| *id);
+    world.end_attempt(id.expect("the key is in flight"), vec![Outcome::Delivered]);
+}
+
+#[test]
+fn a_commit_is_made_at_its_number_of_settlements_and_not_before() {
+    let mut world = world(Settings { commit_settlements: 3, ..Settings::default() });
+    in_flight(&mut world, 5);
+    for (key, commits) in [(1, 0), (2, 0), (3, 1)] {
+        deliver(&mut world, key);
+        assert_eq!(world.commits_under_way(), commits, "after {key} of 3 settlements");
+    }
+}
+
+#[test]
+fn a_commit_is_made_after_its_interval_and_not_before() {
+    let mut world = world(Settings::default());
+    in_flight(&mut world, 1);
+    world.step(&Op::Renew);
+    world.step(&Op::Wait(30)); // What the read has changed.
+    deliver(&mut world, 1);
+    world.step(&Op::Wait(24));
+    assert_eq!(world.commits_under_way(), 0);
+    world.step(&Op::Wait(1));
+    assert_eq!(world.commits_under_way(), 1);
+}
+
+#[test]
+fn too_much_that_is_not_stored_stops_attempts_until_it_is() {
+    let settings = Settings { commit_settlements: 1, max_uncommitted: 3, ..Settings::default() };
+    let mut world = world(settings);
+    in_flight(&mut world, 3);
+    (1..=3).for_each(|key| deliver(&mut world, key));
+    world.append(4, 0);
+    world.step(&Op::Answer(0));
+    assert!(world.attempts.is_empty(), "three are delivered, and no commit of them is stored");
+    assert_eq!(world.commits_under_way(), 1);
+    world.step(&Op::Store { which: 0, answer: 3 });
+    assert_eq!(world.attempts.len(), 1, "one was stored");
+}
+
+#[test]
+fn a_key_that_takes_long_is_recorded_and_holds_the_others_no_longer() {
+    let mut world = world(Settings { straggler_after: Duration::from_millis(300), ..Settings::default() });
+    in_flight(&mut world, 4);
+    (2..=4).for_each(|key| deliver(&mut world, key));
+    let after = |world: &mut World, millis: u16| {
+        world.step(&Op::Wait(millis));
+        world.step(&Op::Renew);
+        world.step(&Op::Store { which: 0, answer: 3 });
+        let lane = &world.stored.lanes[&name("one")];
+        (lane.position.offset(world.stored.scanned), lane.behind.clone())
+    };
+    assert_eq!(after(&mut world, 299), (Offset(0), [].into()));
+    // What the last commit had nothing to say of comes with the next one.
+    let slow = LaneKey::Key(Key::new("k1").unwrap());
+    let recorded = [(slow, Behind { offset: Offset(0), retry: None })].into();
+    assert_eq!(after(&mut world, 26), (Offset(4), recorded));
+}
+
+#[test]
+fn what_a_lost_partition_held_is_given_back() {
+    // Of a key with more waiting than may be on track, offsets are remembered.
+    let settings = Settings { window_events_per_key: 1, waiting_total: 4, ..Settings::default() };
+    let mut world = world(settings);
+    (0..4).for_each(|n| world.append(1, n));
+    world.step(&Op::Answer(0));
+    world.step(&Op::Answer(0));
+    assert!(world.dispatcher.status(world.now).destinations[0].keys_behind > 0);
+    world.input(Input::LeaseLost(super::fixtures::PARTITION));
+    world.dispatcher.check();
+    assert_eq!(world.dispatcher.partitions().count(), 0);
+}
