@@ -59,6 +59,7 @@ fn event(n: usize, offset: u64, partition: Partition) -> Arc<LoggedEvent> {
         time: None,
         content_type: "application/json".into(),
         attributes: [].into(),
+        traceparent: None,
         data: bytes::Bytes::from_static(&[7; 200]),
     };
     Arc::new(LoggedEvent { partition, offset: Offset(offset), accepted_at: Timestamp::ZERO, event })

@@ -1,5 +1,11 @@
 //! Events: what a producer hands in, checked once at the door, and what the log keeps.
 
+mod attribute;
+mod trace_parent;
+
+pub use attribute::AttributeValue;
+pub use trace_parent::TraceParent;
+
 use crate::partition::{Offset, Partition};
 use crate::time::Timestamp;
 use bytes::Bytes;
@@ -137,7 +143,9 @@ pub struct Event {
     /// The media type of `data`.
     pub content_type: Box<str>,
     /// Further facts to route by; names as in CloudEvents (`a`–`z`, `0`–`9`).
-    pub attributes: BTreeMap<Box<str>, Box<str>>,
+    pub attributes: BTreeMap<Box<str>, AttributeValue>,
+    /// The trace of the request that brought it in.
+    pub traceparent: Option<TraceParent>,
     /// The payload, byte for byte as it came in.
     pub data: Bytes,
 }
@@ -155,6 +163,7 @@ impl Event {
             time: None,
             content_type: "application/json".into(),
             attributes: BTreeMap::new(),
+            traceparent: None,
             data,
         }
     }
@@ -177,7 +186,7 @@ impl Event {
             return Err(InvalidEvent::new("attributes", reason));
         }
         for (name, value) in &self.attributes {
-            check_attribute(name, value)?;
+            check_attribute(name, &value.text())?;
         }
         Ok(self)
     }
@@ -193,7 +202,7 @@ impl Event {
     #[must_use]
     pub fn weight(&self) -> usize {
         const FIXED: usize = 256;
-        let attributes: usize = self.attributes.iter().map(|(n, v)| n.len() + v.len() + 64).sum();
+        let attributes: usize = self.attributes.iter().map(|(n, v)| n.len() + v.max_bytes() + 64).sum();
         FIXED + self.data.len() + attributes
     }
 }

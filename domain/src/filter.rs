@@ -99,7 +99,8 @@ impl From<TypePattern> for String {
 pub struct Filter {
     /// Wanted types; none means all.
     pub types: Vec<TypePattern>,
-    /// Attributes that must be there with exactly this value.
+    /// Attributes that must be there with exactly this value: its text, whatever its type is
+    /// ([`crate::AttributeValue::text`]).
     pub attributes: BTreeMap<Box<str>, Box<str>>,
 }
 
@@ -109,7 +110,10 @@ impl Filter {
     pub fn wants(&self, event: &Event) -> bool {
         let event_type = event.event_type.as_str();
         (self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type)))
-            && self.attributes.iter().all(|(name, value)| event.attributes.get(name) == Some(value))
+            && self
+                .attributes
+                .iter()
+                .all(|(name, value)| event.attributes.get(name).is_some_and(|v| *v.text() == **value))
     }
 }
 

@@ -37,8 +37,9 @@ pub use destination::{
 };
 pub use dispatcher::Dispatcher;
 pub use event::{
-    Event, EventId, EventType, InvalidEvent, Key, LoggedEvent, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME_BYTES,
-    MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, check_attribute, check_text,
+    AttributeValue, Event, EventId, EventType, InvalidEvent, Key, LoggedEvent, MAX_ATTRIBUTE_BYTES,
+    MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, TraceParent, check_attribute,
+    check_text,
 };
 pub use filter::{Filter, FilterIndex, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
 pub use io::{AttemptId, Attempted, CommandId, Input, Notice, Output, ReadId};

@@ -1,5 +1,6 @@
 //! Partitions and offsets: where an event's place in the log comes from.
 
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
@@ -40,13 +41,23 @@ impl fmt::Display for Partition {
 /// How many bits of an offset number the events of one generation of the log: a million events a
 /// second for twelve days between two losses of data, and sixteen million losses.
 const SEQUENCE_BITS: u32 = 40;
+/// The same where a restore began the generation: its number is a second of the clock, and four thousand million
+/// events may come in a partition before it meets the next second's.
+const RESTORED_SEQUENCE_BITS: u32 = 32;
+/// The first generation that a restore may begin. Those below are counted, one for each loss; 2^24 of these are
+/// what 2^16 of those would be, which no store comes to.
+const FIRST_RESTORED: u64 = 1 << 24;
+/// From where a restore counts seconds: the beginning of 2025. Its generations end with 2^31, in the year 2093, so
+/// that every offset is below 2^63, where the integers of SQLite and of BSON end.
+const RESTORES_COUNT_FROM: Timestamp = Timestamp::from_millis(1_735_689_600_000);
 
 /// An event's position in its partition: strictly increasing, and dense while nothing was lost.
 ///
 /// A store that has lost events it had acknowledged (a replica without them became the primary) goes
 /// on in a new *generation*: the upper 24 bits. So no offset ever means two events, and the offsets of
 /// one generation are dense. What number of events lies between two offsets is therefore not their
-/// difference, but [`Offset::events_until`].
+/// difference, but [`Offset::events_until`]. A store that was put back from a backup goes on in a new generation too
+/// ([`Offset::of_restore`]).
 ///
 /// As a position (`scanned`, `end`) it names the first offset that is *not* included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,22 +74,42 @@ impl Offset {
         Self(self.0 + 1)
     }
 
+    /// The first offset of a store that is put back from a backup at `now`.
+    ///
+    /// What was given out after the backup was made is in no copy of it, and receivers remember it. So the generation
+    /// is taken from the clock, to the second: later than all that this log has given out before, and another one than
+    /// any other restore of the same backup gets, on whatever machine. `None` if the clock is not right: before the
+    /// middle of 2025, or after 2092.
+    #[must_use]
+    pub const fn of_restore(now: Timestamp) -> Option<Self> {
+        let seconds = now.as_millis().saturating_sub(RESTORES_COUNT_FROM.as_millis()) / 1000;
+        if seconds < FIRST_RESTORED || seconds >= 1 << (63 - RESTORED_SEQUENCE_BITS) {
+            return None;
+        }
+        Some(Self(seconds << RESTORED_SEQUENCE_BITS))
+    }
+
+    const fn sequence_bits(self) -> u32 {
+        if self.0 >= FIRST_RESTORED << RESTORED_SEQUENCE_BITS { RESTORED_SEQUENCE_BITS } else { SEQUENCE_BITS }
+    }
+
     /// The generation of the log that it belongs to: 0 until data is lost.
     #[must_use]
     pub const fn generation(self) -> u64 {
-        self.0 >> SEQUENCE_BITS
+        self.0 >> self.sequence_bits()
     }
 
     /// Its number within its generation.
     #[must_use]
     pub const fn sequence(self) -> u64 {
-        self.0 & ((1 << SEQUENCE_BITS) - 1)
+        self.0 & ((1 << self.sequence_bits()) - 1)
     }
 
     /// The offset with this number in this generation.
     #[must_use]
     pub const fn in_generation(generation: u64, sequence: u64) -> Self {
-        Self((generation << SEQUENCE_BITS) | sequence)
+        let bits = if generation >= FIRST_RESTORED { RESTORED_SEQUENCE_BITS } else { SEQUENCE_BITS };
+        Self((generation << bits) | sequence)
     }
 
     /// How many events there may be from this offset up to the position `end`; zero if that is not
@@ -140,6 +171,38 @@ mod tests {
             };
             prop_assert_eq!(from.events_until(end), expected);
             prop_assert_eq!(from.next().events_until(end), if a == b { expected.saturating_sub(1) } else { expected });
+        }
+    }
+
+    #[test]
+    fn a_restore_begins_where_nothing_was_given_out_before() {
+        let at = |seconds: u64| Timestamp::from_millis(1_735_689_600_000 + seconds * 1000);
+        let (first, second) =
+            (Offset::of_restore(at(60_000_000)).unwrap(), Offset::of_restore(at(60_000_001)).unwrap());
+        assert_eq!((first.generation(), first.sequence()), (60_000_000, 0));
+        assert_eq!(Offset::in_generation(first.generation(), 7), Offset(first.0 + 7));
+        // A log that was never restored, and had 65,535 losses, is below both; so is what a million events a second
+        // make of the first until the second.
+        assert!(Offset::in_generation((1 << 16) - 1, (1 << 40) - 1) < first && first.0 + 1_000_000 < second.0);
+        assert_eq!(Offset(5).events_until(Offset(second.0 + 3)), 3);
+        assert_eq!(first.events_until(Offset(first.0 + 3)), 3);
+        assert_eq!(first.events_until(Offset(second.0 + 9)), 9);
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_right_begins_no_generation() {
+        for (millis, right) in [
+            (0, false),
+            (1_735_689_600_000, false),
+            (1_752_466_816_000 - 1, false),
+            (1_752_466_816_000, true),
+            (1_735_689_600_000 + (1 << 31) * 1000 - 1, true),
+            (1_735_689_600_000 + (1 << 31) * 1000, false),
+            (u64::MAX, false),
+        ] {
+            let offset = Offset::of_restore(Timestamp::from_millis(millis));
+            assert_eq!(offset.is_some(), right, "{millis}");
+            assert!(offset.is_none_or(|offset| i64::try_from(offset.0).is_ok()));
         }
     }
 

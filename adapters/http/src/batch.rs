@@ -9,10 +9,12 @@ use crate::media::Media;
 use crate::refusal::{Dialect, Read, Refusal};
 use bytes::Bytes;
 use http::HeaderMap;
-use laneway_domain::{EventId, NewEvent};
+use laneway_domain::{EventId, NewEvent, TraceParent};
 
 /// Stands in for ids that are missing.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The trace that the request belongs to.
+const TRACEPARENT: &str = "traceparent";
 /// About how many bytes an event of a batch has: what room is made for in the beginning.
 const COMMON_EVENT_BYTES: usize = 512;
 
@@ -30,6 +32,14 @@ impl<'a> Reader<'a> {
 
     /// All events, in the order of the body. All or none: one that is wrong refuses them all.
     pub(crate) fn read(&self, media: Media) -> Read<Vec<NewEvent>> {
+        let mut events = self.events(media)?;
+        if let Some(trace) = traceparent(self.headers) {
+            events.iter_mut().for_each(|new| new.event.traceparent = Some(trace));
+        }
+        Ok(events)
+    }
+
+    fn events(&self, media: Media) -> Read<Vec<NewEvent>> {
         if media == Media::Binary {
             let draft = cloudevents::read_binary(self.headers, self.body, self.limits.json_depth)?;
             return Ok(vec![draft.finish(Dialect::Headers, None)?]);
@@ -129,6 +139,14 @@ impl<'a> Reader<'a> {
     fn room(&self, text: &str) -> Vec<NewEvent> {
         Vec::with_capacity((text.len() / COMMON_EVENT_BYTES + 1).min(self.limits.batch_events))
     }
+}
+
+/// The trace of the request. One that is not as it should be, or is there twice, is as good as none (W3C Trace
+/// Context, section 3.2.2.3): an event is not refused for it.
+fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    TraceParent::parse(value.to_str().ok()?.trim())
 }
 
 /// The key without the quotes of a structured field (RFC 8941), which some clients put around it.

@@ -64,7 +64,7 @@ impl<'a> Members<'a> {
         let Some(field) = FIELDS.iter().position(|known| *known == name) else {
             let field = || pointer(name);
             return match attribute_value(scanner, field)? {
-                Some(value) => self.draft.attribute(name, &value, field).map_err(|refusal| refusal.at(at)),
+                Some(value) => self.draft.attribute(name, value, field).map_err(|refusal| refusal.at(at)),
                 None => Ok(()),
             };
         };
@@ -215,7 +215,7 @@ fn read_header<'a>(
         "datacontenttype" => {
             return Err("must not be there: the data's type is the Content-Type (HTTP binding, section 3.1.1)".into());
         }
-        _ => return draft.insert(name, &value),
+        _ => return draft.insert(name, value.into()),
     };
     if member.replace(value).is_some() { Err(TWICE.into()) } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 
 use crate::refusal::{Dialect, Read, Refusal};
 use bytes::Bytes;
-use laneway_domain::{Event, EventId, EventType, InvalidEvent, Key, NewEvent, check_attribute};
+use laneway_domain::{AttributeValue, Event, EventId, EventType, InvalidEvent, Key, NewEvent, check_attribute};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) subject: Option<Cow<'a, str>>,
     pub(crate) time: Option<Cow<'a, str>>,
     pub(crate) content_type: Option<Cow<'a, str>>,
-    pub(crate) attributes: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) attributes: BTreeMap<Box<str>, AttributeValue>,
     pub(crate) data: Bytes,
 }
 
@@ -52,23 +52,25 @@ impl Draft<'_> {
             time: self.time.map(Into::into),
             content_type: self.content_type.map_or_else(|| JSON.into(), Into::into),
             attributes: self.attributes,
+            // Of the request, and not of an event in it: whoever reads the request adds it.
+            traceparent: None,
             data: self.data,
         };
         Ok(NewEvent { event: event.check().map_err(refuse)?, id_given })
     }
 
     /// Adds an attribute, `field` being where it stands.
-    pub(crate) fn attribute(&mut self, name: &str, value: &str, field: impl Fn() -> String) -> Read<()> {
+    pub(crate) fn attribute(&mut self, name: &str, value: AttributeValue, field: impl Fn() -> String) -> Read<()> {
         self.insert(name, value).map_err(|reason| Refusal::field(field(), reason))
     }
 
     /// Adds an attribute; fails with what is wrong with its name.
-    pub(crate) fn insert(&mut self, name: &str, value: &str) -> Result<(), String> {
+    pub(crate) fn insert(&mut self, name: &str, value: AttributeValue) -> Result<(), String> {
         // The rest is checked with the event; but its error could not name a name like this.
         if !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
             check_attribute(name, "").map_err(|error| error.reason)?;
         }
-        if self.attributes.insert(name.into(), value.into()).is_some() { Err(TWICE.into()) } else { Ok(()) }
+        if self.attributes.insert(name.into(), value).is_some() { Err(TWICE.into()) } else { Ok(()) }
     }
 }
 

@@ -6,13 +6,13 @@
 //! ```
 //! Only `type` is required, and `null` is the same as absent. `data` is kept byte for byte; an
 //! event without it has the data `null`, so that a receiver always gets the JSON that the media
-//! type promises. Attributes are strings; booleans and integers become the strings that
-//! CloudEvents writes for them.
+//! type promises. Attributes are strings, booleans and integers, and stay what they are.
 
 use crate::draft::{Draft, TWICE};
 use crate::json::{Scanner, Shape};
 use crate::refusal::{Read, Refusal, pointer};
 use bytes::Bytes;
+use laneway_domain::AttributeValue;
 use std::borrow::Cow;
 use std::mem;
 
@@ -73,17 +73,16 @@ pub(crate) fn text<'a>(scanner: &mut Scanner<'a>, field: impl Fn() -> String) ->
     }
 }
 
-/// Reads an attribute's value: a string, or what CloudEvents 1.0, section 3.2, writes for a boolean
-/// or an integer; `null` as none.
-pub(crate) fn attribute_value<'a>(scanner: &mut Scanner<'a>, field: impl Fn() -> String) -> Read<Option<Cow<'a, str>>> {
+/// Reads an attribute's value: a string, a boolean or an integer (CloudEvents 1.0, section 3.1); `null` as none.
+pub(crate) fn attribute_value(scanner: &mut Scanner<'_>, field: impl Fn() -> String) -> Read<Option<AttributeValue>> {
     let shape = scanner.shape()?;
     let at = scanner.at();
     match shape {
-        Shape::String => scanner.string().map(Some),
+        Shape::String => scanner.string().map(|text| Some(text.into())),
         Shape::Null => scanner.null().map(|()| None),
-        Shape::Boolean => scanner.value().map(|text| Some(text.into())),
+        Shape::Boolean => scanner.value().map(|text| Some((text == "true").into())),
         Shape::Number => match scanner.value()?.parse::<i32>() {
-            Ok(integer) => Ok(Some(integer.to_string().into())),
+            Ok(integer) => Ok(Some(integer.into())),
             Err(_) => {
                 let reason = "is a number that CloudEvents has no attribute type for (a whole one of 32 bits); \
                               send it as a string";
@@ -99,7 +98,7 @@ fn attributes<'a>(scanner: &mut Scanner<'a>, draft: &mut Draft<'a>) -> Read<()> 
         Shape::Object => scanner.object(|scanner, name, at| {
             let field = || format!("/attributes{}", pointer(&name));
             match attribute_value(scanner, field)? {
-                Some(value) => draft.attribute(&name, &value, field).map_err(|refusal| refusal.at(at)),
+                Some(value) => draft.attribute(&name, value, field).map_err(|refusal| refusal.at(at)),
                 None => Ok(()),
             }
         }),

@@ -2,8 +2,8 @@
 //! Moments are in milliseconds since the Unix epoch.
 
 use laneway_domain::{
-    DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition, StatusReport, Timestamp,
-    WorkerStatus,
+    AttributeValue, DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition,
+    StatusReport, Timestamp, WorkerStatus,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -280,7 +280,10 @@ pub struct EventView {
     pub content_type: String,
     /// Its attributes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, AttributeValue>,
+    /// The trace of the request that brought it in (W3C Trace Context).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// The payload, if it is JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,

@@ -2,7 +2,7 @@
 
 use crate::config::Mode;
 use crate::json;
-use laneway_domain::{Event, Key, LoggedEvent};
+use laneway_domain::{AttributeValue, Event, Key, LoggedEvent};
 use mongodb::bson::raw::{CString, cstr};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, RawBson, RawDocumentBuf};
@@ -62,9 +62,16 @@ fn encode(logged: &LoggedEvent, mode: Mode, data: Option<(&str, RawBson)>) -> Re
         for (name, value) in &event.attributes {
             let name =
                 CString::try_from(&**name).map_err(|_| format!("the attribute {name:?} has a name with U+0000"))?;
-            attributes.append(name, &**value);
+            match value {
+                AttributeValue::Text(text) => attributes.append(name, &**text),
+                AttributeValue::Integer(number) => attributes.append(name, *number),
+                AttributeValue::Boolean(is) => attributes.append(name, *is),
+            }
         }
         document.append(cstr!("attributes"), attributes);
+    }
+    if let Some(trace) = event.traceparent {
+        document.append(cstr!("traceparent"), trace.to_string());
     }
     if let Some((encoding, data)) = data {
         document.append(cstr!("dataEncoding"), encoding);

@@ -22,7 +22,8 @@ use std::time::Duration;
 /// | `type`, `key`, `source`, `subject` | texts, each if the event has it |
 /// | `time` | a date if it is one to the millisecond; else the text, as the producer wrote it |
 /// | `contentType` | the media type of the data |
-/// | `attributes` | a document of texts, if there are any |
+/// | `attributes` | a document of texts, integers and booleans, if there are any |
+/// | `traceparent` | a text, if the request that brought it in had one |
 /// | `dataEncoding`, `data` | if there is data, how it is encoded, and the data: see below |
 /// | `partition`, `offset` | 64 bit integers: the event's place in the log. Offsets of one key rise |
 /// | `acceptedAt` | a date: when Laneway accepted the event |

@@ -74,7 +74,9 @@ end
 -- XRANGE gives them. An entry that cannot be understood has neither.
 local function event_of(fields)
   local entry = fields[2] or ''
-  if fields[1] ~= 'e' or string.byte(entry, 1) ~= 1 then
+  local version = string.byte(entry, 1)
+  -- Both known versions have these fields at the same places.
+  if fields[1] ~= 'e' or (version ~= 1 and version ~= 2) then
     return '', '', entry
   end
   local flags, id, at = string.byte(entry, FLAGS_AT) or 0, nil, nil

@@ -2,24 +2,32 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 1 | version: 1 |
+//! | 1 | version: 1, or 2 if an attribute is no text or there is a trace: what is as it always was stays readable for
+//! processes that know version 1 only |
 //! | 4 | CRC32C over the partition (4 bytes) and everything behind this |
 //! | 8 | accepted at, in milliseconds |
 //! | 1 | flags: which of key, source, subject, time there are (bits 0 to 3); the content type is
 //! `application/json` and left out (bit 4); the id is a UUID, and its 16 bytes are here (bit 5) |
 //! | | id, key, type, content type, source, subject, time: each 2 bytes of length, and the text |
-//! | 1 | how many attributes; each 1 byte of length and name, 2 bytes of length and value |
+//! | 1 | how many attributes; each 1 byte of length and name, in version 2 1 byte of type (0 text, 1 integer,
+//! 2 boolean), 2 bytes of length and the value's text |
+//! | 25 | in version 2, if bit 6 of the flags is set: the trace (16 bytes of trace id, 8 of parent id, flags) |
 //! | | the rest: data |
 //!
 //! Numbers are big-endian. `lua/log.lua` reads check, time, id and key out of it.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp};
+use laneway_domain::{
+    AttributeValue, Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp, TraceParent,
+};
 use laneway_ports::StoreError;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 const VERSION: u8 = 1;
+/// The version with typed attributes and a trace.
+const VERSION_TYPED: u8 = 2;
+const HAS_TRACE: u8 = 1 << 6;
 /// What most events are; it need not be written in each.
 const USUAL_CONTENT_TYPE: &str = "application/json";
 const HAS_USUAL_CONTENT_TYPE: u8 = 1 << 4;
@@ -43,8 +51,10 @@ pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event) -> Resu
     let uuid = uuid_of(event.id.as_str());
     let mut flags: u8 = optional.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum();
     flags |= if usual { HAS_USUAL_CONTENT_TYPE } else { 0 } | if uuid.is_some() { ID_IS_UUID } else { 0 };
+    let typed = event.traceparent.is_some() || !event.attributes.values().all(|v| matches!(v, AttributeValue::Text(_)));
+    flags |= if event.traceparent.is_some() { HAS_TRACE } else { 0 };
     let mut out = BytesMut::with_capacity(event.weight());
-    out.put_u8(VERSION);
+    out.put_u8(if typed { VERSION_TYPED } else { VERSION });
     out.put_u32(0);
     out.put_u64(at.as_millis());
     out.put_u8(flags);
@@ -62,7 +72,13 @@ pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event) -> Resu
     for (name, value) in &event.attributes {
         out.put_u8(u8::try_from(name.len()).map_err(|_| too_long("an attribute's name"))?);
         out.put_slice(name.as_bytes());
-        put_text(&mut out, value)?;
+        if typed {
+            out.put_u8(type_of(value));
+        }
+        put_text(&mut out, &value.text())?;
+    }
+    if let Some(trace) = event.traceparent {
+        out.put_slice(&trace.to_bytes());
     }
     out.put_slice(&event.data);
     let check = checksum(partition, out.get(CHECKED_FROM..).unwrap_or_default());
@@ -87,11 +103,12 @@ pub(crate) fn check_of(entry: &[u8]) -> u32 {
 /// # Errors
 /// Says what is wrong with the bytes.
 pub(crate) fn decode(partition: Partition, offset: Offset, entry: &[u8]) -> Result<LoggedEvent, String> {
-    match entry.first() {
-        Some(&VERSION) => {}
+    let typed = match entry.first() {
+        Some(&VERSION) => false,
+        Some(&VERSION_TYPED) => true,
         Some(other) => return Err(format!("the entry is of version {other}, which this release cannot read")),
         None => return Err("the entry is empty".into()),
-    }
+    };
     let body = entry.get(CHECKED_FROM..).ok_or("the entry is cut off")?;
     let (carried, found) = (check_of(entry), checksum(partition, body));
     if carried != found {
@@ -99,7 +116,7 @@ pub(crate) fn decode(partition: Partition, offset: Offset, entry: &[u8]) -> Resu
     }
     let mut reader = Reader(body);
     let accepted_at = Timestamp::from_millis(reader.number(8)?);
-    let event = reader.event().map_err(|what| format!("the entry cannot be understood: {what}"))?;
+    let event = reader.event(typed).map_err(|what| format!("the entry cannot be understood: {what}"))?;
     Ok(LoggedEvent { partition, offset, accepted_at, event })
 }
 
@@ -141,6 +158,25 @@ fn put_text(out: &mut BytesMut, text: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn type_of(value: &AttributeValue) -> u8 {
+    match value {
+        AttributeValue::Text(_) => 0,
+        AttributeValue::Integer(_) => 1,
+        AttributeValue::Boolean(_) => 2,
+    }
+}
+
+/// The value of the type that [`type_of`] gives this number.
+fn attribute(kind: u64, text: &str) -> Result<AttributeValue, String> {
+    let wrong = || format!("{text:?} is no attribute of type {kind}");
+    match kind {
+        0 => Ok(text.into()),
+        1 => text.parse().map(AttributeValue::Integer).map_err(|_| wrong()),
+        2 => text.parse().map(AttributeValue::Boolean).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}
+
 fn too_long(what: &str) -> StoreError {
     StoreError::refused(format!("{what} of the event is too long to be stored"))
 }
@@ -167,7 +203,7 @@ impl<'a> Reader<'a> {
         if there { self.text(2).map(Some) } else { Ok(None) }
     }
 
-    fn event(&mut self) -> Result<Event, String> {
+    fn event(&mut self, typed: bool) -> Result<Event, String> {
         let wrong = |error: laneway_domain::InvalidEvent| error.to_string();
         let flags = u8::try_from(self.number(1)?).unwrap_or(0);
         let id = if flags & ID_IS_UUID == 0 { self.text(2)?.to_owned() } else { uuid_text(self.take(16)?) };
@@ -182,11 +218,17 @@ impl<'a> Reader<'a> {
         let mut attributes = BTreeMap::new();
         for _ in 0..self.number(1)? {
             let name = self.text(1)?.into();
-            attributes.insert(name, self.text(2)?.into());
+            let kind = if typed { self.number(1)? } else { 0 };
+            attributes.insert(name, attribute(kind, self.text(2)?)?);
         }
+        let traceparent = if typed && flags & HAS_TRACE != 0 {
+            Some(TraceParent::from_bytes(self.take(TraceParent::BYTES)?).ok_or("its trace has no id")?)
+        } else {
+            None
+        };
         // A copy, so that a small event does not keep the whole of a large answer in memory.
         let data = Bytes::copy_from_slice(self.0);
-        Ok(Event { id, event_type, key, source, subject, time, content_type, attributes, data })
+        Ok(Event { id, event_type, key, source, subject, time, content_type, attributes, traceparent, data })
     }
 }
 
@@ -200,6 +242,14 @@ mod tests {
     const P: Partition = Partition(3);
     const AT: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 
+    fn values() -> impl Strategy<Value = AttributeValue> {
+        prop_oneof![
+            ".{0,40}".prop_map(AttributeValue::from),
+            any::<i32>().prop_map(AttributeValue::from),
+            any::<bool>().prop_map(AttributeValue::from),
+        ]
+    }
+
     prop_compose! {
         fn events()(
             id in prop_oneof!["[^\\p{Cc}]{1,20}", "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-fA-F]{12}", "[0-9a-f-]{36}"],
@@ -207,7 +257,8 @@ mod tests {
             key in option::of("[^\\p{Cc}]{1,20}"),
             texts in (option::of(".{1,20}"), option::of(".{1,20}"), option::of(".{1,20}")),
             content_type in prop_oneof![".{1,20}", Just(String::from("application/json"))],
-            attributes in btree_map("[a-z0-9]{1,64}", ".{0,40}", 0..5),
+            attributes in btree_map("[a-z0-9]{1,64}", values(), 0..5),
+            trace in option::of(vec(1..=255_u8, TraceParent::BYTES)),
             data in vec(any::<u8>(), 0..600),
         ) -> Event {
             Event {
@@ -218,7 +269,8 @@ mod tests {
                 subject: texts.1.map(Into::into),
                 time: texts.2.map(Into::into),
                 content_type: content_type.into(),
-                attributes: attributes.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
+                attributes: attributes.into_iter().map(|(n, v)| (n.into(), v)).collect(),
+                traceparent: trace.and_then(|bytes| TraceParent::from_bytes(&bytes)),
                 data: data.into(),
             }
         }
@@ -245,10 +297,28 @@ mod tests {
         fn reading_anything_at_all_never_panics(bytes in vec(any::<u8>(), 0..200)) {
             let _ = (decode(P, Offset(0), &bytes), check_of(&bytes));
             // … also behind a check that is right.
-            let mut right = vec![VERSION];
-            right.extend(checksum(P, &bytes).to_be_bytes());
-            right.extend(&bytes);
-            let _ = decode(P, Offset(0), &right);
+            for version in [VERSION, VERSION_TYPED] {
+                let mut right = vec![version];
+                right.extend(checksum(P, &bytes).to_be_bytes());
+                right.extend(&bytes);
+                let _ = decode(P, Offset(0), &right);
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_version_1_cannot_say_is_written_in_version_2() {
+        let plain = || Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), Bytes::new());
+        let with = |value: AttributeValue| Event { attributes: [("a".into(), value)].into(), ..plain() };
+        let traceparent = TraceParent::from_bytes(&[1; TraceParent::BYTES]);
+        for (event, version) in [
+            (plain(), VERSION),
+            (with("5".into()), VERSION),
+            (with(5.into()), VERSION_TYPED),
+            (with(false.into()), VERSION_TYPED),
+            (Event { traceparent, ..plain() }, VERSION_TYPED),
+        ] {
+            assert_eq!(encode(P, AT, &event).unwrap()[0], version, "{event:?}");
         }
     }
 
@@ -263,6 +333,7 @@ mod tests {
             time: None,
             content_type: "text/plain".into(),
             attributes: BTreeMap::new(),
+            traceparent: None,
             data: Bytes::new(),
         };
         let entry = encode(P, AT, &event).unwrap();

@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use laneway_domain::{
     Behind, Commit, DestinationName, Event, EventId, EventType, Failure, GivenUp, Key, LaneChange, LaneKey, NewEvent,
-    Offset, Partition, Pause, Position, Quarantined, RetryState, Timestamp,
+    Offset, Partition, Pause, Position, Quarantined, RetryState, Timestamp, TraceParent,
 };
 use laneway_ports::{
     DeadLetterQuery, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, Selection, StoreError, WorkerId,
@@ -90,6 +90,11 @@ fn event(n: u32) -> Done<NewEvent> {
         event.attributes = [("level", "5"), ("vip", "false"), ("empty", ""), ("tenant", "\"acme\" ✓\\")]
             .map(|(name, value)| (name.into(), value.into()))
             .into();
+        event.attributes.insert("number".into(), i32::MIN.into());
+        event.attributes.insert("flag".into(), n.is_multiple_of(8).into());
+    }
+    if n.is_multiple_of(6) {
+        event.traceparent = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     }
     Ok(NewEvent { event, id_given: n.is_multiple_of(2) })
 }
@@ -235,7 +240,7 @@ fn described(record: &LogRecord) -> Value {
         LogRecord::Corrupt { offset, .. } => return json!({ "offset": offset.0, "corrupt": true }),
     };
     let event = &logged.event;
-    json!({
+    let mut described = json!({
         "offset": logged.offset.0,
         "accepted_at": logged.accepted_at.as_millis(),
         "id": event.id.as_str(),
@@ -247,7 +252,12 @@ fn described(record: &LogRecord) -> Value {
         "content_type": event.content_type,
         "attributes": event.attributes,
         "data": event.data.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-    })
+    });
+    // Not there in what was written before there was such a thing.
+    if let Some(trace) = event.traceparent {
+        described["traceparent"] = json!(trace.to_string());
+    }
+    described
 }
 
 async fn progress_of(store: &SqliteStore, partition: Partition) -> Result<Value, StoreError> {

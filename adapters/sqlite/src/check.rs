@@ -51,14 +51,11 @@ pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
 fn look(path: &Path) -> Result<CheckReport, StoreError> {
     let failed = |error: rusqlite::Error| failure::of_read(&error, path);
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
-    match schema::version(&conn, path)? {
-        Some(schema::SCHEMA_VERSION) => {}
-        Some(other) => {
-            let what = format!("{} has schema {other}; this Laneway reads {}", path.display(), schema::SCHEMA_VERSION);
-            return Err(StoreError::refused(what));
-        }
-        None => return Err(StoreError::refused(format!("{} is empty", path.display()))),
-    }
+    let Some(found) = schema::version(&conn, path)? else {
+        return Err(StoreError::refused(format!("{} is empty", path.display())));
+    };
+    schema::readable(&conn, path, found)?;
+    schema::seen_as_now(&conn, path, found)?;
     let partitions = schema::setting(&conn, "partitions").map_err(failed)?.unwrap_or(0);
     let mut report = CheckReport { partitions, ..CheckReport::default() };
     check_pages(&conn, &mut report).map_err(failed)?;

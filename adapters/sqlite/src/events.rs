@@ -6,6 +6,7 @@ use crate::failure;
 use crate::readers::ReadFailed;
 use crate::row::{self, Scratch, signed};
 use crate::schema::EVENT_COLUMNS;
+use gap::Leaps;
 use laneway_domain::{Offset, Partition};
 use laneway_ports::{Chunk, LogRecord, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -85,7 +86,8 @@ pub(crate) fn read(
         }
         Err(error) => return Err(error.into()),
     };
-    if let Some((index, first, next)) = gap::find(&reading.records, from, complete.then_some(end)) {
+    let until = complete.then_some(end);
+    if let Some((index, first, next)) = find_gap(conn, &reading, from, until)? {
         let start = gap::trimmed(conn, partition)?;
         if first < start && index == 0 {
             // Trimmed before, or since the look at where the partition begins.
@@ -97,6 +99,22 @@ pub(crate) fn read(
     }
     let next = if complete { end } else { reading.records.last().map_or(end, |last| last.offset().next()) };
     Ok(Chunk { records: reading.records, next })
+}
+
+/// Offsets that should be there and are not. Stores that were put back from a backup are rare, so that leaps are
+/// looked at only where something seems to be missing.
+fn find_gap(
+    conn: &Connection,
+    reading: &Reading,
+    from: Offset,
+    until: Option<Offset>,
+) -> rusqlite::Result<Option<(usize, Offset, Offset)>> {
+    let found = gap::find(&reading.records, from, until, &Leaps::default());
+    if found.is_none() {
+        return Ok(None);
+    }
+    let leaps = Leaps::of(conn, reading.partition)?;
+    Ok(if leaps.is_empty() { found } else { gap::find(&reading.records, from, until, &leaps) })
 }
 
 /// Reads in one go. `true` if it came to the end.
@@ -134,7 +152,14 @@ fn one_by_one(
     let mut stmt = conn.prepare_cached(&sql)?;
     let mut readable = !reading.records.is_empty();
     let start = gap::trimmed(conn, p)?;
-    for offset in (from.0..end.0.min(from.0.saturating_add(LOOK_PAST_DAMAGE))).map(Offset) {
+    let leaps = Leaps::of(conn, p)?;
+    let mut next = leaps.from(from);
+    for _ in 0..LOOK_PAST_DAMAGE {
+        let offset = next;
+        if offset >= end {
+            break;
+        }
+        next = leaps.from(offset.next());
         let found = stmt.query_row([signed(offset.0)?], |row| reading.record(row)).optional();
         let record = match found {
             Ok(None) if offset < start => continue,

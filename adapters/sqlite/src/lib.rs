@@ -4,6 +4,7 @@
 //! connections of their own, and whoever keeps up with the log reads from memory. The tables are
 //! plain: an operator can look at them with the `sqlite3` shell while the store is in use.
 
+mod backup;
 mod check;
 mod checkpoint;
 mod dead_letters;
@@ -17,6 +18,8 @@ mod ports;
 mod progress;
 mod queue;
 mod readers;
+mod request;
+mod restore;
 mod room;
 mod row;
 mod schema;
@@ -26,12 +29,14 @@ mod tail;
 mod workers;
 mod writer;
 
+pub use backup::{Copied, backup};
 pub use check::{CheckReport, MAX_FINDINGS, check};
 pub use checkpoint::{LOG_BYTES, LOG_HELD};
 pub use options::{
     Clock, DEFAULT_CHECKPOINT_BYTES, DEFAULT_DUPLICATE_WINDOW, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
     DEFAULT_TAIL_BYTES, Durability, Options,
 };
+pub use restore::{Restored, restore};
 pub use room::{Free, RESERVE_BYTES, free};
 pub use store::SqliteStore;
 

@@ -1,29 +1,15 @@
 //! What waits for the writer: bounded, so that a slow disk is answered with "retry later" and not
 //! with memory.
 
-use crate::writer::Change;
-use laneway_domain::NewEvent;
-use laneway_ports::{Appended, StoreError};
+use crate::request::Request;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
 
 /// The most events of one group: enough that the fsync is a small part of its cost, few enough
 /// that who comes next waits some ten milliseconds at most.
 const MAX_GROUP_EVENTS: usize = 4096;
 /// The most bytes of one group, by weight; what it dirties must fit into the writer's cache.
 const MAX_GROUP_BYTES: usize = 8 << 20;
-
-/// The answer to an append.
-pub(crate) type Placed = Vec<Result<Appended, StoreError>>;
-
-/// Something to write.
-pub(crate) enum Request {
-    /// Events.
-    Append { events: Vec<NewEvent>, weight: usize, answer: oneshot::Sender<Placed> },
-    /// A change of anything else.
-    Change(Box<dyn Change>),
-}
 
 /// The queue between those who write and the writer.
 #[derive(Default)]
@@ -112,15 +98,5 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Request {
-    /// Its events and their weight.
-    fn size(&self) -> (usize, usize) {
-        match self {
-            Self::Append { events, weight, .. } => (events.len(), *weight),
-            Self::Change(_) => (0, 0),
-        }
     }
 }

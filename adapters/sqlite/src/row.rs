@@ -1,89 +1,67 @@
 //! An event as a row: its columns, and the checksum over them.
 
+mod checksum;
+
 use crate::schema::EVENT_COLUMNS;
 use bytes::Bytes;
-use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp};
+use checksum::{Checked, Format, StoredColumns};
+use laneway_domain::{
+    AttributeValue, Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp, TraceParent,
+};
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
 use std::collections::BTreeMap;
 
-/// Stands for the length of a field that is not there.
-const ABSENT: u32 = u32::MAX;
-
 /// Room that is used again for each row, so that none is allocated for it.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    checked: Vec<u8>,
+    checked: Checked,
     attributes: Vec<u8>,
-}
-
-impl Scratch {
-    fn number(&mut self, number: u64) {
-        self.checked.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn text(&mut self, text: Option<&str>) {
-        let length = text.map_or(ABSENT, |text| u32::try_from(text.len()).unwrap_or(ABSENT - 1));
-        self.checked.extend_from_slice(&length.to_le_bytes());
-        self.checked.extend_from_slice(text.unwrap_or_default().as_bytes());
-    }
-
-    /// CRC32C over the place, the moment and all fields, each with its length, so that no two
-    /// events read the same.
-    fn checksum(&mut self, logged: &LoggedEvent) -> u32 {
-        let event = &logged.event;
-        self.checked.clear();
-        self.number(u64::from(logged.partition.0));
-        self.number(logged.offset.0);
-        self.number(logged.accepted_at.as_millis());
-        self.text(Some(event.id.as_str()));
-        self.text(Some(event.event_type.as_str()));
-        self.text(event.key.as_ref().map(Key::as_str));
-        self.text(event.source.as_deref());
-        self.text(event.subject.as_deref());
-        self.text(event.time.as_deref());
-        self.text(Some(&event.content_type));
-        self.number(event.attributes.len() as u64);
-        for (name, value) in &event.attributes {
-            self.text(Some(name));
-            self.text(Some(value));
-        }
-        self.number(event.data.len() as u64);
-        crc32c::crc32c_append(crc32c::crc32c(&self.checked), &event.data)
-    }
 }
 
 /// The statement that inserts an event into its partition's table.
 pub(crate) fn insert_sql(partition: usize) -> String {
     format!(
         "INSERT INTO event_{partition} (offset, {EVENT_COLUMNS}) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
     )
 }
 
 /// Inserts the event with a statement of [`insert_sql`].
 pub(crate) fn insert(stmt: &mut Statement<'_>, logged: &LoggedEvent, scratch: &mut Scratch) -> rusqlite::Result<()> {
     let event = &logged.event;
-    let crc = scratch.checksum(logged);
     let attributes = attributes_json(&event.attributes, &mut scratch.attributes)?;
-    stmt.raw_bind_parameter(1, signed(logged.offset.0)?)?;
-    stmt.raw_bind_parameter(2, event.id.as_str())?;
-    stmt.raw_bind_parameter(3, event.event_type.as_str())?;
-    stmt.raw_bind_parameter(4, event.key.as_ref().map(Key::as_str))?;
-    stmt.raw_bind_parameter(5, event.source.as_deref())?;
-    stmt.raw_bind_parameter(6, event.subject.as_deref())?;
-    stmt.raw_bind_parameter(7, event.time.as_deref())?;
-    stmt.raw_bind_parameter(8, event.content_type.as_ref())?;
-    stmt.raw_bind_parameter(9, attributes)?;
-    stmt.raw_bind_parameter(10, event.data.as_ref())?;
-    stmt.raw_bind_parameter(11, moment(logged.accepted_at))?;
+    let traceparent = event.traceparent.map(|trace| trace.to_string());
+    let accepted_at = moment(logged.accepted_at);
+    let texts = [
+        Some(event.id.as_str()),
+        Some(event.event_type.as_str()),
+        event.key.as_ref().map(Key::as_str),
+        event.source.as_deref(),
+        event.subject.as_deref(),
+        event.time.as_deref(),
+        Some(event.content_type.as_ref()),
+        attributes,
+        traceparent.as_deref(),
+    ];
+    let (partition, offset, data) = (logged.partition, logged.offset, event.data.as_ref());
+    let crc = scratch.checked.of_stored(&StoredColumns { partition, offset, accepted_at, texts, data });
+    stmt.raw_bind_parameter(1, signed(offset.0)?)?;
+    let [columns @ .., traceparent] = texts;
+    for (text, index) in columns.into_iter().zip(2..) {
+        stmt.raw_bind_parameter(index, text)?;
+    }
+    stmt.raw_bind_parameter(10, data)?;
+    stmt.raw_bind_parameter(11, accepted_at)?;
     stmt.raw_bind_parameter(12, i64::from(crc))?;
+    stmt.raw_bind_parameter(13, Format::NOW.number())?;
+    stmt.raw_bind_parameter(14, traceparent)?;
     stmt.raw_execute()?;
     Ok(())
 }
 
 fn attributes_json<'a>(
-    attributes: &BTreeMap<Box<str>, Box<str>>,
+    attributes: &BTreeMap<Box<str>, AttributeValue>,
     room: &'a mut Vec<u8>,
 ) -> rusqlite::Result<Option<&'a str>> {
     if attributes.is_empty() {
@@ -103,27 +81,42 @@ pub(crate) fn read(
     scratch: &mut Scratch,
 ) -> Result<LoggedEvent, String> {
     let columns = Columns { row, first };
-    let event = Event {
-        id: EventId::new(columns.text(0)?).map_err(|e| e.to_string())?,
-        event_type: EventType::new(columns.text(1)?).map_err(|e| e.to_string())?,
-        key: columns.optional(2)?.map(Key::new).transpose().map_err(|e| e.to_string())?,
-        source: columns.optional(3)?.map(Into::into),
-        subject: columns.optional(4)?.map(Into::into),
-        time: columns.optional(5)?.map(Into::into),
-        content_type: columns.text(6)?.into(),
-        attributes: match columns.optional(7)? {
-            None => BTreeMap::new(),
-            Some(json) => serde_json::from_str(json).map_err(|e| format!("the attributes are not JSON: {e}"))?,
-        },
-        data: Bytes::copy_from_slice(columns.bytes(8)?),
-    };
-    let accepted_at = instant(columns.number(9)?).ok_or("accepted_at is negative")?;
-    let logged = LoggedEvent { partition, offset, accepted_at, event };
-    let (stored, computed) = (columns.number(10)?, i64::from(scratch.checksum(&logged)));
-    if stored == computed {
-        return Ok(logged);
+    let (accepted_at, crc) = (columns.number(9)?, columns.number(10)?);
+    match Format::of(columns.number(11)?)? {
+        Format::Stored => {
+            let mut texts = [None; 9];
+            for (text, index) in texts.iter_mut().zip((0..8).chain([12])) {
+                *text = columns.optional(index)?;
+            }
+            let stored = StoredColumns { partition, offset, accepted_at, texts, data: columns.bytes(8)? };
+            compare(crc, scratch.checked.of_stored(&stored))?;
+            columns.event(partition, offset, accepted_at, attributes)
+        }
+        Format::Fields => {
+            let logged = columns.event(partition, offset, accepted_at, texts_only)?;
+            compare(crc, scratch.checked.of_fields(&logged))?;
+            Ok(logged)
+        }
+    }
+}
+
+fn compare(stored: i64, computed: u32) -> Result<(), String> {
+    if stored == i64::from(computed) {
+        return Ok(());
     }
     Err(format!("the checksum is {stored:#x} but the row's fields give {computed:#x}"))
+}
+
+type Attributes = BTreeMap<Box<str>, AttributeValue>;
+
+fn attributes(json: &str) -> serde_json::Result<Attributes> {
+    serde_json::from_str(json)
+}
+
+/// Attributes as they were before they had types.
+fn texts_only(json: &str) -> serde_json::Result<Attributes> {
+    let texts: BTreeMap<Box<str>, String> = serde_json::from_str(json)?;
+    Ok(texts.into_iter().map(|(name, text)| (name, text.into())).collect())
 }
 
 struct Columns<'a> {
@@ -132,6 +125,33 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
+    fn event(
+        &self,
+        partition: Partition,
+        offset: Offset,
+        accepted_at: i64,
+        attributes: impl FnOnce(&str) -> serde_json::Result<Attributes>,
+    ) -> Result<LoggedEvent, String> {
+        let trace = |text: &str| TraceParent::parse(text).ok_or_else(|| format!("{text:?} is no traceparent"));
+        let event = Event {
+            id: EventId::new(self.text(0)?).map_err(|e| e.to_string())?,
+            event_type: EventType::new(self.text(1)?).map_err(|e| e.to_string())?,
+            key: self.optional(2)?.map(Key::new).transpose().map_err(|e| e.to_string())?,
+            source: self.optional(3)?.map(Into::into),
+            subject: self.optional(4)?.map(Into::into),
+            time: self.optional(5)?.map(Into::into),
+            content_type: self.text(6)?.into(),
+            attributes: match self.optional(7)? {
+                None => BTreeMap::new(),
+                Some(json) => attributes(json).map_err(|e| format!("the attributes cannot be read: {e}"))?,
+            },
+            traceparent: self.optional(12)?.map(trace).transpose()?,
+            data: Bytes::copy_from_slice(self.bytes(8)?),
+        };
+        let accepted_at = instant(accepted_at).ok_or("accepted_at is negative")?;
+        Ok(LoggedEvent { partition, offset, accepted_at, event })
+    }
+
     fn value(&self, index: usize) -> Result<ValueRef<'a>, String> {
         self.row.get_ref(self.first + index).map_err(|e| e.to_string())
     }

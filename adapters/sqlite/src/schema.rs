@@ -1,5 +1,9 @@
 //! The tables, and what is checked when a database is opened.
 
+mod migrations;
+
+pub(crate) use migrations::seen_as_now;
+
 use crate::options::{Durability, Options};
 use crate::room;
 use laneway_domain::MAX_PARTITIONS;
@@ -9,8 +13,16 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-/// The version that this code reads and writes.
-pub(crate) const SCHEMA_VERSION: u32 = 2;
+/// The version that this code writes. It reads all from [`migrations::FIRST`] on, and changes them when it opens them.
+///
+/// It is the format number of all tables but those of events, whose rows are never written again and have one each.
+pub(crate) const SCHEMA_VERSION: u32 = 4;
+/// The release of Laneway that first wrote [`SCHEMA_VERSION`]: what a store names to those who do not know it.
+const NEEDS_RELEASE: &str = "0.1.0";
+/// Under what name that is written down.
+const NEEDS: &str = "needs_release";
+/// Under what name a backup says when it was made, in milliseconds since the Unix epoch.
+pub(crate) const BACKED_UP_AT: &str = "backed_up_at_millis";
 /// The most partitions over which the view `events` unites their tables: SQLite compiles all of
 /// them for each query.
 const MAX_VIEWED_PARTITIONS: u32 = 64;
@@ -26,7 +38,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The event's columns, as they are in `event_<p>` and, as a copy, in `dead_letter`.
 pub(crate) const EVENT_COLUMNS: &str =
-    "id, type, key, source, subject, time, content_type, attributes, data, accepted_at, crc";
+    "id, type, key, source, subject, time, content_type, attributes, data, accepted_at, crc, format, traceparent";
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -59,6 +71,7 @@ CREATE TABLE dead_letter (
   retry_requested INTEGER NOT NULL DEFAULT 0,
   id TEXT NOT NULL, type TEXT NOT NULL, key TEXT, source TEXT, subject TEXT, time TEXT, content_type TEXT NOT NULL,
   attributes TEXT, data BLOB NOT NULL, accepted_at INTEGER NOT NULL, crc INTEGER NOT NULL,
+  format INTEGER NOT NULL DEFAULT 1, traceparent TEXT,
   UNIQUE (partition, offset, destination)
 ) STRICT;
 CREATE INDEX dead_letter_by_destination ON dead_letter (destination, partition, offset);
@@ -68,6 +81,12 @@ CREATE INDEX dead_letter_to_retry ON dead_letter (partition, offset, destination
 CREATE TABLE quarantine (
   partition INTEGER NOT NULL, offset INTEGER NOT NULL, reason TEXT NOT NULL, data BLOB,
   PRIMARY KEY (partition, offset)
+) STRICT, WITHOUT ROWID;
+
+-- Where the log was put back from a backup: the offsets from `ended_at` on were given to events that it does not
+-- have, and the next event got `began_at`.
+CREATE TABLE generation (
+  partition INTEGER NOT NULL, ended_at INTEGER NOT NULL, began_at INTEGER NOT NULL, PRIMARY KEY (partition, ended_at)
 ) STRICT, WITHOUT ROWID;
 
 -- Ids that producers gave, in the order in which they came: the oldest go first, from the left edge.
@@ -86,7 +105,8 @@ fn partition_tables(partitions: u32) -> String {
             sql,
             "CREATE TABLE event_{p} (offset INTEGER PRIMARY KEY, id TEXT NOT NULL, type TEXT NOT NULL, key TEXT, \
              source TEXT, subject TEXT, time TEXT, content_type TEXT NOT NULL, attributes TEXT, data BLOB NOT NULL, \
-             accepted_at INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
+             accepted_at INTEGER NOT NULL, crc INTEGER NOT NULL, format INTEGER NOT NULL DEFAULT 1, traceparent TEXT) \
+             STRICT;
              INSERT INTO partition (partition) VALUES ({p});"
         );
     }
@@ -109,7 +129,11 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, StoreError> {
     let conn = Connection::open(path).map_err(cannot)?;
     conn.busy_timeout(BUSY_TIMEOUT).map_err(cannot)?;
     match version(&conn, path)? {
-        Some(found) => check(&conn, path, found, options.partitions)?,
+        Some(found) => {
+            refuse_backup(&conn, path)?;
+            check(&conn, path, found, options.partitions)?;
+            migrations::migrate(&conn, path, found, options.partitions)?;
+        }
         None => create(&conn, options).map_err(cannot)?,
     }
     configure(&conn, options).map_err(cannot)?;
@@ -177,24 +201,63 @@ pub(crate) fn version(conn: &Connection, path: &Path) -> Result<Option<u32>, Sto
 
 /// A number that was written down when the store was made.
 pub(crate) fn setting(conn: &Connection, name: &str) -> rusqlite::Result<Option<u32>> {
-    let text: Option<String> =
-        conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?;
-    Ok(text.and_then(|text| text.parse().ok()))
+    Ok(text(conn, name)?.and_then(|text| text.parse().ok()))
+}
+
+/// What is written down under that name.
+pub(crate) fn text(conn: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+/// Writes something down under that name, instead of what was there.
+pub(crate) fn note(conn: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    conn.execute(sql, (name, value)).map(drop)
+}
+
+/// Refuses a file that `laneway backup` made: offsets that were given out after it was made would be given out again.
+fn refuse_backup(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    match text(conn, BACKED_UP_AT).map_err(|error| cannot_open(path, &error))? {
+        None => Ok(()),
+        Some(_) => Err(StoreError::refused(format!(
+            "{} is a backup. Put it in place with `laneway restore`, which lets offsets go on where none was given out \
+             before: receivers would take new events for old ones, and drop them",
+            path.display()
+        ))),
+    }
+}
+
+/// Refuses a store of a schema that this code does not know.
+pub(crate) fn readable(conn: &Connection, path: &Path, found: u32) -> Result<(), StoreError> {
+    let at = path.display();
+    let this = concat!("Laneway ", env!("CARGO_PKG_VERSION"));
+    if found > SCHEMA_VERSION {
+        let needs = text(conn, NEEDS).map_err(|error| cannot_open(path, &error))?;
+        let needs = needs.map_or_else(|| "a newer Laneway".to_owned(), |release| format!("Laneway {release} or later"));
+        return Err(StoreError::refused(format!(
+            "{at} needs {needs}: it has schema {found}, and this is {this}, which knows up to {SCHEMA_VERSION}. Run \
+             that release, or restore a backup that was made before it"
+        )));
+    }
+    if found < migrations::FIRST {
+        let what = format!("{at} has schema {found}, which no release has written; {this} reads {}", migrations::FIRST);
+        return Err(StoreError::refused(what));
+    }
+    Ok(())
+}
+
+/// Brings a store that this code can read to the present schema.
+pub(crate) fn bring_up_to_date(conn: &Connection, path: &Path) -> Result<u32, StoreError> {
+    let found = version(conn, path)?.ok_or_else(|| StoreError::refused(format!("{} is empty", path.display())))?;
+    readable(conn, path, found)?;
+    let partitions = setting(conn, "partitions").map_err(|error| cannot_open(path, &error))?.unwrap_or(0);
+    migrations::migrate(conn, path, found, partitions)?;
+    Ok(partitions)
 }
 
 fn check(conn: &Connection, path: &Path, found: u32, partitions: u32) -> Result<(), StoreError> {
+    readable(conn, path, found)?;
     let at = path.display();
-    if found != SCHEMA_VERSION {
-        let what = if found > SCHEMA_VERSION {
-            format!(
-                "{at} was made by a newer Laneway (schema {found}; this one knows {SCHEMA_VERSION}): \
-                 run that version or a later one"
-            )
-        } else {
-            format!("{at} has schema {found}, which this Laneway no longer reads (it knows {SCHEMA_VERSION})")
-        };
-        return Err(StoreError::refused(what));
-    }
     let made_with = setting(conn, "partitions").map_err(|error| cannot_open(path, &error))?.unwrap_or(0);
     if made_with != partitions {
         return Err(StoreError::refused(format!(
@@ -215,6 +278,7 @@ fn create(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     tx.execute_batch(&partition_tables(options.partitions))?;
     let mut meta = tx.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
     meta.execute(("schema", SCHEMA_VERSION.to_string()))?;
+    meta.execute((NEEDS, NEEDS_RELEASE))?;
     meta.execute(("partitions", options.partitions.to_string()))?;
     meta.execute(("created_at_millis", options.clock.now().as_millis().to_string()))?;
     drop(meta);

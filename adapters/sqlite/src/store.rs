@@ -1,5 +1,6 @@
 //! The store: who asks for what.
 
+use crate::backup::sync_directory_of;
 use crate::checkpoint;
 use crate::dead_letters;
 use crate::events::{self, Limits};
@@ -8,12 +9,13 @@ use crate::files::Files;
 use crate::lock::Lock;
 use crate::options::{Clock, Options};
 use crate::progress;
-use crate::queue::{NotTaken, Queue, Request};
+use crate::queue::{NotTaken, Queue};
 use crate::readers::Readers;
+use crate::request::{Asked, Request, Tx};
 use crate::room::{Reserve, Room};
 use crate::schema;
 use crate::shared::Shared;
-use crate::writer::{self, Asked, DeadChange, Tx};
+use crate::writer::{self, DeadChange};
 use laneway_domain::Offset;
 use laneway_ports::{Bounds, CommitError, Register, Selection, StoreError};
 use rusqlite::Connection;
@@ -196,31 +198,25 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 
 fn open_database(options: &Options) -> Result<(Connection, Vec<Bounds>), StoreError> {
     let conn = schema::open_writer(options)?;
-    sync_directory(options)?;
+    sync_directory_of(&options.path)?;
     let bounds = begin(&conn, options.partitions).map_err(|error| schema::cannot_open(&options.path, &error))?;
     Ok((conn, bounds))
 }
 
-/// A new file survives a power cut only when its directory is synced too.
-fn sync_directory(options: &Options) -> Result<(), StoreError> {
-    let parent = options.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = parent.unwrap_or(std::path::Path::new("."));
-    let synced = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| StoreError::refused(format!("cannot sync the directory {}: {error}", directory.display())))
-}
-
 /// Ends the leases of whoever had the store before (it was this process alone, says the lock), and
-/// finds where each partition begins and ends.
-fn begin(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
+/// finds where each partition begins and ends: behind its last event, behind what was trimmed, and not before the
+/// generation that a restore has begun.
+pub(crate) fn begin(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
     conn.execute("UPDATE partition SET worker = NULL WHERE worker IS NOT NULL", [])?;
     let bounds = |p: u32| {
         let sql = format!(
-            "SELECT trimmed, (SELECT min(offset) FROM event_{p}), (SELECT max(offset) FROM event_{p}) \
-             FROM partition WHERE partition = {p}"
+            "SELECT trimmed, (SELECT min(offset) FROM event_{p}), (SELECT max(offset) FROM event_{p}), \
+             (SELECT max(began_at) FROM generation WHERE partition = {p}) FROM partition WHERE partition = {p}"
         );
         conn.query_row(&sql, [], |row| {
             let (trimmed, first, last): (u64, Option<u64>, Option<u64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let end = last.map_or(trimmed, |last| trimmed.max(last + 1));
+            let began: Option<u64> = row.get(3)?;
+            let end = last.map_or(0, |last| last + 1).max(trimmed).max(began.unwrap_or(0));
             Ok(Bounds { start: Offset(first.unwrap_or(end)), end: Offset(end) })
         })
     };

@@ -6,6 +6,7 @@ mod formats;
 mod fuzz;
 mod open;
 mod reading;
+mod restore;
 
 use crate::{Clock, Options, SqliteStore};
 use async_trait::async_trait;

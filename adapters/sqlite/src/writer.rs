@@ -19,81 +19,18 @@ pub(crate) use trim::trim;
 use crate::checkpoint::Nudge;
 use crate::failure::{self, Failed, Reach};
 use crate::options::Options;
-use crate::queue::{Placed, Queue, Request};
+use crate::queue::Queue;
+use crate::request::{Change, Placed, Request, Tx};
 use crate::room::Room;
 use crate::shared::Shared;
 use append::Appender;
 use laneway_domain::{NewEvent, Offset, Timestamp};
-use laneway_ports::{CommitError, StoreError};
-use rusqlite::{Connection, Params};
+use laneway_ports::StoreError;
+use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// A transaction, as a change sees it.
-pub(crate) struct Tx<'a> {
-    pub(crate) conn: &'a Connection,
-    pub(crate) now: Timestamp,
-    /// The next offset of each partition, with those that this group has used.
-    pub(crate) ends: &'a [u64],
-    /// Where partitions begin once this group is stored.
-    pub(crate) starts: &'a mut Vec<(usize, Offset)>,
-}
-
-impl Tx<'_> {
-    /// Executes a statement, which is prepared once, and returns how many rows it changed.
-    pub(crate) fn run(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
-        self.conn.prepare_cached(sql)?.execute(params)
-    }
-}
-
-/// A change of something other than the log's end.
-pub(crate) trait Change: Send {
-    /// Makes the change, and remembers its result. After an error, what it changed is undone.
-    fn make(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed>;
-    /// Its result is this error.
-    fn told(&mut self, error: CommitError);
-    /// Tells whoever asked: the result or, if the group was not stored, that.
-    fn answer(self: Box<Self>, group: Result<(), StoreError>);
-}
-
-/// A [`Change`] made of a function.
-pub(crate) struct Asked<T, F> {
-    make: Option<F>,
-    result: Option<Result<T, CommitError>>,
-    answer: oneshot::Sender<Result<T, CommitError>>,
-}
-
-impl<T, F> Asked<T, F> {
-    pub(crate) fn new(make: F) -> (Self, oneshot::Receiver<Result<T, CommitError>>) {
-        let (answer, answered) = oneshot::channel();
-        (Self { make: Some(make), result: None, answer }, answered)
-    }
-}
-
-impl<T: Send, F: FnOnce(&mut Tx<'_>) -> Result<T, Failed> + Send> Change for Asked<T, F> {
-    fn make(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed> {
-        if let Some(make) = self.make.take() {
-            self.result = Some(Ok(make(tx)?));
-        }
-        Ok(())
-    }
-
-    fn told(&mut self, error: CommitError) {
-        self.result = Some(Err(error));
-    }
-
-    fn answer(self: Box<Self>, group: Result<(), StoreError>) {
-        let result = match (group, self.result) {
-            (Ok(()), Some(result)) => result,
-            (Ok(()), None) => Err(StoreError::unknown("the change was asked for twice").into()),
-            (Err(error), _) => Err(error.into()),
-        };
-        // Nobody is there when the call was cancelled.
-        let _ = self.answer.send(result);
-    }
-}
 
 /// A request that has been carried out, but for the COMMIT.
 enum Pending {

@@ -4,7 +4,7 @@ use crate::request::{DEFAULT_SOURCE, SPEC_VERSION, rfc3339};
 use crate::sequence::sequence_text;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use laneway_domain::{Event, Key};
+use laneway_domain::{AttributeValue, Event, Key};
 use laneway_ports::Attempted;
 use ring::digest;
 use serde_json::value::RawValue;
@@ -17,6 +17,8 @@ const SEQUENCE: &str = "lanewaysequence";
 const ATTEMPT: &str = "lanewayattempt";
 /// The extension that carries what `laneway-redrive` is for a single event.
 const REDRIVE: &str = "lanewayredrive";
+/// The extension that carries what the header `traceparent` is for a single event (CloudEvents, distributed tracing).
+const TRACEPARENT: &str = "traceparent";
 /// How much of the hash makes a batch's id: 128 bits never collide by chance.
 const ID_BYTES: usize = 16;
 /// About how many bytes an event takes besides its data.
@@ -80,28 +82,60 @@ fn append_event(out: &mut Vec<u8>, attempted: &Attempted) {
     for (name, value) in &event.attributes {
         // A producer cannot pass an event off as another of its key.
         if ![SEQUENCE, ATTEMPT, REDRIVE].contains(&&**name) {
-            append_member(out, name, value);
+            append_value(out, name, value);
         }
+    }
+    if let Some(trace) = event.traceparent.filter(|_| !event.attributes.contains_key(TRACEPARENT)) {
+        append_member(out, TRACEPARENT, &trace.to_string());
     }
     append_data(out, event);
     out.push(b'}');
 }
 
-/// JSON as it is, since a batch is JSON already; everything else in base64.
+/// JSON as it is, since a batch is JSON already; text as a string; everything else in base64 (CloudEvents JSON
+/// format, section 3.1).
 fn append_data(out: &mut Vec<u8>, event: &Event) {
-    let json = is_json(&event.content_type).then(|| serde_json::from_slice::<&RawValue>(&event.data));
-    if let Some(Ok(json)) = json {
-        out.extend_from_slice(b",\"data\":");
-        out.extend_from_slice(json.get().as_bytes());
-    } else if !event.data.is_empty() {
-        append_member(out, "data_base64", &STANDARD.encode(&event.data));
+    if event.data.is_empty() {
+        return;
     }
+    if is_json(&event.content_type) {
+        if let Ok(json) = serde_json::from_slice::<&RawValue>(&event.data) {
+            out.extend_from_slice(b",\"data\":");
+            out.extend_from_slice(json.get().as_bytes());
+            return;
+        }
+    } else if is_text(&event.content_type)
+        && let Ok(text) = str::from_utf8(&event.data)
+    {
+        append_member(out, "data", text);
+        return;
+    }
+    append_member(out, "data_base64", &STANDARD.encode(&event.data));
 }
 
 /// Whether a media type declares JSON (CloudEvents JSON format, section 3.1).
 fn is_json(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     media_type.ends_with("/json") || media_type.ends_with("+json")
+}
+
+/// Whether a media type declares text in UTF-8, so that a string is its data and nothing is lost: `text/*` and XML,
+/// unless it names another encoding.
+fn is_text(content_type: &str) -> bool {
+    let content_type = content_type.to_ascii_lowercase();
+    let mut parts = content_type.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
+    let text = media_type.starts_with("text/") || media_type.ends_with("/xml") || media_type.ends_with("+xml");
+    let mut encodings = parts.filter_map(|part| part.strip_prefix("charset="));
+    text && encodings.all(|name| ["utf-8", "utf8", "us-ascii"].contains(&name.trim_matches('"')))
+}
+
+fn append_value(out: &mut Vec<u8>, name: &str, value: &AttributeValue) {
+    out.push(b',');
+    append_text(out, name);
+    out.push(b':');
+    // Writing a value into memory cannot fail.
+    let _ = serde_json::to_writer(out, value);
 }
 
 fn append_member(out: &mut Vec<u8>, name: &str, value: &str) {

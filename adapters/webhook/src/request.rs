@@ -21,7 +21,7 @@ pub(crate) const SPEC_VERSION: &str = "1.0";
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Laneway/", env!("CARGO_PKG_VERSION")));
 /// The most headers that a request has besides custom ones and attributes (the pool's `host`
 /// and hyper's `content-length` too): room for them all, so that the header map never grows.
-const OWN_HEADERS: usize = 18;
+const OWN_HEADERS: usize = 19;
 
 static WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 static WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -31,6 +31,8 @@ static ATTEMPT: HeaderName = HeaderName::from_static("laneway-attempt");
 /// What tells a receiver that a dead letter comes once more, after later events of its key: it must
 /// not drop it by its sequence, which is the old one.
 static REDRIVE: HeaderName = HeaderName::from_static("laneway-redrive");
+/// The trace of the request that brought the event in. A header of that name in the configuration goes before it.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static CE_SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
 static CE_ID: HeaderName = HeaderName::from_static("ce-id");
 static CE_TYPE: HeaderName = HeaderName::from_static("ce-type");
@@ -113,8 +115,13 @@ impl Template {
         }
         for (name, value) in &event.attributes {
             if let Ok(name) = HeaderName::try_from(format!("ce-{name}")) {
-                headers.append(name, cloud_event_value(value));
+                headers.append(name, cloud_event_value(&value.text()));
             }
+        }
+        if let Some(trace) = event.traceparent.filter(|_| !headers.contains_key(&TRACEPARENT))
+            && let Ok(trace) = HeaderValue::try_from(trace.to_string())
+        {
+            headers.append(&TRACEPARENT, trace);
         }
         self.signed(headers, message_id(event.id.as_str()), now, event.data.clone())
     }

@@ -72,6 +72,12 @@ pub(super) enum Command {
     /// Check configuration and store without starting; print what would run
     #[command(after_help = "Example:  laneway check --config /etc/laneway.toml")]
     Check(ServeArgs),
+    /// Copy the store into a file while Laneway runs, and check the copy
+    #[command(after_help = BACKUP_HELP)]
+    Backup(BackupArgs),
+    /// Put a backup in place of the store, while Laneway is stopped
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArgs),
     /// Send events from a file: NDJSON or a JSON array
     #[command(after_help = SEND_HELP)]
     Send(SendArgs),
@@ -122,6 +128,50 @@ events were mended where they stand, send the whole file again with the same --r
 Examples:  laneway send events.ndjson
            laneway send events.json --run import-7
            producer | laneway send - --server https://events.example";
+
+const BACKUP_HELP: &str = "\
+The copy is of one moment, with all that was acknowledged before; producers and receivers notice nothing. It is a \
+SQLite file that only its owner can read, and Laneway does not run on it: `laneway restore` puts it in place.
+
+Example:  laneway backup /backups/laneway-$(date +%F).db";
+
+const RESTORE_HELP: &str = "\
+What was accepted after the backup was made is gone; what was delivered after it is delivered again, with the numbers \
+that it had. New events get numbers that were never given out before, so that no receiver takes one for an old one.
+
+Example:  laneway restore /backups/laneway-2026-11-26.db --replace";
+
+/// Where the store is.
+#[derive(Args, Debug, Default)]
+pub(super) struct StoreArgs {
+    /// Read this file instead of ./laneway.toml [env: LANEWAY_CONFIG]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The store (store.url)
+    #[arg(long, value_name = "URL")]
+    pub(super) store: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct BackupArgs {
+    /// The copy; a file that is there already is never written over
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Replace the store that is there; it is kept beside it, under another name
+    #[arg(long)]
+    pub(super) replace: bool,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
 
 /// Flags that override the configuration.
 #[derive(Args, Debug, Default)]

@@ -136,6 +136,7 @@ fn describe(letter: &DeadLetterView, dead: &DeadEvent) -> String {
     let optional = [("source", &event.source), ("subject", &event.subject), ("time", &event.time)];
     facts.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
     facts.extend(event.attributes.iter().map(|(name, value)| ("attribute", format!("{name} = {value}"))));
+    facts.extend(event.traceparent.iter().map(|trace| ("traceparent", trace.clone())));
     facts.push(("accepted", moment(dead.accepted_at)));
     facts.push(("given up", moment(letter.given_up_at)));
     facts.push(("reason", letter.reason.clone()));

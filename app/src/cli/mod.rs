@@ -1,6 +1,7 @@
 //! The command line: `laneway serve` and the commands that talk to a running server.
 
 mod args;
+mod backup;
 mod check;
 mod client;
 mod dead_letters;
@@ -73,6 +74,8 @@ pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args, Role::Both, source).await,
         Command::Check(args) => check::run(args, source).await,
+        Command::Backup(args) => backup::backup(args, source).await,
+        Command::Restore(args) => backup::restore(args, source).await,
         Command::Send(args) => send::run(&connect(&args.client, source)?, &args).await,
         Command::Status(args) => status::run(&connect(&args.client, source)?, &args).await,
         Command::Ready(args) => ready::run(&connect(&args.client, source)?).await,

@@ -1,10 +1,12 @@
 //! Puts the parts of a process together.
 
+mod backup;
 mod operations;
 mod signals;
 mod sinks;
 mod stores;
 
+pub use backup::{Copied, Restored, backup, restore};
 pub use stores::check as check_store;
 
 use crate::config::Config;

@@ -148,6 +148,19 @@ pub fn load_server(source: &dyn Source, file: Option<&Path>) -> Result<ServerAdd
     findings.conclude(ServerAddress { listen, token })
 }
 
+/// Reads only what a command needs that works on the store itself: `[store]`. Secrets of destinations, which only the
+/// server can read, do not keep an operator from making a backup.
+///
+/// # Errors
+/// If the file cannot be read, or something in `[store]` is wrong.
+pub fn load_store(source: &dyn Source, file: Option<&Path>, flags: &Overrides) -> Result<Store, ConfigError> {
+    let (_, _, root) = gather(source, file, flags)?;
+    let findings = Findings::new(source, Vec::new(), Vec::new());
+    let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, root);
+    let store = Store::read(root.section("store"));
+    findings.conclude(store)
+}
+
 /// Where a running server is.
 #[derive(Clone, Debug)]
 pub struct ServerAddress {

@@ -96,7 +96,7 @@ impl<T: Copy + Ord> FilterIndex<T> {
         }
         if !self.by_attribute.is_empty() {
             for (name, value) in &event.attributes {
-                look(self.by_attribute.get(name).and_then(|values| values.get(value)));
+                look(self.by_attribute.get(name).and_then(|values| values.get(&*value.text())));
             }
         }
         if wanted.len() > 1 {

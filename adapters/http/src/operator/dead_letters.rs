@@ -115,7 +115,8 @@ fn event_view(event: Event) -> EventView {
         subject: event.subject.map(Into::into),
         time: event.time.map(Into::into),
         content_type: event.content_type.into(),
-        attributes: event.attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        attributes: event.attributes.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+        traceparent: event.traceparent.map(|trace| trace.to_string()),
         data: json,
         data_base64,
     }

@@ -3,11 +3,36 @@
 use crate::{Answer, CLOUDEVENT, CLOUDEVENTS, Server};
 use axum::body::Body;
 use http::Request;
+use laneway_domain::{Event, TraceParent};
 
 async fn binary(server: &Server, headers: &[(&str, &str)], body: &'static str) -> Answer {
     let request =
         headers.iter().fold(Request::post("/v1/events"), |request, (name, value)| request.header(*name, *value));
     server.send(request.body(Body::from(body)).unwrap()).await
+}
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test]
+async fn the_trace_of_a_request_goes_with_each_of_its_events_and_a_broken_one_with_none() {
+    let event = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
+    let other = r#"{"specversion":"1.0","id":"2","source":"/s","type":"t"}"#;
+    for (values, kept) in [(vec![TRACE], true), (vec!["nonsense"], false), (vec![TRACE, TRACE], false), (vec![], false)]
+    {
+        for (path, content_type, body, count) in [
+            ("/v1/events", "application/cloudevents+json", event.to_owned(), 1),
+            ("/v1/events", "application/json", r#"{"type":"t"}"#.to_owned(), 1),
+            ("/v1/events/batch", "application/cloudevents-batch+json", format!("[{event},{other}]"), 2),
+        ] {
+            let server = Server::new();
+            let request = Request::post(path).header("content-type", content_type);
+            let request = values.iter().fold(request, |request, value| request.header("traceparent", *value));
+            assert!(server.send(request.body(Body::from(body)).unwrap()).await.status.is_success());
+            let expected = kept.then(|| TraceParent::parse(TRACE).unwrap());
+            let stored: Vec<_> = server.stored().await.into_iter().map(|event| event.traceparent).collect();
+            assert_eq!(stored, vec![expected; count], "{content_type} {values:?}");
+        }
+    }
 }
 
 const REQUIRED: [(&str, &str); 4] = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")];
@@ -40,7 +65,11 @@ async fn the_three_modes_of_one_event_store_the_same_event() {
     assert_eq!(events[0].attributes.len(), 3);
     assert_eq!(events[0].data, "{\"sum\": 1.50}");
     assert_eq!(events[0], events[1]);
-    assert_eq!(events[0], events[2]);
+    assert_eq!(events[0].attributes["vip"], true.into());
+    assert_eq!(events[0].attributes["level"], (-3).into());
+    // Headers have no types: their attributes are texts, and the same texts.
+    let texts = events[0].attributes.iter().map(|(name, value)| (name.clone(), value.text().into())).collect();
+    assert_eq!(Event { attributes: texts, ..events[0].clone() }, events[2]);
 }
 
 #[tokio::test]

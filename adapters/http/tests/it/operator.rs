@@ -171,7 +171,7 @@ async fn a_dead_letters_event_comes_with_its_payload() {
     let (partition, offset) = server.bury("billing", body).await;
     let dead: DeadEvent = server.get(&format!("/v1/dead-letters/billing/{partition}/{offset}")).await.read();
     assert_eq!((dead.event.id.as_str(), dead.event.data.unwrap().get()), ("e", "{ \"sum\": 1.50}"));
-    assert_eq!(dead.event.attributes["tenant"], "acme");
+    assert_eq!(dead.event.attributes["tenant"], "acme".into());
     assert_eq!((dead.event.data_base64, dead.partition, dead.offset), (None, partition, offset));
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use bytes::Bytes;
-use laneway_domain::{EventId, EventType, Offset, Partition, Timestamp};
+use laneway_domain::{EventId, EventType, Offset, Partition, Timestamp, TraceParent};
 use mongodb::bson::{Bson, Document, doc};
 use std::collections::BTreeMap;
 
@@ -14,7 +14,12 @@ fn event() -> LoggedEvent {
             source: Some("/shop".into()),
             subject: Some("7".into()),
             time: Some("2026-01-02T03:04:05.678+01:00".into()),
-            attributes: BTreeMap::from([("tenant".into(), "acme".into())]),
+            attributes: BTreeMap::from([
+                ("tenant".into(), "acme".into()),
+                ("level".into(), 5.into()),
+                ("vip".into(), false.into()),
+            ]),
+            traceparent: TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             ..Event::new(
                 EventId::new("evt_1").unwrap(),
                 EventType::new("order.paid").unwrap(),
@@ -52,7 +57,8 @@ fn a_document_has_the_documented_form() {
         "subject": "7",
         "time": DateTime::parse_rfc3339_str("2026-01-02T02:04:05.678Z").unwrap(),
         "contentType": "application/json",
-        "attributes": { "tenant": "acme" },
+        "attributes": { "level": 5_i32, "tenant": "acme", "vip": false },
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "dataEncoding": "bson",
         "data": { "total": 12.5, "lines": [1, 2] },
         "partition": 3_i64,
@@ -82,6 +88,7 @@ fn what_an_event_does_not_have_its_document_does_not_have() {
         subject: None,
         time: None,
         attributes: BTreeMap::new(),
+        traceparent: None,
         data: Bytes::new(),
         ..bare.event
     };

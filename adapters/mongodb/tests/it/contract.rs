@@ -49,6 +49,7 @@ fn event(document: &Document) -> Event {
         time: None,
         content_type: document.get_str("contentType").unwrap().into(),
         attributes: [].into(),
+        traceparent: None,
         // The suite's data has no white space.
         data: format!("{{\"id\":{:?}}}", data.get_str("id").unwrap()).into(),
     }

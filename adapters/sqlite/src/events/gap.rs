@@ -7,17 +7,50 @@ use laneway_domain::{Offset, Partition};
 use laneway_ports::LogRecord;
 use rusqlite::{Connection, OptionalExtension};
 
+/// Where offsets leap because the store was put back from a backup: nothing is missing between.
+#[derive(Debug, Default)]
+pub(super) struct Leaps(Vec<(Offset, Offset)>);
+
+impl Leaps {
+    /// Those of the partition, in their order.
+    pub(super) fn of(conn: &Connection, partition: Partition) -> rusqlite::Result<Self> {
+        let sql = "SELECT ended_at, began_at FROM generation WHERE partition = ?1 ORDER BY ended_at";
+        let mut stmt = conn.prepare_cached(sql)?;
+        let leaps = stmt.query_map([partition.0], |row| Ok((Offset(row.get(0)?), Offset(row.get(1)?))))?;
+        leaps.collect::<rusqlite::Result<_>>().map(Self)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first offset from `at` on that an event can have.
+    pub(super) fn from(&self, at: Offset) -> Offset {
+        self.0.iter().fold(at, |at, (ended, began)| if (*ended..*began).contains(&at) { *began } else { at })
+    }
+
+    /// Up to where offsets follow each other from `at` on, if that is below `to`.
+    fn until(&self, at: Offset, to: Offset) -> Offset {
+        self.0.iter().map(|(ended, _)| *ended).filter(|ended| *ended > at).fold(to, Offset::min)
+    }
+}
+
 /// From where to where rows are missing among `records`, which were read from `from` on; `end` is
 /// where they had to come to, if they had to.
-pub(super) fn find(records: &[LogRecord], from: Offset, end: Option<Offset>) -> Option<(usize, Offset, Offset)> {
-    let mut expected = from;
+pub(super) fn find(
+    records: &[LogRecord],
+    from: Offset,
+    end: Option<Offset>,
+    leaps: &Leaps,
+) -> Option<(usize, Offset, Offset)> {
+    let mut expected = leaps.from(from);
     for (index, record) in records.iter().enumerate() {
         if record.offset() != expected {
-            return Some((index, expected, record.offset().max(expected.next())));
+            return Some((index, expected, leaps.until(expected, record.offset().max(expected.next()))));
         }
-        expected = expected.next();
+        expected = leaps.from(expected.next());
     }
-    end.filter(|end| expected < *end).map(|end| (records.len(), expected, end))
+    end.filter(|end| expected < *end).map(|end| (records.len(), expected, leaps.until(expected, end)))
 }
 
 /// Where the partition begins: what is missing below was trimmed.

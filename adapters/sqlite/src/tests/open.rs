@@ -31,12 +31,32 @@ fn another_number_of_partitions_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_store_of_a_newer_version_is_refused() {
+fn a_store_of_a_newer_version_is_refused_by_the_release_that_it_needs() {
+    for (changes, needs) in [
+        ("UPDATE meta SET value = '0.9.3' WHERE name = 'needs_release'", "needs Laneway 0.9.3 or later"),
+        ("DELETE FROM meta WHERE name = 'needs_release'", "needs a newer Laneway"),
+    ] {
+        let mut subject = InDirectory::new(1, |_| ());
+        subject.store = None;
+        let conn = subject.sqlite3();
+        conn.execute_batch(&format!("UPDATE meta SET value = '99' WHERE name = 'schema'; {changes}")).unwrap();
+        drop(conn);
+        let before = std::fs::read(subject.path()).unwrap();
+        let checked = check(&subject.path()).unwrap_err().to_string();
+        let what = refusal(subject.options.clone());
+        for what in [what, checked] {
+            assert!(what.contains(needs) && what.contains("schema 99") && what.contains("knows up to 4"), "{what}");
+        }
+        assert_eq!(std::fs::read(subject.path()).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_schema_that_was_never_released_is_refused() {
     let mut subject = InDirectory::new(1, |_| ());
     subject.store = None;
-    subject.sqlite3().execute("UPDATE meta SET value = '3' WHERE name = 'schema'", []).unwrap();
-    let what = refusal(subject.options);
-    assert!(what.contains("newer Laneway") && what.contains("schema 3"), "{what}");
+    subject.sqlite3().execute("UPDATE meta SET value = '1' WHERE name = 'schema'", []).unwrap();
+    assert!(refusal(subject.options).contains("schema 1, which no release has written"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Commits of progress.
 
-use super::{Tx, lease};
+use super::lease;
 use crate::digest;
 use crate::failure::{self, Failed, unreadable};
+use crate::request::Tx;
 use crate::row::{moment, signed};
 use crate::schema::EVENT_COLUMNS;
 use laneway_domain::{

@@ -1,7 +1,7 @@
 //! Changes of dead letters, by their numbers.
 
-use super::Tx;
 use crate::failure::Failed;
+use crate::request::Tx;
 
 /// What an operator wants of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

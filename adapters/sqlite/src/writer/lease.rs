@@ -1,8 +1,8 @@
 //! Leases. The epoch is in the database, so that none is ever given out twice.
 
-use super::Tx;
 use crate::digest;
 use crate::failure::Failed;
+use crate::request::Tx;
 use crate::row::moment;
 use laneway_domain::{Partition, Timestamp};
 use laneway_ports::{CommitError, Lease, WorkerId};

@@ -1,8 +1,8 @@
 //! Trimming: the log's oldest events go when everyone has settled them.
 
-use super::Tx;
 use crate::digest;
 use crate::failure::Failed;
+use crate::request::Tx;
 use crate::row::{moment, signed};
 use laneway_domain::{Offset, Partition, Timestamp};
 

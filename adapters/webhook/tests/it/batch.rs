@@ -2,7 +2,7 @@
 
 use crate::events::{SECRET, attempted, config, event};
 use bytes::Bytes;
-use laneway_domain::{Event, Outcome};
+use laneway_domain::{AttributeValue, Event, Outcome, TraceParent};
 use laneway_ports::{Attempted, Delivery, Sink};
 use laneway_webhook::{Secret, WebhookConfig, WebhookSink};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ async fn a_retried_dead_letter_is_marked_in_a_batch() {
 }
 
 #[tokio::test]
-async fn json_is_embedded_byte_for_byte_and_the_rest_is_base64() {
+async fn json_is_embedded_byte_for_byte_text_is_a_string_and_the_rest_is_base64() {
     let events = vec![
         with_data("1", "application/json", b" {\"a\" : 1.50,\"a\":2}\n"),
         with_data("2", "application/vnd.x+json; charset=utf-8", b"[1e400]"),
@@ -65,15 +65,63 @@ async fn json_is_embedded_byte_for_byte_and_the_rest_is_base64() {
         with_data("4", "application/json", b"\"\xff\""),
         with_data("5", "text/plain", b"{}"),
         with_data("6", "text/json", b"null"),
+        with_data("7", "application/octet-stream", b"{}"),
+        with_data("8", "text/plain; charset=iso-8859-1", b"{}"),
+        with_data("9", "text/plain", b"\xff"),
     ];
     let (_, got) = deliver(events, 200).await;
     let text = std::str::from_utf8(&got.body).unwrap();
     assert!(text.contains(r#""data":{"a" : 1.50,"a":2}}"#), "{text}");
+    assert!(text.contains(r#""data":"{}"}"#), "{text}");
     assert!(text.contains(r#""data":[1e400]}"#) && text.contains(r#""data":null}"#), "{text}");
-    for (id, base64) in [("3", "e2Jyb2tlbg=="), ("4", "Iv8i"), ("5", "e30=")] {
+    for (id, base64) in [("3", "e2Jyb2tlbg=="), ("4", "Iv8i"), ("7", "e30="), ("8", "e30="), ("9", "/w==")] {
         let of_id = text.split("\"id\":").find(|part| part.starts_with(&format!("\"{id}\""))).unwrap();
         assert!(of_id.contains(&format!(r#""data_base64":"{base64}""#)), "{of_id}");
     }
+}
+
+#[tokio::test]
+async fn texts_and_xml_of_any_spelling_come_out_as_they_came_in() {
+    for content_type in [
+        "text/plain",
+        "text/csv; charset=utf-8",
+        "TEXT/HTML; Charset=\"UTF-8\"",
+        "application/xml",
+        "application/atom+xml;charset=us-ascii",
+    ] {
+        let data = "<a>\"Zürich\"\n\u{1F680}</a>";
+        let (_, got) = deliver(vec![with_data("1", content_type, data.as_bytes())], 200).await;
+        let got = got.body_json::<Value>().unwrap();
+        assert_eq!((&got[0]["data"], got[0].get("data_base64")), (&json!(data), None), "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn attributes_keep_their_types_and_the_trace_comes_along() {
+    let traceparent = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let attributes = [
+        ("level", AttributeValue::Integer(5)),
+        ("text", "5".into()),
+        ("lowest", i32::MIN.into()),
+        ("vip", false.into()),
+        ("word", "false".into()),
+    ];
+    let typed =
+        Event { attributes: attributes.map(|(name, value)| (name.into(), value)).into(), traceparent, ..event("a") };
+    let own = Event { attributes: [("traceparent".into(), "its own".into())].into(), traceparent, ..event("b") };
+    let (_, got) = deliver(vec![attempted(typed), attempted(own)], 200).await;
+    let got = got.body_json::<Value>().unwrap();
+    for (name, value) in [
+        ("level", json!(5)),
+        ("text", json!("5")),
+        ("lowest", json!(i32::MIN)),
+        ("vip", json!(false)),
+        ("word", json!("false")),
+        ("traceparent", json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")),
+    ] {
+        assert_eq!(got[0][name], value, "{name}");
+    }
+    assert_eq!(got[1]["traceparent"], json!("its own"));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::events::{OTHER_SECRET, SECRET, attempted, config, deliver, event, retry_reason};
 use bytes::Bytes;
-use laneway_domain::{Event, EventId, Key, LoggedEvent, Offset, Outcome};
+use laneway_domain::{Event, EventId, Key, LoggedEvent, Offset, Outcome, TraceParent};
 use laneway_ports::{Attempted, Delivery, Sink};
 use laneway_webhook::{Credentials, Secret, WebhookConfig, WebhookSink};
 use std::sync::Arc;
@@ -35,7 +35,14 @@ async fn an_event_arrives_with_all_its_headers_and_its_bytes() {
         source: Some("https://shop.example/eu".into()),
         subject: Some("order 7".into()),
         time: Some("2026-01-02T03:04:05.6+02:00".into()),
-        attributes: [("tenant".into(), "Zürich".into()), ("empty".into(), "".into())].into(),
+        attributes: [
+            ("tenant".into(), "Zürich".into()),
+            ("empty".into(), "".into()),
+            ("level".into(), (-5).into()),
+            ("vip".into(), false.into()),
+        ]
+        .into(),
+        traceparent: TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ..event("evt_1")
     };
     let got = received(|config| config, sent.clone()).await;
@@ -54,6 +61,9 @@ async fn an_event_arrives_with_all_its_headers_and_its_bytes() {
         ("ce-partitionkey", "order-7"),
         ("ce-tenant", "Z%C3%BCrich"),
         ("ce-empty", ""),
+        ("ce-level", "-5"),
+        ("ce-vip", "false"),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ("laneway-sequence", "3-00000000000000000041"),
         ("laneway-attempt", "1"),
         ("user-agent", concat!("Laneway/", env!("CARGO_PKG_VERSION"))),

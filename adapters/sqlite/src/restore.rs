@@ -1,0 +1,145 @@
+//! `laneway restore`: a backup becomes the store, under a new generation of offsets.
+//!
+//! What was accepted after the backup was made is not in it, but receivers remember its numbers. So offsets go on from a
+//! number that the clock gives ([`Offset::of_restore`]): later than all that was given out before, and another one for
+//! each restore.
+
+use crate::backup::{Copied, Unfinished, copy, sync_directory_of};
+use crate::failure;
+use crate::lock::Lock;
+use crate::options::Clock;
+use crate::schema;
+use crate::store::begin;
+use laneway_domain::{Offset, Timestamp};
+use laneway_ports::StoreError;
+use rusqlite::{Connection, OpenFlags};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a restore has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// When the backup was made; `None` if `laneway backup` did not make it.
+    pub backed_up_at: Option<Timestamp>,
+    /// The offset of the next event, in every partition.
+    pub goes_on_at: Offset,
+    /// Where the store is now that was there before.
+    pub replaced: Option<PathBuf>,
+}
+
+/// Makes the store at `store` out of the backup. One that is there already is kept under another name if it may be
+/// replaced. Takes a second at least: until the next one has begun, of which another restore takes its number.
+///
+/// # Errors
+/// If the backup cannot be read, a Laneway has the store open, there is one that may not be replaced, or the clock
+/// cannot be right. Then everything is as it was.
+pub fn restore(
+    backup: &Path,
+    store: &Path,
+    replace: bool,
+    clock: &Clock,
+    mut copied: impl FnMut(Copied),
+) -> Result<Restored, StoreError> {
+    let lock = Lock::acquire(store)?;
+    let there = store.exists();
+    if there && !replace {
+        return Err(StoreError::refused(format!(
+            "there is a store at {}: say that it is to be replaced (it is kept under another name), or give another path",
+            store.display()
+        )));
+    }
+    let failed = |error: rusqlite::Error| failure::of_read(&error, backup);
+    let source = Connection::open_with_flags(backup, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    let found = schema::version(&source, backup)?;
+    let found = found.ok_or_else(|| StoreError::refused(format!("{} is empty", backup.display())))?;
+    schema::readable(&source, backup, found)?;
+    let backed_up_at = schema::text(&source, schema::BACKED_UP_AT).map_err(failed)?;
+    let unfinished = Unfinished::beside(store)?;
+    copy(&source, &unfinished.0, &mut copied).map_err(|error| unfinished.cannot(&error))?;
+    let given_out = if there { last_given_out(store) } else { Offset::ZERO };
+    let goes_on_at = new_generation(&unfinished, given_out, clock)?;
+    let replaced = if there { Some(set_aside(store, clock)?) } else { None };
+    unfinished.finish(store)?;
+    drop(lock);
+    Ok(Restored {
+        backed_up_at: backed_up_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis),
+        goes_on_at,
+        replaced,
+    })
+}
+
+/// The highest end of a partition of the store that is replaced, as far as that can be read.
+fn last_given_out(store: &Path) -> Offset {
+    let ends = || -> Result<Option<Offset>, StoreError> {
+        let conn = Connection::open(store).map_err(|error| failure::of_read(&error, store))?;
+        highest_end(&conn, store)
+    };
+    // It may be damaged, which may be why it is replaced. The clock alone is enough then.
+    ends().ok().flatten().unwrap_or(Offset::ZERO)
+}
+
+fn highest_end(conn: &Connection, path: &Path) -> Result<Option<Offset>, StoreError> {
+    let partitions = schema::bring_up_to_date(conn, path)?;
+    let bounds = begin(conn, partitions).map_err(|error| failure::of_read(&error, path))?;
+    Ok(bounds.iter().map(|bounds| bounds.end).max())
+}
+
+/// Lets all partitions of the copy go on in a new generation, and returns where.
+fn new_generation(copy: &Unfinished, given_out: Offset, clock: &Clock) -> Result<Offset, StoreError> {
+    let cannot = |error: rusqlite::Error| copy.cannot(&error);
+    let conn = Connection::open(&copy.0).map_err(cannot)?;
+    let partitions = schema::bring_up_to_date(&conn, &copy.0)?;
+    let bounds = begin(&conn, partitions).map_err(cannot)?;
+    let highest = bounds.iter().map(|bounds| bounds.end).fold(given_out, Offset::max);
+    let goes_on_at = next_generation(highest, clock)?;
+    let tx = conn.unchecked_transaction().map_err(cannot)?;
+    for (partition, bounds) in (0..partitions).zip(&bounds) {
+        let leap = (partition, bounds.end.0, goes_on_at.0);
+        tx.execute("INSERT INTO generation (partition, ended_at, began_at) VALUES (?1, ?2, ?3)", leap)
+            .map_err(cannot)?;
+    }
+    tx.execute("DELETE FROM meta WHERE name = ?1", [schema::BACKED_UP_AT]).map_err(cannot)?;
+    schema::note(&tx, "restored_at_millis", &clock.now().as_millis().to_string()).map_err(cannot)?;
+    tx.commit().map_err(cannot)?;
+    Ok(goes_on_at)
+}
+
+/// The generation of this second, once the second is over: whoever restores after this gets another one.
+fn next_generation(highest: Offset, clock: &Clock) -> Result<Offset, StoreError> {
+    let now = clock.now();
+    let of_the_clock = Offset::of_restore(now).ok_or_else(|| {
+        StoreError::refused(format!("the clock shows {now}, which cannot be right: set it, and restore then"))
+    })?;
+    // The store that is replaced may have been restored under a clock that was ahead.
+    let ahead = if highest < of_the_clock { Offset::ZERO } else { Offset::in_generation(highest.generation() + 1, 0) };
+    std::thread::sleep(Duration::from_millis(1000 - now.as_millis() % 1000));
+    Ok(of_the_clock.max(ahead))
+}
+
+/// Keeps the store that is there under another name, and all that belongs to it.
+fn set_aside(store: &Path, clock: &Clock) -> Result<PathBuf, StoreError> {
+    // Into one file, if that is possible: then there is no moment in which the database has lost its log.
+    if let Ok(conn) = Connection::open(store) {
+        let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+    let with = |path: &Path, suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = with(store, &format!(".replaced-{}", clock.now().as_millis()));
+    let cannot = |error: std::io::Error| {
+        StoreError::refused(format!("{} cannot be kept as {}: {error}", store.display(), aside.display()))
+    };
+    // A second name first, so that there is a store at every moment.
+    fs::hard_link(store, &aside).map_err(cannot)?;
+    for suffix in ["-wal", "-shm"] {
+        let log = with(store, suffix);
+        if log.exists() {
+            fs::rename(&log, with(&aside, suffix)).map_err(cannot)?;
+        }
+    }
+    sync_directory_of(store)?;
+    Ok(aside)
+}
