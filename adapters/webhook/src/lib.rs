@@ -23,7 +23,7 @@
 //! With [`WebhookConfig::batch`] the body is a CloudEvents JSON batch instead
 //! (`application/cloudevents-batch+json`). Every event in it carries the above as members, its
 //! sequence and attempt as `lanewaysequence` and `lanewayattempt`, `lanewayredrive` (`true`) where
-//! that applies, and its data as `data` (JSON, byte for byte) or `data_base64`. `webhook-id` is then `batch_` and a hash of the events' ids in
+//! that applies, and its data as `data` (JSON byte for byte, text and XML as a string) or `data_base64`. `webhook-id` is then `batch_` and a hash of the events' ids in
 //! their order, the same whenever the same events are sent together, and the answer is for all.
 
 mod answer;
