@@ -1,0 +1,208 @@
+//! Each page is followed as a reader would, with what it shows compared with what comes.
+
+use super::markdown::{Block, Page};
+use super::servers::{Receiver, Redis, until};
+use super::session::{Session, Walk};
+use serde_json::{Value, json};
+
+/// A text in which ids, moments and runs of blanks are as any other.
+fn masked(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| {
+        let parts = word.split_inclusive(['"', '=', ',']);
+        parts
+            .map(|part| {
+                let (bare, end) = part.split_at(part.trim_end_matches(['"', '=', ',']).len());
+                let uuid = bare.len() == 36 && bare.matches('-').count() == 4;
+                let moment = bare.len() == 24 && bare.ends_with('Z') && bare.contains('T');
+                format!(
+                    "{}{end}",
+                    if uuid {
+                        "<id>"
+                    } else if moment {
+                        "<moment>"
+                    } else {
+                        bare
+                    }
+                )
+            })
+            .collect::<String>()
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The same with every number as any other.
+fn without_numbers(text: &str) -> String {
+    let words = masked(text);
+    let words = words.split(' ').map(|word| if word.parse::<u64>().is_ok() { "<number>" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e} in {text}"))
+}
+
+/// The names of the columns that a page shows are those of the command.
+fn same_columns(shown: &Block, printed: &str) {
+    let headings = |text: &str| -> Vec<String> {
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()) && *line == line.to_uppercase());
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    let wanted = headings(&shown.text);
+    assert!(!wanted.is_empty(), "{}: no headings", shown.place);
+    for line in wanted {
+        assert!(headings(printed).contains(&line), "{}: the columns are not {line}, but:\n{printed}", shown.place);
+    }
+}
+
+#[test]
+fn the_readme_and_the_start_lead_to_signed_deliveries() {
+    let mut session = Session::new();
+
+    let mut readme = Walk::of("README.md");
+    session.run(&readme.next("sh"));
+    let answer = session.run(&readme.next("sh"));
+    assert_eq!(masked(&answer), masked(&readme.next("").text), "the answer to README's curl");
+    let line = masked(&readme.next("").text);
+    session.prints("8080", &line, |printed| printed.lines().any(|printed| masked(printed) == line));
+    session.run(&readme.next("sh"));
+    session.prints("8080", "the file's events", |printed| printed.contains("order-7-shipped"));
+    readme.end();
+
+    let mut start = Walk::of("docs/start.md");
+    session.run(&start.next("sh"));
+    session.write("receiver.py", &Walk::of("docs/webhooks.md").next("python").text);
+    session.run(&start.next("sh"));
+    let config = start.next("toml").text;
+    let refused = start.next("");
+    // "Without that line Laneway refuses to start."
+    let guarded = config.split_inclusive('\n').filter(|line| !line.starts_with("allow"));
+    session.write("laneway.toml", &guarded.collect::<String>());
+    let (success, said) = session.command("laneway check");
+    assert!(!success && masked(&said) == masked(&refused.text), "{}: it says\n{said}", refused.place);
+    session.write("laneway.toml", &config);
+    let checked = session.run(&start.next("sh"));
+    assert!(checked.contains("billing"), "{checked}");
+    session.run(&start.next("sh"));
+    session.run(&start.next("sh"));
+    let line = without_numbers(&start.next("").text);
+    session.prints("9000", &line, |printed| printed.lines().any(|printed| without_numbers(printed) == line));
+
+    // "Stop the receiver and send two more events."
+    session.stop("9000");
+    for n in ["second", "third"] {
+        session.accepted(&json!({"type": "order.paid", "key": "order-7", "data": n}));
+    }
+    session.status("billing", "the key is blocked", |status| status["blocked_keys"] == 1);
+    let status = session.run(&start.next("sh"));
+    assert!(status.contains("key:order-7"), "{status}");
+    start.end();
+    session.serve("9000", "python3 receiver.py");
+    session.prints("9000", "both events, in order", |printed| {
+        let arrived: Vec<&str> = printed.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+        arrived == ["\"second\"", "\"third\""]
+    });
+
+    // The receiver takes what has no key, and what is not ASCII.
+    session.accepted(&json!({"type": "order.größe", "key": "Straße 7", "data": 1}));
+    session.accepted(&json!({"type": "order.paid", "data": 2}));
+    session.status("billing", "all is delivered", |status| status["pending"] == 0);
+    let printed = session.printed("9000");
+    assert!(printed.contains("order.größe Straße 7 ") && printed.contains("order.paid - "), "{printed}");
+}
+
+#[test]
+fn the_page_of_events_shows_the_answers_that_come() {
+    let (mut session, mut page) = (Session::new(), Walk::of("docs/events.md"));
+    session.serve("8080", "laneway");
+    let send = page.next("sh");
+    for _ in ["the first time", "again"] {
+        let answer = session.run(&send);
+        assert_eq!(json_of(&answer), json_of(&page.next("").text));
+    }
+    let answer = session.post("/v1/events", r#"{"typ":"order.paid"}"#);
+    assert_eq!(answer, json_of(&page.next("").text));
+    page.end();
+}
+
+#[test]
+fn the_page_of_operating_mends_what_it_says() {
+    let (mut session, mut page) = (Session::new(), Walk::of("docs/operating.md"));
+    let receiver = Receiver::start(500);
+    session.write(
+        "laneway.toml",
+        &format!(
+            "[egress]\nallow = [\"127.0.0.0/8\"]\n[[destination]]\nname = \"billing\"\nurl = \"{}\"\n\
+         retry = {{ initial = \"1m\" }}\n",
+            receiver.url()
+        ),
+    );
+    session.serve("8080", "laneway");
+    session.accepted(&json!({"id": "a", "type": "order.paid", "key": "order-9", "data": 1}));
+    session.status("billing", "the key is blocked", |status| status["blocked_keys"] == 1);
+
+    // Its attempts: the first one, the one asked for, and that of the dead letter.
+    let status = page.next("");
+    // As a terminal of 100 columns shows it.
+    let terminal = "script --quiet --return --command 'stty rows 40 cols 100; NO_COLOR=1 laneway status --keys' /dev/null";
+    let (success, printed) = session.command(terminal);
+    assert!(success, "{printed}");
+    same_columns(&status, &printed);
+    session.run(&page.next("sh"));
+    session.status("billing", "a dead letter", |status| status["dead_letters"] == 1 && status["blocked_keys"] == 0);
+    session.run(&page.next("sh"));
+    session.status("billing", "it is discarded", |status| status["dead_letters"] == 0);
+
+    receiver.answer(410);
+    session.accepted(&json!({"id": "b", "type": "order.paid", "key": "order-1", "data": 2}));
+    session.status("billing", "the pause", |status| !status["paused"].is_null() && status["paused"] != false);
+    receiver.answer(200);
+    session.run(&page.next("sh"));
+    session.status("billing", "all is delivered", |status| status["pending"] == 0);
+
+    let before = receiver.seen();
+    session.run(&page.next("sh"));
+    until("everything comes again", || receiver.seen() > before, || receiver.seen().to_string());
+    page.end();
+}
+
+#[test]
+fn the_page_of_the_configuration_names_variables_that_count() {
+    let (mut session, mut page) = (Session::new(), Walk::of("docs/configuration.md"));
+    session.write("laneway.toml", "[[destination]]\nname = \"billing\"\nurl = \"https://example.com\"\n");
+    for variable in page.next("").text.lines() {
+        let (success, said) = session.command(&format!("export {variable}"));
+        assert!(success, "{said}");
+    }
+    let checked = session.run(&page.next("sh"));
+    page.end();
+    for counts in ["https://billing.example", "kept for 2d"] {
+        assert!(checked.contains(counts), "{counts} is not in\n{checked}");
+    }
+}
+
+#[test]
+fn the_page_of_redis_starts_both_halves() {
+    let (mut session, mut page) = (Session::new(), Walk::of("docs/redis.md"));
+    let redis = Redis::start();
+    session.replace("127.0.0.1:6379", &redis.address.to_string());
+    session.write("laneway.toml", &page.next("toml").text);
+    session.run(&page.next("sh"));
+    let (success, printed) = session.command("laneway status");
+    assert!(success, "{printed}");
+    same_columns(&page.next(""), &printed);
+    page.end();
+    session.accepted(&json!({"type": "order.paid", "key": "order-7", "data": 7}));
+    session.prints("8081", "the delivery", |printed| printed.contains("key=order-7"));
+}
+
+#[test]
+fn a_page_is_read_as_it_is_shown() {
+    let text = "# A b, `c`!\n[x](y.md#z) `[no](link)`\n```sh\na \\\n  b # why\n# only a comment\nc\n```\n## A b c\n";
+    let page = Page::parse("p.md", text);
+    assert_eq!(page.links().collect::<Vec<_>>(), [(2, "y.md#z")]);
+    assert_eq!(super::commands(&page.blocks[0]), ["a    b", "c"]);
+    assert_eq!(page.anchors().into_iter().collect::<Vec<_>>(), ["a-b-c", "a-b-c-1"]);
+}
