@@ -27,8 +27,8 @@ A first event:  curl -d '{\"type\":\"hello\",\"data\":1}' -H 'content-type: appl
 
 /// Ordered event delivery, where every key has its own lane.
 ///
-/// Without a command, `laneway` serves: it takes events in over HTTP, stores them, and delivers each one
-/// to every destination that wants it.
+/// Without a command, `laneway` runs the server: it accepts events over HTTP, stores them, and delivers each
+/// one to every destination that subscribes to it.
 #[derive(Debug, Parser)]
 #[command(name = "laneway", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -43,9 +43,9 @@ Exit codes: 0 stopped as told · 1 it could not be done · 2 the command line or
 
 Settings come from laneway.toml (--config FILE), LANEWAY_… variables, then flags. `laneway check` says what they make.";
 
-/// Laneway's ingest: takes events in over HTTP and stores them, for workers to deliver.
+/// Laneway's ingest: accepts events over HTTP and stores them, for workers to deliver.
 ///
-/// Any number of ingests and workers share one Redis store. `laneway serve` is both in one process.
+/// Any number of ingests and workers can share one Redis store. `laneway serve` runs both in one process.
 #[derive(Debug, Parser)]
 #[command(name = "ingest", version, after_help = HALF_EXIT_CODES)]
 pub(super) struct IngestCli {
@@ -53,9 +53,9 @@ pub(super) struct IngestCli {
     pub(super) serve: ServeArgs,
 }
 
-/// Laneway's worker: delivers what ingests have stored to every destination that wants it.
+/// Laneway's worker: delivers stored events to every destination that subscribes to them.
 ///
-/// Workers share the partitions evenly, and take over what one that died has left. Each answers for health,
+/// Workers share the partitions evenly and take over the partitions of a worker that died. Each serves health,
 /// metrics and status on worker.listen.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, after_help = HALF_EXIT_CODES)]
@@ -66,10 +66,10 @@ pub(super) struct WorkerCli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Take events in and deliver them (the default)
+    /// Accept events and deliver them (the default)
     #[command(after_help = "Example:  laneway serve --listen 127.0.0.1:9000 --store sqlite:/var/lib/laneway/events.db")]
     Serve(ServeArgs),
-    /// Check configuration and store without starting; print what would run
+    /// Check the configuration and the store without starting, and print what would run
     #[command(after_help = "Example:  laneway check --config /etc/laneway.toml")]
     Check(ServeArgs),
     /// Copy the store into a file while Laneway runs, and check the copy
@@ -86,16 +86,16 @@ pub(super) enum Command {
         after_help = STATUS_HELP
     )]
     Status(StatusArgs),
-    /// Say whether the server can do its work; for health checks
+    /// Say whether the server can do its work, for health checks
     #[command(after_help = "Example:  laneway ready --server http://127.0.0.1:8080")]
     Ready(ReadyArgs),
     /// List, show, retry or discard events that were given up
     DeadLetters(DeadLettersArgs),
     /// Retry or skip the failed event that blocks a key
     Keys(KeysArgs),
-    /// Resume a destination, deliver to it again, or forget one that left the configuration
+    /// Resume a destination, replay events to it, or forget one that left the configuration
     Destinations(DestinationsArgs),
-    /// Write what a shell needs to complete commands and flags
+    /// Print a completion script for a shell
     #[command(after_help = "Example:  laneway completions bash > /etc/bash_completion.d/laneway")]
     Completions {
         /// Which shell
@@ -154,7 +154,7 @@ pub(super) struct StoreArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct BackupArgs {
-    /// The copy; a file that is there already is never written over
+    /// The copy; an existing file is never overwritten
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     #[command(flatten)]
@@ -166,7 +166,7 @@ pub(super) struct RestoreArgs {
     /// The backup
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// Replace the store that is there; it is kept beside it, under another name
+    /// Replace the existing store, which is kept beside the new one under another name
     #[arg(long)]
     pub(super) replace: bool,
     #[command(flatten)]
@@ -216,7 +216,7 @@ pub(super) struct ClientArgs {
     /// The server [env: LANEWAY_URL] [default: where the configuration listens]
     #[arg(long, value_name = "URL")]
     pub(super) server: Option<String>,
-    /// One of its tokens; others can see flags, so better set the variable [env: LANEWAY_TOKEN]
+    /// One of its tokens; other users can see flags, so prefer the variable [env: LANEWAY_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     pub(super) token: Option<String>,
     /// The configuration to find the server by [env: LANEWAY_CONFIG]
@@ -232,10 +232,10 @@ pub(super) struct SendArgs {
     /// Events in one request
     #[arg(long, value_name = "EVENTS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) batch: u32,
-    /// What generated ids begin with, to repeat an interrupted run [default: random]
+    /// The prefix of generated ids, to repeat an interrupted run [default: random]
     #[arg(long, value_name = "NAME", value_parser = run_name)]
     pub(super) run: Option<String>,
-    /// How long to go on without any success before giving up; a server that was never reached is given up after 3 s
+    /// How long to retry without any success before giving up (3 s for a server that was never reached)
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = crate::config::parse_duration)]
     pub(super) retry_for: Duration,
     #[command(flatten)]
@@ -292,17 +292,17 @@ pub(super) enum DeadLettersCommand {
     List {
         #[command(flatten)]
         filter: Filter,
-        /// At most so many
+        /// The most dead letters to list
         #[arg(long, value_name = "NUMBER", default_value_t = 100)]
         limit: usize,
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
     /// Show one with its history and its event
     #[command(after_help = "Example:  laneway dead-letters show billing evt_1")]
     Show {
-        /// The destination that could not take it
+        /// The destination that it was meant for
         #[arg(value_parser = DestinationName::new)]
         destination: DestinationName,
         /// The event's id
@@ -312,7 +312,7 @@ pub(super) enum DeadLettersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Attempt them once more
+    /// Attempt each of them once more
     #[command(after_help = "Example:  laneway dead-letters retry --destination billing --key order-7")]
     Retry {
         #[command(flatten)]
@@ -323,7 +323,7 @@ pub(super) enum DeadLettersCommand {
     Discard {
         #[command(flatten)]
         chosen: Chosen,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
@@ -338,7 +338,7 @@ pub(super) struct Filter {
     /// Only those of this key
     #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
     pub(super) key: Option<Key>,
-    /// Only that of this event
+    /// Only the one of this event
     #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
     pub(super) event: Option<EventId>,
 }
@@ -352,7 +352,7 @@ pub(super) struct Chosen {
     /// Only those of this key
     #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
     pub(super) key: Option<Key>,
-    /// Only that of this event
+    /// Only the one of this event
     #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
     pub(super) event: Option<EventId>,
 }
@@ -367,10 +367,10 @@ pub(super) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
-    /// Attempt the key's failed event now, whatever its backoff says
+    /// Attempt the key's failed event now instead of waiting for its next retry
     #[command(after_help = "Example:  laneway keys retry billing order-7")]
     Retry(BlockedKey),
-    /// Give the key's failed event up now: it becomes a dead letter, and the key goes on
+    /// Give up the key's failed event: it becomes a dead letter, and the key continues
     #[command(after_help = "Example:  laneway keys skip billing order-7")]
     Skip(BlockedKey),
 }
@@ -394,37 +394,37 @@ pub(super) struct DestinationsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DestinationsCommand {
-    /// End a pause that Laneway made, and close the breaker
+    /// End a pause that Laneway caused, and close the breaker
     #[command(after_help = "Example:  laneway destinations resume billing")]
     Resume {
-        /// Which
+        /// The destination's name
         #[arg(value_parser = DestinationName::new)]
         name: DestinationName,
     },
-    /// Deliver again, in order, what was accepted since a moment and is still stored (store.retain)
+    /// Resend, in order, every event that was accepted since a given time and is still stored (store.retain)
     ///
-    /// The destination goes back, and gets everything that it wants from there on once more before anything new. Its
-    /// other settings hold: filter, order, retries, limits. A receiver that drops duplicates by laneway-sequence takes
-    /// only what it does not have: set its numbers back, with its data, if it is to take more.
+    /// A replay resends everything that the destination subscribes to since that time, before anything new; you cannot
+    /// pick single events. Its filter, order, retries and limits apply as usual. A receiver that drops duplicates by
+    /// laneway-sequence takes only the events that it lacks: to make it take more, reset its numbers with its data.
     #[command(after_help = "Example:  laneway destinations replay billing --since 2h")]
     Replay {
-        /// Which
+        /// The destination's name
         #[arg(value_parser = DestinationName::new)]
         name: DestinationName,
-        /// How long ago (90s, 2h, 1d), a date-time (2026-01-31T12:00:00Z), or `beginning`: all that is still stored
+        /// How long ago (90s, 2h, 1d), a date-time (2026-01-31T12:00:00Z), or `beginning` for all that is still stored
         #[arg(long, value_name = "WHEN", value_parser = Since::read)]
         since: Since,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
     /// Drop the progress and the dead letters of a destination that left the configuration
     #[command(after_help = "Example:  laneway destinations forget old-billing --yes")]
     Forget {
-        /// Which
+        /// The destination's name
         #[arg(value_parser = DestinationName::new)]
         name: DestinationName,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
