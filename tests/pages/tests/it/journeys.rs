@@ -146,7 +146,8 @@ fn the_page_of_operating_mends_what_it_says() {
     // Its attempts: the first one, the one asked for, and that of the dead letter.
     let status = page.next("");
     // As a terminal of 100 columns shows it.
-    let terminal = "script --quiet --return --command 'stty rows 40 cols 100; NO_COLOR=1 laneway status --keys' /dev/null";
+    let terminal =
+        "script --quiet --return --command 'stty rows 40 cols 100; NO_COLOR=1 laneway status --keys' /dev/null";
     let (success, printed) = session.command(terminal);
     assert!(success, "{printed}");
     same_columns(&status, &printed);

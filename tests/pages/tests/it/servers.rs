@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -24,10 +24,24 @@ pub(super) fn binary() -> PathBuf {
     found.expect("no laneway binary beside the test: run `cargo build -p laneway-app --bins` or set LANEWAY_BIN")
 }
 
-/// An address of this machine that nobody listens on now.
+/// The ports that are given out: below those that systems give to clients, and below those of the other tests.
+const PORTS: std::ops::Range<u32> = 4_000..10_000;
+/// How many ports one test process has to itself before it meets those of the process with the next id.
+const PORTS_EACH: u32 = 8;
+
+/// An address of this machine that nobody listens on, and that no test beside this one gets: runners start a process
+/// for each test, whose ids are close to each other.
 pub(super) fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it is bound")
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let many = PORTS.end - PORTS.start;
+    for _ in 0..many {
+        let number = std::process::id() * PORTS_EACH + GIVEN.fetch_add(1, Ordering::SeqCst);
+        let port = u16::try_from(PORTS.start + number % many).expect("ports are below 65,536");
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().expect("it is bound");
+        }
+    }
+    panic!("no free port in {PORTS:?} on 127.0.0.1");
 }
 
 /// Waits until `done` says so.
