@@ -10,12 +10,12 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked \
+    cargo build --profile dist --locked \
       -p laneway-app --bin laneway --bin ingest --bin worker \
       -p laneway-tests --bin receiver --bin verify \
  && mkdir /out \
- && cp target/release/laneway target/release/ingest target/release/worker \
-       target/release/receiver target/release/verify /out/ \
+ && cp target/dist/laneway target/dist/ingest target/dist/worker \
+       target/dist/receiver target/dist/verify /out/ \
  && strip /out/*
 
 FROM debian:bookworm-slim AS base
