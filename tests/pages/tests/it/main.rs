@@ -81,6 +81,19 @@ fn every_page_of_docs_is_reached_from_the_readme() {
 }
 
 #[test]
+fn every_metric_of_the_app_is_in_the_page_of_operating() {
+    let source = repository().join("app/src/telemetry/metrics.rs");
+    let source = std::fs::read_to_string(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
+    let names = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1));
+    let names: Vec<&str> = names.filter(|name| name.starts_with("laneway_")).collect();
+    assert!(names.len() >= 15, "only {names:?} were found in metrics.rs: does it look otherwise now?");
+    let page = Page::read("docs/operating.md");
+    let shown = |name: &&str| page.prose.iter().any(|line| line.raw.contains(&format!("`{name}`")));
+    let missing = names.into_iter().filter(|name| !shown(name));
+    report(&missing.map(|name| format!("docs/operating.md does not explain the metric {name}")).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_site_has_every_page() {
     let summary = Page::read("docs/SUMMARY.md");
     let listed: BTreeSet<_> = summary.links().map(|(_, target)| plain(&Path::new("docs").join(target))).collect();

@@ -23,6 +23,7 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("cargo clippy ", "tests/run runs it"),
     ("cargo fmt", "tests/run runs it"),
     ("cargo test ", "tests/run runs it"),
+    ("cargo mutants ", "it takes hours"),
     ("cargo nextest ", "tests/run runs it"),
     ("cargo doc ", "it takes minutes"),
     ("docs/site", "it needs mdBook, which takes minutes to install; links and SUMMARY.md are tested without it"),
