@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod files;
 pub mod telemetry;
 pub mod worker;

@@ -10,6 +10,7 @@
 //!
 //! In the crates of sinks, Clippy disallows every other way to open a connection or to look a name up.
 
+mod connections;
 #[cfg(any(test, feature = "corpus"))]
 #[allow(missing_docs, reason = "tests are its only readers")]
 pub mod corpus;
@@ -21,6 +22,7 @@ mod proxy;
 mod resolve;
 mod route;
 
+pub use connections::{Connections, Placed};
 pub use dial::{Dial, Tcp};
 pub use guard::Guard;
 pub use policy::{Blocked, EgressPolicy};

@@ -9,12 +9,13 @@ mod ranges;
 #[cfg(test)]
 mod tests;
 
+use crate::connections::Connections;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use thiserror::Error;
 use url::Host;
 
-/// Which addresses may be connected to: public ones, and those in `allow`.
+/// Which addresses may be connected to (public ones, and those in `allow`), and how many connections there may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EgressPolicy {
     /// Ranges that the operator opens (`egress.allow`).
@@ -22,6 +23,8 @@ pub struct EgressPolicy {
     /// An IPv6 address that carries IPv4 ones (mapped, NAT64, 6to4, Teredo …) is judged by these
     /// too: opening `2002::/16` does not open the 6to4 form of `127.0.0.1`.
     pub allow: Vec<IpNet>,
+    /// How many connections there may be at a time, over all destinations (`egress.connections`).
+    pub connections: Connections,
 }
 
 /// An address that may not be connected to.
@@ -40,7 +43,7 @@ impl EgressPolicy {
     /// A policy that opens `allow` besides the public internet.
     #[must_use]
     pub fn allowing(allow: impl IntoIterator<Item = IpNet>) -> Self {
-        Self { allow: allow.into_iter().collect() }
+        Self { allow: allow.into_iter().collect(), ..Self::default() }
     }
 
     /// Whether `address` may be connected to.

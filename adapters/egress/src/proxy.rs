@@ -8,6 +8,7 @@
 mod handshake;
 mod relay;
 
+use crate::connections::Placed;
 use crate::dial::Dial;
 use crate::guard::Guard;
 use crate::route::{ConnectError, Route};
@@ -139,7 +140,7 @@ impl<D: Dial> Shared<D> {
         way
     }
 
-    async fn connect(&self, to: &Request) -> Result<D::Stream, Refusal> {
+    async fn connect(&self, to: &Request) -> Result<Placed<D::Stream>, Refusal> {
         let connected = self.way(to).connect(Instant::now() + CONNECT).await;
         let connected = connected.map_err(Arc::new);
         self.troubles.note(to, connected.as_ref().err().cloned());

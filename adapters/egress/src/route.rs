@@ -1,5 +1,6 @@
 //! From a host to a TCP connection: look up, check every address, connect to one of exactly those.
 
+use crate::connections::Placed;
 use crate::dial::{Dial, Tcp};
 use crate::guard::Guard;
 use crate::lookup::LookUps;
@@ -63,6 +64,12 @@ pub enum ConnectError {
         /// Its address.
         address: SocketAddr,
     },
+    /// This process has as many connections as it may have, and none became free in time.
+    #[error("all {most} connections that this process may have to receivers are in use (egress.connections)")]
+    NoPlace {
+        /// How many there may be.
+        most: usize,
+    },
     /// TCP failed; of several addresses, this is what the first one said.
     #[error("could not connect to {address}: {error}")]
     Tcp {
@@ -99,12 +106,15 @@ impl<D: Dial> Route<D> {
     ///
     /// # Errors
     /// Says what there was to connect to, and why there is no connection.
-    pub async fn connect(&self, deadline: Instant) -> Result<D::Stream, ConnectError> {
+    pub async fn connect(&self, deadline: Instant) -> Result<Placed<D::Stream>, ConnectError> {
         let host = &self.host;
+        let connections = &self.guard.policy().connections;
+        let place = connections.place(deadline).await.ok_or(ConnectError::NoPlace { most: connections.most() })?;
         let found = within(deadline, self.look_up(), || format!("still looking up {host}")).await?;
         let addresses = in_turns(self.permitted(found)?);
         let connecting = || format!("{} of {host} did not take a connection", listed(&addresses));
-        within(deadline, first_to_connect(self.guard.dial(), &addresses), connecting).await
+        let tcp = within(deadline, first_to_connect(self.guard.dial(), &addresses), connecting).await?;
+        Ok(Placed::new(tcp, place))
     }
 
     /// Where it leads.

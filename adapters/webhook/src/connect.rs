@@ -2,7 +2,7 @@
 
 use crate::tls_error::tls_error_in_words;
 use futures_util::TryFutureExt;
-use laneway_egress::{Dial, Route};
+use laneway_egress::{Dial, Placed, Route};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
@@ -36,6 +36,8 @@ pub(crate) struct Connector<D> {
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// Whether the receiver has to choose HTTP/2 in the TLS handshake.
     pub(crate) require_http2: bool,
+    /// Whether HTTP/2 is spoken without TLS, because both sides know beforehand.
+    pub(crate) knows_http2: bool,
     /// The most time for a connection, from the look-up to the end of the TLS handshake. A little
     /// less than the whole exchange has, so that what took the time is what gets reported.
     pub(crate) timeout: Duration,
@@ -43,19 +45,26 @@ pub(crate) struct Connector<D> {
 
 impl<D: Dial> Connector<D> {
     /// Opens a connection, TLS included, to an address that the guard has let through.
-    pub(crate) async fn connect(&self) -> Result<Stream<D::Stream>, ConnectError> {
+    pub(crate) async fn connect(&self) -> Result<Stream<Placed<D::Stream>>, ConnectError> {
         let deadline = Instant::now() + self.timeout;
-        let tcp = self.route.connect(deadline).await.map_err(|error| self.not_connected(error))?;
+        let mut tcp = self.route.connect(deadline).await.map_err(|error| self.not_connected(error))?;
         let Some((config, name)) = &self.tls else {
+            if !self.knows_http2 {
+                tcp.give_way_when_idle();
+            }
             return Ok(Stream::Plain(tcp));
         };
         let host = || self.route.host().to_string();
         let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
         let handshake = handshake.map_err(|error| ConnectError::Tls { host: host(), error });
         let late = |_| Err(self.late(format!("the TLS handshake with {} does not end", host())));
-        let tls = timeout_at(deadline, handshake).await.unwrap_or_else(late)?;
+        let mut tls = timeout_at(deadline, handshake).await.unwrap_or_else(late)?;
         if self.require_http2 && !is_http2(&tls) {
             return Err(ConnectError::NotHttp2 { host: host() });
+        }
+        if !is_http2(&tls) {
+            // Only HTTP/1 is seen to be idle by what is read and written: HTTP/2 says things in between.
+            tls.get_mut().0.give_way_when_idle();
         }
         Ok(Stream::Tls(Box::new(tls)))
     }

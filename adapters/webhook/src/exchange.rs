@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::Outcome;
-use laneway_egress::Dial;
+use laneway_egress::{Dial, Placed};
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
@@ -183,7 +183,7 @@ impl<D> Clone for PooledConnector<D> {
 }
 
 impl<D: Dial> tower::Service<Uri> for PooledConnector<D> {
-    type Response = TokioIo<Stream<D::Stream>>;
+    type Response = TokioIo<Stream<Placed<D::Stream>>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 

@@ -4,7 +4,7 @@ use super::args::ServeArgs;
 use super::{Failure, config_file};
 use crate::compose::Role;
 use crate::config::{Config, Overrides, Source};
-use crate::{compose, telemetry};
+use crate::{compose, files, telemetry};
 use std::path::PathBuf;
 
 /// Reads the configuration, starts logging, and serves until a signal ends it.
@@ -13,8 +13,19 @@ pub(super) async fn run(args: ServeArgs, role: Role, source: &dyn Source) -> Res
     if role == Role::Worker {
         overrides.worker_listen = overrides.listen.take();
     }
-    let config = load(args.config, &overrides, source)?;
+    files::raise_limit();
+    let mut config = load(args.config, &overrides, source)?;
     telemetry::start_logging(&config.log).map_err(|e| Failure::new(format!("logging could not be started: {e}")))?;
+    let wanted = config.server.limits.connections;
+    let files = files::limit();
+    config.server.limits.connections = files::shares(files, wanted).accepted;
+    if config.server.limits.connections < wanted {
+        tracing::warn!(
+            "the process may have {files} files open, too few for server.limits.connections = {wanted}: at most {} \
+             connections are accepted. Raise its limit (LimitNOFILE, ulimit -n)",
+            config.server.limits.connections
+        );
+    }
     compose::serve(config, role).await.map_err(Failure::new)
 }
 

@@ -1,12 +1,12 @@
-//! `[egress]`: where deliveries may go.
+//! `[egress]`: where deliveries may go, and how many at a time.
 
 use super::reader::Section;
 use ipnet::IpNet;
-use laneway_egress::EgressPolicy;
+use laneway_egress::{Connections, EgressPolicy};
 use std::net::IpAddr;
 
-/// Reads it.
-pub(super) fn read(mut section: Section<'_, '_>) -> EgressPolicy {
+/// Reads it. `left` is how many connections the process's files leave for receivers.
+pub(super) fn read(mut section: Section<'_, '_>, left: usize) -> EgressPolicy {
     let ranges: Vec<String> = section.list("allow");
     let mut allow = Vec::new();
     for range in ranges {
@@ -15,8 +15,9 @@ pub(super) fn read(mut section: Section<'_, '_>) -> EgressPolicy {
             Err(what) => section.problem("allow", what),
         }
     }
+    let connections = Connections::at_most(section.within("connections", left, 1..=1_000_000));
     section.finish();
-    EgressPolicy { allow }
+    EgressPolicy { allow, connections }
 }
 
 fn parse_range(text: &str) -> Result<IpNet, String> {

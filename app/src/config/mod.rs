@@ -35,6 +35,7 @@ pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
 
+use crate::files;
 use laneway_egress::EgressPolicy;
 use problem::Place;
 use reader::{Findings, Section};
@@ -124,7 +125,8 @@ fn read(findings: &Findings<'_>, root: Table) -> Config {
     let mut root = Section::new(findings, Place::default(), Origin::Nowhere, root);
     let server = Server::read(root.section("server"));
     let store = Store::read(root.section("store"));
-    let egress = egress::read(root.section("egress"));
+    let left = files::shares(files::limit(), server.limits.connections).to_receivers.min(1_000_000);
+    let egress = egress::read(root.section("egress"), left);
     let worker = Worker::read(root.section("worker"), !server.tokens.is_empty());
     let log = Log::read(root.section("log"));
     let destinations = destination::read_all(&mut root, &egress);

@@ -71,7 +71,7 @@ impl Refusal {
             ConnectError::Tcp { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused => {
                 Self::ConnectionRefused
             }
-            ConnectError::Tcp { .. } => Self::General,
+            ConnectError::Tcp { .. } | ConnectError::NoPlace { .. } => Self::General,
         }
     }
 }
