@@ -9,7 +9,7 @@ use crate::failure;
 use crate::lock::Lock;
 use crate::options::Clock;
 use crate::schema;
-use crate::store::begin;
+use crate::store::{begin, bounds};
 use laneway_domain::{Offset, Timestamp};
 use laneway_ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
@@ -72,17 +72,18 @@ pub fn restore(
 /// The highest end of a partition of the store that is replaced, as far as that can be read.
 fn last_given_out(store: &Path) -> Offset {
     let ends = || -> Result<Option<Offset>, StoreError> {
-        let conn = Connection::open(store).map_err(|error| failure::of_read(&error, store))?;
-        highest_end(&conn, store)
+        let failed = |error: rusqlite::Error| failure::of_read(&error, store);
+        let conn = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        // Of whatever schema it is: it stays as it is, for the release that wrote it.
+        let Some(found) = schema::version(&conn, store)? else { return Ok(None) };
+        schema::readable(&conn, store, found)?;
+        schema::seen_as_now(&conn, store, found)?;
+        let partitions = schema::setting(&conn, "partitions").map_err(failed)?.unwrap_or(0);
+        let bounds = bounds(&conn, partitions).map_err(failed)?;
+        Ok(bounds.iter().map(|bounds| bounds.end).max())
     };
     // It may be damaged, which may be why it is replaced. The clock alone is enough then.
     ends().ok().flatten().unwrap_or(Offset::ZERO)
-}
-
-fn highest_end(conn: &Connection, path: &Path) -> Result<Option<Offset>, StoreError> {
-    let partitions = schema::bring_up_to_date(conn, path)?;
-    let bounds = begin(conn, partitions).map_err(|error| failure::of_read(&error, path))?;
-    Ok(bounds.iter().map(|bounds| bounds.end).max())
 }
 
 /// Lets all partitions of the copy go on in a new generation, and returns where.

@@ -204,10 +204,15 @@ fn open_database(options: &Options) -> Result<(Connection, Vec<Bounds>), StoreEr
 }
 
 /// Ends the leases of whoever had the store before (it was this process alone, says the lock), and
-/// finds where each partition begins and ends: behind its last event, behind what was trimmed, and not before the
-/// generation that a restore has begun.
+/// finds where each partition begins and ends.
 pub(crate) fn begin(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
     conn.execute("UPDATE partition SET worker = NULL WHERE worker IS NOT NULL", [])?;
+    bounds(conn, partitions)
+}
+
+/// Where each partition begins and ends: behind its last event, behind what was trimmed, and not before the
+/// generation that a restore has begun.
+pub(crate) fn bounds(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
     let bounds = |p: u32| {
         let sql = format!(
             "SELECT trimmed, (SELECT min(offset) FROM event_{p}), (SELECT max(offset) FROM event_{p}), \
