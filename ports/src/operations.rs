@@ -22,4 +22,9 @@ pub trait Operations: Send + Sync {
 
     /// What keeps the process from doing its work now, for people; empty if nothing does.
     async fn not_ready(&self) -> Vec<String>;
+
+    /// What keeps it from doing a part of its work now while the rest goes on, for people; empty if nothing does.
+    async fn limitations(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -130,6 +130,9 @@ pub struct Problem {
 pub struct Health {
     /// `alive` or `ready`.
     pub status: String,
+    /// What does not work while the rest does, such as a node of a Redis Cluster that takes no events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limitations: Vec<String>,
 }
 
 /// The answer to `GET /v1/status`.

@@ -14,7 +14,7 @@ local function commit(keys, args)
   if not is_held(lease, args[1], args[2]) then
     return fenced()
   end
-  local refused = refuse_other_log(log, args[3], args[4]) or refuse_beyond(log, args[5])
+  local refused = refuse_other_log(log, args[3], args[4]) or refuse_beyond(log, args[5], args[3])
   if refused then
     return refused
   end

@@ -10,7 +10,7 @@
 -- Offsets are plain decimal numbers, below 2^53 so that Lua's numbers hold them exactly:
 -- offset = (generation - 1) * 2^40 + sequence, where the entry's id is <generation>-<sequence>.
 
-local VERSION = 5
+local VERSION = 6
 
 local SEQUENCES = 1099511627776 -- 2^40
 -- The last generation whose offsets are below 2^53.
@@ -53,11 +53,11 @@ redis.register_function{
 }
 
 -- What the store was made with. KEYS {laneway}:store; ARGV partitions, schema. Keeps them if there
--- is nothing yet, and answers what is there.
+-- is nothing yet, and answers what is there; of a newer schema also the release that it needs (`needs`).
 local function open(keys, args)
   redis.call('HSETNX', keys[1], 'partitions', args[1])
   redis.call('HSETNX', keys[1], 'schema', args[2])
-  return redis.call('HMGET', keys[1], 'partitions', 'schema')
+  return redis.call('HMGET', keys[1], 'partitions', 'schema', 'needs')
 end
 
 redis.register_function{function_name = 'laneway_open', callback = open, flags = {'allow-oom'}}

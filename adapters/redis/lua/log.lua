@@ -16,18 +16,22 @@ local function generation_of(generation_key)
   return tonumber(redis.call('GET', generation_key) or 1)
 end
 
--- The log's end: the offset after the last that was given out; zero if there never was one.
-local function log_end(log)
+-- The log's end (the offset after the last that was given out; zero if there never was one), and the
+-- offset of its first entry (nil if there is none). Nothing tells both without an entry's data; this
+-- brings one entry, the first. (Without FULL it would be the first and the last.)
+local function log_span(log)
   if redis.call('EXISTS', log) == 0 then
-    return 0
+    return 0, nil
   end
-  local info = redis.call('XINFO', 'STREAM', log)
+  local info, last, first = redis.call('XINFO', 'STREAM', log, 'FULL', 'COUNT', 1), '0-0', '0-0'
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
-      return info[i + 1] == '0-0' and 0 or offset_of(info[i + 1]) + 1
+      last = info[i + 1]
+    elseif info[i] == 'recorded-first-entry-id' then
+      first = info[i + 1]
     end
   end
-  return 0
+  return last == '0-0' and 0 or offset_of(last) + 1, first ~= '0-0' and offset_of(first) or nil
 end
 
 -- The entry at an offset, or nil.
@@ -37,15 +41,14 @@ local function entry_at(log, offset)
   return found and found[2][2]
 end
 
--- The offset of the first entry that is there, or nil.
-local function log_start(log)
-  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-  return first and offset_of(first[1])
-end
-
 -- An error reply if the log's end is below `offset`: whoever knows of that has seen another log.
-local function refuse_beyond(log, offset)
-  local known = log_end(log)
+-- `witness` is an offset at which this log is known to have had an entry ('' for none): nothing has
+-- to be read for what is not beyond that.
+local function refuse_beyond(log, offset, witness)
+  if witness ~= '' and tonumber(offset) <= tonumber(witness) + 1 then
+    return nil
+  end
+  local known = log_span(log)
   if tonumber(offset) > known then
     return redis.error_reply('LANEWAY_BEYOND position ' .. offset .. ' is beyond the end of the log at ' .. text(known))
   end
@@ -58,8 +61,8 @@ local function is_other(log, offset, check)
   if entry then
     return number_at(entry, CHECK_AT, 4) ~= check
   end
-  local start = log_start(log) or log_end(log)
-  return offset >= start
+  local below, start = log_span(log)
+  return offset >= (start or below)
 end
 
 -- An error reply if the entry that was read last (its offset and its check, both as text; '' for
@@ -240,12 +243,13 @@ end
 
 -- KEYS log, :generation. Answers where the log begins and ends, and its generation.
 local function bounds(keys)
-  local known = log_end(keys[1])
-  return {text(log_start(keys[1]) or known), text(known), generation_of(keys[2])}
+  local below, start = log_span(keys[1])
+  return {text(start or below), text(below), generation_of(keys[2])}
 end
 
 -- KEYS log. ARGV offset, check of entries, by rising offset. Answers how many of the first are
--- still the same (or were trimmed), and the log's end.
+-- still the same (or were trimmed), and the log's end. Each entry is read whole: whoever has many of
+-- them asks for a few at a time.
 local function compare(keys, args)
   local same = 0
   for at = 1, #args, 2 do
@@ -254,7 +258,7 @@ local function compare(keys, args)
     end
     same = same + 1
   end
-  return {same, text(log_end(keys[1]))}
+  return {same, text((log_span(keys[1])))}
 end
 
 -- Writes something behind what was read: WAIT waits only for what was written on its connection.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | 1 | version: 1, or 2 if an attribute is no text or there is a trace: what is as it always was stays readable for
 //! processes that know version 1 only |
-//! | 4 | CRC32C over the partition (4 bytes) and everything behind this |
+//! | 4 | CRC32C over the partition (4 bytes), from version 2 on the version, and everything behind this |
 //! | 8 | accepted at, in milliseconds |
 //! | 1 | flags: which of key, source, subject, time there are (bits 0 to 3); the content type is
 //! `application/json` and left out (bit 4); the id is a UUID, and its 16 bytes are here (bit 5) |
@@ -15,6 +15,10 @@
 //! | | the rest: data |
 //!
 //! Numbers are big-endian. `lua/log.lua` reads check, time, id and key out of it.
+//!
+//! Every version begins with its number and the check, and from version 2 on the check covers the number too (between the
+//! partition and everything behind the check). So a release can tell an entry that a newer one has written, which it must leave alone,
+//! from one that is damaged, which it sets aside: a changed number is no newer version.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use laneway_domain::{
@@ -22,7 +26,7 @@ use laneway_domain::{
 };
 use laneway_ports::StoreError;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 const VERSION: u8 = 1;
 /// The version with typed attributes and a trace.
@@ -36,6 +40,40 @@ const ID_IS_UUID: u8 = 1 << 5;
 const CHECK: std::ops::Range<usize> = 1..5;
 /// What the check covers, besides the partition.
 const CHECKED_FROM: usize = 5;
+
+/// Why an entry cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is not what was written. Says what is wrong with the bytes.
+    Damaged(String),
+    /// A newer release has written it, in this version.
+    Newer(u8),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(what) => f.write_str(what),
+            Self::Newer(version) => write!(
+                f,
+                "a newer release of Laneway has written it (version {version}; this one reads up to {VERSION_TYPED}): upgrade \
+                 this process too"
+            ),
+        }
+    }
+}
+
+impl From<&str> for Unreadable {
+    fn from(what: &str) -> Self {
+        Self::Damaged(what.to_owned())
+    }
+}
+
+impl From<String> for Unreadable {
+    fn from(what: String) -> Self {
+        Self::Damaged(what)
+    }
+}
 
 /// The field of a stream entry that holds the event.
 pub(crate) const FIELD: &str = "e";
@@ -81,7 +119,8 @@ pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event) -> Resu
         out.put_slice(&trace.to_bytes());
     }
     out.put_slice(&event.data);
-    let check = checksum(partition, out.get(CHECKED_FROM..).unwrap_or_default());
+    let version = if typed { VERSION_TYPED } else { VERSION };
+    let check = checksum(partition, version, out.get(CHECKED_FROM..).unwrap_or_default());
     if let Some(place) = out.get_mut(CHECK) {
         place.copy_from_slice(&check.to_be_bytes());
     }
@@ -101,19 +140,19 @@ pub(crate) fn check_of(entry: &[u8]) -> u32 {
 /// The event of an entry.
 ///
 /// # Errors
-/// Says what is wrong with the bytes.
-pub(crate) fn decode(partition: Partition, offset: Offset, entry: &[u8]) -> Result<LoggedEvent, String> {
-    let typed = match entry.first() {
-        Some(&VERSION) => false,
-        Some(&VERSION_TYPED) => true,
-        Some(other) => return Err(format!("the entry is of version {other}, which this release cannot read")),
-        None => return Err("the entry is empty".into()),
-    };
+/// Says why it cannot be read.
+pub(crate) fn decode(partition: Partition, offset: Offset, entry: &[u8]) -> Result<LoggedEvent, Unreadable> {
+    let version = *entry.first().ok_or("the entry is empty")?;
     let body = entry.get(CHECKED_FROM..).ok_or("the entry is cut off")?;
-    let (carried, found) = (check_of(entry), checksum(partition, body));
+    let (carried, found) = (check_of(entry), checksum(partition, version, body));
     if carried != found {
-        return Err(format!("the checksum is {found:08x} and should be {carried:08x}: the entry was changed"));
+        return Err(format!("the checksum is {found:08x} and should be {carried:08x}: the entry was changed").into());
     }
+    let typed = match version {
+        VERSION => false,
+        VERSION_TYPED => true,
+        newer => return Err(Unreadable::Newer(newer)),
+    };
     let mut reader = Reader(body);
     let accepted_at = Timestamp::from_millis(reader.number(8)?);
     let event = reader.event(typed).map_err(|what| format!("the entry cannot be understood: {what}"))?;
@@ -148,8 +187,11 @@ fn uuid_text(bytes: &[u8]) -> String {
     text
 }
 
-fn checksum(partition: Partition, body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&partition.0.to_be_bytes()), body)
+/// The check of an entry: that of version 1 does not cover the number of the version, those of all later ones do.
+fn checksum(partition: Partition, version: u8, body: &[u8]) -> u32 {
+    let partition = crc32c::crc32c(&partition.0.to_be_bytes());
+    let before = if version == VERSION { partition } else { crc32c::crc32c_append(partition, &[version]) };
+    crc32c::crc32c_append(before, body)
 }
 
 fn put_text(out: &mut BytesMut, text: &str) -> Result<(), StoreError> {
@@ -299,7 +341,7 @@ mod tests {
             // … also behind a check that is right.
             for version in [VERSION, VERSION_TYPED] {
                 let mut right = vec![version];
-                right.extend(checksum(P, &bytes).to_be_bytes());
+                right.extend(checksum(P, version, &bytes).to_be_bytes());
                 right.extend(&bytes);
                 let _ = decode(P, Offset(0), &right);
             }
@@ -337,7 +379,30 @@ mod tests {
             data: Bytes::new(),
         };
         let entry = encode(P, AT, &event).unwrap();
-        assert!(decode(Partition(4), Offset(0), &entry).unwrap_err().contains("checksum"));
+        assert!(decode(Partition(4), Offset(0), &entry).unwrap_err().to_string().contains("checksum"));
         assert_eq!(check_of(&[1, 0xAB, 0xCD]), 0xABCD_0000);
+    }
+
+    #[test]
+    fn an_entry_of_a_newer_release_is_told_from_a_damaged_one() {
+        let newer = VERSION_TYPED + 1;
+        let body = b"whatever a later version has here";
+        let mut entry = vec![newer];
+        entry.extend(checksum(P, newer, body).to_be_bytes());
+        entry.extend(body);
+        assert_eq!(decode(P, Offset(0), &entry), Err(Unreadable::Newer(newer)));
+        // With a changed number it is damaged; so is an entry of a known version whose number was changed.
+        entry[0] += 1;
+        assert!(matches!(decode(P, Offset(0), &entry), Err(Unreadable::Damaged(_))));
+        let event = Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), Bytes::new());
+        let typed = Event { attributes: [("a".into(), 5.into())].into(), ..event.clone() };
+        for event in [event, typed] {
+            let own = encode(P, AT, &event).unwrap().to_vec();
+            for version in (0..=u8::MAX).filter(|version| *version != own[0]) {
+                let mut changed = own.clone();
+                changed[0] = version;
+                assert!(matches!(decode(P, Offset(0), &changed), Err(Unreadable::Damaged(_))), "{version}");
+            }
+        }
     }
 }

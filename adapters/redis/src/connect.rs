@@ -6,7 +6,7 @@ mod map;
 mod nodes;
 
 pub(crate) use address::without_secrets;
-pub(crate) use link::{Link, Patience, SILENT_FOR};
+pub(crate) use link::{InspectedFrom, Link, Patience, SILENT_FOR};
 
 use crate::failure::{self, Effect};
 use crate::options::RedisOptions;
@@ -14,9 +14,7 @@ use fred::error::Error;
 use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Resp3Frame, Value};
 use laneway_ports::StoreError;
-use map::Map;
 use nodes::Nodes;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -153,25 +151,6 @@ impl Redis {
             Some(map) => map.primaries().into_iter().map(Some).collect(),
             None => vec![None],
         }
-    }
-
-    /// Of a Cluster: nothing is to be sent to that node, but what is sent [`Redis::at`] it, until it is let in.
-    pub(crate) fn bar(&self, node: &Server, why: String) {
-        if let Some(map) = self.nodes.map() {
-            map.bar(node.clone(), why);
-        }
-    }
-
-    /// The node may be used.
-    pub(crate) fn let_in(&self, node: &Server) {
-        if let Some(map) = self.nodes.map() {
-            map.let_in(node);
-        }
-    }
-
-    /// The nodes that nothing is sent to, each with the reason.
-    pub(crate) fn barred(&self) -> BTreeMap<Server, String> {
-        self.nodes.map().map(Map::barred).unwrap_or_default()
     }
 
     /// Runs a command at the node that has `slot`.

@@ -4,6 +4,7 @@ mod codec;
 mod connect;
 mod dead_letters;
 mod failure;
+mod inspection;
 mod keys;
 mod library;
 mod log;

@@ -20,7 +20,7 @@ pub(crate) const SOURCE: &str = concat!(
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
 /// Why a function did not do what it was called for. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

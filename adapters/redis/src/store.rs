@@ -1,6 +1,7 @@
 //! The store: who asks for what.
 
 use crate::connect::Redis;
+use crate::inspection::Inspector;
 use crate::keys::Keys;
 use crate::log::PartitionLog;
 use crate::log::append::{Appender, Waiting};
@@ -19,7 +20,7 @@ pub struct RedisStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) appender: Appender,
     warnings: Vec<String>,
-    letting_in: JoinHandle<()>,
+    inspecting: JoinHandle<()>,
     _watchers: Watchers,
 }
 
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) redis: Redis,
     /// For writes that replicas have to acknowledge, if any have to.
     pub(crate) replicated: Option<Replicated>,
+    /// Whether the servers keep what they acknowledge.
+    pub(crate) inspector: Arc<Inspector>,
     /// By partition.
     pub(crate) logs: Vec<PartitionLog>,
     /// What watches them.
@@ -47,7 +50,7 @@ impl fmt::Debug for RedisStore {
 
 impl Drop for RedisStore {
     fn drop(&mut self) {
-        self.letting_in.abort();
+        self.inspecting.abort();
     }
 }
 
@@ -62,18 +65,18 @@ impl RedisStore {
     pub async fn connect(options: RedisOptions) -> Result<Self, StoreError> {
         startup::check_options(&options)?;
         let redis = Redis::connect(&options).await?;
-        let warnings = startup::check_servers(&redis, options.durability).await?;
-        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let (inspector, warnings) = Inspector::begin(&redis, options.durability).await?;
         let keys = Keys::new(&options.key_prefix);
         startup::open(&redis, &keys, options.partitions).await?;
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
         let groups = watch::groups(logs.len(), redis.is_cluster());
         let replicated = Replicated::connect(&redis, &options).await?;
-        let shared = Arc::new(Shared { options, keys, redis, replicated, logs, groups, waiting: Waiting::default() });
+        let waiting = Waiting::default();
+        let shared = Arc::new(Shared { options, keys, redis, replicated, inspector, logs, groups, waiting });
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);
-        let letting_in = tokio::spawn(startup::let_in_later(shared.redis.clone(), shared.options.durability));
-        Ok(Self { shared, appender, warnings, letting_in, _watchers: watchers })
+        let inspecting = tokio::spawn(shared.inspector.clone().go_on());
+        Ok(Self { shared, appender, warnings, inspecting, _watchers: watchers })
     }
 
     /// What an operator should know of Redis' settings, which were taken as they are: a line each. They
@@ -86,9 +89,18 @@ impl RedisStore {
     /// What keeps the store from taking events, for people.
     ///
     /// # Errors
-    /// If Redis cannot be reached.
+    /// If Redis cannot be reached, or its settings are such that it might lose what it acknowledges; of a
+    /// Cluster, if that is so of all nodes.
     pub fn health(&self) -> Result<(), String> {
-        self.shared.redis.connected().map_err(|error| error.to_string())
+        self.shared.redis.connected().map_err(|error| error.to_string())?;
+        self.shared.inspector.health()
+    }
+
+    /// What keeps the store from taking some of the events, while it takes others: of each node of a Cluster whose
+    /// settings are such that it might lose what it acknowledges, the reason, for people.
+    #[must_use]
+    pub fn limitations(&self) -> Vec<String> {
+        self.shared.inspector.unsafe_servers()
     }
 
     /// What is known of a partition; refuses one that the store does not have.

@@ -43,4 +43,8 @@ impl Operations for Shared {
         reasons.extend(self.stores.health.health().err());
         reasons
     }
+
+    async fn limitations(&self) -> Vec<String> {
+        self.stores.health.limitations()
+    }
 }

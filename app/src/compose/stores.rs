@@ -15,6 +15,11 @@ use std::sync::Arc;
 pub(super) trait Health: Send + Sync {
     /// `Err` says what is wrong, for people.
     fn health(&self) -> Result<(), String>;
+
+    /// What does not work while the rest does, for people.
+    fn limitations(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Health for SqliteStore {
@@ -26,6 +31,10 @@ impl Health for SqliteStore {
 impl Health for RedisStore {
     fn health(&self) -> Result<(), String> {
         Self::health(self)
+    }
+
+    fn limitations(&self) -> Vec<String> {
+        Self::limitations(self)
     }
 }
 

@@ -66,6 +66,11 @@ impl RedisServer {
         Err(format!("no free port for a Redis: {tried}"))
     }
 
+    /// Sets one setting more, or another value of it, from its next start on.
+    pub fn with_setting(&mut self, name: &str, value: impl ToString) {
+        self.settings = std::mem::take(&mut self.settings).with(name, value);
+    }
+
     /// Sets the variables that it is started with from its next start on, besides those of the test.
     pub fn with_environment(&mut self, variables: &[(&str, &str)]) {
         self.environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

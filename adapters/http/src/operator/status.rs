@@ -17,18 +17,19 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// `GET /healthz`: the process runs and answers.
 pub(super) async fn healthz() -> Answer {
-    answer::ok(&wire::Health { status: "alive".into() })
+    answer::ok(&wire::Health { status: "alive".into(), limitations: Vec::new() })
 }
 
 /// `GET /readyz`: nothing keeps it from its work. A process without a worker only takes events in,
-/// and is ready as soon as it answers.
+/// and is ready as soon as it answers. What only a part of its work suffers from is told, and keeps it ready: a balancer
+/// must not take every process away because one node of a Redis Cluster takes no events.
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
-    let reasons = match &shared.api.operations {
-        Some(operations) => operations.not_ready().await,
-        None => Vec::new(),
+    let (reasons, limitations) = match &shared.api.operations {
+        Some(operations) => (operations.not_ready().await, operations.limitations().await),
+        None => Default::default(),
     };
     if reasons.is_empty() {
-        return answer::ok(&wire::Health { status: "ready".into() });
+        return answer::ok(&wire::Health { status: "ready".into(), limitations });
     }
     let mut problem = Problem::new(Kind::NotReady, reasons.join("; "));
     problem.body.reasons = reasons;

@@ -12,10 +12,10 @@ use fred::types::config::{
     Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig,
 };
 use fred::types::{Builder, ClientState, ClusterHash, ConnectHandle, CustomCommand, Resp3Frame, Value};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
-use tokio::sync::{OnceCell, broadcast};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard, OnceCell, broadcast};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -53,6 +53,16 @@ pub(crate) struct Link {
     watch: JoinHandle<()>,
     /// Whether the first attempt to connect was waited for.
     begun: OnceCell<()>,
+    /// When its server was last found to keep what it acknowledges.
+    inspected: std::sync::Mutex<Option<InspectedFrom>>,
+    /// Held by whoever inspects the server over it.
+    inspecting: Mutex<()>,
+}
+
+/// The moment from which on a server is inspected over a link, and what tells whether the link was connected anew since.
+pub(crate) struct InspectedFrom {
+    at: Instant,
+    reconnects: broadcast::Receiver<Server>,
 }
 
 struct Shared {
@@ -89,7 +99,13 @@ impl Link {
     fn new(client: Client, connection: ConnectHandle, patience: Patience) -> Self {
         let shared = Arc::new(Shared { client, connection, ended: AtomicBool::new(false), heard: AtomicU64::new(0) });
         let watch = tokio::spawn(watch(shared.clone(), patience.silence));
-        Self { shared, watch, begun: OnceCell::new() }
+        Self {
+            shared,
+            watch,
+            begun: OnceCell::new(),
+            inspected: std::sync::Mutex::default(),
+            inspecting: Mutex::default(),
+        }
     }
 
     /// Waits for the first attempt to connect, if it is still under way.
@@ -119,6 +135,27 @@ impl Link {
     /// Tells of each time that the connection was made anew.
     pub(crate) fn reconnects(&self) -> broadcast::Receiver<Server> {
         self.shared.client.reconnect_rx()
+    }
+
+    /// To be taken before an inspection of the server is sent over this.
+    pub(crate) fn inspected_from(&self) -> InspectedFrom {
+        InspectedFrom { at: Instant::now(), reconnects: self.reconnects() }
+    }
+
+    /// The inspection that began there has found the server good, or what keeps it from being used is known.
+    pub(crate) fn note_inspected(&self, from: InspectedFrom) {
+        *self.inspected.lock().unwrap_or_else(PoisonError::into_inner) = Some(from);
+    }
+
+    /// When the server behind the connection as it is now was last inspected; `None`: never.
+    pub(crate) fn inspected_at(&self) -> Option<Instant> {
+        let inspected = self.inspected.lock().unwrap_or_else(PoisonError::into_inner);
+        inspected.as_ref().filter(|inspected| inspected.reconnects.is_empty()).map(|inspected| inspected.at)
+    }
+
+    /// Waits until nobody else inspects the server over this.
+    pub(crate) async fn inspecting(&self) -> MutexGuard<'_, ()> {
+        self.inspecting.lock().await
     }
 
     /// Sends a command.

@@ -3,7 +3,7 @@
 use fred::types::Value;
 use fred::types::config::Server;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use tokio::sync::Notify;
 
 /// As the Cluster has said last.
@@ -12,8 +12,6 @@ pub(crate) struct Map {
     known: RwLock<Known>,
     /// Somebody found it wrong, or a node away.
     doubted: Notify,
-    /// Nodes that nothing is sent to yet, each with the reason.
-    barred: Mutex<BTreeMap<Server, String>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,26 +47,6 @@ impl Map {
     pub(crate) fn note_moved(&self, slot: u16, server: Server) {
         self.known.write().unwrap_or_else(PoisonError::into_inner).moved.insert(slot, server);
         self.doubt();
-    }
-
-    /// Nothing is to be sent to that node until it is let in.
-    pub(crate) fn bar(&self, server: Server, why: String) {
-        self.barred.lock().unwrap_or_else(PoisonError::into_inner).insert(server, why);
-    }
-
-    /// The node may be used.
-    pub(crate) fn let_in(&self, server: &Server) {
-        self.barred.lock().unwrap_or_else(PoisonError::into_inner).remove(server);
-    }
-
-    /// Nodes that nothing is sent to, each with the reason.
-    pub(crate) fn barred(&self) -> BTreeMap<Server, String> {
-        self.barred.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Why nothing is sent to that node, if that is so.
-    pub(crate) fn why_barred(&self, server: &Server) -> Option<String> {
-        self.barred.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
     }
 
     /// It may be wrong.

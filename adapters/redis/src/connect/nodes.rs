@@ -110,10 +110,7 @@ impl Nodes {
                 map.doubt();
                 return Err(later(format!("no node of the Cluster at {} has slot {slot}", self.place)));
             };
-            return match map.why_barred(&server) {
-                Some(why) => Err(later(why)),
-                None => Ok(Some(server)),
-            };
+            return Ok(Some(server));
         }
         let connected = self.links().iter().find(|(_, link)| link.is_connected()).map(|(server, _)| server.clone());
         connected.or_else(|| map.primaries().into_iter().next().map(Some)).ok_or_else(|| self.away(None))

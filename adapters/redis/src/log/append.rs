@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
-/// The most events of one call: a millisecond or two of Redis' time, in which it does nothing else.
+/// The most events of one call of Redis: a millisecond or two of its time, in which it does nothing else.
 const MAX_GROUP_EVENTS: usize = 512;
-/// The most bytes of one call, by weight.
+/// The most bytes of one such call, by weight; a single event may have more.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 
 type Placed = Vec<Result<Appended, StoreError>>;
@@ -73,12 +73,14 @@ impl Appender {
         let count = events.len();
         let mut placed: Vec<Option<Result<Appended, StoreError>>> = (0..count).map(|_| None).collect();
         let (parts, weight) = self.prepare(events, &mut placed);
-        let queued = parts.values().map(|part| part.events.len()).sum();
+        let queued = parts.values().flatten().map(|part| part.events.len()).sum();
         if let Err(error) = self.shared.take_room(queued, weight) {
             return vec![Err(error); count];
         }
         // Everything is queued before anything is awaited: that is the order of the calls.
-        let answers: Vec<_> = parts.into_iter().map(|(partition, part)| self.enqueue(partition, part)).collect();
+        let parts =
+            parts.into_iter().flat_map(|(partition, parts)| parts.into_iter().map(move |part| (partition, part)));
+        let answers: Vec<_> = parts.map(|(partition, part)| self.enqueue(partition, part)).collect();
         for (places, answered) in answers {
             let lost = || vec![Err(StoreError::unknown("the store is closing")); places.len()];
             let results = answered.await.unwrap_or_else(|_| lost());
@@ -92,14 +94,14 @@ impl Appender {
         placed.into_iter().map(|placed| placed.unwrap_or_else(missing)).collect()
     }
 
-    /// The events by partition, with their places in the call, and their weight.
+    /// The events by partition, in parts that one call of Redis can take, with their places in the call, and their weight.
     fn prepare(
         &self,
         events: Vec<NewEvent>,
         placed: &mut [Option<Result<Appended, StoreError>>],
-    ) -> (BTreeMap<Partition, Part>, usize) {
+    ) -> (BTreeMap<Partition, Vec<Part>>, usize) {
         let now = now();
-        let mut parts: BTreeMap<Partition, Part> = BTreeMap::new();
+        let mut parts: BTreeMap<Partition, Vec<Part>> = BTreeMap::new();
         let mut weight = 0;
         for (place, (new, placed)) in events.into_iter().zip(placed).enumerate() {
             let partition = Partition::of(new.event.ordered_by(), self.shared.options.partitions);
@@ -111,11 +113,13 @@ impl Appender {
                 }
             };
             let id_key = new.remembered_as().map(|id| self.shared.keys.id(partition, &id));
-            let part = parts.entry(partition).or_default();
             weight += new.event.weight();
-            part.weight += new.event.weight();
-            part.places.push(place);
-            part.events.push(Prepared { entry, id_key });
+            let of_partition = parts.entry(partition).or_default();
+            let prepared = Prepared { entry, id_key };
+            match of_partition.last_mut().filter(|part| fits(part.events.len() + 1, part.weight + new.event.weight())) {
+                Some(part) => part.add(place, prepared, new.event.weight()),
+                None => of_partition.push(Part::of(place, prepared, new.event.weight())),
+            }
         }
         (parts, weight)
     }
@@ -132,12 +136,28 @@ impl Appender {
     }
 }
 
-/// Events of one call and partition, with their places in the call.
-#[derive(Default)]
+/// Events of one call and partition that go to Redis together, with their places in the call.
 struct Part {
     places: Vec<usize>,
     events: Vec<Prepared>,
     weight: usize,
+}
+
+impl Part {
+    fn of(place: usize, event: Prepared, weight: usize) -> Self {
+        Self { places: vec![place], events: vec![event], weight }
+    }
+
+    fn add(&mut self, place: usize, event: Prepared, weight: usize) {
+        self.places.push(place);
+        self.events.push(event);
+        self.weight += weight;
+    }
+}
+
+/// Whether so many events of so many bytes may go to Redis in one call.
+fn fits(events: usize, bytes: usize) -> bool {
+    events <= MAX_GROUP_EVENTS && bytes <= MAX_GROUP_BYTES
 }
 
 impl Shared {
@@ -209,12 +229,24 @@ impl Sender {
         for _ in 0..MAX_TRIES {
             // One connection for both: WAIT speaks of its own.
             let there = self.redis.held(&at).await?;
+            self.shared.inspector.admit(&there).await.map_err(not_stored)?;
             let reconnects = (options.replicas > 0).then(|| Reconnects::of(&there));
             let append = there.call_once("laneway_append", Effect::Writes, &keys, &arguments);
             // Polled in this order, and so sent in it.
-            let (called, acknowledged) = tokio::join!(biased; append, self.wait_for_replicas(&there, at.clone()));
+            let (called, along, acknowledged) = tokio::join!(
+                biased;
+                append,
+                self.shared.inspector.look_along(&there),
+                self.wait_for_replicas(&there, at.clone()),
+            );
             match called {
-                Ok(Called::Answered(answer)) => return self.stored(log, answer, acknowledged, reconnects).await,
+                Ok(Called::Answered(answer)) => {
+                    let answer = answer.into_array();
+                    self.shared.report_loss(log.partition, &answer).await;
+                    self.enough_replicas(acknowledged, reconnects)?;
+                    self.shared.inspector.confirm(&there, along).await?;
+                    return self.stored(log, &answer);
+                }
                 Ok(again) => there.prepare_again(&again, at.clone()).await.map_err(not_stored)?,
                 Err(CallError::Store(error)) => return Err(error),
                 Err(CallError::Refused(refusal)) => return Err(StoreError::refused(refusal.to_string())),
@@ -223,17 +255,8 @@ impl Sender {
         Err(self.redis.never_took("laneway_append"))
     }
 
-    async fn stored(
-        &self,
-        log: &PartitionLog,
-        answer: Value,
-        acknowledged: Result<u32, StoreError>,
-        reconnects: Option<Reconnects>,
-    ) -> Result<Stored, StoreError> {
-        let answer = answer.into_array();
-        self.shared.report_loss(log.partition, &answer).await;
-        self.enough_replicas(acknowledged, reconnects)?;
-        let stored = Stored::of(&answer).ok_or_else(|| {
+    fn stored(&self, log: &PartitionLog, answer: &[Value]) -> Result<Stored, StoreError> {
+        let stored = Stored::of(answer).ok_or_else(|| {
             StoreError::unknown(format!("Redis at {} answers laneway_append with something else", self.redis.place()))
         })?;
         if stored.count > 0 {
@@ -294,7 +317,7 @@ fn fill(group: &mut Vec<Request>, requests: &mut mpsc::UnboundedReceiver<Request
     let (mut events, mut bytes) = group.iter().map(size).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     while let Ok(request) = requests.try_recv() {
         let (more, weight) = size(&request);
-        if events + more > MAX_GROUP_EVENTS || bytes + weight > MAX_GROUP_BYTES {
+        if !fits(events + more, bytes + weight) {
             return Some(request);
         }
         (events, bytes) = (events + more, bytes + weight);

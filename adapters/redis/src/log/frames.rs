@@ -5,7 +5,7 @@ use crate::codec;
 use crate::place;
 use fred::types::Resp3Frame;
 use laneway_domain::{Offset, Partition};
-use laneway_ports::LogRecord;
+use laneway_ports::{LogRecord, StoreError};
 use std::sync::Arc;
 
 /// An entry: the record, and the check that tells it from another one at its place.
@@ -33,8 +33,20 @@ impl Entry {
 
 /// The entries of one stream, as XRANGE answers them. What is none of this store's is left out,
 /// with a log line: there is no offset to say where it is.
-pub(crate) fn entries(partition: Partition, frame: &Resp3Frame) -> Vec<Entry> {
-    items(frame).iter().filter_map(|frame| entry(partition, frame)).collect()
+///
+/// # Errors
+/// [`StoreError::RetryLater`] if the first of them was written by a newer release. Those before one that was are returned:
+/// they can be read, and it is the first of what is asked for then.
+pub(crate) fn entries(partition: Partition, frame: &Resp3Frame) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    for frame in items(frame) {
+        match entry(partition, frame) {
+            Ok(entry) => entries.extend(entry),
+            Err(error) if entries.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(entries)
 }
 
 /// The streams of an answer to XREAD: their names and entries.
@@ -45,12 +57,12 @@ pub(crate) fn streams(frame: &Resp3Frame) -> impl Iterator<Item = (&[u8], &Resp3
     })
 }
 
-fn entry(partition: Partition, frame: &Resp3Frame) -> Option<Entry> {
-    let [id, fields] = items(frame) else { return None };
-    let id = bytes(id)?;
+fn entry(partition: Partition, frame: &Resp3Frame) -> Result<Option<Entry>, StoreError> {
+    let [id, fields] = items(frame) else { return Ok(None) };
+    let Some(id) = bytes(id) else { return Ok(None) };
     let Some(offset) = place::offset_of(id) else {
         tracing::error!(%partition, id = %String::from_utf8_lossy(id), "the log has an entry that Laneway did not write; it is skipped");
-        return None;
+        return Ok(None);
     };
     let (name, value) = match items(fields) {
         [name, value, ..] => (bytes(name).unwrap_or_default(), bytes(value).unwrap_or_default()),
@@ -59,13 +71,17 @@ fn entry(partition: Partition, frame: &Resp3Frame) -> Option<Entry> {
     let decoded = if name == codec::FIELD.as_bytes() {
         codec::decode(partition, offset, value)
     } else {
-        Err(format!("the entry has no field {}", codec::FIELD))
+        Err(format!("the entry has no field {}", codec::FIELD).into())
     };
     let record = match decoded {
         Ok(event) => LogRecord::Event(Arc::new(event)),
-        Err(reason) => LogRecord::Corrupt { offset, reason },
+        Err(newer @ codec::Unreadable::Newer(_)) => {
+            let what = format!("the event at offset {offset} of partition {partition} cannot be read yet: {newer}");
+            return Err(StoreError::retry_later(what));
+        }
+        Err(codec::Unreadable::Damaged(reason)) => LogRecord::Corrupt { offset, reason },
     };
-    Some(Entry { record, check: codec::check_of(value), bytes: value.len() })
+    Ok(Some(Entry { record, check: codec::check_of(value), bytes: value.len() }))
 }
 
 fn items(frame: &Resp3Frame) -> &[Resp3Frame] {

@@ -16,9 +16,6 @@ use fred::types::Value;
 use laneway_domain::{Offset, Partition};
 use laneway_ports::StoreError;
 
-/// How many remembered entries one call compares: less than a millisecond's work for Redis.
-const COMPARE_AT_ONCE: usize = 256;
-
 /// What reads are answered with until the partition was claimed again.
 pub(crate) fn waits_for_claim(partition: Partition) -> StoreError {
     StoreError::retry_later(format!(
@@ -35,7 +32,7 @@ impl Shared {
             (memory.life(), memory.last())
         };
         let Some(last) = last else { return Ok(()) };
-        if self.compare(log.partition, &[last]).await?.0 == 1 {
+        if self.compare(log.partition, last).await?.0 {
             return Ok(());
         }
         let checks = log.memory().checks();
@@ -76,29 +73,31 @@ impl Shared {
         Ok(())
     }
 
-    /// The first of the remembered entries that is no longer there, and the log's end.
+    /// The first of the remembered entries that is no longer there, and the log's end. What is lost is the end of a log:
+    /// behind one that is gone, all are. So few are asked after, one at a time, because each is read whole.
     async fn first_other(
         &self,
         partition: Partition,
         checks: &[(Offset, u32)],
     ) -> Result<Option<(usize, Offset)>, StoreError> {
-        for (nth, some) in checks.chunks(COMPARE_AT_ONCE).enumerate() {
-            let (same, end) = self.compare(partition, some).await?;
-            if same < some.len() {
-                return Ok(Some((nth * COMPARE_AT_ONCE + same, end)));
-            }
+        let (mut same, mut other, mut end) = (0, checks.len(), None);
+        while same < other {
+            let at = same + (other - same) / 2;
+            let Some(check) = checks.get(at) else { break };
+            let (found, below) = self.compare(partition, *check).await?;
+            end = Some(below);
+            if found { same = at + 1 } else { other = at }
         }
-        Ok(None)
+        Ok(end.filter(|_| same < checks.len()).map(|end| (same, end)))
     }
 
-    /// How many of the first of these are still there (or were trimmed), and the log's end.
-    async fn compare(&self, partition: Partition, checks: &[(Offset, u32)]) -> Result<(usize, Offset), StoreError> {
-        let numbers = checks.iter().flat_map(|(offset, check)| [offset.0, u64::from(*check)]);
-        let arguments = numbers.map(|number| Bytes::from(number.to_string())).collect();
+    /// Whether this entry is still there (or was trimmed), and the log's end.
+    async fn compare(&self, partition: Partition, check: (Offset, u32)) -> Result<(bool, Offset), StoreError> {
+        let arguments = [check.0.0, u64::from(check.1)].map(|number| Bytes::from(number.to_string())).into();
         let answer = self.redis.call("laneway_compare", Effect::Reads, &[self.keys.log(partition)], arguments).await?;
-        let (same, end): (usize, u64) =
+        let (same, end): (u64, u64) =
             answer.convert().map_err(|error| self.misunderstood("laneway_compare", &error))?;
-        Ok((same, Offset(end)))
+        Ok((same == 1, Offset(end)))
     }
 
     /// Says what was lost, if the answer (generation, from, below, …) tells of something new, and

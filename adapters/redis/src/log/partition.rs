@@ -18,7 +18,7 @@ pub(crate) struct PartitionLog {
     watched: Mutex<Watched>,
     /// The end that the watcher has seen; `None`: it has not looked since the last claim.
     end: watch::Sender<Option<Offset>>,
-    /// About how many bytes an entry has, from what was read last.
+    /// How many bytes an entry has at most, as far as what was read lately tells.
     entry_bytes: AtomicUsize,
 }
 
@@ -110,15 +110,16 @@ impl PartitionLog {
         self.end.send_replace(None);
     }
 
-    /// How many entries have about `bytes` bytes together; at least one.
+    /// How many entries have about `bytes` bytes together at most; at least one.
     pub(crate) fn entries_in(&self, bytes: usize) -> usize {
         (bytes / self.entry_bytes.load(Ordering::Relaxed).max(1)).max(1)
     }
 
     pub(crate) fn note_entry_bytes(&self, entries: &[super::frames::Entry]) {
-        let bytes: usize = entries.iter().map(|entry| entry.bytes).sum();
-        if let Some(mean) = bytes.checked_div(entries.len()) {
-            self.entry_bytes.store(mean.max(1), Ordering::Relaxed);
+        // A large one is remembered for a while: where there was one, there will be others.
+        if let Some(largest) = entries.iter().map(|entry| entry.bytes).max() {
+            let before = self.entry_bytes.load(Ordering::Relaxed);
+            self.entry_bytes.store(largest.max(before - before / 4).max(1), Ordering::Relaxed);
         }
     }
 }

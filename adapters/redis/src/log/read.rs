@@ -12,7 +12,11 @@ use fred::types::Value;
 use laneway_domain::{Offset, Partition};
 use laneway_ports::{Bounds, Chunk, StoreError};
 
-/// The most entries of one answer, so that no read holds others up for long.
+/// The most entries of one call. Nothing tells how large they are before they are read, and no bound of bytes can be given:
+/// this many of the largest events (256 KiB, unless more is allowed) are 16 MiB. What a read may have beyond that is asked
+/// for when it is known how large these were.
+pub(super) const ENTRIES_AT_ONCE: usize = 64;
+/// The most entries of one read.
 const MAX_ENTRIES: usize = 1000;
 
 impl Shared {
@@ -43,10 +47,10 @@ impl Shared {
             // Nothing but what is right before: it comes with the same answer.
             (memory.life(), memory.last_below(from).filter(|(offset, _)| offset.next() == from))
         };
-        let count = max_events.min(log.entries_in(max_bytes)).min(MAX_ENTRIES);
+        let count = max_events.min(log.entries_in(max_bytes)).min(ENTRIES_AT_ONCE);
         let mut entries = self.entries(log.partition, before.map_or(from, |b| b.0), count + 1).await?;
         if entries.len() > count {
-            self.fill(log.partition, &mut entries, max_events, max_bytes).await?;
+            self.fill(log, &mut entries, max_events, max_bytes).await?;
         }
         let mut is_same = before.is_none();
         if let (Some(before), Some(first)) = (before, entries.first())
@@ -86,10 +90,11 @@ impl Shared {
         Ok(Chunk { records: Vec::new(), next: end })
     }
 
-    /// Reads on for as long as the bounds allow more: entries may be smaller than those before were.
+    /// Reads on for as long as the bounds allow more: entries may be smaller than those before were, and one call brings
+    /// few.
     async fn fill(
         &self,
-        partition: Partition,
+        log: &PartitionLog,
         entries: &mut Vec<Entry>,
         max_events: usize,
         max_bytes: usize,
@@ -100,8 +105,10 @@ impl Shared {
             let Some(last) = entries.last().filter(|_| entries.len() <= most && weight <= max_bytes) else {
                 return Ok(());
             };
-            let asked = entries.len().min(most + 1 - entries.len()).max(1);
-            let more = self.entries(partition, last.offset().next(), asked).await?;
+            log.note_entry_bytes(entries);
+            let fitting = log.entries_in(max_bytes - weight).min(ENTRIES_AT_ONCE);
+            let asked = fitting.min(most + 1 - entries.len()).max(1);
+            let more = self.entries(log.partition, last.offset().next(), asked).await?;
             let is_end = more.len() < asked;
             entries.extend(more);
             if is_end {
@@ -117,7 +124,7 @@ impl Shared {
         let arguments: Vec<Value> =
             vec![key.into(), place::entry_id(from).into(), "+".into(), "COUNT".into(), count.into()];
         let frame = self.redis.raw("XRANGE", at, arguments, false).await?;
-        Ok(frames::entries(partition, &frame))
+        frames::entries(partition, &frame)
     }
 
     /// Where the log begins and ends.

@@ -7,6 +7,7 @@
 use super::blocking::Connection;
 use super::frames;
 use super::partition::PartitionLog;
+use super::read::ENTRIES_AT_ONCE;
 use crate::connect::SILENT_FOR;
 use crate::failure::Effect;
 use crate::library::slot;
@@ -36,8 +37,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const READ_BYTES: usize = 1 << 20;
 /// How often growth is looked for where nobody wants what came: whoever comes back reads the log.
 const UNWANTED_EVERY: Duration = Duration::from_millis(10);
-/// The most entries of one partition that a call brings.
-const READ_ENTRIES: usize = 1000;
 
 /// Watches some partitions.
 pub(crate) struct Group {
@@ -237,7 +236,7 @@ async fn position(shared: &Shared, log: &PartitionLog) -> Result<Position, Store
 }
 
 fn arguments(shared: &Shared, positions: &[(&PartitionLog, Position)], wanted: bool) -> Vec<Value> {
-    let fitting = positions.iter().map(|(log, _)| log.entries_in(READ_BYTES)).min().unwrap_or(1).min(READ_ENTRIES);
+    let fitting = positions.iter().map(|(log, _)| log.entries_in(READ_BYTES)).min().unwrap_or(1).min(ENTRIES_AT_ONCE);
     let count = if wanted { fitting } else { 1 };
     let block = i64::try_from(BLOCK.as_millis()).unwrap_or(i64::MAX);
     let mut arguments: Vec<Value> = vec![
@@ -254,7 +253,7 @@ fn arguments(shared: &Shared, positions: &[(&PartitionLog, Position)], wanted: b
 
 /// Keeps new entries in the tail, and says that the log has grown.
 async fn keep(shared: &Shared, log: &PartitionLog, position: &Position, frame: &Resp3Frame) -> Result<(), StoreError> {
-    let entries = frames::entries(log.partition, frame);
+    let entries = frames::entries(log.partition, frame)?;
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
     let end = last.offset().next();
     if first.offset() != position.from {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod commit_cost;
+mod formats;
+mod large;
 mod leases;
 mod log;
 mod lost;

@@ -153,7 +153,7 @@ async fn whoever_starts_while_a_node_is_away_uses_the_others_and_that_one_when_i
         Err(StoreError::RetryLater { what, .. }) => what.contains(part).then_some(()),
         other => panic!("{other:?}"),
     };
-    refused("not used before its settings were looked at").await.unwrap();
+    refused("cannot be reached").await.unwrap();
     away.cont().unwrap();
     wait_for("it is looked at", async || refused("appendfsync = everysec").await).await;
     away.command(&["CONFIG", "SET", "appendfsync", "always"]).await.unwrap();

@@ -7,6 +7,7 @@ mod isolation;
 mod memory;
 mod recovery;
 mod sentinel;
+mod settings;
 mod startup;
 
 use bytes::Bytes;

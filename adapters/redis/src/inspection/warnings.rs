@@ -1,6 +1,6 @@
 //! Settings of Redis that are taken as they are, but that an operator should know of.
 
-use super::Known;
+use super::settings::Known;
 use std::collections::BTreeMap;
 
 /// What to know, each once with all the servers of which it is true.
