@@ -11,11 +11,10 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --profile dist --locked \
-      -p laneway-app --bin laneway --bin ingest --bin worker \
+      -p laneway-app --bin laneway \
       -p laneway-tests --bin receiver --bin verify \
  && mkdir /out \
- && cp target/dist/laneway target/dist/ingest target/dist/worker \
-       target/dist/receiver target/dist/verify /out/ \
+ && cp target/dist/laneway target/dist/receiver target/dist/verify /out/ \
  && strip /out/*
 
 FROM debian:bookworm-slim AS base
@@ -31,16 +30,16 @@ FROM base AS tools
 COPY --from=build /out/receiver /out/verify /usr/local/bin/
 ENTRYPOINT []
 
-# The last stage is what `docker build .` makes: laneway, ingest and worker.
+# The last stage is what `docker build .` makes: one binary. `laneway ingest` and `laneway worker` are its halves.
 FROM base AS laneway
-COPY --from=build /out/laneway /out/ingest /out/worker /usr/local/bin/
+COPY --from=build /out/laneway /usr/local/bin/
 # In a container the loopback address reaches nobody. Anything else needs LANEWAY_TOKENS.
 ENV LANEWAY_LISTEN=0.0.0.0:8080 \
     LANEWAY_WORKER__LISTEN=0.0.0.0:8081
 EXPOSE 8080 8081
 VOLUME /var/lib/laneway
 STOPSIGNAL SIGTERM
-# `worker` listens on 8081: its service overrides this.
+# `laneway worker` listens on 8081: its service overrides this.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
   CMD ["laneway", "ready", "--server", "http://127.0.0.1:8080"]
 CMD ["laneway"]

@@ -69,6 +69,12 @@ pub(super) enum Command {
     /// Accept events and deliver them (the default)
     #[command(after_help = "Example:  laneway serve --listen 127.0.0.1:9000 --store sqlite:/var/lib/laneway/events.db")]
     Serve(ServeArgs),
+    /// Accept events and store them, for workers to deliver (the same as the program `ingest`)
+    #[command(after_help = "Example:  laneway ingest --store redis://redis:6379")]
+    Ingest(ServeArgs),
+    /// Deliver what ingests have stored (the same as the program `worker`)
+    #[command(after_help = "Example:  laneway worker --store redis://redis:6379 --listen 0.0.0.0:8081")]
+    Worker(ServeArgs),
     /// Check the configuration and the store without starting, and print what would run
     #[command(after_help = "Example:  laneway check --config /etc/laneway.toml")]
     Check(ServeArgs),

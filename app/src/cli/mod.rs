@@ -73,6 +73,8 @@ fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
 pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args, Role::Both, source).await,
+        Command::Ingest(args) => serve::run(args, Role::Ingest, source).await,
+        Command::Worker(args) => serve::run(args, Role::Worker, source).await,
         Command::Check(args) => check::run(args, source).await,
         Command::Backup(args) => backup::backup(args, source).await,
         Command::Restore(args) => backup::restore(args, source).await,

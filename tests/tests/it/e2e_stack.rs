@@ -74,14 +74,15 @@ async fn the_stack_of_the_compose_file_is_verified() {
         ("LANEWAY_STORE", &url),
         ("RECEIVER_SECRET", SECRET),
     ];
-    let listen = |address: SocketAddr| ["--listen".to_owned(), address.to_string()];
-    let begin = |program: PathBuf, address| {
-        let arguments = listen(address);
-        start(program, &[&arguments[0], &arguments[1]], &variables)
+    let begin = |program: PathBuf, half: Option<&str>, address: SocketAddr| {
+        let address = address.to_string();
+        let arguments: Vec<&str> = half.into_iter().chain(["--listen", address.as_str()]).collect();
+        start(program, &arguments, &variables)
     };
-    let binary = |name: &str| server::binary().with_file_name(name);
-    let mut running = vec![begin(env!("CARGO_BIN_EXE_receiver").into(), receiver), begin(binary("ingest"), ingest)];
-    running.extend(workers.map(|address| begin(binary("worker"), address)));
+    // As in the image: one binary, and its halves as commands.
+    let half = |half, address| begin(server::binary(), Some(half), address);
+    let mut running = vec![begin(env!("CARGO_BIN_EXE_receiver").into(), None, receiver), half("ingest", ingest)];
+    running.extend(workers.map(|address| half("worker", address)));
     for address in [ingest, workers[0], workers[1]] {
         ready(address).await;
     }
