@@ -15,6 +15,9 @@ const MAX_DATABASE_BYTES: usize = 63;
 /// The most bytes of `database.collection` (MongoDB's own limit).
 const MAX_NAMESPACE_BYTES: usize = 255;
 
+/// The default of [`MongoConfig::timeout`].
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// What is done with an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {

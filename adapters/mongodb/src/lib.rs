@@ -19,5 +19,5 @@ mod sink;
 mod stored;
 mod upsert;
 
-pub use config::{Mode, MongoConfig, MongoConfigError};
+pub use config::{DEFAULT_TIMEOUT, Mode, MongoConfig, MongoConfigError};
 pub use sink::MongoSink;

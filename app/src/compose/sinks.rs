@@ -1,11 +1,8 @@
 //! The sinks that the destinations ask for.
 
-use crate::config::{Config, SinkConfig};
-use laneway_console::ConsoleSink;
+use crate::config::Config;
 use laneway_domain::DestinationName;
-use laneway_mongodb::MongoSink;
 use laneway_ports::Sink;
-use laneway_webhook::WebhookSink;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,19 +11,10 @@ pub(super) type Sinks = BTreeMap<DestinationName, Arc<dyn Sink>>;
 
 /// One for each destination.
 pub(super) fn all(config: &Config) -> Result<Sinks, String> {
-    let mut sinks = Sinks::new();
-    for destination in &config.destinations {
-        let name = destination.destination.name.clone();
-        let sink = one(&name, &destination.sink).map_err(|what| format!("destination {name}: {what}"))?;
-        sinks.insert(name, sink);
-    }
-    Ok(sinks)
-}
-
-fn one(name: &DestinationName, config: &SinkConfig) -> Result<Arc<dyn Sink>, String> {
-    Ok(match config {
-        SinkConfig::Console => Arc::new(ConsoleSink::new(name.clone())),
-        SinkConfig::Webhook(webhook) => Arc::new(WebhookSink::new((**webhook).clone()).map_err(|e| e.to_string())?),
-        SinkConfig::Mongo(mongo) => Arc::new(MongoSink::new((**mongo).clone()).map_err(|e| e.to_string())?),
-    })
+    let one = |(name, sink): (&DestinationName, Result<Arc<dyn Sink>, String>)| match sink {
+        Ok(sink) => Ok((name.clone(), sink)),
+        Err(what) => Err(format!("destination {name}: {what}")),
+    };
+    let named = config.destinations.iter().map(|d| (&d.destination.name, d.sink.build(&d.destination.name)));
+    named.map(one).collect()
 }

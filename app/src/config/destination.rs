@@ -1,19 +1,20 @@
 //! `[[destination]]`: which events go where, in what order, how fast and how often.
 
-use super::problem::{Origin, Place};
+use super::console::Console;
+use super::problem::{Origin, Place, first_word};
 use super::reader::Section;
 use super::setting::Size;
+use super::sink::{Common, SinkConfig};
 use super::tree::Table;
-use super::{Secret, mongodb, units, webhook};
+use super::{Secret, kinds, units};
 use laneway_domain::{
     BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, OnGiveUp, Ordering, Rate,
     RetryPolicy, StartFrom, TypePattern, check_attribute,
 };
 use laneway_egress::EgressPolicy;
-use laneway_mongodb::MongoConfig;
-use laneway_webhook::WebhookConfig;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most attempts in flight that one destination may ask for: each holds a connection and an
@@ -32,41 +33,7 @@ pub struct DestinationConfig {
     /// Filter, order, limits, retries.
     pub destination: Destination,
     /// Where it sends to.
-    pub sink: SinkConfig,
-}
-
-/// Where a destination sends to.
-#[derive(Clone, Debug)]
-pub enum SinkConfig {
-    /// `console:`: a line a delivery on standard output.
-    Console,
-    /// `http://` or `https://`.
-    Webhook(Box<WebhookConfig>),
-    /// `mongodb://` or `mongodb+srv://`.
-    Mongo(Box<MongoConfig>),
-}
-
-impl SinkConfig {
-    /// Where it goes, for people: without what may be secret (user, path and query).
-    #[must_use]
-    pub fn shown(&self) -> String {
-        match self {
-            Self::Console => "console".to_owned(),
-            Self::Webhook(webhook) => match url::Url::parse(&webhook.url) {
-                Ok(url) => url.origin().ascii_serialization(),
-                Err(_) => "webhook".to_owned(),
-            },
-            Self::Mongo(mongo) => mongo.to_string(),
-        }
-    }
-}
-
-/// The kind of sink that a URL asks for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Console,
-    Webhook,
-    Mongo,
+    pub sink: Arc<dyn SinkConfig>,
 }
 
 /// All destinations; without any, one that prints every event.
@@ -87,7 +54,7 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> Vec
 
 fn console() -> Option<DestinationConfig> {
     let name = DestinationName::new(CONSOLE).ok()?;
-    Some(DestinationConfig { destination: Destination::new(name), sink: SinkConfig::Console })
+    Some(DestinationConfig { destination: Destination::new(name), sink: Arc::new(Console) })
 }
 
 fn open<'f, 's>(root: &Section<'f, 's>, index: usize, origin: Origin, table: Table) -> Section<'f, 's> {
@@ -106,7 +73,7 @@ fn read(
     let name = read_name(&mut section, index, first_use);
     let url = section.get::<Secret>("url");
     let kind = match &url {
-        Some(url) => webhook::kind_of(url.expose()).map_err(|what| section.problem("url", what)).ok(),
+        Some(url) => kinds::of(url.expose()).map_err(|what| section.problem("url", what)).ok(),
         None => {
             if !section.has("url") {
                 let example = "\"https://example.com/hook\" or \"console:\"";
@@ -129,14 +96,11 @@ fn read(
         ..Destination::new(name.clone().or_else(|| DestinationName::new(CONSOLE).ok())?)
     };
     let url = url.as_ref().map_or("", Secret::expose);
-    let webhook = webhook::read(&mut section, kind, url.to_owned(), egress, &destination);
-    let mongo = mongodb::read(&mut section, kind, url, webhook.timeout, egress);
+    let common = Common { url, egress, destination: &destination };
+    let sink = kind.and_then(|kind| (kind.read)(&mut section, &common));
+    kinds::refuse_others(&mut section, kind);
     section.finish();
-    let sink = match kind? {
-        Kind::Console => SinkConfig::Console,
-        Kind::Webhook => SinkConfig::Webhook(Box::new(webhook)),
-        Kind::Mongo => SinkConfig::Mongo(Box::new(mongo?)),
-    };
+    let sink = sink?;
     name.map(|_| DestinationConfig { destination, sink })
 }
 
@@ -228,7 +192,7 @@ fn read_retry(mut section: Section<'_, '_>) -> RetryPolicy {
     };
     let checked = policy.check();
     if let Err(e) = &checked {
-        let key = webhook::first_word(&e.to_string(), &["initial", "factor", "limit", "jitter"]);
+        let key = first_word(&e.to_string(), &["initial", "factor", "limit", "jitter"]);
         section.problem(key, e.to_string());
     }
     section.finish();

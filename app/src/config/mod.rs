@@ -4,8 +4,10 @@
 //! be right; an unknown key is a mistake. All settings, with defaults and reasons, are in
 //! `laneway.example.toml`.
 
+mod console;
 mod destination;
 mod egress;
+mod kinds;
 mod log;
 mod mongodb;
 mod overlay;
@@ -14,6 +16,7 @@ mod reader;
 mod secret;
 mod server;
 mod setting;
+mod sink;
 mod source;
 mod store;
 #[cfg(test)]
@@ -23,13 +26,15 @@ mod units;
 mod webhook;
 mod worker;
 
-pub use destination::{DestinationConfig, SinkConfig};
+pub use console::Console;
+pub use destination::DestinationConfig;
 pub use laneway_webhook::Secret;
 pub use log::{Log, LogFormat};
 pub use overlay::{ALIASES, COMMAND_LINE};
 pub(crate) use problem::nearest;
 pub use problem::{ConfigError, Origin, Problem};
 pub use server::{DEFAULT_PORT, MIN_TOKEN_CHARACTERS, Server};
+pub use sink::SinkConfig;
 pub use source::{Given, MAX_FILE_BYTES, Process, Source};
 pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};

@@ -1,34 +1,35 @@
-//! What only MongoDB destinations have: the mode.
+//! `mongodb:` destinations: the mode, and the time for an attempt.
 
-use super::destination::Kind;
 use super::reader::Section;
-use super::webhook::refuse;
-use laneway_egress::EgressPolicy;
-use laneway_mongodb::{Mode, MongoConfig};
-use std::time::Duration;
+use super::sink::{Common, Kind, SinkConfig, read_timeout};
+use laneway_domain::DestinationName;
+use laneway_mongodb::{DEFAULT_TIMEOUT, Mode, MongoConfig, MongoSink};
+use laneway_ports::Sink;
+use std::sync::Arc;
+
+pub(super) const KIND: Kind =
+    Kind { name: "mongodb:", schemes: &["mongodb", "mongodb+srv"], keys: &["mode", "timeout"], read };
 
 const MODES: [(&str, Mode); 2] = [("insert", Mode::Insert), ("upsert", Mode::Upsert)];
 
-/// Reads the settings of a MongoDB destination; `None` if it is none, or with mistakes.
-pub(super) fn read(
-    section: &mut Section<'_, '_>,
-    kind: Option<Kind>,
-    url: &str,
-    timeout: Duration,
-    egress: &EgressPolicy,
-) -> Option<MongoConfig> {
+fn read(section: &mut Section<'_, '_>, common: &Common<'_>) -> Option<Arc<dyn SinkConfig>> {
     let mode = section.choice("mode", Mode::Insert, &MODES);
-    match kind? {
-        Kind::Mongo => {
-            MongoConfig::parse(url, mode, timeout, egress).map_err(|what| section.problem("url", what.to_string())).ok()
-        }
-        Kind::Webhook => {
-            refuse(section, &["mode"], "webhook");
+    let timeout = read_timeout(section, DEFAULT_TIMEOUT);
+    match MongoConfig::parse(common.url, mode, timeout, common.egress) {
+        Ok(config) => Some(Arc::new(config)),
+        Err(what) => {
+            section.problem("url", what.to_string());
             None
         }
-        Kind::Console => {
-            refuse(section, &["mode"], "console:");
-            None
-        }
+    }
+}
+
+impl SinkConfig for MongoConfig {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+
+    fn build(&self, _: &DestinationName) -> Result<Arc<dyn Sink>, String> {
+        Ok(Arc::new(MongoSink::new(self.clone()).map_err(|error| error.to_string())?))
     }
 }

@@ -178,3 +178,9 @@ pub(super) fn suggestion(wrong: &str, names: &[&str]) -> String {
         None => format!("; known here: {}", names.join(", ")),
     }
 }
+
+/// The one of `keys` that a message begins with, so that it can be put in its place.
+pub(super) fn first_word<'k>(message: &str, keys: &[&'k str]) -> &'k str {
+    let word = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+    keys.iter().find(|key| **key == word).copied().unwrap_or(keys[0])
+}

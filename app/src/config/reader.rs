@@ -104,6 +104,11 @@ impl<'f, 's> Section<'f, 's> {
         node
     }
 
+    /// Takes the setting `key` as it is: it is known, and whether it makes sense is not asked.
+    pub(super) fn set_aside(&mut self, key: &'static str) {
+        self.take(key);
+    }
+
     /// Notes a mistake in the setting `key`.
     pub(super) fn problem(&self, key: &str, what: impl Into<String>) {
         let asked = self.asked.iter().find(|(k, _)| *k == key).map(|(_, origin)| origin.clone());

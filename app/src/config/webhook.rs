@@ -1,92 +1,65 @@
-//! What only webhook destinations have: secrets, headers, credentials, TLS.
+//! `http:` and `https:` destinations: secrets, headers, credentials, TLS.
 
-use super::destination::Kind;
 use super::reader::Section;
-use laneway_domain::Destination;
-use laneway_egress::EgressPolicy;
+use super::sink::{Common, Kind, MAX_TIMEOUT, SinkConfig, read_timeout};
+use laneway_domain::DestinationName;
+use laneway_ports::Sink;
 use laneway_webhook::{Credentials, HttpVersion, Secret, TlsOptions, WebhookConfig, WebhookSink};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest time for one exchange. Attempts that hang longer are better tried again.
-const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
-/// The settings of a webhook that mean nothing to other sinks.
-const KEYS: [&str; 10] = [
-    "timeout",
-    "reject",
-    "secrets",
-    "headers",
-    "bearer",
-    "basic",
-    "tls",
-    "http",
-    "max_idle_connections",
-    "idle_timeout",
-];
+pub(super) const KIND: Kind = Kind {
+    name: "webhook",
+    schemes: &["http", "https"],
+    keys: &[
+        "timeout",
+        "reject",
+        "secrets",
+        "headers",
+        "bearer",
+        "basic",
+        "tls",
+        "http",
+        "max_idle_connections",
+        "idle_timeout",
+    ],
+    read,
+};
 
-/// The kind of sink that a URL asks for. Messages must not repeat the URL: it may hold a password.
-pub(super) fn kind_of(url: &str) -> Result<Kind, String> {
-    let Some((scheme, rest)) = url.split_once(':') else {
-        return Err("is not a URL; write for instance \"https://example.com/hook\" or \"console:\"".to_owned());
-    };
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" | "https" => match url::Url::parse(url) {
-            Ok(url) if url.has_host() => Ok(Kind::Webhook),
-            Ok(_) => Err("has no host; write for instance \"https://example.com/hook\"".to_owned()),
-            Err(e) => Err(format!("is not a URL: {e}")),
-        },
-        "console" if rest.is_empty() => Ok(Kind::Console),
-        "console" => Err("\"console:\" is the whole URL; nothing may follow it".to_owned()),
-        "mongodb" | "mongodb+srv" => Ok(Kind::Mongo),
-        _ => Err(format!("{scheme:?} is not a kind of destination; use http:, https:, mongodb: or console:")),
-    }
-}
-
-/// The one of `keys` that a message begins with, so that it can be put in its place.
-pub(super) fn first_word<'k>(message: &str, keys: &[&'k str]) -> &'k str {
-    let word = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
-    keys.iter().find(|key| **key == word).copied().unwrap_or(keys[0])
-}
-
-/// Reads the settings of a webhook and, if that is the kind, checks them all together.
-pub(super) fn read(
-    section: &mut Section<'_, '_>,
-    kind: Option<Kind>,
-    url: String,
-    egress: &EgressPolicy,
-    destination: &Destination,
-) -> WebhookConfig {
-    let default = WebhookConfig::new(url);
+fn read(section: &mut Section<'_, '_>, common: &Common<'_>) -> Option<Arc<dyn SinkConfig>> {
+    let default = WebhookConfig::new(common.url);
     // With fewer kept than attempts are under way, each burst would connect anew.
-    let idle = usize::try_from(destination.max_in_flight.get()).unwrap_or(default.max_idle_connections);
-    let timeout = section.within("timeout", default.timeout, Duration::from_millis(10)..=MAX_TIMEOUT);
+    let in_flight = common.destination.max_in_flight.get();
+    let idle = usize::try_from(in_flight).unwrap_or(default.max_idle_connections);
     let config = WebhookConfig {
-        timeout,
+        timeout: read_timeout(section, default.timeout),
         reject: section.list("reject"),
         secrets: section.list("secrets"),
         headers: section.map("headers").into_iter().collect(),
         credentials: read_credentials(section),
-        batch: destination.batch.max_events > 1,
-        egress: egress.clone(),
+        batch: common.destination.batch.max_events > 1,
+        egress: common.egress.clone(),
         tls: read_tls(section.section("tls")),
         http: section.choice("http", HttpVersion::Auto, &VERSIONS),
         max_idle_connections: section.within("max_idle_connections", idle, 0..=10_000),
         idle_timeout: section.within("idle_timeout", default.idle_timeout, Duration::from_secs(1)..=MAX_TIMEOUT),
         ..default
     };
-    match kind {
-        Some(Kind::Webhook) => check(section, &config),
-        Some(Kind::Console) => refuse(section, &KEYS, "console:"),
-        // An exchange with MongoDB has a timeout too.
-        Some(Kind::Mongo) => refuse(section, &KEYS[1..], "mongodb:"),
-        None => {}
+    match url::Url::parse(common.url) {
+        Ok(url) if url.has_host() => check(section, &config),
+        Ok(_) => section.problem("url", "has no host; write for instance \"https://example.com/hook\""),
+        Err(e) => section.problem("url", format!("is not a URL: {e}")),
     }
-    config
+    Some(Arc::new(config))
 }
 
-/// Says of settings that are there that they mean nothing at that kind of destination.
-pub(super) fn refuse(section: &Section<'_, '_>, keys: &[&str], kind: &str) {
-    for key in keys.iter().filter(|key| section.has(key)) {
-        section.problem(key, format!("has no effect at a {kind} destination; remove it"));
+impl SinkConfig for WebhookConfig {
+    fn shown(&self) -> String {
+        url::Url::parse(&self.url).map_or_else(|_| "webhook".to_owned(), |url| url.origin().ascii_serialization())
+    }
+
+    fn build(&self, _: &DestinationName) -> Result<Arc<dyn Sink>, String> {
+        Ok(Arc::new(WebhookSink::new(self.clone()).map_err(|error| error.to_string())?))
     }
 }
 

@@ -186,7 +186,7 @@ fn mistakes_in_destinations_name_the_destination() {
         ),
         (
             "[[destination]]\nname = 'm'\nurl = 'ftp://h'",
-            r#"laneway.toml:6: destination.1 ("m"): url: "ftp" is not a kind of destination; use http:, https:, mongodb: or console:"#,
+            r#"laneway.toml:6: destination.1 ("m"): url: "ftp" is not a kind of destination; use http:, https:, mongodb:, mongodb+srv: or console:"#,
         ),
         (
             "[[destination]]\nname = 'm'\nurl = 'http://10.0.0.1/x'",
