@@ -40,6 +40,11 @@ async fn a_disk_that_is_full_for_a_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn too_few_files_for_all_connections() {
+    survives("few-files").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_on_a_full_disk() {
     survives("full-disk-restart").await;
 }

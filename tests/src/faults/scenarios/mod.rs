@@ -4,6 +4,7 @@ mod beside;
 mod clock;
 mod cluster;
 mod disk;
+mod files;
 mod fleet;
 mod mongodb;
 mod network;
@@ -56,6 +57,7 @@ pub const ALL: &[Scenario] = &[
     scenario!("fsync", 3, 40, disk::failed_fsync),
     scenario!("full-disk", 3, 40, disk::full),
     scenario!("full-disk-restart", 2, 20, disk::restart_when_full),
+    scenario!("few-files", 4, 40, files::exhausted),
     scenario!("page", 8, 400, pages::damaged),
     scenario!("receiver-cut", 5, 100, network::receiver_cut),
     scenario!("receiver-slow", 2, 20, network::receiver_slow),
