@@ -19,13 +19,13 @@ pub use ask::{ANSWERED_WITHIN, command_all};
 pub use clock::Clock;
 pub use handle::Handle;
 pub use roster::{REPORT_EVERY, status_of_all};
-pub use upkeep::Upkeep;
 
 use laneway_domain::{Destination, DestinationName, Settings};
-use laneway_ports::{DeadLetters, EventLog, ProgressStore, Sink, WorkerId, Workers};
+use laneway_ports::{Sink, Stores, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use upkeep::Upkeep;
 
 /// How long a lease lasts. A worker that died is noticed after so long.
 pub const LEASE: Duration = Duration::from_secs(5);
@@ -44,14 +44,8 @@ pub const PRESENT_FOR: Duration = Duration::from_secs(4);
 pub struct Worker {
     /// Tells this process from all others, also from its own earlier runs.
     pub id: WorkerId,
-    /// The events.
-    pub log: Arc<dyn EventLog>,
-    /// Progress and leases.
-    pub progress: Arc<dyn ProgressStore>,
-    /// Dead letters.
-    pub dead_letters: Arc<dyn DeadLetters>,
-    /// Who else works on the same store.
-    pub workers: Arc<dyn Workers>,
+    /// The store that it works on.
+    pub stores: Stores,
     /// The destinations.
     pub destinations: Vec<Destination>,
     /// The sink of each.
@@ -62,14 +56,21 @@ pub struct Worker {
     pub clock: Clock,
     /// What jitter is drawn from.
     pub seed: u64,
+    /// How long settled events are kept.
+    pub retain: Duration,
 }
 
 impl Worker {
-    /// A way to ask and tell the worker, and the worker itself: it works while the future is polled,
-    /// and ends after [`Handle::stop`] when nothing is in flight, all is committed and the leases are
-    /// released. Dropped earlier, it stops where it is, like a crash.
-    pub fn start(self) -> (Handle, impl Future<Output = ()> + Send) {
+    /// A way to ask and tell the worker, the worker itself, and its upkeep (trims, retried dead letters,
+    /// gauges, what other processes say).
+    ///
+    /// The worker works while its future is polled, and ends after [`Handle::stop`] when nothing is in
+    /// flight, all is committed and the leases are released. Dropped earlier, it stops where it is, like a
+    /// crash. The upkeep goes on until it is dropped.
+    pub fn start(self) -> (Handle, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send) {
         let (handle, requests) = handle::channel(self.id.clone());
-        (handle, shell::Shell::new(self, requests).run())
+        let upkeep =
+            Upkeep { stores: self.stores.clone(), worker: handle.clone(), clock: self.clock, retain: self.retain };
+        (handle, shell::Shell::new(self, requests).run(), upkeep.run())
     }
 }

@@ -6,10 +6,12 @@
 mod dead_letters;
 mod error;
 mod event_log;
+mod health;
 mod operations;
 mod progress_store;
 mod sink;
 mod store;
+mod stores;
 mod workers;
 
 #[cfg(feature = "contract")]
@@ -18,10 +20,12 @@ pub mod contract;
 pub use dead_letters::{DeadLetterCount, DeadLetterQuery, DeadLetters, MAX_DEAD_LETTER_PAGE, Selection};
 pub use error::{CommitError, StoreError};
 pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord, accepted_since};
+pub use health::StoreHealth;
 pub use operations::Operations;
 pub use progress_store::{Lease, ProgressStore, WorkerId};
 pub use sink::{Attempted, Delivery, Sink};
 pub use store::Store;
+pub use stores::Stores;
 pub use workers::{
     ANSWERS_KEPT, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES, MAX_REPORT_BYTES, MAX_WAITING_MESSAGES, MESSAGE_KEPT, Present,
     Register, Workers, check_answer, check_message, inbox_full,

@@ -10,7 +10,7 @@ use laneway_domain::{
 };
 use laneway_ports::{
     Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Lease, LogRecord,
-    MAX_DEAD_LETTER_PAGE, ProgressStore, Selection, StoreError, WorkerId,
+    MAX_DEAD_LETTER_PAGE, ProgressStore, Selection, StoreError, StoreHealth, WorkerId,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -311,6 +311,12 @@ impl ProgressStore for MemoryStore {
         let forget =
             move |shards: &mut [Shard], _| shards.iter_mut().filter_map(|s| s.forget(&name).then_some(())).count();
         Ok(self.write_one(Call::Operate, forget).await? > 0)
+    }
+}
+
+impl StoreHealth for MemoryStore {
+    fn health(&self) -> Result<(), String> {
+        self.alive().map_err(|error| error.to_string())
     }
 }
 

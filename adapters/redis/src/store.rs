@@ -10,7 +10,7 @@ use crate::options::RedisOptions;
 use crate::progress::Replicated;
 use crate::startup;
 use laneway_domain::Partition;
-use laneway_ports::StoreError;
+use laneway_ports::{StoreError, StoreHealth};
 use std::fmt;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -111,5 +111,15 @@ impl RedisStore {
                 self.shared.options.partitions
             ))
         })
+    }
+}
+
+impl StoreHealth for RedisStore {
+    fn health(&self) -> Result<(), String> {
+        Self::health(self)
+    }
+
+    fn limitations(&self) -> Vec<String> {
+        Self::limitations(self)
     }
 }

@@ -17,7 +17,7 @@ use crate::schema;
 use crate::shared::Shared;
 use crate::writer::{self, DeadChange};
 use laneway_domain::Offset;
-use laneway_ports::{Bounds, CommitError, Register, Selection, StoreError};
+use laneway_ports::{Bounds, CommitError, Register, Selection, StoreError, StoreHealth};
 use rusqlite::Connection;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -243,5 +243,11 @@ pub(crate) async fn append(
     match asked {
         Ok(()) => answered.await.unwrap_or_else(|_| vec![Err(lost()); count]),
         Err(error) => vec![Err(error); count],
+    }
+}
+
+impl StoreHealth for SqliteStore {
+    fn health(&self) -> Result<(), String> {
+        Self::health(self)
     }
 }

@@ -11,15 +11,14 @@ pub use stores::check as check_store;
 
 use crate::config::Config;
 use crate::telemetry::metrics;
-use crate::worker::{Clock, Handle, Upkeep, Worker};
+use crate::worker::{Clock, Handle, Worker};
 use laneway_http::{Api, router};
-use laneway_ports::WorkerId;
+use laneway_ports::{Stores, WorkerId};
 use operations::Shared;
 use sinks::Sinks;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stores::Stores;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -128,30 +127,19 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
 
 /// Starts the delivering half.
 fn deliver(config: &Config, stores: &Stores, sinks: Sinks) -> Delivering {
-    let clock = Clock::system();
     let id = worker_id();
-    let (handle, working) = Worker {
+    let (handle, working, upkeep) = Worker {
         id: id.clone(),
-        log: stores.log.clone(),
-        progress: stores.progress.clone(),
-        dead_letters: stores.dead_letters.clone(),
-        workers: stores.workers.clone(),
+        stores: stores.clone(),
         destinations: config.destinations.iter().map(|d| d.destination.clone()).collect(),
         sinks,
         settings: config.worker.settings.clone(),
-        clock,
+        clock: Clock::system(),
         seed: rand::random(),
+        retain: config.store.retain,
     }
     .start();
-    let upkeep = Upkeep {
-        log: stores.log.clone(),
-        dead_letters: stores.dead_letters.clone(),
-        workers: stores.workers.clone(),
-        worker: handle.clone(),
-        clock,
-        retain: config.store.retain,
-    };
-    Delivering { id, handle, working: tokio::spawn(working), upkeep: tokio::spawn(upkeep.run()) }
+    Delivering { id, handle, working: tokio::spawn(working), upkeep: tokio::spawn(upkeep) }
 }
 
 /// Tells this worker from all others and from its own earlier runs, and an operator where it is.

@@ -1,10 +1,9 @@
 //! What operators ask and tell, of all the workers that share the store.
 
-use super::stores::Stores;
 use crate::worker::{Handle, command_all, status_of_all};
 use async_trait::async_trait;
 use laneway_domain::{Command, DestinationName, StatusReport};
-use laneway_ports::{Operations, WorkerId};
+use laneway_ports::{Operations, Stores, WorkerId};
 use std::collections::BTreeMap;
 
 /// The workers that share the store, the one of this process (if it has one) first.

@@ -3,63 +3,13 @@
 use super::Role;
 use crate::config::{Config, Durability, RedisStore as RedisConfig, Store, StoreUrl};
 use laneway_domain::Partition;
-use laneway_ports::{DeadLetters, EventLog, ProgressStore, Workers};
+use laneway_ports::{EventLog as _, Stores};
 use laneway_redis::{RedisOptions, RedisStore};
 use laneway_sqlite::{Options, SqliteStore};
 use rustix::fs::Access;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Whether a store can be used now.
-pub(super) trait Health: Send + Sync {
-    /// `Err` says what is wrong, for people.
-    fn health(&self) -> Result<(), String>;
-
-    /// What does not work while the rest does, for people.
-    fn limitations(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-impl Health for SqliteStore {
-    fn health(&self) -> Result<(), String> {
-        Self::health(self)
-    }
-}
-
-impl Health for RedisStore {
-    fn health(&self) -> Result<(), String> {
-        Self::health(self)
-    }
-
-    fn limitations(&self) -> Vec<String> {
-        Self::limitations(self)
-    }
-}
-
-/// One store behind all its ports.
-#[derive(Clone)]
-pub(super) struct Stores {
-    pub(super) log: Arc<dyn EventLog>,
-    pub(super) progress: Arc<dyn ProgressStore>,
-    pub(super) dead_letters: Arc<dyn DeadLetters>,
-    pub(super) workers: Arc<dyn Workers>,
-    pub(super) health: Arc<dyn Health>,
-}
-
-impl Stores {
-    fn of<S: EventLog + ProgressStore + DeadLetters + Workers + Health + 'static>(store: S) -> Self {
-        let store = Arc::new(store);
-        Self {
-            log: store.clone(),
-            progress: store.clone(),
-            dead_letters: store.clone(),
-            workers: store.clone(),
-            health: store,
-        }
-    }
-}
 
 /// Opens the store.
 ///
@@ -73,10 +23,12 @@ pub(super) async fn open(config: &Config, role: Role) -> Result<Stores, String> 
              and delivers them, or choose a store that processes can share, for instance \"redis://127.0.0.1:6379\"",
             store.url
         )),
-        StoreUrl::Sqlite(path) => open_sqlite(store, path).map(Stores::of),
-        StoreUrl::Redis(redis) => {
-            RedisStore::connect(redis_options(store, redis)?).await.map(Stores::of).map_err(|e| e.to_string())
-        }
+        StoreUrl::Sqlite(path) => open_sqlite(store, path).map(Arc::new).map(Stores::of),
+        StoreUrl::Redis(redis) => RedisStore::connect(redis_options(store, redis)?)
+            .await
+            .map(Arc::new)
+            .map(Stores::of)
+            .map_err(|e| e.to_string()),
     }
 }
 

@@ -7,9 +7,7 @@ use laneway_domain::{
     Commit, DestinationName, Input, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId,
     StatusReport, Timestamp,
 };
-use laneway_ports::{
-    CommitError, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, StoreError, WorkerId, Workers,
-};
+use laneway_ports::{CommitError, Lease, LogRecord, StoreError, Stores, WorkerId};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +25,10 @@ pub(super) const REGISTER_WITHIN: Duration = Duration::from_secs(1);
 /// what the worker knows.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
-/// The stores.
+/// The stores, with the time at which they are asked.
 #[derive(Clone)]
-pub(super) struct Stores {
-    pub(super) log: Arc<dyn EventLog>,
-    pub(super) progress: Arc<dyn ProgressStore>,
-    pub(super) dead_letters: Arc<dyn DeadLetters>,
-    pub(super) workers: Arc<dyn Workers>,
+pub(super) struct Calls {
+    pub(super) stores: Stores,
     pub(super) clock: Clock,
 }
 
@@ -67,10 +62,10 @@ pub(super) enum Done {
 
 pub(super) type Call = BoxFuture<'static, Done>;
 
-impl Stores {
+impl Calls {
     /// Says that this worker is there: at once, or when it is time again.
     pub(super) fn announce(&self, worker: WorkerId, first: bool) -> Call {
-        let workers = self.workers.clone();
+        let workers = self.stores.workers.clone();
         Box::pin(async move {
             if !first {
                 sleep(ANNOUNCE_EVERY).await;
@@ -84,7 +79,7 @@ impl Stores {
 
     /// Says that this worker is gone. If that fails, the others notice it later.
     pub(super) fn leave(&self, worker: WorkerId) -> Call {
-        let workers = self.workers.clone();
+        let workers = self.stores.workers.clone();
         Box::pin(async move {
             if let Ok(Err(error)) = timeout(REGISTER_WITHIN, workers.leave(&worker)).await {
                 tracing::warn!(%error, "the other workers could not be told that this one stops; they notice within {PRESENT_FOR:?}");
@@ -95,9 +90,9 @@ impl Stores {
 
     /// Claims a partition.
     pub(super) fn claim(&self, partition: Partition, worker: WorkerId) -> Call {
-        let stores = self.clone();
+        let calls = self.clone();
         Box::pin(async move {
-            match stores.try_claim(partition, &worker).await {
+            match calls.try_claim(partition, &worker).await {
                 Ok(Some(done)) => done,
                 Ok(None) => Done::NotClaimed(partition, None),
                 Err(error) => Done::NotClaimed(partition, Some(error)),
@@ -107,13 +102,14 @@ impl Stores {
 
     async fn try_claim(&self, partition: Partition, worker: &WorkerId) -> Result<Option<Done>, StoreError> {
         let until = self.usable_until();
-        let Some(lease) = self.progress.claim(partition, worker, LEASE).await? else { return Ok(None) };
-        let loaded = async { Ok((self.progress.load(partition).await?, self.log.bounds(partition).await?)) };
+        let Some(lease) = self.stores.progress.claim(partition, worker, LEASE).await? else { return Ok(None) };
+        let loaded =
+            async { Ok((self.stores.progress.load(partition).await?, self.stores.log.bounds(partition).await?)) };
         match loaded.await {
             Ok((progress, bounds)) => Ok(Some(Done::Claimed { lease, progress, log: bounds.start..bounds.end, until })),
             Err(error) => {
                 // Another worker may have better luck. If this fails too, the lease runs out by itself.
-                drop(self.progress.release(&lease).await);
+                drop(self.stores.progress.release(&lease).await);
                 Err(error)
             }
         }
@@ -127,11 +123,11 @@ impl Stores {
 
     /// Renews a lease when it is time; sooner when the last renewal failed.
     pub(super) fn renew(&self, lease: Lease, again: bool) -> Call {
-        let stores = self.clone();
+        let calls = self.clone();
         Box::pin(async move {
             sleep(if again { AGAIN_AFTER } else { RENEW_EVERY }).await;
-            let until = stores.usable_until();
-            match stores.progress.renew(&lease, LEASE).await {
+            let until = calls.usable_until();
+            match calls.stores.progress.renew(&lease, LEASE).await {
                 Ok(()) => Done::Renewed(lease, until),
                 Err(CommitError::Fenced { .. }) => Done::Fenced(lease),
                 Err(CommitError::Store(error)) => Done::NotRenewed(lease, error),
@@ -141,9 +137,9 @@ impl Stores {
 
     /// Gives a lease up. If that fails it runs out by itself.
     pub(super) fn release(&self, lease: Lease) -> Call {
-        let stores = self.clone();
+        let calls = self.clone();
         Box::pin(async move {
-            if let Err(error) = stores.progress.release(&lease).await {
+            if let Err(error) = calls.stores.progress.release(&lease).await {
                 tracing::warn!(partition = lease.partition.0, %error, "a lease could not be released; it expires by itself");
             }
             Done::Released(lease)
@@ -152,12 +148,12 @@ impl Stores {
 
     /// Waits for the log to grow beyond `seen`.
     pub(super) fn watch(&self, lease: Lease, seen: Offset, again: bool) -> Call {
-        let stores = self.clone();
+        let calls = self.clone();
         Box::pin(async move {
             if again {
                 sleep(AGAIN_AFTER).await;
             }
-            match stores.log.grown(lease.partition, seen).await {
+            match calls.stores.log.grown(lease.partition, seen).await {
                 Ok(end) => Done::Grew(lease, end),
                 Err(error) => Done::NotWatched(lease, error),
             }
@@ -166,7 +162,7 @@ impl Stores {
 
     /// Asks where the logs end, for a status that counts all that was accepted before it was asked for.
     pub(super) fn ends(&self, leases: Vec<Lease>, answer: oneshot::Sender<StatusReport>) -> Call {
-        let log = self.log.clone();
+        let log = self.stores.log.clone();
         Box::pin(async move {
             let end = async |lease: Lease| {
                 let bounds = timeout(ENDS_WITHIN, log.bounds(lease.partition)).await.ok()?.ok()?;
@@ -189,9 +185,9 @@ impl Stores {
     }
 
     pub(super) fn read(&self, read: ReadId, partition: Partition, from: Offset, most: usize, bytes: usize) -> Call {
-        let stores = self.clone();
+        let calls = self.clone();
         Box::pin(async move {
-            match stores.log.read(partition, from, most, bytes).await {
+            match calls.stores.log.read(partition, from, most, bytes).await {
                 Ok(chunk) => {
                     let (events, corrupt) = sort(chunk.records);
                     Done::Read(Input::Read { read, events, corrupt, next: chunk.next })
@@ -208,9 +204,9 @@ impl Stores {
         offset: Offset,
         destination: DestinationName,
     ) -> Call {
-        let stores = self.clone();
+        let calls = self.clone();
         Box::pin(async move {
-            match stores.dead_letters.event(partition, offset, &destination).await {
+            match calls.stores.dead_letters.event(partition, offset, &destination).await {
                 Ok(event) => Done::Read(Input::DeadLetterRead { read, event: event.map(Arc::new) }),
                 Err(error) => Done::NotRead(read, error),
             }
@@ -218,10 +214,10 @@ impl Stores {
     }
 
     pub(super) fn commit(&self, lease: Lease, commit: Arc<Commit>) -> Call {
-        let stores = self.clone();
+        let calls = self.clone();
         Box::pin(async move {
             let started = tokio::time::Instant::now();
-            match stores.progress.commit(&lease, &commit).await {
+            match calls.stores.progress.commit(&lease, &commit).await {
                 Ok(()) => Done::Committed(lease, started.elapsed()),
                 Err(CommitError::Fenced { .. }) => Done::Fenced(lease),
                 Err(CommitError::Store(error)) => Done::NotCommitted(lease, error),

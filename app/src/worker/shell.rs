@@ -2,7 +2,7 @@
 
 mod membership;
 
-use super::calls::{Call, Done, Stores};
+use super::calls::{Call, Calls, Done};
 use super::handle::{Request, Told};
 use super::metered_sink::MeteredSink;
 use super::notices::Reporter;
@@ -37,7 +37,7 @@ struct Owned {
 pub(super) struct Shell {
     dispatcher: Dispatcher,
     clock: Clock,
-    stores: Stores,
+    stores: Calls,
     sinks: BTreeMap<DestinationName, Arc<MeteredSink>>,
     owned: BTreeMap<Partition, Owned>,
     share: Share,
@@ -62,13 +62,13 @@ pub(super) struct Shell {
 
 impl Shell {
     pub(super) fn new(worker: Worker, requests: mpsc::Receiver<Request>) -> Self {
-        let Worker { id, log, progress, dead_letters, workers, destinations, sinks, settings, clock, seed } = worker;
+        let Worker { id, stores, destinations, sinks, settings, clock, seed, .. } = worker;
         let sinks =
             sinks.into_iter().map(|(name, sink)| (name.clone(), Arc::new(MeteredSink::new(&name, sink)))).collect();
         let mut dispatcher = Dispatcher::new(settings, seed);
         dispatcher.handle(Input::Destinations(destinations), clock.now());
-        let share = Share::new(id.clone(), log.partitions());
-        let stores = Stores { log, progress, dead_letters, workers, clock };
+        let share = Share::new(id.clone(), stores.log.partitions());
+        let stores = Calls { stores, clock };
         Self {
             register: stores.announce(id, true),
             dispatcher,

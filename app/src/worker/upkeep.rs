@@ -7,10 +7,9 @@ use super::roster::{LastReport, REPORT_EVERY};
 use super::{Clock, Handle};
 use crate::telemetry::metrics as names;
 use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, Partition, StatusReport, Timestamp};
-use laneway_ports::{DeadLetters, EventLog, Workers};
+use laneway_ports::Stores;
 use metrics::gauge;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -26,26 +25,19 @@ const TRIM_CHUNKS: usize = 25;
 const RETRIES: usize = 256;
 
 /// The upkeep of a worker process.
-pub struct Upkeep {
-    /// The events.
-    pub log: Arc<dyn EventLog>,
-    /// The dead letters.
-    pub dead_letters: Arc<dyn DeadLetters>,
-    /// Where other processes learn of this worker.
-    pub workers: Arc<dyn Workers>,
-    /// The worker.
-    pub worker: Handle,
-    /// The time.
-    pub clock: Clock,
+pub(super) struct Upkeep {
+    pub(super) stores: Stores,
+    pub(super) worker: Handle,
+    pub(super) clock: Clock,
     /// How long settled events are kept.
-    pub retain: Duration,
+    pub(super) retain: Duration,
 }
 
 impl Upkeep {
     /// Does its rounds until it is dropped.
-    pub async fn run(self) {
+    pub(super) async fn run(self) {
         // A long trim is no reason to be silent, or deaf.
-        tokio::join!(self.rounds(), self.reports(), serve_inbox(self.workers.as_ref(), &self.worker));
+        tokio::join!(self.rounds(), self.reports(), serve_inbox(self.stores.workers.as_ref(), &self.worker));
     }
 
     async fn reports(&self) {
@@ -55,7 +47,7 @@ impl Upkeep {
         loop {
             rounds.tick().await;
             if let Some(status) = self.worker.report().await {
-                last.update(self.workers.as_ref(), self.worker.id(), status).await;
+                last.update(self.stores.workers.as_ref(), self.worker.id(), status).await;
             }
         }
     }
@@ -88,7 +80,7 @@ impl Upkeep {
         let retain = u64::try_from(self.retain.as_millis()).unwrap_or(u64::MAX);
         let before = Timestamp::from_millis(self.clock.now().as_millis().saturating_sub(retain));
         for _ in 0..TRIM_CHUNKS {
-            match self.log.trim(partition, before, TRIM_CHUNK).await {
+            match self.stores.log.trim(partition, before, TRIM_CHUNK).await {
                 Ok(trimmed) if trimmed >= TRIM_CHUNK => {}
                 Ok(_) => return,
                 Err(error) => return tracing::warn!(partition = partition.0, %error, "the log could not be trimmed"),
@@ -97,7 +89,7 @@ impl Upkeep {
     }
 
     async fn look_for_retries(&self, partition: Partition) {
-        match self.dead_letters.retry_requested(partition, RETRIES).await {
+        match self.stores.dead_letters.retry_requested(partition, RETRIES).await {
             Ok(requests) if requests.is_empty() => {}
             Ok(requests) => self.worker.redrive(partition, requests).await,
             Err(error) => tracing::warn!(partition = partition.0, %error, "dead letters to retry could not be read"),
@@ -116,7 +108,7 @@ impl Upkeep {
             set(names::BREAKER_OPEN, f64::from(u8::from(destination.breaker != BreakerStatus::Closed)));
             set(names::PAUSED, f64::from(u8::from(destination.paused.is_some())));
         }
-        let counts = self.dead_letters.counts().await.unwrap_or_default();
+        let counts = self.stores.dead_letters.counts().await.unwrap_or_default();
         for destination in &status.destinations {
             let count =
                 counts.iter().find(|count| count.destination == destination.name).map_or(0, |count| count.count);

@@ -1,13 +1,15 @@
 //! Operators' commands through a process that has not what they are about: two workers over one store.
 
 use async_trait::async_trait;
-use laneway_app::worker::{ANSWERED_WITHIN, Clock, Handle, Upkeep, Worker, command_all};
+use laneway_app::worker::{ANSWERED_WITHIN, Clock, Handle, Worker, command_all};
 use laneway_domain::{
     Command, Destination, DestinationName, Event, EventId, EventType, Key, LaneKey, NewEvent, Outcome, Partition,
     RetryPolicy, StartFrom,
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
-use laneway_ports::{Delivery, EventLog, Operations as _, ProgressStore as _, Sink, StoreError, WorkerId, Workers};
+use laneway_ports::{
+    Delivery, EventLog, Operations as _, ProgressStore as _, Sink, StoreError, Stores, WorkerId, Workers,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -93,28 +95,18 @@ impl Scene {
         let retry = RetryPolicy { initial: NEVER, limit: NEVER * 4, ..RetryPolicy::default() };
         let destination = Destination { from: StartFrom::Beginning, retry, breaker: None, ..Destination::new(name()) };
         let clock = Clock::starting_at(self.disk.now());
-        let (worker, working) = Worker {
+        let (worker, working, upkeep) = Worker {
             id: WorkerId(id.to_owned()),
-            log: store.clone(),
-            progress: store.clone(),
-            dead_letters: store.clone(),
-            workers: store.clone(),
+            stores: Stores::of(store),
             destinations: vec![destination],
             sinks: BTreeMap::from([(name(), self.gate.clone() as Arc<dyn Sink>)]),
             settings: laneway_domain::Settings::default(),
             clock,
             seed: 1,
+            retain: NEVER,
         }
         .start();
-        let upkeep = Upkeep {
-            log: store.clone(),
-            dead_letters: store.clone(),
-            workers: store,
-            worker: worker.clone(),
-            clock,
-            retain: NEVER,
-        };
-        Process { worker, tasks: [tokio::spawn(working), tokio::spawn(upkeep.run())] }
+        Process { worker, tasks: [tokio::spawn(working), tokio::spawn(upkeep)] }
     }
 
     /// Two workers that share the partitions, and an event that neither gets through: the worker that

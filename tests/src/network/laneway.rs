@@ -9,11 +9,11 @@ use super::{PORT, SECRET, url};
 use crate::seeded::{Chance, TroubledStore};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use laneway_app::worker::{Clock, Handle, Upkeep, Worker, command_all};
+use laneway_app::worker::{Clock, Handle, Worker, command_all};
 use laneway_domain::{Command, Outcome, Partition, PartitionProgress, StatusReport};
 use laneway_http::{Api, Limits, router, serve};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
-use laneway_ports::{Delivery, Operations, ProgressStore as _, Sink, WorkerId};
+use laneway_ports::{Delivery, Operations, ProgressStore as _, Sink, Stores, WorkerId};
 use laneway_webhook::{EgressPolicy, HttpVersion, Secret, SystemResolver, WebhookConfig, WebhookSink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,30 +116,20 @@ impl Machine {
             let sink: Arc<dyn Sink> = Arc::new(self.way_out(life, to));
             (self.plan.destinations[to].name.clone(), sink)
         });
-        let (worker, working) = Worker {
+        let (worker, working, upkeep) = Worker {
             id: WorkerId(format!("life-{life}")),
-            log: store.clone(),
-            progress: store.clone(),
-            dead_letters: store.clone(),
-            workers: store.clone(),
+            stores: Stores::of(store.clone()),
             sinks: sinks.collect(),
             destinations: self.plan.destinations.clone(),
             settings: self.plan.settings.clone(),
             clock,
             seed,
-        }
-        .start();
-        let upkeep = Upkeep {
-            log: store.clone(),
-            dead_letters: store.clone(),
-            workers: store.clone(),
-            worker: worker.clone(),
-            clock,
             // The oracle reads the whole log in the end.
             retain: Duration::from_secs(24 * 3600),
-        };
+        }
+        .start();
         tokio::spawn(working);
-        tokio::spawn(upkeep.run());
+        tokio::spawn(upkeep);
         let limits = Limits {
             header_timeout: Duration::from_secs(3),
             body_timeout: Duration::from_secs(3),

@@ -9,10 +9,10 @@ use super::watched::Watched;
 use crate::seeded::Chance;
 use crate::seeded::TroubledStore;
 use async_trait::async_trait;
-use laneway_app::worker::{Clock, Handle, Upkeep, Worker};
+use laneway_app::worker::{Clock, Handle, Worker};
 use laneway_domain::{DestinationName, Outcome, Partition, Timestamp};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
-use laneway_ports::{Delivery, Sink, WorkerId};
+use laneway_ports::{Delivery, Sink, Stores, WorkerId};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -80,29 +80,20 @@ impl Process {
             let (disk, stillness) = (disk.clone(), stillness.clone());
             Arc::new(WayOut { number, sink: sink.clone(), disk, stillness, chance: Mutex::new(naps.clone()) })
         };
-        let (worker, working) = Worker {
+        let watched = Arc::new(Watched { store: store.clone(), tally: trace.trace().tally() });
+        let (worker, working, upkeep) = Worker {
             id: id(number),
-            log: store.clone(),
-            progress: Arc::new(Watched { store: store.clone(), tally: trace.trace().tally() }),
-            dead_letters: store.clone(),
-            workers: store.clone(),
+            stores: Stores { progress: watched, ..Stores::of(store.clone()) },
             sinks: sinks.iter().map(|(name, to)| (name.clone(), sink(to))).collect(),
             destinations: destinations.cloned().collect(),
             settings: plan.settings.clone(),
             clock,
             seed: chance.next(),
+            retain: plan.retain,
         }
         .start();
-        let upkeep = Upkeep {
-            log: store.clone(),
-            dead_letters: store.clone(),
-            workers: store.clone(),
-            worker: worker.clone(),
-            clock,
-            retain: plan.retain,
-        };
         let working = tokio::spawn(unless_frozen(working, stillness.clone()));
-        let upkeep = tokio::spawn(unless_frozen(upkeep.run(), stillness.clone()));
+        let upkeep = tokio::spawn(unless_frozen(upkeep, stillness.clone()));
         Self { number, store, troubles, worker, lacks, working, upkeep, stillness }
     }
 

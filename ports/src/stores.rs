@@ -1,0 +1,47 @@
+//! One store, as the parts of a process hold it.
+
+use crate::{DeadLetters, EventLog, ProgressStore, StoreHealth, Workers};
+use std::fmt;
+use std::sync::Arc;
+
+/// One store behind each of its ports. Whoever needs a store gets this, and uses what it needs.
+///
+/// All five are one store: a commit copies events from the log into the dead letters, a trim looks at
+/// the progress. So it is made from one thing, by [`Stores::of`]; a test may then put a watcher in the
+/// place of a part.
+#[derive(Clone)]
+pub struct Stores {
+    /// The events.
+    pub log: Arc<dyn EventLog>,
+    /// Progress and leases.
+    pub progress: Arc<dyn ProgressStore>,
+    /// Events that were given up.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// Who else works on the store.
+    pub workers: Arc<dyn Workers>,
+    /// Whether it can be used now.
+    pub health: Arc<dyn StoreHealth>,
+}
+
+impl Stores {
+    /// All that `store` offers.
+    #[must_use]
+    pub fn of<S>(store: Arc<S>) -> Self
+    where
+        S: EventLog + ProgressStore + DeadLetters + Workers + StoreHealth + 'static,
+    {
+        Self {
+            log: store.clone(),
+            progress: store.clone(),
+            dead_letters: store.clone(),
+            workers: store.clone(),
+            health: store,
+        }
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").field("partitions", &self.log.partitions()).finish_non_exhaustive()
+    }
+}
