@@ -21,7 +21,7 @@ pub use dead_letters::{DeadLetterCount, DeadLetterQuery, DeadLetters, MAX_DEAD_L
 pub use error::{CommitError, StoreError};
 pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord, accepted_since};
 pub use health::StoreHealth;
-pub use operations::Operations;
+pub use operations::{OperationError, Operations, Operator, WorkerControl};
 pub use progress_store::{Lease, ProgressStore, WorkerId};
 pub use sink::{Attempted, Delivery, Sink};
 pub use store::Store;

@@ -1,12 +1,19 @@
-//! What a running worker can be asked and told.
+//! What a running Laneway can be asked and told: the one port that points inwards.
 
+use crate::{StoreError, Stores, accepted_since};
 use async_trait::async_trait;
-use laneway_domain::{Command, DestinationName, StatusReport};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use laneway_domain::{Command, DestinationName, Partition, StatusReport, Timestamp};
+use std::sync::Arc;
+use thiserror::Error;
 
-/// The operator's way to the workers: that of this process, and those that share its store. (The third way round: the worker implements
-/// it, the HTTP adapter calls it.)
+/// How many partitions are searched at once for where a replay begins: an operator waits for all of them, and
+/// the store has other things to do.
+const SEARCHES: usize = 16;
+
+/// The workers that an operator speaks to: that of this process, and those that share its store.
 #[async_trait]
-pub trait Operations: Send + Sync {
+pub trait WorkerControl: Send + Sync {
     /// A snapshot of all destinations. `None` while the worker is starting or stopping.
     async fn status(&self) -> Option<StatusReport>;
 
@@ -26,5 +33,102 @@ pub trait Operations: Send + Sync {
     /// What keeps it from doing a part of its work now while the rest goes on, for people; empty if nothing does.
     async fn limitations(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+/// Why an operator's wish was not carried out.
+#[derive(Debug, Error)]
+pub enum OperationError {
+    /// The worker is starting or stopping, or the store cannot be read: it cannot be asked now.
+    #[error("the worker is starting or stopping, or the store cannot be read")]
+    NotReady,
+    /// The store has not done it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something stands in the way: what, and what to do.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// All that an operator does, for whatever shows it to people. Everything else only translates: whether
+/// something may be done, and in which order its steps are, is decided here.
+#[async_trait]
+pub trait Operations: WorkerControl {
+    /// Forgets a destination that left the configuration, so that it no longer holds the trim. `false` if
+    /// nothing is stored of it.
+    ///
+    /// # Errors
+    /// While it is configured: its worker would go on without its progress, and deliver or skip at random. If
+    /// a worker could not be told: it may bring the destination back.
+    async fn forget(&self, destination: &DestinationName) -> Result<bool, OperationError>;
+
+    /// Has a destination go back to the first event that was accepted at `since` or later and is still in the
+    /// log. `false` if it is in no worker's configuration.
+    ///
+    /// # Errors
+    /// If the log cannot be searched, or a worker could not be told.
+    async fn replay(&self, destination: DestinationName, since: Timestamp) -> Result<bool, OperationError>;
+}
+
+/// The operations over workers and the store that they share.
+pub struct Operator<W: ?Sized> {
+    stores: Stores,
+    workers: Arc<W>,
+}
+
+impl<W: WorkerControl + ?Sized> Operator<W> {
+    /// Speaks to `workers`, which work on `stores`.
+    pub fn new(workers: Arc<W>, stores: Stores) -> Self {
+        Self { stores, workers }
+    }
+}
+
+#[async_trait]
+impl<W: WorkerControl + ?Sized> WorkerControl for Operator<W> {
+    async fn status(&self) -> Option<StatusReport> {
+        self.workers.status().await
+    }
+
+    async fn command(&self, command: Command) -> Result<bool, String> {
+        self.workers.command(command).await
+    }
+
+    fn target(&self, destination: &DestinationName) -> Option<String> {
+        self.workers.target(destination)
+    }
+
+    async fn not_ready(&self) -> Vec<String> {
+        self.workers.not_ready().await
+    }
+}
+
+#[async_trait]
+impl<W: WorkerControl + ?Sized> Operations for Operator<W> {
+    async fn forget(&self, destination: &DestinationName) -> Result<bool, OperationError> {
+        let report = self.workers.status().await.ok_or(OperationError::NotReady)?;
+        if report.destinations.iter().any(|known| known.name == *destination && known.configured) {
+            return Err(OperationError::Conflict(format!(
+                "{destination} is in the configuration; take it out and restart before it is forgotten"
+            )));
+        }
+        // First: whoever claims a partition from here on finds nothing of it.
+        let mut known = self.stores.progress.forget(destination).await?;
+        // Also if the store knew nothing: an earlier call may have come no further than that.
+        let told = self.workers.command(Command::Forget { destination: destination.clone() }).await;
+        // Once more: a commit that a worker had prepared before it was told may have brought it back.
+        known |= self.stores.progress.forget(destination).await?;
+        told.map_err(|why| {
+            let what = format!("the store has forgotten {destination}, but a worker may bring it back: {why}");
+            OperationError::Conflict(what)
+        })?;
+        Ok(known)
+    }
+
+    async fn replay(&self, destination: DestinationName, since: Timestamp) -> Result<bool, OperationError> {
+        let log = &*self.stores.log;
+        let find = async |partition| Ok::<_, StoreError>((partition, accepted_since(log, partition, since).await?));
+        let found = stream::iter((0..log.partitions()).map(Partition)).map(find).buffer_unordered(SEARCHES);
+        let from = found.try_collect().await?;
+        self.workers.command(Command::Replay { destination, from }).await.map_err(OperationError::Conflict)
     }
 }

@@ -26,8 +26,8 @@ use happenings::{
 use laneway_domain::{DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Offset, Partition};
 use laneway_memory::{Disk, MemoryStore, Replica, Sabotage, Settings};
 use laneway_ports::{
-    DeadLetterQuery, DeadLetters as _, EventLog as _, MAX_DEAD_LETTER_PAGE, Operations as _, ProgressStore as _,
-    Selection,
+    DeadLetterQuery, DeadLetters as _, EventLog as _, MAX_DEAD_LETTER_PAGE, ProgressStore as _, Selection,
+    WorkerControl as _,
 };
 use oracle::Oracle;
 use plan::Plan;

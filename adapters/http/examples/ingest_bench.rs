@@ -192,9 +192,7 @@ async fn main() {
     let store = Arc::new(MemoryStore::open(Disk::new(1), Settings::default()));
     let laneway = router(Api {
         log: Some(Arc::new(Nowhere(AtomicU64::new(0)))),
-        history: store.clone(),
-        dead_letters: store.clone(),
-        progress: store,
+        dead_letters: store,
         operations: None,
         metrics: Arc::new(String::new),
         limits: Limits::default(),

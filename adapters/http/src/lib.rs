@@ -56,7 +56,7 @@ pub use token::{Token, check_listen};
 
 use axum::Router;
 use axum::routing::post;
-use laneway_ports::{DeadLetters, EventLog, Operations, ProgressStore};
+use laneway_ports::{DeadLetters, EventLog, Operations};
 use std::sync::Arc;
 
 /// Writes all metrics of the process in Prometheus' text format.
@@ -67,13 +67,10 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Api {
     /// Where events go; `None` if the process takes none in.
     pub log: Option<Arc<dyn EventLog>>,
-    /// The same log, to find where a replay begins; also if the process takes nothing in.
-    pub history: Arc<dyn EventLog>,
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
-    /// The progress, to forget a destination's.
-    pub progress: Arc<dyn ProgressStore>,
-    /// The workers: that of this process, or those that share its store; `None` if nobody can be asked.
+    /// What operators can do: with the worker of this process, or those that share its store; `None` if nobody
+    /// can be asked.
     pub operations: Option<Arc<dyn Operations>>,
     /// The metrics.
     pub metrics: RenderMetrics,

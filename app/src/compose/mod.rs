@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::telemetry::metrics;
 use crate::worker::{Clock, Handle, Worker};
 use laneway_http::{Api, router};
-use laneway_ports::{Stores, WorkerId};
+use laneway_ports::{Operator, Stores, WorkerId};
 use operations::Shared;
 use sinks::Sinks;
 use std::net::SocketAddr;
@@ -85,10 +85,11 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
     let render = rendering.clone();
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
-        history: stores.log.clone(),
         dead_letters: stores.dead_letters.clone(),
-        progress: stores.progress.clone(),
-        operations: Some(Arc::new(Shared { own, stores: stores.clone(), targets })),
+        operations: Some(Arc::new(Operator::new(
+            Arc::new(Shared { own, stores: stores.clone(), targets }),
+            stores.clone(),
+        ))),
         metrics: Arc::new(move || render.render()),
         limits: config.server.limits.clone(),
         tokens: config.server.tokens.clone(),

@@ -3,7 +3,7 @@
 use crate::worker::{Handle, command_all, status_of_all};
 use async_trait::async_trait;
 use laneway_domain::{Command, DestinationName, StatusReport};
-use laneway_ports::{Operations, Stores, WorkerId};
+use laneway_ports::{Stores, WorkerControl, WorkerId};
 use std::collections::BTreeMap;
 
 /// The workers that share the store, the one of this process (if it has one) first.
@@ -15,7 +15,7 @@ pub(super) struct Shared {
 }
 
 #[async_trait]
-impl Operations for Shared {
+impl WorkerControl for Shared {
     async fn status(&self) -> Option<StatusReport> {
         let own = match &self.own {
             Some((id, own)) => Some((id.clone(), own.status().await?)),

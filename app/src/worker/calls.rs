@@ -175,7 +175,7 @@ impl Calls {
 
     /// Finds out how old what waits is, and answers with the report.
     pub(super) fn answer(&self, report: StatusReport, answer: oneshot::Sender<StatusReport>) -> Call {
-        let log = self.log.clone();
+        let log = self.stores.log.clone();
         Box::pin(async move {
             let report = ages::looked_up(&*log, report).await;
             // Whoever asked may have gone; then nobody misses the answer.

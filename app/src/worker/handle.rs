@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use laneway_domain::{Command, Partition, Redrive, StatusReport};
-use laneway_ports::{Operations, WorkerId};
+use laneway_ports::{WorkerControl, WorkerId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -86,7 +86,7 @@ impl Handle {
 }
 
 #[async_trait]
-impl Operations for Handle {
+impl WorkerControl for Handle {
     async fn status(&self) -> Option<StatusReport> {
         self.ask(Request::Status).await
     }

@@ -24,9 +24,7 @@ async fn start() -> Running {
     let limits = Limits { event_bytes: 1024, batch_bytes: 4096, batch_events: 20, ..Limits::default() };
     let api = Api {
         log: Some(store.clone()),
-        history: store.clone(),
         dead_letters: store.clone(),
-        progress: store.clone(),
         operations: None,
         metrics: Arc::new(String::new),
         limits: limits.clone(),

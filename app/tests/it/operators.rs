@@ -8,7 +8,7 @@ use laneway_domain::{
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
-    Delivery, EventLog, Operations as _, ProgressStore as _, Sink, StoreError, Stores, WorkerId, Workers,
+    Delivery, EventLog, ProgressStore as _, Sink, StoreError, Stores, WorkerControl as _, WorkerId, Workers,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use laneway_app::worker::{Clock, Handle, Worker, command_all};
 use laneway_domain::{Command, Outcome, Partition, PartitionProgress, StatusReport};
 use laneway_http::{Api, Limits, router, serve};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
-use laneway_ports::{Delivery, Operations, ProgressStore as _, Sink, Stores, WorkerId};
+use laneway_ports::{Delivery, Operator, ProgressStore as _, Sink, Stores, WorkerControl, WorkerId};
 use laneway_webhook::{EgressPolicy, HttpVersion, Secret, SystemResolver, WebhookConfig, WebhookSink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -138,10 +138,8 @@ impl Machine {
         let operations = Everyone { worker, store: store.clone(), partitions: self.plan.partitions };
         let api = Api {
             log: Some(store.clone()),
-            history: store.clone(),
             dead_letters: store.clone(),
-            progress: store,
-            operations: Some(Arc::new(operations)),
+            operations: Some(Arc::new(Operator::new(Arc::new(operations), Stores::of(store)))),
             metrics: Arc::new(String::new),
             limits: limits.clone(),
             tokens: Vec::new(),
@@ -178,7 +176,7 @@ struct Everyone {
 }
 
 #[async_trait]
-impl Operations for Everyone {
+impl WorkerControl for Everyone {
     async fn status(&self) -> Option<StatusReport> {
         self.worker.status().await
     }

@@ -5,7 +5,7 @@ use super::happenings::{REPLAY, REPLAY_AT_THE_END};
 use super::process::Process;
 use laneway_domain::{Command, DestinationName, Offset, Partition};
 use laneway_memory::{MemoryStore, Settings};
-use laneway_ports::{EventLog as _, Operations as _};
+use laneway_ports::{EventLog as _, WorkerControl as _};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::sleep;

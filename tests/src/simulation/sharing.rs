@@ -6,7 +6,7 @@ use super::happenings::{CUT_OFF, JOINS, STANDS_STILL, STOPS};
 use super::process::{Process, id};
 use laneway_app::worker::{ANNOUNCE_EVERY, PRESENT_FOR};
 use laneway_domain::Partition;
-use laneway_ports::{Lease, Operations as _};
+use laneway_ports::{Lease, WorkerControl as _};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::sleep;

@@ -5,14 +5,9 @@ use crate::Shared;
 use crate::problem::{Kind, Problem};
 use crate::wire::{KeyChoice, ReplayChoice};
 use axum::extract::{Request, State};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Partition, Timestamp};
-use laneway_ports::accepted_since;
+use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Timestamp};
+use laneway_ports::OperationError;
 use std::sync::Arc;
-
-/// How many partitions are searched at once for where a replay begins: an operator waits for all of them, and
-/// the store has other things to do.
-const SEARCHES: usize = 16;
 
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
 pub(super) async fn retry_key(
@@ -68,13 +63,11 @@ pub(super) async fn replay(
     let destination = destination(&name)?;
     let ReplayChoice { since } = json(&shared, request).await?;
     let since = moment(&since).map_err(|what| Problem::new(Kind::Invalid, what).about("/since"))?;
-    worker(&shared)?;
-    let log = &*shared.api.history;
-    let find = async |partition| Ok((partition, accepted_since(log, partition, since).await?));
-    let found = stream::iter((0..log.partitions()).map(Partition)).map(find).buffer_unordered(SEARCHES);
-    let from = found.try_collect().await.map_err(|error| Problem::from_store(&error))?;
-    let missing = format!("{destination} is not in the configuration of any worker");
-    command(&shared, Command::Replay { destination: destination.clone(), from }, &destination, missing).await
+    if worker(&shared)?.replay(destination.clone(), since).await.map_err(problem)? {
+        return done();
+    }
+    known(&shared, &destination).await?;
+    Err(Problem::new(Kind::NotFound, format!("{destination} is not in the configuration of any worker")))
 }
 
 /// A moment as it is written: `beginning`, or a date-time of RFC 3339.
@@ -111,30 +104,20 @@ async fn told(shared: &Shared, command: Command) -> Result<bool, Box<Problem>> {
     worker(shared)?.command(command).await.map_err(|why| Problem::new(Kind::Conflict, why))
 }
 
-/// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration, so
-/// that it no longer holds the trim. While it is configured its worker would go on without its
-/// progress, and deliver or skip at random: refused.
+/// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration.
 pub(super) async fn forget(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
     let destination = destination(&name)?;
-    let report = status::report(&shared).await?;
-    if report.destinations.iter().any(|known| known.name == destination && known.configured) {
-        let what = format!("{destination} is in the configuration; take it out and restart before it is forgotten");
-        return Err(Problem::new(Kind::Conflict, what));
-    }
-    let stored = async || shared.api.progress.forget(&destination).await.map_err(|error| Problem::from_store(&error));
-    // First: whoever claims a partition from here on finds nothing of it.
-    let mut known = stored().await?;
-    // Also if the store knew nothing: an earlier call may have come no further than that.
-    let told = worker(&shared)?.command(Command::Forget { destination: destination.clone() }).await;
-    // Once more: a commit that a worker had prepared before it was told may have brought it back.
-    known |= stored().await?;
-    told.map_err(|why| {
-        let what = format!("the store has forgotten {destination}, but a worker may bring it back: {why}");
-        Problem::new(Kind::Conflict, what)
-    })?;
-    if !known {
+    if !worker(&shared)?.forget(&destination).await.map_err(problem)? {
         return Err(no_destination(&destination));
     }
     tracing::info!(%destination, "a destination was forgotten");
     done()
+}
+
+fn problem(error: OperationError) -> Box<Problem> {
+    match error {
+        OperationError::NotReady => status::not_ready(),
+        OperationError::Store(error) => Problem::from_store(&error),
+        OperationError::Conflict(why) => Problem::new(Kind::Conflict, why),
+    }
 }

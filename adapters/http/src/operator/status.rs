@@ -7,6 +7,7 @@ use crate::{Shared, wire};
 use axum::extract::{Query, State};
 use axum::response::Response;
 use http::Uri;
+use laneway_ports::OperationError;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,9 +73,10 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>, uri: Uri) -> Answe
 
 /// The worker's report.
 pub(super) async fn report(shared: &Shared) -> Result<laneway_domain::StatusReport, Box<Problem>> {
-    let report = worker(shared)?.status().await;
-    report.ok_or_else(|| {
-        Problem::new(Kind::NotReady, "the worker is starting or stopping, or the store cannot be read")
-            .retry_after(SOON)
-    })
+    worker(shared)?.status().await.ok_or_else(not_ready)
+}
+
+/// The worker cannot be asked now.
+pub(super) fn not_ready() -> Box<Problem> {
+    Problem::new(Kind::NotReady, OperationError::NotReady.to_string()).retry_after(SOON)
 }

@@ -23,7 +23,7 @@ use http_body_util::BodyExt;
 use laneway_domain::{Command, Event, Offset, Partition, StatusReport};
 use laneway_http::{Api, Hosts, Limits, Token, router, wire};
 use laneway_memory::{Disk, Faults, MemoryStore, Settings};
-use laneway_ports::{EventLog, LogRecord, Operations};
+use laneway_ports::{EventLog, LogRecord, Operations, Operator, Stores, WorkerControl};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
@@ -44,7 +44,7 @@ struct Worker {
 }
 
 #[async_trait]
-impl Operations for Worker {
+impl WorkerControl for Worker {
     async fn status(&self) -> Option<StatusReport> {
         self.report.lock().unwrap().clone()
     }
@@ -57,6 +57,11 @@ impl Operations for Worker {
     async fn not_ready(&self) -> Vec<String> {
         self.not_ready.lock().unwrap().clone()
     }
+}
+
+/// What an operator can do with these workers.
+fn operations(workers: Arc<impl WorkerControl + 'static>, store: &Arc<MemoryStore>) -> Arc<dyn Operations> {
+    Arc::new(Operator::new(workers, Stores::of(store.clone())))
 }
 
 struct Server {
@@ -87,10 +92,8 @@ impl Server {
         let worker = Arc::new(Worker::default());
         let api = Api {
             log: (!setup.no_ingest).then(|| store.clone() as Arc<dyn EventLog>),
-            history: store.clone(),
             dead_letters: store.clone(),
-            progress: store.clone(),
-            operations: (!setup.no_worker).then(|| worker.clone() as Arc<dyn Operations>),
+            operations: (!setup.no_worker).then(|| operations(worker.clone(), &store)),
             metrics: Arc::new(|| "laneway_up 1\n".into()),
             limits: setup.limits,
             tokens: setup.tokens,

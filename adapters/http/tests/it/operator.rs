@@ -11,7 +11,7 @@ use laneway_domain::{
 use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, Done, Health, Status};
 use laneway_http::{Api, Limits, router};
 use laneway_memory::MemoryStore;
-use laneway_ports::{Bounds, DeadLetters, EventLog, Lease, Operations, ProgressStore, WorkerId};
+use laneway_ports::{Bounds, DeadLetters, EventLog, Lease, ProgressStore, WorkerControl, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -309,7 +309,7 @@ struct Late {
 }
 
 #[async_trait]
-impl Operations for Late {
+impl WorkerControl for Late {
     async fn status(&self) -> Option<StatusReport> {
         Some(StatusReport::default())
     }
@@ -330,12 +330,10 @@ impl Operations for Late {
 async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
     let Server { store, worker, .. } = Server::new();
     let lease = store.claim(Partition(0), &WorkerId("w".into()), Duration::from_secs(5)).await.unwrap().unwrap();
-    let late: Arc<dyn Operations> = Arc::new(Late { store: store.clone(), lease });
+    let late = crate::operations(Arc::new(Late { store: store.clone(), lease }), &store);
     let api = Api {
         log: None,
-        history: store.clone(),
         dead_letters: store.clone(),
-        progress: store.clone(),
         operations: Some(late),
         metrics: Arc::new(String::new),
         limits: Limits::default(),
