@@ -100,6 +100,10 @@ impl<W: WorkerControl + ?Sized> WorkerControl for Operator<W> {
     async fn not_ready(&self) -> Vec<String> {
         self.workers.not_ready().await
     }
+
+    async fn limitations(&self) -> Vec<String> {
+        self.workers.limitations().await
+    }
 }
 
 #[async_trait]
