@@ -7,7 +7,8 @@ use super::{console, mongodb, webhook};
 
 const KINDS: [Kind; 3] = [webhook::KIND, mongodb::KIND, console::KIND];
 
-/// The kind that a URL asks for. The message must not repeat the URL: it may hold a password.
+/// The kind that a URL asks for. The message must not repeat anything of the URL: it may hold a password, or be the
+/// content of a file that is no URL at all.
 pub(super) fn of(url: &str) -> Result<&'static Kind, String> {
     let Some((scheme, _)) = url.split_once(':') else {
         return Err("is not a URL; write for instance \"https://example.com/hook\" or \"console:\"".to_owned());
@@ -18,7 +19,7 @@ pub(super) fn of(url: &str) -> Result<&'static Kind, String> {
         let mut schemes: Vec<String> =
             KINDS.iter().flat_map(|kind| kind.schemes).map(|scheme| format!("{scheme}:")).collect();
         let last = schemes.pop().unwrap_or_default();
-        format!("{scheme:?} is not a kind of destination; use {} or {last}", schemes.join(", "))
+        format!("its scheme is not a kind of destination; use {} or {last}", schemes.join(", "))
     })
 }
 

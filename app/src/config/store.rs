@@ -157,7 +157,7 @@ fn parse_store(written: &Secret, redis: RedisStore) -> Result<StoreUrl, String> 
         return Ok(StoreUrl::Sqlite(path.into()));
     }
     if !REDIS_SCHEMES.contains(&scheme) {
-        return Err(format!("{scheme:?} is not a kind of store; {EXAMPLES}"));
+        return Err(format!("its scheme is not a kind of store; {EXAMPLES}"));
     }
     match url::Url::parse(text) {
         Ok(url) if url.has_host() => Ok(StoreUrl::Redis(RedisStore { url: written.clone(), ..redis })),

@@ -1,7 +1,7 @@
 //! Stores as earlier code has written them (`tests/formats`): put into a Redis as they were, opened, and gone on with.
 
 #[allow(dead_code, reason = "the part that writes such stores is not used here")]
-#[path = "../../examples/formats.rs"]
+#[path = "../../examples/redis_formats.rs"]
 mod written;
 
 use crate::support::{event, server};

@@ -1,7 +1,7 @@
 //! Files as earlier code has written them (`tests/formats`): opened as they are, and gone on with.
 
 #[allow(dead_code, reason = "the part that writes such files is not used here")]
-#[path = "../../examples/formats.rs"]
+#[path = "../../examples/sqlite_formats.rs"]
 mod written;
 
 use super::{append_all, event};

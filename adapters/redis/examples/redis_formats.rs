@@ -1,75 +1,60 @@
 //! Writes a store as the present code writes it, with records of every kind, for `tests/formats`:
 //!
 //! ```text
-//! cargo run -p laneway-sqlite --example formats -- tests/formats
+//! cargo run -p laneway-redis --example redis_formats -- tests/formats redis-1
 //! ```
-//! It makes a folder `sqlite-<schema>` there, which must not exist yet: what a release has written never changes.
-//! In it are a store that was closed (`closed.db`), one as `kill -9` leaves it (`killed.db` and its write-ahead log),
-//! and what was in both of them when they were written (`content.json`). Two runs write the same content.
+//! It makes that folder there, which must not exist yet: what a release has written never changes. In it are the
+//! commands that make the store's keys (`store.resp`, as `redis-cli --pipe` takes them, for every version of Redis; keys
+//! and lines in order), the functions as they were loaded (`library.lua`), and what was in the store when it was written
+//! (`content.json`). Two runs differ only in what comes from the clock: when events were accepted, and epochs.
 
 use bytes::Bytes;
 use laneway_domain::{
     Behind, Commit, DestinationName, Event, EventId, EventType, Failure, GivenUp, Key, LaneChange, LaneKey, NewEvent,
-    Offset, Partition, Pause, Position, Quarantined, RetryState, Timestamp, TraceParent,
+    Offset, Partition, Pause, Position, Quarantined, RetryState, Timestamp,
 };
 use laneway_ports::{
     DeadLetterQuery, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, Selection, StoreError, WorkerId,
 };
-use laneway_sqlite::{Clock, Options, SqliteStore};
+use laneway_redis::{RedisOptions, RedisStore};
+use laneway_servers::redis::{RedisServer, RedisSettings, Reply};
 use serde_json::{Value, json};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// When the first events were accepted. Each later group came a second after the one before.
+/// The moment that stored times of failures and pauses count from.
 const BEGAN: u64 = 1_700_000_000_000;
 const PARTITIONS: u32 = 2;
 /// Events of each partition, about: enough for every state that a record can be in.
 const EVENTS: u32 = 24;
-/// Events that are appended together.
-const GROUP: usize = 12;
+/// How long the ids of a loaded store are remembered (ms): longer than any test.
+const REMEMBERED_MS: &str = "86400000";
 
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Done {
-    let into = PathBuf::from(std::env::args().nth(1).ok_or("name the folder, such as tests/formats")?);
-    let work = tempfile::tempdir()?;
-    let path = work.path().join("laneway.db");
-    let time = Arc::new(AtomicU64::new(BEGAN));
-    let store = SqliteStore::open(options(&path, &time))?;
-    fill(&store, &time).await?;
-    damage(&path)?;
-    let killed = work.path().join("killed.db");
-    std::fs::copy(&path, &killed)?;
-    std::fs::copy(with("-wal", &path), with("-wal", &killed))?;
+    let usage = "name the folder, such as tests/formats, and the format, such as redis-1";
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().ok_or(usage)?).join(arguments.next().ok_or(usage)?);
+    let server = RedisServer::start(RedisSettings::default()).await?;
+    let store = RedisStore::connect(options(&server.url())).await?;
+    fill(&store).await?;
+    damage(&server).await?;
     drop(store);
-    let schema: String =
-        rusqlite::Connection::open(&path)?
-            .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))?;
-    let folder = into.join(format!("sqlite-{schema}"));
     std::fs::create_dir(&folder)?;
-    std::fs::copy(&path, folder.join("closed.db"))?;
-    std::fs::copy(&killed, folder.join("killed.db"))?;
-    std::fs::copy(with("-wal", &killed), folder.join("killed.db-wal"))?;
-    let content = content(&SqliteStore::open(options(&path, &time))?).await?;
+    std::fs::write(folder.join("store.resp"), commands(&server).await?)?;
+    std::fs::write(folder.join("library.lua"), library(&server).await?)?;
+    let content = content(&RedisStore::connect(options(&server.url())).await?).await?;
     std::fs::write(folder.join("content.json"), format!("{content:#}\n"))?;
     Ok(())
 }
 
-fn with(suffix: &str, path: &Path) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
-}
-
 /// How such a store is opened.
-pub(crate) fn options(path: &Path, time: &Arc<AtomicU64>) -> Options {
-    let time = time.clone();
-    let clock = Clock::new(move || Timestamp::from_millis(time.load(Ordering::SeqCst)));
-    Options { clock, tail_bytes: 0, ..Options::new(path, PARTITIONS) }
+pub(crate) fn options(url: &str) -> RedisOptions {
+    RedisOptions { tail_bytes: 0, ..RedisOptions::new(url, PARTITIONS) }
 }
 
 /// The event of that number: by turns with and without a key, source, data, and attributes.
@@ -90,23 +75,14 @@ fn event(n: u32) -> Done<NewEvent> {
         event.attributes = [("level", "5"), ("vip", "false"), ("empty", ""), ("tenant", "\"acme\" ✓\\")]
             .map(|(name, value)| (name.into(), value.into()))
             .into();
-        event.attributes.insert("number".into(), i32::MIN.into());
-        event.attributes.insert("flag".into(), n.is_multiple_of(8).into());
-    }
-    if n.is_multiple_of(6) {
-        event.traceparent = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     }
     Ok(NewEvent { event, id_given: n.is_multiple_of(2) })
 }
 
 /// Every state that a record can be in, in each partition.
-async fn fill(store: &SqliteStore, time: &AtomicU64) -> Done {
+async fn fill(store: &RedisStore) -> Done {
     let all = (0..PARTITIONS * EVENTS).map(event).collect::<Done<Vec<_>>>()?;
-    // Few groups, so that the write-ahead log is a small file too.
-    for group in all.chunks(GROUP) {
-        store.append(group.to_vec()).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        time.fetch_add(1000, Ordering::SeqCst);
-    }
+    store.append(all).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     for partition in (0..PARTITIONS).map(Partition) {
         let lease = claim(store, partition).await?;
         store.commit(&lease, &progress()?).await?;
@@ -121,7 +97,7 @@ async fn fill(store: &SqliteStore, time: &AtomicU64) -> Done {
     Ok(())
 }
 
-async fn claim(store: &SqliteStore, partition: Partition) -> Done<Lease> {
+async fn claim(store: &RedisStore, partition: Partition) -> Done<Lease> {
     let worker = WorkerId("writer".into());
     Ok(store.claim(partition, &worker, Duration::from_secs(60)).await?.ok_or("the partition is taken")?)
 }
@@ -181,19 +157,124 @@ fn failed(attempts: u32, next_attempt: Timestamp) -> RetryState {
     RetryState { attempts, first_failure: at, next_attempt, history }
 }
 
-/// What a careless hand or a bad disk does to rows.
-fn damage(path: &Path) -> Done {
-    rusqlite::Connection::open(path)?.execute_batch(
-        "UPDATE event_0 SET data = X'00' WHERE offset = 14;
-         UPDATE event_0 SET attributes = '{\"a\":' WHERE offset = 16;
-         DELETE FROM event_1 WHERE offset = 15;
-         UPDATE event_1 SET accepted_at = accepted_at + 1 WHERE offset = 17;",
-    )?;
+/// What a careless hand or a bad disk does to entries: one cut off, one changed, one gone, one of a version that there is
+/// not, each in the place of the last events of a partition.
+async fn damage(server: &RedisServer) -> Done {
+    let log = "{laneway:0}:log";
+    let last = server.command(&["XREVRANGE", log, "+", "-", "COUNT", "4"]).await?;
+    let mut wrong: Vec<(String, Vec<u8>)> = Vec::new();
+    for (n, entry) in last.items().iter().rev().enumerate() {
+        let (id, fields) = (entry.items()[0].text(), entry.items()[1].items());
+        let mut bytes = bytes_of(&fields[1]);
+        match n {
+            0 => bytes.truncate(bytes.len() / 2),
+            1 => *bytes.last_mut().ok_or("it is empty")? ^= 1,
+            2 => bytes[0] = 0xEE,
+            _ => bytes.clear(),
+        }
+        wrong.push((id, bytes));
+    }
+    for (id, _) in &wrong {
+        server.command(&["XDEL", log, id]).await?;
+    }
+    // Of what was deleted, nothing can be put back under its number but behind where the stream says that it ends.
+    server.command(&["XSETID", log, &before(&wrong[0].0)?]).await?;
+    for (id, bytes) in &wrong {
+        server.command(&[b"XADD".as_slice(), log.as_bytes(), id.as_bytes(), b"e", bytes.as_slice()]).await?;
+    }
+    // One that is gone.
+    let log = "{laneway:1}:log";
+    let some = server.command(&["XREVRANGE", log, "+", "-", "COUNT", "3"]).await?;
+    server.command(&["XDEL", log, &some.items()[2].items()[0].text()]).await?;
     Ok(())
 }
 
+fn before(id: &str) -> Done<String> {
+    let (generation, sequence) = id.split_once('-').ok_or("no id")?;
+    Ok(format!("{generation}-{}", sequence.parse::<u64>()? - 1))
+}
+
+fn bytes_of(reply: &Reply) -> Vec<u8> {
+    match reply {
+        Reply::Bulk(bytes) => bytes.clone().unwrap_or_default(),
+        other => other.text().into_bytes(),
+    }
+}
+
+async fn library(server: &RedisServer) -> Done<String> {
+    let list = server.command(&["FUNCTION", "LIST", "LIBRARYNAME", "laneway", "WITHCODE"]).await?;
+    let library = list.items().first().ok_or("there is no library")?;
+    Ok(named(library, "library_code").ok_or("the library has no code")?)
+}
+
+/// The value that follows a name in a list of names and values.
+fn named(list: &Reply, name: &str) -> Option<String> {
+    let at = list.items().iter().position(|item| item.text() == name)?;
+    list.items().get(at + 1).map(Reply::text)
+}
+
+/// The commands that make all keys, in the order of the keys' names.
+async fn commands(server: &RedisServer) -> Done<Vec<u8>> {
+    let mut keys: Vec<String> = server.command(&["KEYS", "*"]).await?.items().iter().map(Reply::text).collect();
+    keys.sort();
+    let mut out = Vec::new();
+    for key in keys {
+        let read = |command: &[&str]| command.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        match server.command(&["TYPE", &key]).await?.text().as_str() {
+            "string" => {
+                let value = server.command(&["GET", &key]).await?;
+                let mut command = vec![b"SET".to_vec(), key.clone().into_bytes(), bytes_of(&value)];
+                if server.command(&["PTTL", &key]).await?.number().is_some_and(|left| left > 0) {
+                    command.extend([b"PX".to_vec(), REMEMBERED_MS.into()]);
+                }
+                add(&mut out, &command);
+            }
+            "hash" => {
+                let all = server.command(&read(&["HGETALL", &key])).await?;
+                let mut pairs: Vec<[Vec<u8>; 2]> =
+                    all.items().chunks_exact(2).map(|pair| [bytes_of(&pair[0]), bytes_of(&pair[1])]).collect();
+                pairs.sort();
+                for [field, value] in pairs {
+                    add(&mut out, &[b"HSET".to_vec(), key.clone().into_bytes(), field, value]);
+                }
+            }
+            "zset" => {
+                let all = server.command(&read(&["ZRANGE", &key, "0", "-1", "WITHSCORES"])).await?;
+                for pair in all.items().chunks_exact(2) {
+                    add(
+                        &mut out,
+                        &[b"ZADD".to_vec(), key.clone().into_bytes(), bytes_of(&pair[1]), bytes_of(&pair[0])],
+                    );
+                }
+            }
+            "stream" => {
+                for entry in server.command(&read(&["XRANGE", &key, "-", "+"])).await?.items() {
+                    let mut command = vec![b"XADD".to_vec(), key.clone().into_bytes(), bytes_of(&entry.items()[0])];
+                    command.extend(entry.items()[1].items().iter().map(bytes_of));
+                    add(&mut out, &command);
+                }
+                let info = server.command(&read(&["XINFO", "STREAM", &key])).await?;
+                let last = named(&info, "last-generated-id").ok_or("the stream has no last id")?;
+                add(&mut out, &[b"XSETID".to_vec(), key.clone().into_bytes(), last.into_bytes()]);
+            }
+            other => return Err(format!("{key} is a {other}, and nothing here writes one").into()),
+        }
+    }
+    Ok(out)
+}
+
+/// One command, as clients send them.
+fn add(out: &mut Vec<u8>, command: &[Vec<u8>]) {
+    out.extend(format!("*{}\r\n", command.len()).into_bytes());
+    for part in command {
+        out.extend(format!("${}\r\n", part.len()).into_bytes());
+        out.extend(part);
+        out.extend(b"\r\n");
+    }
+}
+
 /// All that is in the store, as people would write it down.
-pub(crate) async fn content(store: &SqliteStore) -> Result<Value, StoreError> {
+pub(crate) async fn content(store: &RedisStore) -> Result<Value, StoreError> {
     let mut partitions = Vec::new();
     for partition in (0..store.partitions()).map(Partition) {
         let bounds = store.bounds(partition).await?;
@@ -223,7 +304,7 @@ pub(crate) async fn content(store: &SqliteStore) -> Result<Value, StoreError> {
     Ok(json!({ "partitions": partitions, "dead_letters": letters }))
 }
 
-async fn records(store: &SqliteStore, partition: Partition) -> Result<Vec<Value>, StoreError> {
+async fn records(store: &RedisStore, partition: Partition) -> Result<Vec<Value>, StoreError> {
     let (mut records, mut from) = (Vec::new(), store.bounds(partition).await?.start);
     while from < store.bounds(partition).await?.end {
         let chunk = store.read(partition, from, 7, usize::MAX).await?;
@@ -240,7 +321,7 @@ fn described(record: &LogRecord) -> Value {
         LogRecord::Corrupt { offset, .. } => return json!({ "offset": offset.0, "corrupt": true }),
     };
     let event = &logged.event;
-    let mut described = json!({
+    json!({
         "offset": logged.offset.0,
         "accepted_at": logged.accepted_at.as_millis(),
         "id": event.id.as_str(),
@@ -252,15 +333,10 @@ fn described(record: &LogRecord) -> Value {
         "content_type": event.content_type,
         "attributes": event.attributes,
         "data": event.data.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-    });
-    // Not there in what was written before there was such a thing.
-    if let Some(trace) = event.traceparent {
-        described["traceparent"] = json!(trace.to_string());
-    }
-    described
+    })
 }
 
-async fn progress_of(store: &SqliteStore, partition: Partition) -> Result<Value, StoreError> {
+async fn progress_of(store: &RedisStore, partition: Partition) -> Result<Value, StoreError> {
     let progress = store.load(partition).await?;
     let lanes = progress.lanes.iter().map(|(name, lane)| {
         let behind = lane.behind.iter().map(|(key, behind)| (key.to_string(), json!(behind)));
