@@ -107,7 +107,11 @@ impl Writer<'_> {
             Ok(()) => self.publish(),
             Err(error) => group.drain(..).for_each(|request| refuse(request, error.clone())),
         }
-        let trouble = stored.as_ref().err().cloned().or_else(|| self.room.is_short().then(|| self.room.refusal()));
+        // Looked at with every group, be it a renewed lease: nobody sends events to a store that says that it is full.
+        let trouble = match &stored {
+            Err(error) => Some(error.clone()),
+            Ok(()) => (!self.room.admits_events()).then(|| self.room.refusal()),
+        };
         self.shared.note_trouble(trouble.as_ref());
         for pending in self.pending.drain(..) {
             pending.answer(stored.clone());

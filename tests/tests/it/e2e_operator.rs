@@ -198,7 +198,7 @@ async fn a_replay_delivers_again_in_order_and_survives_a_crash() {
 
     for (arguments, why) in [
         (&["main", "--since", "1h"][..], "--yes"),
-        (&["mian", "--since", "1h", "--yes"][..], "mian is not in the configuration"),
+        (&["mian", "--since", "1h", "--yes"][..], "there is no destination mian"),
         (&["main", "--since", "yesterday", "--yes"][..], "date-time"),
     ] {
         let refused = installation.run(&[&["destinations", "replay"], arguments].concat());
