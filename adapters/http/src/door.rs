@@ -3,6 +3,7 @@
 
 use crate::hosts::Hosts;
 use crate::problem::{Kind, Problem};
+use crate::role::Role;
 use crate::token::{Token, authorize};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Version, header};
@@ -21,13 +22,19 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Lets the request in, or says why not: it is not well formed, comes from a foreign page, or has no token.
-pub(crate) fn enter(asked: &Asked<'_>, hosts: &Hosts, tokens: &[Token]) -> Result<(), Box<Problem>> {
+/// Lets the request in, or says why not: it is not well formed, comes from a foreign page, or has no token that
+/// opens what needs the role `needs`.
+pub(crate) fn enter(
+    asked: &Asked<'_>,
+    hosts: &Hosts,
+    tokens: &[Token],
+    needs: Option<Role>,
+) -> Result<(), Box<Problem>> {
     let host = well_formed(asked)?;
     if tokens.is_empty() {
         no_foreign_page(asked, host.as_ref(), hosts)?;
     }
-    authorize(tokens, asked.headers)
+    authorize(tokens, asked.headers, needs)
 }
 
 /// Whom the request is for. `None`: HTTP/1.0 does not have to say.
@@ -113,7 +120,7 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let (parts, ()) = builder.body(()).unwrap().into_parts();
-        enter(&Asked::of(&parts), &Hosts::default(), &[]).err().map(|problem| problem.kind.name())
+        enter(&Asked::of(&parts), &Hosts::default(), &[], None).err().map(|problem| problem.kind.name())
     }
 
     #[test]
@@ -165,7 +172,7 @@ mod tests {
                 builder = builder.header(*name, *value);
             }
             let (parts, ()) = builder.body(()).unwrap().into_parts();
-            enter(&Asked::of(&parts), &Hosts::default(), &tokens).err().map(|problem| problem.kind.name())
+            enter(&Asked::of(&parts), &Hosts::default(), &tokens, None).err().map(|problem| problem.kind.name())
         };
         let authorization = ("authorization", "Bearer a-token-of-some-length");
         assert_eq!(enter(&[("host", "laneway.example"), ("origin", "https://a.example"), authorization]), None);

@@ -7,6 +7,7 @@ use crate::body::{Bound, Received, receive, refuse};
 use crate::door::{Asked, enter};
 use crate::media::{Door, Media};
 use crate::problem::{Kind, Problem};
+use crate::role::Role;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +17,9 @@ use laneway_domain::NewEvent;
 use laneway_ports::{Appended, EventLog, StoreError};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// The role that it takes to hand events in.
+pub(crate) const NEEDS: Role = Role::Publish;
 
 /// What the doors work with.
 pub(crate) struct Intake {
@@ -51,7 +55,7 @@ async fn answered(intake: &Intake, door: Door, request: Request) -> Response {
 
 async fn take(intake: &Intake, door: Door, parts: &Parts, body: Body) -> Result<Response, Box<Problem>> {
     let shared = &*intake.shared;
-    let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens);
+    let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens, Some(NEEDS));
     let media = match entered.and_then(|()| Media::of(&parts.headers, door)) {
         Ok(media) => media,
         Err(problem) => {

@@ -3,24 +3,25 @@
 //! [`router`] is the application, [`serve`] runs it on a listener within [`Limits`], [`wire`] has
 //! what goes over the wire, for clients too.
 //!
-//! | path | what |
-//! | --- | --- |
-//! | `POST /v1/events` | one event: Laneway's JSON, or CloudEvents 1.0 in any of its modes |
-//! | `POST /v1/events/batch` | many: a JSON array, NDJSON, or a CloudEvents batch |
-//! | `GET /v1/status` | destinations, blocked keys, breakers, dead letters |
-//! | `GET /v1/dead-letters` | a page of them (`destination`, `key`, `event_id`, `after`, `limit`) |
-//! | `GET /v1/dead-letters/{destination}/{partition}/{offset}` | the event of one, with its payload |
-//! | `POST /v1/dead-letters/retry`, `/discard` | attempt once more, or remove, what the body selects |
-//! | `POST /v1/destinations/{name}/keys/retry`, `/skip` | attempt a blocked key's event now, or give it up |
-//! | `POST /v1/destinations/{name}/resume` | end a pause that Laneway made |
-//! | `POST /v1/destinations/{name}/replay` | deliver again, in order, what was accepted since a moment |
-//! | `DELETE /v1/destinations/{name}/progress` | forget a destination that left the configuration |
-//! | `GET /metrics` | for Prometheus |
-//! | `GET /healthz`, `GET /readyz` | alive; ready |
+//! | path | role | what |
+//! | --- | --- | --- |
+//! | `POST /v1/events` | publish | one event: Laneway's JSON, or CloudEvents 1.0 in any of its modes |
+//! | `POST /v1/events/batch` | publish | many: a JSON array, NDJSON, or a CloudEvents batch |
+//! | `GET /v1/status` | read | destinations, blocked keys, breakers, dead letters |
+//! | `GET /v1/dead-letters` | read | a page of them (`destination`, `key`, `event_id`, `after`, `limit`) |
+//! | `GET /v1/dead-letters/{destination}/{partition}/{offset}` | read | the event of one, with its payload |
+//! | `POST /v1/dead-letters/retry`, `/discard` | operate | attempt once more, or remove, what the body selects |
+//! | `POST /v1/destinations/{name}/keys/retry`, `/skip` | operate | attempt a blocked key's event now, or give it up |
+//! | `POST /v1/destinations/{name}/resume` | operate | end a pause that Laneway made |
+//! | `POST /v1/destinations/{name}/replay` | operate | deliver again, in order, what was accepted since a moment |
+//! | `DELETE /v1/destinations/{name}/progress` | admin | forget a destination that left the configuration |
+//! | `GET /metrics` | read | for Prometheus |
+//! | `GET /healthz`, `GET /readyz` | none | alive; ready |
 //!
-//! With tokens, all but the last two want one (metrics name destinations, and Prometheus can send
-//! a token). Every error is [`wire::Problem`], but for those of the HTTP parser itself (a request
-//! that is no HTTP, headers beyond the bounds), which have an empty body.
+//! With tokens, all but the last two want one with that [`Role`] (metrics name destinations, and
+//! Prometheus can send a token): 401 if it is not known, 403 if it lacks the role. Every error is
+//! [`wire::Problem`], but for those of the HTTP parser itself (a request that is no HTTP, headers
+//! beyond the bounds), which have an empty body.
 
 mod answer;
 mod batch;
@@ -39,6 +40,8 @@ mod media;
 mod operator;
 mod problem;
 mod refusal;
+mod role;
+mod routes;
 mod server;
 mod telemetry;
 mod token;
@@ -51,11 +54,13 @@ pub use limits::{
     MAX_HEADERS, MAX_JSON_DEPTH,
 };
 pub use listen::{Listen, Peek};
+pub use role::{Role, Roles};
+pub use routes::{Route, routes};
 pub use server::{Ended, serve};
 pub use token::{Token, check_listen};
 
+use crate::routes::{Handler, OPERATIONS};
 use axum::Router;
-use axum::routing::post;
 use laneway_ports::{DeadLetters, EventLog, Operations};
 use std::sync::Arc;
 
@@ -103,6 +108,9 @@ pub fn router(api: Api) -> Router {
 }
 
 fn ingest(shared: Arc<Shared>, log: Arc<dyn EventLog>) -> Router {
-    let routes = Router::new().route("/v1/events", post(ingest::event)).route("/v1/events/batch", post(ingest::batch));
+    let routes = OPERATIONS.iter().fold(Router::new(), |router, operation| match operation.handler {
+        Handler::Ingest(handler) => router.route(operation.path, handler(operation.method.filter())),
+        Handler::Operator(_) => router,
+    });
     routes.with_state(Arc::new(ingest::Intake { shared, log }))
 }

@@ -1,20 +1,21 @@
 //! What operators ask and tell: health, metrics, status, dead letters, destinations.
 
-mod dead_letters;
-mod destinations;
-mod status;
+pub(crate) mod dead_letters;
+pub(crate) mod destinations;
+pub(crate) mod status;
 
 use crate::Shared;
 use crate::answer;
 use crate::body::{Bound, lend, receive, refuse};
 use crate::door::{Asked, enter, no_form};
 use crate::problem::{Kind, Problem};
+use crate::role::Role;
+use crate::routes::{Handler, OPERATIONS};
 use crate::wire::{self, Position};
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
 use http::request::Parts;
 use http::{StatusCode, Uri, header};
 use laneway_domain::DestinationName;
@@ -24,39 +25,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a handler answers.
-type Answer = Result<Response, Box<Problem>>;
+pub(crate) type Answer = Result<Response, Box<Problem>>;
 
 /// The most bytes of an operator's body: a name, a key and an id, with room to spare.
 const BODY_BYTES: usize = 16 * 1024;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let guarded = Router::new()
-        .route("/metrics", get(status::metrics))
-        .route("/v1/status", get(status::status))
-        .route("/v1/dead-letters", get(dead_letters::list))
-        .route("/v1/dead-letters/{destination}/{partition}/{offset}", get(dead_letters::event))
-        .route("/v1/dead-letters/retry", post(dead_letters::retry))
-        .route("/v1/dead-letters/discard", post(dead_letters::discard))
-        .route("/v1/destinations/{name}/keys/retry", post(destinations::retry_key))
-        .route("/v1/destinations/{name}/keys/skip", post(destinations::skip_key))
-        .route("/v1/destinations/{name}/resume", post(destinations::resume))
-        .route("/v1/destinations/{name}/replay", post(destinations::replay))
-        .route("/v1/destinations/{name}/progress", delete(destinations::forget))
-        .fallback(not_found)
-        .layer(from_fn_with_state(shared.clone(), guard));
-    Router::new()
-        .route("/healthz", get(status::healthz))
-        .route("/readyz", get(status::readyz))
-        .merge(guarded)
-        .with_state(shared)
+    let unrouted = Guard { shared: shared.clone(), needs: None };
+    let nothing = Router::new().fallback(not_found).layer(from_fn_with_state(unrouted, guard));
+    let all = OPERATIONS.iter().fold(nothing, |router, operation| {
+        let Handler::Operator(handler) = operation.handler else { return router };
+        let route = handler(operation.method.filter());
+        let route = match operation.role {
+            // Each has its guard from the table: there is no route without one but those that say so.
+            needs @ Some(_) => route.layer(from_fn_with_state(Guard { shared: shared.clone(), needs }, guard)),
+            None => route,
+        };
+        router.route(operation.path, route)
+    });
+    all.with_state(shared)
 }
 
-async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+/// What stands before a route, or before what is no route.
+#[derive(Clone)]
+struct Guard {
+    shared: Arc<Shared>,
+    needs: Option<Role>,
+}
+
+async fn guard(State(Guard { shared, needs }): State<Guard>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let asked = Asked::of(&parts);
     // What is at no path changes nothing, whatever sends it.
     let is_route = parts.extensions.get::<MatchedPath>().is_some();
-    let entered = enter(&asked, &shared.api.hosts, &shared.api.tokens)
+    let entered = enter(&asked, &shared.api.hosts, &shared.api.tokens, needs)
         .and_then(|()| if is_route { no_form(&asked) } else { Ok(()) });
     let within = shared.api.limits.body_timeout;
     if let Err(problem) = entered {
@@ -95,7 +97,7 @@ impl IntoResponse for Box<Problem> {
 }
 
 /// What stands in a path. Unlike [`Path`] it says with a problem what it cannot read (`%ff`, say).
-struct InPath<T>(T);
+pub(crate) struct InPath<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
     type Rejection = Box<Problem>;

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     BodyBroken,
     BadRequest,
     Unauthorized,
+    Forbidden,
     ForeignPage,
     WrongHost,
     TransferCoding,
@@ -41,11 +42,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, so that the metrics can be registered once.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Malformed,
         Self::BodyBroken,
         Self::BadRequest,
         Self::Unauthorized,
+        Self::Forbidden,
         Self::ForeignPage,
         Self::WrongHost,
         Self::TransferCoding,
@@ -77,6 +79,7 @@ impl Kind {
             Self::WrongHost => ("wrong-host", "This server has another name", StatusCode::MISDIRECTED_REQUEST),
             Self::TransferCoding => ("transfer-coding", "Not with this transfer coding", StatusCode::NOT_IMPLEMENTED),
             Self::Unauthorized => ("unauthorized", "A token is needed", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", "The token does not open this", StatusCode::FORBIDDEN),
             Self::NotFound => ("not-found", "There is no such thing", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Not with this method", StatusCode::METHOD_NOT_ALLOWED),
             Self::BodyTimeout => ("body-timeout", "The body took too long", StatusCode::REQUEST_TIMEOUT),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The statuses that an ingest request can have.
-const STATUSES: [u16; 12] = [202, 400, 401, 404, 405, 408, 409, 413, 415, 422, 500, 503];
+const STATUSES: [u16; 15] = [202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 500, 501, 503];
 
 pub(crate) struct Telemetry {
     accepted: Counter,
@@ -84,5 +84,18 @@ impl Telemetry {
     fn may_warn(&self) -> bool {
         let now = self.started.elapsed().as_secs() + 1;
         self.warned.fetch_max(now, Ordering::Relaxed) < now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_has_a_status_that_is_counted() {
+        for kind in Kind::ALL {
+            let status = Problem::new(kind, "x").status().as_u16();
+            assert!(STATUSES.contains(&status), "{kind:?}: {status}");
+        }
     }
 }

@@ -165,6 +165,7 @@ impl Client {
         let failure = Failure::new(super::output::clean(&answer.problem().detail));
         match answer.status {
             StatusCode::UNAUTHORIZED => failure.advising("give one of server.tokens in LANEWAY_TOKEN or --token"),
+            StatusCode::FORBIDDEN => failure.advising("give another one in LANEWAY_TOKEN or --token"),
             _ => failure,
         }
     }

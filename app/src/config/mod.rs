@@ -21,6 +21,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod tree;
 mod units;
 mod webhook;
@@ -33,10 +34,11 @@ pub use log::{Log, LogFormat};
 pub use overlay::{ALIASES, COMMAND_LINE};
 pub(crate) use problem::nearest;
 pub use problem::{ConfigError, Origin, Problem};
-pub use server::{DEFAULT_PORT, MIN_TOKEN_CHARACTERS, Server};
+pub use server::{DEFAULT_PORT, Server};
 pub use sink::SinkConfig;
 pub use source::{Given, MAX_FILE_BYTES, Process, Source};
 pub use store::{Durability, RedisStore, Store, StoreUrl};
+pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
 
@@ -150,8 +152,7 @@ pub fn load_server(source: &dyn Source, file: Option<&Path>) -> Result<ServerAdd
     let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, root);
     let mut server = root.section("server");
     let listen = server::read_listen(&mut server);
-    let tokens: Vec<String> = server.list("tokens");
-    let token = tokens.iter().find_map(|written| secret::resolve(written, source).ok());
+    let token = tokens::of_this_machine(&mut server, source);
     findings.conclude(ServerAddress { listen, token })
 }
 
@@ -173,7 +174,7 @@ pub fn load_store(source: &dyn Source, file: Option<&Path>, flags: &Overrides) -
 pub struct ServerAddress {
     /// What it listens on.
     pub listen: std::net::SocketAddr,
-    /// One of its tokens, if it has any that this process can read.
+    /// One of its tokens, if it has any that this process can read: the one with most roles.
     pub token: Option<Secret>,
 }
 

@@ -3,8 +3,9 @@
 //! `LANEWAY_SECTION__KEY` is `section.key`: two underscores part the levels, names are in upper case.
 //! A destination is named by its number in the file (from 0) or by its name, in which `-` and `.`
 //! are written `_`: `LANEWAY_DESTINATION__BILLING__URL`. The number after the last one makes a new
-//! destination. Lists are written with commas or as in the file, tables as in the file
-//! (`{ initial = "1s" }`). An empty variable counts as not set.
+//! destination. The tokens of `[[server.token]]` are named in the same way:
+//! `LANEWAY_SERVER__TOKEN__SHOP__TOKEN`. Lists are written with commas or as in the file, tables as
+//! in the file (`{ initial = "1s" }`). An empty variable counts as not set.
 
 use super::problem::{Origin, Place, Problem};
 use super::tree::{Node, Table, Value};
@@ -98,8 +99,16 @@ fn set(tree: &mut Table, path: &[String], origin: &Origin, value: String) -> Res
     let raw = Node { origin: origin.clone(), value: Value::Raw(value) };
     match path {
         [section, index, key, rest @ ..] if section == "destination" => {
-            let table = destination(tree, index, origin)?;
+            let table = one_of(tree, "destination", index, origin)?;
             put(table, key, rest, raw, &format!("destination.{index}"))
+        }
+        [section, list, index, key, rest @ ..] if section == "server" && list == "token" => {
+            let new = || Node { origin: origin.clone(), value: Value::Table(Table::new()) };
+            let Value::Table(server) = &mut tree.entry(section.clone()).or_insert_with(new).value else {
+                return Err("the configuration's \"server\" is not a table".to_owned());
+            };
+            let table = one_of(server, "token", index, origin)?;
+            put(table, key, rest, raw, &format!("server.token.{index}"))
         }
         [key, rest @ ..] => put(tree, key, rest, raw, ""),
         [] => Ok(()),
@@ -124,12 +133,12 @@ fn put(table: &mut Table, key: &str, rest: &[String], raw: Node, above: &str) ->
     }
 }
 
-/// The destination with that number or name; the number after the last makes a new one.
-fn destination<'t>(tree: &'t mut Table, index: &str, origin: &Origin) -> Result<&'t mut Table, String> {
+/// The one of the tables in the list `key` that has that number or name; the number after the last makes a new one.
+fn one_of<'t>(tree: &'t mut Table, key: &str, index: &str, origin: &Origin) -> Result<&'t mut Table, String> {
     let new = || Node { origin: origin.clone(), value: Value::List(Vec::new()) };
-    let node = tree.entry("destination".to_owned()).or_insert_with(new);
-    let Value::List(destinations) = &mut node.value else {
-        return Err("the configuration's \"destination\" is not a list of tables".to_owned());
+    let node = tree.entry(key.to_owned()).or_insert_with(new);
+    let Value::List(items) = &mut node.value else {
+        return Err(format!("the configuration's {key:?} is not a list of tables"));
     };
     let named = |node: &Node| match &node.value {
         Value::Table(table) => match table.get("name").map(|name| &name.value) {
@@ -139,23 +148,24 @@ fn destination<'t>(tree: &'t mut Table, index: &str, origin: &Origin) -> Result<
         _ => false,
     };
     let at = match index.parse::<usize>() {
-        Ok(number) if number <= destinations.len() => number,
-        Ok(number) => return Err(format!("there is no destination {number}: {}", count(destinations.len()))),
-        Err(_) => destinations.iter().position(named).ok_or_else(|| {
-            format!("no destination is named {index:?}; a new one is made by its number, {}", destinations.len())
-        })?,
+        Ok(number) if number <= items.len() => number,
+        Ok(number) => return Err(format!("there is no {key} {number}: {}", count(items.len()))),
+        Err(_) => items
+            .iter()
+            .position(named)
+            .ok_or_else(|| format!("no {key} is named {index:?}; a new one is made by its number, {}", items.len()))?,
     };
-    if at == destinations.len() {
-        destinations.push(Node { origin: origin.clone(), value: Value::Table(Table::new()) });
+    if at == items.len() {
+        items.push(Node { origin: origin.clone(), value: Value::Table(Table::new()) });
     }
-    match destinations.get_mut(at).map(|node| &mut node.value) {
+    match items.get_mut(at).map(|node| &mut node.value) {
         Some(Value::Table(table)) => Ok(table),
-        _ => Err(format!("destination.{at} is not a table")),
+        _ => Err(format!("{key}.{at} is not a table")),
     }
 }
 
-fn count(destinations: usize) -> String {
-    match destinations {
+fn count(items: usize) -> String {
+    match items {
         0 => "none is configured, and the first is number 0".to_owned(),
         n => format!("{n} are configured, and the next is number {n}"),
     }

@@ -1,8 +1,8 @@
 //! `[server]`: the HTTP side.
 
-use super::Secret;
 use super::reader::Section;
 use super::setting::Size;
+use super::tokens;
 use super::units::show_size;
 use laneway_http::{Hosts, Limits, MAX_JSON_DEPTH, Token, check_listen};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -14,15 +14,14 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// The port of `server.listen` by default.
 pub const DEFAULT_PORT: u16 = 8080;
-/// The fewest characters of a token. Shorter ones can be guessed over the network.
-pub const MIN_TOKEN_CHARACTERS: usize = 16;
 
 /// `[server]`: the HTTP side.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// The address that it listens on.
     pub listen: SocketAddr,
-    /// Bearer tokens. Without any, whoever reaches the (loopback) address may do everything.
+    /// Bearer tokens: those of `server.tokens` with every role, then those of `[[server.token]]`. Without any,
+    /// whoever reaches the (loopback) address may do everything.
     pub tokens: Vec<Token>,
     /// Names by which it is reached, besides those of this machine's loopback.
     pub hosts: Hosts,
@@ -33,17 +32,11 @@ pub struct Server {
 impl Server {
     pub(super) fn read(mut section: Section<'_, '_>) -> Self {
         let listen = read_listen(&mut section);
-        let secrets: Vec<Secret> = section.list("tokens");
-        let mut tokens = Vec::new();
-        for (n, secret) in secrets.iter().enumerate() {
-            match token(secret) {
-                Ok(token) => tokens.push(token),
-                Err(what) => section.problem_in("tokens", n, what),
-            }
-        }
+        let tokens = tokens::read(&mut section);
         // A token that was meant but is wrong has been reported already.
-        if secrets.is_empty()
+        if tokens.is_empty()
             && !section.has_mistakes("tokens")
+            && !section.has_mistakes("token")
             && let Err(what) = check_listen(listen, &[])
         {
             section.problem("listen", what);
@@ -72,15 +65,6 @@ pub(super) fn read_address(section: &mut Section<'_, '_>, port: u16) -> SocketAd
         section.problem("listen", what);
         default
     })
-}
-
-fn token(secret: &Secret) -> Result<Token, String> {
-    let text = secret.expose();
-    if text.len() < MIN_TOKEN_CHARACTERS {
-        return Err(format!("is shorter than {MIN_TOKEN_CHARACTERS} characters; make one with: openssl rand -hex 32"));
-    }
-    let unsendable = "has characters that an Authorization header cannot carry; use visible ASCII";
-    Token::new(text).ok_or_else(|| unsendable.to_owned())
 }
 
 /// `[server.limits]`.

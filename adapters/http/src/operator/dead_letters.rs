@@ -33,7 +33,7 @@ fn invalid(parameter: &str, reason: impl std::fmt::Display) -> Box<Problem> {
 }
 
 /// `GET /v1/dead-letters`.
-pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
     let Query(asked) =
         Query::<ListQuery>::try_from_uri(&uri).map_err(|error| Problem::new(Kind::Invalid, error.body_text()))?;
     let limit = asked.limit.unwrap_or(DEFAULT_PAGE);
@@ -76,7 +76,7 @@ fn decode_cursor(cursor: &str) -> Result<(Partition, Offset, DestinationName), B
 }
 
 /// `GET /v1/dead-letters/{destination}/{partition}/{offset}`.
-pub(super) async fn event(
+pub(crate) async fn event(
     State(shared): State<Arc<Shared>>,
     InPath((name, partition, offset)): InPath<(String, String, String)>,
 ) -> Answer {
@@ -127,7 +127,7 @@ fn selection(chosen: DeadLetterSelection) -> Selection {
 }
 
 /// `POST /v1/dead-letters/retry`.
-pub(super) async fn retry(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
+pub(crate) async fn retry(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
     let chosen: DeadLetterSelection = json(&shared, request).await?;
     let selection = selection(chosen.clone());
     let count = shared.api.dead_letters.retry(&selection).await.map_err(|error| Problem::from_store(&error))?;
@@ -135,7 +135,7 @@ pub(super) async fn retry(State(shared): State<Arc<Shared>>, request: Request) -
 }
 
 /// `POST /v1/dead-letters/discard`.
-pub(super) async fn discard(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
+pub(crate) async fn discard(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
     let chosen: DeadLetterSelection = json(&shared, request).await?;
     let selection = selection(chosen.clone());
     let count = shared.api.dead_letters.discard(&selection).await.map_err(|error| Problem::from_store(&error))?;

@@ -10,7 +10,7 @@ use laneway_ports::OperationError;
 use std::sync::Arc;
 
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
-pub(super) async fn retry_key(
+pub(crate) async fn retry_key(
     State(shared): State<Arc<Shared>>,
     InPath(name): InPath<String>,
     request: Request,
@@ -22,7 +22,7 @@ pub(super) async fn retry_key(
 }
 
 /// `POST /v1/destinations/{name}/keys/skip`: give a key's failed event up now.
-pub(super) async fn skip_key(
+pub(crate) async fn skip_key(
     State(shared): State<Arc<Shared>>,
     InPath(name): InPath<String>,
     request: Request,
@@ -34,7 +34,7 @@ pub(super) async fn skip_key(
 }
 
 /// `POST /v1/destinations/{name}/resume`: end a pause that Laneway made.
-pub(super) async fn resume(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
+pub(crate) async fn resume(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
     let destination = destination(&name)?;
     let resumed = told(&shared, Command::Resume { destination: destination.clone() }).await?;
     if let Ok(report) = status::report(&shared).await {
@@ -55,7 +55,7 @@ pub(super) async fn resume(State(shared): State<Arc<Shared>>, InPath(name): InPa
 
 /// `POST /v1/destinations/{name}/replay`: deliver again, in order, what was accepted since a moment and is
 /// still in the log.
-pub(super) async fn replay(
+pub(crate) async fn replay(
     State(shared): State<Arc<Shared>>,
     InPath(name): InPath<String>,
     request: Request,
@@ -105,7 +105,7 @@ async fn told(shared: &Shared, command: Command) -> Result<bool, Box<Problem>> {
 }
 
 /// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration.
-pub(super) async fn forget(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
+pub(crate) async fn forget(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
     let destination = destination(&name)?;
     if !worker(&shared)?.forget(&destination).await.map_err(problem)? {
         return Err(no_destination(&destination));

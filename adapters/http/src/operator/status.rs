@@ -17,14 +17,14 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(1);
 
 /// `GET /healthz`: the process runs and answers.
-pub(super) async fn healthz() -> Answer {
+pub(crate) async fn healthz() -> Answer {
     answer::ok(&wire::Health { status: "alive".into(), limitations: Vec::new() })
 }
 
 /// `GET /readyz`: nothing keeps it from its work. A process without a worker only takes events in,
 /// and is ready as soon as it answers. What only a part of its work suffers from is told, and keeps it ready: a balancer
 /// must not take every process away because one node of a Redis Cluster takes no events.
-pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
+pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
     let (reasons, limitations) = match &shared.api.operations {
         Some(operations) => (operations.not_ready().await, operations.limitations().await),
         None => Default::default(),
@@ -38,7 +38,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
 }
 
 /// `GET /metrics`.
-pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     text("text/plain; version=0.0.4; charset=utf-8", (shared.api.metrics)())
 }
 
@@ -49,7 +49,7 @@ struct StatusQuery {
 }
 
 /// `GET /v1/status`, of all destinations or of one.
-pub(super) async fn status(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn status(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
     let Query(asked) =
         Query::<StatusQuery>::try_from_uri(&uri).map_err(|error| Problem::new(Kind::Invalid, error.body_text()))?;
     let only = asked.destination.as_deref().map(destination).transpose()?;

@@ -11,6 +11,7 @@ mod metrics;
 mod operator;
 mod properties;
 mod requests;
+mod roles;
 mod shutdown;
 mod store_errors;
 

@@ -206,8 +206,61 @@ fn an_open_address_without_tokens_is_refused() {
                     so that anyone there could send events: set server.tokens, or listen on 127.0.0.1";
     assert_eq!(of_file("[server]\nlisten = ':80'"), expected);
     assert_eq!(of_file("[server]\nlisten = ':80'\ntokens = ['a-token-long-enough']"), "nothing");
+    let shop = "[[server.token]]\nname = 'shop'\nroles = ['publish']\ntoken = 'a-token-long-enough'\n";
+    assert_eq!(of_file(&format!("[server]\nlisten = ':80'\n{shop}")), "nothing");
+    assert_eq!(of_file("[server]\nlisten = ':80'\ntokens = []\ntoken = []"), expected);
     let missing = r#"laneway.toml:3: server.tokens.0: the environment variable "T" is not set"#;
     assert_eq!(of_file("[server]\nlisten = ':80'\ntokens = ['env:T']"), missing);
+}
+
+#[test]
+fn mistakes_in_tokens_are_named_precisely() {
+    let cases = [
+        (
+            "roles = ['publish']\ntoken = 'a-token-long-enough'",
+            r#"laneway.toml:1: server.token.0: name is missing; say whose token it is, for instance "shop""#,
+        ),
+        (
+            "name = 'The Shop'\nroles = ['publish']\ntoken = 'a-token-long-enough'",
+            r#"laneway.toml:2: server.token.0.name: "The Shop" is no name; use 1 to 64 of a-z, 0-9, "-", "_", ".""#,
+        ),
+        (
+            "name = 'shop'\nroles = ['publish']",
+            r#"laneway.toml:1: server.token.0: token is missing; write for instance token = "env:LANEWAY_SHOP_TOKEN""#,
+        ),
+        (
+            "name = 'shop'\nroles = ['publish']\ntoken = 'topsecret'",
+            "laneway.toml:4: server.token.0.token: is shorter than 16 characters; make one with: openssl rand -hex 32",
+        ),
+        (
+            "name = 'shop'\nroles = ['publsh']\ntoken = 'a-token-long-enough'",
+            r#"laneway.toml:3: server.token.0.roles: "publsh" is none of "publish", "read", "operate", "admin"; did you mean "publish"?"#,
+        ),
+        (
+            "name = 'shop'\nroles = []\ntoken = 'a-token-long-enough'",
+            r#"laneway.toml:3: server.token.0.roles: name no role, so that the token would open nothing; use "publish", "read", "operate", "admin""#,
+        ),
+        (
+            "name = 'shop'\ntoken = 'a-token-long-enough'",
+            r#"laneway.toml:1: server.token.0: roles name no role, so that the token would open nothing; use "publish", "read", "operate", "admin""#,
+        ),
+        (
+            "name = 'shop'\nrole = 'publish'\nroles = ['publish']\ntoken = 'a-token-long-enough'",
+            r#"laneway.toml:3: server.token.0: unknown key "role"; did you mean "roles"?"#,
+        ),
+    ];
+    check(&cases, |lines| of_file(&format!("[[server.token]]\n{lines}")));
+    let shop = "[[server.token]]\nname = 'shop'\nroles = ['publish']\ntoken = 'a-token-long-enough'\n";
+    assert_eq!(of_file(shop), "nothing");
+    assert_eq!(
+        of_file(&format!("{shop}{}", shop.replace("a-token", "another"))),
+        r#"laneway.toml:6: server.token.1.name: another token is named "shop" already; choose another name"#
+    );
+    let same =
+        "server.token.1.token: is the same as another token, so that it is not clear what it opens; make a new one";
+    assert_eq!(of_file(&format!("{shop}{}", shop.replace("shop", "b"))), format!("laneway.toml:8: {same}"));
+    let all = "[server]\ntokens = ['a-token-long-enough']\n";
+    assert_eq!(of_file(&format!("{all}{shop}")), format!("laneway.toml:6: {}", same.replace(".1.", ".0.")));
 }
 
 #[test]
@@ -231,6 +284,8 @@ fn a_variable_without_a_setting_gets_a_suggestion() {
         ("LANEWAY_DESTINATION__0__TYPS", "no setting has this variable; did you mean LANEWAY_DESTINATION__0__TYPES?"),
         ("LANEWAY_DESTINATION__7__URL", "there is no destination 7: 1 are configured, and the next is number 1"),
         ("LANEWAY_DESTINATION__NOBODY__URL", r#"no destination is named "nobody"; a new one is made by its number, 1"#),
+        ("LANEWAY_SERVER__TOKEN__1__NAME", "there is no token 1: none is configured, and the first is number 0"),
+        ("LANEWAY_SERVER__TOKEN__SHOP__TOKEN", r#"no token is named "shop"; a new one is made by its number, 0"#),
         ("LANEWAY_STORE__URL__X", r#"store.url is text, and has nothing named "x""#),
         ("LANEWAY_", "no setting has this variable; settings are LANEWAY_SECTION__KEY (see laneway.example.toml)"),
     ];

@@ -33,6 +33,42 @@ fn a_variable_overrides_the_file_and_a_flag_the_variable() {
 }
 
 #[test]
+fn a_token_is_made_or_overridden_by_variables() {
+    let tokens = |vars: &[(&str, &str)]| {
+        let config = load(vars, &Overrides::default()).unwrap();
+        config.server.tokens.iter().map(|token| format!("{token:?}")).collect::<Vec<_>>()
+    };
+    let made = [
+        ("LANEWAY_TOKENS", "a-token-for-everything"),
+        ("LANEWAY_SERVER__TOKEN__0__NAME", "web-shop"),
+        ("LANEWAY_SERVER__TOKEN__0__ROLES", "publish"),
+        ("LANEWAY_SERVER__TOKEN__0__TOKEN", "a-token-for-the-shop"),
+    ];
+    assert_eq!(tokens(&made), ["Token(…)", "Token(web-shop: publish)"]);
+    let file = "[[server.token]]\nname = 'web-shop'\nroles = ['publish']\ntoken = 'a-token-for-the-shop'";
+    let source = Given::default().with_file(DEFAULT_FILE, file);
+    let source = source.with_var("LANEWAY_SERVER__TOKEN__WEB_SHOP__ROLES", "read, operate");
+    let config = Config::load(&source, None, &Overrides::default()).unwrap();
+    assert_eq!(format!("{:?}", config.server.tokens), "[Token(web-shop: read, operate)]");
+}
+
+#[test]
+fn an_operator_gets_the_readable_token_with_most_roles() {
+    let found = |file: &str| {
+        let source = Given::default().with_file(DEFAULT_FILE, file).with_var("MINE", "a-token-of-mine-alone");
+        load_server(&source, None).unwrap().token.map(|token| token.expose().to_owned())
+    };
+    let table =
+        |token: &str, roles: &str| format!("[[server.token]]\nname = 'x'\nroles = [{roles}]\ntoken = '{token}'\n");
+    let (little, unreadable) = (table("env:MINE", "'read'"), table("env:NOT_MINE", "'read', 'operate', 'admin'"));
+    let much = table("a-token-of-operators", "'read', 'operate'");
+    assert_eq!(found(&little).as_deref(), Some("a-token-of-mine-alone"));
+    assert_eq!(found(&format!("{little}{unreadable}{much}")).as_deref(), Some("a-token-of-operators"));
+    assert_eq!(found(&format!("[server]\ntokens = ['everything']\n{much}")).as_deref(), Some("everything"));
+    assert_eq!(found(&unreadable), None);
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     assert_eq!(load(&[("LANEWAY_LISTEN", "")], &Overrides::default()).unwrap().server.listen.port(), 1000);
 }

@@ -1,0 +1,113 @@
+//! Every operation of the HTTP interface, and the role that each needs: the one table that the router is made from.
+
+use crate::Shared;
+use crate::ingest::{self, Intake};
+use crate::operator::{dead_letters, destinations, status};
+use crate::role::Role;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use std::sync::Arc;
+
+/// An operation of the HTTP interface, as others may know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its method. (What takes GET takes HEAD too.)
+    pub method: &'static str,
+    /// Its path; what changes stands in braces.
+    pub path: &'static str,
+    /// The role that a token must have; `None` if nobody is asked for a token.
+    pub role: Option<Role>,
+}
+
+/// All operations of the HTTP interface.
+pub fn routes() -> impl Iterator<Item = Route> {
+    OPERATIONS.iter().map(|operation| Route {
+        method: operation.method.name(),
+        path: operation.path,
+        role: operation.role,
+    })
+}
+
+/// One operation.
+pub(crate) struct Operation {
+    pub(crate) method: Verb,
+    pub(crate) path: &'static str,
+    /// What a token must have; `None`: nobody is asked for one, and pages of other names are answered too.
+    pub(crate) role: Option<Role>,
+    pub(crate) handler: Handler,
+}
+
+/// The methods that the interface uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Post,
+    Delete,
+}
+
+impl Verb {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    pub(crate) const fn filter(self) -> MethodFilter {
+        match self {
+            // HEAD comes with it.
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+/// Who does it.
+pub(crate) enum Handler {
+    /// A process that takes events in; it asks for the role by itself, since its metrics count those too who are
+    /// turned away.
+    Ingest(fn(MethodFilter) -> MethodRouter<Arc<Intake>>),
+    /// Every process.
+    Operator(fn(MethodFilter) -> MethodRouter<Arc<Shared>>),
+}
+
+const fn get(
+    path: &'static str,
+    role: Option<Role>,
+    handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>,
+) -> Operation {
+    Operation { method: Verb::Get, path, role, handler: Handler::Operator(handler) }
+}
+
+const fn post(path: &'static str, role: Role, handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>) -> Operation {
+    Operation { method: Verb::Post, path, role: Some(role), handler: Handler::Operator(handler) }
+}
+
+const fn intake(path: &'static str, handler: fn(MethodFilter) -> MethodRouter<Arc<Intake>>) -> Operation {
+    Operation { method: Verb::Post, path, role: Some(ingest::NEEDS), handler: Handler::Ingest(handler) }
+}
+
+/// All of them.
+pub(crate) const OPERATIONS: [Operation; 15] = [
+    intake("/v1/events", |m| on(m, ingest::event)),
+    intake("/v1/events/batch", |m| on(m, ingest::batch)),
+    get("/v1/status", Some(Role::Read), |m| on(m, status::status)),
+    get("/v1/dead-letters", Some(Role::Read), |m| on(m, dead_letters::list)),
+    get("/v1/dead-letters/{destination}/{partition}/{offset}", Some(Role::Read), |m| on(m, dead_letters::event)),
+    post("/v1/dead-letters/retry", Role::Operate, |m| on(m, dead_letters::retry)),
+    post("/v1/dead-letters/discard", Role::Operate, |m| on(m, dead_letters::discard)),
+    post("/v1/destinations/{name}/keys/retry", Role::Operate, |m| on(m, destinations::retry_key)),
+    post("/v1/destinations/{name}/keys/skip", Role::Operate, |m| on(m, destinations::skip_key)),
+    post("/v1/destinations/{name}/resume", Role::Operate, |m| on(m, destinations::resume)),
+    post("/v1/destinations/{name}/replay", Role::Operate, |m| on(m, destinations::replay)),
+    Operation {
+        method: Verb::Delete,
+        path: "/v1/destinations/{name}/progress",
+        role: Some(Role::Admin),
+        handler: Handler::Operator(|m| on(m, destinations::forget)),
+    },
+    get("/metrics", Some(Role::Read), |m| on(m, status::metrics)),
+    get("/healthz", None, |m| on(m, status::healthz)),
+    get("/readyz", None, |m| on(m, status::readyz)),
+];

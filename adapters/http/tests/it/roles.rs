@@ -1,0 +1,122 @@
+//! What each role opens, route by route.
+
+use crate::{Answer, JSON, Server, Setup, post};
+use axum::body::Body;
+use http::Request;
+use laneway_http::{Role, Roles, Route, Token, routes};
+
+/// Every route, and the role that it needs. A route that is not here makes the first test fail.
+const NEEDS: [(&str, &str, Option<Role>); 15] = [
+    ("POST", "/v1/events", Some(Role::Publish)),
+    ("POST", "/v1/events/batch", Some(Role::Publish)),
+    ("GET", "/v1/status", Some(Role::Read)),
+    ("GET", "/v1/dead-letters", Some(Role::Read)),
+    ("GET", "/v1/dead-letters/{destination}/{partition}/{offset}", Some(Role::Read)),
+    ("POST", "/v1/dead-letters/retry", Some(Role::Operate)),
+    ("POST", "/v1/dead-letters/discard", Some(Role::Operate)),
+    ("POST", "/v1/destinations/{name}/keys/retry", Some(Role::Operate)),
+    ("POST", "/v1/destinations/{name}/keys/skip", Some(Role::Operate)),
+    ("POST", "/v1/destinations/{name}/resume", Some(Role::Operate)),
+    ("POST", "/v1/destinations/{name}/replay", Some(Role::Operate)),
+    ("DELETE", "/v1/destinations/{name}/progress", Some(Role::Admin)),
+    ("GET", "/metrics", Some(Role::Read)),
+    ("GET", "/healthz", None),
+    ("GET", "/readyz", None),
+];
+
+/// A server with a token for each role, which is `token-of-` and its name; and one for all of them.
+fn server(setup: Setup) -> Server {
+    let token = |role: Role| {
+        let token = Token::new(&format!("token-of-{role}")).unwrap();
+        token.named(role.name(), Roles::of([role]))
+    };
+    let tokens = Role::ALL.into_iter().map(token).chain(Token::new("token-of-all")).collect();
+    Server::with(Setup { tokens, ..setup })
+}
+
+/// Asks as a command would, with a body that every route understands as far as its role decides.
+async fn ask(server: &Server, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let path = path.replace("{destination}", "d").replace("{partition}", "0").replace("{offset}", "0");
+    let path = path.replace("{name}", "d");
+    let body = if path.starts_with("/v1/events") { r#"{"type":"a"}"# } else { "{}" };
+    let mut request = match method {
+        "POST" => post(&path, JSON, body),
+        method => Request::builder().method(method).uri(path).body(Body::empty()).unwrap(),
+    };
+    if let Some(token) = token {
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    server.send(request).await
+}
+
+#[test]
+fn the_table_names_every_route_and_its_role() {
+    let named: Vec<Route> = NEEDS.map(|(method, path, role)| Route { method, path, role }).to_vec();
+    assert_eq!(routes().collect::<Vec<_>>(), named);
+}
+
+#[tokio::test]
+async fn every_route_opens_to_its_role_and_to_no_other() {
+    for setup in [Setup::default(), Setup { no_ingest: true, ..Setup::default() }] {
+        let takes_in = !setup.no_ingest;
+        let server = server(setup);
+        for (method, path, needs) in NEEDS.into_iter().filter(|(_, path, _)| takes_in || !path.contains("events")) {
+            for role in Role::ALL {
+                let answer = ask(&server, method, path, Some(&format!("token-of-{role}"))).await;
+                let Some(needs) = needs.filter(|needs| *needs != role) else {
+                    assert!(!matches!(answer.status.as_u16(), 401 | 403), "{method} {path} as {role}: {answer:?}");
+                    continue;
+                };
+                let problem = answer.problem(403, "forbidden");
+                assert!(problem.detail.contains(needs.name()), "{method} {path} as {role}: {problem:?}");
+                let challenge = format!("Bearer realm=\"laneway\", error=\"insufficient_scope\", scope=\"{needs}\"");
+                assert_eq!(answer.headers["www-authenticate"], challenge, "{method} {path} as {role}");
+            }
+            let all = ask(&server, method, path, Some("token-of-all")).await;
+            assert!(!matches!(all.status.as_u16(), 401 | 403), "{method} {path}: {all:?}");
+            for nobody in [None, Some("token-of-nobody")] {
+                let answer = ask(&server, method, path, nobody).await;
+                match needs {
+                    Some(_) => drop(answer.problem(401, "unauthorized")),
+                    None => assert_eq!(answer.status, 200, "{path}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_publishes_sees_and_changes_nothing_at_an_ingest() {
+    let server = server(Setup { no_worker: true, ..Setup::default() });
+    assert_eq!(ask(&server, "POST", "/v1/events", Some("token-of-publish")).await.status, 202);
+    for (method, path, needs) in NEEDS {
+        if needs.is_some_and(|needs| needs != Role::Publish) {
+            ask(&server, method, path, Some("token-of-publish")).await.problem(403, "forbidden");
+        }
+    }
+    for (method, path) in [("HEAD", "/v1/status"), ("HEAD", "/v1/dead-letters"), ("HEAD", "/metrics")] {
+        assert_eq!(ask(&server, method, path, Some("token-of-publish")).await.status, 403, "{method} {path}");
+    }
+    assert!(server.worker.told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn who_may_not_changes_nothing() {
+    let server = server(Setup::default());
+    for (method, path, needs) in NEEDS {
+        for role in Role::ALL.into_iter().filter(|role| needs.is_some_and(|needs| needs != *role)) {
+            ask(&server, method, path, Some(&format!("token-of-{role}"))).await;
+        }
+    }
+    assert!(server.worker.told.lock().unwrap().is_empty());
+    assert!(server.stored().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_nowhere_needs_a_token_but_no_role() {
+    let server = server(Setup::default());
+    for role in Role::ALL {
+        ask(&server, "GET", "/nothing", Some(&format!("token-of-{role}"))).await.problem(404, "not-found");
+    }
+    ask(&server, "GET", "/nothing", None).await.problem(401, "unauthorized");
+}

@@ -1,0 +1,123 @@
+//! `server.tokens` and `[[server.token]]`: who may do what.
+
+use super::problem::{Origin, nearest};
+use super::reader::Section;
+use super::tree::Table;
+use super::{Secret, Source, secret};
+use laneway_http::{Role, Roles, Token};
+
+/// The fewest characters of a token. Shorter ones can be guessed over the network.
+pub const MIN_TOKEN_CHARACTERS: usize = 16;
+/// The most characters of a token's name: it stands in logs.
+const MAX_NAME: usize = 64;
+
+/// All tokens of `[server]`: those with every role first.
+pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    for (n, secret) in section.list::<Secret>("tokens").iter().enumerate() {
+        match token(secret) {
+            Ok(token) => tokens.push(token),
+            Err(what) => section.problem_in("tokens", n, what),
+        }
+    }
+    for (index, (origin, table)) in section.tables("token").into_iter().enumerate() {
+        let token = named(open(section, index, origin, table), &tokens);
+        tokens.extend(token);
+    }
+    tokens
+}
+
+/// One of the server's tokens that a command can use, if there is one that this process can read: of those the one
+/// with most roles.
+pub(super) fn of_this_machine(section: &mut Section<'_, '_>, source: &dyn Source) -> Option<Secret> {
+    let all: Vec<String> = section.list("tokens");
+    if let Some(token) = all.iter().find_map(|written| secret::resolve(written, source).ok()) {
+        return Some(token);
+    }
+    let tables = section.tables("token").into_iter().enumerate();
+    let readable = tables.filter_map(|(index, (origin, table))| {
+        let mut section = open(section, index, origin, table);
+        let token = secret::resolve(&section.get::<String>("token")?, source).ok()?;
+        let roles: Vec<String> = section.list("roles");
+        Some((roles.len(), token))
+    });
+    // Of equals the first.
+    readable.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, token)| token)
+}
+
+fn open<'f, 's>(server: &Section<'f, 's>, index: usize, origin: Origin, table: Table) -> Section<'f, 's> {
+    Section::new(server.findings, server.place.child("token").child(&index.to_string()), origin, table)
+}
+
+/// Reads one `[[server.token]]` to its end whatever is wrong with it, so that all mistakes are found.
+fn named(mut section: Section<'_, '_>, others: &[Token]) -> Option<Token> {
+    let name = read_name(&mut section, others);
+    let roles = read_roles(&mut section);
+    let read = section.get::<Secret>("token");
+    if read.is_none() && !section.has("token") {
+        section.missing("token", "is missing; write for instance token = \"env:LANEWAY_SHOP_TOKEN\"");
+    }
+    let token = read.and_then(|secret| match token(&secret) {
+        Ok(token) => Some(token),
+        Err(what) => {
+            section.problem("token", what);
+            None
+        }
+    });
+    if let Some(token) = &token
+        && others.iter().any(|other| other.reads_like(token))
+    {
+        section.problem("token", "is the same as another token, so that it is not clear what it opens; make a new one");
+    }
+    section.finish();
+    Some(token?.named(&name?, roles?))
+}
+
+fn read_name(section: &mut Section<'_, '_>, others: &[Token]) -> Option<String> {
+    let Some(name) = section.get::<String>("name") else {
+        if !section.has("name") {
+            section.missing("name", "is missing; say whose token it is, for instance \"shop\"");
+        }
+        return None;
+    };
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+    let problem = if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(allowed) {
+        format!("{name:?} is no name; use 1 to {MAX_NAME} of a-z, 0-9, \"-\", \"_\", \".\"")
+    } else if others.iter().any(|other| other.name() == Some(&name)) {
+        format!("another token is named {name:?} already; choose another name")
+    } else {
+        return Some(name);
+    };
+    section.problem("name", problem);
+    None
+}
+
+fn read_roles(section: &mut Section<'_, '_>) -> Option<Roles> {
+    let words: Vec<String> = section.list("roles");
+    let known = || Role::ALL.iter().map(|role| role.name());
+    let mut roles = Vec::new();
+    for word in &words {
+        if let Some(role) = Role::ALL.into_iter().find(|role| role.name() == word) {
+            roles.push(role);
+            continue;
+        }
+        let all: Vec<String> = known().map(|name| format!("{name:?}")).collect();
+        let meant = nearest(word, known()).map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default();
+        section.problem("roles", format!("{word:?} is none of {}{meant}", all.join(", ")));
+    }
+    if words.is_empty() && !section.has_mistakes("roles") {
+        let what =
+            "name no role, so that the token would open nothing; use \"publish\", \"read\", \"operate\", \"admin\"";
+        if section.has("roles") { section.problem("roles", what) } else { section.missing("roles", what) }
+    }
+    (!roles.is_empty()).then(|| Roles::of(roles))
+}
+
+fn token(secret: &Secret) -> Result<Token, String> {
+    let text = secret.expose();
+    if text.len() < MIN_TOKEN_CHARACTERS {
+        return Err(format!("is shorter than {MIN_TOKEN_CHARACTERS} characters; make one with: openssl rand -hex 32"));
+    }
+    let unsendable = "has characters that an Authorization header cannot carry; use visible ASCII";
+    Token::new(text).ok_or_else(|| unsendable.to_owned())
+}
