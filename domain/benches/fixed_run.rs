@@ -11,8 +11,8 @@
 #![allow(clippy::expect_used)] // Everything here is made here.
 
 use laneway_domain::{
-    Attempted, BatchPolicy, Destination, DestinationName, Dispatcher, Event, EventId, EventType, Filter, Input, Key,
-    LoggedEvent, Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Settings, StartFrom, Timestamp,
+    Attempted, BatchPolicy, Cause, Destination, DestinationName, Dispatcher, Event, EventId, EventType, Filter, Input,
+    Key, LoggedEvent, Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Settings, StartFrom, Timestamp,
     TypePattern,
 };
 use std::collections::VecDeque;
@@ -132,7 +132,7 @@ impl World {
 
 fn outcome(destination: &str, attempted: &Attempted) -> Outcome {
     let fails = destination == "failing-0" && attempted.event.offset.0.is_multiple_of(13) && attempted.attempt < 3;
-    if fails { Outcome::Retry { reason: "answered 500".into(), not_before: None } } else { Outcome::Delivered }
+    if fails { Outcome::retry(Cause::Refused, "answered 500".into()) } else { Outcome::Delivered }
 }
 
 fn main() {

@@ -64,13 +64,16 @@ pub struct Breaker {
     in_a_row: u32,
     /// The first few different keys of the failures in a row.
     keys: Vec<LaneKey>,
+    /// Until when the destination asked to be left alone, in the failures in a row (Retry-After). It holds for
+    /// the probes of an open breaker, and never stops other keys while the breaker is closed.
+    asked_until: Timestamp,
 }
 
 impl Breaker {
     /// A closed breaker; without a policy it stays closed.
     #[must_use]
     pub const fn new(policy: Option<BreakerPolicy>) -> Self {
-        Self { policy, state: BreakerState::Closed, in_a_row: 0, keys: Vec::new() }
+        Self { policy, state: BreakerState::Closed, in_a_row: 0, keys: Vec::new(), asked_until: Timestamp::ZERO }
     }
 
     /// What it lets through now.
@@ -131,27 +134,37 @@ impl Breaker {
         self.state = BreakerState::Closed;
         self.in_a_row = 0;
         self.keys.clear();
+        self.asked_until = Timestamp::ZERO;
     }
 
     /// An attempt at events of `keys` failed in a way that may be the destination's fault. `probe`
-    /// is what [`Breaker::started`] said of it; `random` spreads the probes of many workers.
+    /// is what [`Breaker::started`] said of it; `asked` is how long the destination asked to be left alone, and
+    /// is honoured up to the retry limit, as for events; `random` spreads the probes of many workers.
     pub fn failed<'a>(
         &mut self,
         keys: impl IntoIterator<Item = &'a LaneKey>,
         probe: bool,
+        asked: Option<Duration>,
         retry: &RetryPolicy,
         now: Timestamp,
         random: u64,
     ) -> Effect {
         let Some(policy) = self.policy else { return Effect::None };
+        if let Some(asked) = asked {
+            self.asked_until = self.asked_until.max(now.after(asked.min(retry.limit)));
+        }
+        let asked_until = self.asked_until;
         let delay = |probes| jittered(retry.delay(probes).unwrap_or(retry.limit), retry.jitter, random);
         match &mut self.state {
             // One that was in flight when the breaker opened: part of the same outage.
-            BreakerState::Open { .. } if !probe => Effect::Outage,
+            BreakerState::Open { next_probe, .. } if !probe => {
+                *next_probe = (*next_probe).max(asked_until);
+                Effect::Outage
+            }
             BreakerState::Open { since, next_probe, probes, probing } => {
                 *probes = probes.saturating_add(1);
                 *probing = false;
-                *next_probe = now.after(delay(*probes));
+                *next_probe = now.after(delay(*probes)).max(asked_until);
                 if now.since(*since) >= policy.limit { Effect::Exhausted } else { Effect::Outage }
             }
             BreakerState::Closed => {
@@ -164,11 +177,19 @@ impl Breaker {
                 if self.in_a_row < policy.failures || self.keys.len() < MIN_FAILING_KEYS {
                     return Effect::None;
                 }
-                self.state =
-                    BreakerState::Open { since: now, next_probe: now.after(delay(1)), probes: 0, probing: false };
+                let next_probe = now.after(delay(1)).max(asked_until);
+                self.state = BreakerState::Open { since: now, next_probe, probes: 0, probing: false };
                 Effect::Opened
             }
         }
+    }
+
+    /// A probe ended without saying anything about the destination, and the next may go at `at`.
+    pub fn postponed(&mut self, at: Timestamp) {
+        if let BreakerState::Open { next_probe, .. } = &mut self.state {
+            *next_probe = (*next_probe).max(at);
+        }
+        self.abandoned();
     }
 
     /// A probe ended without saying anything about the destination.
@@ -192,7 +213,7 @@ mod tests {
     fn opened(now: Timestamp) -> Breaker {
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..10 {
-            breaker.failed([&key(n)], false, &RetryPolicy::default(), now, 0);
+            breaker.failed([&key(n)], false, None, &RetryPolicy::default(), now, 0);
         }
         assert!(breaker.is_open());
         breaker
@@ -202,7 +223,7 @@ mod tests {
     fn a_lone_poisoned_event_never_opens_it() {
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..1000 {
-            let effect = breaker.failed([&key(n % 2)], false, &RetryPolicy::default(), Timestamp::ZERO, n);
+            let effect = breaker.failed([&key(n % 2)], false, None, &RetryPolicy::default(), Timestamp::ZERO, n);
             assert_eq!(effect, Effect::None);
         }
     }
@@ -214,7 +235,7 @@ mod tests {
             if n % 9 == 8 {
                 breaker.succeeded();
             }
-            breaker.failed([&key(n)], false, &RetryPolicy::default(), Timestamp::ZERO, n);
+            breaker.failed([&key(n)], false, None, &RetryPolicy::default(), Timestamp::ZERO, n);
         }
         assert!(!breaker.is_open());
     }
@@ -227,7 +248,7 @@ mod tests {
         now = breaker.next_probe().unwrap();
         assert!(breaker.started(now));
         assert!(!breaker.admits(now));
-        assert_eq!(breaker.failed([&key(1)], true, &RetryPolicy::default(), now, 0), Effect::Outage);
+        assert_eq!(breaker.failed([&key(1)], true, None, &RetryPolicy::default(), now, 0), Effect::Outage);
         assert!(breaker.next_probe().unwrap() > now);
         now = breaker.next_probe().unwrap();
         breaker.started(now);
@@ -244,7 +265,7 @@ mod tests {
             assert!(now.since(Timestamp::ZERO) < Duration::from_secs(80 * 3600));
             now = breaker.next_probe().unwrap();
             breaker.started(now);
-            last = breaker.failed([&key(1)], true, &RetryPolicy::default(), now, 7);
+            last = breaker.failed([&key(1)], true, None, &RetryPolicy::default(), now, 7);
         }
         assert!(now.since(Timestamp::ZERO) >= Duration::from_secs(72 * 3600));
     }
@@ -255,7 +276,7 @@ mod tests {
             let policy = BreakerPolicy { failures, ..BreakerPolicy::default() };
             let mut breaker = Breaker::new(Some(policy));
             for (n, k) in keys.iter().enumerate() {
-                breaker.failed([&key(*k)], false, &RetryPolicy::default(), Timestamp::ZERO, 0);
+                breaker.failed([&key(*k)], false, None, &RetryPolicy::default(), Timestamp::ZERO, 0);
                 let mut distinct = keys[..=n].to_vec();
                 distinct.sort_unstable();
                 distinct.dedup();

@@ -23,6 +23,14 @@ pub const MAX_NAME_BYTES: usize = 256;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The most attributes of one event; each becomes a header, and receivers commonly stop at 100.
 pub const MAX_ATTRIBUTES: usize = 64;
+/// Attributes that each Laneway on the way writes anew where it sends batches. They do not count towards
+/// [`MAX_ATTRIBUTES`], so that what one Laneway has accepted another one takes.
+pub const HOP_ATTRIBUTES: [&str; 3] = ["lanewayattempt", "lanewayredrive", "lanewaysequence"];
+/// The most bytes of headers that an event may become at a webhook: its fields and attributes as name, value
+/// (percent-encoded, three bytes for each byte outside printable ASCII) and four bytes between. Node.js takes
+/// 16 KiB of headers and Laneway itself 64 KiB; this leaves 4 KiB for signatures, credentials and what else
+/// a destination's requests carry.
+pub const MAX_EVENT_HEADER_BYTES: usize = 12 * 1024;
 /// The most bytes of an attribute's value.
 pub const MAX_ATTRIBUTE_BYTES: usize = 4096;
 /// The most bytes of an attribute's name.
@@ -181,14 +189,44 @@ impl Event {
             check_text("subject", subject, MAX_KEY_BYTES)?;
         }
         check_text("content type", &self.content_type, MAX_NAME_BYTES)?;
-        if self.attributes.len() > MAX_ATTRIBUTES {
-            let reason = format!("has {} entries; at most {MAX_ATTRIBUTES} are allowed", self.attributes.len());
+        let counted = self.attributes.keys().filter(|name| counts_as_attribute(name)).count();
+        if counted > MAX_ATTRIBUTES {
+            let reason = format!("has {counted} entries; at most {MAX_ATTRIBUTES} are allowed");
             return Err(InvalidEvent::new("attributes", reason));
         }
         for (name, value) in &self.attributes {
             check_attribute(name, &value.text())?;
         }
+        self.check_headers()?;
         Ok(self)
+    }
+
+    /// Checks that a receiver can be expected to take the headers that the event becomes.
+    fn check_headers(&self) -> Result<(), InvalidEvent> {
+        let of_field = |name: &str, value: &str| ("ce-".len() + name.len() + header_bytes(value) + 4, name.to_owned());
+        let fields = [
+            Some(of_field("id", self.id.as_str())),
+            Some(of_field("type", self.event_type.as_str())),
+            self.key.as_ref().map(|key| of_field("key", key.as_str())),
+            self.source.as_deref().map(|source| of_field("source", source)),
+            self.subject.as_deref().map(|subject| of_field("subject", subject)),
+            self.time.as_deref().map(|time| of_field("time", time)),
+        ];
+        let attributes = self.attributes.iter().map(|(name, value)| {
+            let (bytes, name) = of_field(name, &value.text());
+            (bytes, format!("attributes.{name}"))
+        });
+        let all: Vec<(usize, String)> = fields.into_iter().flatten().chain(attributes).collect();
+        let total: usize = all.iter().map(|(bytes, _)| bytes).sum();
+        if total <= MAX_EVENT_HEADER_BYTES {
+            return Ok(());
+        }
+        let (bytes, field) = all.into_iter().max().unwrap_or_default();
+        let reason = format!(
+            "becomes {bytes} bytes of headers at a receiver (percent-encoded), and the event's headers together \
+             {total}; at most {MAX_EVENT_HEADER_BYTES} are allowed; large values belong into the data"
+        );
+        Err(InvalidEvent::new(field, reason))
     }
 
     /// What the event's partition is chosen by: its key or, without one, its id (so that an id
@@ -205,6 +243,17 @@ impl Event {
         let attributes: usize = self.attributes.iter().map(|(n, v)| n.len() + v.max_bytes() + 64).sum();
         FIXED + self.data.len() + attributes
     }
+}
+
+/// Whether an attribute of this name counts towards [`MAX_ATTRIBUTES`].
+#[must_use]
+pub fn counts_as_attribute(name: &str) -> bool {
+    !HOP_ATTRIBUTES.contains(&name)
+}
+
+/// How many bytes a text has as a CloudEvents header value (HTTP binding, section 3.1.3.2).
+fn header_bytes(text: &str) -> usize {
+    text.bytes().map(|byte| if matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'%') { 1 } else { 3 }).sum()
 }
 
 /// Checks one attribute's name and value.
@@ -288,6 +337,41 @@ mod tests {
         assert!(EventId::new(&"x".repeat(MAX_NAME_BYTES)).is_ok());
         assert!(EventId::new(&"x".repeat(MAX_NAME_BYTES + 1)).is_err());
         assert!(EventId::new("").is_err());
+    }
+
+    #[test]
+    fn what_becomes_more_headers_than_a_receiver_takes_is_refused_by_name_and_size() {
+        let with = |attributes: &[(&str, usize)], letter: &str| {
+            let attributes = attributes.iter().map(|(name, count)| ((*name).into(), letter.repeat(*count).into()));
+            Event { attributes: attributes.collect(), ..event() }.check()
+        };
+        assert!(with(&[("a", 4000), ("b", 4000), ("c", 4000)], "x").is_ok());
+        let refused = with(&[("a", 4000), ("b", 4001), ("c", 4000), ("d", 1000)], "x").unwrap_err();
+        assert_eq!(refused.field, "attributes.b");
+        // Six bytes for each of them, and eight for the name and what stands between.
+        let refused = with(&[("a", 2000), ("b", 2000)], "\u{fc}").unwrap_err();
+        assert!(refused.reason.contains("becomes 12008 bytes"), "{refused}");
+        assert!(with(&[("a", 2000)], "\u{fc}").is_ok());
+        // All fields at their longest fit, whatever they are made of.
+        let (long, short) = ("\u{fc}".repeat(MAX_KEY_BYTES / 2), "\u{fc}".repeat(MAX_NAME_BYTES / 2));
+        let longest = Event {
+            id: EventId::new(&short).unwrap(),
+            event_type: EventType::new(&short).unwrap(),
+            key: Some(Key::new(&long).unwrap()),
+            source: Some(long.clone().into()),
+            subject: Some(long.into()),
+            ..event()
+        };
+        assert!(longest.check().is_ok());
+    }
+
+    #[test]
+    fn what_a_laneway_adds_to_a_batch_does_not_keep_the_next_one_from_taking_it() {
+        let names = (0..MAX_ATTRIBUTES).map(|n| format!("a{n}")).chain(HOP_ATTRIBUTES.map(str::to_owned));
+        let mut full = Event { attributes: names.map(|name| (name.into(), "1".into())).collect(), ..event() };
+        assert!(full.clone().check().is_ok());
+        full.attributes.insert("more".into(), "1".into());
+        assert_eq!(full.check().unwrap_err().reason, "has 65 entries; at most 64 are allowed");
     }
 
     #[test]

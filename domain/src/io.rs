@@ -34,6 +34,9 @@ pub struct Attempted {
     /// Whether it is a dead letter that is attempted once more, out of its key's order because
     /// someone asked for it: later events of its key may have been delivered before.
     pub redrive: bool,
+    /// Whether it has to go over a connection that was never used before: the attempt before met one that
+    /// was closed meanwhile ([`crate::Cause::StaleConnection`]).
+    pub fresh: bool,
 }
 
 /// What happens in the world.

@@ -284,7 +284,8 @@ impl Lane {
             if queue.needs_prefetch(taken.count) {
                 self.turns.will_need_data(key.clone());
             }
-            parts.push(Part { key, count: taken.count, redrive: taken.redrive });
+            let resends = if taken.redrive { queue.redrive_resends } else { queue.resends };
+            parts.push(Part { key, count: taken.count, redrive: taken.redrive, resends });
             if alone {
                 break;
             }

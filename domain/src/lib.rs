@@ -8,6 +8,7 @@ mod balancer;
 mod breaker;
 mod destination;
 mod dispatcher;
+mod end;
 mod event;
 mod filter;
 mod gate;
@@ -36,10 +37,11 @@ pub use destination::{
     OnGiveUp, Ordering, Rate, StartFrom,
 };
 pub use dispatcher::Dispatcher;
+pub use end::{Again, Cause, Doing, End, MAX_FREE_RESENDS, Meaning, REST_OF_ANSWER, SHORTAGE_PAUSE};
 pub use event::{
-    AttributeValue, Event, EventId, EventType, InvalidEvent, Key, LoggedEvent, MAX_ATTRIBUTE_BYTES,
-    MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, TraceParent, check_attribute,
-    check_text,
+    AttributeValue, Event, EventId, EventType, HOP_ATTRIBUTES, InvalidEvent, Key, LoggedEvent, MAX_ATTRIBUTE_BYTES,
+    MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES, MAX_EVENT_HEADER_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent,
+    TraceParent, check_attribute, check_text, counts_as_attribute,
 };
 pub use filter::{Filter, FilterIndex, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
 pub use io::{AttemptId, Attempted, CommandId, Input, Notice, Output, ReadId};

@@ -1,5 +1,6 @@
 //! What became of one event in one attempt.
 
+use crate::end::{Cause, End};
 use std::time::Duration;
 
 /// What a sink says of one event after an attempt.
@@ -9,6 +10,8 @@ pub enum Outcome {
     Delivered,
     /// It may work later. Also everything that is unclear: unknown never counts as delivered.
     Retry {
+        /// Which of the ends that may pass this is. What follows from it is said in [`End::meaning`].
+        cause: Cause,
         /// What went wrong, for people.
         reason: String,
         /// How long from now the receiver asked to be left alone.
@@ -29,6 +32,24 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// A failure that may pass, after which nobody asked for a pause.
+    #[must_use]
+    pub const fn retry(cause: Cause, reason: String) -> Self {
+        Self::Retry { cause, reason, not_before: None }
+    }
+
+    /// Its row in the table of ends.
+    #[must_use]
+    pub const fn end(&self) -> End {
+        match self {
+            Self::Delivered => End::Delivered,
+            Self::Retry { cause, .. } => End::Failed(*cause),
+            Self::Rejected { .. } => End::Rejected,
+            Self::Gone { .. } => End::Gone,
+            Self::NotTried => End::NotTried,
+        }
+    }
+
     /// The outcome's name as a metric label.
     #[must_use]
     pub const fn label(&self) -> &'static str {
@@ -40,4 +61,12 @@ impl Outcome {
             Self::NotTried => "not-tried",
         }
     }
+}
+
+/// Why the first of these failed that failed in a way that may pass.
+pub(crate) fn first_cause(outcomes: &[Outcome]) -> Option<Cause> {
+    outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Retry { cause, .. } => Some(*cause),
+        _ => None,
+    })
 }

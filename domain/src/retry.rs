@@ -102,7 +102,7 @@ impl Failure {
 /// How far an event that failed has come: kept with its key until it is settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryState {
-    /// Failed attempts so far.
+    /// Failed attempts so far that count.
     pub attempts: u32,
     /// When the first of them failed.
     pub first_failure: Timestamp,
@@ -178,6 +178,16 @@ impl Backoff {
         let asked = not_before.unwrap_or(Duration::ZERO).min(policy.limit);
         state.next_attempt = now.after(jittered(delay, policy.jitter, random).max(asked));
         Verdict::Retry(state)
+    }
+
+    /// Notes a failure that does not count: the next attempt comes after `pause`, and is the same by number.
+    #[must_use]
+    pub fn postponed(before: Option<RetryState>, failure: Failure, pause: Duration) -> RetryState {
+        let due = failure.at.after(pause);
+        let mut state = Self::note(before, failure);
+        state.attempts -= 1;
+        state.next_attempt = due;
+        state
     }
 
     /// Counts a failure after which there is no further attempt (the sink rejected the event).

@@ -23,7 +23,7 @@ pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord, accepted_since
 pub use health::StoreHealth;
 pub use operations::{OperationError, Operations, Operator, WorkerControl};
 pub use progress_store::{Lease, ProgressStore, WorkerId};
-pub use sink::{Attempted, Delivery, Sink};
+pub use sink::{Attempted, Delivery, Sink, is_shortage};
 pub use store::Store;
 pub use stores::Stores;
 pub use workers::{

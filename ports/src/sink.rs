@@ -4,6 +4,19 @@ use async_trait::async_trait;
 pub use laneway_domain::Attempted;
 use laneway_domain::Outcome;
 
+/// Whether an error of the operating system says that this machine lacks something for an attempt that others
+/// may give back: file descriptors, memory, buffers ([`laneway_domain::Cause::Shortage`]).
+///
+/// A missing local address is not one of them: it is also what an address family that is switched off looks
+/// like, which no waiting mends.
+#[must_use]
+pub fn is_shortage(error: &std::io::Error) -> bool {
+    /// `ENFILE`, `EMFILE` (the same on every Unix), and `ENOBUFS` on Linux.
+    const NUMBERS: [i32; 3] = [23, 24, 105];
+    error.kind() == std::io::ErrorKind::OutOfMemory
+        || error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
+}
+
 /// What is to be delivered in one attempt: a single event, or a batch.
 #[derive(Clone, Debug)]
 pub struct Delivery {

@@ -8,7 +8,7 @@ mod line;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use laneway_domain::{DestinationName, Outcome};
+use laneway_domain::{Cause, DestinationName, Outcome};
 use laneway_ports::{Delivery, Sink};
 use std::fmt;
 use std::io;
@@ -84,7 +84,7 @@ impl Sink for ConsoleSink {
 }
 
 fn retry(reason: String) -> Outcome {
-    Outcome::Retry { reason, not_before: None }
+    Outcome::retry(Cause::Unanswered, reason)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ fn event() -> Event {
 fn attempted(event: Event) -> Attempted {
     let accepted_at = laneway_domain::Timestamp::from_millis(1);
     let logged = LoggedEvent { partition: Partition(3), offset: Offset(41), accepted_at, event };
-    Attempted { event: Arc::new(logged), attempt: 2, redrive: false }
+    Attempted { event: Arc::new(logged), attempt: 2, redrive: false, fresh: false }
 }
 
 fn name() -> DestinationName {

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use laneway_domain::MAX_ATTRIBUTES;
+use laneway_domain::{MAX_ATTRIBUTES, counts_as_attribute};
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 use std::mem;
@@ -186,8 +186,9 @@ pub(crate) fn read_binary<'a>(headers: &'a HeaderMap, body: &Bytes, depth: u32) 
                 .map_err(|reason| Refusal::field(header.as_str(), reason))?;
         }
     }
-    if draft.attributes.len() > MAX_ATTRIBUTES {
-        let reason = format!("headers are {}; at most {MAX_ATTRIBUTES} extensions are taken", draft.attributes.len());
+    let extensions = draft.attributes.keys().filter(|name| counts_as_attribute(name)).count();
+    if extensions > MAX_ATTRIBUTES {
+        let reason = format!("headers are {extensions}; at most {MAX_ATTRIBUTES} extensions are taken");
         return Err(Refusal::field("ce-*", reason));
     }
     required(version.as_deref(), &draft, |name| format!("{PREFIX}{name}"))?;

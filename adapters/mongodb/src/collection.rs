@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::redact::Redactor;
 use crate::reply::Reply;
 use crate::stored::Stored;
+use laneway_domain::Cause;
 use laneway_egress::EgressPolicy;
 use mongodb::bson::raw::cstr;
 use mongodb::bson::{RawArrayBuf, RawDocumentBuf, doc, rawdoc};
@@ -78,7 +79,7 @@ impl Collection {
         let database = client.client().database(&self.database);
         let ran = database.run_raw_command(command).selection_criteria(client.criteria()).await;
         let answer = ran.map_err(|error| self.failure(&client, &error))?;
-        Reply::read(&answer, &self.redactor).map_err(Failure::new)
+        Reply::read(&answer, &self.redactor).map_err(|reason| Failure::new(Cause::Unanswered, reason))
     }
 
     /// What documents there are with these ids, as far as a majority has them: what may still be
@@ -110,9 +111,10 @@ impl Collection {
 
     fn failure(&self, client: &GuardedClient, error: &Error) -> Failure {
         match client.troubles(error) {
-            Some(troubles) => {
-                Failure::new(format!("no MongoDB server can be used: {}", self.redactor.excerpt(&troubles)))
-            }
+            Some(troubles) => Failure::new(
+                Cause::NotConnected,
+                format!("no MongoDB server can be used: {}", self.redactor.excerpt(&troubles)),
+            ),
             None => self.unreached(error),
         }
     }
@@ -128,7 +130,7 @@ impl Collection {
         if let Some(client) = &*current {
             let Some(why) = client.refused() else { return Ok(Arc::clone(client)) };
             *current = None;
-            return Err(Failure::new(why));
+            return Err(Failure::new(Cause::NotConnected, why));
         }
         let client = Arc::new(self.connect().await.map_err(|error| self.unreached(&error))?);
         *current = Some(Arc::clone(&client));

@@ -1,6 +1,8 @@
 //! What an error of MongoDB means for the events it is about.
 
 use crate::redact::Redactor;
+use laneway_domain::{Cause, Outcome};
+use laneway_ports::is_shortage;
 use mongodb::error::{Error, ErrorKind};
 
 /// A document breaks a unique index ("DuplicateKey").
@@ -47,11 +49,18 @@ pub(crate) struct Failure {
     pub(crate) reason: String,
     /// Whether one of the command's documents is the cause.
     pub(crate) documents_fault: bool,
+    /// Which end of an attempt it is.
+    pub(crate) cause: Cause,
 }
 
 impl Failure {
-    pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), documents_fault: false }
+    pub(crate) fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), documents_fault: false, cause }
+    }
+
+    /// What became of an event that it kept from being written.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome::retry(self.cause, self.reason.clone())
     }
 
     /// What the driver says, for people who look after the destination named `collection`
@@ -62,24 +71,46 @@ impl Failure {
             ErrorKind::Command(command) => Self {
                 reason: command_reason(command.code, &command.code_name, &said(&command.message), collection),
                 documents_fault: is_the_documents_fault(command.code),
+                cause: Cause::Refused,
             },
-            ErrorKind::Authentication { message, .. } => Self::new(login(&said(message))),
+            ErrorKind::Authentication { message, .. } => Self::new(Cause::NotConnected, login(&said(message))),
             ErrorKind::ServerSelection { message, .. } => {
-                Self::new(format!("no MongoDB server can be used: {}", said(message)))
+                // The driver keeps of the error below only what it says.
+                let cause = if says_shortage(message) { Cause::Shortage } else { Cause::NotConnected };
+                Self::new(cause, format!("no MongoDB server can be used: {}", said(message)))
             }
-            ErrorKind::Io(io) => Self::new(format!(
-                "the connection to MongoDB broke; whether it wrote anything is not known: {}",
-                said(&io.to_string())
-            )),
-            ErrorKind::DnsResolve { message, .. } => {
-                Self::new(format!("the host in the destination's url cannot be looked up: {}", said(message)))
-            }
-            ErrorKind::InvalidTlsConfig { message, .. } => {
-                Self::new(format!("the TLS options in the destination's url cannot be used: {}", said(message)))
-            }
-            other => Self::new(format!("MongoDB: {}", said(&other.to_string()))),
+            ErrorKind::Io(io) if is_shortage(io) => Self::new(
+                Cause::Shortage,
+                format!("no connection to MongoDB can be made here: {}", said(&io.to_string())),
+            ),
+            ErrorKind::ConnectionPoolCleared { message, .. } => Self::new(
+                Cause::Unprocessed,
+                format!("the connections to MongoDB were given up before this was sent: {}", said(message)),
+            ),
+            ErrorKind::Io(io) => Self::new(
+                Cause::Unanswered,
+                format!(
+                    "the connection to MongoDB broke; whether it wrote anything is not known: {}",
+                    said(&io.to_string())
+                ),
+            ),
+            ErrorKind::DnsResolve { message, .. } => Self::new(
+                Cause::NotConnected,
+                format!("the host in the destination's url cannot be looked up: {}", said(message)),
+            ),
+            ErrorKind::InvalidTlsConfig { message, .. } => Self::new(
+                Cause::NotConnected,
+                format!("the TLS options in the destination's url cannot be used: {}", said(message)),
+            ),
+            other => Self::new(Cause::Unanswered, format!("MongoDB: {}", said(&other.to_string()))),
         }
     }
+}
+
+/// Whether a text of the driver's tells of an error of the system that is one of [`is_shortage`].
+fn says_shortage(text: &str) -> bool {
+    let numbers = text.split("(os error ").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
+    numbers.map(std::io::Error::from_raw_os_error).any(|error| is_shortage(&error))
 }
 
 fn login(message: &str) -> String {
@@ -98,5 +129,28 @@ fn command_reason(code: i32, name: &str, message: &str, collection: &str) -> Str
             format!("MongoDB has no primary that takes writes just now ({name}, {code}): {message}")
         }
         _ => format!("MongoDB answered {name} ({code}): {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::Arc;
+
+    /// The rows that need no server. What a command's answer means is tested against one.
+    #[test]
+    fn every_error_of_the_driver_has_its_place_in_the_table() {
+        let redactor = Redactor::new(&[]);
+        let cause = |kind: ErrorKind| Failure::of(&Error::from(kind), "db.events", &redactor).cause;
+        let io = |error: io::Error| ErrorKind::Io(Arc::new(error));
+        assert_eq!(cause(io(io::ErrorKind::ConnectionReset.into())), Cause::Unanswered);
+        assert_eq!(cause(io(io::ErrorKind::UnexpectedEof.into())), Cause::Unanswered);
+        for code in [23, 24, 12] {
+            assert_eq!(cause(io(io::Error::from_raw_os_error(code))), Cause::Shortage, "{code}");
+        }
+        assert!(says_shortage("No available servers. { Error: Kind: I/O error: Too many open files (os error 24) }"));
+        assert!(!says_shortage("No available servers. { Error: Kind: I/O error: Connection refused (os error 111) }"));
+        assert!(!says_shortage("(os error x) (os error"));
     }
 }

@@ -7,6 +7,7 @@ use crate::document::{document, document_id};
 use crate::failure::{DUPLICATE_KEY, Failure, is_the_documents_fault};
 use crate::ledger::{Ledger, rejected, retry};
 use crate::reply::Reply;
+use laneway_domain::Cause;
 use laneway_domain::LoggedEvent;
 use std::collections::HashMap;
 
@@ -64,7 +65,7 @@ async fn settle(
     reply: Reply,
 ) -> Result<(), Failure> {
     if let Some(reason) = reply.unconfirmed {
-        return Err(Failure::new(reason));
+        return Err(Failure::new(Cause::Refused, reason));
     }
     let Some(error) = reply.errors.into_iter().next() else {
         if reply.written != indexes.len() as u64 {
@@ -90,7 +91,7 @@ async fn settle(
 }
 
 pub(crate) fn contradiction(written: u64, sent: usize) -> Failure {
-    Failure::new(format!("MongoDB says that it wrote {written} of {sent} documents, and not which"))
+    Failure::new(Cause::Unanswered, format!("MongoDB says that it wrote {written} of {sent} documents, and not which"))
 }
 
 /// The first event's `_id` is taken, probably by an earlier attempt at it, and then probably not

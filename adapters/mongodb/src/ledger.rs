@@ -1,6 +1,7 @@
 //! What is known so far of the events of one delivery.
 
-use laneway_domain::Outcome;
+use crate::failure::Failure;
+use laneway_domain::{Cause, Outcome};
 use laneway_ports::Attempted;
 use std::collections::HashMap;
 
@@ -72,25 +73,26 @@ impl<'e> Ledger<'e> {
     }
 
     /// Nothing more will be known: all that is open failed for this reason.
-    pub(crate) fn all_failed(&mut self, reason: &str) {
+    pub(crate) fn all_failed(&mut self, failure: &Failure) {
         for index in 0..self.outcomes.len() {
             if self.is_open(index) {
-                self.failed(index, retry(reason));
+                self.failed(index, failure.outcome());
             }
         }
     }
 
-    /// The outcomes; what is open failed for the reason that `reason` gives.
-    pub(crate) fn close(mut self, reason: impl FnOnce() -> String) -> Vec<Outcome> {
+    /// The outcomes; what is open failed as `failure` says.
+    pub(crate) fn close(mut self, failure: impl FnOnce() -> Failure) -> Vec<Outcome> {
         if self.open().next().is_some() {
-            self.all_failed(&reason());
+            self.all_failed(&failure());
         }
         self.outcomes.into_iter().flatten().collect()
     }
 }
 
+/// MongoDB answered, and it may go better later.
 pub(crate) fn retry(reason: &str) -> Outcome {
-    Outcome::Retry { reason: reason.to_owned(), not_before: None }
+    Outcome::retry(Cause::Refused, reason.to_owned())
 }
 
 pub(crate) fn rejected(reason: impl Into<String>) -> Outcome {

@@ -2,11 +2,12 @@
 
 use crate::collection::Collection;
 use crate::config::{Mode, MongoConfig, MongoConfigError, check_timeout};
+use crate::failure::Failure;
 use crate::insert::insert;
 use crate::ledger::Ledger;
 use crate::upsert::upsert;
 use async_trait::async_trait;
-use laneway_domain::Outcome;
+use laneway_domain::{Cause, Outcome};
 use laneway_ports::{Delivery, Sink};
 use std::fmt;
 use std::time::Duration;
@@ -86,13 +87,13 @@ impl Sink for MongoSink {
         };
         let ended = tokio::time::timeout(self.timeout, write).await;
         ledger.close(|| match ended {
-            Ok(Err(failure)) => failure.reason,
-            Ok(Ok(())) => "it was left out".to_owned(),
-            Err(_) => format!(
+            Ok(Err(failure)) => failure,
+            Ok(Ok(())) => Failure::new(Cause::Broken, "it was left out"),
+            Err(_) => Failure::new(Cause::Unanswered, format!(
                 "MongoDB did not confirm the write within the destination's timeout of {:?}; whether it wrote is not \
                  known",
                 self.timeout
-            ),
+            )),
         })
     }
 }

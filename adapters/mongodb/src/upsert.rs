@@ -9,6 +9,7 @@ use crate::insert::{clash, contradiction};
 use crate::ledger::{Ledger, rejected, retry};
 use crate::reply::Reply;
 use crate::stored::Standing;
+use laneway_domain::Cause;
 use laneway_domain::LoggedEvent;
 use mongodb::bson::raw::cstr;
 use mongodb::bson::{RawDocumentBuf, rawdoc};
@@ -96,7 +97,7 @@ async fn settle(
     reply: Reply,
 ) -> Result<(), Failure> {
     if let Some(reason) = reply.unconfirmed {
-        return Err(Failure::new(reason));
+        return Err(Failure::new(Cause::Refused, reason));
     }
     let mut errors: BTreeMap<usize, _> = reply.errors.into_iter().map(|error| (error.index, error)).collect();
     if reply.written + errors.len() as u64 != groups.len() as u64 {

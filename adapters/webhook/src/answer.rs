@@ -3,7 +3,7 @@
 use crate::redact::Redactor;
 use http::header::{HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
-use laneway_domain::Outcome;
+use laneway_domain::{Cause, Outcome};
 use std::time::{Duration, SystemTime};
 
 /// The longest wait that a receiver may ask for. A destination's own retry limit is usually
@@ -39,7 +39,7 @@ impl Judge {
             return Outcome::Gone { reason: self.reason(answer) };
         }
         let asked = answer.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
-        Outcome::Retry { reason: self.reason(answer), not_before: asked }
+        Outcome::Retry { cause: Cause::Refused, reason: self.reason(answer), not_before: asked }
     }
 
     fn reason(&self, answer: &Answer) -> String {

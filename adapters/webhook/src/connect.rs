@@ -29,6 +29,24 @@ pub(crate) enum ConnectError {
     NotHttp2 { host: String },
 }
 
+impl ConnectError {
+    /// Whether this machine lacked something for it ([`laneway_ports::is_shortage`]).
+    pub(crate) fn is_shortage(&self) -> bool {
+        match self {
+            Self::Egress(laneway_egress::ConnectError::Tcp { error, .. }) | Self::Tls { error, .. } => {
+                laneway_ports::is_shortage(error)
+            }
+            // The resolver keeps of the error below only what it says.
+            Self::Egress(laneway_egress::ConnectError::LookUp { why, .. }) => {
+                ["(os error 23)", "(os error 24)"].iter().any(|number| why.contains(number))
+            }
+            // Our own bound, and nobody else's doing.
+            Self::Egress(laneway_egress::ConnectError::NoPlace { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Connects to one destination.
 pub(crate) struct Connector<D> {
     pub(crate) route: Route<D>,

@@ -3,15 +3,17 @@
 use crate::answer::{Answer, Judge};
 use crate::connect::{ConnectError, Connector, Stream};
 use crate::tls_error::tls_error_in_words;
+use crate::wire::{HandOver, Place, Watched, WatchedBody, Wire};
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use laneway_domain::Outcome;
+use laneway_domain::{Cause, End, Outcome, REST_OF_ANSWER};
 use laneway_egress::{Dial, Placed};
+use laneway_ports::is_shortage;
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
@@ -20,14 +22,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// The most of an answer that is read. An answer that ends within it leaves its connection usable;
 /// a longer one costs its connection.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The most bytes of an answer's head, so that endless headers end.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// The most headers of an answer.
+/// The most headers of an answer that are read. Of one with more the status still stands.
 const MAX_ANSWER_HEADERS: usize = 100;
 /// The most interim answers (1xx) before the final one over HTTP/1. Nobody needs more than a few; a
 /// receiver that sends them without end would cost a core until the deadline.
@@ -36,6 +38,9 @@ const MAX_INTERIM_ANSWERS: usize = 100;
 /// life, and how long it then has for it: a third of the deadline each, within these bounds. So a
 /// connection whose other end vanished costs the attempts on it, and is gone for the next.
 const PING_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Which part of an exchange's time a request may wait for a stream: beyond it, what is left for the receiver
+/// would be too little to call it slow.
+const MAX_QUEUED: u32 = 2;
 /// How much one HTTP/2 answer may send ahead of our reading, in bytes.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
@@ -52,29 +57,36 @@ pub(crate) struct PoolOptions {
 /// to be closed before any of the request was handed to it. That is no second attempt, since
 /// nothing was sent. Once a request may have been written, whatever happens is an outcome.
 pub(crate) struct Exchange<D> {
-    client: Client<PooledConnector<D>, Full<Bytes>>,
+    client: Client<PooledConnector<D>, WatchedBody>,
+    /// Makes a new connection for each request.
+    fresh: Client<PooledConnector<D>, WatchedBody>,
     timeout: Duration,
     judge: Judge,
 }
 
 impl<D: Dial> Exchange<D> {
     pub(crate) fn new(connector: Connector<D>, options: &PoolOptions, timeout: Duration, judge: Judge) -> Self {
-        let connector = PooledConnector(Arc::new(connector));
+        let connector = PooledConnector { connector: Arc::new(connector), http2_only: options.http2_only };
         let ping = (timeout / 3).clamp(PING_BOUNDS.0, PING_BOUNDS.1);
-        let client = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(options.max_idle)
             .pool_idle_timeout(options.idle_timeout)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http1_max_headers(MAX_ANSWER_HEADERS)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             .http2_only(options.http2_only)
             .http2_keep_alive_interval(ping)
             .http2_keep_alive_timeout(ping)
             .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
-            .build(connector);
-        Self { client, timeout, judge }
+            .http2_max_header_list_size(MAX_HEAD_BYTES as u32);
+        let client = builder.build(connector.clone());
+        let fresh = builder.pool_max_idle_per_host(0).build(connector);
+        Self { client, fresh, timeout, judge }
     }
 
     /// The deadline of an exchange that begins now.
@@ -82,44 +94,145 @@ impl<D: Dial> Exchange<D> {
         Instant::now() + self.timeout
     }
 
-    /// Sends `request`, and says what came of it, at the `deadline` at the latest.
-    pub(crate) async fn outcome(&self, mut request: Request<Full<Bytes>>, deadline: Instant) -> Outcome {
+    /// Sends `request`, and says what came of it, at the `deadline` at the latest. `fresh`: over a connection
+    /// that was never used before.
+    pub(crate) async fn outcome(&self, request: Request<Full<Bytes>>, fresh: bool, deadline: Instant) -> Outcome {
+        let (mut request, hand_over) = watched(request);
         let storm = watch_interim_answers(&mut request);
-        let answer = timeout_at(deadline, self.client.request(request));
-        let answer = tokio::select! {
+        let queued_until = deadline - self.timeout / MAX_QUEUED;
+        let client = if fresh { &self.fresh } else { &self.client };
+        tokio::select! {
             biased;
-            answer = answer => answer,
+            answer = client.request(request) => match answer {
+                Ok(response) => self.judged(response, hand_over.place(), deadline).await,
+                Err(error) => self.failed(&error, hand_over.place()),
+            },
             () = storm.notified() => {
-                return retry(format!("more than {MAX_INTERIM_ANSWERS} interim answers (1xx) and no final one"));
+                retry(Cause::Unanswered, format!("more than {MAX_INTERIM_ANSWERS} interim answers (1xx) and no final one"))
             }
-        };
-        match answer {
-            Ok(Ok(response)) => self.judged(response, deadline).await,
-            Ok(Err(error)) => retry(describe(&error)),
-            Err(_) => retry(format!("no answer within {:?}", self.timeout)),
+            (status, place) = last_word(&hand_over) => self.status_alone(status, &place),
+            () = not_handed_over(&hand_over, queued_until) => {
+                let waited = self.timeout / MAX_QUEUED;
+                retry(Cause::Queued, format!("the receiver's connection took no further request within {waited:?}"))
+            }
+            () = sleep_until(deadline) => match status_at(hand_over.place()) {
+                Some((status, place)) => self.status_alone(status, &place),
+                None => retry(Cause::Unanswered, format!("no answer within {:?}", self.timeout)),
+            }
         }
     }
 
     /// A success is one by its status: the receiver has said so, whatever becomes of the rest of
-    /// its answer. The rest is read so that the connection can be used again.
-    async fn judged(&self, response: Response<Incoming>, deadline: Instant) -> Outcome {
+    /// its answer. The rest is read so that the connection can be used again, for a short time.
+    async fn judged(&self, response: Response<Incoming>, place: Option<Place>, deadline: Instant) -> Outcome {
         let (head, body) = response.into_parts();
+        let until = deadline.min(Instant::now() + End::Delivered.meaning().rest);
+        if head.version == http::Version::HTTP_2
+            && let Some(place) = &place
+        {
+            place.wire.answered_http2();
+        }
         if head.status.is_success() {
             if !body.is_end_stream() {
-                let _ = timeout_at(deadline, read(body, None)).await;
+                let _ = timeout_at(until, read(body, None)).await;
             }
-            return Outcome::Delivered;
+            return match place {
+                Some(place) if head.version != http::Version::HTTP_2 => confirmed(head.status, &place).await,
+                _ => Outcome::Delivered,
+            };
         }
         let mut kept = Vec::new();
         // Whatever was read by then is what the reason quotes.
-        let _ = timeout_at(deadline, read(body, Some(&mut kept))).await;
+        let _ = timeout_at(until, read(body, Some(&mut kept))).await;
         self.judge.outcome(&Answer { status: head.status, headers: head.headers, body: kept })
     }
+
+    /// What a final status means of whose answer nothing else can be used.
+    fn status_alone(&self, status: StatusCode, place: &Place) -> Outcome {
+        if !status.is_success() {
+            return self.judge.outcome(&Answer { status, headers: HeaderMap::new(), body: Vec::new() });
+        }
+        if place.wire.sent_whole(place.number) { Outcome::Delivered } else { too_early(status) }
+    }
+
+    /// What an exchange means that the client could not bring to its end.
+    fn failed(&self, error: &(dyn Error + 'static), place: Option<Place>) -> Outcome {
+        if let Some((status, place)) = status_at(place.clone()) {
+            return self.status_alone(status, &place);
+        }
+        let stale = place.is_some_and(|place| place.wire.went_stale(place.number));
+        retry(cause(error, stale), describe(error))
+    }
+}
+
+/// Which end of an attempt an error of the client is.
+fn cause(error: &(dyn Error + 'static), stale: bool) -> Cause {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(connect) = error.downcast_ref::<ConnectError>() {
+            return if connect.is_shortage() { Cause::Shortage } else { Cause::NotConnected };
+        }
+        if error.downcast_ref::<io::Error>().is_some_and(is_shortage) {
+            return Cause::Shortage;
+        }
+        if let Some(h2) = error.downcast_ref::<h2::Error>() {
+            let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+            // Only streams above the last one that it names fail by a GOAWAY; the others go on.
+            if h2.is_remote() && (refused || h2.is_go_away()) {
+                return Cause::Unprocessed;
+            }
+        }
+        next = error.source();
+    }
+    if stale { Cause::StaleConnection } else { Cause::Unanswered }
+}
+
+/// The request with what tells how far it is.
+fn watched(request: Request<Full<Bytes>>) -> (Request<WatchedBody>, Arc<HandOver>) {
+    let hand_over = Arc::new(HandOver::default());
+    let (head, body) = request.into_parts();
+    let mut request = Request::from_parts(head, ());
+    let connection = capture_connection(&mut request);
+    let body = WatchedBody { body, hand_over: Arc::clone(&hand_over), connection };
+    (request.map(|()| body), hand_over)
+}
+
+/// The final status of an answer whose rest does not come in time. Never ends if there is none.
+async fn last_word(hand_over: &HandOver) -> (StatusCode, Place) {
+    let place = hand_over.happened().await;
+    let status = place.wire.until(|wire| wire.status(place.number)).await;
+    sleep(REST_OF_ANSWER).await;
+    (status, place)
+}
+
+fn status_at(place: Option<Place>) -> Option<(StatusCode, Place)> {
+    let place = place?;
+    Some((place.wire.status(place.number)?, place))
+}
+
+/// Ends at `until` if no connection has taken the request by then; else never.
+async fn not_handed_over(hand_over: &HandOver, until: Instant) {
+    if timeout_at(until, hand_over.happened()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A 2xx confirms what was sent whole. One that comes before has a moment for the rest to follow.
+async fn confirmed(status: StatusCode, place: &Place) -> Outcome {
+    let whole = place.wire.until(|wire| wire.sent_whole(place.number).then_some(()));
+    match timeout(REST_OF_ANSWER, whole).await {
+        Ok(()) => Outcome::Delivered,
+        Err(_) => too_early(status),
+    }
+}
+
+fn too_early(status: StatusCode) -> Outcome {
+    retry(Cause::Unanswered, format!("the receiver answered {status} before it had the whole request"))
 }
 
 /// What is notified when the answer to `request` has had too many interim ones before it. Giving
 /// the request up then closes its connection.
-fn watch_interim_answers(request: &mut Request<Full<Bytes>>) -> Arc<Notify> {
+fn watch_interim_answers(request: &mut Request<WatchedBody>) -> Arc<Notify> {
     let storm = Arc::new(Notify::new());
     let (notify, count) = (Arc::clone(&storm), AtomicUsize::new(0));
     hyper::ext::on_informational(request, move |_| {
@@ -149,8 +262,8 @@ async fn read(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) {
     }
 }
 
-fn retry(reason: String) -> Outcome {
-    Outcome::Retry { reason, not_before: None }
+fn retry(cause: Cause, reason: String) -> Outcome {
+    Outcome::retry(cause, reason)
 }
 
 /// The error as a person needs it: where a connection could not be made, why; otherwise what
@@ -174,16 +287,19 @@ fn describe(error: &(dyn Error + 'static)) -> String {
 
 /// The connector as the pool wants it. It ends by itself, because the pool finishes connections in
 /// the background whose request went another way.
-struct PooledConnector<D>(Arc<Connector<D>>);
+struct PooledConnector<D> {
+    connector: Arc<Connector<D>>,
+    http2_only: bool,
+}
 
 impl<D> Clone for PooledConnector<D> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { connector: Arc::clone(&self.connector), http2_only: self.http2_only }
     }
 }
 
 impl<D: Dial> tower::Service<Uri> for PooledConnector<D> {
-    type Response = TokioIo<Stream<Placed<D::Stream>>>;
+    type Response = TokioIo<Watched<Stream<Placed<D::Stream>>>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
@@ -193,13 +309,18 @@ impl<D: Dial> tower::Service<Uri> for PooledConnector<D> {
 
     /// The URI is the one that the connector was made for.
     fn call(&mut self, _: Uri) -> Self::Future {
-        let connector = Arc::clone(&self.0);
-        Box::pin(async move { connector.connect().await.map(TokioIo::new) })
+        let (connector, http2_only) = (Arc::clone(&self.connector), self.http2_only);
+        Box::pin(async move {
+            let stream = connector.connect().await?;
+            let http1 = !http2_only && !stream.chose_http2();
+            Ok(TokioIo::new(Watched { stream, wire: Arc::default(), http1 }))
+        })
     }
 }
 
-impl<S> Connection for Stream<S> {
+impl<S> Connection for Watched<Stream<S>> {
     fn connected(&self) -> Connected {
-        if self.chose_http2() { Connected::new().negotiated_h2() } else { Connected::new() }
+        let connected = Connected::new().extra::<Arc<Wire>>(Arc::clone(&self.wire));
+        if self.stream.chose_http2() { connected.negotiated_h2() } else { connected }
     }
 }

@@ -40,6 +40,7 @@ mod signature;
 mod sink;
 mod tls;
 mod tls_error;
+mod wire;
 
 pub use config::{Credentials, HttpVersion, TlsOptions, WebhookConfig, WebhookConfigError};
 pub use laneway_egress::{Blocked, Dial, EgressPolicy, Resolve, SystemResolver, Tcp};

@@ -8,7 +8,7 @@ use crate::signature::Signer;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use laneway_domain::{LoggedEvent, Timestamp};
@@ -148,6 +148,8 @@ impl Template {
             headers.append(&WEBHOOK_SIGNATURE, signature);
         }
         headers.append(&WEBHOOK_ID, id);
+        // Also of nothing (RFC 9110, section 8.6): many servers answer 411 to a POST that does not say so.
+        headers.append(CONTENT_LENGTH, HeaderValue::from(body.len()));
         headers.append(&WEBHOOK_TIMESTAMP, HeaderValue::from(now));
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;

@@ -83,7 +83,7 @@ impl<D: Dial> WebhookSink<D> {
     }
 
     async fn one(&self, attempted: &Attempted, deadline: Instant) -> Outcome {
-        self.exchange.outcome(self.template.single(attempted, now()), deadline).await
+        self.exchange.outcome(self.template.single(attempted, now()), attempted.fresh, deadline).await
     }
 
     /// Delivers several events one request each: those of a key one after the other up to the
@@ -125,7 +125,8 @@ impl<D: Dial> Sink for WebhookSink<D> {
         match delivery.events.as_slice() {
             [] => Vec::new(),
             events if self.batch => {
-                let outcome = self.exchange.outcome(self.template.batch(events, now()), deadline).await;
+                let fresh = events.iter().any(|attempted| attempted.fresh);
+                let outcome = self.exchange.outcome(self.template.batch(events, now()), fresh, deadline).await;
                 vec![outcome; events.len()]
             }
             [only] => vec![self.one(only, deadline).await],

@@ -3,7 +3,7 @@
 use super::Clock;
 use crate::telemetry::metrics as names;
 use futures_util::FutureExt as _;
-use laneway_domain::{Attempted, DestinationName, Outcome};
+use laneway_domain::{Attempted, Cause, DestinationName, Outcome};
 use laneway_ports::{Delivery, Sink};
 use metrics::{Counter, Histogram, counter, histogram};
 use std::panic::AssertUnwindSafe;
@@ -65,5 +65,5 @@ impl MeteredSink {
 }
 
 fn broken(reason: &str) -> Outcome {
-    Outcome::Retry { reason: reason.to_owned(), not_before: None }
+    Outcome::retry(Cause::Broken, reason.to_owned())
 }

@@ -12,7 +12,7 @@ use crate::telemetry::metrics as names;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use laneway_domain::{
-    AttemptId, Attempted, CommandId, DestinationName, Dispatcher, Input, Offset, Outcome, Output, Partition,
+    AttemptId, Attempted, Cause, CommandId, DestinationName, Dispatcher, Input, Offset, Outcome, Output, Partition,
     StatusReport, Timestamp,
 };
 use laneway_ports::Lease;
@@ -193,7 +193,7 @@ impl Shell {
                 Some(sink) => sink.deliver(events, clock).await,
                 None => {
                     let reason = format!("destination {name} has no sink in this process");
-                    vec![Outcome::Retry { reason, not_before: None }; events.len()]
+                    vec![Outcome::retry(Cause::Broken, reason); events.len()]
                 }
             };
             (attempt, outcomes)

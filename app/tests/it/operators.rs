@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use laneway_app::worker::{ANSWERED_WITHIN, Clock, Handle, Worker, command_all};
 use laneway_domain::{
-    Command, Destination, DestinationName, Event, EventId, EventType, Key, LaneKey, NewEvent, Outcome, Partition,
-    RetryPolicy, StartFrom,
+    Cause, Command, Destination, DestinationName, Event, EventId, EventType, Key, LaneKey, NewEvent, Outcome,
+    Partition, RetryPolicy, StartFrom,
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
@@ -42,7 +42,7 @@ impl Sink for Gate {
             if self.gone.load(Ordering::SeqCst) {
                 return Outcome::Gone { reason: "gone".to_owned() };
             }
-            Outcome::Retry { reason: "closed".to_owned(), not_before: None }
+            Outcome::retry(Cause::Refused, "closed".to_owned())
         };
         delivery.events.iter().map(one).collect()
     }

@@ -5,10 +5,12 @@ use super::shared::Shared;
 use super::under_way::Attempt;
 use crate::breaker::Effect;
 use crate::destination::DestinationIndex;
+use crate::end::Cause;
 use crate::io::{AttemptId, Notice};
 use crate::lane_key::LaneKey;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, first_cause};
 use crate::progress::Pause;
+use std::time::Duration;
 
 /// What an attempt's outcomes say of the destination.
 #[derive(Default)]
@@ -42,7 +44,7 @@ impl Dispatcher {
 impl Shared {
     fn judge(&mut self, attempt: &Attempt, outcomes: &[Outcome]) -> Verdict {
         let gate = self.destinations.gate_mut(attempt.destination);
-        let alive = |outcome: &Outcome| matches!(outcome, Outcome::Delivered | Outcome::Rejected { .. });
+        let alive = |outcome: &Outcome| outcome.end().meaning().alive;
         let is_alive = outcomes.iter().any(alive);
         if is_alive {
             if gate.breaker.is_open() {
@@ -69,14 +71,31 @@ impl Shared {
             }
             return Verdict::default();
         };
-        self.count_failure(attempt, reason)
+        let counted = counted(attempt, outcomes);
+        if counted.is_empty() {
+            // It says nothing of the destination. A probe that came to nothing is not repeated without a pause.
+            if attempt.probe {
+                gate.breaker.postponed(self.now.after(gate.destination.retry.initial));
+            }
+            return Verdict::default();
+        }
+        let asked = outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Retry { not_before, .. } => *not_before,
+            _ => None,
+        });
+        self.count_failure(attempt, counted, asked.max(), reason)
     }
 
-    fn count_failure(&mut self, attempt: &Attempt, reason: String) -> Verdict {
+    fn count_failure(
+        &mut self,
+        attempt: &Attempt,
+        keys: Vec<&LaneKey>,
+        asked: Option<Duration>,
+        reason: String,
+    ) -> Verdict {
         let (now, random) = (self.now, self.random.next());
-        let keys: Vec<&LaneKey> = attempt.parts.iter().map(|part| &part.key).collect();
         let gate = self.destinations.gate_mut(attempt.destination);
-        match gate.breaker.failed(keys, attempt.probe, &gate.destination.retry, now, random) {
+        match gate.breaker.failed(keys, attempt.probe, asked, &gate.destination.retry, now, random) {
             Effect::None => Verdict::default(),
             Effect::Outage => Verdict { outage: true, pause: None },
             Effect::Opened => {
@@ -107,4 +126,18 @@ impl Shared {
         self.notice(Notice::Paused { destination, reason: reason.into() });
         Some(pause)
     }
+}
+
+/// The keys of an attempt whose failure counts for the destination, by the table of ends.
+fn counted<'a>(attempt: &'a Attempt, outcomes: &[Outcome]) -> Vec<&'a LaneKey> {
+    let (mut counted, mut rest) = (Vec::new(), outcomes);
+    for part in &attempt.parts {
+        let (of_part, others) = rest.split_at(part.count);
+        rest = others;
+        let counts = |cause: Cause| !part.resends.is_free(cause) && cause.meaning().counts_for_destination;
+        if first_cause(of_part).is_some_and(counts) {
+            counted.push(&part.key);
+        }
+    }
+    counted
 }

@@ -3,6 +3,7 @@
 mod again;
 mod bounds;
 mod checks;
+mod ends;
 mod fixtures;
 mod isolation;
 mod positions;
@@ -18,7 +19,7 @@ use world::{Op, World};
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         6 => (0_u8..5, 1_u8..6).prop_map(|(key, count)| Op::Append { key, count }),
-        12 => (any::<u64>(), 0_u8..10).prop_map(|(which, outcome)| Op::End { which, outcome }),
+        12 => (any::<u64>(), 0_u8..14).prop_map(|(which, outcome)| Op::End { which, outcome }),
         4 => any::<u64>().prop_map(Op::Answer),
         3 => (any::<u64>(), 0_u8..8).prop_map(|(which, answer)| Op::Store { which, answer }),
         4 => (0_u16..400).prop_map(Op::Wait),

@@ -4,6 +4,7 @@ use super::Lane;
 use super::context::Context;
 use super::queues::Part;
 use crate::destination::OnGiveUp;
+use crate::end::{Cause, Resends};
 use crate::io::Notice;
 use crate::lane_key::LaneKey;
 use crate::outcome::Outcome;
@@ -19,12 +20,21 @@ impl Lane {
         let queue = self.queues.known_mut(&part.key);
         assert!(queue.in_flight.take().is_some(), "an attempt at {} ended twice", part.key);
         if part.redrive {
-            self.redrive_ended(&part.key, outcomes.first(), cx);
+            match outcomes.first() {
+                // It goes again at once. After a pause it would not: who asked for it is told, and may ask again.
+                Some(Outcome::Retry { cause, .. })
+                    if queue.redrive_resends.is_free(*cause) && queue.redrive_resends.spend(*cause).is_zero() => {}
+                outcome => self.redrive_ended(&part.key, outcome, cx),
+            }
         } else {
             for outcome in outcomes {
                 match outcome {
                     Outcome::Delivered => self.settle_first(&part.key, cx),
-                    Outcome::Retry { reason, not_before } if !outage => {
+                    Outcome::Retry { cause, reason, .. } if part.resends.is_free(*cause) => {
+                        self.repeat(&part.key, *cause, Failure::new(cx.now, reason), cx);
+                        break;
+                    }
+                    Outcome::Retry { reason, not_before, .. } if !outage => {
                         self.failed(&part.key, Failure::new(cx.now, reason), *not_before, cx);
                         break;
                     }
@@ -41,6 +51,17 @@ impl Lane {
         self.schedule(&part.key, cx);
     }
 
+    /// Lets the key's first event go again at no cost: at once, or after a pause.
+    fn repeat(&mut self, key: &LaneKey, cause: Cause, failure: Failure, cx: &mut Context<'_>) {
+        let pause = self.queues.known_mut(key).resends.spend(cause);
+        if pause.is_zero() {
+            return;
+        }
+        let before = self.take_retry(key);
+        let first = before.is_none();
+        self.wait(key, Backoff::postponed(before, failure, pause), first, cx);
+    }
+
     fn take_retry(&mut self, key: &LaneKey) -> Option<RetryState> {
         self.queues.known_mut(key).behind_mut()?.retry.take()
     }
@@ -55,23 +76,19 @@ impl Lane {
         let before = self.take_retry(key);
         let first = before.is_none();
         match Backoff::failed(&cx.destination.retry, before, failure, not_before, cx.random.next()) {
-            Verdict::Retry(state) => {
-                if first {
-                    let (destination, reason) = (cx.destination.name.clone(), state.last_error().into());
-                    let next_attempt = state.next_attempt;
-                    let key = key.clone();
-                    cx.notices.push_back(Notice::KeyBlocked {
-                        destination,
-                        partition: self.partition,
-                        key,
-                        reason,
-                        next_attempt,
-                    });
-                }
-                self.block(key, state, cx);
-            }
+            Verdict::Retry(state) => self.wait(key, state, first, cx),
             Verdict::GiveUp(state) => self.give_up(key, state, "the next delay would pass the retry limit", cx),
         }
+    }
+
+    /// Lets the key wait for another attempt; `first` is whether nothing of its event had failed before.
+    fn wait(&mut self, key: &LaneKey, state: RetryState, first: bool, cx: &mut Context<'_>) {
+        if first {
+            let (destination, reason) = (cx.destination.name.clone(), state.last_error().into());
+            let (partition, next_attempt, key) = (self.partition, state.next_attempt, key.clone());
+            cx.notices.push_back(Notice::KeyBlocked { destination, partition, key, reason, next_attempt });
+        }
+        self.block(key, state, cx);
     }
 
     /// Keeps the key's first event for another attempt, or held.
@@ -79,6 +96,7 @@ impl Lane {
         if self.queues.known(key).behind().is_none() {
             self.fall_behind(key, cx);
         }
+        self.queues.known_mut(key).resends = Resends::default();
         self.record.changed(key.clone());
         if state.next_attempt < Timestamp::MAX {
             cx.timers.set(state.next_attempt, self.timer(LaneTimer::Key(key.clone())));
@@ -112,6 +130,7 @@ impl Lane {
     /// The key's first event is settled.
     pub(super) fn settle_first(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         cx.uncommitted.settled += 1;
+        self.queues.known_mut(key).resends = Resends::default();
         let (offset, was_on_track) = self.queues.settle_first(key, cx.memory);
         if was_on_track {
             self.on_track.remove(offset, cx.memory);
@@ -125,7 +144,9 @@ impl Lane {
     }
 
     fn redrive_ended(&mut self, key: &LaneKey, outcome: Option<&Outcome>, cx: &mut Context<'_>) {
-        let redrive = self.queues.known_mut(key).redrive.pop_front();
+        let queue = self.queues.known_mut(key);
+        queue.redrive_resends = Resends::default();
+        let redrive = queue.redrive.pop_front();
         let redrive =
             redrive.unwrap_or_else(|| panic!("the dead letter of {key} that was in flight stays until it ends"));
         let failed = match outcome {

@@ -62,7 +62,7 @@ fn delivery(events: &[(&str, &str)]) -> Delivery {
             accepted_at: Timestamp::from_millis(1_700_000_000_000),
             event: keyed(id, key).event,
         };
-        Attempted { event: Arc::new(event), attempt: 1, redrive: false }
+        Attempted { event: Arc::new(event), attempt: 1, redrive: false, fresh: false }
     };
     Delivery { events: events.iter().enumerate().map(attempted).collect() }
 }

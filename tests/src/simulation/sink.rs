@@ -4,7 +4,7 @@ use super::happenings::{FAILS, HANGS, NOT_BEFORE, REJECTS};
 use super::plan::Health;
 use super::trace::{By, Recorder, What};
 use crate::seeded::Chance;
-use laneway_domain::{Destination, LoggedEvent, Outcome};
+use laneway_domain::{Cause, Destination, LoggedEvent, Outcome};
 use laneway_ports::Delivery;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +54,7 @@ impl SimulatedSink {
         } else if self.health.down || is_poisoned || one_in(self.health.fails) {
             let not_before = one_in(4).then(|| Duration::from_millis(700));
             self.trace.count(if not_before.is_some() { NOT_BEFORE } else { FAILS });
-            Outcome::Retry { reason: "the seed says no".to_owned(), not_before }
+            Outcome::Retry { cause: Cause::Refused, reason: "the seed says no".to_owned(), not_before }
         } else if one_in(self.health.rejects) {
             self.trace.count(REJECTS);
             Outcome::Rejected { reason: "the seed says never".to_owned() }

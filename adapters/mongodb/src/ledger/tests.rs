@@ -11,7 +11,7 @@ fn events(keys: &[Option<&str>]) -> Vec<Attempted> {
         };
         let accepted_at = Timestamp::ZERO;
         let event = Arc::new(LoggedEvent { partition: Partition(0), offset: Offset(n as u64), accepted_at, event });
-        Attempted { event, attempt: 1, redrive: false }
+        Attempted { event, attempt: 1, redrive: false, fresh: false }
     };
     keys.iter().enumerate().map(attempted).collect()
 }
@@ -25,7 +25,7 @@ fn a_failure_stops_its_key_and_no_other() {
     assert_eq!(ledger.open().collect::<Vec<_>>(), [1, 3, 4]);
     ledger.failed(3, retry("later"));
     ledger.delivered(1);
-    let outcomes = ledger.close(|| "late".into());
+    let outcomes = ledger.close(|| Failure::new(Cause::Refused, "late"));
     let expected =
         [Outcome::Delivered, Outcome::Delivered, rejected("no"), retry("later"), retry("late"), Outcome::NotTried];
     assert_eq!(outcomes, expected);
@@ -44,6 +44,7 @@ fn an_earlier_failure_takes_back_what_was_said_of_later_events() {
     let events = events(&[Some("a"), Some("a")]);
     let mut ledger = Ledger::new(&events);
     ledger.failed(1, rejected("too large"));
-    ledger.all_failed("lost");
-    assert_eq!(ledger.close(String::new), [retry("lost"), Outcome::NotTried]);
+    let lost = Failure::new(Cause::Unanswered, "lost");
+    ledger.all_failed(&lost);
+    assert_eq!(ledger.close(|| Failure::new(Cause::Broken, "")), [lost.outcome(), Outcome::NotTried]);
 }

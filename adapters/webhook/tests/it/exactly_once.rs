@@ -92,7 +92,7 @@ fn attempted(key: usize, number: usize) -> Attempted {
         accepted_at: Timestamp::from_millis(1_700_000_000_250),
         event,
     };
-    Attempted { event: Arc::new(event), attempt: 1, redrive: false }
+    Attempted { event: Arc::new(event), attempt: 1, redrive: false, fresh: false }
 }
 
 /// Delivers a key's events as the worker does, and now and then forgets some of its progress, as a

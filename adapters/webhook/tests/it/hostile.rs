@@ -104,7 +104,8 @@ async fn closing_a_reused_connection_without_an_answer_is_a_retry_and_not_sent_a
     .await;
     let sink = sink(address);
     assert_eq!(in_time(&sink).await, Outcome::Delivered);
-    retry_reason(in_time(&sink).await);
+    let stale = in_time(&sink).await;
+    assert_eq!(stale.end(), laneway_domain::End::Failed(laneway_domain::Cause::StaleConnection), "{stale:?}");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     assert_eq!(in_time(&sink).await, Outcome::Delivered);
 }
@@ -142,9 +143,6 @@ async fn garbage_instead_of_http_is_a_retry() {
         b"\x15\x03\x01\x00\x02\x02\x16",
         b"HTTP/9.9 200 OK\r\n\r\n",
         b"HTTP/1.1 2xx OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
-        b"HTTP/1.1 200 OK\r\na\x00b: c\r\n\r\n",
         b"\r\n\r\n\r\n\0\0\0\0",
     ] {
         let reason = retry_reason(answered(garbage).await);
@@ -177,7 +175,7 @@ async fn a_reset_in_the_body_of_a_failure_keeps_its_status() {
     .await;
     match in_time(&sink(address)).await {
         // Which of the two comes first is the kernel's choice: a reset may overtake what was sent.
-        Outcome::Retry { reason, not_before: Some(wait) } => {
+        Outcome::Retry { reason, not_before: Some(wait), .. } => {
             assert!(reason.contains("503"), "{reason}");
             assert_eq!(wait, Duration::from_secs(9));
         }
@@ -192,7 +190,7 @@ async fn a_failure_whose_body_stalls_is_reported_with_what_came() {
 }
 
 #[tokio::test]
-async fn headers_dripped_byte_by_byte_end_at_the_deadline() {
+async fn a_status_stands_when_its_headers_drip_byte_by_byte() {
     let (address, _) = receiver(|mut stream, _| async move {
         read_request(&mut stream).await?;
         stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").await?;
@@ -202,11 +200,11 @@ async fn headers_dripped_byte_by_byte_end_at_the_deadline() {
         }
     })
     .await;
-    assert!(retry_reason(in_time(&sink(address)).await).contains("no answer within"));
+    assert_eq!(in_time(&sink(address)).await, Outcome::Delivered);
 }
 
 #[tokio::test]
-async fn endless_headers_end() {
+async fn a_status_stands_before_endless_headers_which_end() {
     let (address, _) = receiver(|mut stream, _| async move {
         read_request(&mut stream).await?;
         stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
@@ -215,7 +213,7 @@ async fn endless_headers_end() {
         }
     })
     .await;
-    retry_reason(in_time(&sink(address)).await);
+    assert_eq!(in_time(&sink(address)).await, Outcome::Delivered);
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@
 mod batch;
 mod connections;
 mod contract;
+mod documented_receiver;
 mod egress;
+mod ends;
 mod events;
 mod exactly_once;
 mod hostile;

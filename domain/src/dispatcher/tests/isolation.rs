@@ -43,7 +43,7 @@ fn settle_all(world: &mut World, ids: &std::collections::BTreeMap<u64, (usize, u
         while let Some(id) =
             world.attempts.iter().find(|(_, (_, events, _))| ids[&events[0].event.offset.0].1 == 1).map(|(id, _)| *id)
         {
-            world.end_attempt(id, vec![Outcome::Retry { reason: "poison".into(), not_before: None }]);
+            world.end_attempt(id, vec![Outcome::retry(Cause::Refused, "poison".into())]);
         }
         if !world.work_once() {
             break;

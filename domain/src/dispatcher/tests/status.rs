@@ -2,7 +2,7 @@
 
 use super::fixtures::{PARTITION, logged, name};
 use crate::{
-    AttemptId, BreakerPolicy, BreakerStatus, Destination, DestinationStatus, Dispatcher, Input, Offset, Outcome,
+    AttemptId, BreakerPolicy, BreakerStatus, Cause, Destination, DestinationStatus, Dispatcher, Input, Offset, Outcome,
     Output, PAUSED_IN_CONFIGURATION, PartitionProgress, RECENTLY, ReadId, Settings, StartFrom, Timestamp,
 };
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl Scene {
 }
 
 fn failed() -> Outcome {
-    Outcome::Retry { reason: "HTTP 500".into(), not_before: None }
+    Outcome::retry(Cause::Refused, "HTTP 500".into())
 }
 
 #[test]

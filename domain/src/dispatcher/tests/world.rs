@@ -2,6 +2,7 @@
 //! chosen by the test. It checks the guarantees after each step, from plain sets of events.
 
 use super::super::*;
+use super::ends::Ends;
 use super::fixtures::{PARTITION, destinations, logged};
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +115,7 @@ pub(super) struct World {
     /// Deliveries in order of their success.
     pub(super) delivered: Vec<(Timestamp, DestinationName, Offset)>,
     pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
+    pub(super) ends: Ends,
     pub(super) owned: bool,
     leased_until: Timestamp,
     /// The answer to the command that was given last.
@@ -142,6 +144,7 @@ impl World {
             again: BTreeSet::new(),
             replayed: BTreeSet::new(),
             attempts: BTreeMap::new(),
+            ends: Ends::default(),
             reads: Vec::new(),
             commits: Vec::new(),
             made: Made::default(),
@@ -270,6 +273,9 @@ impl World {
             let offset = attempted.event.offset;
             assert_eq!(*self.at(offset), attempted.event);
             here.insert((destination.clone(), offset));
+            if !attempted.redrive {
+                self.ends.started(&(destination.clone(), offset), attempted);
+            }
             self.started.push((self.now, destination.clone(), offset));
             if redrive || self.settled.contains(&(destination.clone(), offset)) {
                 continue;
@@ -286,6 +292,12 @@ impl World {
     }
 
     pub(super) fn step(&mut self, op: &Op) {
+        if !matches!(
+            op,
+            Op::Append { .. } | Op::End { .. } | Op::Answer(_) | Op::Store { .. } | Op::Wait(_) | Op::Renew
+        ) {
+            self.ends.forget();
+        }
         match op {
             Op::Append { key, count } => (0..*count).for_each(|n| self.append(*key, n)),
             Op::End { which, outcome } => self.end_some_attempt(*which, *outcome),
@@ -351,10 +363,16 @@ impl World {
         let id = keys[pick(which, keys.len())];
         let count = self.attempts[&id].1.len();
         let bad = match outcome {
-            0..=1 => Outcome::Retry { reason: "no".into(), not_before: None },
-            2 => Outcome::Retry { reason: "later".into(), not_before: Some(Duration::from_millis(60)) },
+            0..=1 => Outcome::retry(Cause::Refused, "no".into()),
+            2 => {
+                let not_before = Some(Duration::from_millis(60));
+                Outcome::Retry { cause: Cause::Refused, reason: "later".into(), not_before }
+            }
             3 => Outcome::Rejected { reason: "never".into() },
             4 => Outcome::Gone { reason: "gone".into() },
+            5 => Outcome::retry(Cause::StaleConnection, "closed".into()),
+            6..=7 => Outcome::retry(Cause::Unprocessed, "refused stream".into()),
+            8 => Outcome::retry(Cause::Shortage, "no files".into()),
             _ => Outcome::Delivered,
         };
         let mut outcomes = vec![Outcome::Delivered; count];
@@ -367,10 +385,15 @@ impl World {
         let mut failed = BTreeSet::new();
         for (attempted, outcome) in events.iter().zip(&outcomes) {
             let key = self.lane_key(&destination, &attempted.event);
+            let place = (destination.clone(), attempted.event.offset);
             if *outcome != Outcome::Delivered {
-                failed.insert(key);
+                if failed.insert(key) && whose == Whose::Lane && !attempted.redrive {
+                    self.ends.failed(&place, attempted, outcome);
+                }
             } else if !failed.contains(&key) {
-                let place = (destination.clone(), attempted.event.offset);
+                if whose == Whose::Lane && !attempted.redrive {
+                    self.ends.settled(&place);
+                }
                 if whose != Whose::FormerLane {
                     self.settled.insert(place.clone());
                 }

@@ -1,5 +1,6 @@
 //! What a lane knows of one key.
 
+use crate::end::Resends;
 use crate::event::LoggedEvent;
 use crate::io::Attempted;
 use crate::lane_key::LaneKey;
@@ -20,6 +21,8 @@ pub(crate) struct Part {
     pub(crate) count: usize,
     /// Whether it is a dead letter that is retried, not the key's next event.
     pub(crate) redrive: bool,
+    /// What free resends of its first event there have been.
+    pub(crate) resends: Resends,
 }
 
 /// An unsettled event: with its data, or only where it is.
@@ -103,6 +106,10 @@ pub(in crate::lane) struct KeyQueue {
     pub(in crate::lane) unsaved: usize,
     /// Dead letters of the key that are to be attempted once more; they go first.
     pub(in crate::lane) redrive: VecDeque<Entry>,
+    /// What the free resends of what goes first have come to. A crash forgets them: it sends again anyway.
+    pub(in crate::lane) resends: Resends,
+    /// The same of the first of `redrive`.
+    pub(in crate::lane) redrive_resends: Resends,
 }
 
 impl KeyQueue {
@@ -272,7 +279,8 @@ impl KeyQueue {
         if let Some(redrive) = self.redrive.front() {
             let event = redrive.event.clone();
             let count = usize::from(event.is_some());
-            events.extend(event.map(|event| Attempted { event, attempt: 1, redrive: true }));
+            let fresh = self.redrive_resends.fresh;
+            events.extend(event.map(|event| Attempted { event, attempt: 1, redrive: true, fresh }));
             return Taken { count, bytes: 0, redrive: true };
         }
         let (mut count, mut bytes) = (0, 0);
@@ -282,7 +290,8 @@ impl KeyQueue {
             if count > 0 && bytes + weight > most_bytes {
                 break;
             }
-            events.push(Attempted { event: event.clone(), attempt, redrive: false });
+            let fresh = count == 0 && self.resends.fresh;
+            events.push(Attempted { event: event.clone(), attempt, redrive: false, fresh });
             attempt = 1;
             bytes += weight;
             count += 1;

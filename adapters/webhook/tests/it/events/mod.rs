@@ -31,7 +31,7 @@ pub(crate) fn attempted(event: Event) -> Attempted {
         accepted_at: Timestamp::from_millis(1_700_000_000_250),
         event,
     };
-    Attempted { event: Arc::new(logged), attempt: 1, redrive: false }
+    Attempted { event: Arc::new(logged), attempt: 1, redrive: false, fresh: false }
 }
 
 /// A configuration that may connect to this machine.

@@ -1,0 +1,427 @@
+//! What went over an HTTP/1 connection, seen beneath the client.
+//!
+//! The client parses an answer's head as a whole: a status followed by a header line that it does not take,
+//! or by a reset, is an error to it, and the status is lost. Here the status line is read by itself, and it is
+//! known how much of the request was written. The requests carry their length, and one follows another only
+//! after its answer, so that where one ends is known exactly.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper_util::client::legacy::connect::CaptureConnection;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+/// The most bytes of heads that are kept while a final status line is looked for. Interim answers are let go
+/// of one by one, so this bounds a single one.
+const MAX_KEPT: usize = 64 * 1024;
+
+/// What is known of the exchange that a connection is at, and of those before.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    progress: Mutex<Progress>,
+    /// Told when a final status has come in, and when a request was written whole.
+    moved: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Requests that were begun.
+    requests: u64,
+    sending: Sending,
+    /// Whether anything of an answer to the last request came in.
+    answered: bool,
+    status: Option<StatusCode>,
+    /// What came in of heads, up to the final status line.
+    kept: Vec<u8>,
+    /// Answers of an HTTP/2 connection.
+    answers: u64,
+}
+
+/// How far the request is.
+#[derive(Debug, PartialEq, Eq)]
+enum Sending {
+    /// All of it was written, or none was begun.
+    Whole,
+    /// Its head, as far as it was written.
+    Head(Vec<u8>),
+    /// So many bytes of its body are left.
+    Body(u64),
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self::Whole
+    }
+}
+
+impl Wire {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number that the next request on this connection has.
+    fn next(&self) -> u64 {
+        self.progress().requests + 1
+    }
+
+    /// The final status of the answer to the request of that number.
+    pub(crate) fn status(&self, number: u64) -> Option<StatusCode> {
+        let progress = self.progress();
+        progress.status.filter(|_| progress.requests == number)
+    }
+
+    /// Whether the request of that number was written whole.
+    pub(crate) fn sent_whole(&self, number: u64) -> bool {
+        let progress = self.progress();
+        progress.requests > number || (progress.requests == number && progress.sending == Sending::Whole)
+    }
+
+    /// Whether the connection had been used before the request of that number, to which nothing came back.
+    pub(crate) fn went_stale(&self, number: u64) -> bool {
+        let progress = self.progress();
+        let answered = progress.requests == number && progress.answered;
+        (number > 1 && !answered) || progress.answers > 0
+    }
+
+    /// Waits until `known` says something.
+    pub(crate) async fn until<T>(&self, known: impl Fn(&Self) -> Option<T>) -> T {
+        loop {
+            let mut moved = std::pin::pin!(self.moved.notified());
+            moved.as_mut().enable();
+            if let Some(known) = known(self) {
+                return known;
+            }
+            moved.await;
+        }
+    }
+
+    /// An answer came over HTTP/2, where nothing else is seen here.
+    pub(crate) fn answered_http2(&self) {
+        self.progress().answers += 1;
+    }
+
+    fn wrote(&self, bytes: &[u8]) {
+        if self.progress().wrote(bytes) {
+            self.moved.notify_waiters();
+        }
+    }
+
+    fn read(&self, bytes: &[u8]) {
+        if self.progress().read(bytes) {
+            self.moved.notify_waiters();
+        }
+    }
+}
+
+impl Progress {
+    /// Takes what was written. Returns whether a request is whole now.
+    fn wrote(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            match &mut self.sending {
+                Sending::Whole => {
+                    *self = Self { requests: self.requests + 1, answers: self.answers, ..Self::default() };
+                    self.sending = Sending::Head(Vec::new());
+                }
+                Sending::Head(head) => {
+                    let before = head.len();
+                    head.extend_from_slice(bytes);
+                    let from = before.saturating_sub(3);
+                    let end = head[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|at| from + at + 4);
+                    let Some(end) = end else { return false };
+                    let length = content_length(&head[..end]);
+                    bytes = &bytes[end - before..];
+                    self.sending = if length == 0 { Sending::Whole } else { Sending::Body(length) };
+                }
+                Sending::Body(left) => {
+                    let taken = (*left).min(bytes.len() as u64);
+                    *left -= taken;
+                    bytes = &bytes[usize::try_from(taken).unwrap_or(bytes.len())..];
+                    if *left == 0 {
+                        self.sending = Sending::Whole;
+                    }
+                }
+            }
+        }
+        self.sending == Sending::Whole
+    }
+
+    /// Takes what came in. Returns whether it made the final status known.
+    fn read(&mut self, bytes: &[u8]) -> bool {
+        self.answered |= !bytes.is_empty() && self.requests > 0;
+        if self.status.is_some() || self.requests == 0 || self.kept.len() >= MAX_KEPT {
+            return false;
+        }
+        self.kept.extend_from_slice(bytes);
+        loop {
+            let Some(end) = self.kept.iter().position(|&byte| byte == b'\n') else { return false };
+            let Some(status) = status(&self.kept[..end]) else {
+                // Not HTTP: nothing that follows can make it so.
+                self.kept.resize(MAX_KEPT, b'\n');
+                return false;
+            };
+            if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                self.status = Some(status);
+                self.kept = Vec::new();
+                return true;
+            }
+            let Some(after) = end_of_head(&self.kept) else { return false };
+            self.kept.drain(..after);
+        }
+    }
+}
+
+/// Where the first head in `bytes` ends.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let crlf = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
+    let lf = bytes.windows(2).position(|two| two == b"\n\n").map(|at| at + 2);
+    crlf.into_iter().chain(lf).min()
+}
+
+/// The status in a status line (RFC 9112, section 4).
+fn status(line: &[u8]) -> Option<StatusCode> {
+    let rest = line.strip_prefix(b"HTTP/1.1 ").or_else(|| line.strip_prefix(b"HTTP/1.0 "))?;
+    let (code, after) = rest.split_at_checked(3)?;
+    matches!(after.first(), None | Some(b' ' | b'\r')).then(|| StatusCode::from_bytes(code).ok())?
+}
+
+/// The length that the head of one of our own requests gives.
+fn content_length(head: &[u8]) -> u64 {
+    let lines = head.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    let mut values = lines.filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    });
+    values.next().unwrap_or(0)
+}
+
+/// A connection whose traffic is looked at.
+pub(crate) struct Watched<S> {
+    pub(crate) stream: S,
+    pub(crate) wire: Arc<Wire>,
+    /// Whether HTTP/1 is spoken. Of HTTP/2 nothing is seen here.
+    pub(crate) http1: bool,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if this.http1 && buf.filled().len() > before {
+            this.wire.read(&buf.filled()[before..]);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// A receiver that refuses a request early closes while it is still being sent. The client sees the failed
+    /// write and stops; what the receiver said before stands in the buffer of the system.
+    fn read_what_came(&mut self, cx: &mut Context<'_>) {
+        let mut bytes = [0; 4096];
+        for _ in 0..MAX_KEPT / bytes.len() {
+            let mut buf = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.wire.read(buf.filled()),
+                _ => return,
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        match &polled {
+            Poll::Ready(Ok(count)) if this.http1 => this.wire.wrote(&buf[..*count]),
+            Poll::Ready(Err(_)) if this.http1 => this.read_what_came(cx),
+            _ => {}
+        }
+        polled
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        if let (true, Poll::Ready(Err(_))) = (this.http1, &polled) {
+            this.read_what_came(cx);
+        }
+        if let (true, Poll::Ready(Ok(count))) = (this.http1, &polled) {
+            let mut left = *count;
+            for buf in bufs {
+                let taken = left.min(buf.len());
+                this.wire.wrote(&buf[..taken]);
+                left -= taken;
+            }
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// Where a request was handed to, once it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) wire: Arc<Wire>,
+    /// Its number on that connection; of HTTP/2 it says nothing.
+    pub(crate) number: u64,
+}
+
+/// Tells where a request was handed to.
+#[derive(Debug, Default)]
+pub(crate) struct HandOver {
+    place: Mutex<Option<Place>>,
+    happened: Notify,
+}
+
+impl HandOver {
+    /// The connection that took the request, if one has.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for it.
+    pub(crate) async fn happened(&self) -> Place {
+        loop {
+            let mut happened = std::pin::pin!(self.happened.notified());
+            happened.as_mut().enable();
+            if let Some(place) = self.place() {
+                return place;
+            }
+            happened.await;
+        }
+    }
+
+    fn taken_by(&self, wire: Arc<Wire>) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        // A request that met a closed connection is handed to another one.
+        if place.as_ref().is_none_or(|place| !Arc::ptr_eq(&place.wire, &wire)) {
+            let number = wire.next();
+            *place = Some(Place { wire, number });
+            drop(place);
+            self.happened.notify_waiters();
+        }
+    }
+}
+
+/// A request's body. The client looks at it for the first time when a connection takes the request, before
+/// anything of it is written: not while the request waits for a connection, or for a stream of one.
+pub(crate) struct WatchedBody {
+    pub(crate) body: Full<Bytes>,
+    pub(crate) hand_over: Arc<HandOver>,
+    pub(crate) connection: CaptureConnection,
+}
+
+impl WatchedBody {
+    fn looked_at(&self) {
+        let mut extras = http::Extensions::new();
+        if let Some(connected) = &*self.connection.connection_metadata() {
+            connected.get_extras(&mut extras);
+        }
+        if let Some(wire) = extras.remove::<Arc<Wire>>() {
+            self.hand_over.taken_by(wire);
+        }
+    }
+}
+
+impl Body for WatchedBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.looked_at();
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";
+
+    fn sent(parts: &[&[u8]]) -> Progress {
+        let mut progress = Progress::default();
+        for part in parts {
+            progress.wrote(part);
+        }
+        progress
+    }
+
+    #[test]
+    fn where_a_request_ends_is_known_however_it_is_cut() {
+        for cut in 1..REQUEST.len() {
+            let progress = sent(&[&REQUEST[..cut]]);
+            assert_eq!((progress.requests, progress.sending == Sending::Whole), (1, false), "{cut}");
+            let progress = sent(&[&REQUEST[..cut], &REQUEST[cut..]]);
+            assert_eq!((progress.requests, progress.sending), (1, Sending::Whole), "{cut}");
+        }
+        assert_eq!(sent(&[REQUEST, b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", REQUEST]).requests, 3);
+    }
+
+    #[test]
+    fn the_final_status_is_known_whatever_is_around_it() {
+        let of = |answer: &[u8]| {
+            let mut progress = sent(&[REQUEST]);
+            // Byte by byte, and at once.
+            answer.iter().for_each(|byte| drop(progress.read(std::slice::from_ref(byte))));
+            let mut at_once = sent(&[REQUEST]);
+            at_once.read(answer);
+            assert_eq!(progress.status, at_once.status);
+            progress.status.map(|status| status.as_u16())
+        };
+        assert_eq!(of(b"HTTP/1.1 200 OK\r\n"), Some(200));
+        assert_eq!(of(b"HTTP/1.0 503\r\nnonsense"), Some(503));
+        assert_eq!(of(b"HTTP/1.1 429 \n"), Some(429));
+        assert_eq!(
+            of(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\na: b\r\n\r\nHTTP/1.1 204 No\r\n"),
+            Some(204)
+        );
+        assert_eq!(of(b"HTTP/1.1 100 Continue\r\nHTTP/1.1 204 No\r\n"), None);
+        for nonsense in [b"HTTP/1.1 200".as_slice(), b"HTTP/1.1 2xx OK\r\n", b"SSH-2.0\r\nHTTP/1.1 200 OK\r\n", b"\r\n"]
+        {
+            assert_eq!(of(nonsense), None, "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_belongs_to_the_request_before_it() {
+        let mut progress = sent(&[REQUEST]);
+        assert!(progress.read(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 204 No\r\n"));
+        progress.wrote(REQUEST);
+        assert_eq!((progress.status, progress.answered, progress.requests), (None, false, 2));
+    }
+}
