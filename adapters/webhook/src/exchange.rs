@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::{Cause, End, Outcome, REST_OF_ANSWER};
 use laneway_egress::{Dial, Placed};
@@ -97,9 +97,9 @@ impl<D: Dial> Exchange<D> {
     /// Sends `request`, and says what came of it, at the `deadline` at the latest. `fresh`: over a connection
     /// that was never used before.
     pub(crate) async fn outcome(&self, request: Request<Full<Bytes>>, fresh: bool, deadline: Instant) -> Outcome {
-        let (mut request, hand_over) = watched(request);
+        let (mut request, hand_over, mut connection) = watched(request);
         let storm = watch_interim_answers(&mut request);
-        let queued_until = deadline - self.timeout / MAX_QUEUED;
+        let patience = self.timeout / MAX_QUEUED;
         let client = if fresh { &self.fresh } else { &self.client };
         tokio::select! {
             biased;
@@ -111,9 +111,8 @@ impl<D: Dial> Exchange<D> {
                 retry(Cause::Unanswered, format!("more than {MAX_INTERIM_ANSWERS} interim answers (1xx) and no final one"))
             }
             (status, place) = last_word(&hand_over) => self.status_alone(status, &place),
-            () = not_handed_over(&hand_over, queued_until) => {
-                let waited = self.timeout / MAX_QUEUED;
-                retry(Cause::Queued, format!("the receiver's connection took no further request within {waited:?}"))
+            () = not_handed_over(&mut connection, &hand_over, patience) => {
+                retry(Cause::Queued, format!("the receiver's connection took no further request within {patience:?}"))
             }
             () = sleep_until(deadline) => match status_at(hand_over.place()) {
                 Some((status, place)) => self.status_alone(status, &place),
@@ -188,13 +187,13 @@ fn cause(error: &(dyn Error + 'static), stale: bool) -> Cause {
 }
 
 /// The request with what tells how far it is.
-fn watched(request: Request<Full<Bytes>>) -> (Request<WatchedBody>, Arc<HandOver>) {
+fn watched(request: Request<Full<Bytes>>) -> (Request<WatchedBody>, Arc<HandOver>, CaptureConnection) {
     let hand_over = Arc::new(HandOver::default());
     let (head, body) = request.into_parts();
     let mut request = Request::from_parts(head, ());
     let connection = capture_connection(&mut request);
-    let body = WatchedBody { body, hand_over: Arc::clone(&hand_over), connection };
-    (request.map(|()| body), hand_over)
+    let body = WatchedBody { body, hand_over: Arc::clone(&hand_over), connection: connection.clone() };
+    (request.map(|()| body), hand_over, connection)
 }
 
 /// The final status of an answer whose rest does not come in time. Never ends if there is none.
@@ -210,9 +209,11 @@ fn status_at(place: Option<Place>) -> Option<(StatusCode, Place)> {
     Some((place.wire.status(place.number)?, place))
 }
 
-/// Ends at `until` if no connection has taken the request by then; else never.
-async fn not_handed_over(hand_over: &HandOver, until: Instant) {
-    if timeout_at(until, hand_over.happened()).await.is_ok() {
+/// Ends when a request has had its connection for `patience`, and that has not taken it: it waits for a stream.
+/// Never ends while the connection is still being made, which has a deadline of its own.
+async fn not_handed_over(connection: &mut CaptureConnection, hand_over: &HandOver, patience: Duration) {
+    let has_one = connection.wait_for_connection_metadata().await.is_some();
+    if !has_one || timeout(patience, hand_over.happened()).await.is_ok() {
         std::future::pending::<()>().await;
     }
 }

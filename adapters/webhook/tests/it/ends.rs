@@ -238,3 +238,27 @@ async fn a_goaway_below_the_stream_means_that_it_was_not_processed() {
     assert_eq!(outcome.end(), End::Failed(Cause::Unprocessed), "{outcome:?}");
     receiver.abort();
 }
+
+#[tokio::test]
+async fn waiting_for_a_stream_ends_by_itself_and_is_not_called_unanswered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sink = http2(listener.local_addr().unwrap(), Duration::from_secs(2));
+    let receiver = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection =
+            h2::server::Builder::new().max_concurrent_streams(1).handshake::<_, Bytes>(stream).await.unwrap();
+        // The first is answered, so that the limit is known; the second one never is.
+        let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+        respond.send_response(http::Response::new(()), true).unwrap();
+        let held = connection.accept().await;
+        while connection.accept().await.is_some() {}
+        drop(held);
+    });
+    assert_eq!(deliver(&sink, event("a")).await, Outcome::Delivered);
+    let outcomes = futures_util::future::join_all((0..6).map(|_| deliver(&sink, event("b")))).await;
+    let of = |cause: Cause| outcomes.iter().filter(|outcome| outcome.end() == End::Failed(cause)).count();
+    assert_eq!(of(Cause::Queued) + of(Cause::Unanswered), 6, "{outcomes:?}");
+    // One is with the receiver. The client holds one more that it has handed over and that waits for its stream.
+    assert!((1..=2).contains(&of(Cause::Unanswered)), "{outcomes:?}");
+    receiver.abort();
+}
