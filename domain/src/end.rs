@@ -127,7 +127,6 @@ pub struct Meaning {
 
 impl End {
     /// Every end, in the order of the table.
-    #[must_use]
     pub fn all() -> impl Iterator<Item = Self> {
         let settled = [Self::Delivered, Self::Rejected, Self::Gone, Self::NotTried];
         settled.into_iter().chain(Cause::ALL.into_iter().map(Self::Failed))

@@ -44,20 +44,15 @@ struct Progress {
 }
 
 /// How far the request is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 enum Sending {
     /// All of it was written, or none was begun.
+    #[default]
     Whole,
     /// Its head, as far as it was written.
     Head(Vec<u8>),
     /// So many bytes of its body are left.
     Body(u64),
-}
-
-impl Default for Sending {
-    fn default() -> Self {
-        Self::Whole
-    }
 }
 
 impl Wire {

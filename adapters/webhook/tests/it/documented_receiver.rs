@@ -65,6 +65,7 @@ fn shapes() -> Vec<(&'static str, Attempted)> {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "a test connects as it likes")]
 async fn the_documented_receiver_takes_every_shape_of_an_event() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = free.local_addr().unwrap();
