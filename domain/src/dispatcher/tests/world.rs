@@ -168,6 +168,7 @@ impl World {
     }
 
     fn claim(&mut self) {
+        self.ends.forget();
         self.settled_here.clear();
         self.made = Made::default();
         self.lose_unstored_replays();
