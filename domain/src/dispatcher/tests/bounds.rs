@@ -6,9 +6,9 @@ use crate::*;
 use std::time::Duration;
 
 /// One destination that wants everything, known to the store.
-fn world(settings: Settings) -> World {
+fn world(settings: &Settings) -> World {
     let destination = Destination { from: StartFrom::Beginning, ..Destination::new(name("one")) };
-    let mut world = World::with(Settings { check_state: true, ..settings }, 1, vec![destination]);
+    let mut world = World::with(Settings { check_state: true, ..settings.clone() }, 1, vec![destination]);
     world.step(&Op::Wait(25));
     while world.work_once() {}
     world
@@ -31,7 +31,7 @@ fn deliver(world: &mut World, key: u8) {
 
 #[test]
 fn a_commit_is_made_at_its_number_of_settlements_and_not_before() {
-    let mut world = world(Settings { commit_settlements: 3, ..Settings::default() });
+    let mut world = world(&Settings { commit_settlements: 3, ..Settings::default() });
     in_flight(&mut world, 5);
     for (key, commits) in [(1, 0), (2, 0), (3, 1)] {
         deliver(&mut world, key);
@@ -41,7 +41,7 @@ fn a_commit_is_made_at_its_number_of_settlements_and_not_before() {
 
 #[test]
 fn a_commit_is_made_after_its_interval_and_not_before() {
-    let mut world = world(Settings::default());
+    let mut world = world(&Settings::default());
     in_flight(&mut world, 1);
     world.step(&Op::Renew);
     world.step(&Op::Wait(30)); // What the read has changed.
@@ -55,7 +55,7 @@ fn a_commit_is_made_after_its_interval_and_not_before() {
 #[test]
 fn too_much_that_is_not_stored_stops_attempts_until_it_is() {
     let settings = Settings { commit_settlements: 1, max_uncommitted: 3, ..Settings::default() };
-    let mut world = world(settings);
+    let mut world = world(&settings);
     in_flight(&mut world, 3);
     (1..=3).for_each(|key| deliver(&mut world, key));
     world.append(4, 0);
@@ -68,7 +68,7 @@ fn too_much_that_is_not_stored_stops_attempts_until_it_is() {
 
 #[test]
 fn a_key_that_takes_long_is_recorded_and_holds_the_others_no_longer() {
-    let mut world = world(Settings { straggler_after: Duration::from_millis(300), ..Settings::default() });
+    let mut world = world(&Settings { straggler_after: Duration::from_millis(300), ..Settings::default() });
     in_flight(&mut world, 4);
     (2..=4).for_each(|key| deliver(&mut world, key));
     let after = |world: &mut World, millis: u16| {
@@ -89,7 +89,7 @@ fn a_key_that_takes_long_is_recorded_and_holds_the_others_no_longer() {
 fn what_a_lost_partition_held_is_given_back() {
     // Of a key with more waiting than may be on track, offsets are remembered.
     let settings = Settings { window_events_per_key: 1, waiting_total: 4, ..Settings::default() };
-    let mut world = world(settings);
+    let mut world = world(&settings);
     (0..4).for_each(|n| world.append(1, n));
     world.step(&Op::Answer(0));
     world.step(&Op::Answer(0));
