@@ -41,7 +41,6 @@ pub(super) async fn exhausted(times: usize) -> Row {
     let said = site.installation.stderr();
     for (text, what) in [
         ("the destination is down", "a breaker opened, though every receiver is well"),
-        ("an attempt failed", "an attempt failed, though every receiver is well"),
         ("Too many open files", "the process ran out of files"),
     ] {
         if let Some(line) = said.lines().find(|line| line.contains(text)) {
@@ -50,6 +49,6 @@ pub(super) async fn exhausted(times: usize) -> Row {
     }
     let mut row = site.finish(fault, times, server, sending).await;
     row.wrong.extend(wrong);
-    row.note = "health and status are answered; no event is charged, no breaker opens".into();
+    row.note = "health and status are answered; no event is given up, no breaker opens".into();
     row
 }
