@@ -55,7 +55,7 @@ fn named(mut section: Section<'_, '_>, others: &[Token]) -> Option<Token> {
     let roles = read_roles(&mut section);
     let read = section.get::<Secret>("token");
     if read.is_none() && !section.has("token") {
-        section.missing("token", "is missing; write for instance token = \"env:LANEWAY_SHOP_TOKEN\"");
+        section.missing("token", "is missing; write for instance token = \"env:SHOP_TOKEN\"");
     }
     let token = read.and_then(|secret| match token(&secret) {
         Ok(token) => Some(token),

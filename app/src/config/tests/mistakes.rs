@@ -226,7 +226,7 @@ fn mistakes_in_tokens_are_named_precisely() {
         ),
         (
             "name = 'shop'\nroles = ['publish']",
-            r#"laneway.toml:1: server.token.0: token is missing; write for instance token = "env:LANEWAY_SHOP_TOKEN""#,
+            r#"laneway.toml:1: server.token.0: token is missing; write for instance token = "env:SHOP_TOKEN""#,
         ),
         (
             "name = 'shop'\nroles = ['publish']\ntoken = 'topsecret'",
