@@ -257,6 +257,31 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_waits_as_long_as_the_destination_asked_up_to_the_retry_limit() {
+        let retry = RetryPolicy::default();
+        let (now, asked) = (Timestamp::from_millis(1), Some(Duration::from_secs(8)));
+        let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
+        for n in 0..10 {
+            assert!(breaker.admits(now), "it never stops other keys while it is closed");
+            breaker.failed([&key(n)], false, if n == 4 { asked } else { None }, &retry, now, 0);
+        }
+        assert_eq!(breaker.next_probe(), Some(now.after(Duration::from_secs(8))));
+        // One that was in flight asks for more, and a probe for more than is granted.
+        breaker.failed([&key(1)], false, Some(Duration::from_secs(20)), &retry, now, 0);
+        let probe = now.after(Duration::from_secs(20));
+        assert_eq!(breaker.next_probe(), Some(probe));
+        breaker.started(probe);
+        breaker.failed([&key(1)], true, Some(Duration::from_secs(1 << 20)), &retry, probe, 0);
+        assert_eq!(breaker.next_probe(), Some(probe.after(retry.limit)));
+        // A success makes it forget.
+        breaker.succeeded();
+        for n in 0..10 {
+            breaker.failed([&key(n)], false, None, &retry, probe, 0);
+        }
+        assert!(breaker.next_probe().unwrap() < probe.after(Duration::from_secs(2)));
+    }
+
+    #[test]
     fn an_outage_as_long_as_the_limit_exhausts_it() {
         let mut now = Timestamp::from_millis(1);
         let mut breaker = opened(now);
