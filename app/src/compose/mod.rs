@@ -5,6 +5,7 @@ mod operations;
 mod signals;
 mod sinks;
 mod stores;
+mod systemd;
 
 pub use backup::{Copied, Restored, backup, restore};
 pub use stores::check as check_store;
@@ -19,6 +20,7 @@ use sinks::Sinks;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use systemd::ServiceManager;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -102,6 +104,10 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
         }
     });
     announce(&config, role, &listener);
+    let manager = ServiceManager::named_by(|name| std::env::var_os(name));
+    let watched = delivering.as_ref().map(|delivering| delivering.handle.clone());
+    let signs_of_life = tokio::spawn(manager.clone().keep_alive(watched));
+    manager.ready(&format!("listening on {}", listener.local_addr().unwrap_or(listen)));
     let mut stopping = stop.clone();
     let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
     let mut serving = tokio::spawn(laneway_http::serve(listener, router(api), config.server.limits.clone(), stopped));
@@ -114,6 +120,8 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
         _ = &mut serving => return Err("the HTTP side has ended by itself; please report this with the log".to_owned()),
     }
     tracing::info!("stopping: no further requests; what is in flight is finished and committed");
+    manager.stopping();
+    signs_of_life.abort();
     tidying.abort();
     match tokio::join!(serving, finish(delivering, config.worker.grace)) {
         (Ok(ended), true) if ended.cut_off == 0 => tracing::info!("stopped"),

@@ -1,15 +1,19 @@
 //! The store that the configuration names, behind its ports.
 
 use super::Role;
-use crate::config::{Config, Durability, RedisStore as RedisConfig, Store, StoreUrl};
-use laneway_domain::Partition;
-use laneway_ports::{EventLog as _, Stores};
-use laneway_redis::{RedisOptions, RedisStore};
+use crate::config::{Config, Durability, Store, StoreUrl};
+use laneway_ports::Stores;
 use laneway_sqlite::{Options, SqliteStore};
 use rustix::fs::Access;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(not(feature = "redis"))]
+#[path = "stores/without_redis.rs"]
+mod redis;
 
 /// Opens the store.
 ///
@@ -24,11 +28,7 @@ pub(super) async fn open(config: &Config, role: Role) -> Result<Stores, String> 
             store.url
         )),
         StoreUrl::Sqlite(path) => open_sqlite(store, path).map(Arc::new).map(Stores::of),
-        StoreUrl::Redis(redis) => RedisStore::connect(redis_options(store, redis)?)
-            .await
-            .map(Arc::new)
-            .map(Stores::of)
-            .map_err(|e| e.to_string()),
+        StoreUrl::Redis(redis) => redis::open(store, redis).await,
     }
 }
 
@@ -42,20 +42,6 @@ fn open_sqlite(store: &Store, path: &Path) -> Result<SqliteStore, String> {
         ..Options::new(path, store.partitions)
     };
     SqliteStore::open(options).map_err(|e| e.to_string())
-}
-
-fn redis_options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, String> {
-    Ok(RedisOptions {
-        key_prefix: redis.key_prefix.clone(),
-        duplicate_window: store.duplicate_window,
-        durability: match store.durability {
-            Durability::Full => laneway_redis::Durability::Full,
-            Durability::Relaxed => laneway_redis::Durability::Relaxed,
-        },
-        replicas: redis.replicas,
-        replica_timeout: redis.replica_timeout,
-        ..RedisOptions::new(redis.url_with_password()?, store.partitions)
-    })
 }
 
 /// What a check has found.
@@ -73,21 +59,8 @@ pub struct Checked {
 pub async fn check(store: &Store) -> Result<Checked, String> {
     match &store.url {
         StoreUrl::Sqlite(path) => check_sqlite(store, path),
-        StoreUrl::Redis(redis) => check_redis(redis_options(store, redis)?).await,
+        StoreUrl::Redis(redis) => redis::check(store, redis).await,
     }
-}
-
-/// Connects, which looks at the settings that matter, and makes the store if there is none.
-async fn check_redis(options: RedisOptions) -> Result<Checked, String> {
-    let partitions = options.partitions;
-    let store = RedisStore::connect(options).await.map_err(|e| e.to_string())?;
-    let mut events = 0;
-    for partition in (0..partitions).map(Partition) {
-        let bounds = store.bounds(partition).await.map_err(|e| e.to_string())?;
-        events += bounds.start.events_until(bounds.end);
-    }
-    let found = format!("about {events} events in {partitions} partitions");
-    Ok(Checked { found, warnings: store.warnings().to_vec() })
 }
 
 /// Whether a store could be made there: Laneway makes the file, and no folder.

@@ -9,6 +9,10 @@ mod destination;
 mod egress;
 mod kinds;
 mod log;
+#[cfg(feature = "mongodb")]
+mod mongodb;
+#[cfg(not(feature = "mongodb"))]
+#[path = "without_mongodb.rs"]
 mod mongodb;
 mod overlay;
 mod problem;
@@ -125,6 +129,11 @@ impl Config {
         let source = Given::default().with_file(DEFAULT_FILE, text);
         Self::load(&source, None, &Overrides::default())
     }
+}
+
+/// Says that this build lacks what a setting asks for, and which flag brings it.
+fn left_out(what: &str, feature: &str) -> String {
+    format!("this laneway was built without {what}; build it with: cargo build --release --features {feature}")
 }
 
 /// All sections, as far as they make sense; what does not is in the findings.

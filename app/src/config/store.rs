@@ -4,11 +4,20 @@ use super::Secret;
 use super::reader::Section;
 use super::units::MAX_DURATION;
 use laneway_domain::MAX_PARTITIONS;
+#[cfg(feature = "redis")]
 use laneway_redis::{DEFAULT_KEY_PREFIX, DEFAULT_REPLICA_TIMEOUT, MAX_KEY_PREFIX_BYTES};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What stands in for the store's own bounds in a build without it, which refuses its URL whatever else is said.
+#[cfg(not(feature = "redis"))]
+const DEFAULT_KEY_PREFIX: &str = "laneway";
+#[cfg(not(feature = "redis"))]
+const DEFAULT_REPLICA_TIMEOUT: Duration = Duration::from_secs(2);
+#[cfg(not(feature = "redis"))]
+const MAX_KEY_PREFIX_BYTES: usize = 64;
 
 /// The ways to say where a Redis is.
 const REDIS_SCHEMES: [&str; 6] =
@@ -158,6 +167,9 @@ fn parse_store(written: &Secret, redis: RedisStore) -> Result<StoreUrl, String> 
     }
     if !REDIS_SCHEMES.contains(&scheme) {
         return Err(format!("its scheme is not a kind of store; {EXAMPLES}"));
+    }
+    if cfg!(not(feature = "redis")) {
+        return Err(super::left_out("Redis", "redis"));
     }
     match url::Url::parse(text) {
         Ok(url) if url.has_host() => Ok(StoreUrl::Redis(RedisStore { url: written.clone(), ..redis })),

@@ -59,6 +59,11 @@ impl Handle {
         let _ = self.requests.send(Request::Stop).await;
     }
 
+    /// Whether it still answers, however badly it goes.
+    pub async fn answers(&self) -> bool {
+        self.ask(Request::NotReady).await.is_some()
+    }
+
     /// Tells the worker which dead letters of a partition someone wants retried.
     pub(super) async fn redrive(&self, partition: Partition, requests: Vec<Redrive>) {
         let _ = self.requests.send(Request::Redrive(partition, requests)).await;

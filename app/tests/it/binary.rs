@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use tempfile::TempDir;
@@ -114,6 +115,31 @@ fn a_signal_that_others_reload_at_is_answered_in_the_log_and_ends_nothing() {
     }
     server.signal("TERM");
     assert!(server.process.wait().unwrap().success());
+}
+
+#[test]
+fn a_service_manager_is_told_of_the_start_and_of_the_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let received = || {
+        let mut message = [0; 256];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let mut command = laneway(folder.path());
+    command.args(["--listen", "127.0.0.1:0"]).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000");
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut ready, mut alive) = (false, false);
+    while !(ready && alive) {
+        match received().as_str() {
+            "WATCHDOG=1" => alive = true,
+            other => ready |= other.starts_with("READY=1\nSTATUS=listening on 127.0.0.1:"),
+        }
+    }
+    assert!(Command::new("kill").args(["-s", "TERM", &process.id().to_string()]).status().unwrap().success());
+    while !received().starts_with("STOPPING=1") {}
+    assert!(process.wait().unwrap().success());
 }
 
 #[test]

@@ -1,0 +1,42 @@
+//! A store on Redis.
+
+use super::Checked;
+use crate::config::{Durability, RedisStore as RedisConfig, Store};
+use laneway_domain::Partition;
+use laneway_ports::{EventLog as _, Stores};
+use laneway_redis::{RedisOptions, RedisStore};
+use std::sync::Arc;
+
+/// Connects to it.
+pub(super) async fn open(store: &Store, redis: &RedisConfig) -> Result<Stores, String> {
+    let connected = RedisStore::connect(options(store, redis)?).await;
+    connected.map(Arc::new).map(Stores::of).map_err(|e| e.to_string())
+}
+
+fn options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, String> {
+    Ok(RedisOptions {
+        key_prefix: redis.key_prefix.clone(),
+        duplicate_window: store.duplicate_window,
+        durability: match store.durability {
+            Durability::Full => laneway_redis::Durability::Full,
+            Durability::Relaxed => laneway_redis::Durability::Relaxed,
+        },
+        replicas: redis.replicas,
+        replica_timeout: redis.replica_timeout,
+        ..RedisOptions::new(redis.url_with_password()?, store.partitions)
+    })
+}
+
+/// Connects, which looks at the settings that matter, and makes the store if there is none.
+pub(super) async fn check(store: &Store, redis: &RedisConfig) -> Result<Checked, String> {
+    let options = options(store, redis)?;
+    let partitions = options.partitions;
+    let store = RedisStore::connect(options).await.map_err(|e| e.to_string())?;
+    let mut events = 0;
+    for partition in (0..partitions).map(Partition) {
+        let bounds = store.bounds(partition).await.map_err(|e| e.to_string())?;
+        events += bounds.start.events_until(bounds.end);
+    }
+    let found = format!("about {events} events in {partitions} partitions");
+    Ok(Checked { found, warnings: store.warnings().to_vec() })
+}

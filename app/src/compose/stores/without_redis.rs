@@ -1,0 +1,15 @@
+//! A build without Redis: the configuration has refused its URL before, and says what brings it.
+
+use super::Checked;
+use crate::config::{RedisStore, Store};
+use laneway_ports::Stores;
+
+const LEFT_OUT: &str = "this laneway was built without Redis";
+
+pub(super) async fn open(_: &Store, _: &RedisStore) -> Result<Stores, String> {
+    Err(LEFT_OUT.to_owned())
+}
+
+pub(super) async fn check(_: &Store, _: &RedisStore) -> Result<Checked, String> {
+    Err(LEFT_OUT.to_owned())
+}
