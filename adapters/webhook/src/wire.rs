@@ -17,9 +17,12 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-/// The most bytes of heads that are kept while a final status line is looked for. Interim answers are let go
-/// of one by one, so this bounds a single one.
-const MAX_KEPT: usize = 64 * 1024;
+/// The most bytes of a status line: a reason phrase is a few words.
+const MAX_STATUS_LINE: usize = 8 * 1024;
+/// The line that ends a head.
+const EMPTY: &[u8] = b"\r\n";
+/// The most bytes that are read of an answer that came while its request was still being sent.
+const MAX_EARLY_ANSWER: usize = 64 * 1024;
 
 /// What is known of the exchange that a connection is at, and of those before.
 #[derive(Debug, Default)]
@@ -37,8 +40,7 @@ struct Progress {
     /// Whether anything of an answer to the last request came in.
     answered: bool,
     status: Option<StatusCode>,
-    /// What came in of heads, up to the final status line.
-    kept: Vec<u8>,
+    heads: Heads,
     /// Answers of an HTTP/2 connection.
     answers: u64,
 }
@@ -149,33 +151,61 @@ impl Progress {
     /// Takes what came in. Returns whether it made the final status known.
     fn read(&mut self, bytes: &[u8]) -> bool {
         self.answered |= !bytes.is_empty() && self.requests > 0;
-        if self.status.is_some() || self.requests == 0 || self.kept.len() >= MAX_KEPT {
+        if self.status.is_some() || self.requests == 0 {
             return false;
         }
-        self.kept.extend_from_slice(bytes);
-        loop {
-            let Some(end) = self.kept.iter().position(|&byte| byte == b'\n') else { return false };
-            let Some(status) = status(&self.kept[..end]) else {
-                // Not HTTP: nothing that follows can make it so.
-                self.kept.resize(MAX_KEPT, b'\n');
-                return false;
-            };
-            if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                self.status = Some(status);
-                self.kept = Vec::new();
-                return true;
-            }
-            let Some(after) = end_of_head(&self.kept) else { return false };
-            self.kept.drain(..after);
-        }
+        self.status = self.heads.read(bytes);
+        self.status.is_some()
     }
 }
 
-/// Where the first head in `bytes` ends.
-fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    let crlf = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
-    let lf = bytes.windows(2).position(|two| two == b"\n\n").map(|at| at + 2);
-    crlf.into_iter().chain(lf).min()
+/// Looks for the final status line in what comes in. Every byte is looked at once: a receiver decides how many
+/// interim answers it sends, and in which pieces.
+#[derive(Debug, Default)]
+struct Heads {
+    /// The line that has yet to end, as far as it matters.
+    line: Vec<u8>,
+    /// Whether it is one of an interim answer's head, which an empty line ends.
+    is_interim: bool,
+    /// It is not HTTP: nothing that follows can make it so.
+    is_nonsense: bool,
+}
+
+impl Heads {
+    fn read(&mut self, bytes: &[u8]) -> Option<StatusCode> {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if self.is_nonsense {
+                return None;
+            }
+            // Of a line that is not a status line only its being empty matters.
+            let most = if self.is_interim { EMPTY.len() + 1 } else { MAX_STATUS_LINE };
+            let room = most.saturating_sub(self.line.len());
+            self.line.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
+                if let Some(status) = self.ended(&line) {
+                    return Some(status);
+                }
+            } else if !self.is_interim && self.line.len() >= MAX_STATUS_LINE {
+                self.is_nonsense = true;
+            }
+        }
+        None
+    }
+
+    /// A line has ended. Returns the final status, if it says that.
+    fn ended(&mut self, line: &[u8]) -> Option<StatusCode> {
+        if self.is_interim {
+            self.is_interim = line != EMPTY && line != b"\n";
+            return None;
+        }
+        let Some(status) = status(line.strip_suffix(b"\n").unwrap_or(line)) else {
+            self.is_nonsense = true;
+            return None;
+        };
+        self.is_interim = status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS;
+        (!self.is_interim).then_some(status)
+    }
 }
 
 /// The status in a status line (RFC 9112, section 4).
@@ -220,7 +250,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
     /// write and stops; what the receiver said before stands in the buffer of the system.
     fn read_what_came(&mut self, cx: &mut Context<'_>) {
         let mut bytes = [0; 4096];
-        for _ in 0..MAX_KEPT / bytes.len() {
+        for _ in 0..MAX_EARLY_ANSWER / bytes.len() {
             let mut buf = ReadBuf::new(&mut bytes);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.wire.read(buf.filled()),
@@ -412,6 +442,26 @@ mod tests {
         {
             assert_eq!(of(nonsense), None, "{nonsense:?}");
         }
+    }
+
+    /// Counted in bytes that are kept, not in time: what a receiver sends costs no more than its length.
+    #[test]
+    fn interim_answers_without_end_are_not_kept() {
+        let mut progress = sent(&[REQUEST]);
+        let interim = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n".repeat(10_000);
+        assert!(!progress.read(interim.as_bytes()));
+        assert!(!progress.read(b"HTTP/1.1 103 Early Hints\r\nx: "));
+        for _ in 0..10_000 {
+            assert!(!progress.read(b"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"));
+        }
+        assert!(progress.heads.line.len() <= 3, "{}", progress.heads.line.len());
+        assert!(progress.read(b"\r\n\r\nHTTP/1.1 200 OK\r\n"));
+        assert_eq!(progress.status, Some(StatusCode::OK));
+        let mut endless = sent(&[REQUEST]);
+        for _ in 0..1_000 {
+            assert!(!endless.read(&[b'x'; 1_000]));
+        }
+        assert!(endless.heads.line.len() <= MAX_STATUS_LINE && endless.heads.is_nonsense);
     }
 
     #[test]

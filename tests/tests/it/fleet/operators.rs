@@ -38,7 +38,7 @@ async fn a_key_is_retried_and_skipped_through_an_ingest() {
     assert_eq!(fleet.dead_letters("main").await, ["e-order-8".to_owned()].into());
     assert_eq!(receiver.record().taken.len(), 1);
     let (done, said) = run(&["keys", "retry", "main", "order-7"]);
-    assert!(!done && said.contains("no key"), "{said}");
+    assert!(!done && said.contains("main is not blocked at key:order-7"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
