@@ -191,6 +191,16 @@ impl RedisServer {
         }
     }
 
+    /// Ends it as a service manager does (SIGTERM), and resolves when it is gone. Whatever it has written is fsynced.
+    ///
+    /// # Errors
+    /// If it has no process.
+    pub fn terminate(&mut self) -> Result<(), String> {
+        self.signal("TERM")?;
+        let mut child = self.child.take().ok_or("the server has no process")?;
+        child.wait().map(|_| ()).map_err(|error| format!("the server cannot be waited for: {error}"))
+    }
+
     /// Stops it where it is (SIGSTOP).
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Ingests and workers over a Redis Cluster, whose nodes faults are injected into.
 
-use super::fleet::{PATIENT, once, until_taken};
+use super::fleet::{PATIENT, once, until_taken, until_told};
 use super::load::{Load, Sending};
 use super::site::{DESTINATION, judge, panics};
 use super::table::Row;
@@ -74,6 +74,16 @@ impl ClusterFleet {
     pub async fn primary(&self, n: usize) -> (u16, usize) {
         let slot = SLOTS[n % SLOTS.len()];
         (slot, self.cluster.primary_of(slot).await.expect("the Cluster knows"))
+    }
+
+    /// Waits until every ingest tells of `what` in `/readyz`, or no longer.
+    ///
+    /// # Panics
+    /// If that does not come about.
+    pub async fn ingests_tell(&self, what: &str, told: bool) {
+        for ingest in &self.ingests {
+            until_told(&ingest.client(), what, told).await;
+        }
     }
 
     /// Waits until each primary has its replica again, and something new is delivered.

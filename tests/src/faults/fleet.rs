@@ -5,6 +5,7 @@ use super::preload::Preload;
 use super::proxy::Proxy;
 use super::site::{DESTINATION, judge, panics};
 use super::table::Row;
+use crate::client::Client;
 use crate::fleet::{Berth, Fleet};
 use crate::receiver::{Behaviour, Receiver};
 use crate::server::{Half, webhook};
@@ -86,6 +87,16 @@ impl RedisFleet {
         self.members.iter().filter(|m| m.half == Half::Ingest).map(|m| m.installation.address()).collect()
     }
 
+    /// Waits until every ingest tells of `what` in `/readyz`, or no longer.
+    ///
+    /// # Panics
+    /// If that does not come about.
+    pub async fn ingests_tell(&self, what: &str, told: bool) {
+        for ingest in self.of(Half::Ingest) {
+            until_told(&self.members[ingest].client(), what, told).await;
+        }
+    }
+
     /// The places of one half in [`RedisFleet::members`].
     #[must_use]
     pub fn of(&self, half: Half) -> Vec<usize> {
@@ -125,6 +136,22 @@ impl RedisFleet {
         row.wrong.extend(twice);
         row.wrong.extend(self.members.iter().flat_map(|member| panics(&member.installation)));
         Row { fault: fault.to_owned(), injected, ..row }
+    }
+}
+
+/// Waits until `/readyz` names `what`, or does not name it any more.
+///
+/// # Panics
+/// If that does not come about.
+pub(super) async fn until_told(client: &Client, what: &str, told: bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = client.get("/readyz").await.map(|answer| answer.text());
+        if answer.as_ref().is_ok_and(|text| text.contains(what) == told) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "/readyz should tell of {what:?}: {told}; it says {answer:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

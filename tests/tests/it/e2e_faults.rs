@@ -125,6 +125,16 @@ async fn a_primary_of_a_cluster_that_stands_still() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn settings_of_redis_that_change_while_it_runs() {
+    survives("redis-settings").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_replica_that_would_not_keep_events() {
+    survives("promoted-replica").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mongodb_whose_primary_steps_down() {
     survives("mongodb-step-down").await;
 }

@@ -44,6 +44,44 @@ pub(super) async fn primary_killed(times: usize) -> Row {
     .await
 }
 
+/// A replica whose settings would lose what it acknowledges is promoted; when they were mended, it is killed and started
+/// again.
+pub(super) async fn wrong_replica_promoted(times: usize) -> Row {
+    let fault = "promoted replica with `appendonly no`, mended, and `kill -9` then (Redis Cluster, `replicas = 1`)";
+    on_its_own(async move || {
+        let Some(mut fleet) = ClusterFleet::start().await else { return not_done(fault) };
+        let mut load = fleet.load();
+        for n in 0..times {
+            fleet.a_while(&mut load).await;
+            let (slot, primary) = fleet.primary(n).await;
+            let replica = fleet.cluster.nodes_of(slot).await.expect("the Cluster knows")[1];
+            let set = async |fleet: &ClusterFleet, value| {
+                let set = ["CONFIG", "SET", "appendonly", value];
+                fleet.cluster.nodes()[replica].command(&set).await.expect("it may be set");
+            };
+            set(&fleet, "no").await;
+            fleet.cluster.node_mut(primary).kill();
+            let promoted = fleet.cluster.wait_failover(slot, primary).await.expect("a replica is promoted");
+            assert_eq!(promoted, replica, "there is one replica");
+            fleet.ingests_tell("appendonly = no", true).await;
+            set(&fleet, "yes").await;
+            fleet.ingests_tell("no event is accepted", false).await;
+            // So that there is a replica to acknowledge what it takes from now on; and then its file has to be there.
+            fleet.cluster.node_mut(primary).restart().await.expect("the node starts again");
+            fleet.at_rest().await;
+            fleet.a_while(&mut load).await;
+            fleet.cluster.node_mut(promoted).kill();
+            fleet.cluster.node_mut(promoted).restart().await.expect("the node starts again");
+            fleet.at_rest().await;
+        }
+        let sending = load.stop().await;
+        let mut row = fleet.finish(fault, times, sending).await;
+        row.note = "its partitions get 503 until it is mended, the others go on".into();
+        row
+    })
+    .await
+}
+
 /// A primary that stands still, for so short that nobody notices, or for so long that it was
 /// replaced when it goes on.
 pub(super) async fn primary_paused(times: usize) -> Row {

@@ -72,6 +72,46 @@ pub(super) async fn redis_killed(times: usize) -> Row {
     fleet.finish(fault, times, sending).await
 }
 
+/// Redis' settings change, while it runs or with its restart, so that it would lose what it acknowledges. After such a
+/// restart the power goes, too.
+///
+/// The restart is an administrator's: a Redis that is killed keeps, in its AOF, what it had not fsynced and nobody was
+/// told of; without any fsync that goes with the power although it was delivered (docs/RELIABILITY.md).
+pub(super) async fn settings_changed(times: usize) -> Row {
+    let fault = "settings changed while running, and with a restart before a power cut (Redis)";
+    let (mut fleet, mut load) = begin!(fault);
+    for n in 0..times {
+        fleet.a_while(&mut load).await;
+        if n % 2 == 0 {
+            let (setting, wrong, right) = [
+                ("appendonly", "no", "yes"),
+                ("appendfsync", "no", "always"),
+                ("maxmemory-policy", "allkeys-lru", "noeviction"),
+            ][n / 2 % 3];
+            let set =
+                async |value| fleet.redis.command(&["CONFIG", "SET", setting, value]).await.expect("it may be set");
+            set(wrong).await;
+            fleet.ingests_tell(&format!("{setting} = {wrong}"), true).await;
+            set(right).await;
+        } else {
+            fleet.redis.with_setting("appendfsync", "no");
+            // What stands between Laneway and Redis goes on meanwhile, and may be a task of this very thread.
+            tokio::task::block_in_place(|| fleet.redis.terminate()).expect("Redis ends");
+            fleet.restart_redis().await;
+            fleet.ingests_tell("appendfsync = no", true).await;
+            // Whatever was written since is gone: nobody may have been told that it was kept.
+            cut(&mut fleet, Survives::Nothing);
+            fleet.redis.with_setting("appendfsync", "always");
+            fleet.restart_redis().await;
+        }
+        fleet.ingests_tell("no event is accepted", false).await;
+    }
+    let sending = load.stop().await;
+    let mut row = fleet.finish(fault, times, sending).await;
+    row.note = "503 from the change on, with the reason in `/readyz`; taken in again by itself when mended".into();
+    row
+}
+
 /// A worker that stands still beyond its lease, and goes on as if nothing were.
 pub(super) async fn worker_paused(times: usize) -> Row {
     let fault = "SIGSTOP and SIGCONT of a `worker` (Redis)";

@@ -72,8 +72,10 @@ pub const ALL: &[Scenario] = &[
     scenario!("redis-cut", 3, 60, fleet::redis_cut),
     scenario!("redis-slow", 1, 20, fleet::redis_slow),
     scenario!("redis-half-open", 1, 20, fleet::redis_half_open),
+    scenario!("redis-settings", 6, 60, fleet::settings_changed),
     scenario!("kill-primary", 1, 20, cluster::primary_killed),
     scenario!("pause-primary", 1, 20, cluster::primary_paused),
+    scenario!("promoted-replica", 1, 20, cluster::wrong_replica_promoted),
     scenario!("mongodb-step-down", 5, 50, mongodb::step_down),
 ];
 
