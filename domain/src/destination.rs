@@ -2,9 +2,10 @@
 
 use crate::breaker::BreakerPolicy;
 use crate::event::LoggedEvent;
-use crate::filter::Filter;
 use crate::lane_key::LaneKey;
+use crate::registered::Filters;
 use crate::retry::RetryPolicy;
+use crate::revision::Revision;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroU32;
@@ -164,8 +165,12 @@ impl Default for BatchPolicy {
 pub struct Destination {
     /// Its name; progress is kept under it.
     pub name: DestinationName,
-    /// Which events it wants.
-    pub filter: Filter,
+    /// When it was made. The same name made again is another destination, whose progress begins anew.
+    pub born: Revision,
+    /// Since when it sends to where it sends now. What failed at another place is attempted again at once.
+    pub target_since: Revision,
+    /// Which events it wants, and wanted before.
+    pub filters: Filters,
     /// Which of its events wait for each other.
     pub ordering: Ordering,
     /// Where it starts when it is new.
@@ -182,8 +187,8 @@ pub struct Destination {
     pub on_give_up: OnGiveUp,
     /// When failures count as an outage of the destination; `None` never.
     pub breaker: Option<BreakerPolicy>,
-    /// Whether the operator has paused it: no attempts, nothing lost.
-    pub paused: bool,
+    /// Why the operator has paused it, if so: no attempts, nothing lost.
+    pub paused: Option<Box<str>>,
 }
 
 impl Destination {
@@ -192,7 +197,9 @@ impl Destination {
     pub fn new(name: DestinationName) -> Self {
         Self {
             name,
-            filter: Filter::default(),
+            born: Revision::ORIGIN,
+            target_since: Revision::ORIGIN,
+            filters: Filters::default(),
             ordering: Ordering::default(),
             from: StartFrom::default(),
             max_in_flight: NonZeroU32::new(DEFAULT_MAX_IN_FLIGHT).unwrap_or(NonZeroU32::MIN),
@@ -201,7 +208,7 @@ impl Destination {
             retry: RetryPolicy::default(),
             on_give_up: OnGiveUp::default(),
             breaker: Some(BreakerPolicy::default()),
-            paused: false,
+            paused: None,
         }
     }
 }

@@ -95,7 +95,7 @@ impl From<TypePattern> for String {
 }
 
 /// Which events a destination wants: those of one of its types that have all its attributes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// Wanted types; none means all.
     pub types: Vec<TypePattern>,

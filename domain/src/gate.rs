@@ -63,7 +63,7 @@ impl Gate {
     }
 
     pub(crate) const fn is_paused(&self) -> bool {
-        self.destination.paused || self.pause.is_some()
+        self.destination.paused.is_some() || self.pause.is_some()
     }
 
     /// Ends a pause that Laneway has made, and closes the breaker. Whether there was anything to end.

@@ -23,7 +23,9 @@ mod random;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 mod recent;
+mod registered;
 mod retry;
+mod revision;
 mod settings;
 mod status;
 mod time;
@@ -53,7 +55,9 @@ pub use progress::{
     Redrive, Redriven,
 };
 pub use recent::RECENTLY;
+pub use registered::{Edit, Filters, FormerFilter, OperatorPause, Origin, Refused, Registered, Standing};
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
+pub use revision::{Cut, Cuts, Revision};
 pub use settings::Settings;
 pub use status::{
     BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_IN_CONFIGURATION, StatusReport,

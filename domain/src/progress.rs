@@ -8,9 +8,10 @@ use crate::event::EventId;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::retry::{Failure, RetryState};
+use crate::revision::{Cut, Cuts, Revision};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A key that has not come as far as its lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub struct Pause {
 /// A lane's durable state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneProgress {
+    /// When its destination was made. A record of another destination of the same name says nothing of this one.
+    pub born: Revision,
     /// Where it stands.
     pub position: Position,
     /// Why it was paused, if it was.
@@ -83,6 +86,7 @@ impl LaneProgress {
             settled_to_come.then(|| (key.clone(), Behind { offset: from, retry: None }))
         };
         Self {
+            born: self.born,
             position: Position::At(position),
             paused: self.paused.clone(),
             behind: self.behind.iter().filter_map(gone_back).collect(),
@@ -99,6 +103,8 @@ pub struct PartitionProgress {
     pub lanes: BTreeMap<DestinationName, LaneProgress>,
     /// Dead letters that someone wants retried.
     pub redrives: Vec<Redrive>,
+    /// From where on it follows which revision of the destinations.
+    pub cuts: Cuts,
 }
 
 impl PartitionProgress {
@@ -116,8 +122,18 @@ impl PartitionProgress {
         if let Some(scanned) = commit.scanned {
             self.scanned = scanned;
         }
+        if let Some(cut) = commit.cut {
+            self.cuts.add(cut);
+        }
+        for name in &commit.dropped {
+            self.lanes.remove(name);
+            self.redrives.retain(|request| request.destination != *name);
+        }
         for (name, change) in &commit.lanes {
             let lane = self.lanes.entry(name.clone()).or_default();
+            if let Some(born) = change.born {
+                lane.born = born;
+            }
             if let Some(position) = change.position {
                 lane.position = position;
             }
@@ -163,6 +179,8 @@ pub struct Redriven {
 /// What changed in one lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneChange {
+    /// When its destination was made, where the store does not know that yet.
+    pub born: Option<Revision>,
     /// Its new position, if it changed.
     pub position: Option<Position>,
     /// Its new pause or the end of one, if that changed.
@@ -174,6 +192,7 @@ pub struct LaneChange {
 impl LaneChange {
     /// Adds what changed later.
     pub(crate) fn then(&mut self, later: Self) {
+        self.born = later.born.or(self.born);
         self.position = later.position.or(self.position);
         if later.paused.is_some() {
             self.paused = later.paused;
@@ -213,6 +232,11 @@ pub struct Quarantined {
 pub struct Commit {
     /// The new default position, if it changed.
     pub scanned: Option<Offset>,
+    /// From where on it follows a further revision of the destinations. Nothing from there on was judged yet.
+    pub cut: Option<Cut>,
+    /// Destinations that were deleted: their lanes, dead letters and redrives of the partition go, before
+    /// anything else of the commit is applied.
+    pub dropped: BTreeSet<DestinationName>,
     /// Changed lanes. One that is not known yet is made.
     pub lanes: BTreeMap<DestinationName, LaneChange>,
     /// Events that became dead letters.
@@ -237,7 +261,7 @@ impl Commit {
             Some(Position::At(offset)) => offset,
             _ => Offset::ZERO,
         };
-        self.lanes.values().map(of_lane).chain(self.scanned).max().unwrap_or_default()
+        self.lanes.values().map(of_lane).chain(self.scanned).chain(self.cut.map(|cut| cut.at)).max().unwrap_or_default()
     }
 }
 
@@ -318,6 +342,7 @@ mod tests {
             };
             let (default, from) = (Offset(default), Offset(from));
             let before = LaneProgress {
+                born: Revision::ORIGIN,
                 position: position.map_or(Position::Shared, |at| Position::At(Offset(at))),
                 paused: None,
                 behind: behind.into_iter().map(record).collect(),

@@ -9,6 +9,7 @@ mod event_log;
 mod health;
 mod operations;
 mod progress_store;
+mod registry;
 mod sink;
 mod store;
 mod stores;
@@ -23,6 +24,10 @@ pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord, accepted_since
 pub use health::StoreHealth;
 pub use operations::{OperationError, Operations, Operator, WorkerControl};
 pub use progress_store::{Lease, ProgressStore, WorkerId};
+pub use registry::{
+    JournalEntry, MAX_JOURNAL, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, MAX_WRITE_BYTES, Registry, RegistryHead,
+    RegistryPage, RegistryWrite,
+};
 pub use sink::{Attempted, Delivery, Sink, is_shortage};
 pub use store::Store;
 pub use stores::Stores;

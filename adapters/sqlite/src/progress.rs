@@ -40,7 +40,7 @@ fn load_lanes(conn: &Connection, p: Partition, progress: &mut PartitionProgress)
             (Some(None), _) => return Err(unreadable("lane", name, "paused_since is negative").into()),
         };
         let position = scanned.map_or(Position::Shared, |offset| Position::At(Offset(offset)));
-        progress.lanes.insert(name, LaneProgress { position, paused, behind: [].into() });
+        progress.lanes.insert(name, LaneProgress { position, paused, ..LaneProgress::default() });
     }
     Ok(())
 }

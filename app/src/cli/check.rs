@@ -56,10 +56,11 @@ fn destinations(destinations: &[DestinationConfig]) -> String {
         ("RETRIES", Align::Left),
     ]);
     for DestinationConfig { destination, sink } in destinations {
-        let types: Vec<&str> = destination.filter.types.iter().map(|pattern| pattern.as_str()).collect();
+        let types: Vec<&str> = destination.filters.current.types.iter().map(|pattern| pattern.as_str()).collect();
         let types = if types.is_empty() { "all".to_owned() } else { types.join(", ") };
-        let attributes = destination.filter.attributes.iter().map(|(name, value)| format!(" with {name}={value}"));
-        let paused = if destination.paused { " (paused)" } else { "" };
+        let attributes =
+            destination.filters.current.attributes.iter().map(|(name, value)| format!(" with {name}={value}"));
+        let paused = if destination.paused.is_some() { " (paused)" } else { "" };
         table.row(vec![
             format!("{}{paused}", destination.name),
             sink.shown(),

@@ -8,8 +8,8 @@ use super::sink::{Common, SinkConfig};
 use super::tree::Table;
 use super::{Secret, kinds, units};
 use laneway_domain::{
-    BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, OnGiveUp, Ordering, Rate,
-    RetryPolicy, StartFrom, TypePattern, check_attribute,
+    BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, Filters, OnGiveUp,
+    Ordering, PAUSED_IN_CONFIGURATION, Rate, RetryPolicy, StartFrom, TypePattern, check_attribute,
 };
 use laneway_egress::EgressPolicy;
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ fn read(
         }
     };
     let destination = Destination {
-        filter: read_filter(&mut section),
+        filters: Filters::always(read_filter(&mut section)),
         ordering: section.choice("ordering", Ordering::Key, &ORDERINGS),
         from: section.choice("from", StartFrom::End, &STARTS),
         max_in_flight: at_least_one(section.within("max_in_flight", DEFAULT_MAX_IN_FLIGHT, 1..=MAX_IN_FLIGHT)),
@@ -92,7 +92,7 @@ fn read(
         retry: read_retry(section.section("retry")),
         on_give_up: section.choice("on_give_up", OnGiveUp::DeadLetter, &GIVE_UPS),
         breaker: read_breaker(&mut section),
-        paused: section.or("paused", false),
+        paused: section.or("paused", false).then(|| PAUSED_IN_CONFIGURATION.into()),
         ..Destination::new(name.clone().or_else(|| DestinationName::new(CONSOLE).ok())?)
     };
     let url = url.as_ref().map_or("", Secret::expose);

@@ -56,10 +56,10 @@ fn a_destination_is_read_to_the_last_setting() {
         paused = true
     "#);
     let d = read.destination;
-    assert_eq!(d.filter.types.iter().map(|t| t.as_str()).collect::<Vec<_>>(), ["invoice.*", "order.paid"]);
-    assert_eq!(d.filter.attributes[&Box::from("tenant")], Box::from("acme"));
+    assert_eq!(d.filters.current.types.iter().map(|t| t.as_str()).collect::<Vec<_>>(), ["invoice.*", "order.paid"]);
+    assert_eq!(d.filters.current.attributes[&Box::from("tenant")], Box::from("acme"));
     assert_eq!((d.ordering, d.from, d.on_give_up), (Ordering::Strict, StartFrom::Beginning, OnGiveUp::Hold));
-    assert_eq!((d.max_in_flight.get(), d.rate.unwrap().per_second.get(), d.paused), (7, 100, true));
+    assert_eq!((d.max_in_flight.get(), d.rate.unwrap().per_second.get(), d.paused.is_some()), (7, 100, true));
     assert_eq!((d.batch.max_events, d.batch.max_bytes, d.batch.linger), (50, 65536, Duration::from_millis(20)));
     assert_eq!((d.retry.initial, d.retry.factor), (Duration::from_millis(500), 3.0));
     assert_eq!((d.retry.limit, d.retry.jitter), (Duration::from_secs(600), 0.0));

@@ -49,7 +49,7 @@ impl Destinations {
             };
             self.configured.insert(index);
         }
-        let filters = self.configured.iter().map(|index| (*index, &self.gates[index.0].destination.filter));
+        let filters = self.configured.iter().map(|index| (*index, &self.gates[index.0].destination.filters.current));
         self.filters = FilterIndex::new(filters);
         Changes {
             removed: before.difference(&self.configured).copied().collect(),

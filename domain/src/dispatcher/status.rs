@@ -3,7 +3,7 @@
 use super::Dispatcher;
 use crate::breaker::BreakerState;
 use crate::destination::{DestinationIndex, DestinationName};
-use crate::status::{BreakerStatus, DestinationStatus, PAUSED_IN_CONFIGURATION, StatusReport};
+use crate::status::{BreakerStatus, DestinationStatus, StatusReport};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ impl Dispatcher {
         status.delivered_recently = gate.delivered.count(now);
         status.paused = match &gate.pause {
             Some(pause) => Some(pause.reason.to_string()),
-            None => gate.destination.paused.then(|| PAUSED_IN_CONFIGURATION.to_owned()),
+            None => gate.destination.paused.as_ref().map(ToString::to_string),
         };
         if let BreakerState::Open { since, next_probe, .. } = *gate.breaker.state() {
             status.breaker = BreakerStatus::Open { since, next_probe };

@@ -5,6 +5,7 @@ use super::queues::KeyQueue;
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
 use crate::progress::{LaneChange, LaneProgress, Pause, Position};
+use crate::revision::Revision;
 
 impl Lane {
     /// Everything wanted below is settled, but for the keys behind.
@@ -45,7 +46,7 @@ impl Lane {
         };
         let behind = self.record.take_changed().into_iter().map(record).collect();
         let paused = self.record.take_paused();
-        let change = LaneChange { position, paused, behind };
+        let change = LaneChange { born: None, position, paused, behind };
         (change != LaneChange::default()).then_some(change)
     }
 
@@ -82,10 +83,11 @@ impl Lane {
         self.behind.iter().for_each(|key| self.record.changed(key.clone()));
     }
 
-    /// All of it, as a commit now would leave it.
-    pub(crate) fn progress(&self, head: Offset) -> LaneProgress {
+    /// All of it, as a commit now would leave it, of a destination that was made at `born`.
+    pub(crate) fn progress(&self, head: Offset, born: Revision) -> LaneProgress {
         let record = |key: &LaneKey| Some((key.clone(), self.queues.known(key).record()?));
         LaneProgress {
+            born,
             position: Position::At(self.settled_below(head)),
             paused: self.record.paused().cloned(),
             behind: self.behind.iter().filter_map(record).collect(),

@@ -6,8 +6,8 @@ use super::fixtures::{
 };
 use crate::{CommitError, Lease, ProgressStore, Selection, StoreError};
 use laneway_domain::{
-    Backoff, Behind, Commit, Key, LaneChange, LaneKey, Offset, Partition, PartitionProgress, Pause, Position,
-    Quarantined, Redrive, Redriven, Timestamp,
+    Backoff, Behind, Commit, Cut, Key, LaneChange, LaneKey, Offset, Partition, PartitionProgress, Pause, Position,
+    Quarantined, Redrive, Redriven, Revision, Timestamp,
 };
 use std::time::Duration;
 
@@ -49,12 +49,15 @@ fn assert_fenced(result: &Result<(), CommitError>, epoch: u64) {
 fn full_commit() -> Commit {
     let retry = Backoff::note(None, failure(5, "answered 503"));
     let change = LaneChange {
+        born: Some(Revision(5)),
         position: Some(Position::At(Offset(2))),
         paused: Some(Some(Pause { since: Timestamp::from_millis(7), reason: "gone".into() })),
         behind: [(LaneKey::All, Some(Behind { offset: Offset(1), retry: Some(retry) }))].into(),
     };
     Commit {
         scanned: Some(Offset(3)),
+        cut: Some(Cut { revision: Revision(6), at: Offset(2) }),
+        dropped: [destination("gone")].into(),
         lanes: [(destination("a"), change)].into(),
         dead_letters: vec![given_up("a", 0, LaneKey::Event(Offset(0)))],
         redriven: Vec::new(),

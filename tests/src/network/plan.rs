@@ -83,7 +83,7 @@ impl Plan {
 
     /// Whether the receiver wants the event.
     pub(super) fn wants(&self, receiver: usize, event: &Event) -> bool {
-        self.destinations[receiver].filter.wants(event)
+        self.destinations[receiver].filters.current.wants(event)
     }
 
     /// What the event is ordered with at the receiver, within its partition.
@@ -104,7 +104,7 @@ fn destination(n: usize, chance: &mut Chance) -> Destination {
     Destination {
         ordering: if chance.one_in(4) { Ordering::Strict } else { Ordering::Key },
         batch: if chance.one_in(3) { batch } else { BatchPolicy::default() },
-        filter: if chance.one_in(3) { only_orders() } else { Filter::default() },
+        filters: laneway_domain::Filters::always(if chance.one_in(3) { only_orders() } else { Filter::default() }),
         max_in_flight: in_flight(chance),
         retry: RetryPolicy {
             initial: Duration::from_millis(100 + chance.below(400)),

@@ -225,7 +225,7 @@ impl Judge<'_> {
         if self.oracle.sent.get(&event.event.id) != Some(&event.event) {
             self.broken(&format!("{} is not what was sent", event.event.id));
         }
-        if !self.destination.filter.wants(&event.event) {
+        if !self.destination.filters.current.wants(&event.event) {
             self.broken(&format!("{} is not wanted", event.event.id));
         }
         if !self.seen.started.insert(place(event)) {
@@ -235,7 +235,7 @@ impl Judge<'_> {
         let key = self.ordered_by(event);
         let earlier = self.log.range((event.partition, Offset::ZERO)..place(event)).map(|(_, earlier)| earlier);
         let unsettled: Vec<String> = earlier
-            .filter(|earlier| self.ordered_by(earlier) == key && self.destination.filter.wants(&earlier.event))
+            .filter(|earlier| self.ordered_by(earlier) == key && self.destination.filters.current.wants(&earlier.event))
             .filter(|earlier| !before.contains(earlier) && !self.settled(place(earlier)))
             .filter(|earlier| !self.oracle.lost.iter().any(|lost| lost.contains(&place(earlier))))
             .map(|earlier| earlier.event.id.to_string())
@@ -259,7 +259,8 @@ impl Judge<'_> {
             .accepted
             .iter()
             .filter(|(id, place)| {
-                let wanted = self.oracle.sent.get(*id).is_some_and(|event| self.destination.filter.wants(event));
+                let wanted =
+                    self.oracle.sent.get(*id).is_some_and(|event| self.destination.filters.current.wants(event));
                 let left = self.oracle.left.contains(&(self.destination.name.clone(), **place));
                 wanted && !left && !self.seen.delivered.contains(*place)
             })

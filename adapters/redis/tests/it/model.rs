@@ -71,6 +71,7 @@ fn change() -> impl Strategy<Value = LaneChange> {
         position,
         paused,
         behind,
+        ..LaneChange::default()
     })
 }
 
@@ -108,6 +109,7 @@ fn commit() -> impl Strategy<Value = Commit> {
             dead_letters,
             redriven,
             quarantined,
+            ..Commit::default()
         })
 }
 

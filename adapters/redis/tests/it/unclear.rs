@@ -42,6 +42,7 @@ fn everything() -> Commit {
         paused: Some(Some(Pause { since: Timestamp::from_millis(7), reason: "gone".into() })),
         behind: [(LaneKey::All, Some(Behind { offset: Offset(1), retry: Some(Backoff::note(None, failure(8))) }))]
             .into(),
+        ..LaneChange::default()
     };
     Commit {
         scanned: Some(Offset(3)),
@@ -49,6 +50,7 @@ fn everything() -> Commit {
         dead_letters: vec![given_up(2)],
         redriven: vec![Redriven { destination: name(), offset: Offset(0), failed: Some(failure(9)) }],
         quarantined: Vec::new(),
+        ..Commit::default()
     }
 }
 

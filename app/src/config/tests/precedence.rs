@@ -96,9 +96,9 @@ fn variables_reach_every_kind_of_setting() {
     assert_eq!(config.server.limits.event_bytes, 1 << 20);
     assert_eq!(config.egress.allow.len(), 2);
     let first = &config.destinations[0].destination;
-    assert_eq!(first.filter.types.iter().map(|t| t.as_str()).collect::<Vec<_>>(), ["a,b", "c"]);
-    assert_eq!((first.retry.limit.as_secs(), first.breaker.unwrap().failures, first.paused), (4, 4, true));
-    assert_eq!(first.filter.attributes.len(), 1);
+    assert_eq!(first.filters.current.types.iter().map(|t| t.as_str()).collect::<Vec<_>>(), ["a,b", "c"]);
+    assert_eq!((first.retry.limit.as_secs(), first.breaker.unwrap().failures, first.paused.is_some()), (4, 4, true));
+    assert_eq!(first.filters.current.attributes.len(), 1);
     assert_eq!(config.destinations[1].destination.name.as_str(), "second");
 }
 

@@ -138,14 +138,17 @@ impl OwnedPartition {
             lane.wind_down(&mut cx);
         }
         self.lanes.is_configured(false);
-        let name = shared.destinations.get(index).name.clone();
+        let (name, born) = {
+            let of = shared.destinations.get(index);
+            (of.name.clone(), of.born)
+        };
         let change = self.commits.prepare(&name);
         let progress = match self.lanes.remove(index) {
-            None => LaneProgress { position: Position::At(self.head), ..LaneProgress::default() },
+            None => LaneProgress { born, position: Position::At(self.head), ..LaneProgress::default() },
             Some(mut lane) => {
                 lane.discard(&mut shared.memory);
                 lane.restate();
-                let progress = lane.progress(self.head);
+                let progress = lane.progress(self.head, born);
                 if let Some(last) = lane.take_changes(Offset(u64::MAX), self.head) {
                     change.behind.extend(last.behind);
                     change.paused = last.paused.or_else(|| change.paused.take());

@@ -134,7 +134,7 @@ impl OwnedPartition {
             Purpose::Scan(index) => {
                 // After a restart a scan may be the only one that comes by here: what is wanted below
                 // the shared position is wanted by keys behind.
-                let (head, filter) = (self.head, shared.destinations.get(*index).filter.clone());
+                let (head, filter) = (self.head, shared.destinations.get(*index).filters.current.clone());
                 let wanted = events.iter().map(AsRef::as_ref).filter(|event| filter.wants(&event.event));
                 self.with_lane(*index, shared, |lane, cx| lane.scanned(wanted, reached, head, cx));
             }
@@ -193,7 +193,7 @@ impl OwnedPartition {
         next: Offset,
         shared: &mut Shared,
     ) {
-        let filter = shared.destinations.get(index).filter.clone();
+        let filter = shared.destinations.get(index).filters.current.clone();
         // Where the shared reader moves, it takes over at its position.
         let limit = if self.lanes.attached() > 0 { self.head } else { Offset(u64::MAX) };
         let (lane, mut cx) = self.known_lane(index, shared);

@@ -27,7 +27,12 @@ pub(super) fn destinations(variant: u8) -> Vec<Destination> {
             max_in_flight: NonZeroU32::MIN,
             ..base("strict")
         },
-        Destination { ordering: Ordering::None, filter: some, paused: variant & 2 != 0, ..base("unordered") },
+        Destination {
+            ordering: Ordering::None,
+            filters: Filters::always(some),
+            paused: (variant & 2 != 0).then(|| "a test".into()),
+            ..base("unordered")
+        },
         Destination {
             batch: BatchPolicy { max_events: 3, max_bytes: 1 << 20, linger: Duration::from_millis(10) },
             breaker: Some(BreakerPolicy { failures: 3, limit: Duration::from_millis(300) }),

@@ -121,6 +121,9 @@ fn what_waits_and_what_was_delivered_is_told() {
 
 #[test]
 fn a_pause_in_the_configuration_is_told_as_one() {
-    let scene = Scene::new(0, Destination { paused: true, ..Destination::new(name("billing")) });
+    let scene = Scene::new(
+        0,
+        Destination { paused: Some(PAUSED_IN_CONFIGURATION.into()), ..Destination::new(name("billing")) },
+    );
     assert_eq!(scene.status().paused.as_deref(), Some(PAUSED_IN_CONFIGURATION));
 }

@@ -244,7 +244,7 @@ impl World {
     }
 
     pub(super) fn wants(&self, destination: &DestinationName, event: &LoggedEvent) -> bool {
-        self.destinations.iter().any(|d| d.name == *destination && d.filter.wants(&event.event))
+        self.destinations.iter().any(|d| d.name == *destination && d.filters.current.wants(&event.event))
     }
 
     fn commit_is_made(&mut self, commit: &Arc<Commit>) {
