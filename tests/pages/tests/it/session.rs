@@ -13,6 +13,8 @@ use tempfile::TempDir;
 /// Commands that no test runs as they stand, by their beginning, and why.
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("tests/run", "it runs this very test"),
+    ("tests/packages", "tests/run runs it"),
+    ("deploy/sbom", "tests/sbom runs it, and reads what it writes"),
     ("tests/faults", "it takes minutes; its short form is in e2e_faults.rs"),
     ("tests/mutants", "it takes hours"),
     ("tests/bench", "it takes hours, and measures nothing on a busy machine"),
@@ -26,7 +28,7 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("cargo mutants ", "it takes hours"),
     ("cargo nextest ", "tests/run runs it"),
     ("cargo doc ", "it takes minutes"),
-    ("docs/site", "it needs mdBook, which takes minutes to install; links and SUMMARY.md are tested without it"),
+    ("docs/site", "tests/run runs it"),
     ("sudo ", "it changes the machine"),
     ("systemctl ", "it needs systemd"),
 ];
