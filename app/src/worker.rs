@@ -20,7 +20,7 @@ pub use clock::Clock;
 pub use handle::Handle;
 pub use roster::{REPORT_EVERY, status_of_all};
 
-use laneway_domain::{Destination, DestinationName, Settings};
+use laneway_domain::{DestinationChanges, DestinationName, Settings};
 use laneway_ports::{Sink, Stores, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,8 +46,8 @@ pub struct Worker {
     pub id: WorkerId,
     /// The store that it works on.
     pub stores: Stores,
-    /// The destinations.
-    pub destinations: Vec<Destination>,
+    /// The destinations, as of a revision.
+    pub destinations: DestinationChanges,
     /// The sink of each.
     pub sinks: BTreeMap<DestinationName, Arc<dyn Sink>>,
     /// The dispatcher's bounds.

@@ -11,9 +11,9 @@
 #![allow(clippy::expect_used)] // Everything here is made here.
 
 use laneway_domain::{
-    Attempted, BatchPolicy, Cause, Destination, DestinationName, Dispatcher, Event, EventId, EventType, Filter,
-    Filters, Input, Key, LoggedEvent, Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Settings,
-    StartFrom, Timestamp, TypePattern,
+    Attempted, BatchPolicy, Cause, Destination, DestinationChanges, DestinationName, Dispatcher, Event, EventId,
+    EventType, Filter, Filters, Input, Key, LoggedEvent, Offset, Ordering, Outcome, Output, Partition,
+    PartitionProgress, Settings, StartFrom, Timestamp, TypePattern,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,13 +34,17 @@ fn destinations() -> Vec<Destination> {
         |pattern: &str| Filter { types: vec![TypePattern::new(pattern).expect("a pattern")], ..Filter::default() };
     let batch = BatchPolicy { max_events: 16, max_bytes: 1 << 20, linger: Duration::from_millis(2) };
     let mut all: Vec<_> = (0..4).map(|n| named("plain", n)).collect();
-    all.extend((0..2).map(|n| Destination { filters: Filters::always(only("order.*")), ..named("some", n) }));
+    all.extend((0..2).map(|n| Destination { filters: Filters::always(only("order.*")).into(), ..named("some", n) }));
     all.push(Destination { ordering: Ordering::None, ..named("unordered", 0) });
-    all.push(Destination { ordering: Ordering::Strict, filters: Filters::always(only("rare")), ..named("strict", 0) });
+    all.push(Destination {
+        ordering: Ordering::Strict,
+        filters: Filters::always(only("rare")).into(),
+        ..named("strict", 0)
+    });
     all.extend((0..2).map(|n| Destination { batch, ..named("batched", n) }));
     all.push(named("failing", 0));
     all.push(named("slow", 0));
-    all.extend((0..12).map(|n| Destination { filters: Filters::always(only("never")), ..named("idle", n) }));
+    all.extend((0..12).map(|n| Destination { filters: Filters::always(only("never")).into(), ..named("idle", n) }));
     all
 }
 
@@ -146,10 +150,10 @@ fn main() {
         commits: 0,
     };
     let until = world.now.after(Duration::from_secs(86_400));
-    world.input(Input::Destinations(destinations()));
+    world.input(Input::Destinations(DestinationChanges::present(destinations())));
     for partition in (0..PARTITIONS).map(Partition) {
         let progress = PartitionProgress::default();
-        world.input(Input::Claimed { partition, progress, log: Offset(0)..Offset(0), until });
+        world.input(Input::Claimed { partition, progress, gone: [].into(), log: Offset(0)..Offset(0), until });
     }
     for n in 0..EVENTS {
         let partition = n * 7919 % KEYS % PARTITIONS as usize;

@@ -170,7 +170,7 @@ pub struct Destination {
     /// Since when it sends to where it sends now. What failed at another place is attempted again at once.
     pub target_since: Revision,
     /// Which events it wants, and wanted before.
-    pub filters: Filters,
+    pub filters: Arc<Filters>,
     /// Which of its events wait for each other.
     pub ordering: Ordering,
     /// Where it starts when it is new.
@@ -199,7 +199,7 @@ impl Destination {
             name,
             born: Revision::ORIGIN,
             target_since: Revision::ORIGIN,
-            filters: Filters::default(),
+            filters: Arc::default(),
             ordering: Ordering::default(),
             from: StartFrom::default(),
             max_in_flight: NonZeroU32::new(DEFAULT_MAX_IN_FLIGHT).unwrap_or(NonZeroU32::MIN),

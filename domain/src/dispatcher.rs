@@ -20,8 +20,8 @@ mod status;
 mod tests;
 mod under_way;
 
-use crate::destination::{Destination, DestinationIndex};
-use crate::io::{Input, Output, ReadId};
+use crate::destination::{DestinationIndex, DestinationName};
+use crate::io::{DestinationChanges, Input, Output, ReadId};
 use crate::partition::{Offset, Partition};
 use crate::progress::PartitionProgress;
 use crate::settings::Settings;
@@ -29,7 +29,7 @@ use crate::time::Timestamp;
 use crate::timers::Timer;
 use owned::{Answer, OwnedPartition};
 use shared::Shared;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// The state machine of a worker process.
@@ -54,8 +54,10 @@ impl Dispatcher {
         assert!(self.shared.is_drained(), "outputs are polled before the next input");
         self.shared.now = now;
         match input {
-            Input::Destinations(destinations) => self.configure(destinations),
-            Input::Claimed { partition, progress, log, until } => self.claimed(partition, progress, &log, until),
+            Input::Destinations(change) => self.configure(change),
+            Input::Claimed { partition, progress, gone, log, until } => {
+                self.claimed(partition, progress, &gone, &log, until);
+            }
             Input::LeaseRenewed { partition, until } => {
                 self.within(partition, |owned, shared| owned.renewed(until, shared));
             }
@@ -65,6 +67,7 @@ impl Dispatcher {
                 self.read_ended(read, Answer::Log { events, corrupt, next });
             }
             Input::DeadLetterRead { read, event } => self.read_ended(read, Answer::DeadLetter(event)),
+            Input::EndRead { read, end } => self.read_ended(read, Answer::End(end)),
             Input::ReadFailed(read) => self.read_failed(read),
             Input::Redrive { partition, requests } => {
                 self.within(partition, |owned, shared| owned.redrive(&requests, shared));
@@ -128,19 +131,31 @@ impl Dispatcher {
         }
     }
 
-    /// The destinations are these from now on.
-    fn configure(&mut self, destinations: Vec<Destination>) {
-        let changes = self.shared.configure(destinations);
+    /// The destinations have changed.
+    fn configure(&mut self, change: DestinationChanges) {
+        let changes = self.shared.configure(change);
         for owned in self.partitions.values_mut() {
             owned.configure(&changes, &mut self.shared);
+        }
+        let deleted = changes.deleted.iter().filter_map(|deleted| deleted.index);
+        for index in deleted.chain(changes.left.iter().copied()) {
+            self.shared.destinations.forget_if_gone(index);
         }
     }
 
     /// This process owns the partition now.
-    fn claimed(&mut self, partition: Partition, progress: PartitionProgress, log: &Range<Offset>, until: Timestamp) {
+    fn claimed(
+        &mut self,
+        partition: Partition,
+        progress: PartitionProgress,
+        gone: &BTreeSet<DestinationName>,
+        log: &Range<Offset>,
+        until: Timestamp,
+    ) {
         // One that it had already is another ownership all the same.
         self.lost(partition);
-        self.partitions.insert(partition, OwnedPartition::claim(partition, progress, log, until, &mut self.shared));
+        let owned = OwnedPartition::claim(partition, progress, gone, log, until, &mut self.shared);
+        self.partitions.insert(partition, owned);
     }
 
     /// This process no longer owns the partition, if it did.

@@ -56,6 +56,9 @@ impl Gate {
     /// Takes over a changed configuration; what is in flight stays counted.
     pub(crate) fn reconfigure(&mut self, destination: Destination) {
         self.breaker.set_policy(destination.breaker);
+        if destination.target_since != self.destination.target_since {
+            self.resume();
+        }
         if destination.rate != self.destination.rate {
             self.bucket = destination.rate.map(TokenBucket::new);
         }

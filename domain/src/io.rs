@@ -6,8 +6,10 @@ use crate::lane_key::LaneKey;
 use crate::outcome::Outcome;
 use crate::partition::{Offset, Partition};
 use crate::progress::{Commit, GivenUp, PartitionProgress, Quarantined, Redrive};
+use crate::revision::Revision;
 use crate::status::Command;
 use crate::time::Timestamp;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -39,17 +41,40 @@ pub struct Attempted {
     pub fresh: bool,
 }
 
+/// What has changed about the destinations. Whatever is not named here stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct DestinationChanges {
+    /// The last revision that is known now.
+    pub revision: Revision,
+    /// Destinations that were made or changed.
+    pub present: Vec<Destination>,
+    /// Destinations that the configuration no longer names. Their progress is kept.
+    pub left: Vec<DestinationName>,
+    /// Destinations that are gone, with all that waits for them.
+    pub deleted: Vec<DestinationName>,
+}
+
+impl DestinationChanges {
+    /// These destinations are there, of a process that knows of no revisions.
+    #[must_use]
+    pub fn present(destinations: Vec<Destination>) -> Self {
+        Self { present: destinations, ..Self::default() }
+    }
+}
+
 /// What happens in the world.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The destinations are these from now on; others are left alone with their progress.
-    Destinations(Vec<Destination>),
+    /// Destinations have come, changed or gone.
+    Destinations(DestinationChanges),
     /// This process owns the partition, and this is its progress.
     Claimed {
         /// The partition.
         partition: Partition,
         /// As the store has it.
         progress: PartitionProgress,
+        /// Destinations that have progress there and were deleted.
+        gone: BTreeSet<DestinationName>,
         /// What the log has.
         log: Range<Offset>,
         /// No attempt starts from then on, unless the lease is renewed before.
@@ -81,6 +106,13 @@ pub enum Input {
         corrupt: Vec<Quarantined>,
         /// Everything that the log has below was read.
         next: Offset,
+    },
+    /// Where the log of a partition ends, asked of the store after [`Output::ReadEnd`].
+    EndRead {
+        /// Which read.
+        read: ReadId,
+        /// The end.
+        end: Offset,
     },
     /// A read has failed; it will be asked for again.
     ReadFailed(ReadId),
@@ -147,6 +179,14 @@ pub enum Output {
         offset: Offset,
         /// Whose dead letter it is.
         destination: DestinationName,
+    },
+    /// Ask the store where the partition's log ends, and answer with [`Input::EndRead`] or [`Input::ReadFailed`]. What was
+    /// heard of it before does not count: every event that was acknowledged by now is to be below.
+    ReadEnd {
+        /// Names it.
+        read: ReadId,
+        /// The partition.
+        partition: Partition,
     },
     /// Hand these events to the destination's sink, and answer with [`Input::AttemptEnded`].
     Attempt {

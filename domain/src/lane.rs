@@ -23,7 +23,7 @@ mod scan;
 mod status;
 mod turns;
 
-pub(crate) use context::{Context, Memory, Uncommitted};
+pub(crate) use context::{Context, Memory, Uncommitted, Unsaved};
 pub(crate) use fetch::Fetch;
 pub(crate) use queues::Part;
 

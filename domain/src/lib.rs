@@ -46,7 +46,7 @@ pub use event::{
     TraceParent, check_attribute, check_text, counts_as_attribute,
 };
 pub use filter::{Filter, FilterIndex, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
-pub use io::{AttemptId, Attempted, CommandId, Input, Notice, Output, ReadId};
+pub use io::{AttemptId, Attempted, CommandId, DestinationChanges, Input, Notice, Output, ReadId};
 pub use lane_key::LaneKey;
 pub use outcome::Outcome;
 pub use partition::{MAX_PARTITIONS, Offset, Partition};

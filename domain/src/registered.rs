@@ -59,8 +59,6 @@ pub struct Filters {
     pub since: Revision,
     /// Those before, ascending by [`FormerFilter::until`].
     pub former: Vec<FormerFilter>,
-    /// The first revision of which it wants anything; it was made then.
-    pub from: Revision,
 }
 
 impl Filters {
@@ -70,17 +68,15 @@ impl Filters {
         Self { current: filter, ..Self::default() }
     }
 
-    /// The filter that judges the events of a revision; `None` before the destination was made.
+    /// The filter that judges the events of a revision. What was there before the destination was made is judged by
+    /// its first filter, should somebody want it replayed.
     #[must_use]
-    pub fn at(&self, revision: Revision) -> Option<&Filter> {
+    pub fn at(&self, revision: Revision) -> &Filter {
         if revision >= self.since {
-            return Some(&self.current);
-        }
-        if revision < self.from {
-            return None;
+            return &self.current;
         }
         let former = self.former.iter().find(|former| revision < former.until);
-        Some(former.map_or(&self.current, |former| &former.filter))
+        former.map_or(&self.current, |former| &former.filter)
     }
 
     /// The filter from `revision` on is another one.
@@ -91,7 +87,7 @@ impl Filters {
         }
         let mut former = self.former.clone();
         former.push(FormerFilter { until: revision, filter: self.current.clone() });
-        Self { current: filter, since: revision, former, from: self.from }
+        Self { current: filter, since: revision, former }
     }
 
     /// Lets go of filters that judge nothing from `revision` on.
@@ -232,7 +228,7 @@ impl Registered {
             standing: Standing::Present,
             paused: None,
             settings,
-            filters: Filters { current: filter, since: born, former: Vec::new(), from: born },
+            filters: Filters { current: filter, since: born, former: Vec::new() },
             target_since: born,
         }
     }

@@ -13,6 +13,7 @@ pub use stores::check as check_store;
 use crate::config::Config;
 use crate::telemetry::metrics;
 use crate::worker::{Clock, Handle, Worker};
+use laneway_domain::DestinationChanges;
 use laneway_http::{Api, router};
 use laneway_ports::{Operator, Stores, WorkerId};
 use operations::Shared;
@@ -140,7 +141,7 @@ fn deliver(config: &Config, stores: &Stores, sinks: Sinks) -> Delivering {
     let (handle, working, upkeep) = Worker {
         id: id.clone(),
         stores: stores.clone(),
-        destinations: config.destinations.iter().map(|d| d.destination.clone()).collect(),
+        destinations: DestinationChanges::present(config.destinations.iter().map(|d| d.destination.clone()).collect()),
         sinks,
         settings: config.worker.settings.clone(),
         clock: Clock::system(),

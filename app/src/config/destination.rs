@@ -83,7 +83,7 @@ fn read(
         }
     };
     let destination = Destination {
-        filters: Filters::always(read_filter(&mut section)),
+        filters: Filters::always(read_filter(&mut section)).into(),
         ordering: section.choice("ordering", Ordering::Key, &ORDERINGS),
         from: section.choice("from", StartFrom::End, &STARTS),
         max_in_flight: at_least_one(section.within("max_in_flight", DEFAULT_MAX_IN_FLIGHT, 1..=MAX_IN_FLIGHT)),

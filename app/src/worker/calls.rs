@@ -197,6 +197,17 @@ impl Calls {
         })
     }
 
+    /// Asks where a log ends.
+    pub(super) fn read_end(&self, read: ReadId, partition: Partition) -> Call {
+        let log = self.stores.log.clone();
+        Box::pin(async move {
+            match log.bounds(partition).await {
+                Ok(bounds) => Done::Read(Input::EndRead { read, end: bounds.end }),
+                Err(error) => Done::NotRead(read, error),
+            }
+        })
+    }
+
     pub(super) fn read_dead_letter(
         &self,
         read: ReadId,

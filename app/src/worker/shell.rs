@@ -154,6 +154,10 @@ impl Shell {
                 let call = self.stores.read(read, partition, from, most, most_bytes);
                 self.begin(call);
             }
+            Output::ReadEnd { read, partition } => {
+                let call = self.stores.read_end(read, partition);
+                self.begin(call);
+            }
             Output::ReadDeadLetter { read, partition, offset, destination } => {
                 self.calls.push(self.stores.read_dead_letter(read, partition, offset, destination));
             }
@@ -232,7 +236,7 @@ impl Shell {
                 self.calls.push(self.stores.watch(lease.clone(), end, false));
                 self.owned.insert(partition, Owned { lease, end });
                 self.count_leases();
-                self.feed(Input::Claimed { partition, progress, log, until });
+                self.feed(Input::Claimed { partition, progress, gone: [].into(), log, until });
                 self.share.claimed(partition);
                 self.rebalance();
             }

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use laneway_app::worker::{ANSWERED_WITHIN, Clock, Handle, Worker, command_all};
 use laneway_domain::{
-    Cause, Command, Destination, DestinationName, Event, EventId, EventType, Key, LaneKey, NewEvent, Outcome,
-    Partition, RetryPolicy, StartFrom,
+    Cause, Command, Destination, DestinationChanges, DestinationName, Event, EventId, EventType, Key, LaneKey,
+    NewEvent, Outcome, Partition, RetryPolicy, StartFrom,
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
@@ -98,7 +98,7 @@ impl Scene {
         let (worker, working, upkeep) = Worker {
             id: WorkerId(id.to_owned()),
             stores: Stores::of(store),
-            destinations: vec![destination],
+            destinations: DestinationChanges::present(vec![destination]),
             sinks: BTreeMap::from([(name(), self.gate.clone() as Arc<dyn Sink>)]),
             settings: laneway_domain::Settings::default(),
             clock,

@@ -38,12 +38,17 @@ impl Dispatcher {
             self.within(partition, |owned, shared| owned.pause(destination, pause, shared));
         }
         self.within(partition, |owned, shared| owned.attempt_ended(&attempt, &outcomes, outage, shared));
+        self.shared.destinations.forget_if_gone(destination);
     }
 }
 
 impl Shared {
     fn judge(&mut self, attempt: &Attempt, outcomes: &[Outcome]) -> Verdict {
         let gate = self.destinations.gate_mut(attempt.destination);
+        if gate.destination.target_since != attempt.target_since {
+            // It sends to another place now, and this says nothing of that.
+            return Verdict::default();
+        }
         let alive = |outcome: &Outcome| outcome.end().meaning().alive;
         let is_alive = outcomes.iter().any(alive);
         if is_alive {
@@ -115,7 +120,7 @@ impl Shared {
     fn pause(&mut self, destination: DestinationIndex, reason: &str) -> Option<Pause> {
         // Of one that has left the configuration, an answer that comes late says nothing: its lane is gone, and
         // a record without a position of its own would go along with the others, past what it never got.
-        let configured = self.destinations.is_configured(destination);
+        let configured = self.destinations.is_present(destination);
         let gate = self.destinations.gate_mut(destination);
         if gate.pause.is_some() || !configured {
             return None;

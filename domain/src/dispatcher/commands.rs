@@ -62,7 +62,7 @@ impl Dispatcher {
     /// Goes back in each of these partitions, of those that are worked on here. `false` if there is none,
     /// or the destination is not configured.
     fn replay(&mut self, name: &DestinationName, from: &BTreeMap<Partition, Offset>) -> bool {
-        let Some(index) = self.shared.destinations.configured_named(name) else { return false };
+        let Some(index) = self.shared.destinations.named(name) else { return false };
         let mut acted = false;
         for (partition, from) in from {
             // The others are other workers' to go back in.

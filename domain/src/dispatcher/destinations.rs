@@ -1,100 +1,242 @@
-//! The destinations: which are configured, each with its gate, and who wants an event.
+//! The destinations: which there are, each with its gate, and who wants an event.
+//!
+//! They change one by one. A destination that has gone keeps its place while attempts at it are in flight, and
+//! leaves nothing here when the last has ended; its place is given to another one.
 
 use crate::destination::{Destination, DestinationIndex, DestinationName};
 use crate::event::Event;
 use crate::filter::FilterIndex;
 use crate::gate::Gate;
+use crate::io::DestinationChanges;
+use crate::revision::Revision;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All destinations that are configured, or were since the process started.
+/// All destinations that there are, and those that have gone while attempts at them are in flight.
 #[derive(Debug, Default)]
 pub(super) struct Destinations {
-    /// By index. One that has left keeps its place and its gate: attempts may be in flight.
-    gates: Vec<Gate>,
-    names: BTreeMap<DestinationName, DestinationIndex>,
-    /// Those that are configured now.
-    configured: BTreeSet<DestinationIndex>,
+    /// The last change that is known here.
+    revision: Revision,
+    gates: Gates,
+    /// Those that there are now.
+    present: BTreeMap<DestinationName, DestinationIndex>,
+    indices: BTreeSet<DestinationIndex>,
+    /// Those that left the configuration. Should one come back meanwhile, it finds its attempts.
+    left: BTreeMap<DestinationName, DestinationIndex>,
     filters: FilterIndex<DestinationIndex>,
 }
 
-/// What a changed configuration means for lanes.
+/// What a change of the destinations means for lanes.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    pub(super) removed: Vec<DestinationIndex>,
+    /// Their lanes go, and everything that waits for them.
+    pub(super) deleted: Vec<Deleted>,
+    /// Their lanes go, and their progress stays.
+    pub(super) left: Vec<DestinationIndex>,
+    /// They are new here.
     pub(super) added: Vec<DestinationIndex>,
     /// Those whose ordering is another one: their lanes are made anew.
     pub(super) reordered: Vec<DestinationIndex>,
+    /// Those whose filter is another one from this revision on.
+    pub(super) refiltered: Vec<DestinationIndex>,
+    /// Those that send to another place.
+    pub(super) moved: Vec<DestinationIndex>,
+}
+
+/// A destination that was deleted.
+#[derive(Debug)]
+pub(super) struct Deleted {
+    pub(super) name: DestinationName,
+    /// Where it was, if it was there. One that was not may have progress all the same.
+    pub(super) index: Option<DestinationIndex>,
 }
 
 impl Destinations {
-    /// These are configured from now on.
-    pub(super) fn configure(&mut self, destinations: Vec<Destination>) -> Changes {
-        let before = std::mem::take(&mut self.configured);
-        let mut reordered = Vec::new();
-        for destination in destinations {
-            let index = match self.names.get(&destination.name) {
-                Some(&index) => {
-                    if self.get(index).ordering != destination.ordering && before.contains(&index) {
-                        reordered.push(index);
-                    }
+    /// Takes a change over.
+    pub(super) fn change(&mut self, change: DestinationChanges) -> Changes {
+        let mut changes = Changes::default();
+        self.revision = self.revision.max(change.revision);
+        for name in change.deleted {
+            self.delete(name, &mut changes);
+        }
+        for name in change.left {
+            // Whoever tells need not know what is known here.
+            let Some(index) = self.take_out(&name) else { continue };
+            self.left.insert(name, index);
+            changes.left.push(index);
+        }
+        for destination in change.present {
+            self.put(destination, &mut changes);
+        }
+        changes
+    }
+
+    fn put(&mut self, destination: Destination, changes: &mut Changes) {
+        let name = destination.name.clone();
+        // Another one that had the name is gone, also if nobody has told that it was deleted.
+        if self.present.get(&name).is_some_and(|index| self.get(*index).born != destination.born) {
+            self.delete(name.clone(), changes);
+        }
+        if self.left.get(&name).is_some_and(|index| self.get(*index).born != destination.born) {
+            self.left.remove(&name);
+        }
+        let index = if let Some(index) = self.present.get(&name).copied() {
+            self.compare(index, &destination, changes);
+            self.gate_mut(index).reconfigure(destination);
+            index
+        } else {
+            let index = match self.left.remove(&name) {
+                Some(index) => {
                     self.gate_mut(index).reconfigure(destination);
                     index
                 }
-                None => {
-                    let index = DestinationIndex(self.gates.len());
-                    self.names.insert(destination.name.clone(), index);
-                    self.gates.push(Gate::new(destination));
-                    index
-                }
+                None => self.gates.add(Gate::new(destination)),
             };
-            self.configured.insert(index);
+            self.present.insert(name, index);
+            self.indices.insert(index);
+            changes.added.push(index);
+            index
+        };
+        let filter = &self.gates.get(index).destination.filters.current;
+        self.filters.insert(index, filter);
+    }
+
+    /// What is another one about a destination that stays.
+    fn compare(&self, index: DestinationIndex, now: &Destination, changes: &mut Changes) {
+        let before = self.get(index);
+        if before.ordering != now.ordering {
+            changes.reordered.push(index);
+        } else if before.filters.since != now.filters.since {
+            changes.refiltered.push(index);
         }
-        let filters = self.configured.iter().map(|index| (*index, &self.gates[index.0].destination.filters.current));
-        self.filters = FilterIndex::new(filters);
-        Changes {
-            removed: before.difference(&self.configured).copied().collect(),
-            added: self.configured.difference(&before).copied().collect(),
-            reordered,
+        if before.target_since != now.target_since {
+            changes.moved.push(index);
         }
     }
 
-    /// The one of this name, if it is or was configured.
+    fn delete(&mut self, name: DestinationName, changes: &mut Changes) {
+        let index = self.take_out(&name);
+        if index.is_none() {
+            self.left.remove(&name);
+        }
+        changes.deleted.push(Deleted { name, index });
+    }
+
+    fn take_out(&mut self, name: &DestinationName) -> Option<DestinationIndex> {
+        let index = self.present.remove(name)?;
+        self.indices.remove(&index);
+        self.filters.remove(index);
+        Some(index)
+    }
+
+    /// Lets go of a destination that has gone, once nothing of it is in flight.
+    pub(super) fn forget_if_gone(&mut self, index: DestinationIndex) {
+        if self.indices.contains(&index) || self.gates.find(index).is_none_or(|gate| gate.in_flight > 0) {
+            return;
+        }
+        let name = self.get(index).name.clone();
+        if self.left.get(&name) == Some(&index) {
+            self.left.remove(&name);
+        }
+        self.gates.remove(index);
+    }
+
+    /// The last change that is known here.
+    pub(super) const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The one of this name.
     pub(super) fn named(&self, name: &DestinationName) -> Option<DestinationIndex> {
-        self.names.get(name).copied()
+        self.present.get(name).copied()
     }
 
-    /// The one of this name, if it is configured now.
-    pub(super) fn configured_named(&self, name: &DestinationName) -> Option<DestinationIndex> {
-        self.named(name).filter(|index| self.is_configured(*index))
+    pub(super) fn is_present(&self, index: DestinationIndex) -> bool {
+        self.indices.contains(&index)
     }
 
-    pub(super) fn is_configured(&self, index: DestinationIndex) -> bool {
-        self.configured.contains(&index)
-    }
-
-    pub(super) fn configured(&self) -> impl Iterator<Item = DestinationIndex> + '_ {
-        self.configured.iter().copied()
+    pub(super) fn present(&self) -> impl Iterator<Item = DestinationIndex> + '_ {
+        self.indices.iter().copied()
     }
 
     pub(super) fn get(&self, index: DestinationIndex) -> &Destination {
-        &self.gates[index.0].destination
+        &self.gates.get(index).destination
     }
 
     pub(super) fn gate(&self, index: DestinationIndex) -> &Gate {
-        &self.gates[index.0]
+        self.gates.get(index)
     }
 
     pub(super) fn gate_mut(&mut self, index: DestinationIndex) -> &mut Gate {
-        &mut self.gates[index.0]
+        self.gates.get_mut(index)
     }
 
-    /// Puts those that want an event into `wanted`.
+    /// The gate, if the destination has not gone: timers outlive it.
+    pub(super) fn find_gate(&mut self, index: DestinationIndex) -> Option<&mut Gate> {
+        self.gates.find_mut(index)
+    }
+
+    /// Puts those that want an event into `wanted`, by the filters that stand now.
     pub(super) fn wanted_by(&self, event: &Event, wanted: &mut Vec<DestinationIndex>) {
         self.filters.wanted_by(event, wanted);
     }
 
     /// Their gates, with their indices.
     pub(super) fn gates(&self) -> impl Iterator<Item = (DestinationIndex, &Gate)> {
-        self.gates.iter().enumerate().map(|(n, gate)| (DestinationIndex(n), gate))
+        self.gates.iter()
+    }
+
+    /// See [`super::Dispatcher::check`].
+    pub(super) fn check(&self) {
+        let indices: BTreeSet<_> = self.present.values().copied().collect();
+        assert_eq!(self.indices, indices, "which destinations there are");
+        assert_eq!(self.filters.len(), indices.len(), "whose filters are filed");
+        for (index, gate) in self.gates() {
+            let gone = !indices.contains(&index);
+            assert!(!gone || gate.in_flight > 0, "{} has gone, and is kept", gate.destination.name);
+        }
+    }
+}
+
+/// Gates by index. Places are given out again.
+#[derive(Debug, Default)]
+struct Gates {
+    places: Vec<Option<Box<Gate>>>,
+    free: Vec<DestinationIndex>,
+}
+
+impl Gates {
+    fn add(&mut self, gate: Gate) -> DestinationIndex {
+        if let Some(index) = self.free.pop() {
+            self.places[index.0] = Some(Box::new(gate));
+            return index;
+        }
+        self.places.push(Some(Box::new(gate)));
+        DestinationIndex(self.places.len() - 1)
+    }
+
+    fn remove(&mut self, index: DestinationIndex) {
+        self.places[index.0] = None;
+        self.free.push(index);
+    }
+
+    fn find(&self, index: DestinationIndex) -> Option<&Gate> {
+        self.places.get(index.0)?.as_deref()
+    }
+
+    fn find_mut(&mut self, index: DestinationIndex) -> Option<&mut Gate> {
+        self.places.get_mut(index.0)?.as_deref_mut()
+    }
+
+    fn get(&self, index: DestinationIndex) -> &Gate {
+        self.find(index).unwrap_or_else(|| panic!("there is no destination {}", index.0))
+    }
+
+    fn get_mut(&mut self, index: DestinationIndex) -> &mut Gate {
+        self.find_mut(index).unwrap_or_else(|| panic!("there is no destination {}", index.0))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (DestinationIndex, &Gate)> {
+        let places = self.places.iter().enumerate();
+        places.filter_map(|(n, place)| Some((DestinationIndex(n), place.as_deref()?)))
     }
 }

@@ -7,6 +7,7 @@
 mod attempts;
 mod check;
 mod commits;
+mod following;
 mod lanes;
 mod membership;
 mod reads;
@@ -15,14 +16,15 @@ mod replay;
 pub(super) use reads::Answer;
 
 use super::shared::Shared;
-use crate::destination::{DestinationIndex, DestinationName};
+use crate::destination::{Destination, DestinationIndex, DestinationName};
 use crate::lane::{Context, Lane, Memory};
-use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::progress::{LaneProgress, Redrive};
+use crate::revision::Cuts;
 use crate::time::Timestamp;
 use crate::timers::LaneTimer;
 use commits::Commits;
+use following::Following;
 use lanes::Lanes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -44,6 +46,11 @@ pub(super) struct OwnedPartition {
     head_reading: bool,
     lanes: Lanes,
     commits: Commits,
+    /// From where on it follows which revision of the destinations, as far as that is stored.
+    cuts: Cuts,
+    following: Following,
+    /// New destinations, that have no lane before the cut from which on they want events.
+    joining: BTreeSet<DestinationIndex>,
     /// The progress of destinations that are not configured.
     pub(super) unconfigured: BTreeMap<DestinationName, LaneProgress>,
     /// Attempts of this ownership in flight.
@@ -70,6 +77,9 @@ impl OwnedPartition {
             head_reading: false,
             lanes: Lanes::default(),
             commits: Commits::from(scanned),
+            cuts: Cuts::default(),
+            following: Following::default(),
+            joining: BTreeSet::new(),
             unconfigured: BTreeMap::new(),
             attempts: 0,
             leased_until: until,
@@ -178,15 +188,23 @@ impl OwnedPartition {
     pub(super) fn redrive(&mut self, requests: &[Redrive], shared: &mut Shared) {
         for request in requests {
             // Whoever asks need not know what is configured here.
-            let Some(index) = shared.destinations.configured_named(&request.destination) else { continue };
+            let Some(index) = shared.destinations.named(&request.destination) else { continue };
+            if self.joining.contains(&index) {
+                continue; // Of one before it that had its name.
+            }
             self.make_lane(index, shared);
             self.with_lane(index, shared, |lane, cx| lane.redrive(&request.key, request.offset, cx));
         }
     }
 
-    /// Keys of a destination whose dead letters are not in a stored commit, once for each.
-    pub(super) fn unsaved_of(&self, index: DestinationIndex) -> Vec<LaneKey> {
-        self.commits.unsaved_of(index)
+    /// How many dead letters of a destination are not in a stored commit.
+    pub(super) fn unsaved_of(&self, destination: &Destination) -> usize {
+        self.commits.unsaved_of(&destination.name, destination.born).len()
+    }
+
+    /// Whether the destination has a lane here, be it one with nothing under way.
+    pub(super) fn has_joined(&self, index: DestinationIndex) -> bool {
+        !self.joining.contains(&index)
     }
 
     /// Where its reader is, and where its log ends.

@@ -2,9 +2,9 @@
 
 use super::destinations::{Changes, Destinations};
 use super::under_way::{Attempt, Purpose, Read};
-use crate::destination::{Destination, DestinationIndex};
+use crate::destination::DestinationIndex;
 use crate::gate::Admission;
-use crate::io::{AttemptId, Notice, Output, ReadId};
+use crate::io::{AttemptId, DestinationChanges, Notice, Output, ReadId};
 use crate::lane::{Context, Memory, Uncommitted};
 use crate::partition::Partition;
 use crate::random::Random;
@@ -97,10 +97,12 @@ impl Shared {
         }
     }
 
-    /// These destinations are configured from now on.
-    pub(super) fn configure(&mut self, destinations: Vec<Destination>) -> Changes {
-        let changes = self.destinations.configure(destinations);
-        self.to_admit.extend(self.destinations.configured());
+    /// The destinations have changed.
+    pub(super) fn configure(&mut self, change: DestinationChanges) -> Changes {
+        let named = change.present.iter().map(|destination| destination.name.clone()).collect::<Vec<_>>();
+        let changes = self.destinations.change(change);
+        // A limit may be another one, a pause over.
+        self.to_admit.extend(named.iter().filter_map(|name| self.destinations.named(name)));
         changes
     }
 
@@ -113,7 +115,8 @@ impl Shared {
     /// The next partition whose lane may start an attempt at the destination, if its gate admits any
     /// now. Else, where only time is missing, a timer is set.
     pub(super) fn admit(&mut self, destination: DestinationIndex) -> Option<Partition> {
-        let gate = self.destinations.gate_mut(destination);
+        // It may have gone since.
+        let gate = self.destinations.find_gate(destination)?;
         if gate.waiting.is_empty() {
             return None;
         }
@@ -131,7 +134,9 @@ impl Shared {
     }
 
     pub(super) fn gate_is_due(&mut self, destination: DestinationIndex) {
-        self.destinations.gate_mut(destination).timer = None;
+        // It may have gone since.
+        let Some(gate) = self.destinations.find_gate(destination) else { return };
+        gate.timer = None;
         self.to_admit.insert(destination);
     }
 
@@ -151,6 +156,7 @@ impl Shared {
                 let destination = self.destinations.get(*destination).name.clone();
                 Output::ReadDeadLetter { read: id, partition, offset: from, destination }
             }
+            Purpose::End => Output::ReadEnd { read: id, partition },
             _ => Output::Read { read: id, partition, from, most, most_bytes },
         });
     }
@@ -169,6 +175,7 @@ impl Shared {
 
     /// Compares with what the partitions hold together. See [`super::Dispatcher::check`].
     pub(super) fn check(&self, held: impl Iterator<Item = Memory>) {
+        self.destinations.check();
         let held = held.fold(Memory::default(), Memory::plus);
         assert_eq!(self.memory, held, "what lanes hold of the memory that they share");
         for (index, gate) in self.destinations.gates() {

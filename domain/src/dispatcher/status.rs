@@ -11,7 +11,7 @@ impl Dispatcher {
     /// What every destination is at. Takes time proportional to the lanes and the keys behind.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> StatusReport {
-        let configured = self.shared.destinations.configured().map(|index| self.configured_status(index, now));
+        let configured = self.shared.destinations.present().map(|index| self.configured_status(index, now));
         let mut destinations: BTreeMap<DestinationName, DestinationStatus> =
             configured.map(|status| (status.name.clone(), status)).collect();
         for (partition, owned) in &self.partitions {
@@ -22,6 +22,14 @@ impl Dispatcher {
                 status.waits_from(*partition, from, end);
                 status.pending += from.may_wait_until(end);
                 status.pending_exact = false;
+            }
+        }
+        for (index, gate) in self.shared.destinations.gates() {
+            if !self.shared.destinations.is_present(index) {
+                let name = &gate.destination.name;
+                let status =
+                    destinations.entry(name.clone()).or_insert_with(|| DestinationStatus::idle(name.clone(), false));
+                status.in_flight += u64::from(gate.in_flight);
             }
         }
         StatusReport {
@@ -47,7 +55,10 @@ impl Dispatcher {
         for (partition, owned) in &self.partitions {
             let (head, end) = owned.reach();
             // Given up, and not yet where dead letters are counted.
-            status.pending += owned.unsaved_of(index).len() as u64;
+            if !owned.has_joined(index) {
+                continue;
+            }
+            status.pending += owned.unsaved_of(&gate.destination) as u64;
             match owned.lane(index) {
                 Some(lane) => lane.add_to(&mut status, head, end),
                 None => {

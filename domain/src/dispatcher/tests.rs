@@ -2,6 +2,7 @@
 
 mod again;
 mod bounds;
+mod changing;
 mod checks;
 mod ends;
 mod fixtures;
@@ -31,6 +32,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => Just(Op::Renew),
         1 => any::<u64>().prop_map(Op::LoseWrites),
         1 => (any::<u8>(), any::<u64>()).prop_map(|(destination, from)| Op::Replay { destination, from }),
+        3 => (0_usize..3, changing::changes()).prop_map(|(which, change)| Op::Change { which, change }),
     ];
     prop::collection::vec(op, 1..250)
 }

@@ -4,6 +4,7 @@ use crate::destination::DestinationIndex;
 use crate::lane::Part;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
+use crate::revision::Revision;
 
 /// An attempt under way.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Attempt {
     pub(super) incarnation: u64,
     pub(super) parts: Vec<Part>,
     pub(super) probe: bool,
+    /// Since when the destination has sent to where this one goes.
+    pub(super) target_since: Revision,
 }
 
 /// A read under way.
@@ -36,6 +39,8 @@ pub(super) struct Read {
 pub(super) enum Purpose {
     /// For all attached lanes.
     Head,
+    /// Where the log ends, of a change of the destinations.
+    End,
     /// For a lane that reads for itself.
     Lane(DestinationIndex),
     /// For the keys of a lane that are behind and not remembered.

@@ -1,10 +1,11 @@
 //! What a lane is given for a decision, beside what it knows itself.
 
-use crate::destination::{Destination, DestinationIndex};
+use crate::destination::{Destination, DestinationName};
 use crate::io::Notice;
 use crate::lane_key::LaneKey;
 use crate::progress::{GivenUp, Quarantined, Redriven};
 use crate::random::Random;
+use crate::revision::Revision;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::Timers;
@@ -38,13 +39,30 @@ impl Memory {
     }
 }
 
+/// A dead letter that is not in a stored commit yet, and so holds its key.
+#[derive(Debug)]
+pub(crate) struct Unsaved {
+    pub(crate) destination: DestinationName,
+    pub(crate) born: Revision,
+    pub(crate) key: LaneKey,
+}
+
 /// What a partition has settled since its last commit was made.
 #[derive(Debug, Default)]
 pub(crate) struct Uncommitted {
     pub(crate) settled: usize,
     /// Whose dead letters these are.
-    pub(crate) unsaved: Vec<(DestinationIndex, LaneKey)>,
+    pub(crate) unsaved: Vec<Unsaved>,
     pub(crate) dead_letters: Vec<GivenUp>,
     pub(crate) redriven: Vec<Redriven>,
     pub(crate) quarantined: Vec<Quarantined>,
+}
+
+impl Uncommitted {
+    /// Nothing is said of a destination that was deleted.
+    pub(crate) fn drop_all(&mut self, destination: &DestinationName) {
+        self.unsaved.retain(|unsaved| unsaved.destination != *destination);
+        self.dead_letters.retain(|given_up| given_up.destination != *destination);
+        self.redriven.retain(|redriven| redriven.destination != *destination);
+    }
 }

@@ -1,7 +1,7 @@
 //! What the end of an attempt does to its keys.
 
 use super::Lane;
-use super::context::Context;
+use super::context::{Context, Unsaved};
 use super::queues::Part;
 use crate::destination::OnGiveUp;
 use crate::end::{Cause, Resends};
@@ -123,7 +123,8 @@ impl Lane {
     fn bury(&mut self, key: &LaneKey, given_up: GivenUp, cx: &mut Context<'_>) {
         self.queues.known_mut(key).unsaved += 1;
         cx.uncommitted.dead_letters.push(given_up);
-        cx.uncommitted.unsaved.push((self.destination, key.clone()));
+        let (destination, born) = (cx.destination.name.clone(), cx.destination.born);
+        cx.uncommitted.unsaved.push(Unsaved { destination, born, key: key.clone() });
         self.settle_first(key, cx);
     }
 
@@ -172,6 +173,16 @@ impl Lane {
         self.record.changed(key.clone());
         self.schedule(key, cx);
         true
+    }
+
+    /// Makes every failed event due now that waits for another attempt: what it failed at is no more. Held ones are the
+    /// operator's.
+    pub(crate) fn retry_all(&mut self, cx: &mut Context<'_>) {
+        let waits = |key: &&LaneKey| self.queues.known(key).next_attempt().is_some_and(|at| at < Timestamp::MAX);
+        let waiting: Vec<LaneKey> = self.behind.iter().filter(waits).cloned().collect();
+        for key in waiting {
+            self.retry_now(&key, cx);
+        }
     }
 
     /// Gives a key's failed event up now. `false` if it has none that waits: an operator may be late, or name

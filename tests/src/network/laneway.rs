@@ -10,7 +10,7 @@ use crate::seeded::{Chance, TroubledStore};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use laneway_app::worker::{Clock, Handle, Worker, command_all};
-use laneway_domain::{Command, Outcome, Partition, PartitionProgress, StatusReport};
+use laneway_domain::{Command, DestinationChanges, Outcome, Partition, PartitionProgress, StatusReport};
 use laneway_http::{Api, Limits, router, serve};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
 use laneway_ports::{Delivery, Operator, ProgressStore as _, Sink, Stores, WorkerControl, WorkerId};
@@ -120,7 +120,7 @@ impl Machine {
             id: WorkerId(format!("life-{life}")),
             stores: Stores::of(store.clone()),
             sinks: sinks.collect(),
-            destinations: self.plan.destinations.clone(),
+            destinations: DestinationChanges::present(self.plan.destinations.clone()),
             settings: self.plan.settings.clone(),
             clock,
             seed,

@@ -104,7 +104,8 @@ fn destination(n: usize, chance: &mut Chance) -> Destination {
     Destination {
         ordering: if chance.one_in(4) { Ordering::Strict } else { Ordering::Key },
         batch: if chance.one_in(3) { batch } else { BatchPolicy::default() },
-        filters: laneway_domain::Filters::always(if chance.one_in(3) { only_orders() } else { Filter::default() }),
+        filters: laneway_domain::Filters::always(if chance.one_in(3) { only_orders() } else { Filter::default() })
+            .into(),
         max_in_flight: in_flight(chance),
         retry: RetryPolicy {
             initial: Duration::from_millis(100 + chance.below(400)),

@@ -81,7 +81,8 @@ fn destination(n: u64, ordering: Ordering, chance: &mut Chance) -> Destination {
     let batch = small_batches(1500, chance);
     Destination {
         ordering,
-        filters: laneway_domain::Filters::always(if chance.one_in(3) { only_orders() } else { Filter::default() }),
+        filters: laneway_domain::Filters::always(if chance.one_in(3) { only_orders() } else { Filter::default() })
+            .into(),
         max_in_flight: in_flight(chance),
         batch: if chance.one_in(3) { batch } else { BatchPolicy::default() },
         retry: RetryPolicy {

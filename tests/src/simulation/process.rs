@@ -10,7 +10,7 @@ use crate::seeded::Chance;
 use crate::seeded::TroubledStore;
 use async_trait::async_trait;
 use laneway_app::worker::{Clock, Handle, Worker};
-use laneway_domain::{DestinationName, Outcome, Partition, Timestamp};
+use laneway_domain::{DestinationChanges, DestinationName, Outcome, Partition, Timestamp};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
 use laneway_ports::{Delivery, Sink, Stores, WorkerId};
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ impl Process {
             id: id(number),
             stores: Stores { progress: watched, ..Stores::of(store.clone()) },
             sinks: sinks.iter().map(|(name, to)| (name.clone(), sink(to))).collect(),
-            destinations: destinations.cloned().collect(),
+            destinations: DestinationChanges::present(destinations.cloned().collect()),
             settings: plan.settings.clone(),
             clock,
             seed: chance.next(),

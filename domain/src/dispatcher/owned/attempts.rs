@@ -28,8 +28,9 @@ impl OwnedPartition {
             let gate = shared.destinations.gate_mut(index);
             let probe = gate.started(shared.now);
             let destination = gate.destination.name.clone();
+            let target_since = gate.destination.target_since;
             let (partition, incarnation) = (self.partition, self.incarnation);
-            let started = Attempt { partition, destination: index, lane: id, incarnation, parts, probe };
+            let started = Attempt { partition, destination: index, lane: id, incarnation, parts, probe, target_since };
             shared.attempts.insert(attempt, started);
             shared.output(Output::Attempt { attempt, destination, events });
             self.attempts += 1;

@@ -12,9 +12,18 @@ impl OwnedPartition {
         let attempts = shared.attempts.values();
         let own = attempts.filter(|a| a.partition == partition && a.incarnation == self.incarnation).count();
         assert_eq!(self.attempts, own, "attempts of partition {partition} in flight");
-        self.lanes.check(shared.destinations.configured().count());
+        for index in &self.joining {
+            assert!(shared.destinations.is_present(*index), "a destination joins that there is");
+            assert!(self.lanes.get(*index).is_none(), "a destination that joins has no lane");
+        }
+        self.lanes.check(shared.destinations.present().count() - self.joining.len());
         for lane in self.lanes.all() {
             lane.check();
+            assert!(
+                shared.destinations.is_present(lane.destination),
+                "a lane is of a destination that there is: {}",
+                lane.destination.0
+            );
             if lane.queued_at_gate {
                 let waiting = &shared.destinations.gate(lane.destination).waiting;
                 assert!(

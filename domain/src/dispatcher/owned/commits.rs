@@ -3,13 +3,14 @@
 
 use super::OwnedPartition;
 use super::lanes::SharedPosition;
-use crate::destination::{DestinationIndex, DestinationName};
+use crate::destination::DestinationName;
 use crate::dispatcher::shared::Shared;
 use crate::io::{Notice, Output};
-use crate::lane::Uncommitted;
+use crate::lane::{Uncommitted, Unsaved};
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
 use crate::progress::{Commit, LaneChange, Quarantined};
+use crate::revision::{Cut, Revision};
 use crate::time::Timestamp;
 use crate::timers::Timer;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub(super) struct Commits {
     /// When it is sent again, if it has failed.
     again: Option<Timestamp>,
     /// The keys whose dead letters are in it.
-    unsaved: Vec<(DestinationIndex, LaneKey)>,
+    unsaved: Vec<Unsaved>,
     /// What the next commit says beside the changes of lanes.
     prepared: Commit,
 }
@@ -69,6 +70,20 @@ impl Commits {
         }
     }
 
+    /// The store is to let go of all that it has of a destination, in the next commit.
+    pub(super) fn drop_all(&mut self, name: &DestinationName) {
+        self.dirty = true;
+        self.prepared.lanes.remove(name);
+        self.prepared.dropped.insert(name.clone());
+        self.uncommitted.drop_all(name);
+    }
+
+    /// The next commit says that another revision of the destinations is followed, and is not waited for.
+    pub(super) const fn take_over(&mut self, cut: Cut) {
+        self.dirty = true;
+        self.prepared.cut = Some(cut);
+    }
+
     /// The reader has moved: that has to be committed some time.
     pub(super) const fn head_has_moved(&mut self) {
         self.dirty = true;
@@ -84,9 +99,10 @@ impl Commits {
     }
 
     /// Keys of a destination whose dead letters are not in a stored commit, once for each.
-    pub(super) fn unsaved_of(&self, destination: DestinationIndex) -> Vec<LaneKey> {
+    pub(super) fn unsaved_of(&self, destination: &DestinationName, born: Revision) -> Vec<LaneKey> {
         let all = self.unsaved.iter().chain(&self.uncommitted.unsaved);
-        all.filter(|(of, _)| *of == destination).map(|(_, key)| key.clone()).collect()
+        let of = all.filter(|unsaved| unsaved.destination == *destination && unsaved.born == born);
+        of.map(|unsaved| unsaved.key.clone()).collect()
     }
 }
 
@@ -97,7 +113,8 @@ impl OwnedPartition {
         if !changed || self.commits.is_in_flight() {
             return;
         }
-        if self.commits.uncommitted.settled >= shared.settings.commit_settlements || self.releasing {
+        let urgent = self.releasing || self.commits.prepared.cut.is_some();
+        if urgent || self.commits.uncommitted.settled >= shared.settings.commit_settlements {
             self.commit(shared);
         } else {
             self.commit_soon(shared);
@@ -166,10 +183,16 @@ impl OwnedPartition {
     }
 
     pub(in crate::dispatcher) fn committed(&mut self, shared: &mut Shared) {
-        self.commits.in_flight = None;
-        for (index, key) in std::mem::take(&mut self.commits.unsaved) {
-            // A destination that has left since has no lane that waits for it.
-            self.with_lane(index, shared, |lane, cx| lane.saved(&key, cx));
+        let cut = self.commits.in_flight.take().and_then(|(commit, _)| commit.cut);
+        for Unsaved { destination, born, key } in std::mem::take(&mut self.commits.unsaved) {
+            // A destination that has gone since has no lane that waits for it, nor has another one of that name.
+            let index = shared.destinations.named(&destination);
+            if let Some(index) = index.filter(|index| shared.destinations.get(*index).born == born) {
+                self.with_lane(index, shared, |lane, cx| lane.saved(&key, cx));
+            }
+        }
+        if let Some(cut) = cut {
+            self.taken_over(cut, shared);
         }
         self.unstall(shared);
         self.note_change(shared);

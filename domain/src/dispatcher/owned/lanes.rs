@@ -11,8 +11,9 @@ pub(super) struct Lanes {
     /// By destination. `None`: attached, at the default position, with nothing under way. That is
     /// what thousands of idle destinations cost.
     by_destination: Vec<Option<Box<Lane>>>,
-    /// How many destinations are configured here, and how many of their lanes read for themselves.
-    configured: usize,
+    /// How many destinations have a lane here, those included that are not in memory, and how many of these read for
+    /// themselves.
+    members: usize,
     detached: usize,
     /// Lanes that the next commit must look at.
     touched: BTreeSet<DestinationIndex>,
@@ -85,18 +86,23 @@ impl Lanes {
         self.all().map(|lane| lane.destination).collect()
     }
 
-    /// A destination is configured here from now on, or no longer.
-    pub(super) const fn is_configured(&mut self, configured: bool) {
-        if configured {
-            self.configured += 1;
+    /// A destination has a lane here from now on, or no longer.
+    pub(super) const fn is_member(&mut self, member: bool) {
+        if member {
+            self.members += 1;
         } else {
-            self.configured -= 1;
+            self.members -= 1;
         }
+    }
+
+    /// How many destinations have a lane here.
+    pub(super) const fn members(&self) -> usize {
+        self.members
     }
 
     /// How many lanes take what the shared reader reads, those included that are not in memory.
     pub(super) const fn attached(&self) -> usize {
-        self.configured - self.detached
+        self.members - self.detached
     }
 
     pub(super) const fn any_detached(&self) -> bool {
@@ -121,11 +127,11 @@ impl Lanes {
         apart.filter(|lane| !lane.is_attached()).map(|lane| lane.looked_up_to(head)).max().unwrap_or(head)
     }
 
-    /// Attaches those that have come as far as the shared reader. Returns whether there were any.
-    pub(super) fn attach_at(&mut self, head: Offset) -> bool {
+    /// Attaches those that have come as far as the shared reader and may go along with it. Returns whether there were any.
+    pub(super) fn attach_at(&mut self, head: Offset, may_follow: impl Fn(DestinationIndex) -> bool) -> bool {
         let reached = |index: &&DestinationIndex| {
             let lane = self.known(**index);
-            !lane.is_attached() && lane.looked_up_to(head) == head && !lane.is_reading()
+            !lane.is_attached() && lane.looked_up_to(head) == head && !lane.is_reading() && may_follow(**index)
         };
         let attaching: Vec<DestinationIndex> = self.own_position.iter().filter(reached).copied().collect();
         for index in &attaching {
@@ -202,8 +208,8 @@ impl Lanes {
     }
 
     /// See [`super::super::Dispatcher::check`].
-    pub(super) fn check(&self, configured: usize) {
-        assert_eq!(self.configured, configured, "how many destinations are configured");
+    pub(super) fn check(&self, members: usize) {
+        assert_eq!(self.members, members, "how many destinations have a lane");
         let detached = self.all().filter(|lane| !lane.is_attached()).count();
         assert_eq!(self.detached, detached, "how many lanes read for themselves");
         let on_track = self.all().filter(|lane| lane.has_on_track()).map(|lane| lane.destination).collect();

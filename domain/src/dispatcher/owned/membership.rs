@@ -1,49 +1,50 @@
-//! Which destinations have a lane here: at a claim, and when the configuration changes.
+//! Which destinations have a lane here: at a claim, and when one comes, leaves or goes.
 
 use super::OwnedPartition;
 use crate::destination::{DestinationIndex, DestinationName, StartFrom};
-use crate::dispatcher::destinations::Changes;
 use crate::dispatcher::shared::Shared;
 use crate::io::Notice;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::progress::{LaneProgress, PartitionProgress, Position};
+use crate::revision::Revision;
 use crate::time::Timestamp;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 impl OwnedPartition {
-    /// This process owns the partition from now on, and works for all destinations that are configured.
+    /// This process owns the partition from now on, and works for all destinations that there are. `gone`: those that
+    /// were deleted since somebody worked on it.
     pub(in crate::dispatcher) fn claim(
         partition: Partition,
         progress: PartitionProgress,
+        gone: &BTreeSet<DestinationName>,
         log: &Range<Offset>,
         until: Timestamp,
         shared: &mut Shared,
     ) -> Self {
         let scanned = progress.scanned.min(log.end);
         let mut owned = Self::new(partition, shared.next_id(), scanned, log.clone(), until);
-        owned.is_new = progress.lanes.is_empty();
+        owned.is_new = progress.lanes.is_empty() && progress.cuts.last().is_none();
         owned.unconfigured = progress.lanes;
-        let configured: Vec<_> = shared.destinations.configured().collect();
-        for index in configured {
-            owned.add_lane(index, shared);
+        owned.cuts = progress.cuts;
+        for name in gone {
+            owned.drop_progress(name);
         }
-        owned.is_new = false;
+        let present: Vec<_> = shared.destinations.present().collect();
+        for index in present {
+            owned.admit(index, shared);
+        }
+        owned.is_new &= owned.lanes.members() == 0;
         owned.keep_unconfigured(shared);
-        owned.serve_all(shared);
+        for index in owned.lanes.indices() {
+            owned.serve_lane(index, shared);
+        }
+        owned.follow(shared);
+        owned.note_change(shared);
+        owned.read_head(shared);
         owned.redrive(&progress.redrives, shared);
         owned
-    }
-
-    /// The configuration has changed.
-    pub(in crate::dispatcher) fn configure(&mut self, changes: &Changes, shared: &mut Shared) {
-        for index in changes.removed.iter().chain(&changes.reordered) {
-            self.remove_lane(*index, shared);
-        }
-        for index in changes.added.iter().chain(&changes.reordered) {
-            self.add_lane(*index, shared);
-        }
-        self.serve_all(shared);
     }
 
     /// Destinations that left the configuration stay where they are, also when the others go on.
@@ -59,26 +60,21 @@ impl OwnedPartition {
         }
     }
 
-    fn serve_all(&mut self, shared: &mut Shared) {
-        for index in self.lanes.indices() {
-            self.serve_lane(index, shared);
-        }
-        self.note_change(shared);
-        self.read_head(shared);
-    }
-
-    /// Adds a destination's lane, where its progress says or where it is to start.
-    pub(super) fn add_lane(&mut self, index: DestinationIndex, shared: &mut Shared) {
+    /// Adds a destination's lane, where its progress says or where it is to start: at `end`, or where the log begins.
+    pub(super) fn add_lane(&mut self, index: DestinationIndex, end: Offset, shared: &mut Shared) {
         let destination = shared.destinations.get(index);
-        let (name, from) = (destination.name.clone(), destination.from);
-        self.lanes.is_configured(true);
+        let (name, born, from) = (destination.name.clone(), destination.born, destination.from);
+        self.lanes.is_member(true);
         let progress = self.unconfigured.remove(&name).unwrap_or_else(|| {
-            let start = self.start(from);
-            self.commits.prepare(&name).position = Some(start.position);
+            let start = self.start(born, from, end);
+            let change = self.commits.prepare(&name);
+            change.position = Some(start.position);
+            change.born = (born != Revision::ORIGIN).then_some(born);
             start
         });
-        let unsaved = self.unsaved_of(index);
-        if progress == LaneProgress::default() && unsaved.is_empty() {
+        let unsaved = self.commits.unsaved_of(&name, born);
+        let idle = LaneProgress { born, ..LaneProgress::default() };
+        if progress == idle && unsaved.is_empty() {
             return; // Where the others are, with nothing under way.
         }
         if let Some(pause) = &progress.paused {
@@ -137,11 +133,9 @@ impl OwnedPartition {
         if let Some((lane, mut cx)) = self.lane_with_context(index, shared) {
             lane.wind_down(&mut cx);
         }
-        self.lanes.is_configured(false);
-        let (name, born) = {
-            let of = shared.destinations.get(index);
-            (of.name.clone(), of.born)
-        };
+        self.lanes.is_member(false);
+        let destination = shared.destinations.get(index);
+        let (name, born) = (destination.name.clone(), destination.born);
         let change = self.commits.prepare(&name);
         let progress = match self.lanes.remove(index) {
             None => LaneProgress { born, position: Position::At(self.head), ..LaneProgress::default() },
@@ -170,12 +164,12 @@ impl OwnedPartition {
     }
 
     /// Where a destination that is not known starts.
-    fn start(&self, from: StartFrom) -> LaneProgress {
+    fn start(&self, born: Revision, from: StartFrom, end: Offset) -> LaneProgress {
         // Where no destination was ever known, nobody could have taken what is there.
         let begin = self.is_new || from == StartFrom::Beginning;
-        let at = if begin { self.log_start } else { self.end };
+        let at = if begin { self.log_start } else { end };
         let is_shared = at == self.commits.scanned && at == self.head;
         let position = if is_shared { Position::Shared } else { Position::At(at) };
-        LaneProgress { position, ..LaneProgress::default() }
+        LaneProgress { born, position, ..LaneProgress::default() }
     }
 }

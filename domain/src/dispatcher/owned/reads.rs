@@ -1,6 +1,7 @@
 //! Reading the log: once for all lanes that keep up, and for each that does not.
 
 use super::OwnedPartition;
+use super::following::Judge;
 use crate::destination::DestinationIndex;
 use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::{Purpose, Read};
@@ -20,6 +21,8 @@ pub(in crate::dispatcher) enum Answer {
     Log { events: Vec<Arc<LoggedEvent>>, corrupt: Vec<Quarantined>, next: Offset },
     /// The copy of a dead letter's event, if it is there still.
     DeadLetter(Option<Arc<LoggedEvent>>),
+    /// Where the log ends.
+    End(Offset),
 }
 
 impl OwnedPartition {
@@ -32,7 +35,11 @@ impl OwnedPartition {
 
     /// Reads on for the attached lanes, if there is more and someone to read it for.
     pub(super) fn read_head(&mut self, shared: &mut Shared) {
-        if self.head_reading || self.releasing || self.lanes.attached() == 0 || self.head >= self.end {
+        if self.head_reading
+            || self.releasing
+            || self.lanes.attached() == 0
+            || self.head >= self.end.min(self.judged_below())
+        {
             return;
         }
         self.head_reading = true;
@@ -40,7 +47,7 @@ impl OwnedPartition {
     }
 
     /// Lanes that had reached the log's end may read on.
-    fn read_detached(&mut self, shared: &mut Shared) {
+    pub(super) fn read_detached(&mut self, shared: &mut Shared) {
         if self.lanes.any_detached() {
             for index in self.lanes.apart() {
                 self.read_own(index, shared);
@@ -53,7 +60,7 @@ impl OwnedPartition {
         if self.releasing || shared.destinations.gate(index).is_paused() {
             return;
         }
-        let (head, end, is_shared) = (self.head, self.end, self.lanes.attached() > 0);
+        let (head, end, is_shared) = (self.head, self.end.min(self.judged_below()), self.lanes.attached() > 0);
         let (lane, cx) = self.known_lane(index, shared);
         // Ahead of the shared reader, as it may be after all have read for themselves, it waits to be overtaken.
         if is_shared && lane.looked_up_to(head) >= head {
@@ -65,7 +72,7 @@ impl OwnedPartition {
         }
     }
 
-    fn read_chunk(&self, from: Offset, asked_by: u64, purpose: Purpose, shared: &mut Shared) {
+    pub(super) fn read_chunk(&self, from: Offset, asked_by: u64, purpose: Purpose, shared: &mut Shared) {
         let (most, most_bytes) = (shared.settings.read_events, shared.settings.read_bytes);
         shared.read(Read { partition: self.partition, asked_by, from, end: self.end, most, most_bytes, purpose });
     }
@@ -96,7 +103,7 @@ impl OwnedPartition {
     /// Whether whoever asked for a read still waits for it: this ownership, or the lane that asked.
     pub(in crate::dispatcher) fn waits_for(&self, read: &Read) -> bool {
         match &read.purpose {
-            Purpose::Head => self.incarnation == read.asked_by,
+            Purpose::Head | Purpose::End => self.incarnation == read.asked_by,
             Purpose::Lane(of) | Purpose::Scan(of) | Purpose::Fetch(of, _) | Purpose::DeadLetter(of, _) => {
                 self.lanes.get(*of).is_some_and(|lane| lane.id == read.asked_by)
             }
@@ -109,6 +116,11 @@ impl OwnedPartition {
         }
         match answer {
             Answer::Log { events, corrupt, next } => self.log_read(read, &events, corrupt, next, shared),
+            Answer::End(end) => {
+                if matches!(read.purpose, Purpose::End) {
+                    self.end_is_known(end, shared);
+                }
+            }
             Answer::DeadLetter(event) => {
                 if let Purpose::DeadLetter(index, key) = &read.purpose {
                     self.with_lane(*index, shared, |lane, cx| lane.fetched_dead_letter(key, event, cx));
@@ -134,17 +146,19 @@ impl OwnedPartition {
             Purpose::Scan(index) => {
                 // After a restart a scan may be the only one that comes by here: what is wanted below
                 // the shared position is wanted by keys behind.
-                let (head, filter) = (self.head, shared.destinations.get(*index).filters.current.clone());
-                let wanted = events.iter().map(AsRef::as_ref).filter(|event| filter.wants(&event.event));
-                self.with_lane(*index, shared, |lane, cx| lane.scanned(wanted, reached, head, cx));
+                let (head, filters) = (self.head, shared.destinations.get(*index).filters.clone());
+                let judge = Judge { filters: &filters, cuts: &self.cuts };
+                let wanted = events.iter().filter(|event| judge.wants(event)).map(AsRef::as_ref);
+                let wanted: Vec<&LoggedEvent> = wanted.collect();
+                self.with_lane(*index, shared, |lane, cx| lane.scanned(wanted.into_iter(), reached, head, cx));
             }
             Purpose::Fetch(index, key) => {
                 // Nothing there, although the log has grown beyond it: it is gone.
                 let range = read.from..next.max(read.from.next());
                 self.with_lane(*index, shared, |lane, cx| lane.fetched(key, events, range, cx));
             }
-            // Asked of the dead letters, and answered by the log.
-            Purpose::DeadLetter(..) => {}
+            // Something else was asked than was answered.
+            Purpose::DeadLetter(..) | Purpose::End => {}
         }
     }
 
@@ -152,9 +166,13 @@ impl OwnedPartition {
     fn head_ended(&mut self, events: &[Arc<LoggedEvent>], next: Offset, shared: &mut Shared) {
         let mut wanted = std::mem::take(&mut self.wanted);
         let mut served = BTreeSet::new();
-        for event in events {
+        let limit = self.judged_below();
+        for event in events.iter().filter(|event| event.offset < limit) {
             shared.destinations.wanted_by(&event.event, &mut wanted);
             for &index in &wanted {
+                if self.joining.contains(&index) {
+                    continue; // What it wants begins at a later cut.
+                }
                 self.offer_from_head(index, event, shared);
                 served.insert(index);
             }
@@ -162,7 +180,7 @@ impl OwnedPartition {
         wanted.clear();
         self.wanted = wanted;
         self.head_reading = false;
-        self.head = self.head.max(next);
+        self.head = self.head.max(next.min(limit));
         self.commits.head_has_moved();
         for index in served {
             self.serve_lane(index, shared);
@@ -193,14 +211,15 @@ impl OwnedPartition {
         next: Offset,
         shared: &mut Shared,
     ) {
-        let filter = shared.destinations.get(index).filters.current.clone();
+        let filters = shared.destinations.get(index).filters.clone();
         // Where the shared reader moves, it takes over at its position.
-        let limit = if self.lanes.attached() > 0 { self.head } else { Offset(u64::MAX) };
-        let (lane, mut cx) = self.known_lane(index, shared);
+        let limit = if self.lanes.attached() > 0 { self.head } else { self.judged_below() };
+        let judge = Judge { filters: &filters, cuts: &self.cuts };
+        let lane = self.lanes.known_mut(index);
+        let mut cx = shared.context(index, &mut self.commits.uncommitted);
         let from = lane.read_ended();
         let mut reached = next.min(limit).max(from);
-        let ours =
-            |event: &&Arc<LoggedEvent>| event.offset >= from && event.offset < limit && filter.wants(&event.event);
+        let ours = |event: &&Arc<LoggedEvent>| event.offset >= from && event.offset < limit && judge.wants(event);
         for event in events.iter().filter(ours) {
             if !lane.offer(event, &mut cx) {
                 reached = event.offset;
@@ -215,14 +234,15 @@ impl OwnedPartition {
 
     /// Attaches lanes that have come as far as the shared reader, or it to them: while no lane is
     /// attached, it stands still, and the foremost lane takes it along.
-    fn attach_lanes(&mut self, shared: &mut Shared) {
+    pub(super) fn attach_lanes(&mut self, shared: &mut Shared) {
         if !self.lanes.any_detached() {
             return;
         }
         if self.lanes.attached() == 0 && !self.head_reading {
             self.head = self.head.max(self.lanes.foremost(self.head));
         }
-        if self.lanes.attach_at(self.head) {
+        let stands = self.cuts.revision_at(self.head);
+        if self.lanes.attach_at(self.head, |index| stands >= shared.destinations.get(index).filters.since) {
             self.note_change(shared);
             self.read_head(shared);
         }

@@ -10,6 +10,9 @@ use crate::partition::Offset;
 impl OwnedPartition {
     /// Goes back to `from`, if anything from there on was settled.
     pub(in crate::dispatcher) fn replay(&mut self, index: DestinationIndex, from: Offset, shared: &mut Shared) {
+        if self.joining.contains(&index) {
+            return; // It wants nothing here yet.
+        }
         let (looked_up_to, ahead) = match self.lanes.get(index) {
             Some(lane) => (lane.looked_up_to(self.head), lane.has_ahead()),
             None => (self.head, false),
@@ -30,7 +33,8 @@ impl OwnedPartition {
             change.behind.insert(key, record);
         }
         self.unconfigured.insert(destination.clone(), after);
-        self.add_lane(index, shared);
+        self.add_lane(index, self.end, shared);
+        self.keep_judging(index, shared);
         shared.notice(Notice::Replay { destination, partition: self.partition, from });
         self.serve_lane(index, shared);
         self.read_head(shared);

@@ -9,6 +9,9 @@ impl World {
     pub(super) fn check_released(&self) {
         for (destination, offset) in &self.settled_here {
             let Some(lane) = self.stored.lanes.get(destination) else { continue };
+            if !self.is_of_now(destination, lane) {
+                continue;
+            }
             let claimed = self.claims(lane, *offset, &self.lane_key(destination, self.at(*offset)));
             assert!(claimed, "{destination}: {offset} was settled and would come again: {lane:?}");
         }
@@ -16,7 +19,7 @@ impl World {
 
     /// G2: progress moves past an event only when it is settled.
     pub(super) fn check_stored(&self) {
-        for (destination, lane) in &self.stored.lanes {
+        for (destination, lane) in self.stored.lanes.iter().filter(|(of, lane)| self.is_of_now(of, lane)) {
             for event in self.log.iter().filter(|event| self.wants(destination, event)) {
                 let key = self.lane_key(destination, event);
                 let foreign = lane.behind.keys().any(|k| {
@@ -39,9 +42,12 @@ impl World {
     /// had settled when the commit before was made is claimed, but for what stands behind an unsettled event
     /// on track of its *own*.
     pub(super) fn check_repeats(&self) {
-        let configured = |destination: &DestinationName| self.destinations.iter().any(|d| d.name == *destination);
+        let configured = |destination: &DestinationName| {
+            let changing = self.changing_order(destination).is_some();
+            changing || self.destinations.iter().any(|d| d.name == *destination)
+        };
         for (destination, offset) in self.made.here_before.iter().filter(|(of, _)| configured(of)) {
-            let lane = self.stored.lanes.get(destination);
+            let lane = self.stored.lanes.get(destination).filter(|lane| self.is_of_now(destination, lane));
             let holds = |event: &&Arc<LoggedEvent>| {
                 let key = self.lane_key(destination, event);
                 let open =
@@ -69,6 +75,9 @@ impl World {
         }
         for status in self.dispatcher.status(self.now).destinations {
             let Some(lane) = self.stored.lanes.get(&status.name) else { continue };
+            if !self.is_of_now(&status.name, lane) {
+                continue;
+            }
             let to_come = |event: &&Arc<LoggedEvent>| {
                 let place = (status.name.clone(), event.offset);
                 self.wants(&status.name, event)

@@ -29,7 +29,7 @@ pub(super) fn destinations(variant: u8) -> Vec<Destination> {
         },
         Destination {
             ordering: Ordering::None,
-            filters: Filters::always(some),
+            filters: Filters::always(some).into(),
             paused: (variant & 2 != 0).then(|| "a test".into()),
             ..base("unordered")
         },

@@ -12,7 +12,8 @@ fn world(busy: &[&str], idle: usize) -> World {
     let check_state = idle == 0; // It looks at every lane each time.
     let settings = Settings { straggler_after: STRAGGLER_AFTER, check_state, ..Settings::default() };
     let wants = |text: &str, pattern: &str| Destination {
-        filters: Filters::always(Filter { types: vec![TypePattern::new(pattern).unwrap()], ..Filter::default() }),
+        filters: Filters::always(Filter { types: vec![TypePattern::new(pattern).unwrap()], ..Filter::default() })
+            .into(),
         from: StartFrom::Beginning,
         ..Destination::new(name(text))
     };

@@ -2,9 +2,9 @@
 
 use super::fixtures::{logged, name};
 use crate::{
-    Behind, Command, CommandId, Commit, Destination, Dispatcher, Failure, Input, Key, LaneKey, LaneProgress, Notice,
-    Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Position, Quarantined, RetryState, Settings,
-    Timestamp,
+    Behind, Command, CommandId, Commit, Destination, DestinationChanges, Dispatcher, Failure, Input, Key, LaneKey,
+    LaneProgress, Notice, Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Position, Quarantined,
+    RetryState, Settings, Timestamp,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,7 +35,10 @@ fn a_forgotten_destination_leaves_the_status_and_comes_into_no_commit() {
     let lanes = ["gone", "kept"].map(|left| (name(left), LaneProgress::default())).into();
     let progress = PartitionProgress { lanes, ..PartitionProgress::default() };
     let until = now.after(std::time::Duration::from_secs(5));
-    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(9), until }, now);
+    dispatcher.handle(
+        Input::Claimed { partition: Partition(0), progress, gone: [].into(), log: Offset(0)..Offset(9), until },
+        now,
+    );
     drain(&mut dispatcher, now);
     let forget = Command::Forget { destination: name("gone") };
     assert!(command(&mut dispatcher, forget.clone(), now));
@@ -58,7 +61,10 @@ fn a_commit_that_is_sent_again_does_not_bring_a_forgotten_destination_back() {
     let lanes = ["gone", "kept"].map(|left| (name(left), LaneProgress::default())).into();
     let progress = PartitionProgress { lanes, ..PartitionProgress::default() };
     let until = now.after(std::time::Duration::from_secs(5));
-    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(9), until }, now);
+    dispatcher.handle(
+        Input::Claimed { partition: Partition(0), progress, gone: [].into(), log: Offset(0)..Offset(9), until },
+        now,
+    );
     let commits = |outputs: Vec<Output>| -> Vec<Vec<_>> {
         let lanes = |output| match output {
             Output::Commit { commit, .. } => Some(commit.lanes.keys().cloned().collect()),
@@ -83,11 +89,17 @@ fn a_commit_that_is_sent_again_does_not_bring_a_forgotten_destination_back() {
 fn a_destination_that_left_and_then_says_gone_keeps_its_place() {
     let now = Timestamp::from_millis(1_000);
     let mut dispatcher = Dispatcher::new(Settings::default(), 1);
-    dispatcher.handle(Input::Destinations(vec![Destination::new(name("left")), Destination::new(name("stays"))]), now);
+    dispatcher.handle(
+        Input::Destinations(DestinationChanges::present(vec![
+            Destination::new(name("left")),
+            Destination::new(name("stays")),
+        ])),
+        now,
+    );
     let until = now.after(std::time::Duration::from_secs(5));
     let claimed = |log: Range<Offset>| {
         let progress = PartitionProgress::default();
-        Input::Claimed { partition: Partition(0), progress, log, until }
+        Input::Claimed { partition: Partition(0), progress, gone: [].into(), log, until }
     };
     dispatcher.handle(claimed(Offset(0)..Offset(1)), now);
     let attempt = loop {
@@ -109,7 +121,8 @@ fn a_destination_that_left_and_then_says_gone_keeps_its_place() {
             (None, None) => panic!("no attempt and no read"),
         }
     };
-    dispatcher.handle(Input::Destinations(vec![Destination::new(name("stays"))]), now);
+    let left = DestinationChanges { left: vec![name("left")], ..DestinationChanges::default() };
+    dispatcher.handle(Input::Destinations(left), now);
     drain(&mut dispatcher, now);
     // Claimed anew, from a store that never heard of the one that left.
     dispatcher.handle(Input::LeaseLost(Partition(0)), now);
@@ -148,7 +161,8 @@ fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
     let now = Timestamp::from_millis(1_000);
     let mut dispatcher = Dispatcher::new(Settings::default(), 1);
     let strict = Destination { ordering: Ordering::Strict, ..Destination::new(name("strict")) };
-    dispatcher.handle(Input::Destinations(vec![strict, Destination::new(name("stays"))]), now);
+    dispatcher
+        .handle(Input::Destinations(DestinationChanges::present(vec![strict, Destination::new(name("stays"))])), now);
     let failure = Failure { at: now, reason: "no".into() };
     let retry = RetryState { attempts: 1, first_failure: now, next_attempt: now, history: vec![failure] };
     let behind = [(LaneKey::All, Behind { offset: Offset(0), retry: Some(retry) })].into();
@@ -157,7 +171,10 @@ fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
     let mut store = PartitionProgress { scanned: Offset(2), lanes, ..PartitionProgress::default() };
     let until = now.after(std::time::Duration::from_secs(5));
     let progress = store.clone();
-    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(2), until }, now);
+    dispatcher.handle(
+        Input::Claimed { partition: Partition(0), progress, gone: [].into(), log: Offset(0)..Offset(2), until },
+        now,
+    );
     let scan = drain(&mut dispatcher, now).into_iter().find_map(|output| match output {
         Output::Read { read, from: Offset(0), .. } => Some(read),
         _ => None,
@@ -169,7 +186,8 @@ fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
     let none = Input::Read { read: scan.unwrap(), events: Vec::new(), corrupt: Vec::new(), next: Offset(2) };
     dispatcher.handle(none, now);
     drain(&mut dispatcher, now);
-    dispatcher.handle(Input::Destinations(vec![Destination::new(name("stays"))]), now);
+    let left = DestinationChanges { left: vec![name("strict")], ..DestinationChanges::default() };
+    dispatcher.handle(Input::Destinations(left), now);
     drain(&mut dispatcher, now);
     dispatcher.handle(Input::Committed(Partition(0)), now);
     store.apply(&next_commit(&mut dispatcher, now));
@@ -181,13 +199,16 @@ fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
 fn a_record_that_only_a_scan_for_keys_behind_comes_by_is_reported_and_once() {
     let now = Timestamp::from_millis(1_000);
     let mut dispatcher = Dispatcher::new(Settings::default(), 1);
-    dispatcher.handle(Input::Destinations(vec![Destination::new(name("main"))]), now);
+    dispatcher.handle(Input::Destinations(DestinationChanges::present(vec![Destination::new(name("main"))])), now);
     // Key k stands at 1; everything up to 9 has been looked at before the restart.
     let behind = [(LaneKey::Key(Key::new("k").unwrap()), Behind { offset: Offset(1), retry: None })].into();
     let lanes = [(name("main"), LaneProgress { behind, ..LaneProgress::default() })].into();
     let progress = PartitionProgress { scanned: Offset(9), lanes, ..PartitionProgress::default() };
     let until = now.after(std::time::Duration::from_secs(5));
-    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, log: Offset(0)..Offset(9), until }, now);
+    dispatcher.handle(
+        Input::Claimed { partition: Partition(0), progress, gone: [].into(), log: Offset(0)..Offset(9), until },
+        now,
+    );
     let (mut notices, mut committed, mut reads) = (0, 0, 0);
     let mut outputs = drain(&mut dispatcher, now);
     while let Some(output) = outputs.pop() {

@@ -2,8 +2,9 @@
 
 use super::fixtures::{PARTITION, logged, name};
 use crate::{
-    AttemptId, BreakerPolicy, BreakerStatus, Cause, Destination, DestinationStatus, Dispatcher, Input, Offset, Outcome,
-    Output, PAUSED_IN_CONFIGURATION, PartitionProgress, RECENTLY, ReadId, Settings, StartFrom, Timestamp,
+    AttemptId, BreakerPolicy, BreakerStatus, Cause, Destination, DestinationChanges, DestinationStatus, Dispatcher,
+    Input, Offset, Outcome, Output, PAUSED_IN_CONFIGURATION, PartitionProgress, RECENTLY, ReadId, Settings, StartFrom,
+    Timestamp,
 };
 use std::time::Duration;
 
@@ -17,10 +18,10 @@ impl Scene {
     fn new(events: u64, destination: Destination) -> Self {
         let now = Timestamp::from_millis(1_000_000);
         let mut dispatcher = Dispatcher::new(Settings::default(), 1);
-        dispatcher.handle(Input::Destinations(vec![destination]), now);
+        dispatcher.handle(Input::Destinations(DestinationChanges::present(vec![destination])), now);
         let until = now.after(Duration::from_secs(3600));
         let (progress, log) = (PartitionProgress::default(), Offset(0)..Offset(events));
-        dispatcher.handle(Input::Claimed { partition: PARTITION, progress, log, until }, now);
+        dispatcher.handle(Input::Claimed { partition: PARTITION, progress, gone: [].into(), log, until }, now);
         Self { dispatcher, now }
     }
 

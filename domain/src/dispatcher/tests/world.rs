@@ -2,6 +2,7 @@
 //! chosen by the test. It checks the guarantees after each step, from plain sets of events.
 
 use super::super::*;
+use super::changing::{Change, Registry};
 use super::ends::Ends;
 use super::fixtures::{PARTITION, destinations, logged};
 use crate::*;
@@ -44,6 +45,11 @@ pub(super) enum Op {
         destination: u8,
         from: u64,
     },
+    /// A destination is made, changed or deleted.
+    Change {
+        which: usize,
+        change: Change,
+    },
 }
 
 /// One of `len` things; `which` is where, as a part of 2^64.
@@ -60,6 +66,8 @@ pub(super) enum Whose {
     FormerLane,
     /// Nobody: the partition was lost since.
     Nobody,
+    /// A destination that was deleted.
+    Gone,
 }
 
 /// How many moments the store can be set back to.
@@ -90,6 +98,7 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) dispatcher: Dispatcher,
     pub(super) destinations: Vec<Destination>,
+    pub(super) registry: Registry,
     /// By ascending offset.
     pub(super) log: Vec<Arc<LoggedEvent>>,
     pub(super) end: Offset,
@@ -134,6 +143,7 @@ impl World {
             seed,
             now: Timestamp::from_millis(1_000_000),
             destinations,
+            registry: Registry::default(),
             log: Vec::new(),
             end: Offset::ZERO,
             moments: Vec::new(),
@@ -163,7 +173,7 @@ impl World {
     fn start(&mut self) {
         self.seed = self.seed.wrapping_add(1);
         self.dispatcher = Dispatcher::new(self.settings.clone(), self.seed);
-        self.input(Input::Destinations(self.destinations.clone()));
+        self.input(Input::Destinations(self.all_destinations()));
         self.claim();
     }
 
@@ -176,7 +186,8 @@ impl World {
         let progress = self.stored.clone();
         let until = self.now.after(LEASE);
         self.leased_until = until;
-        self.input(Input::Claimed { partition: PARTITION, progress, log: Offset::ZERO..self.end(), until });
+        let (gone, log) = (self.gone(), Offset::ZERO..self.end());
+        self.input(Input::Claimed { partition: PARTITION, progress, gone, log, until });
     }
 
     /// Commits that were made and not answered.
@@ -207,13 +218,16 @@ impl World {
     pub(super) fn drain(&mut self) {
         while let Some(output) = self.dispatcher.poll(self.now) {
             match output {
-                Output::Read { .. } | Output::ReadDeadLetter { .. } => self.reads.push((output, self.log.len())),
+                Output::Read { .. } | Output::ReadDeadLetter { .. } | Output::ReadEnd { .. } => {
+                    self.reads.push((output, self.log.len()))
+                }
                 Output::Attempt { attempt, destination, events } => self.attempt(attempt, destination, events),
                 Output::Commit { commit, .. } => {
                     self.commit_is_made(&commit);
                     self.commits.push(commit);
                 }
                 Output::Released(_) => {
+                    // What goes to a destination that was deleted says nothing of progress, and is waited for all the same.
                     let at_rest = self.attempts.values().all(|(_, _, whose)| *whose == Whose::Nobody);
                     assert!(at_rest && self.commits.is_empty(), "released while not at rest");
                     self.owned = false;
@@ -235,8 +249,9 @@ impl World {
 
     /// What the events of one destination are ordered by.
     pub(super) fn lane_key(&self, destination: &DestinationName, event: &LoggedEvent) -> LaneKey {
-        let found = self.destinations.iter().find(|d| d.name == *destination);
-        match (found.map_or(Ordering::Key, |d| d.ordering), &event.event.key) {
+        let found = self.destinations.iter().find(|d| d.name == *destination).map(|d| d.ordering);
+        let ordering = found.or_else(|| self.changing_order(destination)).unwrap_or(Ordering::Key);
+        match (ordering, &event.event.key) {
             (Ordering::Strict, _) => LaneKey::All,
             (Ordering::Key, Some(key)) => LaneKey::Key(key.clone()),
             _ => LaneKey::Event(event.offset),
@@ -245,6 +260,7 @@ impl World {
 
     pub(super) fn wants(&self, destination: &DestinationName, event: &LoggedEvent) -> bool {
         self.destinations.iter().any(|d| d.name == *destination && d.filters.current.wants(&event.event))
+            || self.changing_wants(destination, event)
     }
 
     fn commit_is_made(&mut self, commit: &Arc<Commit>) {
@@ -261,7 +277,7 @@ impl World {
         let redrive = self.dead.contains_key(&(destination.clone(), events[0].event.offset));
         let keys: BTreeSet<LaneKey> = events.iter().map(|e| self.lane_key(&destination, &e.event)).collect();
         let same = |(other, _, whose): &&(DestinationName, Vec<Attempted>, Whose)| {
-            *other == destination && *whose != Whose::Nobody
+            *other == destination && !matches!(whose, Whose::Nobody | Whose::Gone)
         };
         for (other, in_flight, _) in self.attempts.values().filter(same) {
             for event in in_flight {
@@ -273,6 +289,9 @@ impl World {
         for attempted in &events {
             let offset = attempted.event.offset;
             assert_eq!(*self.at(offset), attempted.event);
+            let wanted = attempted.redrive || self.wants(&destination, &attempted.event);
+            let left = self.changing_order(&destination).is_none();
+            assert!(wanted || left, "{destination} gets {offset}, which it does not want: {:?}", self.stored.cuts);
             here.insert((destination.clone(), offset));
             if !attempted.redrive {
                 self.ends.started(&(destination.clone(), offset), attempted);
@@ -320,6 +339,7 @@ impl World {
             Op::Renew => self.renew(),
             Op::LoseWrites(which) => self.lose_writes(*which),
             Op::Replay { destination, from } => self.replay(*destination, *from),
+            Op::Change { which, change } => self.change(*which, *change),
         }
         self.check_stored();
         self.check_status();
@@ -341,7 +361,11 @@ impl World {
         self.log.truncate(moment.log);
         (self.stored, self.dead) = (moment.stored, moment.dead);
         self.end = Offset::in_generation(self.end.generation() + 1, 0);
-        self.attempts.values_mut().for_each(|(_, _, whose)| *whose = Whose::Nobody);
+        self.attempts.values_mut().for_each(|(_, _, whose)| {
+            if *whose != Whose::Gone {
+                *whose = Whose::Nobody;
+            }
+        });
         self.reads.clear();
         self.commits.clear();
         self.input(Input::LeaseLost(PARTITION));
@@ -395,14 +419,16 @@ impl World {
                 if whose == Whose::Lane && !attempted.redrive {
                     self.ends.settled(&place);
                 }
-                if whose != Whose::FormerLane {
+                if !matches!(whose, Whose::FormerLane | Whose::Gone) {
                     self.settled.insert(place.clone());
                 }
                 // A dead letter's retry says nothing of progress: a crash may have set that back.
                 if whose == Whose::Lane && !attempted.redrive {
                     self.settled_here.insert(place);
                 }
-                self.delivered.push((self.now, destination.clone(), attempted.event.offset));
+                if whose != Whose::Gone {
+                    self.delivered.push((self.now, destination.clone(), attempted.event.offset));
+                }
             }
         }
         self.input(Input::AttemptEnded { attempt: id, outcomes });
@@ -411,8 +437,16 @@ impl World {
     /// Answers a read, when the log had so many events; `None`: it fails.
     fn answer(&mut self, read: &Output, seen: Option<usize>) {
         let input = match read {
-            Output::Read { read, .. } | Output::ReadDeadLetter { read, .. } if seen.is_none() => {
+            Output::Read { read, .. } | Output::ReadDeadLetter { read, .. } | Output::ReadEnd { read, .. }
+                if seen.is_none() =>
+            {
                 Input::ReadFailed(*read)
+            }
+            // It has to be the end of when it was asked, or a later one.
+            Output::ReadEnd { read, .. } => {
+                let at = seen.unwrap_or(0);
+                let end = if at == self.log.len() { self.end } else { self.log[at].offset };
+                Input::EndRead { read: *read, end }
             }
             Output::Read { read, from, most, .. } => {
                 let log = self.log.iter().take(seen.unwrap_or(0));
@@ -454,9 +488,14 @@ impl World {
         self.stored.apply(commit);
         self.replays_are_stored();
         self.check_repeats();
+        self.dead.retain(|(of, _), _| !commit.dropped.contains(of));
         for given_up in &commit.dead_letters {
             let place = (given_up.destination.clone(), given_up.offset);
-            self.settled.insert(place.clone());
+            // A commit that was on its way may tell of a destination that is gone meanwhile.
+            let lane = self.stored.lanes.get(&given_up.destination);
+            if lane.is_some_and(|lane| self.is_of_now(&given_up.destination, lane)) {
+                self.settled.insert(place.clone());
+            }
             self.dead.insert(place, given_up.clone());
         }
         for redriven in &commit.redriven {
@@ -496,7 +535,8 @@ impl World {
         for destination in before.iter().filter(|left| next.iter().all(|d| d.name != left.name)) {
             self.lane_is_new(&destination.name);
         }
-        self.input(Input::Destinations(next));
+        let left = before.into_iter().map(|d| d.name).filter(|of| next.iter().all(|d| d.name != *of)).collect();
+        self.input(Input::Destinations(DestinationChanges { present: next, left, ..DestinationChanges::default() }));
     }
 
     /// What is in flight to the destination ends some time, and says nothing to its next lane.
@@ -544,14 +584,15 @@ impl World {
             destination.on_give_up = OnGiveUp::DeadLetter;
         }
         self.destinations.clone_from(&well);
-        self.input(Input::Destinations(well.clone()));
+        self.input(Input::Destinations(DestinationChanges::present(well.clone())));
+        self.end_pauses();
         // The shell tells again from time to time what someone wants retried.
         let requests = self.stored.redrives.clone();
         self.input(Input::Redrive { partition: PARTITION, requests });
         for round in 0.. {
             assert!(
                 round < 30_000,
-                "it does not come to an end: {:?} {:?} {:?} {:?}",
+                "it does not come to an end: {:.3000?} {:?} {:?} {:.0?}",
                 self.stored,
                 self.dead,
                 self.dispatcher.next_wakeup(),
@@ -562,7 +603,7 @@ impl World {
             if self.work_once() {
                 continue;
             }
-            if self.is_complete(&well) {
+            if self.is_complete(&well) && self.changes_are_complete() {
                 break;
             }
             let at = self.dispatcher.next_wakeup();
@@ -571,14 +612,15 @@ impl World {
             self.drain();
         }
         self.check_stored();
+        self.check_changes();
         let pending: u64 = self.dispatcher.status(self.now).destinations.iter().map(|status| status.pending).sum();
         assert_eq!(pending, 0, "something is counted as pending, and all is settled");
     }
 
     fn release_held(&mut self, well: &[Destination]) {
-        for destination in well {
-            let resume = Command::Resume { destination: destination.name.clone() };
-            self.command(resume);
+        let names: Vec<_> = well.iter().map(|d| d.name.clone()).chain(self.changing()).collect();
+        for destination in names {
+            self.command(Command::Resume { destination });
         }
         let status = self.dispatcher.status(self.now);
         for destination in status.destinations {
