@@ -116,6 +116,8 @@ pub trait EventLog: Send + Sync {
     ///   [`laneway_domain::PartitionProgress::settled_below`] of the partition's durable
     ///   progress, checked in the same atomic step.
     /// - Must not reuse the offsets of what it removed, nor lower `end`.
+    /// - Must let go, in the same step, of the partition's cuts that no event needs any more
+    ///   ([`laneway_domain::Cuts::trim`]).
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError>;
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{CommitError, StoreError};
 use async_trait::async_trait;
-use laneway_domain::{Commit, DestinationName, Partition, PartitionProgress};
+use laneway_domain::{Commit, Cut, Cuts, DestinationName, Partition, PartitionProgress};
 use std::fmt;
 use std::time::Duration;
 
@@ -58,7 +58,19 @@ pub trait ProgressStore: Send + Sync {
     ///   has seen a log that is not this one.
     /// - Must be idempotent: the same commit again, under the same lease, changes nothing more.
     /// - After [`StoreError::Unknown`] the same commit is sent again.
+    /// - Must keep [`Commit::cut`] as [`Cuts::add`] does, and drop [`Commit::dropped`] before it applies the rest. Many
+    ///   dead letters of a dropped destination may go before, in steps between which others have their turn; each step
+    ///   is fenced and refused as the commit is. Nobody wants them any more, also if the commit never comes.
     async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError>;
+
+    /// The last cut of each of these partitions, in their order; `None` where none was ever taken over.
+    ///
+    /// - Must be cheap: whoever waits for a change to be taken over asks for it some ten times a second.
+    async fn taken(&self, partitions: &[Partition]) -> Result<Vec<Option<Cut>>, StoreError>;
+
+    /// The partition's cuts, but for those that [`crate::EventLog::trim`] has let go because no event of the log needs
+    /// them ([`Cuts::trim`]).
+    async fn cuts(&self, partition: Partition) -> Result<Cuts, StoreError>;
 
     /// Forgets a destination in every partition: its progress and its dead letters. It no longer
     /// holds the trim. `true` if it was known.

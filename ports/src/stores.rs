@@ -1,12 +1,12 @@
 //! One store, as the parts of a process hold it.
 
-use crate::{DeadLetters, EventLog, ProgressStore, StoreHealth, Workers};
+use crate::{DeadLetters, EventLog, ProgressStore, Registry, StoreHealth, Workers};
 use std::fmt;
 use std::sync::Arc;
 
 /// One store behind each of its ports. Whoever needs a store gets this, and uses what it needs.
 ///
-/// All five are one store: a commit copies events from the log into the dead letters, a trim looks at
+/// All six are one store: a commit copies events from the log into the dead letters, a trim looks at
 /// the progress. So it is made from one thing, by [`Stores::of`]; a test may then put a watcher in the
 /// place of a part.
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub struct Stores {
     pub progress: Arc<dyn ProgressStore>,
     /// Events that were given up.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// The destinations.
+    pub registry: Arc<dyn Registry>,
     /// Who else works on the store.
     pub workers: Arc<dyn Workers>,
     /// Whether it can be used now.
@@ -28,12 +30,13 @@ impl Stores {
     #[must_use]
     pub fn of<S>(store: Arc<S>) -> Self
     where
-        S: EventLog + ProgressStore + DeadLetters + Workers + StoreHealth + 'static,
+        S: EventLog + ProgressStore + DeadLetters + Registry + Workers + StoreHealth + 'static,
     {
         Self {
             log: store.clone(),
             progress: store.clone(),
             dead_letters: store.clone(),
+            registry: store.clone(),
             workers: store.clone(),
             health: store,
         }

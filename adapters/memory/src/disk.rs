@@ -2,6 +2,7 @@
 
 use crate::growth::Growth;
 use crate::partition::Shard;
+use crate::registry::Records;
 use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp};
 use laneway_ports::{Lease, Register, WorkerId};
 use std::collections::VecDeque;
@@ -15,7 +16,13 @@ use tokio::time::Instant;
 const BEGIN: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// A write on its way to the disk.
-pub(crate) type Write = Box<dyn FnOnce(&mut [Shard], Timestamp) + Send>;
+pub(crate) type Write = Box<dyn FnOnce(&mut Durable, Timestamp) + Send>;
+
+/// What is durable.
+pub(crate) struct Durable {
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) registry: Records,
+}
 
 /// Names a store among all that have the disk open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +40,7 @@ pub struct Disk {
     inner: Mutex<Inner>,
     register: Mutex<Register>,
     ends: Vec<Growth>,
+    registry_moved: Growth,
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
@@ -40,8 +48,12 @@ pub struct Disk {
 #[derive(Clone, Debug)]
 pub struct Replica(Shard);
 
+/// What a replica has of the registry of destinations.
+#[derive(Clone, Debug)]
+pub struct RegistryReplica(Records);
+
 struct Inner {
-    shards: Vec<Shard>,
+    durable: Durable,
     waiting: VecDeque<Waiting>,
     last_ticket: u64,
     /// How many stores have opened it.
@@ -70,9 +82,15 @@ impl Disk {
         let numbers = || (0..partitions.clamp(1, MAX_PARTITIONS)).map(Partition);
         let shards = numbers().map(Shard::new).collect();
         Arc::new(Self {
-            inner: Mutex::new(Inner { shards, waiting: VecDeque::new(), last_ticket: 0, stores: 0 }),
+            inner: Mutex::new(Inner {
+                durable: Durable { shards, registry: Records::default() },
+                waiting: VecDeque::new(),
+                last_ticket: 0,
+                stores: 0,
+            }),
             register: Mutex::default(),
             ends: numbers().map(|_| Growth::default()).collect(),
+            registry_moved: Growth::default(),
             clock: Box::new(elapsed),
         })
     }
@@ -94,39 +112,52 @@ impl Disk {
     #[must_use]
     pub fn lease(&self, partition: Partition) -> Option<Lease> {
         let now = self.now();
-        self.lock().shards.get(partition.0 as usize)?.lease(now)
+        self.lock().durable.shards.get(partition.0 as usize)?.lease(now)
     }
 
     /// What a replica of the partition has that has all there is. From now on it lags behind.
     #[must_use]
     pub fn replica(&self, partition: Partition) -> Option<Replica> {
-        self.lock().shards.get(partition.0 as usize).cloned().map(Replica)
+        self.lock().durable.shards.get(partition.0 as usize).cloned().map(Replica)
     }
 
     /// The partition fails over to that replica: what it lacks is lost, the log goes on in a new generation, and
     /// whoever had the lease has it no more, without having been told. Returns the offsets that are lost.
     pub fn fail_over(&self, replica: Replica) -> Range<Offset> {
         let mut inner = self.lock();
-        let Some(shard) = inner.shards.get_mut(replica.0.number().0 as usize) else {
+        let Some(shard) = inner.durable.shards.get_mut(replica.0.number().0 as usize) else {
             return Offset::ZERO..Offset::ZERO;
         };
         let lost = shard.fail_over(replica.0);
-        self.announce(&inner.shards);
+        self.announce(&inner.durable);
         lost
+    }
+
+    /// What a replica of the registry has that has all there is. From now on it lags behind.
+    #[must_use]
+    pub fn registry_replica(&self) -> RegistryReplica {
+        RegistryReplica(self.lock().durable.registry.clone())
+    }
+
+    /// The registry fails over to that replica: the changes that it lacks are lost.
+    pub fn fail_over_registry(&self, replica: RegistryReplica) {
+        let mut inner = self.lock();
+        inner.durable.registry = replica.0;
+        self.announce(&inner.durable);
     }
 
     /// The worker's last lease that ended with a failover, for as long as it may not have heard of that.
     #[must_use]
     pub fn lost_lease(&self, partition: Partition, worker: &WorkerId) -> Option<Lease> {
         let now = self.now();
-        self.lock().shards.get(partition.0 as usize)?.lost_lease(worker, now)
+        self.lock().durable.shards.get(partition.0 as usize)?.lost_lease(worker, now)
     }
 
     /// The records that commits have put aside, with the reasons.
     #[must_use]
     pub fn quarantined(&self, partition: Partition) -> Vec<(Offset, String)> {
         let inner = self.lock();
-        let shard = inner.shards.get(partition.0 as usize);
+        let shard = inner.durable.shards.get(partition.0 as usize);
         shard.map(|shard| shard.quarantined().map(|(at, why)| (at, why.to_owned())).collect()).unwrap_or_default()
     }
 
@@ -138,9 +169,13 @@ impl Disk {
         self.ends.get(partition.0 as usize)
     }
 
+    pub(crate) const fn registry_moved(&self) -> &Growth {
+        &self.registry_moved
+    }
+
     /// Looks at what is durable.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Shard]) -> T) -> T {
-        look(&self.lock().shards)
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Durable) -> T) -> T {
+        look(&self.lock().durable)
     }
 
     /// A number for a store that opens it.
@@ -175,9 +210,9 @@ impl Disk {
         let now = self.now();
         let mut inner = self.lock();
         while let Some(waiting) = inner.waiting.pop_front_if(|waiting| waiting.ticket <= ticket) {
-            (waiting.write)(&mut inner.shards, now);
+            (waiting.write)(&mut inner.durable, now);
         }
-        self.announce(&inner.shards);
+        self.announce(&inner.durable);
     }
 
     /// The process ends: of what waits of it, the first `keep` writes happen to reach the disk, the
@@ -189,20 +224,22 @@ impl Disk {
             std::mem::take(&mut inner.waiting).into_iter().partition(|waiting| waiting.of == of);
         inner.waiting = others;
         for waiting in ended.into_iter().take(keep) {
-            (waiting.write)(&mut inner.shards, now);
+            (waiting.write)(&mut inner.durable, now);
         }
         if let Some(moment) = lose_since {
-            inner.shards.iter_mut().for_each(|shard| shard.lose_since(moment));
+            inner.durable.shards.iter_mut().for_each(|shard| shard.lose_since(moment));
         }
-        self.announce(&inner.shards);
+        self.announce(&inner.durable);
         // Whoever waits for growth must see that its store is gone.
         self.ends.iter().for_each(Growth::interrupt);
+        self.registry_moved.interrupt();
     }
 
-    fn announce(&self, shards: &[Shard]) {
-        for (end, shard) in self.ends.iter().zip(shards) {
+    fn announce(&self, durable: &Durable) {
+        for (end, shard) in self.ends.iter().zip(&durable.shards) {
             end.announce(shard.end);
         }
+        self.registry_moved.announce(Offset(durable.registry.last.0));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -27,6 +27,8 @@ pub enum Call {
     Operate,
     /// A look at the register of workers, or a change of it.
     Register,
+    /// A look at the registry of destinations, or a change of it.
+    Registry,
 }
 
 /// How a call fails.

@@ -1,4 +1,4 @@
-//! Where a partition's log ends, for whoever waits until it grows.
+//! Where a partition's log ends, or the registry of destinations, for whoever waits until it grows.
 //!
 //! Tokio's `watch` would do, but wakes its receivers in a random order, and a simulation's seed must
 //! decide that too: a `Notify` wakes in the order of waiting.
@@ -7,7 +7,7 @@ use laneway_domain::Offset;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
-/// One partition's end.
+/// One partition's end, or the registry's last revision.
 #[derive(Default)]
 pub(crate) struct Growth {
     end: AtomicU64,

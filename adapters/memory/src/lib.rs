@@ -8,9 +8,10 @@ mod disk;
 mod faults;
 mod growth;
 mod partition;
+mod registry;
 mod store;
 mod workers;
 
-pub use disk::{Disk, Replica};
+pub use disk::{Disk, RegistryReplica, Replica};
 pub use faults::{Call, Fault, Faults, Sabotage};
 pub use store::{MemoryStore, Settings};

@@ -3,8 +3,8 @@
 
 use crate::Sabotage;
 use laneway_domain::{
-    Backoff, Commit, DeadLetter, DestinationName, GivenUp, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress,
-    Redrive, Timestamp,
+    Backoff, Commit, Cuts, DeadLetter, DestinationName, GivenUp, LoggedEvent, NewEvent, Offset, Partition,
+    PartitionProgress, Redrive, Timestamp,
 };
 use laneway_ports::{Appended, CommitError, Lease, MAX_DEAD_LETTER_PAGE, Selection, StoreError, WorkerId};
 use std::collections::BTreeMap;
@@ -108,6 +108,7 @@ impl Shard {
             self.events.remove(offset);
             self.start = offset.next();
         }
+        self.progress.cuts.trim(self.start);
         gone.len()
     }
 
@@ -200,6 +201,7 @@ impl Shard {
             let what = format!("a commit for partition {} is beyond its end, {}", self.number, self.end);
             return Err(StoreError::refused(what).into());
         }
+        self.dead.retain(|(_, name), _| !commit.dropped.contains(name));
         for redriven in &commit.redriven {
             let at = (redriven.offset, redriven.destination.clone());
             match &redriven.failed {
@@ -222,6 +224,10 @@ impl Shard {
         self.quarantined.extend(commit.quarantined.iter().map(|q| (q.offset, q.reason.clone())));
         self.progress.apply(commit);
         Ok(())
+    }
+
+    pub(crate) const fn cuts(&self) -> &Cuts {
+        &self.progress.cuts
     }
 
     pub(crate) fn forget(&mut self, destination: &DestinationName) -> bool {

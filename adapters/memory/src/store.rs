@@ -1,12 +1,12 @@
 //! A process that has a [`Disk`] open.
 
-use crate::disk::{StoreNumber, Write};
+use crate::disk::{Durable, StoreNumber, Write};
 use crate::partition::{Dead, Shard};
 use crate::{Call, Disk, Fault, Faults, Sabotage};
 use async_trait::async_trait;
 use laneway_domain::{
-    Commit, DeadLetter, DestinationName, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress, Redrive,
-    Timestamp,
+    Commit, Cut, Cuts, DeadLetter, DestinationName, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress,
+    Redrive, Timestamp,
 };
 use laneway_ports::{
     Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Lease, LogRecord,
@@ -88,7 +88,7 @@ impl MemoryStore {
         self.settings.sabotage == Some(by)
     }
 
-    fn alive(&self) -> Result<(), StoreError> {
+    pub(crate) fn alive(&self) -> Result<(), StoreError> {
         if self.crashed.load(Ordering::SeqCst) { Err(crashed()) } else { Ok(()) }
     }
 
@@ -129,7 +129,7 @@ impl MemoryStore {
     async fn write<T: Send + 'static>(
         &self,
         call: Call,
-        writes: impl IntoIterator<Item = impl FnOnce(&mut [Shard], Timestamp) -> T + Send + 'static>,
+        writes: impl IntoIterator<Item = impl FnOnce(&mut Durable, Timestamp) -> T + Send + 'static>,
     ) -> Result<Vec<T>, StoreError> {
         self.alive()?;
         let fault = self.fault(call);
@@ -143,9 +143,9 @@ impl MemoryStore {
             writes.into_iter().map(|write| {
                 let (answer, answered) = oneshot::channel();
                 answers.push(answered);
-                let boxed: Write = Box::new(move |shards, now| {
+                let boxed: Write = Box::new(move |durable, now| {
                     // Nobody waits for the answer when the call was cancelled.
-                    let _ = answer.send(write(shards, now));
+                    let _ = answer.send(write(durable, now));
                 });
                 boxed
             }),
@@ -166,10 +166,10 @@ impl MemoryStore {
     }
 
     /// One such write.
-    async fn write_one<T: Send + 'static>(
+    pub(crate) async fn write_one<T: Send + 'static>(
         &self,
         call: Call,
-        write: impl FnOnce(&mut [Shard], Timestamp) -> T + Send + 'static,
+        write: impl FnOnce(&mut Durable, Timestamp) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
         self.write(call, [write]).await?.pop().ok_or_else(crashed)
     }
@@ -184,8 +184,9 @@ impl MemoryStore {
             return Err(StoreError::refused("name the destination whose dead letters you mean"));
         }
         let selection = selection.clone();
-        let all =
-            move |shards: &mut [Shard], _| shards.iter_mut().map(|shard| change(shard, &selection)).sum::<usize>();
+        let all = move |durable: &mut Durable, _| {
+            durable.shards.iter_mut().map(|shard| change(shard, &selection)).sum::<usize>()
+        };
         Ok(self.write_one(Call::Operate, all).await? as u64)
     }
 }
@@ -205,9 +206,9 @@ impl EventLog for MemoryStore {
         let partitions = self.partitions();
         let window = if self.sabotaged(Sabotage::NoDedupe) { Duration::ZERO } else { self.settings.duplicate_window };
         let writes = events.into_iter().map(move |new| {
-            move |shards: &mut [Shard], now| {
+            move |durable: &mut Durable, now| {
                 let partition = Partition::of(new.event.ordered_by(), partitions);
-                shards[partition.0 as usize].append(new, now, window)
+                durable.shards[partition.0 as usize].append(new, now, window)
             }
         });
         match self.write(Call::Append { events: count }, writes).await {
@@ -225,7 +226,7 @@ impl EventLog for MemoryStore {
     ) -> Result<Chunk, StoreError> {
         let index = self.index(partition)?;
         self.begin(Call::Read(partition))?;
-        self.disk.look(|shards| {
+        self.disk.look(|Durable { shards, .. }| {
             self.same_log(partition, &shards[index])?;
             let mut records = Vec::new();
             let mut bytes = 0_usize;
@@ -256,13 +257,13 @@ impl EventLog for MemoryStore {
     async fn bounds(&self, partition: Partition) -> Result<Bounds, StoreError> {
         let index = self.index(partition)?;
         self.alive()?;
-        Ok(self.disk.look(|shards| Bounds { start: shards[index].start, end: shards[index].end }))
+        Ok(self.disk.look(|Durable { shards, .. }| Bounds { start: shards[index].start, end: shards[index].end }))
     }
 
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
         let index = self.index(partition)?;
         let sabotage = self.settings.sabotage;
-        let trim = move |shards: &mut [Shard], _| shards[index].trim(accepted_before, most, sabotage);
+        let trim = move |durable: &mut Durable, _| durable.shards[index].trim(accepted_before, most, sabotage);
         self.write_one(Call::Trim(partition), trim).await
     }
 }
@@ -273,7 +274,7 @@ impl ProgressStore for MemoryStore {
         let index = self.index(partition)?;
         self.witnesses().remove(&partition);
         let worker = worker.clone();
-        let claim = move |shards: &mut [Shard], now| shards[index].claim(&worker, now, ttl);
+        let claim = move |durable: &mut Durable, now| durable.shards[index].claim(&worker, now, ttl);
         self.write_one(Call::Lease(partition), claim).await
     }
 
@@ -281,7 +282,7 @@ impl ProgressStore for MemoryStore {
         let index = self.index(lease.partition)?;
         let lease = lease.clone();
         let call = Call::Lease(lease.partition);
-        let renew = move |shards: &mut [Shard], now: Timestamp| shards[index].renew(&lease, now.after(ttl));
+        let renew = move |durable: &mut Durable, now: Timestamp| durable.shards[index].renew(&lease, now.after(ttl));
         self.write_one(call, renew).await?
     }
 
@@ -289,27 +290,43 @@ impl ProgressStore for MemoryStore {
         let index = self.index(lease.partition)?;
         let lease = lease.clone();
         let call = Call::Lease(lease.partition);
-        self.write_one(call, move |shards: &mut [Shard], _| shards[index].release(&lease)).await?
+        self.write_one(call, move |durable: &mut Durable, _| durable.shards[index].release(&lease)).await?
     }
 
     async fn load(&self, partition: Partition) -> Result<PartitionProgress, StoreError> {
         let index = self.index(partition)?;
         self.begin(Call::Load(partition))?;
-        Ok(self.disk.look(|shards| shards[index].load(self.settings.sabotage)))
+        Ok(self.disk.look(|Durable { shards, .. }| shards[index].load(self.settings.sabotage)))
     }
 
     async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
         let index = self.index(lease.partition)?;
         let (lease, commit, sabotage) = (lease.clone(), commit.clone(), self.settings.sabotage);
         let call = Call::Commit(lease.partition);
-        self.write_one(call, move |shards: &mut [Shard], _| shards[index].commit(&lease, &commit, sabotage)).await?
+        self.write_one(call, move |durable: &mut Durable, _| durable.shards[index].commit(&lease, &commit, sabotage))
+            .await?
+    }
+
+    async fn taken(&self, partitions: &[Partition]) -> Result<Vec<Option<Cut>>, StoreError> {
+        let mut taken = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            taken.push(self.cuts(*partition).await?.last());
+        }
+        Ok(taken)
+    }
+
+    async fn cuts(&self, partition: Partition) -> Result<Cuts, StoreError> {
+        let index = self.index(partition)?;
+        self.begin(Call::Load(partition))?;
+        Ok(self.disk.look(|Durable { shards, .. }| shards[index].cuts().clone()))
     }
 
     async fn forget(&self, destination: &DestinationName) -> Result<bool, StoreError> {
         let name = destination.clone();
         // Every partition, not only up to the first that knew it.
-        let forget =
-            move |shards: &mut [Shard], _| shards.iter_mut().filter_map(|s| s.forget(&name).then_some(())).count();
+        let forget = move |durable: &mut Durable, _| {
+            durable.shards.iter_mut().filter_map(|s| s.forget(&name).then_some(())).count()
+        };
         Ok(self.write_one(Call::Operate, forget).await? > 0)
     }
 }
@@ -328,7 +345,7 @@ impl DeadLetters for MemoryStore {
             let at = (dead.partition, dead.given_up.offset, &dead.given_up.destination);
             query.after.as_ref().is_none_or(|(partition, offset, name)| at > (*partition, *offset, name))
         };
-        Ok(self.disk.look(|shards| {
+        Ok(self.disk.look(|Durable { shards, .. }| {
             let all = shards.iter().flat_map(|shard| shard.dead.values());
             let selected = all.filter(|dead| dead.is_of(&query.selection)).map(Dead::letter).filter(after);
             selected.take(query.most.min(MAX_DEAD_LETTER_PAGE)).collect()
@@ -338,7 +355,7 @@ impl DeadLetters for MemoryStore {
     async fn counts(&self) -> Result<Vec<DeadLetterCount>, StoreError> {
         self.begin(Call::Operate)?;
         let mut counts = BTreeMap::new();
-        self.disk.look(|shards| {
+        self.disk.look(|Durable { shards, .. }| {
             for (_, destination) in shards.iter().flat_map(|shard| shard.dead.keys()) {
                 *counts.entry(destination.clone()).or_insert(0) += 1;
             }
@@ -355,7 +372,7 @@ impl DeadLetters for MemoryStore {
         let index = self.index(partition)?;
         self.begin(Call::Operate)?;
         let at = (offset, destination.clone());
-        Ok(self.disk.look(|shards| shards[index].dead.get(&at).map(|dead| dead.event.as_ref().clone())))
+        Ok(self.disk.look(|Durable { shards, .. }| shards[index].dead.get(&at).map(|dead| dead.event.as_ref().clone())))
     }
 
     async fn retry(&self, selection: &Selection) -> Result<u64, StoreError> {
@@ -378,6 +395,6 @@ impl DeadLetters for MemoryStore {
     async fn retry_requested(&self, partition: Partition, most: usize) -> Result<Vec<Redrive>, StoreError> {
         let index = self.index(partition)?;
         self.begin(Call::Operate)?;
-        Ok(self.disk.look(|shards| shards[index].retry_requested(most)))
+        Ok(self.disk.look(|Durable { shards, .. }| shards[index].retry_requested(most)))
     }
 }

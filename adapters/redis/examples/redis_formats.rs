@@ -10,11 +10,13 @@
 
 use bytes::Bytes;
 use laneway_domain::{
-    Behind, Commit, DestinationName, Event, EventId, EventType, Failure, GivenUp, Key, LaneChange, LaneKey, NewEvent,
-    Offset, Partition, Pause, Position, Quarantined, RetryState, Timestamp,
+    Behind, Commit, Cut, DestinationName, Event, EventId, EventType, Failure, Filter, Filters, GivenUp, Key,
+    LaneChange, LaneKey, NewEvent, Offset, OperatorPause, Origin, Partition, Pause, Position, Quarantined, Registered,
+    RetryState, Revision, Standing, Timestamp, TypePattern,
 };
 use laneway_ports::{
-    DeadLetterQuery, DeadLetters, EventLog, Lease, LogRecord, ProgressStore, Selection, StoreError, WorkerId,
+    DeadLetterQuery, DeadLetters, EventLog, JournalEntry, Lease, LogRecord, ProgressStore, Registry, RegistryWrite,
+    Selection, StoreError, WorkerId,
 };
 use laneway_redis::{RedisOptions, RedisStore};
 use laneway_servers::redis::{RedisServer, RedisSettings, Reply};
@@ -31,6 +33,10 @@ const PARTITIONS: u32 = 2;
 const EVENTS: u32 = 24;
 /// How long the ids of a loaded store are remembered (ms): longer than any test.
 const REMEMBERED_MS: &str = "86400000";
+
+/// When destinations were made over the API, and when they were changed.
+const MADE: Revision = Revision(BEGAN * 1000 + 1);
+const CHANGED: Revision = Revision(BEGAN * 1000 + 60_000_000);
 
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -86,6 +92,8 @@ async fn fill(store: &RedisStore) -> Done {
     for partition in (0..PARTITIONS).map(Partition) {
         let lease = claim(store, partition).await?;
         store.commit(&lease, &progress()?).await?;
+        let second = Cut { revision: CHANGED, at: Offset(9) };
+        store.commit(&lease, &Commit { cut: Some(second), ..Commit::default() }).await?;
         // The oldest two are settled by all and gone: offsets begin at 2.
         store.trim(partition, Timestamp::from_millis(u64::MAX >> 1), 2).await?;
         store.release(&lease).await?;
@@ -94,6 +102,47 @@ async fn fill(store: &RedisStore) -> Done {
         Ok(Selection { destination: Some(DestinationName::new(name)?), event_id: None, key: None })
     };
     store.retry(&of("asked-again")?).await?;
+    fill_registry(store).await
+}
+
+/// Two changes: one that is there, one that was paused, one that was deleted; with a filter that was another before.
+async fn fill_registry(store: &RedisStore) -> Done {
+    let record = |name: &str| -> Done<Registered> {
+        Ok(Registered {
+            name: DestinationName::new(name)?,
+            born: MADE,
+            revision: MADE,
+            origin: Origin::Api,
+            standing: Standing::Present,
+            paused: None,
+            settings: r#"{"url":"https://example.com/größe"}"#.into(),
+            filters: Filters::default(),
+            target_since: MADE,
+        })
+    };
+    let said = |name: &str, revision, what: &str| -> Done<JournalEntry> {
+        let at = Timestamp::from_millis(BEGAN + 70_000);
+        Ok(JournalEntry { name: DestinationName::new(name)?, revision, at, by: "token ops".into(), what: what.into() })
+    };
+    let mut records = ["api", "gone", "made-later", "resting"].map(record).into_iter().collect::<Done<Vec<_>>>()?;
+    records[0].origin = Origin::File;
+    let made = records.iter().map(|record| said(record.name.as_str(), MADE, "made")).collect::<Done<Vec<_>>>()?;
+    let first = RegistryWrite { last: Revision::ORIGIN, revision: MADE, records: records.clone(), journal: made };
+    for record in &mut records {
+        record.revision = CHANGED;
+    }
+    records[1].standing = Standing::Deleted;
+    let filter = Filter { types: vec![TypePattern::new("order.*")?], ..Filter::default() };
+    records[2].filters = records[2].filters.changed(filter, CHANGED);
+    records[3].paused =
+        Some(OperatorPause { since: Timestamp::from_millis(BEGAN + 80_000), reason: "über Nacht".into() });
+    let journal = vec![said("gone", CHANGED, "deleted")?, said("made-later", CHANGED, "types")?];
+    let second = RegistryWrite { last: MADE, revision: CHANGED, records: records.split_off(1), journal };
+    for write in [first, second] {
+        if !store.write(&write).await? {
+            return Err("somebody else changes the registry".into());
+        }
+    }
     Ok(())
 }
 
@@ -126,6 +175,7 @@ fn progress() -> Done<Commit> {
         ("replaying", lane(Position::At(Offset(3)))),
         ("strict", strict),
         ("asked-again", lane(Position::Shared)),
+        ("made-later", LaneChange { born: Some(MADE), ..lane(Position::Shared) }),
     ];
     let dead = |destination, offset, key| -> Done<GivenUp> {
         Ok(GivenUp {
@@ -140,6 +190,7 @@ fn progress() -> Done<Commit> {
     let named = |(name, change): (&str, LaneChange)| Ok((DestinationName::new(name)?, change));
     Ok(Commit {
         scanned: Some(Offset(12)),
+        cut: Some(Cut { revision: MADE, at: Offset(4) }),
         lanes: lanes.into_iter().map(named).collect::<Done<_>>()?,
         dead_letters: vec![
             dead("keeps-up", 3, LaneKey::Key(Key::new("key-4")?))?,
@@ -301,7 +352,16 @@ pub(crate) async fn content(store: &RedisStore) -> Result<Value, StoreError> {
             "event": event.map(|logged| described(&LogRecord::Event(Arc::new(logged)))),
         }));
     }
-    Ok(json!({ "partitions": partitions, "dead_letters": letters }))
+    let mut content = json!({ "partitions": partitions, "dead_letters": letters });
+    let changes = store.changed_since(Revision::ORIGIN).await?;
+    if changes.upto > Revision::ORIGIN {
+        let mut journal = Vec::new();
+        for record in &changes.records {
+            journal.extend(store.journal(&record.name, None, 10).await?);
+        }
+        content["registry"] = json!({ "last": changes.upto, "records": changes.records, "journal": journal });
+    }
+    Ok(content)
 }
 
 async fn records(store: &RedisStore, partition: Partition) -> Result<Vec<Value>, StoreError> {
@@ -340,18 +400,26 @@ async fn progress_of(store: &RedisStore, partition: Partition) -> Result<Value, 
     let progress = store.load(partition).await?;
     let lanes = progress.lanes.iter().map(|(name, lane)| {
         let behind = lane.behind.iter().map(|(key, behind)| (key.to_string(), json!(behind)));
-        let lane = json!({
+        let mut described = json!({
             "position": lane.position,
             "paused": lane.paused,
             "behind": behind.collect::<serde_json::Map<_, _>>(),
         });
-        (name.to_string(), lane)
+        // Stores of before there were changes say nothing of them.
+        if lane.born > Revision::ORIGIN {
+            described["born"] = json!(lane.born);
+        }
+        (name.to_string(), described)
     });
     let asked: Vec<String> =
         progress.redrives.iter().map(|r| format!("{} {} {}", r.destination, r.offset, r.key)).collect();
-    Ok(json!({
+    let mut described = json!({
         "scanned": progress.scanned.0,
         "lanes": lanes.collect::<serde_json::Map<_, _>>(),
         "retry_requested": asked,
-    }))
+    });
+    if progress.cuts.last().is_some() {
+        described["cuts"] = json!(progress.cuts);
+    }
+    Ok(described)
 }

@@ -1,31 +1,92 @@
 -- A commit: everything that a worker has to say of a partition, in one step or not at all.
 
--- How many keys come before those of the changed lanes.
-local FIXED_KEYS = 10
+-- An error reply, or nothing if the commit may be made. ARGV epoch, worker, witness (offset, check; '' for none),
+-- highest position.
+local function refuse_commit(log, lease, args)
+  if not is_held(lease, args[1], args[2]) then
+    return fenced()
+  end
+  return refuse_other_log(log, args[3], args[4]) or refuse_beyond(log, args[5], args[3])
+end
 
--- KEYS log, lease, progress, :lowest, those of dead_keys (5), :quarantine;
+-- How many dead letters one call removes: about a millisecond of Redis' time.
+local LETTERS_AT_ONCE = 500
+
+-- Takes away all that a destination has in the partition but its dead letters.
+local function drop_lane(progress, lowest, behind, retry, name)
+  redis.call('ZREM', lowest, name)
+  -- It frees them beside what else Redis does, however many there are.
+  redis.call('UNLINK', behind, retry)
+  return redis.call('HDEL', progress, 'lane:' .. name, 'paused:' .. name, 'born:' .. name)
+end
+
+-- The dead letters of the destinations that are dropped: `first` is the place of the first one's keys, of which
+-- :dead:of:<name> is the third. Nothing if there are more than one call removes.
+local function letters_to_drop(keys, first, count)
+  local all, found = {}, 0
+  for n = 1, count do
+    local names = redis.call('ZRANGE', keys[first + 3 * n - 1], 0, LETTERS_AT_ONCE - found)
+    found = found + #names
+    if found > LETTERS_AT_ONCE then
+      return nil
+    end
+    all[n] = names
+  end
+  return all
+end
+
+-- What stands at the same places in the calls of this library and in those of library 6.
+--
+-- KEYS log, lease, progress, :lowest, those of dead_keys (5), :quarantine; :cuts;
+--      :behind:<name>, :retry:<name> and :dead:of:<name> of each dropped destination;
 --      :behind:<name> and :retry:<name> of each changed lane;
 --      :dead:of:<name> of each dead letter that was retried, and of each added.
 -- ARGV epoch, worker, witness (offset, check; '' for none), highest position, scanned ('' as it was),
 --      the number of changed lanes, of retried dead letters, of added ones, of records to keep
---      aside, and then all of these.
-local function commit(keys, args)
+--      aside; revision and offset of a cut ('' for none), the number of dropped destinations and
+--      their names; and then all of these, with a lane's revision ('' as it was) before its change.
+-- A call of library 6 has neither :cuts nor what is between the semicolons, and no lane's revision.
+local function commit_as(keys, args, is_old)
   local log, lease, progress, lowest, aside = keys[1], keys[2], keys[3], keys[4], keys[10]
-  if not is_held(lease, args[1], args[2]) then
-    return fenced()
-  end
-  local refused = refuse_other_log(log, args[3], args[4]) or refuse_beyond(log, args[5], args[3])
+  local refused = refuse_commit(log, lease, args)
   if refused then
     return refused
+  end
+  local dead = dead_keys(keys, 5)
+  local key, at = 11, 11
+  if not is_old then
+    local count = tonumber(args[13])
+    local letters = letters_to_drop(keys, 12, count)
+    if not letters then
+      return redis.error_reply('LANEWAY_LETTERS there are more than ' .. LETTERS_AT_ONCE .. ' to drop')
+    end
+    if args[11] ~= '' then
+      add_cut(keys[11], args[11], args[12])
+    end
+    key, at = 12, 14
+    for n = 1, count do
+      drop_lane(progress, lowest, keys[key], keys[key + 1], args[at])
+      if #letters[n] > 0 then
+        remove_letters(dead, keys[key + 2], args[at], letters[n])
+      end
+      key, at = key + 3, at + 1
+    end
   end
   if args[6] ~= '' then
     redis.call('HSET', progress, 'scanned', args[6])
   end
   -- Whoever reads progress in pages sees by it whether they belong together.
   redis.call('HINCRBY', progress, 'commits', 1)
-  local dead = dead_keys(keys, 5)
-  local key, at = FIXED_KEYS + 1, 11
   for _ = 1, tonumber(args[7]) do
+    if not is_old then
+      local born = args[at]
+      at = at + 1
+      if born == '0' then
+        redis.call('HDEL', progress, 'born:' .. args[at])
+      elseif born ~= '' then
+        redis.call('HSET', progress, 'born:' .. args[at], born)
+      end
+    end
     at = change_lane(progress, lowest, keys[key], keys[key + 1], args, at)
     key = key + 2
   end
@@ -44,16 +105,36 @@ local function commit(keys, args)
   return redis.status_reply('OK')
 end
 
+local function commit(keys, args)
+  return commit_as(keys, args, false)
+end
+
+local function commit_of_library_6(keys, args)
+  return commit_as(keys, args, true)
+end
+
+-- Removes some of the dead letters of a destination that a commit drops, under the commit's conditions. KEYS log, lease,
+-- :dead:of:<name>, those of dead_keys; ARGV those of refuse_commit, destination. Answers whether there are more.
+local function drop_letters(keys, args)
+  local refused = refuse_commit(keys[1], keys[2], args)
+  if refused then
+    return refused
+  end
+  local names = redis.call('ZRANGE', keys[3], 0, LETTERS_AT_ONCE - 1)
+  if #names > 0 then
+    remove_letters(dead_keys(keys, 4), keys[3], args[6], names)
+  end
+  return #names == LETTERS_AT_ONCE and 1 or 0
+end
+
 -- One step of forgetting a destination. KEYS progress, :lowest, :behind:<name>, :retry:<name>,
 -- :dead:of:<name>, those of dead_keys; ARGV destination, the most dead letters to remove. Answers
 -- whether there was anything, and whether there is more.
 local function forget(keys, args)
   local progress, name, most = keys[1], args[1], tonumber(args[2])
-  local known = redis.call('HDEL', progress, 'lane:' .. name, 'paused:' .. name)
+  local known = drop_lane(progress, keys[2], keys[3], keys[4], name)
   if known > 0 then
     redis.call('HINCRBY', progress, 'commits', 1)
-    redis.call('ZREM', keys[2], name)
-    redis.call('UNLINK', keys[3], keys[4])
   end
   local names = redis.call('ZRANGE', keys[5], 0, most - 1)
   if #names > 0 then
@@ -62,13 +143,15 @@ local function forget(keys, args)
   return {known > 0 and 1 or 0, #names == most and 1 or 0}
 end
 
--- KEYS progress, :lowest, requested, letters; ARGV the most requests. Answers all of :progress, the
--- lanes that may have keys behind, and the dead letters that someone wants retried.
+-- KEYS progress, :lowest, requested, letters, :cuts (not in calls of library 6); ARGV the most requests. Answers
+-- all of :progress, the lanes that may have keys behind, the dead letters that someone wants retried, and
+-- the cuts.
 local function load_progress(keys, args)
   return {
     redis.call('HGETALL', keys[1]),
     redis.call('ZRANGE', keys[2], 0, -1),
     requested_letters({keys[3], keys[4]}, args),
+    keys[5] and cuts_of({keys[5]}),
   }
 end
 
@@ -94,7 +177,9 @@ local function load_behind(keys, args)
   return answer
 end
 
-redis.register_function{function_name = 'laneway_commit', callback = commit, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_commit', callback = commit_of_library_6, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_commit_cut', callback = commit, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_drop_letters', callback = drop_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_forget', callback = forget, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_load', callback = load_progress, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_load_behind', callback = load_behind, flags = {'no-writes'}}

@@ -3,14 +3,14 @@
 -- Laneway's functions. Each is one atomic step on the keys of one partition (which are all in one
 -- slot), and each key that one touches is among its KEYS.
 --
--- Refusals are error replies that begin with LANEWAY_FENCED, LANEWAY_BEYOND, LANEWAY_GENERATION or
--- LANEWAY_REFUSED, given before anything was written. (An error that is raised on the way would
+-- Refusals are error replies that begin with LANEWAY_FENCED, LANEWAY_BEYOND, LANEWAY_GENERATION,
+-- LANEWAY_LETTERS or LANEWAY_REFUSED, given before anything was written. (An error that is raised on the way would
 -- leave half of a change behind.)
 --
 -- Offsets are plain decimal numbers, below 2^53 so that Lua's numbers hold them exactly:
 -- offset = (generation - 1) * 2^40 + sequence, where the entry's id is <generation>-<sequence>.
 
-local VERSION = 6
+local VERSION = 7
 
 local SEQUENCES = 1099511627776 -- 2^40
 -- The last generation whose offsets are below 2^53.

@@ -3,11 +3,14 @@
 --   :lease         hash: epoch; while somebody has the lease also worker, until (ms, server's time).
 --                  It never expires: an epoch must not be given out twice.
 --   :progress      hash: scanned <offset>, commits <how many>, and per destination
---                  lane:<name> shared|<offset>, paused:<name> <since ms> <reason>
+--                  lane:<name> shared|<offset>, paused:<name> <since ms> <reason>, and
+--                  born:<name> <revision> where a change made the destination
 --   :behind:<name> sorted set: the lane's keys that are behind, by the offset they stand at
 --   :behind:<name>:retry hash: the retry state (JSON) of those of them whose first event has failed
 --   :lowest        sorted set: lanes that hold the trim by themselves, by the lowest offset they
 --                  need: their own position, or that of a key behind
+--   :cuts          sorted set: revisions of the destinations, by the offset from which on the partition
+--                  follows them; both rise
 --   :quarantine    hash: <offset> why it could not be read, <offset>:entry what is there instead
 --
 -- Offsets are scores of sorted sets, which are exact up to 2^53, and so are all offsets (header.lua).
@@ -73,6 +76,50 @@ local function settled_below(progress, lowest)
   local settled = tonumber(own[1] or '0')
   local first = redis.call('ZRANGE', lowest, 0, 0, 'WITHSCORES')
   return first[2] and math.min(settled, tonumber(first[2])) or settled
+end
+
+-- The last cut: revision and offset, as text; nothing if there is none.
+local function last_cut(cuts)
+  local last = redis.call('ZRANGE', cuts, -1, -1, 'WITHSCORES')
+  if last[1] then
+    return last[1], text(tonumber(last[2]))
+  end
+end
+
+-- Adds a cut as Cuts::add does: a revision that is known already changes nothing, and one that is taken over
+-- where the last one was takes its place.
+local function add_cut(cuts, revision, at)
+  local last, last_at = last_cut(cuts)
+  if last and tonumber(revision) <= tonumber(last) then
+    return
+  end
+  if last and tonumber(at) <= tonumber(last_at) then
+    redis.call('ZREM', cuts, last)
+    at = last_at
+  end
+  redis.call('ZADD', cuts, at, revision)
+end
+
+-- Lets go of the cuts that no event from `start` on needs.
+local function trim_cuts(cuts, start)
+  local before = redis.call('ZCOUNT', cuts, '-inf', text(start))
+  if before > 1 then
+    redis.call('ZREMRANGEBYRANK', cuts, 0, before - 2)
+  end
+end
+
+-- KEYS :cuts. Answers revision and offset of the last cut, or nothing.
+local function taken(keys)
+  return {last_cut(keys[1])}
+end
+
+-- KEYS :cuts. Answers revision and offset of each cut.
+local function cuts_of(keys)
+  local answer = redis.call('ZRANGE', keys[1], 0, -1, 'WITHSCORES')
+  for i = 2, #answer, 2 do
+    answer[i] = text(tonumber(answer[i]))
+  end
+  return answer
 end
 
 -- Lua's stack bounds how many arguments one call may have (8000); even, because some come in pairs.
@@ -143,4 +190,6 @@ end
 -- Leases and commits are what frees memory in the end: a full Redis has to take them.
 redis.register_function{function_name = 'laneway_claim', callback = claim, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_renew', callback = renew, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_taken', callback = taken, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_cuts', callback = cuts_of, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_release', callback = release, flags = {'allow-oom'}}

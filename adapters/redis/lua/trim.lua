@@ -13,8 +13,8 @@ local function look_at(log, from)
   end
 end
 
--- Removes the log's oldest events when everyone has settled them. KEYS log, and those that
--- settled_below takes; ARGV accepted before (ms), how many at most. Answers how many were removed.
+-- Removes the log's oldest events when everyone has settled them. KEYS log, those that
+-- settled_below takes, and :cuts (not in calls of library 6); ARGV accepted before (ms), how many at most. Answers how many were removed.
 --
 -- An entry's age is within its bytes, and there is no way to read a part of them. So few are looked
 -- at: the oldest, then the last that might go, and then always the one half-way, for as long as the bytes allow. Those
@@ -45,7 +45,11 @@ local function trim(keys, args)
     probe = last + math.floor((young - last) / 2)
   end
   -- The stream stays when it is empty, and with it the last id that it gave out.
-  return redis.call('XTRIM', log, 'MINID', '=', entry_id(last + 1))
+  local removed = redis.call('XTRIM', log, 'MINID', '=', entry_id(last + 1))
+  if keys[4] then
+    trim_cuts(keys[4], last + 1)
+  end
+  return removed
 end
 
 redis.register_function{function_name = 'laneway_trim', callback = trim, flags = {'allow-oom'}}

@@ -54,6 +54,11 @@ impl Keys {
         self.of(partition, "progress")
     }
 
+    /// From which offset on the partition follows which revision of the destinations: a sorted set.
+    pub(crate) fn cuts(&self, partition: Partition) -> String {
+        self.of(partition, "cuts")
+    }
+
     /// The keys that are behind at a destination.
     pub(crate) fn behind(&self, partition: Partition, destination: &DestinationName) -> String {
         self.of(partition, &format!("behind:{destination}"))
@@ -102,6 +107,11 @@ impl Keys {
     /// What workers answer to a question, in the same slot.
     pub(crate) fn answers(&self, question: &str) -> String {
         format!("{{{}}}:answers:{question}", self.prefix)
+    }
+
+    /// A part of the registry of destinations, in a slot of its own. (No partition has this name, which is no number.)
+    pub(crate) fn registry(&self, what: &str) -> String {
+        format!("{{{}:registry}}:{what}", self.prefix)
     }
 
     /// What the store was made with: a hash with `partitions` and `schema`.

@@ -11,6 +11,7 @@ mod log;
 mod options;
 mod place;
 mod progress;
+mod registry;
 mod startup;
 mod store;
 mod workers;

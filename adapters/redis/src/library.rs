@@ -15,12 +15,13 @@ pub(crate) const SOURCE: &str = concat!(
     include_str!("../lua/dead.lua"),
     include_str!("../lua/commit.lua"),
     include_str!("../lua/workers.lua"),
+    include_str!("../lua/registry.lua"),
     include_str!("../lua/trim.lua"),
 );
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 /// Why a function did not do what it was called for. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) enum Refusal {
     /// `LANEWAY_GENERATION`: the log is not the one that was seen: data was lost, or its
     /// generation was raised because of that.
     Generation(String),
+    /// `LANEWAY_LETTERS`: so many dead letters are to be dropped that it has to be done in steps before.
+    Letters,
     /// `LANEWAY_REFUSED`: anything else that a function says no to.
     Other(String),
 }
@@ -60,6 +63,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fenced => f.write_str("the lease is no longer held under this epoch"),
+            Self::Letters => f.write_str("there are too many dead letters to drop them in one step"),
             Self::Beyond(text) | Self::Generation(text) | Self::Other(text) => f.write_str(text),
         }
     }
@@ -87,6 +91,7 @@ fn refusal(text: &str) -> Option<Refusal> {
         "LANEWAY_FENCED" => Refusal::Fenced,
         "LANEWAY_BEYOND" => Refusal::Beyond(rest.to_owned()),
         "LANEWAY_GENERATION" => Refusal::Generation(rest.to_owned()),
+        "LANEWAY_LETTERS" => Refusal::Letters,
         "LANEWAY_REFUSED" => Refusal::Other(rest.to_owned()),
         _ => return None,
     })

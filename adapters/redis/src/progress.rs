@@ -18,7 +18,7 @@ use crate::library::{CallError, Refusal};
 use crate::store::RedisStore;
 use async_trait::async_trait;
 use bytes::Bytes;
-use laneway_domain::{Commit, DestinationName, Partition, PartitionProgress};
+use laneway_domain::{Commit, Cut, Cuts, DestinationName, Partition, PartitionProgress};
 use laneway_ports::{CommitError, EventLog, Lease, ProgressStore, StoreError, WorkerId};
 use std::time::Duration;
 
@@ -59,6 +59,18 @@ impl ProgressStore for RedisStore {
     async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
         self.partition(lease.partition)?;
         commit::commit(self, lease, commit).await
+    }
+
+    async fn taken(&self, partitions: &[Partition]) -> Result<Vec<Option<Cut>>, StoreError> {
+        for partition in partitions {
+            self.partition(*partition)?;
+        }
+        load::taken(&self.shared.redis, &self.shared.keys, partitions).await
+    }
+
+    async fn cuts(&self, partition: Partition) -> Result<Cuts, StoreError> {
+        self.partition(partition)?;
+        load::cuts(&self.shared.redis, &self.shared.keys, partition).await
     }
 
     async fn forget(&self, destination: &DestinationName) -> Result<bool, StoreError> {

@@ -9,10 +9,11 @@ use crate::log::watch::{self, Group, Watchers};
 use crate::options::RedisOptions;
 use crate::progress::Replicated;
 use crate::startup;
-use laneway_domain::Partition;
+use laneway_domain::{Partition, Revision};
 use laneway_ports::{StoreError, StoreHealth};
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::watch as watch_channel;
 use tokio::task::JoinHandle;
 
 /// The store on Redis. Any number of processes can have it open at the same time.
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) groups: Vec<Arc<Group>>,
     /// What waits to be appended.
     pub(crate) waiting: Waiting,
+    /// The last change of the registry that this process has made: it need not wait until it looks.
+    pub(crate) registry_moved: watch_channel::Sender<Revision>,
 }
 
 impl fmt::Debug for RedisStore {
@@ -72,7 +75,9 @@ impl RedisStore {
         let groups = watch::groups(logs.len(), redis.is_cluster());
         let replicated = Replicated::connect(&redis, &options).await?;
         let waiting = Waiting::default();
-        let shared = Arc::new(Shared { options, keys, redis, replicated, inspector, logs, groups, waiting });
+        let registry_moved = watch_channel::Sender::default();
+        let shared =
+            Arc::new(Shared { options, keys, redis, replicated, inspector, logs, groups, waiting, registry_moved });
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);
         let inspecting = tokio::spawn(shared.inspector.clone().go_on());

@@ -4,6 +4,7 @@ use crate::events::{self, Limits};
 use crate::failure;
 use crate::progress;
 use crate::readers::ReadFailed;
+use crate::registry;
 use crate::room;
 use crate::schema;
 use laneway_domain::{Offset, Partition};
@@ -29,8 +30,8 @@ pub struct CheckReport {
     pub warnings: Vec<String>,
 }
 
-/// Checks the pages of the store at `path`, the checksum of every event, and that progress and
-/// dead letters can be read. Changes nothing, and takes as long as reading all of it.
+/// Checks the pages of the store at `path`, the checksum of every event, and that progress, dead letters and the
+/// destinations of the registry can be read. Changes nothing, and takes as long as reading all of it.
 ///
 /// # Errors
 /// If it cannot be opened or is no store that this Laneway reads.
@@ -66,6 +67,9 @@ fn look(path: &Path) -> Result<CheckReport, StoreError> {
         }
     }
     check_dead_letters(&conn, path, &mut report);
+    if let Err(error) = check_registry(&conn, path, &mut report) {
+        report.add(format!("the registry of destinations: {error}"));
+    }
     Ok(report)
 }
 
@@ -137,4 +141,21 @@ fn check_dead_letters(conn: &Connection, path: &Path, report: &mut CheckReport) 
             }
         }
     }
+}
+
+fn check_registry(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
+    let last = registry::last(conn)?;
+    let mut stmt = conn.prepare(&format!("SELECT {} FROM destination ORDER BY name", registry::COLUMNS))?;
+    let mut rows = stmt.query([])?;
+    while let Some(row) = rows.next()? {
+        match registry::record(row) {
+            Ok((record, _)) if record.revision > last => report.add(format!(
+                "the registry of destinations has {} with revision {}, and says that its last one is {last}",
+                record.name, record.revision
+            )),
+            Ok(_) => {}
+            Err(why) => report.add(text(&why, path)),
+        }
+    }
+    Ok(())
 }

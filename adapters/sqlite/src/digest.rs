@@ -15,6 +15,9 @@ use rusqlite::{Connection, Params, Row};
 const PARTITION: &str = "SELECT trimmed, scanned FROM partition WHERE partition = ?1";
 const LANES: &str = "SELECT destination, scanned, paused_since, paused_reason FROM lane WHERE partition = ?1";
 const BEHIND: &str = "SELECT destination, key, offset, retry FROM behind WHERE partition = ?1";
+/// For itself, and only where a change made the destination: rows of stores that know no changes give what they gave.
+const BORN: &str = "SELECT destination, born FROM lane WHERE partition = ?1 AND born <> 0";
+const CUTS: &str = "SELECT at, revision FROM cut WHERE partition = ?1";
 
 /// The checksum of a row: CRC32C over its values, each with its type and length.
 fn of_row(table: &str, row: &Row<'_>, columns: usize) -> rusqlite::Result<i64> {
@@ -61,10 +64,29 @@ pub(crate) fn of_behind(conn: &Connection, p: Partition, destination: &str, key:
     of_rows(conn, "behind", &format!("{BEHIND} AND destination = ?2 AND key = ?3"), (p.0, destination, key))
 }
 
+/// The same of when a lane's destination was made.
+pub(crate) fn of_born(conn: &Connection, p: Partition, destination: &str) -> rusqlite::Result<i64> {
+    of_rows(conn, "born", &format!("{BORN} AND destination = ?2"), (p.0, destination))
+}
+
+/// The same of all that a destination has in the partition.
+pub(crate) fn of_destination(conn: &Connection, p: Partition, destination: &str) -> rusqlite::Result<i64> {
+    let behind = of_rows(conn, "behind", &format!("{BEHIND} AND destination = ?2"), (p.0, destination))?;
+    let (lane, born) = (of_lane(conn, p, destination)?, of_born(conn, p, destination)?);
+    Ok(lane.wrapping_add(born).wrapping_add(behind))
+}
+
+/// The same of the cuts from `from` on and below `below`.
+pub(crate) fn of_cuts(conn: &Connection, p: Partition, from: i64, below: i64) -> rusqlite::Result<i64> {
+    of_rows(conn, "cut", &format!("{CUTS} AND at >= ?2 AND at < ?3"), (p.0, from, below))
+}
+
 fn of_all(conn: &Connection, p: Partition) -> rusqlite::Result<i64> {
-    let lanes = of_rows(conn, "lane", LANES, [p.0])?;
-    let behind = of_rows(conn, "behind", BEHIND, [p.0])?;
-    Ok(of_partition(conn, p)?.wrapping_add(lanes).wrapping_add(behind))
+    let mut sum = of_partition(conn, p)?;
+    for (table, rows) in [("lane", LANES), ("behind", BEHIND), ("born", BORN), ("cut", CUTS)] {
+        sum = sum.wrapping_add(of_rows(conn, table, rows, [p.0])?);
+    }
+    Ok(sum)
 }
 
 fn stored(conn: &Connection, p: Partition) -> rusqlite::Result<Option<i64>> {
@@ -101,7 +123,7 @@ pub(crate) fn check(conn: &Connection, p: Partition) -> rusqlite::Result<Result<
     Ok(Err(unreadable(
         "partition",
         p,
-        "the checksum over the progress of this partition (also in tables lane and behind) is another, so that events \
+        "the checksum over the progress of this partition (also in tables lane, behind and cut) is another, so that events \
          might be skipped. Restore a backup. If you have mended it, or have changed it by hand, say so: \
          UPDATE partition SET digest = NULL",
     )))

@@ -18,6 +18,7 @@ mod ports;
 mod progress;
 mod queue;
 mod readers;
+mod registry;
 mod request;
 mod restore;
 mod room;

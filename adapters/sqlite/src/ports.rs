@@ -4,16 +4,17 @@ use crate::dead_letters;
 use crate::events::Limits;
 use crate::progress;
 use crate::store::{self, SqliteStore, into_store_error, lost};
-use crate::writer::{self, DeadChange};
+use crate::writer::{self, DeadChange, LETTERS_AT_ONCE};
 use async_trait::async_trait;
 use laneway_domain::{
-    Commit, DeadLetter, DestinationName, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress, Redrive,
-    Timestamp,
+    Commit, Cut, Cuts, DeadLetter, DestinationName, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress,
+    Redrive, Timestamp,
 };
 use laneway_ports::{
     Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Lease,
     ProgressStore, Selection, StoreError, WorkerId,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many events one transaction removes, so that a long trim lets others in between: some
@@ -110,8 +111,34 @@ impl ProgressStore for SqliteStore {
 
     async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
         self.shared.index(lease.partition)?;
-        let (lease, commit) = (lease.clone(), commit.clone());
-        self.change(move |tx| writer::commit(tx, &lease, &commit)).await
+        let asked = Arc::new((lease.clone(), commit.clone()));
+        loop {
+            let again = asked.clone();
+            if self.change(move |tx| writer::commit(tx, &again.0, &again.1)).await? {
+                return Ok(());
+            }
+            // Step by step, so that others have their turn between.
+            let mut gone = LETTERS_AT_ONCE;
+            while gone == LETTERS_AT_ONCE {
+                let again = asked.clone();
+                gone = self.change(move |tx| writer::drop_letters(tx, &again.0, &again.1, LETTERS_AT_ONCE)).await?;
+            }
+        }
+    }
+
+    async fn taken(&self, partitions: &[Partition]) -> Result<Vec<Option<Cut>>, StoreError> {
+        for partition in partitions {
+            self.shared.index(*partition)?;
+        }
+        self.shared.usable()?;
+        let partitions = partitions.to_vec();
+        self.readers.read(move |conn| progress::taken(conn, &partitions)).await
+    }
+
+    async fn cuts(&self, partition: Partition) -> Result<Cuts, StoreError> {
+        self.shared.index(partition)?;
+        self.shared.usable()?;
+        self.readers.read(move |conn| progress::cuts(conn, partition)).await
     }
 
     async fn forget(&self, destination: &DestinationName) -> Result<bool, StoreError> {

@@ -5,10 +5,11 @@ use crate::failure::unreadable;
 use crate::readers::ReadFailed;
 use crate::row::instant;
 use laneway_domain::{
-    Behind, DestinationName, LaneKey, LaneProgress, Offset, Partition, PartitionProgress, Pause, Position, Redrive,
+    Behind, Cut, Cuts, DestinationName, LaneKey, LaneProgress, Offset, Partition, PartitionProgress, Pause, Position,
+    Redrive, Revision,
 };
 use laneway_ports::{MAX_DEAD_LETTER_PAGE, StoreError};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 /// The partition's progress, as of one moment.
 pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress, ReadFailed> {
@@ -19,6 +20,7 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     let mut progress = PartitionProgress { scanned: Offset(scanned), ..PartitionProgress::default() };
     load_lanes(&tx, p, &mut progress)?;
     load_behind(&tx, p, &mut progress)?;
+    progress.cuts = cuts(&tx, p)?;
     // A row that cannot be read at all has been named by now.
     digest::check(&tx, p)??;
     progress.redrives = retry_requested(&tx, p, MAX_DEAD_LETTER_PAGE)?;
@@ -26,7 +28,7 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
 }
 
 fn load_lanes(conn: &Connection, p: Partition, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
-    let sql = "SELECT destination, scanned, paused_since, paused_reason FROM lane WHERE partition = ?1";
+    let sql = "SELECT destination, scanned, paused_since, paused_reason, born FROM lane WHERE partition = ?1";
     let mut stmt = conn.prepare_cached(sql)?;
     let mut rows = stmt.query([p.0])?;
     while let Some(row) = rows.next()? {
@@ -40,7 +42,8 @@ fn load_lanes(conn: &Connection, p: Partition, progress: &mut PartitionProgress)
             (Some(None), _) => return Err(unreadable("lane", name, "paused_since is negative").into()),
         };
         let position = scanned.map_or(Position::Shared, |offset| Position::At(Offset(offset)));
-        progress.lanes.insert(name, LaneProgress { position, paused, ..LaneProgress::default() });
+        let born = Revision(row.get(4)?);
+        progress.lanes.insert(name, LaneProgress { born, position, paused, ..LaneProgress::default() });
     }
     Ok(())
 }
@@ -60,6 +63,28 @@ fn load_behind(conn: &Connection, p: Partition, progress: &mut PartitionProgress
         lane.behind.insert(key, behind);
     }
     Ok(())
+}
+
+/// [`laneway_ports::ProgressStore::cuts`].
+pub(crate) fn cuts(conn: &Connection, p: Partition) -> Result<Cuts, ReadFailed> {
+    let mut stmt = conn.prepare_cached("SELECT at, revision FROM cut WHERE partition = ?1 ORDER BY at")?;
+    let cuts = stmt.query_map([p.0], cut)?;
+    Ok(Cuts::of(cuts.collect::<rusqlite::Result<_>>()?))
+}
+
+/// [`laneway_ports::ProgressStore::taken`].
+pub(crate) fn taken(conn: &Connection, partitions: &[Partition]) -> Result<Vec<Option<Cut>>, ReadFailed> {
+    partitions.iter().map(|p| Ok(last_cut(conn, *p)?)).collect()
+}
+
+/// The partition's last cut.
+pub(crate) fn last_cut(conn: &Connection, p: Partition) -> rusqlite::Result<Option<Cut>> {
+    let sql = "SELECT at, revision FROM cut WHERE partition = ?1 ORDER BY at DESC LIMIT 1";
+    conn.prepare_cached(sql)?.query_row([p.0], cut).optional()
+}
+
+fn cut(row: &Row<'_>) -> rusqlite::Result<Cut> {
+    Ok(Cut { at: Offset(row.get(0)?), revision: Revision(row.get(1)?) })
 }
 
 /// The dead letters of the partition that someone wants retried.

@@ -1,7 +1,7 @@
 //! What is asked of the writer: events to append, and changes of anything else.
 
 use crate::failure::Failed;
-use laneway_domain::{NewEvent, Offset, Timestamp};
+use laneway_domain::{NewEvent, Offset, Revision, Timestamp};
 use laneway_ports::{Appended, CommitError, StoreError};
 use rusqlite::{Connection, Params};
 use tokio::sync::oneshot;
@@ -35,6 +35,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) ends: &'a [u64],
     /// Where partitions begin once this group is stored.
     pub(crate) starts: &'a mut Vec<(usize, Offset)>,
+    /// The registry's last revision once this group is stored, if it raises it.
+    pub(crate) registry: &'a mut Option<Revision>,
 }
 
 impl Tx<'_> {

@@ -2,15 +2,17 @@
 //!
 //! What was accepted after the backup was made is not in it, but receivers remember its numbers. So offsets go on from a
 //! number that the clock gives ([`Offset::of_restore`]): later than all that was given out before, and another one for
-//! each restore.
+//! each restore. Revisions of destinations come from the clock anyway; they too are never below those of the store that is
+//! replaced.
 
 use crate::backup::{Copied, Unfinished, copy, sync_directory_of};
 use crate::failure;
 use crate::lock::Lock;
 use crate::options::Clock;
+use crate::registry;
 use crate::schema;
 use crate::store::{begin, bounds};
-use laneway_domain::{Offset, Timestamp};
+use laneway_domain::{Offset, Revision, Timestamp};
 use laneway_ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
@@ -57,8 +59,8 @@ pub fn restore(
     let backed_up_at = schema::text(&source, schema::BACKED_UP_AT).map_err(failed)?;
     let unfinished = Unfinished::beside(store)?;
     copy(&source, &unfinished.0, &mut copied).map_err(|error| unfinished.cannot(&error))?;
-    let given_out = if there { last_given_out(store) } else { Offset::ZERO };
-    let goes_on_at = new_generation(&unfinished, given_out, clock)?;
+    let given_out = if there { last_given_out(store) } else { GivenOut::default() };
+    let goes_on_at = new_generation(&unfinished, &given_out, clock)?;
     let replaced = if there { Some(set_aside(store, clock)?) } else { None };
     unfinished.finish(store)?;
     drop(lock);
@@ -69,9 +71,18 @@ pub fn restore(
     })
 }
 
-/// The highest end of a partition of the store that is replaced, as far as that can be read.
-fn last_given_out(store: &Path) -> Offset {
-    let ends = || -> Result<Option<Offset>, StoreError> {
+/// What the store that is replaced has given out last.
+#[derive(Debug, Default)]
+struct GivenOut {
+    /// The highest end of a partition.
+    offset: Offset,
+    /// The last revision of its registry.
+    revision: Revision,
+}
+
+/// What the store that is replaced has given out, as far as that can be read.
+fn last_given_out(store: &Path) -> GivenOut {
+    let read = || -> Result<Option<GivenOut>, StoreError> {
         let failed = |error: rusqlite::Error| failure::of_read(&error, store);
         let conn = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
         // Of whatever schema it is: it stays as it is, for the release that wrote it.
@@ -80,19 +91,22 @@ fn last_given_out(store: &Path) -> Offset {
         schema::seen_as_now(&conn, store, found)?;
         let partitions = schema::setting(&conn, "partitions").map_err(failed)?.unwrap_or(0);
         let bounds = bounds(&conn, partitions).map_err(failed)?;
-        Ok(bounds.iter().map(|bounds| bounds.end).max())
+        let offset = bounds.iter().map(|bounds| bounds.end).max().unwrap_or(Offset::ZERO);
+        // It counts for itself whether the rest can be read.
+        let revision = registry::last(&conn).unwrap_or(Revision::ORIGIN);
+        Ok(Some(GivenOut { offset, revision }))
     };
     // It may be damaged, which may be why it is replaced. The clock alone is enough then.
-    ends().ok().flatten().unwrap_or(Offset::ZERO)
+    read().ok().flatten().unwrap_or_default()
 }
 
 /// Lets all partitions of the copy go on in a new generation, and returns where.
-fn new_generation(copy: &Unfinished, given_out: Offset, clock: &Clock) -> Result<Offset, StoreError> {
+fn new_generation(copy: &Unfinished, given_out: &GivenOut, clock: &Clock) -> Result<Offset, StoreError> {
     let cannot = |error: rusqlite::Error| copy.cannot(&error);
     let conn = Connection::open(&copy.0).map_err(cannot)?;
     let partitions = schema::bring_up_to_date(&conn, &copy.0)?;
     let bounds = begin(&conn, partitions).map_err(cannot)?;
-    let highest = bounds.iter().map(|bounds| bounds.end).fold(given_out, Offset::max);
+    let highest = bounds.iter().map(|bounds| bounds.end).fold(given_out.offset, Offset::max);
     let goes_on_at = next_generation(highest, clock)?;
     let tx = conn.unchecked_transaction().map_err(cannot)?;
     for (partition, bounds) in (0..partitions).zip(&bounds) {
@@ -100,6 +114,10 @@ fn new_generation(copy: &Unfinished, given_out: Offset, clock: &Clock) -> Result
         tx.execute("INSERT INTO generation (partition, ended_at, began_at) VALUES (?1, ?2, ?3)", leap)
             .map_err(cannot)?;
     }
+    // Cuts stay where they are: all that comes is behind the last one, and judged by it.
+    registry::begin(&tx).map_err(cannot)?;
+    let raise = "UPDATE registry SET last = ?1, fingerprint = '' WHERE last < ?1";
+    tx.execute(raise, [given_out.revision.0]).map_err(cannot)?;
     tx.execute("DELETE FROM meta WHERE name = ?1", [schema::BACKED_UP_AT]).map_err(cannot)?;
     schema::note(&tx, "restored_at_millis", &clock.now().as_millis().to_string()).map_err(cannot)?;
     tx.commit().map_err(cannot)?;

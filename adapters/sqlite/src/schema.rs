@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The version that this code writes. It reads all from [`migrations::FIRST`] on, and changes them when it opens them.
 ///
 /// It is the format number of all tables but those of events, whose rows are never written again and have one each.
-pub(crate) const SCHEMA_VERSION: u32 = 4;
+pub(crate) const SCHEMA_VERSION: u32 = 5;
 /// The release of Laneway that first wrote [`SCHEMA_VERSION`]: what a store names to those who do not know it.
 const NEEDS_RELEASE: &str = "0.1.0";
 /// Under what name that is written down.
@@ -44,16 +44,17 @@ const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 -- One row per partition. Offsets below `trimmed` were used, and their events removed. `digest` is a
--- checksum over the partition's progress, here and in the two tables below; NULL: not known.
+-- checksum over the partition's progress, here and in the tables lane, behind and cut; NULL: not known.
 CREATE TABLE partition (
   partition INTEGER PRIMARY KEY, trimmed INTEGER NOT NULL DEFAULT 0, scanned INTEGER NOT NULL DEFAULT 0,
   epoch INTEGER NOT NULL DEFAULT 0, worker TEXT, leased_until INTEGER NOT NULL DEFAULT 0, digest INTEGER
 ) STRICT;
 
--- Where each destination stands; `scanned` is NULL while it shares the partition's.
+-- Where each destination stands; `scanned` is NULL while it shares the partition's. `born` is the revision that made
+-- the destination.
 CREATE TABLE lane (
   partition INTEGER NOT NULL, destination TEXT NOT NULL, scanned INTEGER, paused_since INTEGER, paused_reason TEXT,
-  PRIMARY KEY (partition, destination)
+  born INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (partition, destination)
 ) STRICT, WITHOUT ROWID;
 
 -- The keys that have not come as far as their lane; `retry` is JSON.
@@ -95,6 +96,36 @@ CREATE TABLE given_id (
   number INTEGER PRIMARY KEY AUTOINCREMENT, partition INTEGER NOT NULL, id TEXT NOT NULL, offset INTEGER NOT NULL,
   accepted_at INTEGER NOT NULL, UNIQUE (partition, id)
 ) STRICT;
+";
+
+/// What changes of destinations need, which came with schema 5.
+const REGISTRY_TABLES: &str = "
+-- From which offset on a partition follows which revision of the destinations.
+CREATE TABLE cut (
+  partition INTEGER NOT NULL, at INTEGER NOT NULL, revision INTEGER NOT NULL, PRIMARY KEY (partition, at)
+) STRICT, WITHOUT ROWID;
+
+-- The registry of destinations: one row, with the last revision. Records of deleted destinations up to `forgotten` may
+-- be gone.
+CREATE TABLE registry (
+  one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL DEFAULT 0, fingerprint TEXT NOT NULL DEFAULT '',
+  forgotten INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO registry (one) VALUES (1);
+
+-- The destinations; `record` is JSON, and `crc` a checksum over the row.
+CREATE TABLE destination (
+  name TEXT PRIMARY KEY, revision INTEGER NOT NULL, deleted INTEGER NOT NULL, record TEXT NOT NULL, crc INTEGER NOT NULL
+) STRICT;
+CREATE INDEX destination_by_revision ON destination (revision, name);
+CREATE INDEX destination_there ON destination (name) WHERE deleted = 0;
+CREATE INDEX destination_deleted ON destination (revision) WHERE deleted = 1;
+
+-- Who changed them, when, and what; the last changes of each.
+CREATE TABLE destination_change (
+  name TEXT NOT NULL, revision INTEGER NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
+  PRIMARY KEY (name, revision)
+) STRICT, WITHOUT ROWID;
 ";
 
 fn partition_tables(partitions: u32) -> String {
@@ -275,6 +306,7 @@ fn create(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(REGISTRY_TABLES)?;
     tx.execute_batch(&partition_tables(options.partitions))?;
     let mut meta = tx.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
     meta.execute(("schema", SCHEMA_VERSION.to_string()))?;

@@ -1,7 +1,7 @@
 //! What the writer tells everyone else.
 
 use crate::tail::Tail;
-use laneway_domain::{Offset, Partition};
+use laneway_domain::{Offset, Partition, Revision};
 use laneway_ports::{Bounds, StoreError};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,8 @@ pub(crate) struct Shared {
     pub(crate) tail: Tail,
     starts: Vec<AtomicU64>,
     ends: Vec<watch::Sender<Offset>>,
+    /// The last revision of the registry.
+    pub(crate) registry: watch::Sender<Revision>,
     /// Why nothing more is accepted, for good.
     failed: OnceLock<String>,
     /// Why the last group was not stored, until one is.
@@ -33,13 +35,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(path: PathBuf, tail_bytes: usize, bounds: &[Bounds]) -> Self {
+    pub(crate) fn new(path: PathBuf, tail_bytes: usize, bounds: &[Bounds], last: Revision) -> Self {
         let partitions = u32::try_from(bounds.len()).unwrap_or(u32::MAX);
         Self {
             path,
             tail: Tail::new(partitions, tail_bytes),
             starts: bounds.iter().map(|bounds| AtomicU64::new(bounds.start.0)).collect(),
             ends: bounds.iter().map(|bounds| watch::Sender::new(bounds.end)).collect(),
+            registry: watch::Sender::new(last),
             failed: OnceLock::new(),
             trouble: Mutex::default(),
             wal_bytes: AtomicU64::new(0),

@@ -11,12 +11,13 @@ use crate::options::{Clock, Options};
 use crate::progress;
 use crate::queue::{NotTaken, Queue};
 use crate::readers::Readers;
+use crate::registry;
 use crate::request::{Asked, Request, Tx};
 use crate::room::{Reserve, Room};
 use crate::schema;
 use crate::shared::Shared;
 use crate::writer::{self, DeadChange};
-use laneway_domain::Offset;
+use laneway_domain::{Offset, Revision};
 use laneway_ports::{Bounds, CommitError, Register, Selection, StoreError, StoreHealth};
 use rusqlite::Connection;
 use std::fmt;
@@ -62,13 +63,13 @@ impl SqliteStore {
             opened => (opened, false),
         };
         // It was something else than room: what was in reserve stays there.
-        let (conn, bounds) = opened.inspect_err(|_| {
+        let (conn, bounds, last) = opened.inspect_err(|_| {
             if short {
                 drop(reserve.take())
             }
         })?;
         let room = Room::of(&options.path, short);
-        let shared = Arc::new(Shared::new(options.path.clone(), options.tail_bytes, &bounds));
+        let shared = Arc::new(Shared::new(options.path.clone(), options.tail_bytes, &bounds, last));
         let queue = Arc::new(Queue::new(options.queue_events, options.queue_bytes));
         let readers = Readers::new(options.path.clone());
         let clock = options.clock.clone();
@@ -196,11 +197,13 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
     spawned.map_err(|error| StoreError::refused(format!("cannot start a thread: {error}")))
 }
 
-fn open_database(options: &Options) -> Result<(Connection, Vec<Bounds>), StoreError> {
+fn open_database(options: &Options) -> Result<(Connection, Vec<Bounds>, Revision), StoreError> {
     let conn = schema::open_writer(options)?;
     sync_directory_of(&options.path)?;
-    let bounds = begin(&conn, options.partitions).map_err(|error| schema::cannot_open(&options.path, &error))?;
-    Ok((conn, bounds))
+    let cannot = |error: rusqlite::Error| schema::cannot_open(&options.path, &error);
+    let bounds = begin(&conn, options.partitions).map_err(cannot)?;
+    let last = registry::begin(&conn).map_err(cannot)?;
+    Ok((conn, bounds, last))
 }
 
 /// Ends the leases of whoever had the store before (it was this process alone, says the lock), and

@@ -6,6 +6,7 @@ mod formats;
 mod fuzz;
 mod open;
 mod reading;
+mod registry;
 mod restore;
 
 use crate::{Clock, Options, SqliteStore};
@@ -86,6 +87,7 @@ laneway_ports::event_log_contract!(InDirectory, #[tokio::test]);
 laneway_ports::progress_store_contract!(InDirectory, #[tokio::test]);
 laneway_ports::dead_letters_contract!(InDirectory, #[tokio::test]);
 laneway_ports::workers_contract!(InDirectory, #[tokio::test]);
+laneway_ports::registry_contract!(InDirectory, #[tokio::test]);
 
 /// The same, where nothing is kept in memory, so that every read is from disk.
 struct WithoutTail(InDirectory);

@@ -8,12 +8,16 @@
 mod append;
 mod commit;
 mod dead;
+mod dropped;
 mod lease;
+mod registry;
 mod trim;
 
-pub(crate) use commit::{commit, forget};
+pub(crate) use commit::{commit, drop_letters, forget};
 pub(crate) use dead::{DeadChange, change_dead};
+pub(crate) use dropped::LETTERS_AT_ONCE;
 pub(crate) use lease::{claim, release, renew};
+pub(crate) use registry::{forget_deleted, write_registry};
 pub(crate) use trim::trim;
 
 use crate::checkpoint::Nudge;
@@ -24,7 +28,7 @@ use crate::request::{Change, Placed, Request, Tx};
 use crate::room::Room;
 use crate::shared::Shared;
 use append::Appender;
-use laneway_domain::{NewEvent, Offset, Timestamp};
+use laneway_domain::{NewEvent, Offset, Revision, Timestamp};
 use laneway_ports::StoreError;
 use rusqlite::Connection;
 use std::collections::VecDeque;
@@ -73,6 +77,7 @@ pub(crate) fn run(
         appender: Appender::new(conn, shared, options.duplicate_window),
         pending: Vec::new(),
         starts: Vec::new(),
+        registry: None,
         last_now: Timestamp::ZERO,
         changes: 0,
     };
@@ -91,6 +96,8 @@ struct Writer<'c> {
     appender: Appender<'c>,
     pending: Vec<Pending>,
     starts: Vec<(usize, Offset)>,
+    /// The registry's last revision, if this group has raised it.
+    registry: Option<Revision>,
     last_now: Timestamp,
     /// Changes made in this group.
     changes: u64,
@@ -176,11 +183,13 @@ impl Writer<'_> {
 
     fn change_within_savepoint(&mut self, change: &mut dyn Change) -> Result<(), Failed> {
         self.execute("SAVEPOINT change")?;
-        let starts = self.starts.len();
+        let (starts, last) = (self.starts.len(), self.registry);
         let ends = self.appender.ends();
-        let made = change.make(&mut Tx { conn: self.conn, now: self.last_now, ends, starts: &mut self.starts });
+        let (starting, registry) = (&mut self.starts, &mut self.registry);
+        let made = change.make(&mut Tx { conn: self.conn, now: self.last_now, ends, starts: starting, registry });
         if made.is_err() && !self.conn.is_autocommit() {
             self.starts.truncate(starts);
+            self.registry = last;
             self.execute("ROLLBACK TO change")?;
         }
         if !self.conn.is_autocommit() {
@@ -193,6 +202,7 @@ impl Writer<'_> {
     fn undo(&mut self, reach: Reach) -> StoreError {
         self.appender.undo();
         self.starts.clear();
+        self.registry = None;
         // Some errors have ended the transaction already.
         let rolled_back = if self.conn.is_autocommit() { Ok(()) } else { self.execute("ROLLBACK") };
         match (reach, rolled_back) {
@@ -221,6 +231,9 @@ impl Writer<'_> {
         }
         for (index, start) in self.starts.drain(..) {
             self.shared.set_start(index, start);
+        }
+        if let Some(last) = self.registry.take() {
+            self.shared.registry.send_replace(last);
         }
     }
 

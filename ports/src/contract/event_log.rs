@@ -50,6 +50,7 @@ macro_rules! event_log_contract {
             trimmed_offsets_are_not_used_again
             a_given_id_is_remembered_after_its_event_was_trimmed
             a_read_below_the_start_begins_at_the_start
+            a_trim_lets_go_of_cuts_that_no_event_needs
         }
     };
 }

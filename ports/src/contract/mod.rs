@@ -9,13 +9,16 @@
 //! laneway_ports::progress_store_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::dead_letters_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::workers_contract!(MySubject, #[tokio::test]);
+//! laneway_ports::registry_contract!(MySubject, #[tokio::test]);
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking")]
 
+pub mod cuts;
 pub mod dead_letters;
 pub mod event_log;
 mod fixtures;
 pub mod progress_store;
+pub mod registry;
 pub mod sink;
 pub mod trim;
 pub mod workers;
@@ -39,6 +42,11 @@ pub trait Subject: Sized + Send + Sync {
 
     /// The store.
     fn store(&self) -> &Self::Store;
+
+    /// The same store, as another process has it open; nothing where there can be only one.
+    async fn another(&self) -> Option<Self::Store> {
+        None
+    }
 
     /// Ends the store as roughly as can be (a crash, if it can be had) and opens what it left.
     async fn reopen(self) -> Self;

@@ -1,17 +1,17 @@
-//! What every [`ProgressStore`] must do.
+//! What every [`ProgressStore`] must do. What changes of destinations need of it is in [`super::cuts`].
 
 use super::Subject;
 use super::fixtures::{
     LONG, Numbers, append, destination, event, failure, filled, given_up, gives_up, lease, moved, seen, worker,
 };
-use crate::{CommitError, Lease, ProgressStore, Selection, StoreError};
+use crate::{CommitError, EventLog, Lease, MAX_REVISION, ProgressStore, Selection, StoreError};
 use laneway_domain::{
     Backoff, Behind, Commit, Cut, Key, LaneChange, LaneKey, Offset, Partition, PartitionProgress, Pause, Position,
     Quarantined, Redrive, Redriven, Revision, Timestamp,
 };
 use std::time::Duration;
 
-/// One test per check of [`crate::contract::progress_store`].
+/// One test per check of [`crate::contract::progress_store`] and [`crate::contract::cuts`].
 #[macro_export]
 macro_rules! progress_store_contract {
     ($subject:ty, #[$test:meta]) => {
@@ -35,18 +35,27 @@ macro_rules! progress_store_contract {
             a_forgotten_destination_leaves_nothing
             a_quarantined_record_is_accepted
         }
+        $crate::contract_tests! { cuts, cuts_contract, $subject, #[$test],
+            cuts_are_kept_and_those_at_one_offset_are_one
+            what_each_partition_has_taken_over_is_told_in_the_order_asked_for
+            a_lane_remembers_when_its_destination_was_made
+            a_dropped_destination_leaves_nothing_in_the_partition_and_no_other_is_touched
+            a_destination_that_is_dropped_may_be_made_anew_by_the_same_commit
+            a_destination_with_many_dead_letters_is_dropped_whole
+            a_commit_that_is_refused_drops_nothing
+        }
     };
 }
 
-const P: Partition = Partition(0);
+pub(super) const P: Partition = Partition(0);
 
-fn assert_fenced(result: &Result<(), CommitError>, epoch: u64) {
+pub(super) fn assert_fenced(result: &Result<(), CommitError>, epoch: u64) {
     let fenced = matches!(result, Err(CommitError::Fenced { partition: P, epoch: e }) if *e == epoch);
     assert!(fenced, "not fenced: {result:?}");
 }
 
 /// A commit that touches everything a commit can touch.
-fn full_commit() -> Commit {
+pub(super) fn full_commit() -> Commit {
     let retry = Backoff::note(None, failure(5, "answered 503"));
     let change = LaneChange {
         born: Some(Revision(5)),
@@ -132,7 +141,7 @@ pub async fn epochs_rise_over_a_reopen<S: Subject>() {
     assert_fenced(&subject.store().commit(&old, &Commit::default()).await, old.epoch);
 }
 
-async fn taken_over<S: Subject>(subject: &S) -> (Lease, Lease) {
+pub(super) async fn taken_over<S: Subject>(subject: &S) -> (Lease, Lease) {
     let old = subject.store().claim(P, &worker("a"), Duration::from_millis(50)).await.unwrap().unwrap();
     subject.pass(Duration::from_millis(60)).await;
     let new = subject.store().claim(P, &worker("b"), LONG).await.unwrap().unwrap();
@@ -221,9 +230,16 @@ fn random_commit(numbers: &mut Numbers, end: u64) -> Commit {
     if numbers.one_in(2) {
         commit.scanned = Some(Offset(numbers.below(end + 1)));
     }
+    if numbers.one_in(3) {
+        // Also revisions that are known already, and offsets below those that have come before.
+        commit.cut = Some(Cut { revision: Revision(numbers.below(30)), at: Offset(numbers.below(end + 1)) });
+    }
     for name in ["a", "b.c", "d-1"] {
         if numbers.one_in(2) {
             commit.lanes.insert(destination(name), random_change(numbers, end));
+        }
+        if numbers.one_in(12) {
+            commit.dropped.insert(destination(name));
         }
         if numbers.one_in(4) {
             let offset = numbers.below(end);
@@ -253,7 +269,8 @@ fn random_change(numbers: &mut Numbers, end: u64) -> LaneChange {
         1 => Some(Some(Pause { since: Timestamp::from_millis(numbers.below(9)), reason: "410 · größe".into() })),
         _ => None,
     };
-    let mut change = LaneChange { position, paused, ..LaneChange::default() };
+    let born = numbers.one_in(4).then(|| Revision(numbers.below(MAX_REVISION.0 + 1)));
+    let mut change = LaneChange { born, position, paused, ..LaneChange::default() };
     for _ in 0..numbers.below(4) {
         let key = match numbers.below(3) {
             0 => LaneKey::All,
@@ -278,6 +295,10 @@ pub async fn progress_is_what_applying_the_commits_gives<S: Subject>() {
             let commit = random_commit(&mut numbers, 12);
             subject.store().commit(&held, &commit).await.unwrap();
             model.apply(&commit);
+            if numbers.one_in(4) {
+                subject.store().trim(P, Timestamp::MAX, 1).await.unwrap();
+                model.cuts.trim(subject.store().bounds(P).await.unwrap().start);
+            }
             if numbers.one_in(3) {
                 ask_for_retries(subject.store(), &mut model).await;
             }
@@ -322,7 +343,8 @@ pub async fn a_forgotten_destination_leaves_nothing<S: Subject>() {
     store.commit(&lease, &moved("other", 1, Position::Shared)).await.unwrap();
     store.commit(&lease, &gives_up("other", &[0])).await.unwrap();
     let before = seen(store).await;
-    store.commit(&lease, &Commit { scanned: Some(Offset(1)), quarantined: Vec::new(), ..full_commit() }).await.unwrap();
+    let of_a = Commit { scanned: Some(Offset(1)), cut: None, quarantined: Vec::new(), ..full_commit() };
+    store.commit(&lease, &of_a).await.unwrap();
     store.commit(&lease, &gives_up("only-dead-letters", &[0])).await.unwrap();
     assert!(store.forget(&destination("a")).await.unwrap());
     assert!(store.forget(&destination("only-dead-letters")).await.unwrap());

@@ -3,7 +3,9 @@
 use super::Subject;
 use super::fixtures::{append, destination, filled, given, keyed, lease, moved, whole};
 use crate::{Appended, Bounds, EventLog, ProgressStore};
-use laneway_domain::{Behind, Commit, LaneChange, LaneKey, Offset, Partition, Position, Timestamp};
+use laneway_domain::{
+    Behind, Commit, Cut, Cuts, LaneChange, LaneKey, Offset, Partition, Position, Revision, Timestamp,
+};
 use std::time::Duration;
 
 const P: Partition = Partition(0);
@@ -127,4 +129,23 @@ pub async fn a_read_below_the_start_begins_at_the_start<S: Subject>() {
     let subject = subject.reopen().await;
     let chunk = subject.store().read(P, Offset(1), 1, usize::MAX).await.unwrap();
     assert_eq!((chunk.records[0].offset(), chunk.next), (Offset(4), Offset(5)));
+}
+
+/// Each event is judged as it was before the trim.
+pub async fn a_trim_lets_go_of_cuts_that_no_event_needs<S: Subject>() {
+    let subject = filled::<S>(10).await;
+    let cuts: Vec<Cut> =
+        [(11, 1), (12, 3), (13, 7), (14, 10)].map(|(r, at)| Cut { revision: Revision(r), at: Offset(at) }).into();
+    for cut in &cuts {
+        commit(&subject, &Commit { cut: Some(*cut), ..moved("a", 10, Position::Shared) }).await;
+    }
+    // How many events go, and which cut is then the first that is needed.
+    for (most, first) in [(0, 0), (2, 0), (1, 1), (1, 1), (2, 1), (1, 2), (2, 2), (1, 3)] {
+        assert_eq!(subject.store().trim(P, Timestamp::MAX, most).await.unwrap(), most);
+        assert_eq!(subject.store().cuts(P).await.unwrap(), Cuts::of(cuts[first..].to_vec()));
+    }
+    assert_eq!(bounds(&subject).await, (10, 10));
+    let subject = subject.reopen().await;
+    assert_eq!(subject.store().load(P).await.unwrap().cuts, Cuts::of(vec![cuts[3]]));
+    assert_eq!(subject.store().taken(&[P]).await.unwrap(), [Some(cuts[3])]);
 }

@@ -3,7 +3,7 @@
 use super::happenings::{FENCED_COMMIT, FENCED_RENEWAL, TAKEN};
 use crate::seeded::Tally;
 use async_trait::async_trait;
-use laneway_domain::{Commit, DestinationName, Partition, PartitionProgress};
+use laneway_domain::{Commit, Cut, Cuts, DestinationName, Partition, PartitionProgress};
 use laneway_memory::MemoryStore;
 use laneway_ports::{CommitError, Lease, ProgressStore, StoreError, WorkerId};
 use std::sync::Arc;
@@ -47,6 +47,14 @@ impl ProgressStore for Watched {
 
     async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
         self.look(self.store.commit(lease, commit).await, FENCED_COMMIT)
+    }
+
+    async fn taken(&self, partitions: &[Partition]) -> Result<Vec<Option<Cut>>, StoreError> {
+        self.store.taken(partitions).await
+    }
+
+    async fn cuts(&self, partition: Partition) -> Result<Cuts, StoreError> {
+        self.store.cuts(partition).await
     }
 
     async fn forget(&self, destination: &DestinationName) -> Result<bool, StoreError> {

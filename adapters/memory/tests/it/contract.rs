@@ -19,6 +19,10 @@ impl Subject for Crashing {
         &self.0
     }
 
+    async fn another(&self) -> Option<MemoryStore> {
+        Some(MemoryStore::open(self.0.disk().clone(), Settings::default()))
+    }
+
     async fn reopen(self) -> Self {
         self.0.crash(0);
         Self(MemoryStore::open(self.0.disk().clone(), Settings::default()))
@@ -33,3 +37,9 @@ laneway_ports::event_log_contract!(Crashing, #[tokio::test(start_paused = true)]
 laneway_ports::progress_store_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::dead_letters_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::workers_contract!(Crashing, #[tokio::test(start_paused = true)]);
+laneway_ports::registry_contract!(Crashing, #[tokio::test(start_paused = true)]);
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_thousand_destinations_are_written_and_read_in_pages() {
+    laneway_ports::contract::registry::as_many_destinations::<Crashing>(100_000).await;
+}

@@ -62,7 +62,7 @@ impl EventLog for RedisStore {
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
         self.partition(partition)?;
         let keys = &self.shared.keys;
-        let keys = [keys.log(partition), keys.progress(partition), keys.lowest(partition)];
+        let keys = [keys.log(partition), keys.progress(partition), keys.lowest(partition), keys.cuts(partition)];
         let mut removed = 0;
         while removed < most {
             let chunk = TRIM_AT_ONCE.min(most - removed);

@@ -2,7 +2,7 @@
 
 use super::encode::{self, Call};
 use super::names::Names;
-use super::refused;
+use super::{answer, refused};
 use crate::dead_letters::letter;
 use crate::library::{CallError, Refusal};
 use crate::log::PartitionLog;
@@ -12,28 +12,65 @@ use laneway_ports::{CommitError, Lease, StoreError};
 
 /// [`laneway_ports::ProgressStore::commit`].
 pub(super) async fn commit(store: &RedisStore, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
-    encode::check_offsets(commit)?;
+    encode::check_numbers(commit)?;
     let log = store.partition(lease.partition)?;
     let names = Names::new(&store.shared.keys, lease.partition);
     let mut rests = Vec::with_capacity(commit.redriven.len());
     for redriven in &commit.redriven {
         rests.push(rest_after(store, &names, redriven).await?);
     }
-    let mut call = Call::new(&names, lease, log.witness(), commit);
-    call.add_commit(&names, commit, &rests);
-    match store.shared.write("laneway_commit", &call.keys, call.args).await {
-        Ok(_) => Ok(()),
-        Err(CallError::Refused(Refusal::Generation(why))) => {
-            Err(if_not_lost(store, log, lease, StoreError::retry_later(not_stored(lease, &why))).await)
+    loop {
+        let mut call = Call::new(&names, lease, log.witness(), commit);
+        call.add_commit(&names, commit, &rests);
+        match store.shared.write("laneway_commit_cut", &call.keys, call.args).await {
+            Ok(_) => return Ok(()),
+            Err(CallError::Refused(Refusal::Letters)) => drop_letters(store, &names, lease, commit).await?,
+            Err(error) => return Err(not_made(store, lease, error).await),
         }
-        Err(CallError::Refused(Refusal::Beyond(why))) => {
+    }
+}
+
+/// Drops the dead letters of the destinations that the commit drops, step by step.
+async fn drop_letters(
+    store: &RedisStore,
+    names: &Names<'_>,
+    lease: &Lease,
+    commit: &Commit,
+) -> Result<(), CommitError> {
+    let log = store.partition(lease.partition)?;
+    for name in &commit.dropped {
+        loop {
+            let call = Call::dropping(names, lease, log.witness(), commit, name);
+            let more = match store.shared.write("laneway_drop_letters", &call.keys, call.args).await {
+                Ok(more) => answer::number(&more)?,
+                Err(error) => return Err(not_made(store, lease, error).await),
+            };
+            if more == 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why a commit, or a step of it, was not made.
+async fn not_made(store: &RedisStore, lease: &Lease, error: CallError) -> CommitError {
+    let log = match store.partition(lease.partition) {
+        Ok(log) => log,
+        Err(error) => return error.into(),
+    };
+    match error {
+        CallError::Refused(Refusal::Generation(why)) => {
+            if_not_lost(store, log, lease, StoreError::retry_later(not_stored(lease, &why))).await
+        }
+        CallError::Refused(Refusal::Beyond(why)) => {
             let why = format!(
                 "{}; whoever has seen more has seen another log. Was an older copy of the data put back?",
                 not_stored(lease, &why)
             );
-            Err(if_not_lost(store, log, lease, StoreError::refused(why)).await)
+            if_not_lost(store, log, lease, StoreError::refused(why)).await
         }
-        Err(error) => Err(refused(lease, error)),
+        error => refused(lease, error),
     }
 }
 

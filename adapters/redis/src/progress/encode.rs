@@ -5,8 +5,8 @@ use super::names::Names;
 use super::text::{self, MAX_OFFSET};
 use crate::dead_letters::letter;
 use bytes::Bytes;
-use laneway_domain::{Behind, Commit, GivenUp, LaneChange, LaneKey, Offset, Quarantined, Redriven};
-use laneway_ports::{Lease, StoreError};
+use laneway_domain::{Behind, Commit, DestinationName, GivenUp, LaneChange, LaneKey, Offset, Quarantined, Redriven};
+use laneway_ports::{Lease, MAX_REVISION, StoreError};
 
 /// What becomes of a dead letter that was retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,13 @@ impl Call {
     }
 }
 
-/// Refuses offsets that Redis would round.
-pub(super) fn check_offsets(commit: &Commit) -> Result<(), StoreError> {
+/// Refuses offsets and revisions that Redis would round.
+pub(super) fn check_numbers(commit: &Commit) -> Result<(), StoreError> {
+    let born = commit.lanes.values().filter_map(|change| change.born);
+    if let Some(last) = born.chain(commit.cut.map(|cut| cut.revision)).max().filter(|last| *last > MAX_REVISION) {
+        let what = format!("revision {last} cannot be stored in Redis: {MAX_REVISION} is the last one");
+        return Err(StoreError::refused(what));
+    }
     let behind = commit.lanes.values().flat_map(|change| change.behind.values().flatten()).map(|behind| behind.offset);
     let dead = commit.dead_letters.iter().map(|given_up| given_up.offset);
     let highest = behind.chain(dead).fold(commit.highest(), Offset::max);
@@ -64,14 +69,33 @@ impl Call {
         let mut call = Self::default();
         call.keys.extend([names.log(), names.lease(), names.progress(), names.lowest()]);
         call.keys.extend(names.all_dead());
-        call.keys.push(names.quarantine());
-        call.arg(lease.epoch.to_string());
-        call.arg(lease.worker.0.as_str());
+        call.keys.extend([names.quarantine(), names.cuts()]);
+        call.conditions(lease, witness, commit);
+        call
+    }
+
+    fn conditions(&mut self, lease: &Lease, witness: Option<(Offset, u32)>, commit: &Commit) {
+        self.arg(lease.epoch.to_string());
+        self.arg(lease.worker.0.as_str());
         let (offset, check) =
             witness.map_or_else(Default::default, |(offset, check)| (offset.to_string(), check.to_string()));
-        call.arg(offset);
-        call.arg(check);
-        call.arg(highest(commit).to_string());
+        self.arg(offset);
+        self.arg(check);
+        self.arg(highest(commit).to_string());
+    }
+
+    /// One step of dropping the dead letters of a destination that the commit drops.
+    pub(super) fn dropping(
+        names: &Names<'_>,
+        lease: &Lease,
+        witness: Option<(Offset, u32)>,
+        commit: &Commit,
+        name: &DestinationName,
+    ) -> Self {
+        let mut call = Self { keys: vec![names.log(), names.lease(), names.dead_of(name)], args: Vec::new() };
+        call.keys.extend(names.all_dead());
+        call.conditions(lease, witness, commit);
+        call.arg(name.as_str());
         call
     }
 
@@ -84,8 +108,18 @@ impl Call {
         self.number(redriven.len());
         self.number(commit.dead_letters.len());
         self.number(commit.quarantined.len());
+        let (revision, at) =
+            commit.cut.map_or_else(Default::default, |cut| (cut.revision.to_string(), cut.at.to_string()));
+        self.arg(revision);
+        self.arg(at);
+        self.number(commit.dropped.len());
+        for name in &commit.dropped {
+            self.keys.extend([names.behind(name), names.retry(name), names.dead_of(name)]);
+            self.arg(name.as_str());
+        }
         for (name, change) in &commit.lanes {
             self.keys.extend([names.behind(name), names.retry(name)]);
+            self.arg(change.born.map_or_else(String::new, |born| born.to_string()));
             self.arg(name.as_str());
             add_change(self, change);
         }

@@ -10,8 +10,11 @@ use crate::failure::Effect;
 use crate::keys::Keys;
 use bytes::Bytes;
 use fred::types::Value;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use laneway_domain::{Behind, DestinationName, LaneKey, Offset, Partition, PartitionProgress, Redrive};
+use laneway_domain::{
+    Behind, Cut, Cuts, DestinationName, LaneKey, Offset, Partition, PartitionProgress, Redrive, Revision,
+};
 use laneway_ports::{MAX_DEAD_LETTER_PAGE, StoreError};
 use std::collections::BTreeMap;
 
@@ -61,17 +64,49 @@ async fn load_once(redis: &Redis, names: &Names<'_>) -> Result<Try, StoreError> 
 /// Everything but the keys behind, and the lanes that may have some.
 async fn load_lanes(redis: &Redis, names: &Names<'_>) -> Result<(Lanes, Vec<DestinationName>), StoreError> {
     let key = names.progress();
-    let keys = [key.clone(), names.lowest(), names.dead_requested(), names.dead()];
+    let keys = [key.clone(), names.lowest(), names.dead_requested(), names.dead(), names.cuts()];
     let most = Bytes::from(MAX_DEAD_LETTER_PAGE.to_string());
     let answer = redis.call("laneway_load", Effect::Reads, &keys, vec![most]).await?;
-    let [fields, holding, requested] = answer::exactly(answer)?;
+    let [fields, holding, requested, cuts] = answer::exactly(answer)?;
     let mut lanes = Lanes::parse(&key, &pairs(answer::texts(fields)?))?;
+    lanes.progress.cuts = parse_cuts(&names.cuts(), answer::texts(cuts)?)?;
     lanes.progress.redrives = requests(&names.dead(), answer::texts(requested)?)?;
     let holding = answer::texts(holding)?;
     let holding = holding.iter().map(|name| {
         DestinationName::new(name).map_err(|error| unreadable(&names.lowest(), format!("the member {name:?}"), error))
     });
     Ok((lanes, holding.collect::<Result<_, _>>()?))
+}
+
+fn parse_cuts(key: &str, flat: Vec<String>) -> Result<Cuts, StoreError> {
+    let cut = |(revision, at): (String, String)| match (revision.parse(), at.parse()) {
+        (Ok(revision), Ok(at)) => Ok(Cut { revision: Revision(revision), at: Offset(at) }),
+        _ => Err(unreadable(key, format!("the member {revision:?}"), "it is no revision, or its score no offset")),
+    };
+    Ok(Cuts::of(pairs(flat).into_iter().map(cut).collect::<Result<_, _>>()?))
+}
+
+/// [`laneway_ports::ProgressStore::cuts`].
+pub(super) async fn cuts(redis: &Redis, keys: &Keys, partition: Partition) -> Result<Cuts, StoreError> {
+    let key = keys.cuts(partition);
+    let answer = redis.call("laneway_cuts", Effect::Reads, std::slice::from_ref(&key), Vec::new()).await?;
+    parse_cuts(&key, answer::texts(answer)?)
+}
+
+/// [`laneway_ports::ProgressStore::taken`]: all at once, so that each node is asked over its link without a wait between.
+pub(super) async fn taken(
+    redis: &Redis,
+    keys: &Keys,
+    partitions: &[Partition],
+) -> Result<Vec<Option<Cut>>, StoreError> {
+    let ask = |partition: &Partition| {
+        let key = keys.cuts(*partition);
+        async move {
+            let answer = redis.call("laneway_taken", Effect::Reads, std::slice::from_ref(&key), Vec::new()).await?;
+            Ok(parse_cuts(&key, answer::texts(answer)?)?.last())
+        }
+    };
+    try_join_all(partitions.iter().map(ask)).await
 }
 
 fn pairs(flat: Vec<String>) -> Vec<(String, String)> {

@@ -36,6 +36,10 @@ impl<'k> Names<'k> {
         self.keys.lowest(self.partition)
     }
 
+    pub(crate) fn cuts(&self) -> String {
+        self.keys.cuts(self.partition)
+    }
+
     pub(crate) fn quarantine(&self) -> String {
         self.keys.of(self.partition, "quarantine")
     }

@@ -1,6 +1,6 @@
 //! Progress as text, and back.
 
-use laneway_domain::{DestinationName, LaneProgress, Offset, PartitionProgress, Pause, Position, Timestamp};
+use laneway_domain::{DestinationName, LaneProgress, Offset, PartitionProgress, Pause, Position, Revision, Timestamp};
 use laneway_ports::StoreError;
 use std::fmt;
 
@@ -11,6 +11,7 @@ pub(crate) const MAX_OFFSET: Offset = Offset(1 << 53);
 const SHARED: &str = "shared";
 const LANE: &str = "lane:";
 const PAUSED: &str = "paused:";
+const BORN: &str = "born:";
 
 /// Something in Redis that is not what the store has written.
 pub(crate) fn unreadable(key: &str, what: impl fmt::Display, why: impl fmt::Display) -> StoreError {
@@ -71,6 +72,8 @@ impl Lanes {
             self.lane(name)?.position = parse_position(value).ok_or_else(|| wrong("an offset or `shared`"))?;
         } else if let Some(name) = field.strip_prefix(PAUSED) {
             self.lane(name)?.paused = Some(parse_pause(value).ok_or_else(|| wrong("a moment and a reason"))?);
+        } else if let Some(name) = field.strip_prefix(BORN) {
+            self.lane(name)?.born = Revision(value.parse().map_err(|_| wrong("a revision"))?);
         } else {
             return Err("it is not known to this version".into());
         }
@@ -122,6 +125,7 @@ mod tests {
                 ("lane:a", "shared"),
                 ("lane:b.c", "4"),
                 ("paused:a", "7 410"),
+                ("born:b.c", "1700000000000000"),
             ]),
         );
         let Lanes { progress, commits } = read.unwrap();
@@ -130,13 +134,20 @@ mod tests {
         let paused = Pause { since: Timestamp::from_millis(7), reason: "410".into() };
         assert_eq!(progress.lanes[&name("a")].paused, Some(paused));
         assert_eq!(progress.lanes[&name("b.c")].position, Position::At(Offset(4)));
+        let born = ["a", "b.c"].map(|lane| progress.lanes[&name(lane)].born.0);
+        assert_eq!(born, [0, 1_700_000_000_000_000]);
     }
 
     #[test]
     fn what_cannot_be_read_says_where_it_is() {
-        for (field, value) in
-            [("scanned", "x"), ("lane:A", "shared"), ("lane:a", "-1"), ("paused:a", "now"), ("new", "")]
-        {
+        for (field, value) in [
+            ("scanned", "x"),
+            ("lane:A", "shared"),
+            ("lane:a", "-1"),
+            ("paused:a", "now"),
+            ("born:a", "x"),
+            ("new", ""),
+        ] {
             let error = Lanes::parse("{laneway:3}:progress", &fields(&[(field, value)])).unwrap_err().to_string();
             assert!(error.contains(field) && error.contains("{laneway:3}:progress"), "{error}");
         }

@@ -5,7 +5,7 @@
 mod written;
 
 use crate::support::{event, server};
-use laneway_domain::{NewEvent, Offset, Partition};
+use laneway_domain::{Commit, Cut, Cuts, DestinationName, NewEvent, Offset, Partition, Position, Revision};
 use laneway_ports::{EventLog, ProgressStore, StoreError, WorkerId};
 use laneway_redis::RedisStore;
 use laneway_servers::redis::RedisServer;
@@ -133,6 +133,49 @@ async fn an_event_that_a_newer_release_has_written_is_waited_for_and_not_set_asi
         let error = store.read(own.partition, own.offset.next(), 10, usize::MAX).await.unwrap_err();
         assert!(matches!(&error, StoreError::RetryLater { what, .. } if what.contains("version 3")), "{error:?}");
     }
+}
+
+/// A process of the version before goes on beside this one, over the functions of this one.
+#[tokio::test]
+async fn calls_of_library_6_go_on_working() {
+    let server = server().await;
+    let store = opened(&server).await;
+    let placed = store.append((0..4).map(|n| event(&format!("e{n}"), "k")).collect()).await.remove(0).unwrap();
+    let (p, at) = (placed.partition, |what: &str| format!("{{laneway:{}}}:{what}", placed.partition));
+    let lease = store.claim(p, &WorkerId("old".into()), Duration::from_secs(60)).await.unwrap().unwrap();
+    let anew = Revision(1_800_000_000_000_000);
+    let cuts = [0, 2].map(|at| Cut { revision: Revision(anew.0 + at), at: Offset(at) });
+    for cut in cuts {
+        store.commit(&lease, &Commit { cut: Some(cut), ..Commit::default() }).await.unwrap();
+    }
+    let dead = ["dead", "dead:events", "dead:order", "dead:requested", "dead:counts"];
+    let fixed = [&["log", "lease", "progress", "lowest"], &dead[..], &["quarantine"]].concat();
+    let of_lane = ["behind:a", "behind:a:retry", "dead:of:a"];
+    let keys: Vec<String> = fixed.iter().chain(&of_lane).map(|what| at(what)).collect();
+    let epoch = lease.epoch.to_string();
+    let before = [epoch.as_str(), "old", "", "", "4", "4", "1", "0", "1", "1"];
+    let lane = ["a", "3", "7 gone", "2", "1", "all", "0", "1", "all", "0"];
+    let letter = ["a", "1", "0000000000000001:a", "all\n{}"];
+    let aside = ["2", "checksum"];
+    let called = async |function: &str, keys: &[String], args: &[&str]| {
+        let count = keys.len().to_string();
+        let keys = keys.iter().map(String::as_str);
+        let command: Vec<&str> =
+            ["FCALL", function, &count].into_iter().chain(keys).chain(args.iter().copied()).collect();
+        server.command(&command).await.unwrap()
+    };
+    let args = [&before[..], &lane, &letter, &aside].concat();
+    assert_eq!(called("laneway_commit", &keys, &args).await.text(), "OK");
+    let progress = store.load(p).await.unwrap();
+    let lane = &progress.lanes[&DestinationName::new("a").unwrap()];
+    assert_eq!((lane.position, lane.born, lane.behind.len()), (Position::At(Offset(3)), Revision::ORIGIN, 1));
+    assert_eq!((progress.scanned, progress.cuts.iter().count()), (Offset(4), 2));
+    let keys = ["progress", "lowest", "dead:requested", "dead"].map(at);
+    assert_eq!(called("laneway_load", &keys, &["1000"]).await.items().len(), 3);
+    let keys = ["log", "progress", "lowest"].map(at);
+    assert_eq!(called("laneway_trim", &keys, &["9999999999999", "100"]).await.number(), Some(1));
+    // It does not know of cuts; the next trim of this version does.
+    assert_eq!(store.cuts(p).await.unwrap(), Cuts::of(cuts.to_vec()));
 }
 
 fn event_without_key(id: &str) -> NewEvent {

@@ -10,6 +10,7 @@ mod lost;
 mod many;
 mod model;
 mod progress_contract;
+mod registry;
 mod silent;
 mod support;
 mod unclear;

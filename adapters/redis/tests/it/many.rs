@@ -149,6 +149,34 @@ async fn any_number_of_dead_letters_is_listed_retried_discarded_and_forgotten() 
     assert_eq!(left.items(), []);
 }
 
+/// A commit drops them in steps, each of them short; the lane's keys go beside what else Redis does.
+#[tokio::test]
+async fn a_destination_with_any_number_of_dead_letters_and_keys_is_dropped_in_bounded_steps() {
+    let server = server().await;
+    let store = open(&new_store(&server.url(), 1)).await;
+    filled(&store, MANY).await;
+    let lease = store.claim(P, &WorkerId("w".into()), LONG).await.unwrap().unwrap();
+    let key = |n| LaneKey::Key(Key::new(&format!("customer-{n}")).unwrap());
+    for destination in ["a", "b"] {
+        let keys = (0..MANY).map(|n| (key(n), Some(behind(n)))).collect();
+        let lanes = [(name(destination), LaneChange { behind: keys, ..LaneChange::default() })].into();
+        let dead_letters = (0..MANY).map(|n| given_up(destination, n)).collect();
+        store.commit(&lease, &Commit { lanes, dead_letters, ..Commit::default() }).await.unwrap();
+    }
+    server.command(&["CONFIG", "RESETSTAT"]).await.unwrap();
+    let commit = Commit { dropped: [name("a")].into(), scanned: Some(Offset(7)), ..Commit::default() };
+    store.commit(&lease, &commit).await.unwrap();
+    let stats = server.command(&["INFO", "commandstats"]).await.unwrap().text();
+    let calls = stats.split("cmdstat_fcall:calls=").nth(1).unwrap().split(',').next().unwrap();
+    // Each takes 500 at most; the commit is tried before them, and made behind them.
+    assert_eq!(calls.parse::<u64>().unwrap(), MANY / 500 + 1 + 2);
+    let progress = store.load(P).await.unwrap();
+    assert_eq!(progress.lanes.keys().collect::<Vec<_>>(), [&name("b")]);
+    assert_eq!((progress.lanes[&name("b")].behind.len() as u64, progress.scanned), (MANY, Offset(7)));
+    let left = store.counts().await.unwrap();
+    assert_eq!(left, [DeadLetterCount { destination: name("b"), count: MANY }]);
+}
+
 fn given_up(destination: &str, offset: u64) -> GivenUp {
     GivenUp {
         destination: name(destination),

@@ -2,12 +2,12 @@
 
 use crate::support::{new_store, open};
 use laneway_domain::{
-    Behind, Commit, DestinationName, Failure, GivenUp, Key, LaneChange, LaneKey, Offset, Partition, Pause, Position,
-    Quarantined, Redriven, RetryState, Timestamp,
+    Behind, Commit, Cut, DestinationName, Failure, GivenUp, Key, LaneChange, LaneKey, Offset, Partition, Pause,
+    Position, Quarantined, Redriven, RetryState, Revision, Timestamp,
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
-use laneway_ports::{DeadLetterQuery, Lease, Selection, Store, WorkerId};
-use proptest::collection::{btree_map, vec};
+use laneway_ports::{DeadLetterQuery, Lease, MAX_REVISION, Selection, Store, WorkerId};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -67,12 +67,9 @@ fn change() -> impl Strategy<Value = LaneChange> {
     let position = prop_oneof![Just(Position::Shared), (0..=EVENTS).prop_map(|offset| Position::At(Offset(offset)))];
     let pause = (moment(), any::<String>()).prop_map(|(since, reason)| Pause { since, reason: reason.into() });
     let behind = btree_map(lane_key(), option::of(behind()), 0..5);
-    (option::of(position), option::of(option::of(pause)), behind).prop_map(|(position, paused, behind)| LaneChange {
-        position,
-        paused,
-        behind,
-        ..LaneChange::default()
-    })
+    let born = option::weighted(0.3, (0..=MAX_REVISION.0).prop_map(Revision));
+    (born, option::of(position), option::of(option::of(pause)), behind)
+        .prop_map(|(born, position, paused, behind)| LaneChange { born, position, paused, behind })
 }
 
 fn given_up() -> impl Strategy<Value = GivenUp> {
@@ -96,20 +93,26 @@ fn commit() -> impl Strategy<Value = Commit> {
     });
     let quarantined = (0..EVENTS, any::<String>())
         .prop_map(|(offset, reason)| Quarantined { offset: Offset(offset), reason: reason.into() });
+    // Also revisions that are known already, and offsets below those that have come before.
+    let revision = prop_oneof![0..30_u64, MAX_REVISION.0 - 3..=MAX_REVISION.0].prop_map(Revision);
+    let cut = (revision, (0..=EVENTS).prop_map(Offset)).prop_map(|(revision, at)| Cut { revision, at });
     (
         option::of((0..=EVENTS).prop_map(Offset)),
+        option::weighted(0.4, cut),
+        btree_set(name(), 0..2),
         btree_map(name(), change(), 0..3),
         vec(given_up(), 0..3),
         vec(redriven, 0..3),
         vec(quarantined, 0..2),
     )
-        .prop_map(|(scanned, lanes, dead_letters, redriven, quarantined)| Commit {
+        .prop_map(|(scanned, cut, dropped, lanes, dead_letters, redriven, quarantined)| Commit {
             scanned,
+            cut,
+            dropped,
             lanes,
             dead_letters,
             redriven,
             quarantined,
-            ..Commit::default()
         })
 }
 

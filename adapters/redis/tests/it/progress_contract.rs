@@ -1,4 +1,4 @@
-//! Progress, leases, dead letters and workers on one server and on a Cluster of six nodes: what
+//! Progress, leases, dead letters, workers and the registry of destinations on one server and on a Cluster of six nodes: what
 //! the ports promise.
 
 mod single {
@@ -6,6 +6,7 @@ mod single {
     laneway_ports::progress_store_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::dead_letters_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::workers_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::registry_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
 }
 
 mod cluster {
@@ -13,4 +14,5 @@ mod cluster {
     laneway_ports::progress_store_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::dead_letters_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::workers_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::registry_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
 }

@@ -102,7 +102,7 @@ async fn cut_off(answers: Answers, happens: bool) {
     let before = seen(&direct).await;
 
     // What the commit reads before it is written must get through.
-    wire.cut_at("laneway_commit", answers);
+    wire.cut_at("laneway_commit_cut", answers);
     let (commit, ()) = tokio::join!(async { through_wire.commit(&lease, &everything()).await }, wire.was_cut(),);
     assert!(matches!(commit, Err(CommitError::Store(StoreError::Unknown { .. }))), "{commit:?}");
     assert_eq!(seen(&direct).await == expected, happens);

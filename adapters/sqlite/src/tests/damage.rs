@@ -125,7 +125,7 @@ async fn an_unreadable_row_of_progress_is_an_error_that_names_it() {
     let cases = [
         ("INSERT INTO behind VALUES (0, 'a', 'what is this', 1, NULL)", "behind"),
         ("INSERT INTO behind VALUES (0, 'a', 'all', 1, '{\"attempts\":')", "key all"),
-        ("INSERT INTO lane VALUES (0, 'NOT A NAME', NULL, NULL, NULL)", "lane"),
+        ("INSERT INTO lane VALUES (0, 'NOT A NAME', NULL, NULL, NULL, 0)", "lane"),
     ];
     for (sql, named) in cases {
         let subject = InDirectory::new(1, |_| ());
@@ -163,6 +163,11 @@ async fn progress_that_is_not_what_was_stored_is_refused_until_somebody_vouches_
         "UPDATE behind SET offset = 5",
         "UPDATE behind SET key = 'key:other'",
         "DELETE FROM behind",
+        "UPDATE lane SET born = 6 WHERE destination = 'main'",
+        "UPDATE lane SET born = 6 WHERE destination = 'a'",
+        "UPDATE cut SET revision = 8",
+        "UPDATE cut SET at = 4",
+        "DELETE FROM cut",
     ];
     for change in changes {
         let subject = InDirectory::new(1, |_| ());
@@ -170,10 +175,12 @@ async fn progress_that_is_not_what_was_stored_is_refused_until_somebody_vouches_
         let held = lease(subject.store()).await;
         let key = laneway_domain::LaneKey::parse("key:k").unwrap();
         let behind = laneway_domain::Behind { offset: Offset(2), retry: None };
-        let lane = laneway_domain::LaneChange { behind: [(key, Some(behind))].into(), ..Default::default() };
+        let born = Some(laneway_domain::Revision(5));
+        let lane = laneway_domain::LaneChange { born, behind: [(key, Some(behind))].into(), ..Default::default() };
         let name = laneway_domain::DestinationName::new("main").unwrap();
         let mut commit = settled(4);
         commit.lanes.insert(name, lane);
+        commit.cut = Some(laneway_domain::Cut { revision: laneway_domain::Revision(7), at: Offset(3) });
         subject.store().commit(&held, &commit).await.unwrap();
         assert!(subject.store().load(P).await.is_ok(), "{change}");
         subject.sqlite3().execute_batch(change).unwrap();

@@ -1,28 +1,39 @@
 //! Commits of progress.
 
-use super::lease;
+use super::{dropped, lease};
 use crate::digest;
 use crate::failure::{self, Failed, unreadable};
+use crate::progress;
 use crate::request::Tx;
 use crate::row::{moment, signed};
 use crate::schema::EVENT_COLUMNS;
 use laneway_domain::{
-    Backoff, Behind, Commit, DestinationName, Failure, GivenUp, LaneChange, Offset, Partition, Position, Quarantined,
-    Redriven, RetryState,
+    Backoff, Behind, Commit, Cut, DestinationName, Failure, GivenUp, LaneChange, Offset, Partition, Position,
+    Quarantined, Redriven, RetryState,
 };
 use laneway_ports::{Lease, StoreError};
 use rusqlite::OptionalExtension;
 
-/// [`laneway_ports::ProgressStore::commit`].
-pub(crate) fn commit(tx: &Tx<'_>, lease: &Lease, commit: &Commit) -> Result<(), Failed> {
+/// [`laneway_ports::ProgressStore::commit`]. `false`, and nothing changed: [`drop_letters`] has to come before, until
+/// there are few.
+pub(crate) fn commit(tx: &Tx<'_>, lease: &Lease, commit: &Commit) -> Result<bool, Failed> {
     let p = lease.partition;
     lease::check(tx, lease)?;
     refuse_beyond_the_end(tx, p, commit)?;
+    if dropped::has_many_letters(tx, p, &commit.dropped)? {
+        return Ok(false);
+    }
     let mut changed = 0_i64;
     if let Some(scanned) = commit.scanned {
         let row = || digest::of_partition(tx.conn, p);
         let update = "UPDATE partition SET scanned = ?2 WHERE partition = ?1";
         changed = difference(row, || Ok(tx.run(update, (p.0, signed(scanned.0)?)).map(drop)?))?;
+    }
+    if let Some(cut) = commit.cut {
+        changed = changed.wrapping_add(add_cut(tx, p, cut)?);
+    }
+    for name in &commit.dropped {
+        changed = changed.wrapping_add(dropped::drop_all(tx, p, name)?);
     }
     for (name, change) in &commit.lanes {
         changed = changed.wrapping_add(change_lane(tx, p, name, change)?);
@@ -37,7 +48,28 @@ pub(crate) fn commit(tx: &Tx<'_>, lease: &Lease, commit: &Commit) -> Result<(), 
     for quarantined in &commit.quarantined {
         quarantine(tx, p, quarantined)?;
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Removes at most `most` dead letters of the destinations that the commit drops, under the conditions of the commit;
+/// returns how many.
+pub(crate) fn drop_letters(tx: &Tx<'_>, lease: &Lease, commit: &Commit, most: usize) -> Result<usize, Failed> {
+    lease::check(tx, lease)?;
+    refuse_beyond_the_end(tx, lease.partition, commit)?;
+    dropped::drop_letters(tx, lease.partition, &commit.dropped, most)
+}
+
+/// Adds a cut as [`laneway_domain::Cuts::add`] does. Returns what it adds to the checksum over progress.
+fn add_cut(tx: &Tx<'_>, p: Partition, cut: Cut) -> Result<i64, Failed> {
+    let last = progress::last_cut(tx.conn, p)?;
+    if last.is_some_and(|last| cut.revision <= last.revision) {
+        return Ok(0);
+    }
+    let at = signed(last.map_or(cut.at, |last| last.at.max(cut.at)).0)?;
+    let sql = "INSERT INTO cut (partition, at, revision) VALUES (?1, ?2, ?3) \
+               ON CONFLICT DO UPDATE SET revision = excluded.revision";
+    let row = || digest::of_cuts(tx.conn, p, at, at + 1);
+    difference(row, || Ok(tx.run(sql, (p.0, at, signed(cut.revision.0)?)).map(drop)?))
 }
 
 fn refuse_beyond_the_end(tx: &Tx<'_>, p: Partition, commit: &Commit) -> Result<(), StoreError> {
@@ -67,6 +99,12 @@ fn difference(
 fn change_lane(tx: &Tx<'_>, p: Partition, name: &DestinationName, change: &LaneChange) -> Result<i64, Failed> {
     let lane = || digest::of_lane(tx.conn, p, name.as_str());
     let mut changed = difference(lane, || change_lane_itself(tx, p, name, change))?;
+    if let Some(born) = change.born {
+        let row = || digest::of_born(tx.conn, p, name.as_str());
+        let sql = "UPDATE lane SET born = ?3 WHERE partition = ?1 AND destination = ?2";
+        let set = || Ok(tx.run(sql, (p.0, name.as_str(), signed(born.0)?)).map(drop)?);
+        changed = changed.wrapping_add(difference(row, set)?);
+    }
     for (key, behind) in &change.behind {
         let key = key.to_string();
         let row = || digest::of_behind(tx.conn, p, name.as_str(), &key);

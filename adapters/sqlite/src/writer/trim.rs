@@ -41,7 +41,18 @@ pub(crate) fn trim(tx: &mut Tx<'_>, p: Partition, before: Timestamp, most: usize
     // The next offset must not depend on a row that may be gone: this is what it is at least.
     let before = digest::of_partition(tx.conn, p)?;
     tx.run("UPDATE partition SET trimmed = ?2 WHERE partition = ?1", (p.0, signed(start.0)?))?;
-    digest::add(tx.conn, p, digest::of_partition(tx.conn, p)?.wrapping_sub(before))?;
+    let changed = digest::of_partition(tx.conn, p)?.wrapping_sub(before);
+    digest::add(tx.conn, p, changed.wrapping_add(trim_cuts(tx, p, start)?))?;
     tx.starts.push((p.0 as usize, start));
     Ok(removed)
+}
+
+/// Removes the cuts that no event from `start` on needs. Returns what that adds to the checksum over progress.
+fn trim_cuts(tx: &Tx<'_>, p: Partition, start: Offset) -> Result<i64, Failed> {
+    let sql = "SELECT max(at) FROM cut WHERE partition = ?1 AND at <= ?2";
+    let needed: Option<i64> = tx.conn.prepare_cached(sql)?.query_row((p.0, signed(start.0)?), |row| row.get(0))?;
+    let Some(needed) = needed else { return Ok(0) };
+    let before = digest::of_cuts(tx.conn, p, 0, needed)?;
+    tx.run("DELETE FROM cut WHERE partition = ?1 AND at < ?2", (p.0, needed))?;
+    Ok(before.wrapping_neg())
 }

@@ -32,6 +32,10 @@ impl Subject for Single {
         &self.store
     }
 
+    async fn another(&self) -> Option<RedisStore> {
+        Some(open(&self.options).await)
+    }
+
     async fn reopen(mut self) -> Self {
         drop(self.store);
         self.server.kill();
@@ -83,6 +87,10 @@ impl Subject for Clustered {
 
     fn store(&self) -> &RedisStore {
         &self.store
+    }
+
+    async fn another(&self) -> Option<RedisStore> {
+        Some(open(&self.options).await)
     }
 
     async fn reopen(self) -> Self {
