@@ -4,5 +4,6 @@ pub mod cli;
 pub mod compose;
 pub mod config;
 pub mod files;
+pub mod registry;
 pub mod telemetry;
 pub mod worker;

@@ -55,7 +55,7 @@ fn destinations(destinations: &[DestinationConfig]) -> String {
         ("IN FLIGHT", Align::Right),
         ("RETRIES", Align::Left),
     ]);
-    for DestinationConfig { destination, sink } in destinations {
+    for DestinationConfig { destination, sink, .. } in destinations {
         let types: Vec<&str> = destination.filters.current.types.iter().map(|pattern| pattern.as_str()).collect();
         let types = if types.is_empty() { "all".to_owned() } else { types.join(", ") };
         let attributes =

@@ -1,11 +1,13 @@
 //! `[[destination]]`: which events go where, in what order, how fast and how often.
 
 use super::console::Console;
-use super::problem::{Origin, Place, first_word};
-use super::reader::Section;
-use super::setting::Size;
+use super::problem::{Origin, Place, Problem, first_word};
+use super::reader::{Findings, Section};
+use super::setting::{Address, Size};
 use super::sink::{Common, SinkConfig};
-use super::tree::Table;
+use super::source::{Json, References};
+use super::tree::{self, Table};
+use super::written::Written;
 use super::{Secret, kinds, units};
 use laneway_domain::{
     BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, Filters, OnGiveUp,
@@ -34,6 +36,45 @@ pub struct DestinationConfig {
     pub destination: Destination,
     /// Where it sends to.
     pub sink: Arc<dyn SinkConfig>,
+    /// All of it as JSON has it, but for its name.
+    pub written: Written,
+}
+
+/// Settings that were read from JSON, as far as they make sense.
+#[derive(Debug)]
+pub struct SettingsRead {
+    /// Filter, order, limits, retries; the default of what makes no sense.
+    pub destination: Destination,
+    /// Where it sends to, if that makes sense.
+    pub sink: Option<Arc<dyn SinkConfig>>,
+    /// All of it, in the form in which it is kept.
+    pub written: Written,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a destination from JSON, by the reader of `[[destination]]`: the settings are the same.
+#[must_use]
+pub fn read_settings(
+    name: &DestinationName,
+    mut settings: serde_json::Map<String, serde_json::Value>,
+    references: References,
+    egress: &EgressPolicy,
+) -> SettingsRead {
+    let source = Json(references);
+    let findings = Findings::new(&source, Vec::new(), Vec::new());
+    settings.entry("name").or_insert_with(|| name.as_str().into());
+    let section = Section::new(&findings, Place::default(), Origin::Json, tree::of_json(settings));
+    let read = read(section, 0, egress, &mut BTreeMap::new());
+    if let Some(other) = read.name.filter(|other| other != name) {
+        let what = format!("is {:?}, but the settings are those of {name}: leave it out", other.as_str());
+        findings.problem(Origin::Json, Place::default().child("name"), what);
+    }
+    let destination = match read.destination {
+        Some(destination) => Destination { name: name.clone(), ..destination },
+        None => Destination::new(name.clone()),
+    };
+    SettingsRead { destination, sink: read.sink, written: read.written, problems: findings.take() }
 }
 
 /// All destinations; without any, one that prints every event.
@@ -47,14 +88,19 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> Vec
     let mut destinations = Vec::with_capacity(tables.len());
     for (index, (origin, table)) in tables.into_iter().enumerate() {
         let section = open(root, index, origin, table);
-        destinations.extend(read(section, index, egress, &mut first_use));
+        let Read { name, destination, sink, written } = read(section, index, egress, &mut first_use);
+        if let (Some(_), Some(destination), Some(sink)) = (name, destination, sink) {
+            destinations.push(DestinationConfig { destination, sink, written });
+        }
     }
     if destinations.is_empty() { console().into_iter().collect() } else { destinations }
 }
 
 fn console() -> Option<DestinationConfig> {
     let name = DestinationName::new(CONSOLE).ok()?;
-    Some(DestinationConfig { destination: Destination::new(name), sink: Arc::new(Console) })
+    let written =
+        Written { shown: [("url".to_owned(), "console:".into())].into_iter().collect(), ..Written::default() };
+    Some(DestinationConfig { destination: Destination::new(name), sink: Arc::new(Console), written })
 }
 
 fn open<'f, 's>(root: &Section<'f, 's>, index: usize, origin: Origin, table: Table) -> Section<'f, 's> {
@@ -63,15 +109,24 @@ fn open<'f, 's>(root: &Section<'f, 's>, index: usize, origin: Origin, table: Tab
     section
 }
 
+/// One destination, as far as it makes sense.
+#[derive(Default)]
+struct Read {
+    name: Option<DestinationName>,
+    destination: Option<Destination>,
+    sink: Option<Arc<dyn SinkConfig>>,
+    written: Written,
+}
+
 /// Reads one destination to its end whatever is wrong with it, so that all mistakes are found.
 fn read(
     mut section: Section<'_, '_>,
     index: usize,
     egress: &EgressPolicy,
     first_use: &mut BTreeMap<DestinationName, usize>,
-) -> Option<DestinationConfig> {
+) -> Read {
     let name = read_name(&mut section, index, first_use);
-    let url = section.get::<Secret>("url");
+    let url = section.get::<Address>("url").map(|Address(url)| url);
     let kind = match &url {
         Some(url) => kinds::of(url.expose()).map_err(|what| section.problem("url", what)).ok(),
         None => {
@@ -93,15 +148,20 @@ fn read(
         on_give_up: section.choice("on_give_up", OnGiveUp::DeadLetter, &GIVE_UPS),
         breaker: read_breaker(&mut section),
         paused: section.or("paused", false).then(|| PAUSED_IN_CONFIGURATION.into()),
-        ..Destination::new(name.clone().or_else(|| DestinationName::new(CONSOLE).ok())?)
+        // Without a name there is a mistake, and nothing becomes of the rest.
+        ..match name.clone().or_else(|| DestinationName::new(CONSOLE).ok()) {
+            Some(name) => Destination::new(name),
+            None => return Read::default(),
+        }
     };
     let url = url.as_ref().map_or("", Secret::expose);
     let common = Common { url, egress, destination: &destination };
     let sink = kind.and_then(|kind| (kind.read)(&mut section, &common));
     kinds::refuse_others(&mut section, kind);
+    let mut written = section.written();
+    written.shown.remove("name");
     section.finish();
-    let sink = sink?;
-    name.map(|_| DestinationConfig { destination, sink })
+    Read { name, destination: Some(destination), sink, written }
 }
 
 const ORDERINGS: [(&str, Ordering); 3] =

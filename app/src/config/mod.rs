@@ -30,9 +30,10 @@ mod tree;
 mod units;
 mod webhook;
 mod worker;
+mod written;
 
 pub use console::Console;
-pub use destination::DestinationConfig;
+pub use destination::{DestinationConfig, SettingsRead, read_settings};
 pub use laneway_webhook::Secret;
 pub use log::{Log, LogFormat};
 pub use overlay::{ALIASES, COMMAND_LINE};
@@ -40,11 +41,12 @@ pub(crate) use problem::nearest;
 pub use problem::{ConfigError, Origin, Problem};
 pub use server::{DEFAULT_PORT, Server};
 pub use sink::SinkConfig;
-pub use source::{Given, MAX_FILE_BYTES, Process, Source};
+pub use source::{Given, MAX_FILE_BYTES, Process, References, Source};
 pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
+pub use written::{MARK, Written};
 
 use crate::files;
 use laneway_egress::EgressPolicy;

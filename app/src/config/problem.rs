@@ -23,6 +23,8 @@ pub enum Origin {
     Variable(Arc<str>),
     /// By a flag such as `--listen`.
     Flag(&'static str),
+    /// In JSON: the body of a request, or what the store keeps of it.
+    Json,
     /// Nowhere: it is a default, or missing.
     Nowhere,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Origin {
             Self::File { name, line } => write!(f, "{name}:{line}"),
             Self::Variable(name) => f.write_str(name),
             Self::Flag(flag) => f.write_str(flag),
+            Self::Json => f.write_str("settings"),
             Self::Nowhere => f.write_str("configuration"),
         }
     }
@@ -43,7 +46,7 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     destination: Option<String>,
-    path: String,
+    path: Vec<String>,
 }
 
 impl Place {
@@ -53,20 +56,25 @@ impl Place {
             Some(name) => format!("destination.{index} ({name:?})"),
             None => format!("destination.{index}"),
         };
-        Self { destination: Some(destination), path: String::new() }
+        Self { destination: Some(destination), path: Vec::new() }
     }
 
     /// The entry `key` of this table.
     pub(super) fn child(&self, key: &str) -> Self {
-        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let path = self.path.iter().cloned().chain([key.to_owned()]).collect();
         Self { destination: self.destination.clone(), path }
     }
 
     /// The path as the environment scheme spells it: `destination.0.retry`.
     pub(super) fn dotted(&self) -> String {
         let destination = self.destination.as_deref().map(|d| d.split(' ').next().unwrap_or(d));
-        let parts = destination.into_iter().chain((!self.path.is_empty()).then_some(self.path.as_str()));
+        let parts = destination.into_iter().chain(self.path.iter().map(String::as_str));
         parts.collect::<Vec<_>>().join(".")
+    }
+
+    /// The path as JSON has it (RFC 6901); empty for all of the body.
+    fn pointer(&self) -> String {
+        self.path.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect()
     }
 }
 
@@ -74,8 +82,8 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.destination {
             Some(destination) if self.path.is_empty() => f.write_str(destination),
-            Some(destination) => write!(f, "{destination}: {}", self.path),
-            None => f.write_str(&self.path),
+            Some(destination) => write!(f, "{destination}: {}", self.path.join(".")),
+            None => f.write_str(&self.path.join(".")),
         }
     }
 }
@@ -95,8 +103,19 @@ impl Problem {
 
     /// Whether it is about that place or one in it.
     pub(super) fn is_within(&self, place: &Place) -> bool {
-        let rest = self.place.path.strip_prefix(place.path.as_str());
-        self.place.destination == place.destination && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        self.place.destination == place.destination && self.place.path.starts_with(&place.path)
+    }
+
+    /// Where in a JSON body it is: a JSON pointer (RFC 6901).
+    #[must_use]
+    pub fn pointer(&self) -> String {
+        self.place.pointer()
+    }
+
+    /// What is wrong, without the place.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
     }
 
     /// For the order in which mistakes are listed: the file's from top to bottom, then the others.

@@ -4,10 +4,13 @@
 use super::problem::{ConfigError, Origin, Place, Problem, nearest, suggestion};
 use super::setting::Setting;
 use super::tree::{self, Node, Table, Value};
+use super::written::Written;
 use super::{Source, overlay};
+use serde_json::{Map, Value as Json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 /// What reading a configuration has found out so far.
 pub(super) struct Findings<'s> {
@@ -27,6 +30,11 @@ impl<'s> Findings<'s> {
 
     pub(super) fn problem(&self, origin: Origin, place: Place, what: impl Into<String>) {
         self.problems.borrow_mut().push(Problem::new(origin, place, what));
+    }
+
+    /// The mistakes.
+    pub(super) fn take(&self) -> Vec<Problem> {
+        self.problems.take()
     }
 
     /// Every path that some table was asked for.
@@ -70,11 +78,34 @@ pub(super) struct Section<'f, 's> {
     pub(super) origin: Origin,
     table: Table,
     asked: Vec<(&'static str, Origin)>,
+    /// What was read of the outermost table, and where in it this one is.
+    written: Rc<RefCell<Written>>,
+    within: Vec<&'static str>,
 }
 
 impl<'f, 's> Section<'f, 's> {
-    pub(super) const fn new(findings: &'f Findings<'s>, place: Place, origin: Origin, table: Table) -> Self {
-        Self { findings, place, origin, table, asked: Vec::new() }
+    pub(super) fn new(findings: &'f Findings<'s>, place: Place, origin: Origin, table: Table) -> Self {
+        Self { findings, place, origin, table, asked: Vec::new(), written: Rc::default(), within: Vec::new() }
+    }
+
+    /// A table in this one.
+    fn inner(&self, key: &'static str, origin: Origin, table: Table) -> Section<'f, 's> {
+        let within = self.within.iter().copied().chain([key]).collect();
+        let (place, written) = (self.place.child(key), Rc::clone(&self.written));
+        Section { written, within, ..Section::new(self.findings, place, origin, table) }
+    }
+
+    /// What was read of the table so far, and of those in it.
+    pub(super) fn written(&self) -> Written {
+        self.written.borrow().clone()
+    }
+
+    fn note(&self, key: &str, shown: Json, hidden: Option<Json>) {
+        self.written.borrow_mut().note(&self.within, key, shown, hidden);
+    }
+
+    fn note_setting(&self, key: &str, setting: &impl Setting) {
+        self.note(key, setting.json(), setting.hidden());
     }
 
     /// Whether the table says anything about `key` (before or after it was read).
@@ -131,7 +162,9 @@ impl<'f, 's> Section<'f, 's> {
     /// The setting `key`, if it was made and makes sense.
     pub(super) fn get<T: Setting>(&mut self, key: &'static str) -> Option<T> {
         let node = self.take(key)?;
-        self.read(&node, self.place.child(key))
+        let read = self.read(&node, self.place.child(key))?;
+        self.note_setting(key, &read);
+        Some(read)
     }
 
     /// The setting `key`, or `default`.
@@ -189,7 +222,12 @@ impl<'f, 's> Section<'f, 's> {
             }
         };
         let read = |(n, item): (usize, &Node)| self.read(item, self.place.child(key).child(&n.to_string()));
-        items.iter().enumerate().filter_map(read).collect()
+        let read: Vec<T> = items.iter().enumerate().filter_map(read).collect();
+        let shown = read.iter().map(T::json).collect();
+        let hidden = read.iter().any(|item| item.hidden().is_some());
+        let all = hidden.then(|| read.iter().map(|item| item.hidden().unwrap_or_else(|| item.json())).collect());
+        self.note(key, shown, all);
+        read
     }
 
     /// The entries of the table `key`, whose names are the operator's own.
@@ -197,26 +235,35 @@ impl<'f, 's> Section<'f, 's> {
         let Some(table) = self.take(key).and_then(|node| self.table_of(key, node)) else { return BTreeMap::new() };
         let place = self.place.child(key);
         let read = |(name, node): (String, Node)| Some((self.read(&node, place.child(&name))?, name));
-        table.1.into_iter().filter_map(read).map(|(value, name)| (name, value)).collect()
+        let read: BTreeMap<String, T> = table.1.into_iter().filter_map(read).map(|(v, name)| (name, v)).collect();
+        let shown: Map<String, Json> = read.iter().map(|(name, value)| (name.clone(), value.json())).collect();
+        let hidden = |(name, value): (&String, &T)| Some((name.clone(), value.hidden()?));
+        let hidden: Map<String, Json> = read.iter().filter_map(hidden).collect();
+        self.note(key, shown.into(), (!hidden.is_empty()).then(|| hidden.into()));
+        read
     }
 
     /// The table `key`; without an entry if it is absent.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'f, 's> {
         let found = self.take(key).and_then(|node| self.table_of(key, node));
         let (origin, table) = found.unwrap_or((Origin::Nowhere, Table::new()));
-        Section::new(self.findings, self.place.child(key), origin, table)
+        self.inner(key, origin, table)
     }
 
     /// The table `key`, `Some(None)` if it is `false`, and `None` if it is absent (or is wrong).
     pub(super) fn section_or_false(&mut self, key: &'static str) -> Option<Option<Section<'f, 's>>> {
         let node = self.take(key)?;
+        let no = || {
+            self.note(key, Json::from(false), None);
+            Some(None)
+        };
         match &node.value {
-            Value::Bool(false) => Some(None),
-            Value::Raw(text) if text == "false" => Some(None),
+            Value::Bool(false) => no(),
+            Value::Raw(text) if text == "false" => no(),
             Value::Bool(true) => None,
             _ => {
                 let (origin, table) = self.table_of(key, node)?;
-                Some(Some(Section::new(self.findings, self.place.child(key), origin, table)))
+                Some(Some(self.inner(key, origin, table)))
             }
         }
     }
@@ -268,7 +315,9 @@ impl<'f, 's> Section<'f, 's> {
                 continue;
             }
             let what = format!("unknown key {key:?}{}", suggestion(key, &known));
-            self.findings.problem(node.origin.clone(), self.place.clone(), what);
+            // JSON has no lines by which a key would be found.
+            let place = if node.origin == Origin::Json { self.place.child(key) } else { self.place.clone() };
+            self.findings.problem(node.origin.clone(), place, what);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Secrets as they are written: literal, `env:NAME`, or `file:PATH`.
 
+use super::source::References;
+use super::written::MARK;
 use super::{Secret, Source};
 use std::path::Path;
 
@@ -13,7 +15,15 @@ const MAX_SECRET_BYTES: usize = 1 << 20;
 /// # Errors
 /// Says what is wrong, without a byte of the secret.
 pub(super) fn resolve(written: &str, source: &dyn Source) -> Result<Secret, String> {
-    let text = if let Some(name) = written.strip_prefix("env:") {
+    let refers = written.starts_with("env:") || written.starts_with("file:");
+    let text = if source.references() == References::Literal {
+        written.to_owned()
+    } else if refers && source.references() == References::Refused {
+        let what = "\"env:\" and \"file:\" are read in the configuration file only: send the text itself";
+        return Err(what.to_owned());
+    } else if written == MARK {
+        return Err(format!("{MARK:?} stands for a text that is not shown, and there is none here that could be kept"));
+    } else if let Some(name) = written.strip_prefix("env:") {
         source.var(name).ok_or_else(|| format!("the environment variable {name:?} is not set"))?
     } else if let Some(path) = written.strip_prefix("file:") {
         read_file(path, source)?

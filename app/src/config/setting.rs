@@ -3,7 +3,9 @@
 
 use super::tree::Value;
 use super::units::{parse_duration, parse_size, show_duration, show_size};
+use super::written::{MARK, without_user};
 use super::{Secret, Source, secret};
+use serde_json::Value as Json;
 use std::time::Duration;
 
 /// A kind of value that a setting can have.
@@ -13,6 +15,14 @@ pub(super) trait Setting: Sized {
 
     /// Shows it as it is written.
     fn show(&self) -> String;
+
+    /// It as it is written in JSON, without what must not be shown.
+    fn json(&self) -> Json;
+
+    /// All of it, if [`Setting::json`] leaves something out.
+    fn hidden(&self) -> Option<Json> {
+        None
+    }
 }
 
 fn expected<T>(what: &str, found: &Value) -> Result<T, String> {
@@ -34,6 +44,10 @@ impl Setting for String {
     fn show(&self) -> String {
         format!("{self:?}")
     }
+
+    fn json(&self) -> Json {
+        Json::from(self.as_str())
+    }
 }
 
 impl Setting for Secret {
@@ -46,6 +60,52 @@ impl Setting for Secret {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+
+    fn json(&self) -> Json {
+        Json::from(MARK)
+    }
+
+    fn hidden(&self) -> Option<Json> {
+        Some(Json::from(self.expose()))
+    }
+}
+
+/// A URL that may have a user and a password in it, which alone are secret. Written as a secret is.
+pub(super) struct Address(pub(super) Secret);
+
+impl Setting for Address {
+    fn read(value: &Value, source: &dyn Source) -> Result<Self, String> {
+        Secret::read(value, source).map(Self)
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn json(&self) -> Json {
+        Json::from(without_user(self.0.expose()).unwrap_or_else(|| self.0.expose().to_owned()))
+    }
+
+    fn hidden(&self) -> Option<Json> {
+        without_user(self.0.expose()).is_some().then(|| Json::from(self.0.expose()))
+    }
+}
+
+/// Text that is written as a secret is, in place or by reference, and is none: a certificate.
+pub(super) struct Public(pub(super) Secret);
+
+impl Setting for Public {
+    fn read(value: &Value, source: &dyn Source) -> Result<Self, String> {
+        Secret::read(value, source).map(Self)
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn json(&self) -> Json {
+        Json::from(self.0.expose())
     }
 }
 
@@ -61,6 +121,10 @@ impl Setting for bool {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+
+    fn json(&self) -> Json {
+        Json::from(*self)
     }
 }
 
@@ -82,6 +146,10 @@ macro_rules! whole_number {
             fn show(&self) -> String {
                 self.to_string()
             }
+
+            fn json(&self) -> Json {
+                Json::from(*self)
+            }
         }
     )*};
 }
@@ -101,6 +169,10 @@ impl Setting for f64 {
     fn show(&self) -> String {
         self.to_string()
     }
+
+    fn json(&self) -> Json {
+        Json::from(*self)
+    }
 }
 
 impl Setting for Duration {
@@ -114,6 +186,10 @@ impl Setting for Duration {
 
     fn show(&self) -> String {
         show_duration(*self)
+    }
+
+    fn json(&self) -> Json {
+        Json::from(self.show())
     }
 }
 
@@ -142,5 +218,9 @@ impl Setting for Size {
 
     fn show(&self) -> String {
         show_size(self.0)
+    }
+
+    fn json(&self) -> Json {
+        Json::from(self.show())
     }
 }

@@ -21,6 +21,44 @@ pub trait Source {
     /// # Errors
     /// As the file system says; also if it is larger than [`MAX_FILE_BYTES`].
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// What `env:NAME` and `file:PATH` mean where a secret is expected.
+    fn references(&self) -> References {
+        References::Followed
+    }
+}
+
+/// What `env:NAME` and `file:PATH` mean where a secret is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum References {
+    /// The variable's value; the file's content.
+    Followed,
+    /// Nothing, and they are a mistake: whoever sent them must not read this machine's environment.
+    Refused,
+    /// Themselves: what is read was checked, and its references followed, when it was stored.
+    Literal,
+}
+
+/// JSON that comes from elsewhere: it has no environment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Json(pub(super) References);
+
+impl Source for Json {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn vars(&self, _: &str) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn references(&self) -> References {
+        self.0
+    }
 }
 
 /// The environment and the file system of this process.

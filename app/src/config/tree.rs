@@ -67,6 +67,28 @@ pub(super) fn parse(text: &str, name: &str, problems: &mut Vec<Problem>) -> Tabl
     file.table(table.into_inner(), 0, problems)
 }
 
+/// The same from JSON. What is `null` counts as absent.
+pub(super) fn of_json(entries: serde_json::Map<String, serde_json::Value>) -> Table {
+    use serde_json::Value as Json;
+    let node = |value| Node { origin: Origin::Json, value };
+    fn value(json: Json) -> Value {
+        match json {
+            Json::Null => Value::Moment,
+            Json::Bool(yes) => Value::Bool(yes),
+            Json::Number(number) => match number.as_i64() {
+                Some(number) => Value::Integer(number),
+                None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text),
+            Json::Array(items) => {
+                Value::List(items.into_iter().map(|item| Node { origin: Origin::Json, value: value(item) }).collect())
+            }
+            Json::Object(entries) => Value::Table(of_json(entries)),
+        }
+    }
+    entries.into_iter().filter(|(_, json)| !json.is_null()).map(|(key, json)| (key, node(value(json)))).collect()
+}
+
 /// Reads a value as it is written behind `=` in a file: for lists and tables from variables.
 pub(super) fn parse_value(text: &str, origin: &Origin) -> Result<Value, String> {
     let not_a_value =

@@ -1,6 +1,7 @@
 //! `http:` and `https:` destinations: secrets, headers, credentials, TLS.
 
 use super::reader::Section;
+use super::setting::Public;
 use super::sink::{Common, Kind, MAX_TIMEOUT, SinkConfig, read_timeout};
 use laneway_domain::DestinationName;
 use laneway_ports::Sink;
@@ -88,8 +89,8 @@ fn read_credentials(section: &mut Section<'_, '_>) -> Option<Credentials> {
 
 /// Certificates are PEM, as secrets are: in place, `env:NAME` or `file:PATH`.
 fn read_tls(mut section: Section<'_, '_>) -> TlsOptions {
-    let ca = section.get::<Secret>("ca").map(|pem| pem.expose().to_owned());
-    let certificate = section.get::<Secret>("certificate");
+    let ca = section.get::<Public>("ca").map(|Public(pem)| pem.expose().to_owned());
+    let certificate = section.get::<Public>("certificate").map(|Public(pem)| pem);
     let key = section.get::<Secret>("key");
     if section.has("certificate") != section.has("key") {
         let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };

@@ -1,0 +1,130 @@
+//! The settings of a destination as JSON has them, in two parts: what may be shown, and what may not.
+
+use serde_json::{Map, Value as Json};
+use std::fmt;
+
+/// What is shown in the place of a text that is not.
+pub const MARK: &str = "…";
+
+/// Settings as they were written, in the form of JSON. Only what was written is there, no defaults; units and
+/// references are resolved.
+#[derive(Clone, Default, PartialEq)]
+pub struct Written {
+    /// Everything, but for what must not be shown: there is [`MARK`] in its place.
+    pub shown: Map<String, Json>,
+    /// What must not be shown, at the same places.
+    pub hidden: Map<String, Json>,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").field("shown", &self.shown).finish_non_exhaustive()
+    }
+}
+
+impl Written {
+    /// Notes the setting `key` of the table at `within`.
+    pub(super) fn note(&mut self, within: &[&str], key: &str, shown: Json, hidden: Option<Json>) {
+        table_at(&mut self.shown, within).insert(key.to_owned(), shown);
+        if let Some(hidden) = hidden {
+            table_at(&mut self.hidden, within).insert(key.to_owned(), hidden);
+        }
+    }
+
+    /// All settings, in one.
+    #[must_use]
+    pub fn whole(&self) -> Map<String, Json> {
+        let mut whole = self.shown.clone();
+        lay_over(&mut whole, &self.hidden);
+        whole
+    }
+
+    /// Puts what is hidden into the places of `sent` where it is shown as it is here: whoever sends back what was
+    /// shown changes nothing.
+    pub fn restore(&self, sent: &mut Map<String, Json>) {
+        restore(sent, &self.shown, &self.hidden);
+    }
+}
+
+fn table_at<'m>(root: &'m mut Map<String, Json>, path: &[&str]) -> &'m mut Map<String, Json> {
+    let Some((first, rest)) = path.split_first() else { return root };
+    let slot = root.entry((*first).to_owned()).or_insert_with(|| Json::Object(Map::new()));
+    if !slot.is_object() {
+        *slot = Json::Object(Map::new());
+    }
+    match slot {
+        Json::Object(table) => table_at(table, rest),
+        _ => unreachable!("it was made one just now"),
+    }
+}
+
+fn lay_over(below: &mut Map<String, Json>, above: &Map<String, Json>) {
+    for (key, value) in above {
+        match (below.get_mut(key), value) {
+            (Some(Json::Object(below)), Json::Object(above)) => lay_over(below, above),
+            _ => drop(below.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+fn restore(sent: &mut Map<String, Json>, shown: &Map<String, Json>, hidden: &Map<String, Json>) {
+    for (key, hidden) in hidden {
+        match (sent.get_mut(key), shown.get(key), hidden) {
+            (Some(Json::Object(sent)), Some(Json::Object(shown)), Json::Object(hidden)) => {
+                restore(sent, shown, hidden);
+            }
+            (Some(sent), Some(shown), hidden) if sent == shown => *sent = hidden.clone(),
+            _ => {}
+        }
+    }
+}
+
+/// A URL without its user and password, if it has any.
+pub(super) fn without_user(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (user, host) = rest[..end].rsplit_once('@')?;
+    (!user.is_empty()).then(|| format!("{scheme}://{MARK}@{host}{}", &rest[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn map(json: Json) -> Map<String, Json> {
+        let Json::Object(map) = json else { panic!("{json}") };
+        map
+    }
+
+    #[test]
+    fn what_is_shown_and_sent_back_is_what_it_was() {
+        let written = Written {
+            shown: map(json!({"url": "https://…@h/x", "headers": {"a": "…", "b": "…"}, "rate": 3})),
+            hidden: map(json!({"url": "https://u:p@h/x", "headers": {"a": "1", "b": "2"}})),
+        };
+        let mut sent = written.shown.clone();
+        written.restore(&mut sent);
+        assert_eq!(sent, written.whole());
+        // Another header, another host: what was hidden goes with its own place only.
+        let mut sent = map(json!({"url": "https://…@evil/x", "headers": {"a": "3", "c": "…"}}));
+        written.restore(&mut sent);
+        assert_eq!(sent, map(json!({"url": "https://…@evil/x", "headers": {"a": "3", "c": "…"}})));
+        assert!(!format!("{written:?}").contains("u:p"));
+    }
+
+    #[test]
+    fn of_a_url_only_the_user_is_secret() {
+        for (url, shown) in [
+            ("https://u:p@h.example/x?y=1", Some("https://…@h.example/x?y=1")),
+            ("https://token@h.example", Some("https://…@h.example")),
+            ("mongodb://u:p%40@a,b/db/c", Some("mongodb://…@a,b/db/c")),
+            ("https://h.example/a@b", None),
+            ("https://h.example/?q=u:p@x", None),
+            ("console:", None),
+            ("https://@h/", None),
+        ] {
+            assert_eq!(without_user(url).as_deref(), shown, "{url}");
+        }
+    }
+}

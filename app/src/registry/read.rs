@@ -1,0 +1,174 @@
+//! From a record of the registry to a destination and its sink.
+
+use super::keys::Keyring;
+use super::rotating::Rotation;
+use super::stored::Stored;
+use crate::config::{DestinationConfig, References, SinkConfig, read_settings};
+use laneway_domain::{Destination, DestinationName, Origin, Registered};
+use laneway_egress::EgressPolicy;
+use laneway_ports::Sink;
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A destination as the dispatcher and the shell need it.
+pub struct Read {
+    /// Filter, order, limits, retries, pause.
+    pub destination: Destination,
+    /// The way out. If there is none, the reason why: nothing can be delivered, and the destination is to wait.
+    pub sink: Result<Arc<dyn Sink>, String>,
+    /// Where it sends to, for people and without what may be secret, if that is known.
+    pub to: Option<String>,
+}
+
+/// Reads records.
+#[derive(Debug)]
+pub struct Reader {
+    egress: EgressPolicy,
+    keys: Arc<Keyring>,
+    /// The destinations of this process' own configuration file.
+    file: RwLock<BTreeMap<DestinationName, DestinationConfig>>,
+}
+
+impl Reader {
+    /// A reader of a process with these keys, this configuration file, and this egress policy.
+    #[must_use]
+    pub fn new(egress: EgressPolicy, keys: Arc<Keyring>, file: Vec<DestinationConfig>) -> Self {
+        let reader = Self { egress, keys, file: RwLock::default() };
+        reader.set_file(file);
+        reader
+    }
+
+    /// The configuration file says this now.
+    pub fn set_file(&self, destinations: Vec<DestinationConfig>) {
+        let by_name = destinations.into_iter().map(|config| (config.destination.name.clone(), config)).collect();
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = by_name;
+    }
+
+    /// The keys that it opens secrets with.
+    #[must_use]
+    pub fn keys(&self) -> &Arc<Keyring> {
+        &self.keys
+    }
+
+    /// Where this process may connect to.
+    #[must_use]
+    pub fn egress(&self) -> &EgressPolicy {
+        &self.egress
+    }
+
+    /// The destination of a record. Whatever is wrong with its settings here (a key that is missing, an address that
+    /// this process must not connect to), there is a destination, so that its events wait.
+    #[must_use]
+    pub fn read(&self, record: &Registered) -> Read {
+        let (destination, settings) = self.settings(record);
+        let destination = of_record(record, destination);
+        match settings {
+            Ok(Settings { sink, to }) => Read { destination, sink, to: Some(to) },
+            Err(why) => Read { destination, sink: Err(why), to: None },
+        }
+    }
+
+    /// Whether the secrets of a record can be opened here. A process that lacks a key is not to start.
+    ///
+    /// # Errors
+    /// Says of which destination the key is missing, and what to do.
+    pub fn check_keys(&self, record: &Registered) -> Result<(), String> {
+        // What cannot be read at all is told when it is to be used.
+        let Ok(stored) = Stored::of(record) else { return Ok(()) };
+        stored.can_be_opened(&self.keys).map_err(|why| format!("destination {}: {why}", record.name))
+    }
+
+    fn settings(&self, record: &Registered) -> (Destination, Result<Settings, String>) {
+        let stored = match Stored::of(record) {
+            Ok(stored) => stored,
+            Err(why) => return (Destination::new(record.name.clone()), Err(why)),
+        };
+        if stored.withheld {
+            return self.of_own_file(record, stored);
+        }
+        match stored.open(record.name.as_str(), &self.keys) {
+            Ok(written) if stored.signing.iter().any(|secret| secret.expires.is_some()) => {
+                let rotation = Rotation::new(record.name.clone(), written.whole(), stored.signing, &self.egress);
+                let (destination, sink) = rotation.read(Rotation::now());
+                let settings = sink.map(|config| {
+                    let sink = rotation.start().map(|sink| sink as Arc<dyn Sink>);
+                    Settings { sink, to: config.shown() }
+                });
+                (destination, settings)
+            }
+            Ok(written) => {
+                let (destination, sink) = read_checked(&record.name, written.whole(), &self.egress);
+                (destination, sink.map(|config| Settings::of(&*config, &record.name)))
+            }
+            Err(why) => (self.without_secrets(record, stored), Err(why)),
+        }
+    }
+
+    /// The secrets are in the file only: its own destination is taken if it is what the record says.
+    fn of_own_file(&self, record: &Registered, stored: Stored) -> (Destination, Result<Settings, String>) {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        match file.get(&record.name) {
+            Some(own) if record.origin == Origin::File && own.written.shown == stored.settings => {
+                (own.destination.clone(), Ok(Settings::of(&*own.sink, &record.name)))
+            }
+            own => {
+                let how = if own.is_some() { "says otherwise of it" } else { "does not have it" };
+                let why = format!(
+                    "its secrets are in the configuration file that defines it, and the one of this process {how}: \
+                     give every process the same file"
+                );
+                (self.without_secrets(record, stored), Err(why))
+            }
+        }
+    }
+
+    /// Where the secrets cannot be had, the order and the limits are known all the same.
+    fn without_secrets(&self, record: &Registered, stored: Stored) -> Destination {
+        read_settings(&record.name, stored.settings, References::Literal, &self.egress).destination
+    }
+}
+
+struct Settings {
+    sink: Result<Arc<dyn Sink>, String>,
+    to: String,
+}
+
+impl Settings {
+    fn of(config: &dyn SinkConfig, name: &DestinationName) -> Self {
+        Self { sink: config.build(name), to: config.shown() }
+    }
+}
+
+/// Reads settings that were checked before, which may be wrong here and now all the same.
+pub(super) fn read_checked(
+    name: &DestinationName,
+    settings: Map<String, Json>,
+    egress: &EgressPolicy,
+) -> (Destination, Result<Arc<dyn SinkConfig>, String>) {
+    let read = read_settings(name, settings, References::Literal, egress);
+    let sink = match (read.sink, read.problems.as_slice()) {
+        (Some(sink), []) => Ok(sink),
+        (_, problems) => {
+            let all: Vec<String> = problems.iter().map(|p| format!("{} {}", p.pointer(), p.what())).collect();
+            Err(format!("its settings cannot be used here: {}", all.join("; ")))
+        }
+    };
+    (read.destination, sink)
+}
+
+/// What the record knows of a destination beside its settings.
+fn of_record(record: &Registered, destination: Destination) -> Destination {
+    let by_operator = record.paused.as_ref().map(|pause| match &*pause.reason {
+        "" => "paused by an operator".into(),
+        reason => format!("paused by an operator: {reason}").into(),
+    });
+    Destination {
+        name: record.name.clone(),
+        born: record.born,
+        target_since: record.target_since,
+        filters: record.filters.clone().into(),
+        paused: by_operator.or(destination.paused),
+        ..destination
+    }
+}

@@ -1,0 +1,100 @@
+//! The sink of a destination some of whose signing secrets expire: it signs with those that have not.
+
+use super::read::read_checked;
+use super::stored::SigningSecret;
+use crate::config::SinkConfig;
+use async_trait::async_trait;
+use laneway_domain::{Destination, DestinationName, Outcome, Timestamp};
+use laneway_egress::EgressPolicy;
+use laneway_ports::{Delivery, Sink};
+use serde_json::{Map, Value as Json};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What such a sink is made of.
+pub(super) struct Rotation {
+    name: DestinationName,
+    settings: Map<String, Json>,
+    signing: Vec<SigningSecret>,
+    egress: EgressPolicy,
+}
+
+impl Rotation {
+    /// `signing` says of each of the secrets in `settings` when it expires.
+    pub(super) fn new(
+        name: DestinationName,
+        settings: Map<String, Json>,
+        signing: Vec<SigningSecret>,
+        egress: &EgressPolicy,
+    ) -> Self {
+        Self { name, settings, signing, egress: egress.clone() }
+    }
+
+    /// The time by this machine's clock.
+    pub(super) fn now() -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The destination with the secrets that have not expired.
+    pub(super) fn read(&self, now: Timestamp) -> (Destination, Result<Arc<dyn SinkConfig>, String>) {
+        let mut settings = self.settings.clone();
+        if let Some(Json::Array(secrets)) = settings.get_mut("secrets") {
+            let mut told = self.signing.iter();
+            secrets.retain(|_| told.next().and_then(|secret| secret.expires).is_none_or(|expires| expires > now));
+        }
+        read_checked(&self.name, settings, &self.egress)
+    }
+
+    /// Makes the sink.
+    pub(super) fn start(self) -> Result<Arc<RotatingSink>, String> {
+        let current = RwLock::new(self.make(Self::now())?);
+        Ok(Arc::new(RotatingSink { rotation: self, current }))
+    }
+
+    fn make(&self, now: Timestamp) -> Result<Current, String> {
+        let sink = self.read(now).1?.build(&self.name)?;
+        let until = self.signing.iter().filter_map(|secret| secret.expires).filter(|expires| *expires > now).min();
+        Ok(Current { sink, until })
+    }
+}
+
+/// Makes its sink anew whenever a secret has expired. That happens once per secret, so that the connections which
+/// are lost with the old sink are no cost.
+pub(super) struct RotatingSink {
+    rotation: Rotation,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    sink: Arc<dyn Sink>,
+    /// When the next secret expires.
+    until: Option<Timestamp>,
+}
+
+impl RotatingSink {
+    fn current(&self, now: Timestamp) -> Arc<dyn Sink> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if current.until.is_none_or(|until| until > now) {
+            return current.sink;
+        }
+        let mut place = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        match self.rotation.make(now) {
+            Ok(next) => *place = next,
+            // The same settings made a sink before. Signing on with an expired secret harms less than silence.
+            Err(error) => {
+                let destination = &self.rotation.name;
+                tracing::warn!(%destination, %error, "a secret has expired, but the sink cannot be made anew");
+            }
+        }
+        place.sink.clone()
+    }
+}
+
+#[async_trait]
+impl Sink for RotatingSink {
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+        self.current(Rotation::now()).deliver(delivery).await
+    }
+}
