@@ -17,7 +17,7 @@ mod upkeep;
 
 pub use ask::{ANSWERED_WITHIN, command_all};
 pub use clock::Clock;
-pub use handle::Handle;
+pub use handle::{Change, Handle};
 pub use roster::{REPORT_EVERY, status_of_all};
 
 use laneway_domain::{DestinationChanges, DestinationName, Settings};

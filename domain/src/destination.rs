@@ -169,6 +169,9 @@ pub struct Destination {
     pub born: Revision,
     /// Since when it sends to where it sends now. What failed at another place is attempted again at once.
     pub target_since: Revision,
+    /// Whether its progress is kept. Else it begins where all others are when its process starts, holds nothing in the
+    /// store, and leaves nothing there: what stands in while there is no destination yet.
+    pub is_kept: bool,
     /// Which events it wants, and wanted before.
     pub filters: Arc<Filters>,
     /// Which of its events wait for each other.
@@ -198,6 +201,7 @@ impl Destination {
         Self {
             name,
             born: Revision::ORIGIN,
+            is_kept: true,
             target_since: Revision::ORIGIN,
             filters: Arc::default(),
             ordering: Ordering::default(),

@@ -110,6 +110,12 @@ impl Dispatcher {
         self.partitions.keys().copied()
     }
 
+    /// Whether there is a destination of this name, as far as it was told.
+    #[must_use]
+    pub fn has_destination(&self, name: &DestinationName) -> bool {
+        self.shared.destinations.named(name).is_some()
+    }
+
     /// Computes anew whatever it keeps a sum or an index of, and compares.
     ///
     /// # Panics
@@ -181,12 +187,23 @@ impl Dispatcher {
         }
     }
 
+    /// A read that failed is asked for again, if whoever asked still waits for it.
+    fn reread(&mut self, id: ReadId) {
+        // It may have been answered meanwhile.
+        let Some(read) = self.shared.reads.get(&id) else { return };
+        if self.partitions.get(&read.partition).is_some_and(|owned| owned.waits_for(read)) {
+            self.shared.ask_again(id);
+        } else {
+            self.shared.reads.remove(&id);
+        }
+    }
+
     fn fired(&mut self, timer: Timer) {
         match timer {
             Timer::Gate(destination) => self.shared.gate_is_due(destination),
             Timer::Commit(partition) => self.within(partition, OwnedPartition::commit_due),
             Timer::Recommit(partition) => self.within(partition, OwnedPartition::recommit),
-            Timer::Reread(read) => self.shared.ask_again(read),
+            Timer::Reread(read) => self.reread(read),
             Timer::Lane(partition, destination, timer) => {
                 self.within(partition, |owned, shared| owned.lane_due(destination, &timer, shared));
             }

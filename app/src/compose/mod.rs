@@ -1,6 +1,7 @@
 //! Puts the parts of a process together.
 
 mod backup;
+mod destinations;
 mod operations;
 mod signals;
 mod sinks;
@@ -13,11 +14,10 @@ pub use stores::check as check_store;
 use crate::config::Config;
 use crate::telemetry::metrics;
 use crate::worker::{Clock, Handle, Worker};
-use laneway_domain::DestinationChanges;
+use destinations::Known;
 use laneway_http::{Api, router};
 use laneway_ports::{Operator, Stores, WorkerId};
 use operations::Shared;
-use sinks::Sinks;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +65,7 @@ struct Delivering {
     handle: Handle,
     working: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    following: JoinHandle<()>,
 }
 
 /// Runs the process until a signal ends it.
@@ -76,21 +77,23 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
     let mut stop = signals::stop_signal()?;
     signals::ignore_what_means_nothing()?;
     // The store is opened last, because opening makes it: a start that fails leaves nothing behind.
-    let sinks = if role.delivers() { Some(sinks::all(&config)?) } else { None };
+    if role.delivers() {
+        sinks::check(&config)?;
+    }
+    let known = Known::of(&config)?;
     let (listen, setting) = role.listen(&config);
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|e| format!("cannot listen on {listen} ({setting}): {e}{}", hint(&e)))?;
     let stores = stores::open(&config, role).await?;
-    let mut delivering = sinks.map(|sinks| deliver(&config, &stores, sinks));
+    let mut delivering = if role.delivers() { Some(deliver(&config, &stores, &known).await?) } else { None };
     let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
-    let targets = config.destinations.iter().map(|to| (to.destination.name.clone(), to.sink.shown())).collect();
     let render = rendering.clone();
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
         dead_letters: stores.dead_letters.clone(),
         operations: Some(Arc::new(Operator::new(
-            Arc::new(Shared { own, stores: stores.clone(), targets }),
+            Arc::new(Shared { own, stores: stores.clone(), targets: known.targets.clone() }),
             stores.clone(),
         ))),
         metrics: Arc::new(move || render.render()),
@@ -136,12 +139,14 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
 }
 
 /// Starts the delivering half.
-fn deliver(config: &Config, stores: &Stores, sinks: Sinks) -> Delivering {
+async fn deliver(config: &Config, stores: &Stores, known: &Known) -> Result<Delivering, String> {
     let id = worker_id();
+    let mut begun = known.begin(config, stores).await?;
+    let sinks = std::mem::take(&mut begun.change.sinks);
     let (handle, working, upkeep) = Worker {
         id: id.clone(),
         stores: stores.clone(),
-        destinations: DestinationChanges::present(config.destinations.iter().map(|d| d.destination.clone()).collect()),
+        destinations: begun.change.destinations.clone(),
         sinks,
         settings: config.worker.settings.clone(),
         clock: Clock::system(),
@@ -149,7 +154,9 @@ fn deliver(config: &Config, stores: &Stores, sinks: Sinks) -> Delivering {
         retain: config.store.retain,
     }
     .start();
-    Delivering { id, handle, working: tokio::spawn(working), upkeep: tokio::spawn(upkeep) }
+    let following = tokio::spawn(known.follow(stores, handle.clone(), &begun).run());
+    let (working, upkeep) = (tokio::spawn(working), tokio::spawn(upkeep));
+    Ok(Delivering { id, handle, working, upkeep, following })
 }
 
 /// Tells this worker from all others and from its own earlier runs, and an operator where it is.
@@ -169,8 +176,9 @@ async fn ended(delivering: &mut Option<Delivering>) {
 
 /// Lets the worker finish, for at most `grace`. `false` if it took longer.
 async fn finish(delivering: Option<Delivering>, grace: Duration) -> bool {
-    let Some(Delivering { handle, working, upkeep, .. }) = delivering else { return true };
+    let Some(Delivering { handle, working, upkeep, following, .. }) = delivering else { return true };
     upkeep.abort();
+    following.abort();
     handle.stop().await;
     let abort = working.abort_handle();
     let in_time = timeout(grace, working).await.is_ok();

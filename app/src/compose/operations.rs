@@ -1,17 +1,18 @@
 //! What operators ask and tell, of all the workers that share the store.
 
+use crate::registry::Targets;
 use crate::worker::{Handle, command_all, status_of_all};
 use async_trait::async_trait;
 use laneway_domain::{Command, DestinationName, StatusReport};
 use laneway_ports::{Stores, WorkerControl, WorkerId};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The workers that share the store, the one of this process (if it has one) first.
 pub(super) struct Shared {
     pub(super) own: Option<(WorkerId, Handle)>,
     pub(super) stores: Stores,
-    /// Where each destination of this process' configuration sends to.
-    pub(super) targets: BTreeMap<DestinationName, String>,
+    /// Where each destination sends to.
+    pub(super) targets: Arc<Targets>,
 }
 
 #[async_trait]
@@ -31,7 +32,7 @@ impl WorkerControl for Shared {
     }
 
     fn target(&self, destination: &DestinationName) -> Option<String> {
-        self.targets.get(destination).cloned()
+        self.targets.of(destination)
     }
 
     async fn not_ready(&self) -> Vec<String> {

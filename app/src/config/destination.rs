@@ -77,12 +77,12 @@ pub fn read_settings(
     SettingsRead { destination, sink: read.sink, written: read.written, problems: findings.take() }
 }
 
-/// All destinations; without any, one that prints every event.
-pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> Vec<DestinationConfig> {
+/// All destinations; without any, one that prints every event, and `true`.
+pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> (Vec<DestinationConfig>, bool) {
     let configured = root.has("destination");
     let tables = root.tables("destination");
     if tables.is_empty() && !configured {
-        return console().into_iter().collect();
+        return (console().into_iter().collect(), true);
     }
     let mut first_use: BTreeMap<DestinationName, usize> = BTreeMap::new();
     let mut destinations = Vec::with_capacity(tables.len());
@@ -93,7 +93,7 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> Vec
             destinations.push(DestinationConfig { destination, sink, written });
         }
     }
-    if destinations.is_empty() { console().into_iter().collect() } else { destinations }
+    if destinations.is_empty() { (console().into_iter().collect(), true) } else { (destinations, false) }
 }
 
 fn console() -> Option<DestinationConfig> {

@@ -77,6 +77,8 @@ pub struct Config {
     /// The destinations, in the order of the file; names are unique. Never empty: without any, it is
     /// one `console`.
     pub destinations: Vec<DestinationConfig>,
+    /// Whether none is configured, so that one stands in.
+    names_none: bool,
 }
 
 /// Settings given as flags: the last word.
@@ -112,6 +114,12 @@ impl Overrides {
 }
 
 impl Config {
+    /// The destination that is there because none is configured, if so.
+    #[must_use]
+    pub fn stands_in(&self) -> Option<&DestinationConfig> {
+        self.destinations.first().filter(|_| self.names_none)
+    }
+
     /// Reads `file` (or [`DEFAULT_FILE`], if there is one), then the variables, then the flags.
     ///
     /// # Errors
@@ -147,9 +155,9 @@ fn read(findings: &Findings<'_>, root: Table) -> Config {
     let egress = egress::read(root.section("egress"), left);
     let worker = Worker::read(root.section("worker"), !server.tokens.is_empty());
     let log = Log::read(root.section("log"));
-    let destinations = destination::read_all(&mut root, &egress);
+    let (destinations, names_none) = destination::read_all(&mut root, &egress);
     root.finish();
-    Config { file: None, server, store, egress, worker, log, destinations }
+    Config { file: None, server, store, egress, worker, log, destinations, names_none }
 }
 
 /// Reads only what a command needs to reach a running server: `[server]`. Mistakes elsewhere, and

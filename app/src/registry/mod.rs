@@ -1,13 +1,17 @@
 //! The registry of destinations, as this process works with it: what a record keeps of a destination's settings, how
 //! its secrets are sealed, and how a destination and its sink are made from it.
 
+mod apply;
 mod file;
+mod follow;
 mod keys;
 mod read;
 mod rotating;
 mod stored;
 
+pub use apply::{Applied, apply};
 pub use file::{put_of_file, settings_of_file};
+pub use follow::{Follower, Targets, all};
 pub use keys::{KEY_BYTES, Keyring, Unsealable};
 pub use read::{Read, Reader};
 pub use stored::{SigningSecret, Stored};

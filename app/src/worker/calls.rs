@@ -4,14 +4,15 @@ use super::ages;
 use super::{ANNOUNCE_EVERY, Clock, LEASE, PRESENT_FOR, RENEW_EVERY};
 use futures_util::future::{BoxFuture, join_all};
 use laneway_domain::{
-    Commit, DestinationName, Input, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId,
-    StatusReport, Timestamp,
+    Commit, DestinationName, Input, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId, Revision,
+    Standing, StatusReport, Timestamp,
 };
-use laneway_ports::{CommitError, Lease, LogRecord, StoreError, Stores, WorkerId};
+use laneway_ports::{CommitError, Lease, LogRecord, MAX_REGISTRY_PAGE, StoreError, Stores, WorkerId};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 /// How long after the log could not be watched it is tried again, and a renewal after it failed.
@@ -25,6 +26,10 @@ pub(super) const REGISTER_WITHIN: Duration = Duration::from_secs(1);
 /// what the worker knows.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long a claimed partition waits for the worker to hear of changes that the partition follows already. It is
+/// told of them within a second; the lease is long enough for as much again.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
+
 /// The stores, with the time at which they are asked.
 #[derive(Clone)]
 pub(super) struct Calls {
@@ -32,17 +37,24 @@ pub(super) struct Calls {
     pub(super) clock: Clock,
 }
 
+/// A partition that was claimed.
+pub(super) struct Claimed {
+    pub(super) lease: Lease,
+    pub(super) progress: PartitionProgress,
+    pub(super) log: Range<Offset>,
+    pub(super) until: Timestamp,
+    /// Destinations that have progress there and were deleted. `None` while that is not known.
+    pub(super) gone: Option<BTreeSet<DestinationName>>,
+    /// Whether it was waited for the changes that the partition follows already.
+    pub(super) waited: bool,
+}
+
 /// What a call has come to.
 pub(super) enum Done {
     /// Who is there, this worker among them.
     Announced(Result<Vec<WorkerId>, StoreError>),
     Left,
-    Claimed {
-        lease: Lease,
-        progress: PartitionProgress,
-        log: Range<Offset>,
-        until: Timestamp,
-    },
+    Claimed(Box<Claimed>),
     /// Nobody's fault, or an error: it is tried again.
     NotClaimed(Partition, Option<StoreError>),
     Renewed(Lease, Timestamp),
@@ -106,13 +118,55 @@ impl Calls {
         let loaded =
             async { Ok((self.stores.progress.load(partition).await?, self.stores.log.bounds(partition).await?)) };
         match loaded.await {
-            Ok((progress, bounds)) => Ok(Some(Done::Claimed { lease, progress, log: bounds.start..bounds.end, until })),
+            Ok((progress, bounds)) => {
+                let log = bounds.start..bounds.end;
+                let claimed = Claimed { lease, progress, log, until, gone: None, waited: false };
+                Ok(Some(Done::Claimed(Box::new(claimed))))
+            }
             Err(error) => {
                 // Another worker may have better luck. If this fails too, the lease runs out by itself.
                 drop(self.stores.progress.release(&lease).await);
                 Err(error)
             }
         }
+    }
+
+    /// Waits until the worker knows of all changes that a partition follows already. Where the registry has lost
+    /// some, nobody will ever tell of them; then the partition is worked on all the same.
+    pub(super) fn catch_up(&self, claimed: Claimed, mut known: watch::Receiver<Revision>) -> Call {
+        Box::pin(async move {
+            let follows = claimed.progress.cuts.revision();
+            if timeout(CAUGHT_UP_WITHIN, known.wait_for(|known| *known >= follows)).await.is_err() {
+                tracing::warn!(
+                    partition = claimed.lease.partition.0,
+                    revision = follows.0,
+                    "the partition follows a change of the destinations that the registry does not have; going on without it"
+                );
+            }
+            Done::Claimed(Box::new(Claimed { waited: true, ..claimed }))
+        })
+    }
+
+    /// Finds out which of these destinations, that have progress in a partition, were deleted.
+    pub(super) fn look_up(&self, claimed: Claimed, unknown: Vec<DestinationName>) -> Call {
+        let calls = self.clone();
+        Box::pin(async move {
+            let mut gone = BTreeSet::new();
+            for names in unknown.chunks(MAX_REGISTRY_PAGE) {
+                match calls.stores.registry.records(names).await {
+                    Ok(records) => gone.extend(
+                        records.into_iter().filter(|known| known.standing == Standing::Deleted).map(|known| known.name),
+                    ),
+                    Err(error) => {
+                        let partition = claimed.lease.partition;
+                        // Another worker may have better luck. If this fails too, the lease runs out by itself.
+                        drop(calls.stores.progress.release(&claimed.lease).await);
+                        return Done::NotClaimed(partition, Some(error));
+                    }
+                }
+            }
+            Done::Claimed(Box::new(Claimed { gone: Some(gone), ..claimed }))
+        })
     }
 
     /// Until when attempts may start under a lease that is asked for now. Counted from before it is

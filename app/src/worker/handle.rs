@@ -1,9 +1,11 @@
 //! Asking and telling a running worker.
 
 use async_trait::async_trait;
-use laneway_domain::{Command, Partition, Redrive, StatusReport};
-use laneway_ports::{WorkerControl, WorkerId};
+use laneway_domain::{Command, DestinationChanges, DestinationName, Partition, Redrive, StatusReport};
+use laneway_ports::{Sink, WorkerControl, WorkerId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -31,7 +33,18 @@ pub(super) enum Request {
     Command(Command, oneshot::Sender<Told>),
     NotReady(oneshot::Sender<Vec<String>>),
     Redrive(Partition, Vec<Redrive>),
+    /// Answered when nothing starts any more that the change forbids.
+    Change(Change, oneshot::Sender<()>),
     Stop,
+}
+
+/// A change of the destinations, as a worker is told of it.
+#[derive(Default)]
+pub struct Change {
+    /// What has changed.
+    pub destinations: DestinationChanges,
+    /// Where those that were made or changed send to now.
+    pub sinks: BTreeMap<DestinationName, Arc<dyn Sink>>,
 }
 
 /// A way to ask and tell a worker.
@@ -67,6 +80,12 @@ impl Handle {
     /// Tells the worker which dead letters of a partition someone wants retried.
     pub(super) async fn redrive(&self, partition: Partition, requests: Vec<Redrive>) {
         let _ = self.requests.send(Request::Redrive(partition, requests)).await;
+    }
+
+    /// Tells the worker that destinations have come, changed or gone. `false` if it has ended.
+    pub async fn change(&self, change: Change) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::Change(change, answer)).await.is_ok() && answered.await.is_ok()
     }
 
     /// What the worker knows, without asking the store whether there is more.

@@ -3,7 +3,7 @@
 mod membership;
 
 use super::calls::{Call, Calls, Done};
-use super::handle::{Request, Told};
+use super::handle::{Change, Request, Told};
 use super::metered_sink::MeteredSink;
 use super::notices::Reporter;
 use super::share::Share;
@@ -13,14 +13,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use laneway_domain::{
     AttemptId, Attempted, Cause, CommandId, DestinationName, Dispatcher, Input, Offset, Outcome, Output, Partition,
-    StatusReport, Timestamp,
+    Revision, StatusReport, Timestamp,
 };
 use laneway_ports::Lease;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
 
@@ -36,6 +36,8 @@ struct Owned {
 
 pub(super) struct Shell {
     dispatcher: Dispatcher,
+    /// The last revision of the destinations that the dispatcher knows.
+    known: watch::Sender<Revision>,
     clock: Clock,
     stores: Calls,
     sinks: BTreeMap<DestinationName, Arc<MeteredSink>>,
@@ -66,12 +68,14 @@ impl Shell {
         let sinks =
             sinks.into_iter().map(|(name, sink)| (name.clone(), Arc::new(MeteredSink::new(&name, sink)))).collect();
         let mut dispatcher = Dispatcher::new(settings, seed);
+        let (known, _) = watch::channel(destinations.revision);
         dispatcher.handle(Input::Destinations(destinations), clock.now());
         let share = Share::new(id.clone(), stores.log.partitions());
         let stores = Calls { stores, clock };
         Self {
             register: stores.announce(id, true),
             dispatcher,
+            known,
             clock,
             stores,
             sinks,
@@ -227,19 +231,7 @@ impl Shell {
             Done::Ends(ends, answer) => self.status(ends, answer),
             Done::Left => self.has_left(),
             Done::Answered => {}
-            Done::Claimed { lease, progress, log, until } => {
-                let (partition, end) = (lease.partition, log.end);
-                if self.stopping {
-                    return self.calls.push(self.stores.release(lease));
-                }
-                self.calls.push(self.stores.renew(lease.clone(), false));
-                self.calls.push(self.stores.watch(lease.clone(), end, false));
-                self.owned.insert(partition, Owned { lease, end });
-                self.count_leases();
-                self.feed(Input::Claimed { partition, progress, gone: [].into(), log, until });
-                self.share.claimed(partition);
-                self.rebalance();
-            }
+            Done::Claimed(claimed) => self.claimed(*claimed),
             Done::NotClaimed(partition, error) => {
                 self.share.not_claimed(partition, error);
                 self.rebalance();
@@ -333,8 +325,28 @@ impl Shell {
             Request::Redrive(partition, requests) => {
                 self.feed(Input::Redrive { partition, requests });
             }
+            Request::Change(change, answer) => {
+                self.change(change);
+                // Whoever asked may have gone; then nobody misses the answer.
+                let _ = answer.send(());
+            }
             Request::Stop => self.stop(),
         }
+    }
+
+    /// Destinations have come, changed or gone. What is under way keeps the sink that it has.
+    fn change(&mut self, change: Change) {
+        let Change { destinations, sinks } = change;
+        for gone in destinations.left.iter().chain(&destinations.deleted) {
+            self.sinks.remove(gone);
+        }
+        for (name, sink) in sinks {
+            let sink = Arc::new(MeteredSink::new(&name, sink));
+            self.sinks.insert(name, sink);
+        }
+        let revision = destinations.revision;
+        self.feed(Input::Destinations(destinations));
+        self.known.send_if_modified(|known| std::mem::replace(known, revision.max(*known)) < revision);
     }
 
     /// Answers with a status that knows of these ends: the watchers may have yet to tell of them.

@@ -1,7 +1,8 @@
 //! Who else works on the store, and what this worker claims and hands over because of it.
 
-use super::Shell;
-use laneway_domain::{Input, Step};
+use super::{Owned, Shell};
+use crate::worker::calls::Claimed;
+use laneway_domain::{DestinationName, Input, Step};
 use laneway_ports::{StoreError, WorkerId};
 use std::future::pending;
 
@@ -28,6 +29,33 @@ impl Shell {
                 }
             }
         }
+    }
+
+    /// A partition was claimed. It is worked on once it is known what has become of the destinations that have progress
+    /// there.
+    pub(super) fn claimed(&mut self, claimed: Claimed) {
+        if self.stopping {
+            return self.calls.push(self.stores.release(claimed.lease));
+        }
+        if !claimed.waited && claimed.progress.cuts.revision() > *self.known.borrow() {
+            return self.calls.push(self.stores.catch_up(claimed, self.known.subscribe()));
+        }
+        if claimed.gone.is_none() {
+            let unknown = |name: &&DestinationName| !self.dispatcher.has_destination(name);
+            let unknown: Vec<_> = claimed.progress.lanes.keys().filter(unknown).cloned().collect();
+            if !unknown.is_empty() {
+                return self.calls.push(self.stores.look_up(claimed, unknown));
+            }
+        }
+        let Claimed { lease, progress, log, until, gone, .. } = claimed;
+        let (partition, end) = (lease.partition, log.end);
+        self.calls.push(self.stores.renew(lease.clone(), false));
+        self.calls.push(self.stores.watch(lease.clone(), end, false));
+        self.owned.insert(partition, Owned { lease, end });
+        self.count_leases();
+        self.feed(Input::Claimed { partition, progress, gone: gone.unwrap_or_default(), log, until });
+        self.share.claimed(partition);
+        self.rebalance();
     }
 
     /// Claims nothing more, and tells the others so, who need not wait until it has finished.

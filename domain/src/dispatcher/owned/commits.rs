@@ -167,8 +167,9 @@ impl OwnedPartition {
             let change = lane.take_changes(scanned, self.head);
             let (shares, look_again) = (lane.shares_position(), lane.has_ahead());
             self.lanes.committed(index, shares, look_again);
-            if let Some(change) = change {
-                let name = shared.destinations.get(index).name.clone();
+            let destination = shared.destinations.get(index);
+            if let Some(change) = change.filter(|_| destination.is_kept) {
+                let name = destination.name.clone();
                 commit.lanes.entry(name).or_default().then(change);
             }
         }

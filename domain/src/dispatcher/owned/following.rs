@@ -136,10 +136,11 @@ impl OwnedPartition {
             self.following = Following::AtRest;
             return; // Whoever is next takes the change over.
         }
-        self.end = self.end.max(end);
-        // Not below what was judged already.
+        // Not below what was judged already. A read may have brought more than was heard of, so that the log ends there or
+        // later.
         let looked = self.lanes.all().map(|lane| lane.looked_up_to(self.head)).fold(self.head, Offset::max);
-        let cut = Cut { revision, at: self.end.max(looked) };
+        self.end = self.end.max(end).max(looked);
+        let cut = Cut { revision, at: self.end };
         self.following = Following::Storing(cut);
         let ready = |index: &DestinationIndex| shared.destinations.get(*index).born <= revision;
         let joining: Vec<_> = self.joining.iter().copied().filter(ready).collect();

@@ -95,11 +95,6 @@ impl Lanes {
         }
     }
 
-    /// How many destinations have a lane here.
-    pub(super) const fn members(&self) -> usize {
-        self.members
-    }
-
     /// How many lanes take what the shared reader reads, those included that are not in memory.
     pub(super) const fn attached(&self) -> usize {
         self.members - self.detached

@@ -35,7 +35,8 @@ impl OwnedPartition {
         for index in present {
             owned.admit(index, shared);
         }
-        owned.is_new &= owned.lanes.members() == 0;
+        let kept = shared.destinations.present().filter(|index| shared.destinations.get(*index).is_kept);
+        owned.is_new &= kept.count() == owned.joining.len();
         owned.keep_unconfigured(shared);
         for index in owned.lanes.indices() {
             owned.serve_lane(index, shared);
@@ -65,6 +66,9 @@ impl OwnedPartition {
         let destination = shared.destinations.get(index);
         let (name, born, from) = (destination.name.clone(), destination.born, destination.from);
         self.lanes.is_member(true);
+        if !destination.is_kept {
+            return self.add_unkept(index, &name, shared);
+        }
         let progress = self.unconfigured.remove(&name).unwrap_or_else(|| {
             let start = self.start(born, from, end);
             let change = self.commits.prepare(&name);
@@ -81,6 +85,18 @@ impl OwnedPartition {
             shared.destinations.gate_mut(index).pause.get_or_insert_with(|| pause.clone());
         }
         self.restore_lane(index, progress, unsaved, shared);
+    }
+
+    /// Adds the lane of a destination whose progress is not kept. A store may have some of an earlier version.
+    fn add_unkept(&mut self, index: DestinationIndex, name: &DestinationName, shared: &mut Shared) {
+        if self.unconfigured.contains_key(name) {
+            self.drop_progress(name);
+        }
+        // Where the others are, with nothing under way, it needs no lane.
+        if self.head != self.commits.scanned {
+            let start = LaneProgress { position: Position::At(self.head), ..LaneProgress::default() };
+            self.restore_lane(index, start, Vec::new(), shared);
+        }
     }
 
     /// Makes a lane that goes on where its progress says. `unsaved`: the keys of its dead letters that are

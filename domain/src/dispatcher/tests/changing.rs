@@ -1,7 +1,7 @@
 //! Destinations that are made, changed and deleted while events flow, against a plain list of who said what when.
 
 use super::fixtures::name;
-use super::world::{Place, Whose, World};
+use super::world::{Op, Place, Whose, World};
 use crate::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +55,11 @@ struct Record {
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     revision: Revision,
+    /// Where the log ended when a change was made.
+    ends: BTreeMap<Revision, Offset>,
     there: BTreeMap<DestinationName, Record>,
+    /// Those that began at the beginning, because nobody was there before.
+    first: BTreeSet<DestinationName>,
 }
 
 impl Registry {
@@ -138,6 +142,7 @@ impl World {
             (_, None) => return,
         }
         self.registry.revision = revision;
+        self.registry.ends.insert(revision, self.end());
         let present: Vec<_> =
             self.registry.there.get(&of).map(|record| Registry::destination(&of, record)).into_iter().collect();
         self.input(Input::Destinations(DestinationChanges { revision, present, deleted, left: Vec::new() }));
@@ -182,7 +187,16 @@ impl World {
         let cuts: Vec<Cut> = self.stored.cuts.iter().collect();
         let cut_of = |revision: Revision| cuts.iter().find(|cut| cut.revision >= revision).map(|cut| cut.at);
         let stands = record.said.iter().filter(|(said, _)| cut_of(*said).is_some_and(|at| at <= event.offset));
-        stands.last().is_some_and(|(_, variant)| filter(*variant).wants(&event.event))
+        let first = record.said.first().filter(|_| self.registry.first.contains(of));
+        stands.last().or(first).is_some_and(|(_, variant)| filter(*variant).wants(&event.event))
+    }
+
+    /// Whoever had an event acknowledged before a change knows that the change does not apply to it.
+    pub(super) fn check_cut(&self, commit: &Commit) {
+        let Some(cut) = commit.cut else { return };
+        for (revision, end) in self.registry.ends.range(..=cut.revision) {
+            assert!(cut.at >= *end, "{cut:?}, and {revision} was made when the log ended at {end}");
+        }
     }
 
     /// The changing destinations that there are.
@@ -219,4 +233,85 @@ impl World {
             }
         }
     }
+}
+
+/// What the property test has found, as it was found.
+fn found(settings: Settings, seed: u64, ops: &[Op]) {
+    let mut world = World::new(settings, seed);
+    for op in ops {
+        world.step(op);
+    }
+    world.heal_and_finish();
+}
+
+#[test]
+fn a_destination_begins_at_its_cut_also_where_more_was_read_than_heard_of() {
+    let settings = Settings {
+        commit_settlements: 4,
+        window_events: 6,
+        window_events_per_key: 3,
+        read_events: 4,
+        check_state: true,
+        ..Settings::default()
+    };
+    let ops = [
+        Op::Append { key: 0, count: 4 },
+        Op::Change { which: 0, change: Change::Put(2) },
+        Op::LoseWrites(0),
+        Op::AppendUnheard(93),
+        Op::Answer(15_233_285_553_549_851_876),
+        Op::Answer(12_618_886_934_469_740_050),
+        Op::Answer(12_716_641_650_031_377_811),
+        Op::Append { key: 2, count: 5 },
+        Op::Answer(7_645_206_759_091_980_556),
+    ];
+    found(settings, 15_099_999_246_157_175_933, &ops);
+}
+
+#[test]
+fn a_dead_letter_whose_read_failed_is_not_asked_for_again_when_its_destination_has_left() {
+    let settings = Settings { commit_settlements: 1, check_state: true, ..Settings::default() };
+    let ops = [
+        Op::Append { key: 0, count: 1 },
+        Op::Answer(0),
+        Op::End { which: u64::MAX / 4 + 1, outcome: 3 },
+        Op::Store { which: 0, answer: 7 },
+        Op::Wait(30),
+        Op::Store { which: 0, answer: 7 },
+        Op::RetryDeadLetter(0),
+        Op::Store { which: 0, answer: 0 },
+        Op::Reconfigure(4 + 8),
+        Op::Wait(300),
+    ];
+    found(settings, 1, &ops);
+}
+
+#[test]
+fn what_stands_in_for_a_first_destination_leaves_nothing_and_the_first_begins_at_the_beginning() {
+    let stands_in = Destination { is_kept: false, ..Destination::new(name("console")) };
+    let settings = Settings { commit_settlements: 1, check_state: true, ..Settings::default() };
+    let mut world = World::with(settings, 1, vec![stands_in]);
+    (0..3).for_each(|n| world.append(1, n));
+    while world.work_once() {}
+    world.step(&Op::Wait(50));
+    while world.work_once() {}
+    assert_eq!((world.stored.scanned, world.stored.lanes.len()), (Offset(3), 0), "it is not known to the store");
+    assert_eq!(world.delivered.len(), 3);
+    // After a restart it goes on where it was, and the first destination gets what nobody else was to get.
+    world.crash();
+    while world.work_once() {}
+    assert_eq!(world.delivered.len(), 3);
+    world.destinations.clear();
+    world.registry.first.insert(name("api-key"));
+    world.change(0, Change::Put(0));
+    let gone = DestinationChanges { deleted: vec![name("console")], ..DestinationChanges::default() };
+    world.input(Input::Destinations(gone));
+    for _ in 0..4 {
+        while world.work_once() {}
+        world.step(&Op::Wait(50));
+    }
+    let got: Vec<_> =
+        world.delivered.iter().filter(|(_, to, _)| *to == name("api-key")).map(|(_, _, at)| at.0).collect();
+    assert_eq!(got, [0, 1, 2]);
+    assert_eq!(world.stored.lanes.keys().collect::<Vec<_>>(), [&name("api-key")]);
 }

@@ -44,7 +44,7 @@ impl World {
     pub(super) fn check_repeats(&self) {
         let configured = |destination: &DestinationName| {
             let changing = self.changing_order(destination).is_some();
-            changing || self.destinations.iter().any(|d| d.name == *destination)
+            changing || self.destinations.iter().any(|d| d.name == *destination && d.is_kept)
         };
         for (destination, offset) in self.made.here_before.iter().filter(|(of, _)| configured(of)) {
             let lane = self.stored.lanes.get(destination).filter(|lane| self.is_of_now(destination, lane));
@@ -81,6 +81,7 @@ impl World {
             let to_come = |event: &&Arc<LoggedEvent>| {
                 let place = (status.name.clone(), event.offset);
                 self.wants(&status.name, event)
+                    && event.offset < self.heard
                     && !self.settled.contains(&place)
                     && !self.claims(lane, event.offset, &self.lane_key(&status.name, event))
             };

@@ -19,6 +19,8 @@ pub(super) enum Op {
         key: u8,
         count: u8,
     },
+    /// An event is accepted, and the news of it is late.
+    AppendUnheard(u8),
     End {
         which: u64,
         outcome: u8,
@@ -102,6 +104,8 @@ pub(super) struct World {
     /// By ascending offset.
     pub(super) log: Vec<Arc<LoggedEvent>>,
     pub(super) end: Offset,
+    /// The end that the dispatcher has heard of.
+    pub(super) heard: Offset,
     moments: Vec<Moment>,
     pub(super) stored: PartitionProgress,
     pub(super) dead: BTreeMap<Place, GivenUp>,
@@ -146,6 +150,7 @@ impl World {
             registry: Registry::default(),
             log: Vec::new(),
             end: Offset::ZERO,
+            heard: Offset::ZERO,
             moments: Vec::new(),
             stored: PartitionProgress::default(),
             dead: BTreeMap::new(),
@@ -204,6 +209,11 @@ impl World {
     }
 
     pub(super) fn input(&mut self, input: Input) {
+        match &input {
+            Input::Grew { end, .. } => self.heard = *end,
+            Input::Claimed { log, .. } => self.heard = log.end,
+            _ => {}
+        }
         self.dispatcher.handle(input, self.now);
         self.drain();
     }
@@ -249,7 +259,10 @@ impl World {
 
     /// What the events of one destination are ordered by.
     pub(super) fn lane_key(&self, destination: &DestinationName, event: &LoggedEvent) -> LaneKey {
-        let found = self.destinations.iter().find(|d| d.name == *destination).map(|d| d.ordering);
+        // One that has left keeps its order, and may come back with it.
+        let left = || destinations(0).into_iter().find(|d| d.name == *destination);
+        let found =
+            self.destinations.iter().find(|d| d.name == *destination).cloned().or_else(left).map(|d| d.ordering);
         let ordering = found.or_else(|| self.changing_order(destination)).unwrap_or(Ordering::Key);
         match (ordering, &event.event.key) {
             (Ordering::Strict, _) => LaneKey::All,
@@ -314,12 +327,19 @@ impl World {
     pub(super) fn step(&mut self, op: &Op) {
         if !matches!(
             op,
-            Op::Append { .. } | Op::End { .. } | Op::Answer(_) | Op::Store { .. } | Op::Wait(_) | Op::Renew
+            Op::Append { .. }
+                | Op::AppendUnheard(_)
+                | Op::End { .. }
+                | Op::Answer(_)
+                | Op::Store { .. }
+                | Op::Wait(_)
+                | Op::Renew
         ) {
             self.ends.forget();
         }
         match op {
             Op::Append { key, count } => (0..*count).for_each(|n| self.append(*key, n)),
+            Op::AppendUnheard(n) => self.append_unheard(n % 5, *n),
             Op::End { which, outcome } => self.end_some_attempt(*which, *outcome),
             Op::Answer(which) => {
                 if !self.reads.is_empty() {
@@ -373,11 +393,15 @@ impl World {
     }
 
     pub(super) fn append(&mut self, key: u8, n: u8) {
+        self.append_unheard(key, n);
+        let end = self.end();
+        self.input(Input::Grew { partition: PARTITION, end });
+    }
+
+    fn append_unheard(&mut self, key: u8, n: u8) {
         let offset = self.end();
         self.log.push(logged(offset, key, n, self.now));
         self.end = offset.next();
-        let end = self.end();
-        self.input(Input::Grew { partition: PARTITION, end });
     }
 
     fn end_some_attempt(&mut self, which: u64, outcome: u8) {
@@ -485,6 +509,7 @@ impl World {
         }
         self.commits_stored += 1;
         self.lanes_in_commits += commit.lanes.len();
+        self.check_cut(commit);
         self.stored.apply(commit);
         self.replays_are_stored();
         self.check_repeats();
@@ -586,6 +611,8 @@ impl World {
         self.destinations.clone_from(&well);
         self.input(Input::Destinations(DestinationChanges::present(well.clone())));
         self.end_pauses();
+        let end = self.end();
+        self.input(Input::Grew { partition: PARTITION, end });
         // The shell tells again from time to time what someone wants retried.
         let requests = self.stored.redrives.clone();
         self.input(Input::Redrive { partition: PARTITION, requests });

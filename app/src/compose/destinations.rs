@@ -1,0 +1,95 @@
+//! The destinations of a process that delivers: its file goes into the registry, and what the registry says is worked on.
+
+use crate::config::{Config, DestinationConfig, StoreUrl};
+use crate::registry::{Follower, Keyring, Reader, Targets, all, apply};
+use crate::worker::{Change, Handle};
+use laneway_domain::{Destination, DestinationName};
+use laneway_ports::Stores;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a process knows of destinations.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) reader: Arc<Reader>,
+    pub(super) targets: Arc<Targets>,
+}
+
+impl Known {
+    /// With the keys that belong to the store, and what the file says.
+    pub(super) fn of(config: &Config) -> Result<Self, String> {
+        let keys = Arc::new(keyring(config)?);
+        let reader = Reader::new(config.egress.clone(), keys, named(config).into_values().cloned().collect());
+        let targets = Arc::new(Targets::default());
+        for known in &config.destinations {
+            targets.set(&known.destination.name, Some(known.sink.shown()));
+        }
+        Ok(Self { reader: Arc::new(reader), targets })
+    }
+
+    /// Makes the registry say what the file says, and reads all of it: for a worker that starts.
+    pub(super) async fn begin(&self, config: &Config, stores: &Stores) -> Result<Begun, String> {
+        self.apply(config, stores).await?;
+        let mut change = all(&*stores.registry, &self.reader, &self.targets).await?;
+        let stand_in = config.stands_in().filter(|_| change.destinations.present.is_empty());
+        if let Some(stand_in) = stand_in {
+            let sink = stand_in.sink.build(&stand_in.destination.name)?;
+            let destination = Destination { is_kept: false, ..stand_in.destination.clone() };
+            change.sinks.insert(destination.name.clone(), sink);
+            change.destinations.present.push(destination);
+        }
+        Ok(Begun { change, stand_in: stand_in.map(|stand_in| stand_in.destination.name.clone()) })
+    }
+
+    async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), String> {
+        let by = config.file.as_deref().map_or_else(|| "no configuration file".to_owned(), |f| f.display().to_string());
+        let applied = apply(&*stores.registry, &by, &named(config)).await;
+        let applied =
+            applied.map_err(|e| format!("the destinations of the configuration cannot be registered: {e}"))?;
+        for (name, why) in applied.refused {
+            tracing::warn!(destination = %name, "not taken from the configuration file: {why}");
+        }
+        if applied.changed > 0 {
+            tracing::info!(changed = applied.changed, "the destinations of the configuration file have been applied");
+        }
+        Ok(())
+    }
+
+    /// Tells the worker of every change from `begun` on.
+    pub(super) fn follow(&self, stores: &Stores, worker: Handle, begun: &Begun) -> Follower {
+        let known = begun.change.destinations.revision;
+        let follower = Follower::new(stores.registry.clone(), self.reader.clone(), self.targets.clone(), worker, known);
+        follower.in_place_of(begun.stand_in.clone())
+    }
+}
+
+/// What a worker begins with.
+pub(super) struct Begun {
+    pub(super) change: Change,
+    /// The destination that goes when a first one comes.
+    pub(super) stand_in: Option<DestinationName>,
+}
+
+/// The file's destinations, but for the one that stands in where it names none.
+fn named(config: &Config) -> BTreeMap<DestinationName, &DestinationConfig> {
+    if config.stands_in().is_some() {
+        return BTreeMap::new();
+    }
+    config.destinations.iter().map(|known| (known.destination.name.clone(), known)).collect()
+}
+
+/// The keys that seal secrets in the store: those that are configured, or one in a file beside the database.
+fn keyring(config: &Config) -> Result<Keyring, String> {
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => Keyring::beside(&key_file(path)).map_err(|error| error.to_string()),
+        StoreUrl::Redis(_) => Ok(Keyring::none()),
+    }
+}
+
+/// Where the key of a database is.
+fn key_file(database: &Path) -> std::path::PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".key");
+    name.into()
+}

@@ -1,0 +1,166 @@
+//! Follows the registry: whoever changes a destination, in whichever process, this process' worker hears of it within
+//! a second.
+
+use super::read::{Read, Reader};
+use crate::worker::{Change, Handle};
+use laneway_domain::{Destination, DestinationName, Registered, Revision, Standing};
+use laneway_ports::{Registry, StoreError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long a notification is waited for. One that was missed is made up for after so long.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long after the registry could not be read it is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// Where each destination sends to, for people.
+#[derive(Debug, Default)]
+pub struct Targets(RwLock<BTreeMap<DestinationName, String>>);
+
+impl Targets {
+    /// Where the destination sends to, if that is known here.
+    #[must_use]
+    pub fn of(&self, name: &DestinationName) -> Option<String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The destination sends to there now; `None`: that is not known, or it has gone.
+    pub fn set(&self, name: &DestinationName, to: Option<String>) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match to {
+            Some(to) => drop(all.insert(name.clone(), to)),
+            None => drop(all.remove(name)),
+        }
+    }
+}
+
+/// Tells a worker of every change.
+pub struct Follower {
+    registry: Arc<dyn Registry>,
+    reader: Arc<Reader>,
+    targets: Arc<Targets>,
+    worker: Handle,
+    /// The last revision that the worker was told of.
+    known: Revision,
+    /// A destination that goes when a first one comes.
+    stand_in: Option<DestinationName>,
+}
+
+impl Follower {
+    /// One for a worker that knows of everything up to `known`.
+    #[must_use]
+    pub fn new(
+        registry: Arc<dyn Registry>,
+        reader: Arc<Reader>,
+        targets: Arc<Targets>,
+        worker: Handle,
+        known: Revision,
+    ) -> Self {
+        Self { registry, reader, targets, worker, known, stand_in: None }
+    }
+
+    /// The same, where a destination stands in until there is another.
+    #[must_use]
+    pub fn in_place_of(self, stand_in: Option<DestinationName>) -> Self {
+        Self { stand_in, ..self }
+    }
+
+    /// Follows until the worker has ended, or it is dropped.
+    pub async fn run(mut self) {
+        let mut unread = false;
+        loop {
+            match self.follow().await {
+                Ok(true) => unread = false,
+                Ok(false) => return,
+                Err(error) => {
+                    if !std::mem::replace(&mut unread, true) {
+                        tracing::warn!(%error, "the registry of destinations cannot be read; trying again, and deliveries go on as it was last known");
+                    }
+                    sleep(AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for a change, and tells of it. `false` when the worker has ended.
+    async fn follow(&mut self) -> Result<bool, StoreError> {
+        if self.registry.wait(self.known, PATIENCE).await? <= self.known {
+            return Ok(true);
+        }
+        loop {
+            let page = self.registry.changed_since(self.known).await?;
+            let Some(last) = page.records.last().map(|record| record.revision) else { return Ok(true) };
+            let mut change = change(&page.records, &self.reader, &self.targets);
+            if !change.destinations.present.is_empty()
+                && let Some(stand_in) = self.stand_in.take()
+            {
+                tracing::info!(destination = %stand_in, "it stood in while there was no destination, and goes now");
+                change.destinations.deleted.push(stand_in);
+            }
+            if !self.worker.change(change).await {
+                return Ok(false);
+            }
+            self.known = last;
+            if !page.more {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// Everything that there is now, for a worker that starts.
+///
+/// # Errors
+/// If the registry cannot be read, or secrets in it are sealed with a key that this process lacks.
+pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) -> Result<Change, String> {
+    let mut all = Change::default();
+    loop {
+        let page = registry.changed_since(all.destinations.revision).await.map_err(|error| error.to_string())?;
+        let Some(last) = page.records.last().map(|record| record.revision) else { return Ok(all) };
+        // Of what is gone a worker that starts knows nothing.
+        let present: Vec<_> = page.records.into_iter().filter(|record| record.standing == Standing::Present).collect();
+        present.iter().try_for_each(|record| reader.check_keys(record))?;
+        let change = change(&present, reader, targets);
+        all.destinations.present.extend(change.destinations.present);
+        all.sinks.extend(change.sinks);
+        all.destinations.revision = last;
+        if !page.more {
+            return Ok(all);
+        }
+    }
+}
+
+/// What records that have changed mean for a worker.
+fn change(records: &[Registered], reader: &Reader, targets: &Targets) -> Change {
+    let mut change = Change::default();
+    let destinations = &mut change.destinations;
+    for record in records {
+        destinations.revision = destinations.revision.max(record.revision);
+        match record.standing {
+            Standing::Deleted => destinations.deleted.push(record.name.clone()),
+            Standing::Left => destinations.left.push(record.name.clone()),
+            Standing::Present => {
+                let Read { destination, sink, to } = reader.read(record);
+                targets.set(&record.name, to);
+                destinations.present.push(match sink {
+                    Ok(sink) => {
+                        change.sinks.insert(record.name.clone(), sink);
+                        destination
+                    }
+                    Err(why) => unreadable(destination, &why),
+                });
+                continue;
+            }
+        }
+        targets.set(&record.name, None);
+    }
+    change
+}
+
+/// Nothing is delivered to a destination whose settings cannot be used here; its events wait.
+fn unreadable(destination: Destination, why: &str) -> Destination {
+    tracing::error!(destination = %destination.name, %why, "a destination cannot be delivered to; its events wait");
+    Destination { paused: destination.paused.or_else(|| Some(why.into())), ..destination }
+}
