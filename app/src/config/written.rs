@@ -18,7 +18,8 @@ pub struct Written {
 
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Written").field("shown", &self.shown).finish_non_exhaustive()
+        // A path or a query may be as secret as a password.
+        f.debug_struct("Written").finish_non_exhaustive()
     }
 }
 
