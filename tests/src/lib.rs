@@ -7,6 +7,7 @@
     reason = "a harness that cannot go on fails its test, with the place"
 )]
 
+pub mod changes;
 pub mod checker;
 pub mod client;
 pub mod effort;

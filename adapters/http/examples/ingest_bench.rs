@@ -196,7 +196,7 @@ async fn main() {
         operations: None,
         metrics: Arc::new(String::new),
         limits: Limits::default(),
-        tokens: Vec::new(),
+        tokens: laneway_http::Tokens::default(),
         hosts: laneway_http::Hosts::default(),
     });
     let bare = Router::new().route("/v1/events", post(bare)).with_state(Arc::new(AtomicU64::new(0)));

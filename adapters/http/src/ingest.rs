@@ -55,7 +55,7 @@ async fn answered(intake: &Intake, door: Door, request: Request) -> Response {
 
 async fn take(intake: &Intake, door: Door, parts: &Parts, body: Body) -> Result<Response, Box<Problem>> {
     let shared = &*intake.shared;
-    let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens, Some(NEEDS));
+    let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens.now(), Some(NEEDS));
     let media = match entered.and_then(|()| Media::of(&parts.headers, door)) {
         Ok(media) => media,
         Err(problem) => {

@@ -57,7 +57,7 @@ pub use listen::{Listen, Peek};
 pub use role::{Role, Roles};
 pub use routes::{Route, routes};
 pub use server::{Ended, serve};
-pub use token::{Token, check_listen};
+pub use token::{Token, Tokens, check_listen};
 
 use crate::routes::{Handler, OPERATIONS};
 use axum::Router;
@@ -82,7 +82,7 @@ pub struct Api {
     /// The bounds.
     pub limits: Limits,
     /// Who may; none for everyone (see [`check_listen`]).
-    pub tokens: Vec<Token>,
+    pub tokens: Tokens,
     /// By which names it is reached; asked only where there are no tokens.
     pub hosts: Hosts,
 }

@@ -58,7 +58,7 @@ async fn guard(State(Guard { shared, needs }): State<Guard>, request: Request, n
     let asked = Asked::of(&parts);
     // What is at no path changes nothing, whatever sends it.
     let is_route = parts.extensions.get::<MatchedPath>().is_some();
-    let entered = enter(&asked, &shared.api.hosts, &shared.api.tokens, needs)
+    let entered = enter(&asked, &shared.api.hosts, &shared.api.tokens.now(), needs)
         .and_then(|()| if is_route { no_form(&asked) } else { Ok(()) });
     let within = shared.api.limits.body_timeout;
     if let Err(problem) = entered {

@@ -6,6 +6,7 @@ use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq};
 
 /// A token and what it opens. Only its digest is kept, so that it cannot be printed, and so that
@@ -57,6 +58,38 @@ impl fmt::Debug for Token {
             Some(name) => write!(f, "Token({name}: {})", self.roles),
             None => f.write_str("Token(…)"),
         }
+    }
+}
+
+/// The tokens of a running server, which can be replaced.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens(Arc<RwLock<Arc<[Token]>>>);
+
+impl Tokens {
+    /// These tokens.
+    #[must_use]
+    pub fn of(tokens: Vec<Token>) -> Self {
+        Self(Arc::new(RwLock::new(tokens.into())))
+    }
+
+    /// These tokens from now on. Whether any of them is another one than before.
+    pub fn replace(&self, tokens: Vec<Token>) -> bool {
+        let before =
+            std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), tokens.clone().into());
+        let same = |(a, b): (&Token, &Token)| a.reads_like(b) && a.name == b.name && a.roles == b.roles;
+        before.len() != tokens.len() || !before.iter().zip(&tokens).all(same)
+    }
+
+    /// Those that there are now.
+    #[must_use]
+    pub fn now(&self) -> Arc<[Token]> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl From<Vec<Token>> for Tokens {
+    fn from(tokens: Vec<Token>) -> Self {
+        Self::of(tokens)
     }
 }
 

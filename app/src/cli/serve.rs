@@ -14,11 +14,13 @@ pub(super) async fn run(args: ServeArgs, role: Role, source: &dyn Source) -> Res
         overrides.worker_listen = overrides.listen.take();
     }
     files::raise_limit();
-    let mut config = load(args.config, &overrides, source)?;
+    let read = || load(args.config.clone(), &overrides, source);
+    let mut config = read()?;
     telemetry::start_logging(&config.log).map_err(|e| Failure::new(format!("logging could not be started: {e}")))?;
     let wanted = config.server.limits.connections;
     let files = files::limit();
-    config.server.limits.connections = files::shares(files, wanted).accepted;
+    let accepted = files::shares(files, wanted).accepted;
+    config.server.limits.connections = accepted;
     if config.server.limits.connections < wanted {
         tracing::warn!(
             "the process may have {files} files open, too few for server.limits.connections = {wanted}: at most {} \
@@ -26,7 +28,12 @@ pub(super) async fn run(args: ServeArgs, role: Role, source: &dyn Source) -> Res
             config.server.limits.connections
         );
     }
-    compose::serve(config, role).await.map_err(Failure::new)
+    let read_again = || {
+        let mut config = read().map_err(|failure| failure.what)?;
+        config.server.limits.connections = files::shares(files, config.server.limits.connections).accepted;
+        Ok(config)
+    };
+    compose::serve(config, role, &read_again).await.map_err(Failure::new)
 }
 
 /// The configuration that file, variables and flags make.

@@ -5,15 +5,18 @@ use crate::registry::{Follower, Keyring, Reader, Targets, all, apply};
 use crate::worker::{Change, Handle};
 use laneway_domain::{Destination, DestinationName};
 use laneway_ports::Stores;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What a process knows of destinations.
 #[derive(Clone)]
 pub(super) struct Known {
     pub(super) reader: Arc<Reader>,
     pub(super) targets: Arc<Targets>,
+    /// Destinations of the file to read anew, although the registry says nothing new of them.
+    refresh: watch::Sender<BTreeSet<DestinationName>>,
 }
 
 impl Known {
@@ -25,7 +28,7 @@ impl Known {
         for known in &config.destinations {
             targets.set(&known.destination.name, Some(known.sink.shown()));
         }
-        Ok(Self { reader: Arc::new(reader), targets })
+        Ok(Self { reader: Arc::new(reader), targets, refresh: watch::Sender::default() })
     }
 
     /// Makes the registry say what the file says, and reads all of it: for a worker that starts.
@@ -56,11 +59,24 @@ impl Known {
         Ok(())
     }
 
+    /// The file says something else now: it goes into the registry, and what the registry does not tell (secrets) to
+    /// the worker.
+    pub(super) async fn reload(&self, before: &Config, now: &Config, stores: &Stores) -> Result<(), String> {
+        super::sinks::check(now)?;
+        let (old, new) = (named(before), named(now));
+        self.reader.set_file(new.values().copied().cloned().collect());
+        self.apply(now, stores).await?;
+        let changed =
+            new.iter().filter(|(name, config)| old.get(*name).is_none_or(|was| was.written != config.written));
+        self.refresh.send_modify(|names| names.extend(changed.map(|(name, _)| name.clone())));
+        Ok(())
+    }
+
     /// Tells the worker of every change from `begun` on.
     pub(super) fn follow(&self, stores: &Stores, worker: Handle, begun: &Begun) -> Follower {
         let known = begun.change.destinations.revision;
         let follower = Follower::new(stores.registry.clone(), self.reader.clone(), self.targets.clone(), worker, known);
-        follower.in_place_of(begun.stand_in.clone())
+        follower.in_place_of(begun.stand_in.clone()).refreshed_by(self.refresh.clone())
     }
 }
 

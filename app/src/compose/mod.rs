@@ -3,21 +3,24 @@
 mod backup;
 mod destinations;
 mod operations;
+mod reload;
 mod signals;
 mod sinks;
 mod stores;
 mod systemd;
 
 pub use backup::{Copied, Restored, backup, restore};
+pub use reload::ReadAgain;
 pub use stores::check as check_store;
 
 use crate::config::Config;
 use crate::telemetry::metrics;
 use crate::worker::{Clock, Handle, Worker};
 use destinations::Known;
-use laneway_http::{Api, router};
+use laneway_http::{Api, Tokens, router};
 use laneway_ports::{Operator, Stores, WorkerId};
 use operations::Shared;
+use reload::Reloading;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,10 +75,11 @@ struct Delivering {
 ///
 /// # Errors
 /// Says what kept it from starting or going on.
-pub async fn serve(config: Config, role: Role) -> Result<(), String> {
+pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Result<(), String> {
     let rendering = metrics::install()?;
     let mut stop = signals::stop_signal()?;
     signals::ignore_what_means_nothing()?;
+    let mut reload = signals::reload_signal()?;
     // The store is opened last, because opening makes it: a start that fails leaves nothing behind.
     if role.delivers() {
         sinks::check(&config)?;
@@ -89,6 +93,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
     let mut delivering = if role.delivers() { Some(deliver(&config, &stores, &known).await?) } else { None };
     let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
     let render = rendering.clone();
+    let tokens = Tokens::of(config.server.tokens.clone());
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
         dead_letters: stores.dead_letters.clone(),
@@ -98,7 +103,7 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
         ))),
         metrics: Arc::new(move || render.render()),
         limits: config.server.limits.clone(),
-        tokens: config.server.tokens.clone(),
+        tokens: tokens.clone(),
         hosts: config.server.hosts.clone(),
     };
     let tidying = tokio::spawn(async move {
@@ -115,19 +120,24 @@ pub async fn serve(config: Config, role: Role) -> Result<(), String> {
     let mut stopping = stop.clone();
     let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
     let mut serving = tokio::spawn(laneway_http::serve(listener, router(api), config.server.limits.clone(), stopped));
-    tokio::select! {
-        // First: told to stop, the HTTP side ends too.
-        biased;
-        _ = stop.wait_for(|stop| *stop) => {}
-        // Neither ends by itself but by a defect; then it is better to say so and be started again.
-        () = ended(&mut delivering) => return Err("the worker has ended by itself; please report this with the log".to_owned()),
-        _ = &mut serving => return Err("the HTTP side has ended by itself; please report this with the log".to_owned()),
+    let grace = config.worker.grace;
+    let mut reloading = Reloading { read: read_again, config, known, stores, tokens, delivers: role.delivers() };
+    loop {
+        tokio::select! {
+            // First: told to stop, the HTTP side ends too.
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            // Neither ends by itself but by a defect; then it is better to say so and be started again.
+            () = ended(&mut delivering) => return Err("the worker has ended by itself; please report this with the log".to_owned()),
+            _ = &mut serving => return Err("the HTTP side has ended by itself; please report this with the log".to_owned()),
+            _ = reload.recv() => reloading.reload().await,
+        }
     }
     tracing::info!("stopping: no further requests; what is in flight is finished and committed");
     manager.stopping();
     signs_of_life.abort();
     tidying.abort();
-    match tokio::join!(serving, finish(delivering, config.worker.grace)) {
+    match tokio::join!(serving, finish(delivering, grace)) {
         (Ok(ended), true) if ended.cut_off == 0 => tracing::info!("stopped"),
         (ended, in_time) => tracing::warn!(
             requests_cut_off = ended.map_or(0, |ended| ended.cut_off),

@@ -1,7 +1,7 @@
 //! What signals do to a process.
 
 use std::future::pending;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Becomes `true` at the first SIGTERM or SIGINT. A second one ends the process at once.
@@ -26,20 +26,21 @@ pub(super) fn stop_signal() -> Result<watch::Receiver<bool>, String> {
     Ok(stopped)
 }
 
-/// Answers the signals that other servers take for a request to reload, or to reopen their logs, and that would
-/// otherwise end the process: a log line says what to do instead.
+/// What asks for the configuration to be read again: SIGHUP.
+pub(super) fn reload_signal() -> Result<Signal, String> {
+    signal(SignalKind::hangup()).map_err(|e| format!("SIGHUP cannot be received: {e}"))
+}
+
+/// Answers the signals that other servers take for a request to reopen their logs, and that would otherwise end the
+/// process: a log line says what to do instead.
 pub(super) fn ignore_what_means_nothing() -> Result<(), String> {
-    let meaningless = [
-        ("SIGHUP", SignalKind::hangup()),
-        ("SIGUSR1", SignalKind::user_defined1()),
-        ("SIGUSR2", SignalKind::user_defined2()),
-    ];
+    let meaningless = [("SIGUSR1", SignalKind::user_defined1()), ("SIGUSR2", SignalKind::user_defined2())];
     for (name, kind) in meaningless {
         let mut received = signal(kind).map_err(|e| format!("{name} cannot be received: {e}"))?;
         tokio::spawn(async move {
             while received.recv().await.is_some() {
                 tracing::warn!(
-                    "{name} was received, and nothing is reloaded: restart Laneway to apply a changed configuration"
+                    "{name} was received, and means nothing to Laneway: SIGHUP reloads the configuration, SIGTERM stops it"
                 );
             }
         });

@@ -4,10 +4,11 @@
 use super::read::{Read, Reader};
 use crate::worker::{Change, Handle};
 use laneway_domain::{Destination, DestinationName, Registered, Revision, Standing};
-use laneway_ports::{Registry, StoreError};
-use std::collections::BTreeMap;
+use laneway_ports::{MAX_REGISTRY_PAGE, Registry, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// How long a notification is waited for. One that was missed is made up for after so long.
@@ -46,6 +47,8 @@ pub struct Follower {
     known: Revision,
     /// A destination that goes when a first one comes.
     stand_in: Option<DestinationName>,
+    /// Destinations to read anew, although the registry says nothing new of them.
+    refresh: watch::Sender<BTreeSet<DestinationName>>,
 }
 
 impl Follower {
@@ -58,7 +61,13 @@ impl Follower {
         worker: Handle,
         known: Revision,
     ) -> Self {
-        Self { registry, reader, targets, worker, known, stand_in: None }
+        Self { registry, reader, targets, worker, known, stand_in: None, refresh: watch::Sender::default() }
+    }
+
+    /// The same, which also reads anew whatever is named there.
+    #[must_use]
+    pub fn refreshed_by(self, refresh: watch::Sender<BTreeSet<DestinationName>>) -> Self {
+        Self { refresh, ..self }
     }
 
     /// The same, where a destination stands in until there is another.
@@ -86,7 +95,23 @@ impl Follower {
 
     /// Waits for a change, and tells of it. `false` when the worker has ended.
     async fn follow(&mut self) -> Result<bool, StoreError> {
-        if self.registry.wait(self.known, PATIENCE).await? <= self.known {
+        let mut refresh = self.refresh.subscribe();
+        let last = tokio::select! {
+            last = self.registry.wait(self.known, PATIENCE) => last?,
+            _ = refresh.wait_for(|names| !names.is_empty()) => self.known,
+        };
+        let names: Vec<_> = self.refresh.borrow().iter().cloned().collect();
+        for names in names.chunks(MAX_REGISTRY_PAGE) {
+            let records = self.registry.records(names).await?;
+            let mut change = change(&records, &self.reader, &self.targets);
+            // What is newer than what the worker knows comes with everything else that is.
+            change.destinations.revision = self.known;
+            if !self.worker.change(change).await {
+                return Ok(false);
+            }
+            self.refresh.send_modify(|all| all.retain(|name| !names.contains(name)));
+        }
+        if last <= self.known {
             return Ok(true);
         }
         loop {

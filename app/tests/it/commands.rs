@@ -28,7 +28,7 @@ async fn start() -> Running {
         operations: None,
         metrics: Arc::new(String::new),
         limits: limits.clone(),
-        tokens: Token::new(TOKEN).into_iter().collect(),
+        tokens: Token::new(TOKEN).into_iter().collect::<Vec<_>>().into(),
         hosts: laneway_http::Hosts::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -142,7 +142,7 @@ impl Machine {
             operations: Some(Arc::new(Operator::new(Arc::new(operations), Stores::of(store)))),
             metrics: Arc::new(String::new),
             limits: limits.clone(),
-            tokens: Vec::new(),
+            tokens: laneway_http::Tokens::default(),
             hosts: laneway_http::Hosts::new([super::LANEWAY]).expect("a host's name"),
         };
         let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;

@@ -5,6 +5,7 @@ mod e2e_backup;
 mod e2e_bad_input;
 mod e2e_bad_store;
 mod e2e_blocked_key;
+mod e2e_changes;
 mod e2e_crash;
 mod e2e_exactly_once;
 mod e2e_faults;

@@ -97,7 +97,7 @@ impl Server {
             operations: (!setup.no_worker).then(|| operations(worker.clone(), &store)),
             metrics: Arc::new(|| "laneway_up 1\n".into()),
             limits: setup.limits,
-            tokens: setup.tokens,
+            tokens: setup.tokens.into(),
             hosts: setup.hosts,
         };
         Self { router: router(api), store, worker }

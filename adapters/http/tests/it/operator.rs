@@ -337,7 +337,7 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
         operations: Some(late),
         metrics: Arc::new(String::new),
         limits: Limits::default(),
-        tokens: Vec::new(),
+        tokens: laneway_http::Tokens::default(),
         hosts: laneway_http::Hosts::default(),
     };
     let server = Server { router: router(api), store, worker };
