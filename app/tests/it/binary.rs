@@ -102,11 +102,11 @@ fn a_start_that_fails_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_signal_that_others_reload_at_is_answered_in_the_log_and_ends_nothing() {
+fn signals_that_mean_nothing_are_answered_in_the_log_and_end_nothing() {
     let mut server = Server::start("");
-    for signal in ["HUP", "USR1", "USR2"] {
+    for signal in ["USR1", "USR2"] {
         server.signal(signal);
-        let line = server.log_line("nothing is reloaded");
+        let line = server.log_line("means nothing to Laneway");
         assert!(line.contains(&format!("SIG{signal}")), "{line}");
     }
     // It goes on, and has its partitions as soon as it would have had them.
@@ -115,6 +115,46 @@ fn a_signal_that_others_reload_at_is_answered_in_the_log_and_ends_nothing() {
     }
     server.signal("TERM");
     assert!(server.process.wait().unwrap().success());
+}
+
+#[test]
+fn a_hangup_reloads_destinations_and_tokens_and_a_mistake_changes_nothing() {
+    let console = |name: &str| format!("[[destination]]\nname = '{name}'\nurl = 'console:'\n");
+    let mut server = Server::start(&console("first"));
+    let reload = |server: &mut Server, text: &str, line: &str| {
+        fs::write(server.folder.path().join("laneway.toml"), text).unwrap();
+        server.signal("HUP");
+        server.log_line(line)
+    };
+    let head = "[server]\nlisten = '127.0.0.1:0'\n";
+    let log = "[log]\nformat = 'text'\n";
+    let known = |server: &Server| {
+        let output = server.run(&["status", "--json"]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default()["destinations"].as_array().map(
+            |all| {
+                let there = all.iter().filter(|one| one["configured"] == true);
+                there.map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+            },
+        )
+    };
+
+    let refused = reload(&mut server, &format!("{head}{log}{}speling = 1\n", console("second")), "was not reloaded");
+    assert!(refused.contains("speling") && refused.contains("goes on as before"), "{refused}");
+
+    let both = format!("{head}{log}{}{}", console("first"), console("second"));
+    reload(&mut server, &both, "has been reloaded");
+    // The worker hears of it within a second.
+    while known(&server) != Some(vec!["first".to_owned(), "second".to_owned()]) {}
+
+    let elsewhere = both.replace("127.0.0.1:0'", "127.0.0.1:0'\ntokens = ['a-token-of-some-length']");
+    let elsewhere = elsewhere.replace(log, "[log]\nformat = 'json'\n");
+    let fixed = reload(&mut server, &elsewhere, "cannot change while Laneway runs");
+    assert!(fixed.contains("log") && !fixed.contains("server.listen"), "{fixed}");
+    server.log_line("has been reloaded");
+    let said = said(&server.run(&["status", "--json", "--token", "a-token-of-some-length"]));
+    assert!(said.contains("second"), "{said}");
+    let asked = ["-s", "-o", "/dev/null", "-w", "%{http_code}", &format!("{}/v1/status", server.url)];
+    assert_eq!(Command::new("curl").args(asked).output().unwrap().stdout, b"401");
 }
 
 #[test]
