@@ -2,8 +2,8 @@
 
 use crate::breaker::BreakerPolicy;
 use crate::event::LoggedEvent;
+use crate::filter::Filters;
 use crate::lane_key::LaneKey;
-use crate::registered::Filters;
 use crate::retry::RetryPolicy;
 use crate::revision::Revision;
 use serde::{Deserialize, Serialize};

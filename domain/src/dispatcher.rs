@@ -63,6 +63,7 @@ impl Dispatcher {
             }
             Input::LeaseLost(partition) => self.lost(partition),
             Input::Grew { partition, end } => self.within(partition, |owned, shared| owned.grew(end, shared)),
+            Input::Trimmed { partition, start } => self.within(partition, |owned, _| owned.trimmed(start)),
             Input::Read { read, events, corrupt, next } => {
                 self.read_ended(read, Answer::Log { events, corrupt, next });
             }

@@ -1,7 +1,9 @@
 //! Filters: which destination wants which event.
 
+mod history;
 mod index;
 
+pub use history::{Filters, FormerFilter};
 pub use index::FilterIndex;
 
 use crate::event::Event;

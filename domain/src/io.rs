@@ -96,6 +96,13 @@ pub enum Input {
         /// Its end.
         end: Offset,
     },
+    /// The log now begins there: what was below is gone.
+    Trimmed {
+        /// The partition.
+        partition: Partition,
+        /// Its first offset.
+        start: Offset,
+    },
     /// A read has ended.
     Read {
         /// Which.

@@ -45,7 +45,7 @@ pub use event::{
     MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES, MAX_EVENT_HEADER_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent,
     TraceParent, check_attribute, check_text, counts_as_attribute,
 };
-pub use filter::{Filter, FilterIndex, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
+pub use filter::{Filter, FilterIndex, Filters, FormerFilter, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
 pub use io::{AttemptId, Attempted, CommandId, DestinationChanges, Input, Notice, Output, ReadId};
 pub use lane_key::LaneKey;
 pub use outcome::Outcome;
@@ -55,7 +55,7 @@ pub use progress::{
     Redrive, Redriven,
 };
 pub use recent::RECENTLY;
-pub use registered::{Edit, Filters, FormerFilter, OperatorPause, Origin, Refused, Registered, Standing};
+pub use registered::{Edit, OperatorPause, Origin, Refused, Registered, Standing};
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
 pub use revision::{Cut, Cuts, Revision};
 pub use settings::Settings;

@@ -4,7 +4,7 @@
 //! records and numbers changes ([`Revision`]); what a change means is decided here.
 
 use crate::destination::DestinationName;
-use crate::filter::Filter;
+use crate::filter::{Filter, Filters};
 use crate::revision::Revision;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,61 +39,6 @@ pub struct OperatorPause {
     pub since: Timestamp,
     /// Why, in the operator's words; may be empty.
     pub reason: Box<str>,
-}
-
-/// A filter that was replaced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FormerFilter {
-    /// The first revision whose events it does not judge any more.
-    pub until: Revision,
-    /// The filter.
-    pub filter: Filter,
-}
-
-/// Which events a destination wants, and wanted before.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Filters {
-    /// Which it wants now.
-    pub current: Filter,
-    /// The first revision that `current` judges by. [`Revision::ORIGIN`]: it has no other.
-    pub since: Revision,
-    /// Those before, ascending by [`FormerFilter::until`].
-    pub former: Vec<FormerFilter>,
-}
-
-impl Filters {
-    /// A filter that judges all events.
-    #[must_use]
-    pub fn always(filter: Filter) -> Self {
-        Self { current: filter, ..Self::default() }
-    }
-
-    /// The filter that judges the events of a revision. What was there before the destination was made is judged by
-    /// its first filter, should somebody want it replayed.
-    #[must_use]
-    pub fn at(&self, revision: Revision) -> &Filter {
-        if revision >= self.since {
-            return &self.current;
-        }
-        let former = self.former.iter().find(|former| revision < former.until);
-        former.map_or(&self.current, |former| &former.filter)
-    }
-
-    /// The filter from `revision` on is another one.
-    #[must_use]
-    pub fn changed(&self, filter: Filter, revision: Revision) -> Self {
-        if filter == self.current {
-            return self.clone();
-        }
-        let mut former = self.former.clone();
-        former.push(FormerFilter { until: revision, filter: self.current.clone() });
-        Self { current: filter, since: revision, former }
-    }
-
-    /// Lets go of filters that judge nothing from `revision` on.
-    pub fn trim(&mut self, revision: Revision) {
-        self.former.retain(|former| former.until > revision);
-    }
 }
 
 /// The registry's record of a destination.

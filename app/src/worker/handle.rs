@@ -1,7 +1,7 @@
 //! Asking and telling a running worker.
 
 use async_trait::async_trait;
-use laneway_domain::{Command, DestinationChanges, DestinationName, Partition, Redrive, StatusReport};
+use laneway_domain::{Command, DestinationChanges, DestinationName, Offset, Partition, Redrive, StatusReport};
 use laneway_ports::{Sink, WorkerControl, WorkerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ pub(super) enum Request {
     Command(Command, oneshot::Sender<Told>),
     NotReady(oneshot::Sender<Vec<String>>),
     Redrive(Partition, Vec<Redrive>),
+    Trimmed(Partition, Offset),
     /// Answered when nothing starts any more that the change forbids.
     Change(Change, oneshot::Sender<()>),
     Stop,
@@ -86,6 +87,11 @@ impl Handle {
     pub async fn change(&self, change: Change) -> bool {
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::Change(change, answer)).await.is_ok() && answered.await.is_ok()
+    }
+
+    /// Tells the worker where the log of a partition begins now.
+    pub(super) async fn trimmed(&self, partition: Partition, start: Offset) {
+        let _ = self.requests.send(Request::Trimmed(partition, start)).await;
     }
 
     /// What the worker knows, without asking the store whether there is more.

@@ -325,6 +325,7 @@ impl Shell {
             Request::Redrive(partition, requests) => {
                 self.feed(Input::Redrive { partition, requests });
             }
+            Request::Trimmed(partition, start) => self.feed(Input::Trimmed { partition, start }),
             Request::Change(change, answer) => {
                 self.change(change);
                 // Whoever asked may have gone; then nobody misses the answer.

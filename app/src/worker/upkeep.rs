@@ -15,6 +15,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the log is trimmed and retries are looked for.
 const EVERY: Duration = Duration::from_secs(1);
+/// The worker is told where the logs begin every so many of these: what it can let go of then is a few bytes a change.
+const STARTS_EVERY: u32 = 60;
 /// Gauges are set every so many of these.
 const GAUGES_EVERY: u32 = 5;
 /// Events trimmed at a time: a short turn for the store between the writes of others.
@@ -69,6 +71,9 @@ impl Upkeep {
             for &partition in &status.partitions {
                 self.trim(partition).await;
                 self.look_for_retries(partition).await;
+                if round % STARTS_EVERY == 0 {
+                    self.tell_start(partition).await;
+                }
             }
             if round % GAUGES_EVERY == 0 {
                 self.set_gauges(&status).await;
@@ -85,6 +90,13 @@ impl Upkeep {
                 Ok(_) => return,
                 Err(error) => return tracing::warn!(partition = partition.0, %error, "the log could not be trimmed"),
             }
+        }
+    }
+
+    /// Whatever the worker remembers of what is trimmed it can let go of. If this fails, the next will do.
+    async fn tell_start(&self, partition: Partition) {
+        if let Ok(bounds) = self.stores.log.bounds(partition).await {
+            self.worker.trimmed(partition, bounds.start).await;
         }
     }
 

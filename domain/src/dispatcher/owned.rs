@@ -37,7 +37,7 @@ pub(super) struct OwnedPartition {
     incarnation: u64,
     /// Whether no destination was known here before.
     is_new: bool,
-    /// The log's start when the partition was claimed.
+    /// The log's start, as far as is known.
     log_start: Offset,
     /// The log's end, as far as is known.
     end: Offset,

@@ -21,6 +21,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         6 => (0_u8..5, 1_u8..6).prop_map(|(key, count)| Op::Append { key, count }),
         2 => any::<u8>().prop_map(Op::AppendUnheard),
+        1 => Just(Op::Trim),
         12 => (any::<u64>(), 0_u8..14).prop_map(|(which, outcome)| Op::End { which, outcome }),
         4 => any::<u64>().prop_map(Op::Answer),
         3 => (any::<u64>(), 0_u8..8).prop_map(|(which, answer)| Op::Store { which, answer }),

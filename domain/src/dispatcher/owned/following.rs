@@ -10,8 +10,8 @@ use crate::dispatcher::destinations::{Changes, Deleted};
 use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::Purpose;
 use crate::event::LoggedEvent;
+use crate::filter::Filters;
 use crate::partition::Offset;
-use crate::registered::Filters;
 use crate::revision::{Cut, Cuts, Revision};
 
 /// How far the partition has come with the last changes.
@@ -175,6 +175,12 @@ impl OwnedPartition {
         self.attach_lanes(shared);
         self.read_head(shared);
         self.read_detached(shared);
+    }
+
+    /// The log begins there now. How what was below was judged is nobody's to ask any more.
+    pub(in crate::dispatcher) fn trimmed(&mut self, start: Offset) {
+        self.log_start = self.log_start.max(start);
+        self.cuts.trim(start);
     }
 
     /// A destination was deleted: nothing of it is left here, and the next commit takes the rest.

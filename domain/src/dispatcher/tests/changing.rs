@@ -1,6 +1,6 @@
 //! Destinations that are made, changed and deleted while events flow, against a plain list of who said what when.
 
-use super::fixtures::name;
+use super::fixtures::{PARTITION, name};
 use super::world::{Op, Place, Whose, World};
 use crate::*;
 use proptest::prelude::*;
@@ -197,6 +197,13 @@ impl World {
         for (revision, end) in self.registry.ends.range(..=cut.revision) {
             assert!(cut.at >= *end, "{cut:?}, and {revision} was made when the log ended at {end}");
         }
+    }
+
+    /// The log keeps its events, which the checks look at; but how those are judged that everybody has settled, and
+    /// that nobody can want again, is forgotten.
+    pub(super) fn trim_cuts(&mut self) {
+        let start = self.stored.settled_below();
+        self.input(Input::Trimmed { partition: PARTITION, start });
     }
 
     /// The changing destinations that there are.

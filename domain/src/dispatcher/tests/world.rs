@@ -47,6 +47,8 @@ pub(super) enum Op {
         destination: u8,
         from: u64,
     },
+    /// What everybody has settled is trimmed.
+    Trim,
     /// A destination is made, changed or deleted.
     Change {
         which: usize,
@@ -360,6 +362,7 @@ impl World {
             Op::LoseWrites(which) => self.lose_writes(*which),
             Op::Replay { destination, from } => self.replay(*destination, *from),
             Op::Change { which, change } => self.change(*which, *change),
+            Op::Trim => self.trim_cuts(),
         }
         self.check_stored();
         self.check_status();

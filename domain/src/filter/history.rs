@@ -1,0 +1,60 @@
+//! The filters that a destination has had: every event is judged by the one that stood for it.
+
+use super::Filter;
+use crate::revision::Revision;
+use serde::{Deserialize, Serialize};
+
+/// A filter that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerFilter {
+    /// The first revision whose events it does not judge any more.
+    pub until: Revision,
+    /// The filter.
+    pub filter: Filter,
+}
+
+/// Which events a destination wants, and wanted before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filters {
+    /// Which it wants now.
+    pub current: Filter,
+    /// The first revision that `current` judges by. [`Revision::ORIGIN`]: it has no other.
+    pub since: Revision,
+    /// Those before, ascending by [`FormerFilter::until`].
+    pub former: Vec<FormerFilter>,
+}
+
+impl Filters {
+    /// A filter that judges all events.
+    #[must_use]
+    pub fn always(filter: Filter) -> Self {
+        Self { current: filter, ..Self::default() }
+    }
+
+    /// The filter that judges the events of a revision. What was there before the destination was made is judged by
+    /// its first filter, should somebody want it replayed.
+    #[must_use]
+    pub fn at(&self, revision: Revision) -> &Filter {
+        if revision >= self.since {
+            return &self.current;
+        }
+        let former = self.former.iter().find(|former| revision < former.until);
+        former.map_or(&self.current, |former| &former.filter)
+    }
+
+    /// The filter from `revision` on is another one.
+    #[must_use]
+    pub fn changed(&self, filter: Filter, revision: Revision) -> Self {
+        if filter == self.current {
+            return self.clone();
+        }
+        let mut former = self.former.clone();
+        former.push(FormerFilter { until: revision, filter: self.current.clone() });
+        Self { current: filter, since: revision, former }
+    }
+
+    /// Lets go of filters that judge nothing from `revision` on.
+    pub fn trim(&mut self, revision: Revision) {
+        self.former.retain(|former| former.until > revision);
+    }
+}
