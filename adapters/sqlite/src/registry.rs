@@ -59,7 +59,8 @@ pub(crate) fn last(conn: &Connection) -> rusqlite::Result<Revision> {
     conn.prepare_cached("SELECT last FROM registry")?.query_row([], |row| row.get(0)).map(Revision)
 }
 
-fn changed_since(conn: &Connection, after: Revision) -> Result<RegistryChanges, ReadFailed> {
+/// [`Registry::changed_since`].
+pub(crate) fn changed_since(conn: &Connection, after: Revision) -> Result<RegistryChanges, ReadFailed> {
     // Only a transaction sees both tables as of one moment; dropping it ends it.
     let tx = conn.unchecked_transaction()?;
     let read = |row: &Row<'_>| Ok((Revision(row.get(0)?), Revision(row.get(1)?)));
@@ -77,7 +78,8 @@ fn changed_since(conn: &Connection, after: Revision) -> Result<RegistryChanges, 
     Ok(page.finish(last, forgotten))
 }
 
-fn page(conn: &Connection, after: &str, most: usize) -> Result<RegistryPage, ReadFailed> {
+/// [`Registry::page`].
+pub(crate) fn page(conn: &Connection, after: &str, most: usize) -> Result<RegistryPage, ReadFailed> {
     let most = most.min(MAX_REGISTRY_PAGE);
     let sql = format!("SELECT {COLUMNS} FROM destination WHERE deleted = 0 AND name > ?1 ORDER BY name LIMIT ?2");
     let mut stmt = conn.prepare_cached(&sql)?;

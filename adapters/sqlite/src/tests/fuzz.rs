@@ -5,9 +5,9 @@ use crate::options::Options;
 use crate::readers::ReadFailed;
 use crate::row::{self, Scratch};
 use crate::schema::{self, EVENT_COLUMNS};
-use crate::{dead_letters, progress};
+use crate::{dead_letters, progress, registry};
 use bytes::Bytes;
-use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Timestamp};
+use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Revision, Timestamp};
 use laneway_fuzz::{cases, corpus, mutated};
 use laneway_ports::{DeadLetterQuery, StoreError};
 use proptest::prelude::*;
@@ -55,7 +55,7 @@ fn tables() -> Connection {
         let sql = sql.unwrap().replace("STRICT, WITHOUT ROWID", "WITHOUT ROWID").replace(" STRICT", "");
         conn.execute_batch(&sql.replace("NOT NULL", "")).unwrap();
     }
-    conn.execute("INSERT INTO partition (partition) VALUES (0)", []).unwrap();
+    conn.execute_batch("INSERT INTO partition (partition) VALUES (0); INSERT INTO registry (one) VALUES (1)").unwrap();
     conn
 }
 
@@ -169,6 +169,24 @@ fn progress_with(conn: &Connection, value: &Value, key: &Value) {
     named(dead_letters::event(conn, P, Offset(1), &laneway_domain::DestinationName::new("a").unwrap()));
 }
 
+/// Puts a value everywhere into the tables that changes of destinations need. With its right checksum, a record is
+/// taken apart.
+fn registry_with(conn: &Connection, value: &Value, other: &Value) {
+    conn.execute_batch("DELETE FROM destination; DELETE FROM destination_change; DELETE FROM cut").unwrap();
+    if let Value::Text(json) = value {
+        let crc = registry::checksum("a", 1, false, json);
+        conn.execute("INSERT INTO destination VALUES ('a', 1, 0, ?1, ?2)", (json, crc)).unwrap();
+        named(registry::changed_since(conn, Revision::ORIGIN));
+    }
+    let sql = "INSERT OR REPLACE INTO destination VALUES (?1, ?2, ?1, ?2, ?1)";
+    conn.execute(sql, (value, other)).ok();
+    named(registry::changed_since(conn, Revision::ORIGIN));
+    named(registry::page(conn, "", 10));
+    conn.execute("INSERT OR REPLACE INTO cut VALUES (0, ?1, ?2)", (value, other)).ok();
+    named(progress::cuts(conn, P));
+    named(progress::taken(conn, &[P]));
+}
+
 #[test]
 fn every_record_of_the_corpus_is_read_or_named_in_an_error() {
     let conn = tables();
@@ -204,6 +222,12 @@ proptest! {
             Ok(read) => prop_assert_eq!(read, whole),
             Err(reason) => prop_assert!(!reason.is_empty()),
         }
+    }
+
+    #[test]
+    fn a_damaged_registry_is_read_or_named_in_an_error(value in values(), other in values()) {
+        registry_with(&tables(), &value, &other);
+        registry_with(&tables(), &other, &value);
     }
 
     #[test]
