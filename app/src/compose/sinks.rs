@@ -11,6 +11,6 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         Ok(_) => Ok(()),
         Err(what) => Err(format!("destination {name}: {what}")),
     };
-    let named = config.destinations.iter().map(|d| (&d.destination.name, d.sink.build(&d.destination.name)));
-    named.map(one).collect()
+    let mut named = config.destinations.iter().map(|d| (&d.destination.name, d.sink.build(&d.destination.name)));
+    named.try_for_each(one)
 }

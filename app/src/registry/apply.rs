@@ -108,8 +108,7 @@ async fn everything(registry: &dyn Registry) -> Result<BTreeMap<DestinationName,
     let (mut all, mut after) = (BTreeMap::new(), Revision::ORIGIN);
     loop {
         let page = registry.changed_since(after).await?;
-        let Some(last) = page.records.last().map(|record| record.revision) else { return Ok(all) };
-        after = last;
+        after = page.upto;
         // One that changed meanwhile comes twice; what came last is newer.
         all.extend(page.records.into_iter().map(|record| (record.name.clone(), record)));
         if !page.more {

@@ -116,7 +116,12 @@ impl Follower {
         }
         loop {
             let page = self.registry.changed_since(self.known).await?;
-            let Some(last) = page.records.last().map(|record| record.revision) else { return Ok(true) };
+            // There may be nothing to tell: a change without a record, or one whose record was let go of since. It is
+            // not waited for again.
+            self.known = page.upto;
+            if page.records.is_empty() {
+                return Ok(true);
+            }
             let mut change = change(&page.records, &self.reader, &self.targets);
             if !change.destinations.present.is_empty()
                 && let Some(stand_in) = self.stand_in.take()
@@ -127,7 +132,6 @@ impl Follower {
             if !self.worker.change(change).await {
                 return Ok(false);
             }
-            self.known = last;
             if !page.more {
                 return Ok(true);
             }
@@ -143,14 +147,13 @@ pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) ->
     let mut all = Change::default();
     loop {
         let page = registry.changed_since(all.destinations.revision).await.map_err(|error| error.to_string())?;
-        let Some(last) = page.records.last().map(|record| record.revision) else { return Ok(all) };
+        all.destinations.revision = page.upto;
         // Of what is gone a worker that starts knows nothing.
         let present: Vec<_> = page.records.into_iter().filter(|record| record.standing == Standing::Present).collect();
         present.iter().try_for_each(|record| reader.check_keys(record))?;
         let change = change(&present, reader, targets);
         all.destinations.present.extend(change.destinations.present);
         all.sinks.extend(change.sinks);
-        all.destinations.revision = last;
         if !page.more {
             return Ok(all);
         }

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::config::{Config, DestinationConfig, References, read_settings};
-use laneway_domain::{DestinationName, Edit, Origin, Registered, Revision};
+use laneway_domain::{DestinationName, Edit, Origin, Registered, Revision, Standing};
 use laneway_egress::EgressPolicy;
+use laneway_memory::{Disk, MemoryStore, Settings};
+use laneway_ports::{Registry, RegistryWrite};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 
@@ -204,4 +206,21 @@ fn mistakes_in_json_have_their_place_and_a_suggestion() {
         assert_eq!(at, pointer, "{settings}: {said}");
         assert!(said.contains(what), "{settings}: {said}");
     }
+}
+
+/// Else whoever follows would be told of the same change again and again, and find nothing.
+#[tokio::test]
+async fn a_start_knows_of_the_last_change_also_where_it_left_no_record() {
+    let registry = MemoryStore::open(Disk::new(1), Settings::default());
+    let start = async || all(&registry, &reader(keys(), Vec::new()), &Targets::default()).await.unwrap().destinations;
+    assert_eq!(start().await.revision, Revision::ORIGIN);
+    let gone = Registered { standing: Standing::Deleted, ..record_of_api(json!({"url": "console:"})) };
+    let deleted = RegistryWrite { revision: gone.revision, records: vec![gone], ..RegistryWrite::default() };
+    let bare = RegistryWrite { last: deleted.revision, revision: Revision(12), ..RegistryWrite::default() };
+    for write in [&deleted, &bare] {
+        assert!(registry.write(write).await.unwrap());
+        assert_eq!(start().await.revision, write.revision);
+    }
+    registry.forget_deleted(Revision(12), 10).await.unwrap();
+    assert_eq!(start().await.revision, Revision(12));
 }
