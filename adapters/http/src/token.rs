@@ -74,10 +74,10 @@ impl Tokens {
 
     /// These tokens from now on. Whether any of them is another one than before.
     pub fn replace(&self, tokens: Vec<Token>) -> bool {
-        let before =
-            std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), tokens.clone().into());
+        let after: Arc<[Token]> = tokens.into();
+        let before = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), after.clone());
         let same = |(a, b): (&Token, &Token)| a.reads_like(b) && a.name == b.name && a.roles == b.roles;
-        before.len() != tokens.len() || !before.iter().zip(&tokens).all(same)
+        before.len() != after.len() || !before.iter().zip(&*after).all(same)
     }
 
     /// Those that there are now.
