@@ -74,7 +74,10 @@ impl Dispatcher {
                 self.within(partition, |owned, shared| owned.redrive(&requests, shared));
             }
             Input::AttemptEnded { attempt, outcomes } => self.attempt_ended(attempt, outcomes),
-            Input::Committed(partition) => self.within(partition, OwnedPartition::committed),
+            Input::Committed(partition) => {
+                self.within(partition, OwnedPartition::committed);
+                self.end_waiting(partition);
+            }
             Input::CommitFailed(partition) => self.within(partition, OwnedPartition::commit_failed),
             Input::Release(partition) => self.within(partition, OwnedPartition::release),
             Input::Command { id, command } => self.command(id, &command),
@@ -169,6 +172,7 @@ impl Dispatcher {
     fn lost(&mut self, partition: Partition) {
         if let Some(owned) = self.partitions.remove(&partition) {
             owned.discard(&mut self.shared.memory);
+            self.end_waiting(partition);
         }
     }
 

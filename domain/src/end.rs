@@ -174,6 +174,11 @@ pub(crate) struct Resends {
 }
 
 impl Resends {
+    /// Of an event that was never sent.
+    pub(crate) const fn fresh() -> Self {
+        Self { spent: 0, fresh: false }
+    }
+
     /// Whether an attempt that ended so costs nothing: it is repeated at once, or after a pause.
     pub(crate) const fn is_free(self, cause: Cause) -> bool {
         match cause.meaning().again {

@@ -285,7 +285,7 @@ impl Lane {
                 self.turns.will_need_data(key.clone());
             }
             let resends = if taken.redrive { queue.redrive_resends } else { queue.resends };
-            parts.push(Part { key, count: taken.count, redrive: taken.redrive, resends });
+            parts.push(Part { key, count: taken.count, bytes: taken.bytes, redrive: taken.redrive, resends });
             if alone {
                 break;
             }

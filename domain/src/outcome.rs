@@ -63,10 +63,10 @@ impl Outcome {
     }
 }
 
-/// Why the first of these failed that failed in a way that may pass.
-pub(crate) fn first_cause(outcomes: &[Outcome]) -> Option<Cause> {
-    outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Retry { cause, .. } => Some(*cause),
+/// Which of these is the first that failed in a way that may pass, and why.
+pub(crate) fn first_cause(outcomes: &[Outcome]) -> Option<(usize, Cause)> {
+    outcomes.iter().enumerate().find_map(|(nth, outcome)| match outcome {
+        Outcome::Retry { cause, .. } => Some((nth, *cause)),
         _ => None,
     })
 }

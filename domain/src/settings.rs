@@ -17,6 +17,9 @@ pub struct Settings {
     pub commit_settlements: usize,
     /// At this many settlements without a stored commit a partition starts no further attempts.
     pub max_uncommitted: usize,
+    /// Bytes of events that a commit copies as dead letters ([`crate::Event::weight`]), and at most one attempt's
+    /// more. The store copies them in one atomic step and does nothing else meanwhile; so many take some milliseconds.
+    pub commit_dead_letter_bytes: usize,
     /// Events that one lane holds in memory with their data, waiting or in flight. Large enough to
     /// keep 64 attempts busy while the next chunk is read.
     pub window_events: usize,
@@ -48,6 +51,7 @@ impl Default for Settings {
             commit_interval: Duration::from_millis(25),
             commit_settlements: 512,
             max_uncommitted: 4096,
+            commit_dead_letter_bytes: 4 << 20,
             window_events: 256,
             window_bytes: 64 << 20,
             window_events_per_key: 64,

@@ -9,6 +9,7 @@ use crate::end::Cause;
 use crate::io::{AttemptId, Notice};
 use crate::lane_key::LaneKey;
 use crate::outcome::{Outcome, first_cause};
+use crate::partition::Partition;
 use crate::progress::Pause;
 use std::time::Duration;
 
@@ -24,8 +25,19 @@ struct Verdict {
 impl Dispatcher {
     pub(super) fn attempt_ended(&mut self, id: AttemptId, mut outcomes: Vec<Outcome>) {
         // An attempt that has ended before.
-        let Some(attempt) = self.shared.attempts.remove(&id) else { return };
+        let Some(attempt) = self.shared.attempts.get(&id) else { return };
         let (partition, destination) = (attempt.partition, attempt.destination);
+        let waiting = self.shared.waiting_ends.get(&partition);
+        if waiting.is_some_and(|waiting| waiting.contains_key(&id)) {
+            return; // The first that is said of it counts.
+        }
+        let owned = self.partitions.get(&partition);
+        if owned.is_some_and(|owned| owned.has_to_wait(attempt, &outcomes, &self.shared)) {
+            // Until then it is in flight.
+            self.shared.waiting_ends.entry(partition).or_default().insert(id, outcomes);
+            return;
+        }
+        let Some(attempt) = self.shared.attempts.remove(&id) else { return };
         outcomes.resize(attempt.parts.iter().map(|part| part.count).sum(), Outcome::NotTried);
         let delivered = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Delivered)).count();
         let now = self.shared.now;
@@ -39,6 +51,14 @@ impl Dispatcher {
         }
         self.within(partition, |owned, shared| owned.attempt_ended(&attempt, &outcomes, outage, shared));
         self.shared.destinations.forget_if_gone(destination);
+    }
+
+    /// Attempts of the partition whose ends had to wait end now, as far as that has become possible.
+    pub(super) fn end_waiting(&mut self, partition: Partition) {
+        let Some(waiting) = self.shared.waiting_ends.remove(&partition) else { return };
+        for (id, outcomes) in waiting {
+            self.attempt_ended(id, outcomes);
+        }
     }
 }
 
@@ -139,7 +159,7 @@ fn counted<'a>(attempt: &'a Attempt, outcomes: &[Outcome]) -> Vec<&'a LaneKey> {
     for part in &attempt.parts {
         let (of_part, others) = rest.split_at(part.count);
         rest = others;
-        let counts = |cause: Cause| !part.resends.is_free(cause) && cause.meaning().counts_for_destination;
+        let counts = |(nth, cause): (usize, Cause)| !part.is_free(nth, cause) && cause.meaning().counts_for_destination;
         if first_cause(of_part).is_some_and(counts) {
             counted.push(&part.key);
         }

@@ -6,6 +6,7 @@ use crate::destination::DestinationIndex;
 use crate::gate::Admission;
 use crate::io::{AttemptId, DestinationChanges, Notice, Output, ReadId};
 use crate::lane::{Context, Memory, Uncommitted};
+use crate::outcome::Outcome;
 use crate::partition::Partition;
 use crate::random::Random;
 use crate::settings::Settings;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) random: Random,
     /// Attempts and reads under way, also those of partitions that were lost since.
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
+    /// Of the attempts, those that have ended and whose ends have to wait for a commit of their partition.
+    pub(super) waiting_ends: BTreeMap<Partition, BTreeMap<AttemptId, Vec<Outcome>>>,
     pub(super) reads: BTreeMap<ReadId, Read>,
     /// Gates that may let something pass since the last poll.
     pub(super) to_admit: BTreeSet<DestinationIndex>,
@@ -47,6 +50,7 @@ impl Shared {
             memory: Memory::default(),
             random: Random::new(seed),
             attempts: BTreeMap::new(),
+            waiting_ends: BTreeMap::new(),
             reads: BTreeMap::new(),
             to_admit: BTreeSet::new(),
             outputs: VecDeque::new(),

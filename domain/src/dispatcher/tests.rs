@@ -4,6 +4,7 @@ mod again;
 mod bounds;
 mod changing;
 mod checks;
+mod endings;
 mod ends;
 mod fixtures;
 mod isolation;
@@ -40,12 +41,13 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 fn tight_settings() -> impl Strategy<Value = Settings> {
-    (1_usize..8, 1_usize..4, 1_usize..5, 1_usize..4, 1_usize..6, 1_usize..5).prop_map(
-        |(window, per_key, behind, waiting, read, settlements)| Settings {
+    (1_usize..8, 1_usize..4, 1_usize..5, 1_usize..4, 1_usize..6, 1_usize..5, 1_usize..2_000).prop_map(
+        |(window, per_key, behind, waiting, read, settlements, letters)| Settings {
             straggler_after: std::time::Duration::from_millis(100),
             commit_interval: std::time::Duration::from_millis(25),
             commit_settlements: settlements,
             max_uncommitted: settlements * 3,
+            commit_dead_letter_bytes: letters,
             window_events: window,
             window_bytes: 600 * window,
             window_events_per_key: per_key,

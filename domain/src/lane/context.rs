@@ -54,6 +54,8 @@ pub(crate) struct Uncommitted {
     /// Whose dead letters these are.
     pub(crate) unsaved: Vec<Unsaved>,
     pub(crate) dead_letters: Vec<GivenUp>,
+    /// About how many bytes the events of `dead_letters` have, which the store copies.
+    pub(crate) dead_letter_bytes: usize,
     pub(crate) redriven: Vec<Redriven>,
     pub(crate) quarantined: Vec<Quarantined>,
 }

@@ -13,6 +13,10 @@ use crate::retry::{Backoff, Failure, RetryState, Verdict};
 use crate::time::Timestamp;
 use crate::timers::LaneTimer;
 
+/// What an event whose data is not in memory counts as where dead letters are bounded: the most that one may have
+/// by default.
+const WEIGHT_OF_UNSEEN: usize = 256 << 10;
+
 impl Lane {
     /// An attempt at a key's first events has ended. `outage`: its failure is the destination's, and
     /// spends no retry.
@@ -27,21 +31,21 @@ impl Lane {
                 outcome => self.redrive_ended(&part.key, outcome, cx),
             }
         } else {
-            for outcome in outcomes {
+            for (nth, outcome) in outcomes.iter().enumerate() {
                 match outcome {
                     Outcome::Delivered => self.settle_first(&part.key, cx),
-                    Outcome::Retry { cause, reason, .. } if part.resends.is_free(*cause) => {
+                    Outcome::Retry { cause, reason, .. } if part.is_free(nth, *cause) => {
                         self.repeat(&part.key, *cause, Failure::new(cx.now, reason), cx);
                         break;
                     }
                     Outcome::Retry { reason, not_before, .. } if !outage => {
-                        self.failed(&part.key, Failure::new(cx.now, reason), *not_before, cx);
+                        self.failed(part, Failure::new(cx.now, reason), *not_before, cx);
                         break;
                     }
                     Outcome::Rejected { reason } => {
                         let before = self.take_retry(&part.key);
                         let state = Backoff::note(before, Failure::new(cx.now, reason));
-                        self.give_up(&part.key, state, "rejected by the destination", cx);
+                        self.give_up(part, state, "rejected by the destination", cx);
                         break;
                     }
                     Outcome::Retry { .. } | Outcome::Gone { .. } | Outcome::NotTried => break,
@@ -66,18 +70,12 @@ impl Lane {
         self.queues.known_mut(key).behind_mut()?.retry.take()
     }
 
-    fn failed(
-        &mut self,
-        key: &LaneKey,
-        failure: Failure,
-        not_before: Option<std::time::Duration>,
-        cx: &mut Context<'_>,
-    ) {
-        let before = self.take_retry(key);
+    fn failed(&mut self, part: &Part, failure: Failure, not_before: Option<std::time::Duration>, cx: &mut Context<'_>) {
+        let before = self.take_retry(&part.key);
         let first = before.is_none();
         match Backoff::failed(&cx.destination.retry, before, failure, not_before, cx.random.next()) {
-            Verdict::Retry(state) => self.wait(key, state, first, cx),
-            Verdict::GiveUp(state) => self.give_up(key, state, "the next delay would pass the retry limit", cx),
+            Verdict::Retry(state) => self.wait(&part.key, state, first, cx),
+            Verdict::GiveUp(state) => self.give_up(part, state, "the next delay would pass the retry limit", cx),
         }
     }
 
@@ -108,19 +106,21 @@ impl Lane {
         }
     }
 
-    fn give_up(&mut self, key: &LaneKey, retry: RetryState, why: &str, cx: &mut Context<'_>) {
+    fn give_up(&mut self, part: &Part, retry: RetryState, why: &str, cx: &mut Context<'_>) {
+        let key = &part.key;
         let given_up = self.given_up(key, retry, why, cx);
         let held = cx.destination.on_give_up == OnGiveUp::Hold;
         cx.notices.push_back(Notice::GivenUp { partition: self.partition, given_up: given_up.clone(), held });
         if held {
             self.block(key, given_up.retry, cx);
         } else {
-            self.bury(key, given_up, cx);
+            self.bury(key, given_up, part.bytes, cx);
         }
     }
 
-    /// Makes the key's first event a dead letter. It is settled when that is stored.
-    fn bury(&mut self, key: &LaneKey, given_up: GivenUp, cx: &mut Context<'_>) {
+    /// Makes the key's first event a dead letter, of at most so many bytes. It is settled when that is stored.
+    fn bury(&mut self, key: &LaneKey, given_up: GivenUp, most_bytes: usize, cx: &mut Context<'_>) {
+        cx.uncommitted.dead_letter_bytes += most_bytes;
         self.queues.known_mut(key).unsaved += 1;
         cx.uncommitted.dead_letters.push(given_up);
         let (destination, born) = (cx.destination.name.clone(), cx.destination.born);
@@ -194,7 +194,7 @@ impl Lane {
         self.queues.remember_failed(key, cx.memory);
         let given_up = self.given_up(key, retry, "skipped by the operator", cx);
         cx.notices.push_back(Notice::GivenUp { partition: self.partition, given_up: given_up.clone(), held: false });
-        self.bury(key, given_up, cx);
+        self.bury(key, given_up, WEIGHT_OF_UNSEEN, cx);
         true
     }
 

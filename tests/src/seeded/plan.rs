@@ -11,6 +11,7 @@ pub(crate) fn tight() -> Settings {
         straggler_after: Duration::from_millis(200),
         commit_settlements: 4,
         max_uncommitted: 12,
+        commit_dead_letter_bytes: 500,
         window_events: 6,
         window_bytes: 4000,
         window_events_per_key: 3,

@@ -12,6 +12,14 @@ impl OwnedPartition {
         let attempts = shared.attempts.values();
         let own = attempts.filter(|a| a.partition == partition && a.incarnation == self.incarnation).count();
         assert_eq!(self.attempts, own, "attempts of partition {partition} in flight");
+        if let Some(waiting) = shared.waiting_ends.get(&partition) {
+            assert!(
+                self.commits.is_in_flight(),
+                "ends of attempts wait for a commit of {partition} that is on its way"
+            );
+            let under_way = |id| shared.attempts.get(id).is_some_and(|a| a.incarnation == self.incarnation);
+            assert!(waiting.keys().all(under_way), "attempts of {partition} whose ends wait are under way");
+        }
         for index in &self.joining {
             assert!(shared.destinations.is_present(*index), "a destination joins that there is");
             assert!(self.lanes.get(*index).is_none(), "a destination that joins has no lane");

@@ -11,6 +11,7 @@ use crate::lane_key::LaneKey;
 use crate::partition::Offset;
 use crate::progress::{Commit, LaneChange, Quarantined};
 use crate::revision::{Cut, Revision};
+use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::Timer;
 use std::sync::Arc;
@@ -98,6 +99,11 @@ impl Commits {
         self.in_flight.is_some()
     }
 
+    /// Whether the next commit, which cannot be made yet, has all the dead letters that it may.
+    pub(super) const fn has_enough_letters(&self, settings: &Settings) -> bool {
+        self.is_in_flight() && self.uncommitted.dead_letter_bytes >= settings.commit_dead_letter_bytes
+    }
+
     /// Keys of a destination whose dead letters are not in a stored commit, once for each.
     pub(super) fn unsaved_of(&self, destination: &DestinationName, born: Revision) -> Vec<LaneKey> {
         let all = self.unsaved.iter().chain(&self.uncommitted.unsaved);
@@ -113,8 +119,11 @@ impl OwnedPartition {
         if !changed || self.commits.is_in_flight() {
             return;
         }
+        let Uncommitted { settled, dead_letter_bytes, .. } = self.commits.uncommitted;
+        let is_large = settled >= shared.settings.commit_settlements
+            || dead_letter_bytes >= shared.settings.commit_dead_letter_bytes;
         let urgent = self.releasing || self.commits.prepared.cut.is_some();
-        if urgent || self.commits.uncommitted.settled >= shared.settings.commit_settlements {
+        if urgent || is_large {
             self.commit(shared);
         } else {
             self.commit_soon(shared);
@@ -176,6 +185,7 @@ impl OwnedPartition {
         commit.scanned = (scanned != commits.scanned).then_some(scanned);
         commits.scanned = scanned;
         commit.dead_letters = std::mem::take(&mut commits.uncommitted.dead_letters);
+        commits.uncommitted.dead_letter_bytes = 0;
         commits.unsaved = std::mem::take(&mut commits.uncommitted.unsaved);
         commit.redriven = std::mem::take(&mut commits.uncommitted.redriven);
         commit.quarantined = std::mem::take(&mut commits.uncommitted.quarantined);

@@ -67,6 +67,23 @@ fn too_much_that_is_not_stored_stops_attempts_until_it_is() {
 }
 
 #[test]
+fn a_commit_carries_no_more_dead_letters_than_it_may_and_the_rest_waits_in_flight() {
+    let mut world = world(&Settings { commit_dead_letter_bytes: 1, ..Settings::default() });
+    in_flight(&mut world, 4);
+    // Enough at once, which is not put off; enough for the next; and two that have to wait.
+    for id in world.attempts.keys().copied().collect::<Vec<_>>() {
+        world.end_attempt(id, vec![Outcome::Rejected { reason: "too large".into() }]);
+    }
+    assert_eq!((world.commits_under_way(), world.attempts.len()), (1, 2));
+    let waiting = world.attempts.keys().copied().min().expect("two wait");
+    world.end_attempt(waiting, vec![Outcome::Delivered]);
+    for (letters, waiting) in [(1, 1), (2, 0), (3, 0), (4, 0)] {
+        world.step(&Op::Store { which: 0, answer: 3 });
+        assert_eq!((world.dead.len(), world.attempts.len()), (letters, waiting), "the first end of an attempt counts");
+    }
+}
+
+#[test]
 fn a_key_that_takes_long_is_recorded_and_holds_the_others_no_longer() {
     let mut world = world(&Settings { straggler_after: Duration::from_millis(300), ..Settings::default() });
     in_flight(&mut world, 4);

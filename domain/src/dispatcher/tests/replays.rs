@@ -10,6 +10,7 @@ fn settings(window: usize, per_key: usize, behind: usize, read: usize) -> Settin
         commit_interval: Duration::from_millis(25),
         commit_settlements: 1,
         max_uncommitted: 3,
+        commit_dead_letter_bytes: 700,
         window_events: window,
         window_bytes: 600 * window,
         window_events_per_key: per_key,

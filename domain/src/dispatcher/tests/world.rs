@@ -97,7 +97,7 @@ pub(super) struct Made {
 }
 
 pub(super) struct World {
-    settings: Settings,
+    pub(super) settings: Settings,
     seed: u64,
     pub(super) now: Timestamp,
     pub(super) dispatcher: Dispatcher,
@@ -120,6 +120,8 @@ pub(super) struct World {
     /// What was ever wanted again.
     pub(super) replayed: BTreeSet<Place>,
     pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, Whose)>,
+    /// Of those, what the dispatcher was told of the end of, and may let wait.
+    pub(super) ending: BTreeMap<AttemptId, Vec<Outcome>>,
     /// With how many events the log had when they were asked for.
     reads: Vec<(Output, usize)>,
     commits: Vec<Arc<Commit>>,
@@ -161,6 +163,7 @@ impl World {
             again: BTreeSet::new(),
             replayed: BTreeSet::new(),
             attempts: BTreeMap::new(),
+            ending: BTreeMap::new(),
             ends: Ends::default(),
             reads: Vec::new(),
             commits: Vec::new(),
@@ -217,6 +220,7 @@ impl World {
             _ => {}
         }
         self.dispatcher.handle(input, self.now);
+        self.note_ends();
         self.drain();
     }
 
@@ -281,6 +285,7 @@ impl World {
     fn commit_is_made(&mut self, commit: &Arc<Commit>) {
         // One that has failed is sent again, the same.
         if self.made.last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, commit)) {
+            self.check_letters(commit);
             self.made.last = Some(commit.clone());
             self.made.here_before = std::mem::replace(&mut self.made.here, self.settled_here.clone());
         }
@@ -407,60 +412,6 @@ impl World {
         self.end = offset.next();
     }
 
-    fn end_some_attempt(&mut self, which: u64, outcome: u8) {
-        if self.attempts.is_empty() {
-            return;
-        }
-        let keys: Vec<_> = self.attempts.keys().copied().collect();
-        let id = keys[pick(which, keys.len())];
-        let count = self.attempts[&id].1.len();
-        let bad = match outcome {
-            0..=1 => Outcome::retry(Cause::Refused, "no".into()),
-            2 => {
-                let not_before = Some(Duration::from_millis(60));
-                Outcome::Retry { cause: Cause::Refused, reason: "later".into(), not_before }
-            }
-            3 => Outcome::Rejected { reason: "never".into() },
-            4 => Outcome::Gone { reason: "gone".into() },
-            5 => Outcome::retry(Cause::StaleConnection, "closed".into()),
-            6..=7 => Outcome::retry(Cause::Unprocessed, "refused stream".into()),
-            8 => Outcome::retry(Cause::Shortage, "no files".into()),
-            _ => Outcome::Delivered,
-        };
-        let mut outcomes = vec![Outcome::Delivered; count];
-        outcomes[usize::from(outcome) % count] = bad;
-        self.end_attempt(id, outcomes);
-    }
-
-    pub(super) fn end_attempt(&mut self, id: AttemptId, outcomes: Vec<Outcome>) {
-        let Some((destination, events, whose)) = self.attempts.remove(&id) else { return };
-        let mut failed = BTreeSet::new();
-        for (attempted, outcome) in events.iter().zip(&outcomes) {
-            let key = self.lane_key(&destination, &attempted.event);
-            let place = (destination.clone(), attempted.event.offset);
-            if *outcome != Outcome::Delivered {
-                if failed.insert(key) && whose == Whose::Lane && !attempted.redrive {
-                    self.ends.failed(&place, attempted, outcome);
-                }
-            } else if !failed.contains(&key) {
-                if whose == Whose::Lane && !attempted.redrive {
-                    self.ends.settled(&place);
-                }
-                if !matches!(whose, Whose::FormerLane | Whose::Gone) {
-                    self.settled.insert(place.clone());
-                }
-                // A dead letter's retry says nothing of progress: a crash may have set that back.
-                if whose == Whose::Lane && !attempted.redrive {
-                    self.settled_here.insert(place);
-                }
-                if whose != Whose::Gone {
-                    self.delivered.push((self.now, destination.clone(), attempted.event.offset));
-                }
-            }
-        }
-        self.input(Input::AttemptEnded { attempt: id, outcomes });
-    }
-
     /// Answers a read, when the log had so many events; `None`: it fails.
     fn answer(&mut self, read: &Output, seen: Option<usize>) {
         let input = match read {
@@ -552,6 +503,7 @@ impl World {
 
     pub(super) fn crash(&mut self) {
         self.attempts.clear();
+        self.ending.clear();
         self.reads.clear();
         self.commits.clear();
         self.start();
@@ -669,8 +621,9 @@ impl World {
 
     /// The same, but that attempts at some destinations do not end.
     pub(super) fn work_once_but_for(&mut self, hanging: &[&str]) -> bool {
-        let ends =
-            |(_, (to, ..)): &(&AttemptId, &(DestinationName, Vec<Attempted>, Whose))| !hanging.contains(&to.as_str());
+        let ends = |(id, (to, ..)): &(&AttemptId, &(DestinationName, Vec<Attempted>, Whose))| {
+            !hanging.contains(&to.as_str()) && !self.ending.contains_key(id)
+        };
         if !self.reads.is_empty() {
             let (read, _) = self.reads.remove(0);
             self.answer(&read, Some(self.log.len()));

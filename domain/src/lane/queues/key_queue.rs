@@ -1,6 +1,6 @@
 //! What a lane knows of one key.
 
-use crate::end::Resends;
+use crate::end::{Cause, Resends};
 use crate::event::LoggedEvent;
 use crate::io::Attempted;
 use crate::lane_key::LaneKey;
@@ -19,10 +19,20 @@ const PREFETCH_SPAN: u64 = 32;
 pub(crate) struct Part {
     pub(crate) key: LaneKey,
     pub(crate) count: usize,
+    /// What its events weigh.
+    pub(crate) bytes: usize,
     /// Whether it is a dead letter that is retried, not the key's next event.
     pub(crate) redrive: bool,
     /// What free resends of its first event there have been.
     pub(crate) resends: Resends,
+}
+
+impl Part {
+    /// Whether it costs nothing that the `nth` of its events ended so. Those behind the first one were sent for
+    /// the first time.
+    pub(crate) const fn is_free(&self, nth: usize, cause: Cause) -> bool {
+        if nth == 0 { self.resends.is_free(cause) } else { Resends::fresh().is_free(cause) }
+    }
 }
 
 /// An unsettled event: with its data, or only where it is.
