@@ -143,9 +143,33 @@ local function forget(keys, args)
   return {known > 0 and 1 or 0, #names == most and 1 or 0}
 end
 
--- KEYS progress, :lowest, requested, letters, :cuts (not in calls of library 6); ARGV the most requests. Answers
--- all of :progress, the lanes that may have keys behind, the dead letters that someone wants retried, and
--- the cuts.
+-- One page of a partition's progress. KEYS progress, :lowest, requested, letters, :cuts; ARGV where HSCAN goes on in
+-- :progress ('0' to begin, '' when it is through), from which member of :lowest on, how many of either, the most
+-- requests. Answers the number of commits so far, where HSCAN goes on ('0' when it is through), fields of :progress
+-- (one may come twice), lanes that may have keys behind, and with the first page the dead letters that someone wants
+-- retried and the cuts. Pages are of one moment if the number of commits is.
+local function load_page(keys, args)
+  local from, most = tonumber(args[2]), tonumber(args[3])
+  local scanned, requests, cuts = {'0', {}}, {}, {}
+  if args[1] ~= '' then
+    scanned = redis.call('HSCAN', keys[1], args[1], 'COUNT', most)
+  end
+  if args[1] == '0' and from == 0 then
+    requests = requested_letters({keys[3], keys[4]}, {args[4]})
+    cuts = cuts_of({keys[5]})
+  end
+  return {
+    redis.call('HGET', keys[1], 'commits') or '0',
+    scanned[1],
+    scanned[2],
+    redis.call('ZRANGE', keys[2], from, from + most - 1),
+    requests,
+    cuts,
+  }
+end
+
+-- The same in one, for processes that know no pages. KEYS progress, :lowest, requested, letters, :cuts (not in calls of
+-- library 6); ARGV the most requests. Answers all of :progress, the lanes, the requests, and the cuts.
 local function load_progress(keys, args)
   return {
     redis.call('HGETALL', keys[1]),
@@ -181,5 +205,6 @@ redis.register_function{function_name = 'laneway_commit', callback = commit_of_l
 redis.register_function{function_name = 'laneway_commit_cut', callback = commit, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_drop_letters', callback = drop_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_forget', callback = forget, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_load_page', callback = load_page, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_load', callback = load_progress, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_load_behind', callback = load_behind, flags = {'no-writes'}}

@@ -18,7 +18,7 @@ use laneway_domain::{
 use laneway_ports::{MAX_DEAD_LETTER_PAGE, StoreError};
 use std::collections::BTreeMap;
 
-/// Keys behind per call: a millisecond or two of Redis' time, and at most some megabytes.
+/// Lanes, or keys behind, per call: a millisecond or two of Redis' time, and at most some megabytes.
 const PAGE: usize = 1000;
 /// Lanes that are read at the same time: enough that a thousand of them do not take a thousand round trips.
 const LANES_AT_ONCE: usize = 16;
@@ -44,7 +44,7 @@ pub(crate) async fn load(redis: &Redis, keys: &Keys, partition: Partition) -> Re
 }
 
 async fn load_once(redis: &Redis, names: &Names<'_>) -> Result<Try, StoreError> {
-    let (mut lanes, holding) = load_lanes(redis, names).await?;
+    let Some((mut lanes, holding)) = load_lanes(redis, names).await? else { return Ok(Try::Changed) };
     let commits = lanes.commits;
     let read = |name: DestinationName| async move {
         let behind = load_behind(redis, names, &name, commits).await?;
@@ -61,21 +61,38 @@ async fn load_once(redis: &Redis, names: &Names<'_>) -> Result<Try, StoreError> 
     Ok(Try::Whole(lanes.progress))
 }
 
-/// Everything but the keys behind, and the lanes that may have some.
-async fn load_lanes(redis: &Redis, names: &Names<'_>) -> Result<(Lanes, Vec<DestinationName>), StoreError> {
+/// Everything but the keys behind, and the lanes that may have some; nothing if a commit came between two pages.
+async fn load_lanes(redis: &Redis, names: &Names<'_>) -> Result<Option<(Lanes, Vec<DestinationName>)>, StoreError> {
     let key = names.progress();
     let keys = [key.clone(), names.lowest(), names.dead_requested(), names.dead(), names.cuts()];
-    let most = Bytes::from(MAX_DEAD_LETTER_PAGE.to_string());
-    let answer = redis.call("laneway_load", Effect::Reads, &keys, vec![most]).await?;
-    let [fields, holding, requested, cuts] = answer::exactly(answer)?;
-    let mut lanes = Lanes::parse(&key, &pairs(answer::texts(fields)?))?;
-    lanes.progress.cuts = parse_cuts(&names.cuts(), answer::texts(cuts)?)?;
-    lanes.progress.redrives = requests(&names.dead(), answer::texts(requested)?)?;
-    let holding = answer::texts(holding)?;
+    let (mut fields, mut holding, mut requested, mut cuts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut cursor, mut commits) = ("0".to_owned(), None);
+    loop {
+        let args = [cursor, holding.len().to_string(), PAGE.to_string(), MAX_DEAD_LETTER_PAGE.to_string()];
+        let answer = redis.call("laneway_load_page", Effect::Reads, &keys, args.map(Bytes::from).into()).await?;
+        let [now, next, some_fields, some_holding, some_requested, some_cuts] = answer::exactly(answer)?;
+        let now = answer::number(&now)?;
+        if *commits.get_or_insert(now) != now {
+            return Ok(None);
+        }
+        fields.extend(pairs(answer::texts(some_fields)?));
+        requested.extend(answer::texts(some_requested)?);
+        cuts.extend(answer::texts(some_cuts)?);
+        let some_holding = answer::texts(some_holding)?;
+        let no_more = some_holding.len() < PAGE;
+        holding.extend(some_holding);
+        cursor = Some(answer::text(&next)?).filter(|next| next != "0").unwrap_or_default();
+        if cursor.is_empty() && no_more {
+            break;
+        }
+    }
+    let mut lanes = Lanes::parse(&key, &fields)?;
+    lanes.progress.cuts = parse_cuts(&names.cuts(), cuts)?;
+    lanes.progress.redrives = requests(&names.dead(), requested)?;
     let holding = holding.iter().map(|name| {
         DestinationName::new(name).map_err(|error| unreadable(&names.lowest(), format!("the member {name:?}"), error))
     });
-    Ok((lanes, holding.collect::<Result<_, _>>()?))
+    Ok(Some((lanes, holding.collect::<Result<_, _>>()?)))
 }
 
 fn parse_cuts(key: &str, flat: Vec<String>) -> Result<Cuts, StoreError> {

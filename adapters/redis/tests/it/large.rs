@@ -4,8 +4,8 @@
 use crate::support::{new_store, open};
 use bytes::Bytes;
 use laneway_domain::{
-    Commit, DestinationName, Event, EventId, EventType, GivenUp, Key, LaneChange, LaneKey, NewEvent, Offset, Partition,
-    Position, Quarantined, RetryState, Timestamp,
+    Behind, Commit, DestinationName, Event, EventId, EventType, GivenUp, Key, LaneChange, LaneKey, NewEvent, Offset,
+    Partition, PartitionProgress, Pause, Position, Quarantined, RetryState, Timestamp,
 };
 use laneway_ports::{DeadLetterQuery, DeadLetters, EventLog, Lease, ProgressStore, Selection, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore};
@@ -147,6 +147,41 @@ async fn no_function_touches_more_than_some_of_the_largest_events() {
     println!("append of {} bytes: {before:?} {after:?}", 64 * LARGEST);
     let lua = after.lua.saturating_sub(before.lua);
     assert!(lua <= ONE_GROUP, "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn progress_of_any_number_of_destinations_is_read_in_pages() {
+    const DESTINATIONS: usize = 40_000;
+    let server = RedisServer::start(RedisSettings::default()).await.unwrap();
+    let options = new_store(&server.url(), 1);
+    let store = open(&options).await;
+    store.append(vec![event("first", 10)]).await.remove(0).unwrap();
+    let lease = claimed(&store).await;
+    let name = |n: usize| DestinationName::new(&format!("destination-{n:05}")).unwrap();
+    let mut expected = PartitionProgress::default();
+    for some in (0..DESTINATIONS).collect::<Vec<_>>().chunks(4_000) {
+        let lane = |n: usize| {
+            // Some are paused, some have a key behind.
+            let pause = Pause { since: Timestamp::from_millis(1), reason: format!("number {n}").into() };
+            let key = LaneKey::Key(Key::new(&format!("key-{n}")).unwrap());
+            let behind = [(key, Some(Behind { offset: Offset(0), retry: None }))];
+            LaneChange {
+                position: Some(Position::At(Offset(n as u64 % 2))),
+                paused: n.is_multiple_of(3).then_some(Some(pause)),
+                behind: behind.into_iter().filter(|_| n.is_multiple_of(20)).collect(),
+                ..LaneChange::default()
+            }
+        };
+        let commit = Commit { lanes: some.iter().map(|n| (name(*n), lane(*n))).collect(), ..Commit::default() };
+        store.commit(&lease, &commit).await.unwrap();
+        expected.apply(&commit);
+    }
+    server.command(&["CONFIG", "RESETSTAT"]).await.unwrap();
+    // Without pages 8 MiB.
+    let loaded = within(&server, ONE_CALL, "load of 40,000 lanes", store.load(P)).await.unwrap();
+    assert!(loaded == expected, "what was read of {} lanes is not what was committed", loaded.lanes.len());
+    let stats = server.command(&["INFO", "commandstats"]).await.unwrap().text();
+    assert!(stats.contains("cmdstat_hscan") && !stats.contains("cmdstat_hgetall"), "{stats}");
 }
 
 #[tokio::test]
