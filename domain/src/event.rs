@@ -23,9 +23,18 @@ pub const MAX_NAME_BYTES: usize = 256;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The most attributes of one event; each becomes a header, and receivers commonly stop at 100.
 pub const MAX_ATTRIBUTES: usize = 64;
-/// Attributes that each Laneway on the way writes anew where it sends batches. They do not count towards
-/// [`MAX_ATTRIBUTES`], so that what one Laneway has accepted another one takes.
-pub const HOP_ATTRIBUTES: [&str; 3] = ["lanewayattempt", "lanewayredrive", "lanewaysequence"];
+/// Attributes that a Laneway on the way writes where it sends batches. They count neither towards
+/// [`MAX_ATTRIBUTES`] nor towards [`MAX_EVENT_HEADER_BYTES`], so that what one Laneway has accepted another one takes.
+pub const HOP_ATTRIBUTES: [&str; 4] = ["lanewayattempt", "lanewayredrive", "lanewaysequence", "traceparent"];
+/// The most bytes of the value of one of those: a trace context has 55.
+pub const MAX_HOP_ATTRIBUTE_BYTES: usize = 64;
+/// The source that sinks write of an event whose producer named none, where one is required (CloudEvents 1.0).
+pub const DEFAULT_SOURCE: &str = "/laneway";
+/// The moment of acceptance, as sinks write it of an event whose producer said no time.
+const DEFAULT_TIME: &str = "2026-11-23T12:30:24.758Z";
+/// What media types begin with that mark a whole CloudEvent, so that no event's data can have one: a receiver of the
+/// binary mode would take the data for the event (HTTP binding, section 3).
+const CLOUD_EVENTS: &str = "application/cloudevents";
 /// The most bytes of headers that an event may become at a webhook: its fields and attributes as name, value
 /// (percent-encoded, three bytes for each byte outside printable ASCII) and four bytes between. Node.js takes
 /// 16 KiB of headers and Laneway itself 64 KiB; this leaves 4 KiB for signatures, credentials and what else
@@ -189,6 +198,14 @@ impl Event {
             check_text("subject", subject, MAX_KEY_BYTES)?;
         }
         check_text("content type", &self.content_type, MAX_NAME_BYTES)?;
+        let begin = self.content_type.get(..CLOUD_EVENTS.len());
+        if begin.is_some_and(|begin| begin.eq_ignore_ascii_case(CLOUD_EVENTS)) {
+            let reason = format!(
+                "begins with {CLOUD_EVENTS}, by which a receiver would take the data for the event itself; \
+                 application/json can carry an event as data"
+            );
+            return Err(InvalidEvent::new("content type", reason));
+        }
         let counted = self.attributes.keys().filter(|name| counts_as_attribute(name)).count();
         if counted > MAX_ATTRIBUTES {
             let reason = format!("has {counted} entries; at most {MAX_ATTRIBUTES} are allowed");
@@ -208,11 +225,13 @@ impl Event {
             Some(of_field("id", self.id.as_str())),
             Some(of_field("type", self.event_type.as_str())),
             self.key.as_ref().map(|key| of_field("key", key.as_str())),
-            self.source.as_deref().map(|source| of_field("source", source)),
+            // These two are written in any case.
+            Some(of_field("source", self.source.as_deref().unwrap_or(DEFAULT_SOURCE))),
+            Some(of_field("time", self.time.as_deref().unwrap_or(DEFAULT_TIME))),
             self.subject.as_deref().map(|subject| of_field("subject", subject)),
-            self.time.as_deref().map(|time| of_field("time", time)),
         ];
-        let attributes = self.attributes.iter().map(|(name, value)| {
+        let counted = self.attributes.iter().filter(|(name, _)| counts_as_attribute(name));
+        let attributes = counted.map(|(name, value)| {
             let (bytes, name) = of_field(name, &value.text());
             (bytes, format!("attributes.{name}"))
         });
@@ -271,7 +290,8 @@ pub fn check_attribute(name: &str, value: &str) -> Result<(), InvalidEvent> {
     if RESERVED_ATTRIBUTES.contains(&name) {
         return Err(InvalidEvent::new(field, "the name is reserved; use the event's own field"));
     }
-    if value.is_empty() { Ok(()) } else { check_text(&field, value, MAX_ATTRIBUTE_BYTES) }
+    let most = if counts_as_attribute(name) { MAX_ATTRIBUTE_BYTES } else { MAX_HOP_ATTRIBUTE_BYTES };
+    if value.is_empty() { Ok(()) } else { check_text(&field, value, most) }
 }
 
 /// An event on its way into the log.
@@ -372,6 +392,32 @@ mod tests {
         assert!(full.clone().check().is_ok());
         full.attributes.insert("more".into(), "1".into());
         assert_eq!(full.check().unwrap_err().reason, "has 65 entries; at most 64 are allowed");
+    }
+
+    #[test]
+    fn what_a_laneway_adds_to_an_event_at_the_bound_does_not_make_it_too_large_for_the_next_one() {
+        let with = |letters: usize| {
+            let values = [4000, 4000, letters].map(|letters| "x".repeat(letters).into());
+            let attributes = ["a", "b", "c"].map(Box::from).into_iter().zip(values).collect();
+            Event { attributes, ..event() }
+        };
+        let most = (0..=4096).take_while(|letters| with(*letters).check().is_ok()).last().unwrap();
+        let mut full = with(most);
+        full.source = Some(DEFAULT_SOURCE.into());
+        full.time = Some("9999-12-31T23:59:59.999Z".into());
+        full.attributes.extend(HOP_ATTRIBUTES.map(|name| (name.into(), "1".repeat(MAX_HOP_ATTRIBUTE_BYTES).into())));
+        assert!(full.clone().check().is_ok());
+        full.attributes.insert("lanewaysequence".into(), "1".repeat(MAX_HOP_ATTRIBUTE_BYTES + 1).into());
+        assert_eq!(full.check().unwrap_err().field, "attributes.lanewaysequence");
+    }
+
+    #[test]
+    fn data_that_a_receiver_would_take_for_the_event_is_refused() {
+        for content_type in ["application/cloudevents+json", "Application/CloudEvents-batch+json; charset=utf-8"] {
+            let refused = Event { content_type: content_type.into(), ..event() }.check().unwrap_err();
+            assert!(refused.field == "content type" && refused.reason.contains("take the data for"), "{refused}");
+        }
+        assert!(Event { content_type: "application/cloud".into(), ..event() }.check().is_ok());
     }
 
     #[test]

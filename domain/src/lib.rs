@@ -41,9 +41,9 @@ pub use destination::{
 pub use dispatcher::Dispatcher;
 pub use end::{Again, Cause, Doing, End, MAX_FREE_RESENDS, Meaning, REST_OF_ANSWER, SHORTAGE_PAUSE};
 pub use event::{
-    AttributeValue, Event, EventId, EventType, HOP_ATTRIBUTES, InvalidEvent, Key, LoggedEvent, MAX_ATTRIBUTE_BYTES,
-    MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES, MAX_EVENT_HEADER_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent,
-    TraceParent, check_attribute, check_text, counts_as_attribute,
+    AttributeValue, DEFAULT_SOURCE, Event, EventId, EventType, HOP_ATTRIBUTES, InvalidEvent, Key, LoggedEvent,
+    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES, MAX_EVENT_HEADER_BYTES, MAX_HOP_ATTRIBUTE_BYTES,
+    MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, TraceParent, check_attribute, check_text, counts_as_attribute,
 };
 pub use filter::{Filter, FilterIndex, Filters, FormerFilter, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
 pub use io::{AttemptId, Attempted, CommandId, DestinationChanges, Input, Notice, Output, ReadId};

@@ -1,10 +1,10 @@
 //! Several events as one body: CloudEvents 1.0, JSON batch format.
 
-use crate::request::{DEFAULT_SOURCE, SPEC_VERSION, rfc3339};
+use crate::request::{SPEC_VERSION, rfc3339};
 use crate::sequence::sequence_text;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use laneway_domain::{AttributeValue, Event, Key};
+use laneway_domain::{AttributeValue, DEFAULT_SOURCE, Event, Key};
 use laneway_ports::Attempted;
 use ring::digest;
 use serde_json::value::RawValue;

@@ -11,11 +11,9 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
-use laneway_domain::{LoggedEvent, Timestamp};
+use laneway_domain::{DEFAULT_SOURCE, LoggedEvent, Timestamp};
 use laneway_ports::Attempted;
 
-/// `ce-source` of an event whose producer named no source; CloudEvents requires one.
-pub(crate) const DEFAULT_SOURCE: &str = "/laneway";
 /// The version of CloudEvents that is spoken.
 pub(crate) const SPEC_VERSION: &str = "1.0";
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Laneway/", env!("CARGO_PKG_VERSION")));
