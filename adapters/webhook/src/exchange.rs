@@ -105,7 +105,7 @@ impl<D: Dial> Exchange<D> {
             biased;
             answer = client.request(request) => match answer {
                 Ok(response) => self.judged(response, hand_over.place(), deadline).await,
-                Err(error) => self.failed(&error, hand_over.place()),
+                Err(error) => self.failed(&error, hand_over.place(), connection.connection_metadata().is_some()),
             },
             () = storm.notified() => {
                 retry(Cause::Unanswered, format!("more than {MAX_INTERIM_ANSWERS} interim answers (1xx) and no final one"))
@@ -154,8 +154,13 @@ impl<D: Dial> Exchange<D> {
         if place.wire.sent_whole(place.number) { Outcome::Delivered } else { too_early(status) }
     }
 
-    /// What an exchange means that the client could not bring to its end.
-    fn failed(&self, error: &(dyn Error + 'static), place: Option<Place>) -> Outcome {
+    /// What an exchange means that the client could not bring to its end. `had_connection`: it was to go over a
+    /// connection that was there.
+    fn failed(&self, error: &(dyn Error + 'static), place: Option<Place>, had_connection: bool) -> Outcome {
+        if had_connection && place.is_none() && cause(error, false) == Cause::Unanswered {
+            // It was still waiting for its turn or its stream: nothing of it was sent.
+            return retry(Cause::Queued, describe(error));
+        }
         if let Some((status, place)) = status_at(place.clone()) {
             return self.status_alone(status, &place);
         }
@@ -314,7 +319,7 @@ impl<D: Dial> tower::Service<Uri> for PooledConnector<D> {
         Box::pin(async move {
             let stream = connector.connect().await?;
             let http1 = !http2_only && !stream.chose_http2();
-            Ok(TokioIo::new(Watched { stream, wire: Arc::default(), http1 }))
+            Ok(TokioIo::new(Watched { stream, wire: Wire::new(!http1), http1 }))
         })
     }
 }

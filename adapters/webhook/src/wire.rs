@@ -30,6 +30,8 @@ pub(crate) struct Wire {
     progress: Mutex<Progress>,
     /// Told when a final status has come in, and when a request was written whole.
     moved: Notify,
+    /// Whether HTTP/2 is spoken.
+    http2: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +60,10 @@ enum Sending {
 }
 
 impl Wire {
+    pub(crate) fn new(http2: bool) -> Arc<Self> {
+        Arc::new(Self { http2, ..Self::default() })
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -353,6 +359,9 @@ impl HandOver {
 
 /// A request's body. The client looks at it for the first time when a connection takes the request, before
 /// anything of it is written: not while the request waits for a connection, or for a stream of one.
+///
+/// Over HTTP/2 the client asks whether there is a body before the stream is open, and may hold one request back then.
+/// It asks for the body itself once the stream has room for it, which only an open one has.
 pub(crate) struct WatchedBody {
     pub(crate) body: Full<Bytes>,
     pub(crate) hand_over: Arc<HandOver>,
@@ -360,12 +369,15 @@ pub(crate) struct WatchedBody {
 }
 
 impl WatchedBody {
-    fn looked_at(&self) {
+    /// The client has asked for the body, or only (`whether_any`) whether there is one.
+    fn looked_at(&self, whether_any: bool) {
         let mut extras = http::Extensions::new();
         if let Some(connected) = &*self.connection.connection_metadata() {
             connected.get_extras(&mut extras);
         }
-        if let Some(wire) = extras.remove::<Arc<Wire>>() {
+        let Some(wire) = extras.remove::<Arc<Wire>>() else { return };
+        let may_wait = whether_any && wire.http2 && !self.body.is_end_stream();
+        if !may_wait {
             self.hand_over.taken_by(wire);
         }
     }
@@ -379,11 +391,12 @@ impl Body for WatchedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+        self.looked_at(false);
         Pin::new(&mut self.get_mut().body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.looked_at();
+        self.looked_at(true);
         self.body.is_end_stream()
     }
 

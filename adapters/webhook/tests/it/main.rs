@@ -9,6 +9,7 @@ mod egress;
 mod ends;
 mod events;
 mod exactly_once;
+mod files;
 mod hostile;
 mod http2;
 mod names;
