@@ -4,6 +4,7 @@ use crate::redact::Redactor;
 use laneway_domain::{Cause, Outcome};
 use laneway_ports::is_shortage;
 use mongodb::error::{Error, ErrorKind};
+use std::io;
 
 /// A document breaks a unique index ("DuplicateKey").
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
@@ -35,6 +36,14 @@ const DOCUMENT_CODES: [i32; 16] = [
     10334, // BSONObjectTooLarge
     16755, // a 2dsphere index cannot read the place
     17280, // KeyTooLong
+];
+
+/// What the system says of a connection that never came about, so that nothing went over it.
+const NEVER_CONNECTED: [io::ErrorKind; 4] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+    io::ErrorKind::AddrNotAvailable,
 ];
 
 /// Whether the code says that this document will never be taken.
@@ -83,9 +92,14 @@ impl Failure {
                 Cause::Shortage,
                 format!("no connection to MongoDB can be made here: {}", said(&io.to_string())),
             ),
+            // A connection could not be made, or broke; this was waiting for one.
             ErrorKind::ConnectionPoolCleared { message, .. } => Self::new(
-                Cause::Unprocessed,
+                Cause::NotConnected,
                 format!("the connections to MongoDB were given up before this was sent: {}", said(message)),
+            ),
+            ErrorKind::Io(io) if NEVER_CONNECTED.contains(&io.kind()) => Self::new(
+                Cause::NotConnected,
+                format!("no connection to MongoDB can be made: {}", said(&io.to_string())),
             ),
             ErrorKind::Io(io) => Self::new(
                 Cause::Unanswered,
@@ -110,7 +124,7 @@ impl Failure {
 /// Whether a text of the driver's tells of an error of the system that is one of [`is_shortage`].
 fn says_shortage(text: &str) -> bool {
     let numbers = text.split("(os error ").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
-    numbers.map(std::io::Error::from_raw_os_error).any(|error| is_shortage(&error))
+    numbers.map(io::Error::from_raw_os_error).any(|error| is_shortage(&error))
 }
 
 fn login(message: &str) -> String {
@@ -135,7 +149,7 @@ fn command_reason(code: i32, name: &str, message: &str, collection: &str) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
+    use laneway_domain::Doing;
     use std::sync::Arc;
 
     /// The rows that need no server. What a command's answer means is tested against one.
@@ -146,6 +160,11 @@ mod tests {
         let io = |error: io::Error| ErrorKind::Io(Arc::new(error));
         assert_eq!(cause(io(io::ErrorKind::ConnectionReset.into())), Cause::Unanswered);
         assert_eq!(cause(io(io::ErrorKind::UnexpectedEof.into())), Cause::Unanswered);
+        for kind in NEVER_CONNECTED {
+            assert_eq!(cause(io(kind.into())), Cause::NotConnected, "{kind}");
+        }
+        // All of these are the network's doing.
+        assert_eq!([Cause::Unanswered, Cause::NotConnected].map(|cause| cause.meaning().doing), [Doing::Network; 2]);
         for code in [23, 24, 12] {
             assert_eq!(cause(io(io::Error::from_raw_os_error(code))), Cause::Shortage, "{code}");
         }

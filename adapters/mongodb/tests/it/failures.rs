@@ -2,7 +2,7 @@
 
 use crate::events::{COLLECTION, LONG, WATCHFUL, deliver, event, places, retry_reason, sink, sink_at};
 use crate::proxy::{Loss, between};
-use laneway_domain::Outcome;
+use laneway_domain::{Doing, End, Outcome};
 use laneway_mongodb::Mode;
 use laneway_ports::Attempted;
 use laneway_servers::mongodb::{MongoOptions, MongoServer};
@@ -15,6 +15,10 @@ const MODES: [Mode; 2] = [Mode::Insert, Mode::Upsert];
 const SHORT: Duration = Duration::from_secs(1);
 /// How much later than its deadline an attempt may end.
 const GRACE: Duration = Duration::from_secs(1);
+/// What has to come about does within this time, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is tried.
+const GLANCE: Duration = Duration::from_millis(20);
 
 async fn own(test: &str) -> Option<MongoServer> {
     MongoServer::own_or_skip(test, MongoOptions::default()).await
@@ -182,6 +186,30 @@ async fn a_server_that_is_away_keeps_nothing_from_starting_and_is_found_when_it_
     assert_eq!(places(&server).await.len(), 40);
 }
 
+/// Attempts that wait for a connection end when the driver gives all of them up; whatever their error is called, they
+/// failed by the network.
+#[tokio::test]
+async fn whatever_breaks_between_here_and_the_server_is_the_networks_doing() {
+    let Some(mut server) = own("cleared pools").await else { return };
+    let sink = sink_at(&server.url(COLLECTION, &format!("{WATCHFUL}&maxPoolSize=4")), Mode::Insert, SHORT * 5);
+    assert!(all_delivered(&deliver(&sink, &batch(0)).await));
+    server.kill().await;
+    let (mut n, mut cleared) = (1, false);
+    let until = Instant::now() + PATIENCE;
+    while !cleared {
+        assert!(Instant::now() < until, "no attempt met a cleared pool in {PATIENCE:?}");
+        let batches: Vec<_> = (n..n + 40).map(|n| batch(n * 20)).collect();
+        n += 40;
+        for outcomes in futures_util::future::join_all(batches.iter().map(|events| deliver(&sink, events))).await {
+            let ends = outcomes.iter().filter(|outcome| outcome.end() != End::NotTried);
+            for end in ends.map(Outcome::end) {
+                assert_eq!(end.meaning().doing, Doing::Network, "{outcomes:?}");
+            }
+            cleared |= reason(&outcomes).contains("were given up before this was sent");
+        }
+    }
+}
+
 #[tokio::test]
 async fn kill_9_of_the_server_in_the_middle_of_writes_loses_nothing_and_doubles_nothing() {
     for mode in MODES {
@@ -190,10 +218,11 @@ async fn kill_9_of_the_server_in_the_middle_of_writes_loses_nothing_and_doubles_
         let writing = async {
             for n in 0..60 {
                 let events = batch(n * 20);
-                let mut tries = 0;
+                let until = Instant::now() + PATIENCE;
                 while !all_delivered(&deliver(&sink, &events).await) {
-                    tries += 1;
-                    assert!(tries < 50, "batch {n} does not get through");
+                    assert!(Instant::now() < until, "batch {n} does not get through in {PATIENCE:?}");
+                    // While nobody listens, tries end at once: as many as there are while a server starts.
+                    tokio::time::sleep(GLANCE).await;
                 }
             }
         };
