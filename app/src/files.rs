@@ -3,7 +3,8 @@
 //! Every connection takes one, in and out, and so do the store and the log. A process that runs out of them can neither
 //! accept nor store nor deliver. So the soft limit is raised to the hard one at the start, and the rest is shared out.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Signal, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Kept for the store, for health checks, for looking names up, and for what the runtime and the system's libraries open.
 const OWN: u64 = 128;
@@ -27,6 +28,15 @@ pub fn raise_limit() {
         if let Err(error) = raised {
             tracing::debug!(%error, "the limit of open files stays as it is");
         }
+    }
+}
+
+/// Lets a write beyond the limit of file sizes (`ulimit -f`, `LimitFSIZE=` of systemd) fail with EFBIG. Without this the
+/// system ends the process (SIGXFSZ), where a full disk is something that the store knows how to wait for. Holds from
+/// the first call on for the rest of the process; within the async runtime.
+pub fn survive_large_files() {
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        tracing::warn!(%error, "SIGXFSZ is not ignored: a limit of file sizes would end the process");
     }
 }
 

@@ -60,6 +60,11 @@ fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return failure::report(&Failure::new(format!("the async runtime could not be started: {e}"))),
     };
+    let command = async {
+        // Before anything is written, whatever the command is.
+        crate::files::survive_large_files();
+        command.await
+    };
     match runtime.block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure::report(&failure),

@@ -116,6 +116,36 @@ async fn a_full_disk_is_a_503_until_there_is_space_again() {
     checker::check(&stored, &receiver.record(), &BTreeSet::new(), false).assert_clean("main");
 }
 
+/// The process has a limit of file sizes (`ulimit -f`), which the system would end it for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_file_sizes_is_a_503_until_it_is_raised() {
+    let receiver = Receiver::start(Behaviour::healthy(), 1).await;
+    let settings = Settings::destinations(&[webhook("main", &receiver.url(), "")]).store("partitions = 2");
+    let installation = Installation::new(&settings);
+    // 4 MiB, in units of 512 bytes. Only the soft limit, so that it can be raised again.
+    let server = installation.start_under(&["sh", "-c", "ulimit -S -f 8192; exec \"$0\" \"$@\""], &[]).await;
+    let accepted = fill(&server).await;
+    assert_eq!(server.client().get("/healthz").await.expect("an answer").status, 200);
+    receiver.taken(accepted).await;
+    let raised = std::process::Command::new("prlimit")
+        .args(["--pid", &server.pid().to_string(), "--fsize=unlimited:"])
+        .status()
+        .expect("util-linux is everywhere");
+    assert!(raised.success(), "{raised}");
+    let deadline = Instant::now() + PATIENCE;
+    let mut answer = post(&server, accepted).await;
+    while answer.status != 202 {
+        assert!(Instant::now() < deadline, "still no after {PATIENCE:?}: {}", answer.text());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        answer = post(&server, accepted).await;
+    }
+    server.client().settled("main").await;
+    server.stop();
+    let stored = Store::open(&installation.database()).events();
+    assert_eq!(stored.len(), accepted + 1);
+    checker::check(&stored, &receiver.record(), &BTreeSet::new(), false).assert_clean("main");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_disk_is_refused_at_the_start() {
     let volume = match Volume::mount(24) {
