@@ -67,8 +67,28 @@ pub(crate) async fn keys(bench: &Bench, section: &mut Section) -> io::Result<()>
     Ok(())
 }
 
+/// The sizes whose latencies are compared: large events may cost what their bytes cost, and not hold each other up.
+const COMPARED: (&str, &str) = ("16 KiB", "256 KiB");
+/// The most that an event of the larger size may take at a third of its saturated rate, in milliseconds.
+const MOST_MILLIS: f64 = 10.0;
+/// And how many times as long as one of the smaller size.
+const MOST_TIMES: f64 = 5.0;
+
+/// Holds the latency of the largest events to that of common ones in the same run.
+fn compare_sizes(section: &mut Section) {
+    let points = section.series.iter().flat_map(|series| &series.points);
+    let p50 = |wanted: &str| points.clone().find(|(at, _)| at == wanted).and_then(|(_, sample)| sample.p50);
+    let (Some(small), Some(large)) = (p50(COMPARED.0), p50(COMPARED.1)) else { return };
+    let what = format!("p50 of {} at a third of the saturated rate", COMPARED.1);
+    let reached = large < MOST_MILLIS;
+    section.target(&what, format!("{large:.2} ms"), format!("below {MOST_MILLIS} ms"), reached);
+    let what = format!("the same, against {}", COMPARED.0);
+    let value = format!("{:.1} times {small:.2} ms", large / small);
+    section.target(&what, value, format!("at most {MOST_TIMES} times"), large <= MOST_TIMES * small);
+}
+
 pub(crate) async fn payload(bench: &Bench, section: &mut Section) -> io::Result<()> {
-    for bytes in [128, 512, 2 << 10, 8 << 10, 32 << 10, 128 << 10, 256 << 10] {
+    for bytes in [128, 512, 2 << 10, 8 << 10, 16 << 10, 32 << 10, 128 << 10, 256 << 10] {
         let fresh = bench.fresh(&[bench.destination("main", "main", "")]).await?;
         let server = fresh.start().await;
         let most = bench.scaled(MOST_BYTES / bytes).min(bench.scaled(MOST_EVENTS));
@@ -77,6 +97,7 @@ pub(crate) async fn payload(bench: &Bench, section: &mut Section) -> io::Result<
         let name = if bytes >= 1024 { format!("{} KiB", bytes >> 10) } else { format!("{bytes} B") };
         section.point("size of an event", name, sample);
     }
+    compare_sizes(section);
     draw(section, "Cost against the size of an event");
     Ok(())
 }
