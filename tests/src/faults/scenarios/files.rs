@@ -16,7 +16,8 @@ const EVENTS: usize = 60;
 /// All files are wanted by attempts at slow receivers, while events come in and operators look.
 pub(super) async fn exhausted(times: usize) -> Row {
     let fault = "300 files, and 20 destinations that want 1,280 connections";
-    let slow = || Behaviour::slow(Duration::from_millis(300));
+    // Some thousand events at each of 20 destinations, over fewer than 100 connections, come to an end in a minute.
+    let slow = || Behaviour::slow(Duration::from_millis(100));
     let other = Receiver::start(slow(), 2).await;
     let watched = Receiver::start(slow(), 1).await;
     let others: Vec<String> = (0..OTHERS).map(|n| webhook(&format!("other-{n}"), &other.url(), PATIENT)).collect();
