@@ -3,6 +3,7 @@
 //!
 //! All errors answer the question that matters after one: did it happen? See [`StoreError`].
 
+mod admin;
 mod dead_letters;
 mod error;
 mod event_log;
@@ -18,6 +19,10 @@ mod workers;
 #[cfg(feature = "contract")]
 pub mod contract;
 
+pub use admin::{
+    AdminError, Change, ChangeRequest, Changed, ChangesDone, Condition, DestinationAdmin, DestinationList,
+    DestinationRecord, DestinationState, JournalLine, ListQuery, MAX_LIST, Mistake, PauseRecord, TakenOver, TestAnswer,
+};
 pub use dead_letters::{DeadLetterCount, DeadLetterQuery, DeadLetters, MAX_DEAD_LETTER_PAGE, Selection};
 pub use error::{CommitError, StoreError};
 pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord, accepted_since};

@@ -194,6 +194,7 @@ async fn main() {
         log: Some(Arc::new(Nowhere(AtomicU64::new(0)))),
         dead_letters: store,
         operations: None,
+        destinations: None,
         metrics: Arc::new(String::new),
         limits: Limits::default(),
         tokens: laneway_http::Tokens::default(),

@@ -212,6 +212,7 @@ fn too_large(bound: &Bound) -> Box<Problem> {
     let (what, advice) = match bound.kind {
         Kind::BatchTooLarge => ("batch", "send it in parts"),
         Kind::BodyTooLarge => ("body", "it needs a few names only"),
+        Kind::SettingsTooLarge => ("body", "a destination's settings have to fit"),
         _ => ("event", "keep large data elsewhere and send a reference to it"),
     };
     let detail = format!("the {what} has more than {} bytes, which is the most that is taken; {advice}", bound.bytes);

@@ -94,12 +94,15 @@ fn no_foreign_page(asked: &Asked<'_>, host: Option<&Authority>, hosts: &Hosts) -
 /// Whether a request that changes something says that its body is JSON, also if it has none: a form of a foreign
 /// page cannot say so without asking first (a preflight, which nobody answers here).
 pub(crate) fn no_form(asked: &Asked<'_>) -> Result<(), Box<Problem>> {
-    if asked.method != Method::POST {
-        // Forms only know GET, which changes nothing, and POST.
+    let patches = asked.method == Method::PATCH;
+    if !patches && asked.method != Method::POST && asked.method != Method::PUT {
+        // Forms only know GET, which changes nothing, and POST; the others here have no body.
         return Ok(());
     }
     let given = asked.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+    let media = given.split(';').next().unwrap_or_default().trim();
+    let is_patch = patches && media.eq_ignore_ascii_case("application/merge-patch+json");
+    if is_patch || media.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     let what = "add the header `Content-Type: application/json`, also where there is no body";

@@ -14,11 +14,18 @@
 //! | `POST /v1/destinations/{name}/keys/retry`, `/skip` | operate | attempt a blocked key's event now, or give it up |
 //! | `POST /v1/destinations/{name}/resume` | operate | end a pause that Laneway made |
 //! | `POST /v1/destinations/{name}/replay` | operate | deliver again, in order, what was accepted since a moment |
+//! | `GET /v1/destinations` | read | a page of them (`after`, `limit`, `state`) |
+//! | `GET /v1/destinations/{name}`, `…/changes` | read | one of them; who changed it, when, and from which offsets on |
+//! | `PUT`, `PATCH`, `DELETE /v1/destinations/{name}` | admin | make or replace, change, delete while events flow |
+//! | `POST /v1/destinations/batch` | admin | many such changes |
+//! | `POST /v1/destinations/{name}/pause`, `/test` | operate | no attempts any more; one event beside the order |
+//! | `POST /v1/destinations/{name}/rotate-secret` | admin | a new signing secret |
 //! | `DELETE /v1/destinations/{name}/progress` | admin | forget a destination that left the configuration |
+//! | `GET /openapi.json` | none | this interface as an OpenAPI document |
 //! | `GET /metrics` | read | for Prometheus |
 //! | `GET /healthz`, `GET /readyz` | none | alive; ready |
 //!
-//! With tokens, all but the last two want one with that [`Role`] (metrics name destinations, and
+//! With tokens, all but those without a role want one with that [`Role`] (metrics name destinations, and
 //! Prometheus can send a token): 401 if it is not known, 403 if it lacks the role. Every error is
 //! [`wire::Problem`], but for those of the HTTP parser itself (a request that is no HTTP, headers
 //! beyond the bounds), which have an empty body.
@@ -37,6 +44,7 @@ mod laneway_json;
 mod limits;
 mod listen;
 mod media;
+mod openapi;
 mod operator;
 mod problem;
 mod refusal;
@@ -54,6 +62,7 @@ pub use limits::{
     MAX_HEADERS, MAX_JSON_DEPTH,
 };
 pub use listen::{Listen, Peek};
+pub use openapi::openapi;
 pub use role::{Role, Roles};
 pub use routes::{Route, routes};
 pub use server::{Ended, serve};
@@ -61,7 +70,7 @@ pub use token::{Token, Tokens, check_listen};
 
 use crate::routes::{Handler, OPERATIONS};
 use axum::Router;
-use laneway_ports::{DeadLetters, EventLog, Operations};
+use laneway_ports::{DeadLetters, DestinationAdmin, EventLog, Operations};
 use std::sync::Arc;
 
 /// Writes all metrics of the process in Prometheus' text format.
@@ -77,6 +86,8 @@ pub struct Api {
     /// What operators can do: with the worker of this process, or those that share its store; `None` if nobody
     /// can be asked.
     pub operations: Option<Arc<dyn Operations>>,
+    /// How destinations are looked at and changed; `None` if they cannot be here.
+    pub destinations: Option<Arc<dyn DestinationAdmin>>,
     /// The metrics.
     pub metrics: RenderMetrics,
     /// The bounds.

@@ -1,5 +1,6 @@
 //! What operators ask and tell: health, metrics, status, dead letters, destinations.
 
+pub(crate) mod changes;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod status;
@@ -112,12 +113,25 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
 
 /// Reads an operator's JSON. (That it says to be JSON, [`no_form`] has seen.)
 async fn json<T: DeserializeOwned>(shared: &Shared, request: Request) -> Result<T, Box<Problem>> {
+    let read = json_within(shared, request, BODY_BYTES, Kind::BodyTooLarge).await?;
+    read.ok_or_else(|| Problem::new(Kind::Malformed, "the body is empty, and has to be JSON"))
+}
+
+/// Reads JSON of at most so many bytes, if there is any; beyond, it is that kind of problem.
+async fn json_within<T: DeserializeOwned>(
+    shared: &Shared,
+    request: Request,
+    bytes: usize,
+    kind: Kind,
+) -> Result<Option<T>, Box<Problem>> {
     let (parts, body) = request.into_parts();
     let expects = parts.headers.contains_key(header::EXPECT);
-    let timeout = shared.api.limits.body_timeout;
-    let bound = Bound { bytes: BODY_BYTES, kind: Kind::BodyTooLarge, timeout, expects };
+    let bound = Bound { bytes, kind, timeout: shared.api.limits.body_timeout, expects };
     let received = receive(body, &bound, &shared.buffered).await?;
-    serde_json::from_slice(&received.bytes).map_err(|error| unreadable(&error, &received.bytes))
+    if received.bytes.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&received.bytes).map(Some).map_err(|error| unreadable(&error, &received.bytes))
 }
 
 fn unreadable(error: &serde_json::Error, body: &[u8]) -> Box<Problem> {

@@ -6,7 +6,7 @@ use crate::wire;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use laneway_ports::StoreError;
+use laneway_ports::{AdminError, StoreError};
 use std::time::Duration;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -26,9 +26,12 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     BodyTimeout,
     Conflict,
+    PreconditionFailed,
+    PreconditionRequired,
     EventTooLarge,
     BatchTooLarge,
     BodyTooLarge,
+    SettingsTooLarge,
     UnsupportedMedia,
     Invalid,
     StoreRefused,
@@ -42,7 +45,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, so that the metrics can be registered once.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Malformed,
         Self::BodyBroken,
         Self::BadRequest,
@@ -55,9 +58,12 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::Conflict,
+        Self::PreconditionFailed,
+        Self::PreconditionRequired,
         Self::EventTooLarge,
         Self::BatchTooLarge,
         Self::BodyTooLarge,
+        Self::SettingsTooLarge,
         Self::UnsupportedMedia,
         Self::Invalid,
         Self::StoreRefused,
@@ -84,9 +90,18 @@ impl Kind {
             Self::MethodNotAllowed => ("method-not-allowed", "Not with this method", StatusCode::METHOD_NOT_ALLOWED),
             Self::BodyTimeout => ("body-timeout", "The body took too long", StatusCode::REQUEST_TIMEOUT),
             Self::Conflict => ("conflict", "Not in the present state", StatusCode::CONFLICT),
+            Self::PreconditionFailed => {
+                ("precondition-failed", "It is in another state", StatusCode::PRECONDITION_FAILED)
+            }
+            Self::PreconditionRequired => {
+                ("precondition-required", "The expected state must be said", StatusCode::PRECONDITION_REQUIRED)
+            }
             Self::EventTooLarge => ("event-too-large", "The event is too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::BatchTooLarge => ("batch-too-large", "The batch is too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::BodyTooLarge => ("body-too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::SettingsTooLarge => {
+                ("settings-too-large", "The destination is too large", StatusCode::PAYLOAD_TOO_LARGE)
+            }
             Self::UnsupportedMedia => {
                 ("unsupported-media-type", "Not in this media type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
@@ -107,6 +122,11 @@ impl Kind {
 
     pub(crate) const fn name(self) -> &'static str {
         self.facts().0
+    }
+
+    pub(crate) const fn title_and_status(self) -> (&'static str, StatusCode) {
+        let (_, title, status) = self.facts();
+        (title, status)
     }
 }
 
@@ -167,6 +187,29 @@ impl Problem {
             StoreError::Refused { .. } => Self::new(Kind::StoreRefused, detail),
             StoreError::RetryLater { after, .. } => Self::new(Kind::StoreUnavailable, detail).retry_after(*after),
             StoreError::Unknown { .. } => Self::new(Kind::OutcomeUnknown, detail).retry_after(Duration::from_secs(1)),
+        }
+    }
+
+    /// Why a destination was not looked at or changed.
+    pub(crate) fn from_admin(error: &AdminError) -> Box<Self> {
+        let detail = error.to_string();
+        match error {
+            AdminError::Unknown(_) => Self::new(Kind::NotFound, detail).about("destination"),
+            AdminError::Invalid(mistakes) => {
+                let mut problem = Self::new(Kind::Invalid, detail);
+                problem.body.field = mistakes.first().map(|mistake| mistake.field.clone());
+                problem.body.mistakes = mistakes.clone();
+                problem
+            }
+            AdminError::Conflict { field, .. } => {
+                let mut problem = Self::new(Kind::Conflict, detail);
+                problem.body.field.clone_from(field);
+                problem
+            }
+            AdminError::Condition { .. } => Self::new(Kind::PreconditionFailed, detail),
+            AdminError::ConditionMissing(_) => Self::new(Kind::PreconditionRequired, detail).about("if-match"),
+            AdminError::Busy => Self::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(1)),
+            AdminError::Store(error) => Self::from_store(error),
         }
     }
 

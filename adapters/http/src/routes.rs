@@ -2,7 +2,7 @@
 
 use crate::Shared;
 use crate::ingest::{self, Intake};
-use crate::operator::{dead_letters, destinations, status};
+use crate::operator::{changes, dead_letters, destinations, status};
 use crate::role::Role;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub(crate) struct Operation {
 pub(crate) enum Verb {
     Get,
     Post,
+    Put,
+    Patch,
     Delete,
 }
 
@@ -49,6 +51,8 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -58,6 +62,8 @@ impl Verb {
             // HEAD comes with it.
             Self::Get => MethodFilter::GET,
             Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Patch => MethodFilter::PATCH,
             Self::Delete => MethodFilter::DELETE,
         }
     }
@@ -80,6 +86,10 @@ const fn get(
     Operation { method: Verb::Get, path, role, handler: Handler::Operator(handler) }
 }
 
+const fn admin(method: Verb, path: &'static str, handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>) -> Operation {
+    Operation { method, path, role: Some(Role::Admin), handler: Handler::Operator(handler) }
+}
+
 const fn post(path: &'static str, role: Role, handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>) -> Operation {
     Operation { method: Verb::Post, path, role: Some(role), handler: Handler::Operator(handler) }
 }
@@ -89,7 +99,7 @@ const fn intake(path: &'static str, handler: fn(MethodFilter) -> MethodRouter<Ar
 }
 
 /// All of them.
-pub(crate) const OPERATIONS: [Operation; 15] = [
+pub(crate) const OPERATIONS: [Operation; 26] = [
     intake("/v1/events", |m| on(m, ingest::event)),
     intake("/v1/events/batch", |m| on(m, ingest::batch)),
     get("/v1/status", Some(Role::Read), |m| on(m, status::status)),
@@ -101,12 +111,18 @@ pub(crate) const OPERATIONS: [Operation; 15] = [
     post("/v1/destinations/{name}/keys/skip", Role::Operate, |m| on(m, destinations::skip_key)),
     post("/v1/destinations/{name}/resume", Role::Operate, |m| on(m, destinations::resume)),
     post("/v1/destinations/{name}/replay", Role::Operate, |m| on(m, destinations::replay)),
-    Operation {
-        method: Verb::Delete,
-        path: "/v1/destinations/{name}/progress",
-        role: Some(Role::Admin),
-        handler: Handler::Operator(|m| on(m, destinations::forget)),
-    },
+    admin(Verb::Delete, "/v1/destinations/{name}/progress", |m| on(m, destinations::forget)),
+    get("/v1/destinations", Some(Role::Read), |m| on(m, changes::list)),
+    get("/v1/destinations/{name}", Some(Role::Read), |m| on(m, changes::show)),
+    get("/v1/destinations/{name}/changes", Some(Role::Read), |m| on(m, changes::journal)),
+    admin(Verb::Put, "/v1/destinations/{name}", |m| on(m, changes::put)),
+    admin(Verb::Patch, "/v1/destinations/{name}", |m| on(m, changes::patch)),
+    admin(Verb::Delete, "/v1/destinations/{name}", |m| on(m, changes::delete)),
+    admin(Verb::Post, "/v1/destinations/batch", |m| on(m, changes::batch)),
+    post("/v1/destinations/{name}/pause", Role::Operate, |m| on(m, changes::pause)),
+    admin(Verb::Post, "/v1/destinations/{name}/rotate-secret", |m| on(m, changes::rotate_secret)),
+    post("/v1/destinations/{name}/test", Role::Operate, |m| on(m, changes::test)),
+    get("/openapi.json", None, |m| on(m, status::openapi)),
     get("/metrics", Some(Role::Read), |m| on(m, status::metrics)),
     get("/healthz", None, |m| on(m, status::healthz)),
     get("/readyz", None, |m| on(m, status::readyz)),

@@ -135,6 +135,21 @@ pub(crate) fn authorize(tokens: &[Token], headers: &HeaderMap, needs: Option<Rol
     }
 }
 
+/// Whose token the request has, for people who read who changed something.
+pub(crate) fn who(tokens: &[Token], headers: &HeaderMap) -> String {
+    if tokens.is_empty() {
+        return "the interface without tokens".to_owned();
+    }
+    let presented = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).unwrap_or_default();
+    let digest: [u8; 32] = Sha256::digest(presented).into();
+    // It was let in already: which one it is is no secret to whoever has it.
+    let same = tokens.iter().find(|token| bool::from(token.digest.ct_eq(&digest)));
+    match same.and_then(Token::name) {
+        Some(name) => format!("the token {name}"),
+        None => "a token of server.tokens".to_owned(),
+    }
+}
+
 /// RFC 6750, section 3.1: a known token that opens too little.
 fn lacking(role: Role) -> Box<Problem> {
     let challenge = match role {

@@ -2,8 +2,11 @@
 //! Moments are in milliseconds since the Unix epoch.
 
 use laneway_domain::{
-    AttributeValue, DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition,
+    AttributeValue, DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition, Revision,
     StatusReport, Timestamp, WorkerStatus,
+};
+pub use laneway_ports::{
+    DestinationList, DestinationRecord, DestinationState, JournalLine, Mistake, PauseRecord, TestAnswer,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -123,6 +126,9 @@ pub struct Problem {
     /// What keeps the server from being ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// Everything that is wrong with the settings of a destination.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<Mistake>,
 }
 
 /// The answer to `GET /healthz` and `GET /readyz`.
@@ -337,4 +343,139 @@ pub struct ReplayChoice {
 pub struct Done {
     /// Always `true`: what could not be done is a [`Problem`].
     pub done: bool,
+}
+
+/// The answer to a change of a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeAnswer {
+    /// The destination.
+    pub name: DestinationName,
+    /// Its revision now, which is its `ETag` too.
+    pub revision: Revision,
+    /// From which offset on each partition judges events by the change.
+    pub cuts: BTreeMap<Partition, Offset>,
+    /// The partitions that have not taken the change over yet.
+    pub pending: Vec<Partition>,
+    /// Attempts in flight at what was paused or deleted; `null` if the workers could not be asked.
+    pub in_flight: Option<u64>,
+    /// The signing secret that was made. It is told this once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// The answer to the end of an operator's pause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Always `true`.
+    pub done: bool,
+    /// The change.
+    #[serde(flatten)]
+    pub answer: ChangeAnswer,
+}
+
+/// The answer to `POST /v1/destinations/batch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchAnswer {
+    /// What came of each change, in the order sent.
+    pub results: Vec<BatchResult>,
+    /// From which offset on each partition judges events by all of them.
+    pub cuts: BTreeMap<Partition, Offset>,
+    /// The partitions that have not taken all of them over yet.
+    pub pending: Vec<Partition>,
+    /// Attempts in flight at what was paused or deleted; `null` if the workers could not be asked.
+    pub in_flight: Option<u64>,
+}
+
+/// What came of one change of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchResult {
+    /// The destination.
+    pub name: DestinationName,
+    /// The status that the change would have had by itself.
+    pub status: u16,
+    /// The destination's revision now, if the change was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// Why it was not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// The body of `POST /v1/destinations/batch`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchOfChanges {
+    /// The changes, each of another destination; at most 1,000.
+    pub changes: Vec<BatchChange>,
+}
+
+/// One change of a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchChange {
+    /// The destination.
+    pub name: DestinationName,
+    /// What is to be done.
+    pub op: BatchOp,
+    /// The settings (`put`), or those that are to be different (`patch`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Why (`pause`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether one of the configuration file may be taken over (`put`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
+    /// As the header `If-Match`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<String>,
+    /// As the header `If-None-Match`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_none_match: Option<String>,
+}
+
+/// What a change of a batch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchOp {
+    /// It is to be there, with these settings.
+    Put,
+    /// Some settings are to be different.
+    Patch,
+    /// It is to be gone.
+    Delete,
+    /// No attempts any more.
+    Pause,
+    /// Attempts again.
+    Resume,
+}
+
+/// The body of `POST /v1/destinations/{name}/pause`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseChoice {
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// The body of `POST /v1/destinations/{name}/rotate-secret`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateChoice {
+    /// How much longer the secrets before are used too, for instance `24h`, which is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
+}
+
+/// The answer to `GET /v1/destinations/{name}/changes`, the latest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalPage {
+    /// The changes.
+    pub items: Vec<JournalLine>,
+    /// The value of `before` that asks for earlier ones; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// What is missing here, and why; empty if nothing is.
+    pub incomplete: Vec<String>,
 }

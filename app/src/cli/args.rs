@@ -99,7 +99,7 @@ pub(super) enum Command {
     DeadLetters(DeadLettersArgs),
     /// Retry or skip the failed event that blocks a key
     Keys(KeysArgs),
-    /// Resume a destination, replay events to it, or forget one that left the configuration
+    /// List, make, change, pause, test and delete destinations; replay events to one, or forget one
     Destinations(DestinationsArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:  laneway completions bash > /etc/bash_completion.d/laneway")]
@@ -400,7 +400,82 @@ pub(super) struct DestinationsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DestinationsCommand {
-    /// End a pause that Laneway caused, and close the breaker
+    /// List the destinations
+    #[command(after_help = "Example:  laneway destinations list --state paused")]
+    List {
+        /// Only those in this state: active, paused, or left (the configuration file no longer names it)
+        #[arg(long, value_parser = ["active", "paused", "left"])]
+        state: Option<String>,
+        /// Print a JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a destination's settings as JSON, without its secrets
+    #[command(after_help = "Example:  laneway destinations show billing")]
+    Show {
+        /// The destination's name
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+    },
+    /// Make the destinations be what a file says, and print what changed
+    ///
+    /// The file has [[destination]] tables as laneway.toml has them, or the same as JSON: {"destination":[…]}. Secrets
+    /// that it names as env:NAME or file:PATH are read here, not by the server. Destinations that it does not name stay,
+    /// unless --prune says otherwise. Signing secrets that it does not name are kept; `secrets = []` removes them.
+    #[command(after_help = "Examples:  laneway destinations apply destinations.toml --dry-run
+           laneway destinations apply destinations.toml --prune --yes")]
+    Apply(ApplyArgs),
+    /// Start no attempts any more; the events wait
+    #[command(after_help = "Example:  laneway destinations pause billing --reason \"they move house\"")]
+    Pause {
+        /// The destination's name
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+        /// Why, for whoever looks
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Make a new signing secret and print it; the others are used for a while longer
+    #[command(after_help = "Example:  laneway destinations rotate-secret billing --keep 48h")]
+    RotateSecret {
+        /// The destination's name
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+        /// How much longer the secrets before are used too
+        #[arg(long, value_name = "DURATION", default_value = "24h")]
+        keep: String,
+    },
+    /// Send one event of the type laneway.test, beside the order of all others
+    #[command(after_help = "Example:  laneway destinations test billing")]
+    Test {
+        /// The destination's name
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+    },
+    /// Delete a destination with everything that waits for it
+    #[command(after_help = "Example:  laneway destinations delete old-billing --yes")]
+    Delete {
+        /// The destination's name
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Print who changed a destination, when, and from which offset of each partition on
+    #[command(after_help = "Example:  laneway destinations changes billing")]
+    Changes {
+        /// The destination's name
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+        /// At most so many, the latest first
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Print a JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a pause, an operator's or one that Laneway caused, and close the breaker
     #[command(after_help = "Example:  laneway destinations resume billing")]
     Resume {
         /// The destination's name
@@ -434,6 +509,24 @@ pub(super) enum DestinationsCommand {
         #[arg(long, short)]
         yes: bool,
     },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ApplyArgs {
+    /// The file, as TOML or JSON
+    pub(super) file: PathBuf,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Delete destinations of the HTTP interface that the file does not name, with everything that waits for them
+    #[arg(long)]
+    pub(super) prune: bool,
+    /// Take over destinations of the server's configuration file, with their progress
+    #[arg(long)]
+    pub(super) adopt: bool,
+    /// Do not ask for confirmation before something is deleted
+    #[arg(long, short)]
+    pub(super) yes: bool,
 }
 
 /// From when on events are delivered again, as it was typed.

@@ -2,7 +2,7 @@
 
 use super::failure::{EXIT_CONFIG, Failure};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -134,6 +134,20 @@ impl Client {
         self.ask(Method::POST, path, body.into()).await.and_then(|answer| self.read(&answer))
     }
 
+    /// Tells the server something about what is at a revision; if it is at another one meanwhile, nothing is done.
+    pub(super) async fn post_if<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        revision: u64,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|e| Failure::new(format!("the request cannot be written: {e}")))?;
+        let condition = HeaderValue::try_from(format!("\"{revision}\"")).ok();
+        let answer = self.exchange_if(Method::POST, path, JSON, body.into(), condition).await;
+        let answer = answer.map_err(|none| self.unreachable(&none.why))?;
+        if answer.status.is_success() { self.read(&answer) } else { Err(self.refused(&answer)) }
+    }
+
     /// Removes what is at `path`.
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.ask(Method::DELETE, path, Bytes::new()).await.and_then(|answer| self.read(&answer))
@@ -171,6 +185,17 @@ impl Client {
     }
 
     async fn exchange(&self, method: Method, path: &str, media: &'static str, body: Bytes) -> Result<Answer, NoAnswer> {
+        self.exchange_if(method, path, media, body, None).await
+    }
+
+    async fn exchange_if(
+        &self,
+        method: Method,
+        path: &str,
+        media: &'static str,
+        body: Bytes,
+        if_match: Option<HeaderValue>,
+    ) -> Result<Answer, NoAnswer> {
         let uri = format!("{}{path}", self.base).parse::<Uri>();
         let uri = uri.map_err(|e| NoAnswer::unsent(format!("its URL is wrong: {e}")))?;
         let mut request = Request::builder()
@@ -180,6 +205,9 @@ impl Client {
             .header(CONTENT_TYPE, media);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(tag) = if_match {
+            request = request.header(IF_MATCH, tag);
         }
         let request = request.body(Full::new(body)).map_err(|e| NoAnswer::unsent(e.to_string()))?;
         let answered = async {

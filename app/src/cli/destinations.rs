@@ -1,9 +1,13 @@
-//! `laneway keys` and `laneway destinations`: what an operator tells a running worker.
+//! `laneway keys` and `laneway destinations`: what an operator tells a running server.
+
+mod apply;
+mod managed;
 
 use super::args::{BlockedKey, DestinationsCommand, KeysCommand, Since};
 use super::client::Client;
 use super::table::moment;
 use super::{Failure, output, suggest};
+use crate::config::Source;
 use crate::worker::Clock;
 use laneway_domain::LaneKey;
 use laneway_http::wire::{Done, KeyChoice, ReplayChoice};
@@ -29,10 +33,22 @@ fn lane_key(typed: &str) -> String {
     as_listed.unwrap_or_else(|| format!("key:{typed}"))
 }
 
-/// Resumes, replays or forgets a destination.
-pub(super) async fn destination(client: &Client, command: DestinationsCommand) -> Result<(), Failure> {
+/// Lists, looks at and changes destinations.
+pub(super) async fn destination(
+    client: &Client,
+    command: DestinationsCommand,
+    source: &dyn Source,
+) -> Result<(), Failure> {
     let name = match &command {
-        DestinationsCommand::Resume { name }
+        DestinationsCommand::List { state, json } => return managed::list(client, state.as_deref(), *json).await,
+        DestinationsCommand::Apply(args) => return apply::run(client, args, source).await,
+        DestinationsCommand::Show { name }
+        | DestinationsCommand::Pause { name, .. }
+        | DestinationsCommand::RotateSecret { name, .. }
+        | DestinationsCommand::Test { name }
+        | DestinationsCommand::Delete { name, .. }
+        | DestinationsCommand::Changes { name, .. }
+        | DestinationsCommand::Resume { name }
         | DestinationsCommand::Replay { name, .. }
         | DestinationsCommand::Forget { name, .. } => name.clone(),
     };
@@ -44,6 +60,14 @@ pub(super) async fn destination(client: &Client, command: DestinationsCommand) -
 
 async fn tell(client: &Client, command: DestinationsCommand) -> Result<(), Failure> {
     match command {
+        // Those are about more than one.
+        DestinationsCommand::List { .. } | DestinationsCommand::Apply(_) => Ok(()),
+        DestinationsCommand::Show { name } => managed::show(client, &name).await,
+        DestinationsCommand::Pause { name, reason } => managed::pause(client, &name, &reason).await,
+        DestinationsCommand::RotateSecret { name, keep } => managed::rotate_secret(client, &name, keep).await,
+        DestinationsCommand::Test { name } => managed::test(client, &name).await,
+        DestinationsCommand::Delete { name, yes } => managed::delete(client, &name, yes).await,
+        DestinationsCommand::Changes { name, limit, json } => managed::changes(client, &name, limit, json).await,
         DestinationsCommand::Resume { name } => {
             client.post::<Done>(&format!("/v1/destinations/{name}/resume"), &serde_json::json!({})).await?;
             output::line(&format!("{name} goes on"))

@@ -90,7 +90,9 @@ pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(dir.as_deref()),
         Command::Keys(args) => destinations::key(&connect(&args.client, source)?, args.command).await,
-        Command::Destinations(args) => destinations::destination(&connect(&args.client, source)?, args.command).await,
+        Command::Destinations(args) => {
+            destinations::destination(&connect(&args.client, source)?, args.command, source).await
+        }
     }
 }
 

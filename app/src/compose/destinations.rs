@@ -97,7 +97,9 @@ fn named(config: &Config) -> BTreeMap<DestinationName, &DestinationConfig> {
 
 /// The keys that seal secrets in the store: those that are configured, or one in a file beside the database.
 fn keyring(config: &Config) -> Result<Keyring, String> {
+    let keys = config.store.key_bytes();
     match &config.store.url {
+        _ if !keys.is_empty() => Keyring::of(&keys).map_err(|error| error.to_string()),
         StoreUrl::Sqlite(path) => Keyring::beside(&key_file(path)).map_err(|error| error.to_string()),
         StoreUrl::Redis(_) => Ok(Keyring::none()),
     }

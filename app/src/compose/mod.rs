@@ -14,6 +14,7 @@ pub use reload::ReadAgain;
 pub use stores::check as check_store;
 
 use crate::config::Config;
+use crate::registry::Destinations;
 use crate::telemetry::metrics;
 use crate::worker::{Clock, Handle, Worker};
 use destinations::Known;
@@ -94,13 +95,12 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
     let render = rendering.clone();
     let tokens = Tokens::of(config.server.tokens.clone());
+    let workers = Arc::new(Shared { own, stores: stores.clone(), targets: known.targets.clone() });
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
         dead_letters: stores.dead_letters.clone(),
-        operations: Some(Arc::new(Operator::new(
-            Arc::new(Shared { own, stores: stores.clone(), targets: known.targets.clone() }),
-            stores.clone(),
-        ))),
+        operations: Some(Arc::new(Operator::new(workers.clone(), stores.clone()))),
+        destinations: Some(Arc::new(Destinations::new(stores.clone(), workers, known.reader.clone()))),
         metrics: Arc::new(move || render.render()),
         limits: config.server.limits.clone(),
         tokens: tokens.clone(),

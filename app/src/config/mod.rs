@@ -188,6 +188,32 @@ pub fn load_store(source: &dyn Source, file: Option<&Path>, flags: &Overrides) -
     findings.conclude(store)
 }
 
+/// Reads only the destinations of a file, for a server elsewhere: as TOML, or as JSON if its name ends in `.json`. What
+/// the server is to check (where it may connect to) is not checked here.
+///
+/// # Errors
+/// With everything that is wrong.
+pub fn load_destinations(source: &dyn Source, file: &Path) -> Result<Vec<DestinationConfig>, ConfigError> {
+    let bytes = source.read(file).map_err(|e| ConfigError::unreadable(file, &format!("cannot be read: {e}")))?;
+    let text = decode(file, bytes)?;
+    let mut problems = Vec::new();
+    let root = if file.extension().is_some_and(|extension| extension == "json") {
+        let json = serde_json::from_str(&text);
+        tree::of_json(json.map_err(|e| ConfigError::unreadable(file, &format!("is not a JSON object: {e}")))?)
+    } else {
+        tree::parse(&text, &file.display().to_string(), &mut problems)
+    };
+    if !problems.is_empty() {
+        return Err(ConfigError::of(problems));
+    }
+    let findings = Findings::new(source, Vec::new(), Vec::new());
+    let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, root);
+    let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| range.parse().ok()).collect();
+    let egress = EgressPolicy { allow: everywhere, ..EgressPolicy::default() };
+    let (read, stands_in) = destination::read_all(&mut root, &egress);
+    findings.conclude(if stands_in { Vec::new() } else { read })
+}
+
 /// Where a running server is.
 #[derive(Clone, Debug)]
 pub struct ServerAddress {

@@ -230,6 +230,14 @@ impl<'f, 's> Section<'f, 's> {
         read
     }
 
+    /// The items of the list `key`, which may also be one item without a list around it.
+    pub(super) fn one_or_more<T: Setting>(&mut self, key: &'static str) -> Vec<T> {
+        if let Some(Value::Text(_)) = self.table.get(key).map(|node| &node.value) {
+            return self.get(key).into_iter().collect();
+        }
+        self.list(key)
+    }
+
     /// The entries of the table `key`, whose names are the operator's own.
     pub(super) fn map<T: Setting>(&mut self, key: &'static str) -> BTreeMap<String, T> {
         let Some(table) = self.take(key).and_then(|node| self.table_of(key, node)) else { return BTreeMap::new() };

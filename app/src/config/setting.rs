@@ -76,7 +76,13 @@ pub(super) struct Address(pub(super) Secret);
 
 impl Setting for Address {
     fn read(value: &Value, source: &dyn Source) -> Result<Self, String> {
-        Secret::read(value, source).map(Self)
+        let read = Secret::read(value, source)?;
+        if read.expose().contains(&format!("://{MARK}@")) {
+            return Err(format!(
+                "{MARK:?} stands for a user that is not shown, and goes with its own URL only: write it out"
+            ));
+        }
+        Ok(Self(read))
     }
 
     fn show(&self) -> String {

@@ -3,6 +3,7 @@
 use super::Secret;
 use super::reader::Section;
 use super::units::MAX_DURATION;
+use crate::registry::{KEY_BYTES, parse_key};
 use laneway_domain::MAX_PARTITIONS;
 #[cfg(feature = "redis")]
 use laneway_redis::{DEFAULT_KEY_PREFIX, DEFAULT_REPLICA_TIMEOUT, MAX_KEY_PREFIX_BYTES};
@@ -104,6 +105,17 @@ pub struct Store {
     pub duplicate_window: Duration,
     /// What a 202 promises.
     pub durability: Durability,
+    /// The keys that secrets of destinations are sealed with, 32 bytes each in base64 or hexadecimal; the first one
+    /// seals. Without any, a SQLite store has one in a file beside it, and others take no secrets.
+    pub keys: Vec<Secret>,
+}
+
+impl Store {
+    /// The bytes of [`Store::keys`].
+    #[must_use]
+    pub fn key_bytes(&self) -> Vec<[u8; KEY_BYTES]> {
+        self.keys.iter().filter_map(|key| parse_key(key.expose()).ok()).collect()
+    }
 }
 
 impl Store {
@@ -119,6 +131,7 @@ impl Store {
             retain: section.within("retain", DAY, Duration::ZERO..=MAX_DURATION),
             duplicate_window: section.within("duplicate_window", DAY, Duration::ZERO..=DAY * 366),
             durability: section.choice("durability", Durability::Full, &durability),
+            keys: read_keys(&mut section),
         };
         if matches!(store.url, StoreUrl::Sqlite(_)) && !section.has_mistakes("url") {
             for key in REDIS_KEYS.into_iter().filter(|key| section.has(key)) {
@@ -128,6 +141,16 @@ impl Store {
         section.finish();
         store
     }
+}
+
+fn read_keys(section: &mut Section<'_, '_>) -> Vec<Secret> {
+    let keys: Vec<Secret> = section.one_or_more("key");
+    for (n, key) in keys.iter().enumerate() {
+        if let Err(what) = parse_key(key.expose()) {
+            section.problem_in("key", n, what);
+        }
+    }
+    keys
 }
 
 /// The settings of a Redis store, but for its URL.

@@ -7,13 +7,17 @@ mod follow;
 mod keys;
 mod read;
 mod rotating;
+mod service;
+mod settings;
 mod stored;
 
 pub use apply::{Applied, apply};
 pub use file::{put_of_file, settings_of_file};
 pub use follow::{Follower, Targets, all};
+pub(crate) use keys::parse_key;
 pub use keys::{KEY_BYTES, Keyring, Unsealable};
 pub use read::{Read, Reader};
+pub use service::{Destinations, TAKEN_WITHIN};
 pub use stored::{SigningSecret, Stored};
 
 #[cfg(test)]

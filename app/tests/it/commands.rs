@@ -26,6 +26,7 @@ async fn start() -> Running {
         log: Some(store.clone()),
         dead_letters: store.clone(),
         operations: None,
+        destinations: None,
         metrics: Arc::new(String::new),
         limits: limits.clone(),
         tokens: Token::new(TOKEN).into_iter().collect::<Vec<_>>().into(),

@@ -140,6 +140,7 @@ impl Machine {
             log: Some(store.clone()),
             dead_letters: store.clone(),
             operations: Some(Arc::new(Operator::new(Arc::new(operations), Stores::of(store)))),
+            destinations: None,
             metrics: Arc::new(String::new),
             limits: limits.clone(),
             tokens: laneway_http::Tokens::default(),

@@ -1,12 +1,15 @@
 //! What can be told to a destination.
 
-use super::{Answer, InPath, destination, done, json, known, no_destination, status, worker};
+use super::{Answer, InPath, changes, destination, done, json, known, no_destination, status, worker};
 use crate::Shared;
+use crate::answer;
 use crate::problem::{Kind, Problem};
-use crate::wire::{KeyChoice, ReplayChoice};
+use crate::token::who;
+use crate::wire::{ChangeAnswer, KeyChoice, ReplayChoice, Resumed};
 use axum::extract::{Request, State};
+use http::{HeaderMap, StatusCode};
 use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Timestamp};
-use laneway_ports::OperationError;
+use laneway_ports::{AdminError, Change, OperationError};
 use std::sync::Arc;
 
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
@@ -33,15 +36,29 @@ pub(crate) async fn skip_key(
     command(&shared, Command::SkipKey { destination: destination.clone(), key }, &destination, missing).await
 }
 
-/// `POST /v1/destinations/{name}/resume`: end a pause that Laneway made.
-pub(crate) async fn resume(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
+/// `POST /v1/destinations/{name}/resume`: end an operator's pause, and one that Laneway made.
+pub(crate) async fn resume(
+    State(shared): State<Arc<Shared>>,
+    InPath(name): InPath<String>,
+    headers: HeaderMap,
+) -> Answer {
     let destination = destination(&name)?;
-    let resumed = told(&shared, Command::Resume { destination: destination.clone() }).await?;
+    let unpaused = end_pause(&shared, &destination, &headers).await?;
+    let resumed = match told(&shared, Command::Resume { destination: destination.clone() }).await {
+        // Where nobody can be asked, the pause has ended all the same.
+        Err(_) if unpaused.is_some() => true,
+        told => told?,
+    };
+    if let Some((answer, status)) = unpaused {
+        let mut response = answer::ok(&Resumed { done: true, answer })?;
+        *response.status_mut() = status;
+        return Ok(response);
+    }
     if let Ok(report) = status::report(&shared).await {
         let paused =
             report.destinations.iter().find(|known| known.name == destination).and_then(|it| it.paused.as_deref());
         if paused == Some(PAUSED_IN_CONFIGURATION) {
-            let what = format!("{destination} is paused in the configuration; set paused = false there, and restart");
+            let what = format!("{destination} is paused in the configuration; set paused = false in its settings");
             return Err(Problem::new(Kind::Conflict, what));
         }
     }
@@ -51,6 +68,23 @@ pub(crate) async fn resume(State(shared): State<Arc<Shared>>, InPath(name): InPa
     known(&shared, &destination).await?;
     let what = format!("{destination} is not paused and its breaker is closed: there is nothing to resume");
     Err(Problem::new(Kind::Conflict, what))
+}
+
+/// Ends the pause of an operator, if there is one.
+async fn end_pause(
+    shared: &Shared,
+    destination: &DestinationName,
+    headers: &HeaderMap,
+) -> Result<Option<(ChangeAnswer, StatusCode)>, Box<Problem>> {
+    let Some(admin) = shared.api.destinations.as_deref() else { return Ok(None) };
+    match admin.show(destination).await {
+        Ok(record) if record.paused.is_some() => {
+            let change = changes::unconditional(destination.clone(), Change::Resume);
+            changes::one(admin, &who(&shared.api.tokens.now(), headers), change).await.map(Some)
+        }
+        Ok(_) | Err(AdminError::Unknown(_)) => Ok(None),
+        Err(error) => Err(Problem::from_admin(&error)),
+    }
 }
 
 /// `POST /v1/destinations/{name}/replay`: deliver again, in order, what was accepted since a moment and is

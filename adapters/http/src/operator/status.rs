@@ -37,6 +37,11 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
     Err(problem)
 }
 
+/// `GET /openapi.json`: what this interface can be asked.
+pub(crate) async fn openapi() -> Answer {
+    answer::ok(&crate::openapi::openapi())
+}
+
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     text("text/plain; version=0.0.4; charset=utf-8", (shared.api.metrics)())

@@ -95,6 +95,7 @@ impl Server {
             log: (!setup.no_ingest).then(|| store.clone() as Arc<dyn EventLog>),
             dead_letters: store.clone(),
             operations: (!setup.no_worker).then(|| operations(worker.clone(), &store)),
+            destinations: None,
             metrics: Arc::new(|| "laneway_up 1\n".into()),
             limits: setup.limits,
             tokens: setup.tokens.into(),

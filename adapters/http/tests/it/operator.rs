@@ -335,6 +335,7 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
         log: None,
         dead_letters: store.clone(),
         operations: Some(late),
+        destinations: None,
         metrics: Arc::new(String::new),
         limits: Limits::default(),
         tokens: laneway_http::Tokens::default(),

@@ -6,7 +6,7 @@ use http::Request;
 use laneway_http::{Role, Roles, Route, Token, routes};
 
 /// Every route, and the role that it needs. A route that is not here makes the first test fail.
-const NEEDS: [(&str, &str, Option<Role>); 15] = [
+const NEEDS: [(&str, &str, Option<Role>); 26] = [
     ("POST", "/v1/events", Some(Role::Publish)),
     ("POST", "/v1/events/batch", Some(Role::Publish)),
     ("GET", "/v1/status", Some(Role::Read)),
@@ -19,6 +19,17 @@ const NEEDS: [(&str, &str, Option<Role>); 15] = [
     ("POST", "/v1/destinations/{name}/resume", Some(Role::Operate)),
     ("POST", "/v1/destinations/{name}/replay", Some(Role::Operate)),
     ("DELETE", "/v1/destinations/{name}/progress", Some(Role::Admin)),
+    ("GET", "/v1/destinations", Some(Role::Read)),
+    ("GET", "/v1/destinations/{name}", Some(Role::Read)),
+    ("GET", "/v1/destinations/{name}/changes", Some(Role::Read)),
+    ("PUT", "/v1/destinations/{name}", Some(Role::Admin)),
+    ("PATCH", "/v1/destinations/{name}", Some(Role::Admin)),
+    ("DELETE", "/v1/destinations/{name}", Some(Role::Admin)),
+    ("POST", "/v1/destinations/batch", Some(Role::Admin)),
+    ("POST", "/v1/destinations/{name}/pause", Some(Role::Operate)),
+    ("POST", "/v1/destinations/{name}/rotate-secret", Some(Role::Admin)),
+    ("POST", "/v1/destinations/{name}/test", Some(Role::Operate)),
+    ("GET", "/openapi.json", None),
     ("GET", "/metrics", Some(Role::Read)),
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
@@ -41,6 +52,9 @@ async fn ask(server: &Server, method: &str, path: &str, token: Option<&str>) -> 
     let body = if path.starts_with("/v1/events") { r#"{"type":"a"}"# } else { "{}" };
     let mut request = match method {
         "POST" => post(&path, JSON, body),
+        "PUT" | "PATCH" => {
+            Request::builder().method(method).uri(path).header("content-type", JSON).body(body.into()).unwrap()
+        }
         method => Request::builder().method(method).uri(path).body(Body::empty()).unwrap(),
     };
     if let Some(token) = token {

@@ -185,6 +185,38 @@ fn the_page_of_the_configuration_names_variables_that_count() {
 }
 
 #[test]
+fn the_page_of_destinations_changes_them() {
+    let (mut session, mut page) = (Session::new(), Walk::of("docs/destinations.md"));
+    session.serve("8080", "laneway");
+    let answer = json_of(&session.run(&page.next("sh")));
+    let mut shown = json_of(&page.next("").text);
+    assert!(answer["revision"].as_u64() > Some(1_000_000), "{answer}");
+    shown["revision"] = answer["revision"].clone();
+    assert_eq!(answer, shown);
+    let changed = json_of(&session.run(&page.next("sh")));
+    assert!(changed["revision"].as_u64() > answer["revision"].as_u64() && changed["pending"] == json!([]), "{changed}");
+    let both = session.run(&page.next("sh"));
+    let (paused, resumed) =
+        both.split_once('}').map(|(a, _)| (a, &both[both.rfind("{\"done\"").unwrap_or(0)..])).unwrap();
+    assert!(paused.contains("\"name\":\"billing\""), "{both}");
+    assert_eq!(json_of(resumed)["done"], true);
+    let rotated = session.run(&page.next("sh"));
+    assert!(rotated.starts_with("whsec_") && rotated.lines().count() == 1, "{rotated}");
+    // There is no such receiver.
+    let (success, said) = session.command(page.next("sh").text.trim());
+    assert!(!success && said.contains("did not take the test event"), "{said}");
+    session.write("destinations.toml", &page.next("toml").text);
+    let applied = session.run(&page.next("sh"));
+    assert_eq!(applied.matches("+ search").count(), 2, "{applied}");
+    assert!(applied.contains("DESTINATION") && applied.contains("https://search.example/events"), "{applied}");
+    let changes = session.run(&page.next("sh"));
+    page.end();
+    for what in ["made", "changed rate, url", "paused: they move house", "resumed", "a new signing secret"] {
+        assert!(changes.contains(what), "{what} is not in\n{changes}");
+    }
+}
+
+#[test]
 fn the_page_of_redis_starts_both_halves() {
     let (mut session, mut page) = (Session::new(), Walk::of("docs/redis.md"));
     let redis = Redis::start();

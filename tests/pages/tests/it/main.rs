@@ -13,8 +13,15 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 /// Pages whose commands a test of `journeys` runs, each to its end.
-const FOLLOWED: &[&str] =
-    &["README.md", "docs/start.md", "docs/events.md", "docs/operating.md", "docs/configuration.md", "docs/redis.md"];
+const FOLLOWED: &[&str] = &[
+    "README.md",
+    "docs/start.md",
+    "docs/events.md",
+    "docs/operating.md",
+    "docs/configuration.md",
+    "docs/redis.md",
+    "docs/destinations.md",
+];
 /// The languages that a fenced block may name. A shell's commands are `sh`, and nothing else, so that none escapes.
 const LANGUAGES: &[&str] = &["", "sh", "toml", "python", "json", "rust", "text", "http", "ini", "sql", "yaml"];
 /// The longest line of prose. Tables and links that fill a line may be longer.

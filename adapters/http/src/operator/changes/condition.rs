@@ -1,0 +1,79 @@
+//! `If-Match` and `If-None-Match` (RFC 9110, section 13): a destination's revision is its entity tag.
+
+use crate::problem::{Kind, Problem};
+use http::{HeaderMap, HeaderName, header};
+use laneway_domain::Revision;
+use laneway_ports::Condition;
+
+/// What the headers expect.
+pub(super) fn of_headers(headers: &HeaderMap) -> Result<Condition, Box<Problem>> {
+    let matching = joined(headers, &header::IF_MATCH)?;
+    let not_matching = joined(headers, &header::IF_NONE_MATCH)?;
+    Ok(of(matching.as_deref(), not_matching.as_deref()))
+}
+
+/// What the two say. Of both the first counts, as in HTTP.
+pub(super) fn of(matching: Option<&str>, not_matching: Option<&str>) -> Condition {
+    match (matching.map(str::trim), not_matching.map(str::trim)) {
+        (Some("*"), _) => Condition::Exists,
+        // What is not a tag of ours matches nothing; and so it must be, for somebody meant to be careful.
+        (Some(tags), _) => Condition::Match(revisions(tags)),
+        (None, Some("*")) => Condition::Absent,
+        (None, Some(tags)) => Condition::NotMatch(revisions(tags)),
+        (None, None) => Condition::None,
+    }
+}
+
+/// Whether whoever asks has that revision already.
+pub(super) fn is_known(headers: &HeaderMap, revision: Revision) -> bool {
+    match joined(headers, &header::IF_NONE_MATCH) {
+        Ok(Some(tags)) => tags.trim() == "*" || revisions(&tags).contains(&revision),
+        _ => false,
+    }
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Box<Problem>> {
+    let mut all = Vec::new();
+    for value in headers.get_all(name) {
+        let text = value.to_str().map_err(|_| {
+            Problem::new(Kind::Invalid, format!("the header {name} is not ASCII text")).about(name.as_str())
+        })?;
+        all.push(text);
+    }
+    Ok((!all.is_empty()).then(|| all.join(",")))
+}
+
+fn revisions(tags: &str) -> Vec<Revision> {
+    let one = |tag: &str| {
+        let tag = tag.trim();
+        // A bare number is what the answers have in `revision`.
+        let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
+        number.parse().ok().map(Revision)
+    };
+    tags.split(',').filter_map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_revisions() {
+        let these = |numbers: &[u64]| numbers.iter().copied().map(Revision).collect::<Vec<_>>();
+        let table = [
+            (None, None, Condition::None),
+            (Some("*"), None, Condition::Exists),
+            (Some("\"7\""), None, Condition::Match(these(&[7]))),
+            (Some("7"), Some("*"), Condition::Match(these(&[7]))),
+            (Some("\"7\", \"8\""), None, Condition::Match(these(&[7, 8]))),
+            (Some("W/\"7\""), None, Condition::Match(vec![])),
+            (Some("\"x\""), None, Condition::Match(vec![])),
+            (Some(""), None, Condition::Match(vec![])),
+            (None, Some("*"), Condition::Absent),
+            (None, Some("\"7\""), Condition::NotMatch(these(&[7]))),
+        ];
+        for (matching, not_matching, expected) in table {
+            assert_eq!(of(matching, not_matching), expected, "{matching:?} {not_matching:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Destinations one by one: listed, shown, paused, rotated, tested, deleted, and what changed them.
+
+use super::super::client::Client;
+use super::super::table::{Align, Table};
+use super::super::{Failure, output};
+use laneway_domain::{DestinationName, Origin};
+use laneway_http::wire::{
+    ChangeAnswer, DestinationList, DestinationRecord, DestinationState, JournalPage, PauseChoice, RotateChoice,
+    TestAnswer,
+};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+/// The most of one page; what the server gives at once.
+const PAGE: usize = 1_000;
+
+/// All destinations that there are (in that state), page by page.
+pub(super) async fn all(client: &Client, state: Option<&str>) -> Result<Vec<DestinationRecord>, Failure> {
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &PAGE.to_string());
+        query.extend_pairs(state.map(|state| ("state", state)));
+        query.extend_pairs(after.as_ref().map(|after| ("after", after)));
+        let page: DestinationList = client.get(&format!("/v1/destinations?{}", query.finish())).await?;
+        all.extend(page.items);
+        page.incomplete.iter().for_each(|what| output::note(&output::clean(what)));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+pub(super) async fn list(client: &Client, state: Option<&str>, json: bool) -> Result<(), Failure> {
+    let all = all(client, state).await?;
+    if json {
+        return all.iter().try_for_each(|record| output::line(&text(record)?));
+    }
+    let mut table = Table::new(&[
+        ("DESTINATION", Align::Left),
+        ("STATE", Align::Left),
+        ("FROM", Align::Left),
+        ("SENDS TO", Align::Text),
+        ("REVISION", Align::Right),
+    ]);
+    for record in &all {
+        let url = record.settings.get("url").and_then(Json::as_str).unwrap_or_default();
+        let origin = if record.origin == Origin::File { "file" } else { "api" };
+        let cells = [record.name.as_str(), state_of(record.state), origin, url].map(str::to_owned);
+        table.row(cells.into_iter().chain([record.revision.to_string()]));
+    }
+    if table.is_empty() { output::line("there is no destination") } else { output::print(&table.render()) }
+}
+
+const fn state_of(state: DestinationState) -> &'static str {
+    match state {
+        DestinationState::Active => "active",
+        DestinationState::Paused => "paused",
+        DestinationState::Left => "left",
+    }
+}
+
+fn text(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|e| Failure::new(format!("the answer cannot be written: {e}")))
+}
+
+pub(super) async fn show(client: &Client, name: &DestinationName) -> Result<(), Failure> {
+    let record: DestinationRecord = client.get(&format!("/v1/destinations/{name}")).await?;
+    let text = serde_json::to_string_pretty(&record);
+    output::line(&text.map_err(|e| Failure::new(format!("the answer cannot be written: {e}")))?)
+}
+
+pub(super) async fn pause(client: &Client, name: &DestinationName, reason: &str) -> Result<(), Failure> {
+    let choice = PauseChoice { reason: reason.to_owned() };
+    let answer: ChangeAnswer = client.post(&format!("/v1/destinations/{name}/pause"), &choice).await?;
+    output::line(&said(&answer, "is paused; its events wait"))
+}
+
+pub(super) async fn delete(client: &Client, name: &DestinationName, yes: bool) -> Result<(), Failure> {
+    output::confirm(&format!("Delete {name}, and drop every event that waits for it and its dead letters?"), yes)?;
+    let answer: ChangeAnswer = client.delete(&format!("/v1/destinations/{name}")).await?;
+    output::line(&said(&answer, "is deleted"))
+}
+
+pub(super) async fn rotate_secret(client: &Client, name: &DestinationName, keep: String) -> Result<(), Failure> {
+    let record: DestinationRecord = client.get(&format!("/v1/destinations/{name}")).await?;
+    let choice = RotateChoice { keep: Some(keep) };
+    let path = format!("/v1/destinations/{name}/rotate-secret");
+    let answer: ChangeAnswer = client.post_if(&path, record.revision.0, &choice).await?;
+    // The secret alone, so that it can be piped to where it is to be kept.
+    output::note(&said(&answer, "has a new signing secret, which is told this once:"));
+    output::line(answer.secret.as_deref().unwrap_or_default())
+}
+
+pub(super) async fn test(client: &Client, name: &DestinationName) -> Result<(), Failure> {
+    let answer: TestAnswer = client.post(&format!("/v1/destinations/{name}/test"), &serde_json::json!({})).await?;
+    let took = answer.took_ms;
+    if answer.delivered {
+        return output::line(&format!("{name} took the test event {} within {took} ms", answer.event_id));
+    }
+    let reason = output::clean(answer.reason.as_deref().unwrap_or(&answer.outcome));
+    Err(Failure::new(format!("{name} did not take the test event ({took} ms): {reason}")))
+}
+
+pub(super) async fn changes(client: &Client, name: &DestinationName, limit: u32, json: bool) -> Result<(), Failure> {
+    let page: JournalPage = client.get(&format!("/v1/destinations/{name}/changes?limit={limit}")).await?;
+    if json {
+        return page.items.iter().try_for_each(|line| output::line(&text(line)?));
+    }
+    let mut table = Table::new(&[
+        ("WHEN", Align::Left),
+        ("WHO", Align::Left),
+        ("WHAT", Align::Text),
+        ("REVISION", Align::Right),
+        ("FROM ON", Align::Text),
+    ]);
+    for line in page.items {
+        let cuts: Vec<String> = line.cuts.iter().map(|(partition, offset)| format!("{partition}:{offset}")).collect();
+        table.row([line.at, line.by, line.what, line.revision.to_string(), cuts.join(" ")]);
+    }
+    output::print(&table.render())
+}
+
+/// A change in a line, with what it still waits for.
+pub(super) fn said(answer: &ChangeAnswer, what: &str) -> String {
+    let mut said = format!("{} {what}", answer.name);
+    if !answer.pending.is_empty() {
+        let pending: Vec<String> = answer.pending.iter().map(ToString::to_string).collect();
+        said.push_str(&format!(" (partitions {} have not taken it over yet)", pending.join(", ")));
+    }
+    match answer.in_flight {
+        Some(0) => {}
+        Some(count) => said.push_str(&format!(" ({count} attempts are still in flight)")),
+        None => said.push_str(" (no worker could say whether an attempt is still in flight)"),
+    }
+    said
+}

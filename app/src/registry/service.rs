@@ -1,0 +1,175 @@
+//! Changes of destinations, as they are asked for over the HTTP interface.
+
+mod changing;
+mod shown;
+mod taking;
+
+use super::read::Reader;
+use super::settings::Means;
+use super::stored::moment;
+use async_trait::async_trait;
+use bytes::Bytes;
+use laneway_domain::{
+    Attempted, DestinationName, Event, EventId, EventType, LoggedEvent, Offset, Outcome, Partition, Registered,
+    Revision, Standing, Timestamp,
+};
+use laneway_ports::{
+    AdminError, ChangeRequest, ChangesDone, Delivery, DestinationAdmin, DestinationList, DestinationRecord,
+    JournalLine, ListQuery, MAX_JOURNAL, MAX_LIST, StoreError, Stores, TestAnswer, WorkerControl,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// How long an answer waits for all partitions to have taken a change over. Workers do within a second; longer than
+/// this only those that are starting or in trouble.
+pub const TAKEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// The service that changes destinations.
+pub struct Destinations {
+    stores: Stores,
+    workers: Arc<dyn WorkerControl>,
+    reader: Arc<Reader>,
+    patience: Duration,
+}
+
+impl Destinations {
+    /// A service over this store, whose workers can be asked there.
+    #[must_use]
+    pub fn new(stores: Stores, workers: Arc<dyn WorkerControl>, reader: Arc<Reader>) -> Self {
+        Self { stores, workers, reader, patience: TAKEN_WITHIN }
+    }
+
+    /// The same, with answers that wait for at most `patience`.
+    #[must_use]
+    pub fn patient_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    fn means(&self) -> Means<'_> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        Means { egress: self.reader.egress(), keys: self.reader.keys(), now }
+    }
+
+    fn partitions(&self) -> Vec<Partition> {
+        (0..self.stores.log.partitions()).map(Partition).collect()
+    }
+
+    async fn record(&self, name: &DestinationName) -> Result<Registered, AdminError> {
+        let found = self.stores.registry.records(std::slice::from_ref(name)).await?;
+        let there = found.into_iter().find(|record| record.standing != Standing::Deleted);
+        there.ok_or_else(|| AdminError::Unknown(name.clone()))
+    }
+
+    /// From where on each partition judged by `revision`; those where that is no longer known are left out.
+    async fn cuts_of(&self, revision: Revision) -> Result<BTreeMap<Partition, Offset>, StoreError> {
+        let mut cuts = BTreeMap::new();
+        let partitions = self.partitions();
+        let taken = self.stores.progress.taken(&partitions).await?;
+        for (partition, last) in partitions.into_iter().zip(taken) {
+            if let Some(at) = self.cut_in(partition, revision, last).await? {
+                cuts.insert(partition, at);
+            }
+        }
+        Ok(cuts)
+    }
+}
+
+#[async_trait]
+impl DestinationAdmin for Destinations {
+    async fn change(&self, by: &str, changes: Vec<ChangeRequest>) -> ChangesDone {
+        let until = Instant::now() + self.patience;
+        let settles = changing::must_settle(&changes);
+        let results = self.make(by, changes).await;
+        let made: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).collect();
+        let Some(revision) = made.iter().map(|changed| changed.revision).max() else {
+            return ChangesDone { results, taken: laneway_ports::TakenOver::default() };
+        };
+        let settling =
+            made.iter().map(|changed| &changed.name).filter(|name| settles.contains(*name)).cloned().collect();
+        let taken = self.await_taken(revision, settling, until).await;
+        ChangesDone { results, taken }
+    }
+
+    async fn show(&self, name: &DestinationName) -> Result<DestinationRecord, AdminError> {
+        Ok(shown::record(&self.record(name).await?))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<DestinationList, AdminError> {
+        let (mut items, mut after) = (Vec::new(), query.after.clone());
+        let most = query.limit.clamp(1, MAX_LIST);
+        // A state that few are in would otherwise take a look at every destination that there is.
+        for _ in 0..shown::PAGES_LOOKED_AT {
+            let page = self.stores.registry.page(after.as_ref(), most).await?;
+            for record in &page.records {
+                after = Some(record.name.clone());
+                let shown = shown::record(record);
+                if query.state.is_none_or(|state| state == shown.state) {
+                    items.push(shown);
+                }
+                if items.len() == most {
+                    let last = page.records.last().map(|last| &last.name) == after.as_ref();
+                    let next = if last && !page.more { None } else { after.map(|name| name.to_string()) };
+                    return Ok(DestinationList { items, next, incomplete: Vec::new() });
+                }
+            }
+            if !page.more {
+                return Ok(DestinationList { items, next: None, incomplete: Vec::new() });
+            }
+        }
+        Ok(DestinationList { items, next: after.map(|name| name.to_string()), incomplete: Vec::new() })
+    }
+
+    async fn changes(
+        &self,
+        name: &DestinationName,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<JournalLine>, AdminError> {
+        let entries = self.stores.registry.journal(name, before, limit.clamp(1, MAX_JOURNAL)).await?;
+        if entries.is_empty() && before.is_none() {
+            return Err(AdminError::Unknown(name.clone()));
+        }
+        let mut lines = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let cuts = self.cuts_of(entry.revision).await?;
+            let (by, what) = (entry.by.into(), entry.what.into());
+            lines.push(JournalLine { revision: entry.revision, at: moment(entry.at), by, what, cuts });
+        }
+        Ok(lines)
+    }
+
+    async fn test(&self, name: &DestinationName) -> Result<TestAnswer, AdminError> {
+        let record = self.record(name).await?;
+        let conflict = |what: String| AdminError::Conflict { field: None, what };
+        let sink = self.reader.read(&record).sink.map_err(conflict)?;
+        let event = test_event(name, self.means().now).map_err(conflict)?;
+        let event_id = event.event.id.as_str().to_owned();
+        // A receiver that remembers sequences must not take this one for a place in the order.
+        let attempted = Attempted { event: Arc::new(event), attempt: 1, redrive: true, fresh: false };
+        let begun = Instant::now();
+        let outcomes = sink.deliver(&Delivery { events: vec![attempted] }).await;
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let outcome = outcomes.into_iter().next().unwrap_or(Outcome::NotTried);
+        let label = outcome.label().to_owned();
+        let (delivered, reason) = match outcome {
+            Outcome::Delivered => (true, None),
+            Outcome::Retry { reason, .. } | Outcome::Rejected { reason } | Outcome::Gone { reason } => {
+                (false, Some(reason))
+            }
+            Outcome::NotTried => (false, Some("the sink did not try".to_owned())),
+        };
+        Ok(TestAnswer { name: name.clone(), delivered, outcome: label, took_ms, reason, event_id })
+    }
+}
+
+/// What is sent as a test.
+fn test_event(name: &DestinationName, now: Timestamp) -> Result<LoggedEvent, String> {
+    let id = EventId::new(&format!("test_{:032x}", rand::random::<u128>())).map_err(|error| error.to_string())?;
+    let event_type = EventType::new("laneway.test").map_err(|error| error.to_string())?;
+    let data = serde_json::json!({ "test": true, "destination": name.as_str() }).to_string();
+    let event = Event { source: Some("urn:laneway".into()), ..Event::new(id, event_type, Bytes::from(data)) };
+    Ok(LoggedEvent { partition: Partition(0), offset: Offset::ZERO, accepted_at: now, event })
+}

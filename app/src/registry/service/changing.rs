@@ -1,0 +1,267 @@
+//! From what is asked for to records, and into the registry.
+
+use super::super::settings::{Before, Next, checked, rotated};
+use super::Destinations;
+use crate::config::parse_duration;
+use laneway_domain::{
+    DestinationName, Edit, OperatorPause, Origin, Refused, Registered, Revision, Standing, Timestamp,
+};
+use laneway_ports::{
+    AdminError, Change, ChangeRequest, Changed, Condition, JournalEntry, MAX_LIST, MAX_RECORD_BYTES, MAX_WRITE_BYTES,
+    Mistake, RegistryHead, RegistryWrite, StoreError,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How often a change looks again after others were faster. Each of those others has made its change.
+const ROUNDS: usize = 20;
+/// How often a write of which it is not known whether it was made is made again.
+const UNCLEAR: usize = 5;
+/// How much longer a secret is used that was replaced, where nobody says otherwise: long enough for a receiver to be
+/// given the new one in its people's working hours.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// The most bytes of an operator's reason, which goes into records and statuses.
+const MAX_REASON: usize = 500;
+
+/// The destinations at which nothing is to be in flight when the answer is given.
+pub(super) fn must_settle(changes: &[ChangeRequest]) -> BTreeSet<DestinationName> {
+    let settles = |change: &&ChangeRequest| matches!(change.change, Change::Pause(_) | Change::Delete);
+    changes.iter().filter(settles).map(|change| change.name.clone()).collect()
+}
+
+/// What one change makes of a destination.
+struct Made {
+    record: Option<Registered>,
+    changed: Changed,
+    what: String,
+}
+
+impl Destinations {
+    /// Makes the changes, as many at a time as a write takes.
+    pub(super) async fn make(&self, by: &str, changes: Vec<ChangeRequest>) -> Vec<Result<Changed, AdminError>> {
+        let mut results = Vec::with_capacity(changes.len());
+        let mut rest = changes.as_slice();
+        while !rest.is_empty() {
+            let (done, after) = self.make_some(by, rest).await;
+            results.extend(done);
+            rest = after;
+        }
+        results
+    }
+
+    /// Makes as many of the changes as fit into one write; returns the others.
+    async fn make_some<'c>(
+        &self,
+        by: &str,
+        changes: &'c [ChangeRequest],
+    ) -> (Vec<Result<Changed, AdminError>>, &'c [ChangeRequest]) {
+        for _ in 0..ROUNDS {
+            match self.try_some(by, changes).await {
+                Ok(Some(done)) => return done,
+                Ok(None) => {}
+                Err(error) => return (changes.iter().map(|_| Err(error.clone().into())).collect(), &[]),
+            }
+        }
+        (changes.iter().map(|_| Err(AdminError::Busy)).collect(), &[])
+    }
+
+    /// One look at the registry, and one write. `None` if others changed something between the two.
+    async fn try_some<'c>(&self, by: &str, changes: &'c [ChangeRequest]) -> Result<Option<Done<'c>>, StoreError> {
+        let registry = &*self.stores.registry;
+        // First: what is read then is at least as new.
+        let head = registry.head().await?;
+        let names: BTreeSet<DestinationName> = changes.iter().take(MAX_LIST).map(|c| c.name.clone()).collect();
+        let names: Vec<DestinationName> = names.into_iter().collect();
+        let found = registry.records(&names).await?;
+        let before: BTreeMap<_, _> = found.into_iter().map(|record| (record.name.clone(), record)).collect();
+        let revision = head.next();
+        let mut write = RegistryWrite { last: head.last, revision, ..RegistryWrite::default() };
+        let (mut results, mut bytes, mut seen) = (Vec::new(), 0, BTreeSet::new());
+        let mut rest = changes;
+        while let Some((change, others)) = rest.split_first() {
+            if !names.contains(&change.name) {
+                break;
+            }
+            let made = if seen.insert(&change.name) {
+                self.made(before.get(&change.name), change, &head)
+            } else {
+                let what = format!("{} is changed twice in this batch: send the second change by itself", change.name);
+                Err(AdminError::Conflict { field: None, what })
+            };
+            let result = match made {
+                Ok(Made { record: Some(record), changed, what }) => {
+                    let size = serde_json::to_vec(&record).map_or(usize::MAX, |text| text.len());
+                    if size > MAX_RECORD_BYTES {
+                        Err(too_large(size))
+                    } else if !write.records.is_empty() && bytes + size > MAX_WRITE_BYTES {
+                        break;
+                    } else {
+                        bytes += size;
+                        write.journal.push(entry(&record, by, what, &head));
+                        write.records.push(record);
+                        Ok(changed)
+                    }
+                }
+                Ok(Made { record: None, changed, .. }) => Ok(changed),
+                Err(error) => Err(error),
+            };
+            results.push(result);
+            rest = others;
+        }
+        if write.records.is_empty() || self.written(&write).await? { Ok(Some((results, rest))) } else { Ok(None) }
+    }
+
+    /// Whether the write was made. One of which that is not known is made again, which is safe.
+    async fn written(&self, write: &RegistryWrite) -> Result<bool, StoreError> {
+        let mut unclear = None;
+        for _ in 0..UNCLEAR {
+            match self.stores.registry.write(write).await {
+                // Somebody may have written after it meanwhile.
+                Ok(false) if unclear.is_some() => return self.stands(write).await,
+                Err(error @ StoreError::Unknown { .. }) => unclear = Some(error),
+                known => return known,
+            }
+        }
+        Err(unclear.unwrap_or_else(|| StoreError::unknown("the change of the destinations was not answered")))
+    }
+
+    async fn stands(&self, write: &RegistryWrite) -> Result<bool, StoreError> {
+        let names: Vec<_> = write.records.iter().map(|record| record.name.clone()).collect();
+        let found = self.stores.registry.records(&names).await?;
+        Ok(write.records.iter().all(|record| found.contains(record)))
+    }
+
+    fn made(
+        &self,
+        before: Option<&Registered>,
+        request: &ChangeRequest,
+        head: &RegistryHead,
+    ) -> Result<Made, AdminError> {
+        let ChangeRequest { name, change, condition } = request;
+        let alive = before.filter(|record| record.standing != Standing::Deleted);
+        if let Change::Rotate { request: Some(request), .. } = change
+            && let Some(record) = alive.filter(|record| record.origin == Origin::Api)
+            && let Some(secret) = Before::of(record, self.means())?.made_by(request, self.means().now)
+        {
+            let changed = changed(name, record.revision, false, Some(secret));
+            return Ok(Made { record: None, changed, what: String::new() });
+        }
+        check(name, alive.map(|record| record.revision), condition)?;
+        let unknown = || AdminError::Unknown(name.clone());
+        let means = self.means();
+        let mut secret = None;
+        let (edit, what) = match change {
+            Change::Put { settings, adopt } => {
+                let own = alive.filter(|record| record.origin == Origin::Api || *adopt);
+                if let Some(other) = alive.filter(|_| own.is_none()) {
+                    return Err(refused(name, &Refused::Foreign(other.origin)));
+                }
+                let before = own.map(|record| Before::of(record, means)).transpose()?;
+                let next = checked(name, settings.clone(), before.as_ref(), means)?;
+                let what = match own {
+                    None => "made".to_owned(),
+                    Some(record) if record.origin != Origin::Api => "taken over from the configuration file".to_owned(),
+                    Some(_) => told(&next.differing),
+                };
+                (put(next, *adopt), what)
+            }
+            Change::Patch(patch) => {
+                let before = Before::of(owned(name, alive)?, means)?;
+                let next = checked(name, before.patched(patch.clone()), Some(&before), means)?;
+                let what = told(&next.differing);
+                (put(next, false), what)
+            }
+            Change::Rotate { keep, request } => {
+                if *condition == Condition::None {
+                    let what = "rotating a secret needs If-Match with the destination's revision, so that a request \
+                                which is sent twice makes one secret";
+                    return Err(AdminError::ConditionMissing(what.to_owned()));
+                }
+                let before = Before::of(owned(name, alive)?, means)?;
+                let keep = keep
+                    .as_deref()
+                    .map_or(Ok(KEPT), parse_duration)
+                    .map_err(|detail| AdminError::Invalid(vec![Mistake { field: "/keep".to_owned(), detail }]))?;
+                let (next, made) = rotated(name, &before, keep, request.clone(), means)?;
+                secret = Some(made);
+                (put(next, false), "a new signing secret".to_owned())
+            }
+            Change::Delete => (Edit::Delete, "deleted".to_owned()),
+            Change::Pause(reason) => {
+                let reason: Box<str> = short(reason);
+                let what = if reason.is_empty() { "paused".to_owned() } else { format!("paused: {reason}") };
+                (Edit::Pause(OperatorPause { since: by_store(head), reason }), what)
+            }
+            Change::Resume => (Edit::Resume, "resumed".to_owned()),
+        };
+        let record = Registered::edited(before, name, edit, head.next(), false).map_err(|why| match why {
+            Refused::Unknown => unknown(),
+            foreign @ Refused::Foreign(_) => refused(name, &foreign),
+        })?;
+        let revision = record.as_ref().map_or_else(|| alive.map_or(Revision::ORIGIN, |r| r.revision), |r| r.revision);
+        let changed = changed(name, revision, alive.is_none(), secret);
+        Ok(Made { record, changed, what })
+    }
+}
+
+type Done<'c> = (Vec<Result<Changed, AdminError>>, &'c [ChangeRequest]);
+
+fn changed(name: &DestinationName, revision: Revision, created: bool, secret: Option<String>) -> Changed {
+    Changed { name: name.clone(), revision, created, secret: secret.map(Into::into) }
+}
+
+fn put(next: Next, adopt: bool) -> Edit {
+    let Next { settings, filter, moved, .. } = next;
+    Edit::Put { origin: Origin::Api, settings, filter, moved, adopt }
+}
+
+fn owned<'r>(name: &DestinationName, alive: Option<&'r Registered>) -> Result<&'r Registered, AdminError> {
+    match alive {
+        Some(record) if record.origin == Origin::Api => Ok(record),
+        Some(record) => Err(refused(name, &Refused::Foreign(record.origin))),
+        None => Err(AdminError::Unknown(name.clone())),
+    }
+}
+
+fn refused(name: &DestinationName, why: &Refused) -> AdminError {
+    AdminError::Conflict { field: None, what: format!("{name}: {why}") }
+}
+
+fn check(name: &DestinationName, revision: Option<Revision>, condition: &Condition) -> Result<(), AdminError> {
+    let met = match condition {
+        Condition::None => true,
+        Condition::Exists => revision.is_some(),
+        Condition::Absent => revision.is_none(),
+        Condition::Match(these) => revision.is_some_and(|revision| these.contains(&revision)),
+        Condition::NotMatch(these) => revision.is_none_or(|revision| !these.contains(&revision)),
+    };
+    if met { Ok(()) } else { Err(AdminError::Condition { name: name.clone(), revision }) }
+}
+
+fn told(differing: &[String]) -> String {
+    format!("changed {}", differing.join(", "))
+}
+
+fn short(reason: &str) -> Box<str> {
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason[..end].into()
+}
+
+fn by_store(head: &RegistryHead) -> Timestamp {
+    Timestamp::from_millis(head.clock / 1_000)
+}
+
+fn entry(record: &Registered, by: &str, what: String, head: &RegistryHead) -> JournalEntry {
+    let (name, revision) = (record.name.clone(), record.revision);
+    JournalEntry { name, revision, at: by_store(head), by: by.into(), what: what.into() }
+}
+
+fn too_large(size: usize) -> AdminError {
+    let detail = format!(
+        "with its filters of before, the destination takes {size} bytes; at most {MAX_RECORD_BYTES} are kept of one"
+    );
+    AdminError::Invalid(vec![Mistake { field: String::new(), detail }])
+}
