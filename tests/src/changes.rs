@@ -102,6 +102,8 @@ pub struct Changer {
     random: StdRng,
     lives: Vec<Life>,
     names: Vec<String>,
+    /// The cuts that answers told of. `…/changes` tells of the last hundred changes of a name.
+    heard: BTreeMap<u64, BTreeMap<u64, u64>>,
     /// How many changes were made of each kind.
     pub made: BTreeMap<&'static str, usize>,
     complete: usize,
@@ -116,6 +118,7 @@ impl Changer {
             random: StdRng::seed_from_u64(seed),
             lives: Vec::new(),
             names: (0..names).map(|n| format!("changing-{n}")).collect(),
+            heard: BTreeMap::new(),
             made: BTreeMap::new(),
             complete: 0,
         }
@@ -152,7 +155,7 @@ impl Changer {
         let filter = self.random.random_range(0..FILTERS.len());
         let (filters, silent) = (BTreeMap::new(), Vec::new());
         let mut life = Life { name, receivers, at: 0, filters, filter, made: 0, deleted: None, silent, paused: false };
-        let said = self.put(&life).await;
+        let said = self.put(&path(&life), &Self::settings(&life)).await;
         life.made = said.revision;
         life.filters.insert(said.revision, filter);
         self.lives.push(life);
@@ -161,7 +164,8 @@ impl Changer {
 
     async fn filter(&mut self, index: usize) {
         self.lives[index].filter = self.random.random_range(0..FILTERS.len());
-        let said = self.put(&self.lives[index]).await;
+        let (path, settings) = (path(&self.lives[index]), Self::settings(&self.lives[index]));
+        let said = self.put(&path, &settings).await;
         let life = &mut self.lives[index];
         life.filters.insert(said.revision, life.filter);
         self.count("filtered", said.complete);
@@ -194,8 +198,10 @@ impl Changer {
         }
         life.paused = false;
         let path = format!("{}/resume", path(life));
-        let said = Said::of(&insist(&self.client, Method::POST, &path, "{}").await);
-        self.count("resumed", said.complete);
+        let answer = insist(&self.client, Method::POST, &path, "{}").await;
+        // 409: it is not paused, be it that a try before was made and its answer lost.
+        let complete = answer.status != 409 && Said::of(&answer).complete;
+        self.count("resumed", complete);
     }
 
     async fn delete(&mut self, index: usize) {
@@ -211,9 +217,11 @@ impl Changer {
         self.count("deleted", said.complete);
     }
 
-    async fn put(&self, life: &Life) -> Said {
-        let answer = insist(&self.client, Method::PUT, &path(life), &Self::settings(life).to_string()).await;
-        Said::of(&answer)
+    async fn put(&mut self, path: &str, settings: &Value) -> Said {
+        let answer = insist(&self.client, Method::PUT, path, &settings.to_string()).await;
+        let said = Said::of(&answer);
+        self.heard.entry(said.revision).or_default().extend(cuts_in(&answer.json()));
+        said
     }
 
     fn count(&mut self, kind: &'static str, complete: bool) {
@@ -261,7 +269,7 @@ impl Changer {
 
     /// The cuts of every change that a name has seen: by revision, then partition.
     async fn cuts(&self, name: &str) -> BTreeMap<u64, BTreeMap<u64, u64>> {
-        let mut all = BTreeMap::new();
+        let mut all = self.heard.clone();
         let mut before = String::new();
         loop {
             let answer =
@@ -270,10 +278,8 @@ impl Changer {
             assert_eq!(answer.status, 200, "{}", answer.text());
             let page = answer.json();
             for line in page["items"].as_array().into_iter().flatten() {
-                let of =
-                    |(partition, at): (&String, &Value)| (partition.parse().unwrap_or(0), at.as_u64().unwrap_or(0));
-                let cuts = line["cuts"].as_object().into_iter().flatten().map(of).collect();
-                all.insert(line["revision"].as_u64().unwrap_or(0), cuts);
+                let revision = line["revision"].as_u64().unwrap_or(0);
+                all.entry(revision).or_default().extend(cuts_in(line));
             }
             match page["next"].as_str() {
                 Some(next) => before = format!("&before={next}"),
@@ -281,6 +287,12 @@ impl Changer {
             }
         }
     }
+}
+
+/// The cuts in an answer, or in a line of the journal: by partition.
+fn cuts_in(said: &Value) -> BTreeMap<u64, u64> {
+    let of = |(partition, at): (&String, &Value)| (partition.parse().unwrap_or(0), at.as_u64().unwrap_or(0));
+    said["cuts"].as_object().into_iter().flatten().map(of).collect()
 }
 
 fn path(life: &Life) -> String {
