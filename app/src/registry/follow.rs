@@ -1,6 +1,7 @@
 //! Follows the registry: whoever changes a destination, in whichever process, this process' worker hears of it within
 //! a second.
 
+use super::lost::Recent;
 use super::read::{Read, Reader};
 use crate::worker::{Change, Handle};
 use laneway_domain::{Destination, DestinationName, Registered, Revision, Standing};
@@ -9,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How long a notification is waited for. One that was missed is made up for after so long.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often it is looked whether the registry has lost a change: a few reads, and only of what changed lately.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long after the registry could not be read it is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
@@ -49,6 +52,9 @@ pub struct Follower {
     stand_in: Option<DestinationName>,
     /// Destinations to read anew, although the registry says nothing new of them.
     refresh: watch::Sender<BTreeSet<DestinationName>>,
+    recent: Recent,
+    /// When it is looked for lost changes again.
+    look_at: Instant,
 }
 
 impl Follower {
@@ -61,7 +67,17 @@ impl Follower {
         worker: Handle,
         known: Revision,
     ) -> Self {
-        Self { registry, reader, targets, worker, known, stand_in: None, refresh: watch::Sender::default() }
+        Self {
+            registry,
+            reader,
+            targets,
+            worker,
+            known,
+            stand_in: None,
+            refresh: watch::Sender::default(),
+            recent: Recent::default(),
+            look_at: Instant::now() + LOOK_EVERY,
+        }
     }
 
     /// The same, which also reads anew whatever is named there.
@@ -95,6 +111,13 @@ impl Follower {
 
     /// Waits for a change, and tells of it. `false` when the worker has ended.
     async fn follow(&mut self) -> Result<bool, StoreError> {
+        if Instant::now() >= self.look_at {
+            self.look_at = Instant::now() + LOOK_EVERY;
+            let written = self.recent.write_back(&*self.registry).await?;
+            if written > 0 {
+                tracing::warn!(written, "the registry of destinations had lost changes, and they were written back");
+            }
+        }
         let mut refresh = self.refresh.subscribe();
         let last = tokio::select! {
             last = self.registry.wait(self.known, PATIENCE) => last?,
@@ -122,6 +145,7 @@ impl Follower {
             if page.records.is_empty() {
                 return Ok(true);
             }
+            self.recent.remember(&page.records);
             let mut change = change(&page.records, &self.reader, &self.targets);
             if !change.destinations.present.is_empty()
                 && let Some(stand_in) = self.stand_in.take()

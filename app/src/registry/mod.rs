@@ -5,6 +5,7 @@ mod apply;
 mod file;
 mod follow;
 mod keys;
+mod lost;
 mod read;
 mod rotating;
 mod service;

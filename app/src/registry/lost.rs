@@ -1,0 +1,166 @@
+//! Changes that the registry has lost. A replica of Redis that lacks the last writes may become the primary; whoever
+//! heard of these changes writes them back, so that nobody's deletion or pause is undone.
+
+use laneway_domain::{DestinationName, Registered, Revision, Timestamp};
+use laneway_ports::{JournalEntry, MAX_REGISTRY_PAGE, Registry, RegistryWrite, StoreError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a change is remembered, by the revisions' clock: far longer than a replica that may still be promoted lags
+/// behind.
+const REMEMBERED_FOR: Duration = Duration::from_secs(120);
+/// How many are remembered at most, the latest ones: at some kilobytes each, some tens of megabytes.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// The last changes that this process has heard of: of each destination the last record.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    records: BTreeMap<DestinationName, Registered>,
+    order: BTreeMap<(Revision, DestinationName), ()>,
+}
+
+impl Recent {
+    /// Remembers these records, and lets go of what is old.
+    pub(super) fn remember(&mut self, records: &[Registered]) {
+        for record in records {
+            if let Some(before) = self.records.insert(record.name.clone(), record.clone()) {
+                self.order.remove(&(before.revision, before.name));
+            }
+            self.order.insert((record.revision, record.name.clone()), ());
+        }
+        let newest = self.order.last_key_value().map_or(Revision::ORIGIN, |((revision, _), ())| *revision);
+        let kept = u64::try_from(REMEMBERED_FOR.as_micros()).unwrap_or(u64::MAX);
+        while let Some(entry) = self.order.first_entry() {
+            let is_old = entry.key().0.0 < newest.0.saturating_sub(kept);
+            if !is_old && self.records.len() <= MAX_REMEMBERED {
+                return;
+            }
+            let ((_, name), ()) = entry.remove_entry();
+            self.records.remove(&name);
+        }
+    }
+
+    /// Writes back what the registry lacks of these, although it is newer than what it has. Returns how many records that
+    /// were; another process may have been faster.
+    ///
+    /// # Errors
+    /// If the registry cannot be read or written.
+    pub(super) async fn write_back(&self, registry: &dyn Registry) -> Result<usize, StoreError> {
+        let all: Vec<&Registered> = self.records.values().collect();
+        let mut written = 0;
+        for some in all.chunks(MAX_REGISTRY_PAGE) {
+            written += write_back(registry, some).await?;
+        }
+        Ok(written)
+    }
+}
+
+async fn write_back(registry: &dyn Registry, known: &[&Registered]) -> Result<usize, StoreError> {
+    let head = registry.head().await?;
+    let names: Vec<_> = known.iter().map(|record| record.name.clone()).collect();
+    let there: BTreeMap<_, _> =
+        registry.records(&names).await?.into_iter().map(|record| (record.name.clone(), record.revision)).collect();
+    let is_lost = |record: &&&Registered| there.get(&record.name).is_none_or(|revision| *revision < record.revision);
+    let lost: Vec<_> = known.iter().filter(is_lost).collect();
+    let Some(newest) = lost.iter().map(|record| record.revision).max() else { return Ok(0) };
+    // Larger than each that was lost: partitions may follow those already.
+    let revision = head.next().max(newest.next(0));
+    let records: Vec<_> = lost.iter().map(|record| Registered { revision, ..(**record).clone() }).collect();
+    let entry = |record: &Registered| JournalEntry {
+        name: record.name.clone(),
+        revision,
+        at: Timestamp::from_millis(head.clock / 1000),
+        by: "laneway".into(),
+        what: "written back, since the registry had lost the last change".into(),
+    };
+    let journal = records.iter().map(entry).collect();
+    let count = records.len();
+    let is_written = registry.write(&RegistryWrite { last: head.last, revision, records, journal }).await?;
+    // Else somebody else was faster, and the next look will tell what is left to do.
+    Ok(if is_written { count } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::{Edit, Filter, OperatorPause, Origin, Standing};
+    use laneway_memory::{Disk, MemoryStore};
+
+    fn name(text: &str) -> DestinationName {
+        DestinationName::new(text).unwrap()
+    }
+
+    async fn change(registry: &MemoryStore, of: &str, edit: Edit) -> Registered {
+        let head = registry.head().await.unwrap();
+        let before = registry.records(&[name(of)]).await.unwrap().pop();
+        let record = Registered::edited(before.as_ref(), &name(of), edit, head.next(), false).unwrap().unwrap();
+        let write = RegistryWrite {
+            last: head.last,
+            revision: head.next(),
+            records: vec![record.clone()],
+            journal: Vec::new(),
+        };
+        assert!(registry.write(&write).await.unwrap());
+        record
+    }
+
+    fn put() -> Edit {
+        let (origin, settings, filter) = (Origin::Api, "{}".into(), Filter::default());
+        Edit::Put { origin, settings, filter, moved: false, adopt: false }
+    }
+
+    #[tokio::test]
+    async fn what_a_failover_has_undone_is_done_again_once_and_what_came_since_stands() {
+        let disk = Disk::new(1);
+        let registry = MemoryStore::open(disk.clone(), laneway_memory::Settings::default());
+        for of in ["deleted", "paused", "kept"] {
+            change(&registry, of, put()).await;
+        }
+        let replica = disk.registry_replica();
+        let (mut one, mut other) = (Recent::default(), Recent::default());
+        let pause = OperatorPause { since: Timestamp::ZERO, reason: "holiday".into() };
+        let lost = [
+            change(&registry, "deleted", Edit::Delete).await,
+            change(&registry, "paused", Edit::Pause(pause.clone())).await,
+            change(&registry, "made", put()).await,
+        ];
+        one.remember(&lost);
+        other.remember(&lost);
+        assert_eq!(one.write_back(&registry).await.unwrap(), 0, "nothing is lost yet");
+        disk.fail_over_registry(replica);
+        // Whoever made one of them again was told nothing of the loss: that stands.
+        let again = change(&registry, "made", put_again()).await;
+
+        assert_eq!(one.write_back(&registry).await.unwrap(), 2);
+        assert_eq!(other.write_back(&registry).await.unwrap(), 0);
+        let names = ["deleted", "paused", "made", "kept"].map(name);
+        let there = registry.records(&names).await.unwrap();
+        let there: BTreeMap<_, _> = there.into_iter().map(|record| (record.name.to_string(), record)).collect();
+        assert_eq!(there["deleted"].standing, Standing::Deleted);
+        assert_eq!(there["paused"].paused, Some(pause));
+        assert_eq!(there["made"], again);
+        let newest = lost.iter().map(|record| record.revision).max().unwrap();
+        assert!(there["deleted"].revision > newest, "partitions may follow what was lost");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_number_and_in_time() {
+        let record = |n: u64, revision: u64| Registered {
+            revision: Revision(revision),
+            ..Registered::edited(None, &name(&format!("d{n}")), put(), Revision(1), false).unwrap().unwrap()
+        };
+        let mut recent = Recent::default();
+        for n in 0..MAX_REMEMBERED as u64 + 5 {
+            recent.remember(&[record(n, n + 1)]);
+        }
+        assert_eq!((recent.records.len(), recent.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
+        recent.remember(&[record(7, 1_000_000_000)]);
+        recent.remember(&[record(7, 1_000_000_001)]);
+        assert_eq!((recent.records.len(), recent.order.len()), (1, 1));
+    }
+
+    fn put_again() -> Edit {
+        let (origin, settings, filter) = (Origin::Api, "{\"again\":1}".into(), Filter::default());
+        Edit::Put { origin, settings, filter, moved: false, adopt: false }
+    }
+}
