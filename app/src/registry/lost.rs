@@ -85,6 +85,8 @@ mod tests {
     use super::*;
     use laneway_domain::{Edit, Filter, OperatorPause, Origin, Standing};
     use laneway_memory::{Disk, MemoryStore};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     fn name(text: &str) -> DestinationName {
         DestinationName::new(text).unwrap()
@@ -111,7 +113,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_failover_has_undone_is_done_again_once_and_what_came_since_stands() {
-        let disk = Disk::new(1);
+        let millis = Arc::new(AtomicU64::new(1));
+        let clock = millis.clone();
+        let disk = Disk::with_clock(1, move || Duration::from_millis(clock.load(Ordering::Relaxed)));
         let registry = MemoryStore::open(disk.clone(), laneway_memory::Settings::default());
         for of in ["deleted", "paused", "kept"] {
             change(&registry, of, put()).await;
@@ -128,6 +132,7 @@ mod tests {
         other.remember(&lost);
         assert_eq!(one.write_back(&registry).await.unwrap(), 0, "nothing is lost yet");
         disk.fail_over_registry(replica);
+        millis.store(1_000, Ordering::Relaxed);
         // Whoever made one of them again was told nothing of the loss: that stands.
         let again = change(&registry, "made", put_again()).await;
 

@@ -291,7 +291,7 @@ fn names_that_do_not_exist_are_said_not_to_exist_and_near_ones_suggested() {
         ),
         (
             &["destinations", "resume", "off"],
-            "laneway: off is paused in the configuration; set paused = false there, and restart\n",
+            "laneway: off is paused in the configuration; set paused = false in its settings\n",
         ),
     ] {
         let output = server.run(args);

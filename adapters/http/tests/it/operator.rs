@@ -451,9 +451,9 @@ async fn what_resume_cannot_end_is_said() {
     server.reports(vec![destination("running", true), paused]);
     for (acted, name, expected) in [
         (false, "running", "running is not paused and its breaker is closed: there is nothing to resume"),
-        (false, "paused", "paused is paused in the configuration; set paused = false there, and restart"),
+        (false, "paused", "paused is paused in the configuration; set paused = false in its settings"),
         // It also had a pause of Laneway's own, which has ended.
-        (true, "paused", "paused is paused in the configuration; set paused = false there, and restart"),
+        (true, "paused", "paused is paused in the configuration; set paused = false in its settings"),
     ] {
         *server.worker.answer.lock().unwrap() = Some(Ok(acted));
         let answer = server.post(&format!("/v1/destinations/{name}/resume"), JSON, "{}").await;

@@ -58,7 +58,7 @@ async fn names_have_bounds() {
         process.put(good, &console()).await.is(201);
     }
     let before = process.last().await;
-    for bad in [&"x".repeat(65), "Billing", "a%20b", "-a", "a%2Fb", "%ff", "batch"] {
+    for bad in [&"x".repeat(65), "Billing", "a%20b", "-a", "a%2Fb", "%ff"] {
         let problem = process.put(bad, &console()).await.problem(422, "invalid");
         assert!(problem["detail"].as_str().is_some(), "{bad}: {problem}");
     }

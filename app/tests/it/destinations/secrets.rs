@@ -60,7 +60,7 @@ async fn secrets_are_kept_unless_others_are_named() {
     process.put("a", &json!({"url": "https://h.example/", "secrets": []})).await.is(200);
     assert_eq!(process.settings("a").await, json!({"url": "https://h.example/"}));
     let changes = process.get("/v1/destinations/a/changes").await.json;
-    assert_eq!(changes["items"][0]["what"], "changed secrets");
+    assert_eq!(changes["items"][0]["what"], "changed rate, secrets");
 }
 
 #[tokio::test(start_paused = true)]
