@@ -234,3 +234,24 @@ fn bodies_have_the_fields_that_it_says() {
     let replay = wire::ReplayChoice { since: String::new() };
     holds("ReplayChoice", &replay, &replay);
 }
+
+/// `UPDATE_OPENAPI=1 cargo nextest run -E 'test(kept_in_the_documentation)'` writes it anew.
+#[test]
+fn what_is_kept_in_the_documentation_is_this_document() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let Ok(kept) = std::fs::read_to_string(path) else {
+        // A published package comes without the documentation.
+        assert!(
+            !std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs")).exists(),
+            "{path} is missing"
+        );
+        return;
+    };
+    let document = openapi();
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(path, serde_json::to_string_pretty(&document).unwrap() + "\n").unwrap();
+        return;
+    }
+    let kept: Json = serde_json::from_str(&kept).unwrap();
+    assert!(kept == document, "docs/openapi.json is not current: see this test");
+}

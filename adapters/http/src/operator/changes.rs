@@ -28,7 +28,7 @@ use std::sync::Arc;
 const LIMIT: usize = 100;
 /// The most bytes of a request's name for itself.
 const MAX_REQUEST_NAME: usize = 255;
-/// What cannot be a destination's name here: it is the path of many changes at once.
+/// What cannot be a destination's name here: its path is that of many changes at once, and takes no other method.
 const RESERVED: &str = "batch";
 
 #[derive(Deserialize)]
@@ -98,10 +98,6 @@ pub(crate) async fn put(
 ) -> Answer {
     let name = destination(&name)?;
     let PutAsked { adopt } = query(&uri)?;
-    if name.as_str() == RESERVED {
-        let what = format!("{RESERVED:?} is the path of many changes at once: choose another name");
-        return Err(Problem::new(Kind::Invalid, what).about("destination"));
-    }
     changed(&shared, name, request, async |request| {
         Ok(Change::Put { settings: settings(&shared, request).await?, adopt })
     })

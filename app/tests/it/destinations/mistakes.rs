@@ -62,6 +62,8 @@ async fn names_have_bounds() {
         let problem = process.put(bad, &console()).await.problem(422, "invalid");
         assert!(problem["detail"].as_str().is_some(), "{bad}: {problem}");
     }
+    // The path of many changes at once.
+    process.put("batch", &console()).await.problem(405, "method-not-allowed");
     assert_eq!(process.last().await, before);
 }
 
