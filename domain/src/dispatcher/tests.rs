@@ -4,6 +4,7 @@ mod again;
 mod bounds;
 mod changing;
 mod checks;
+mod ending;
 mod endings;
 mod ends;
 mod fixtures;

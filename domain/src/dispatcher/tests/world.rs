@@ -123,8 +123,8 @@ pub(super) struct World {
     /// Of those, what the dispatcher was told of the end of, and may let wait.
     pub(super) ending: BTreeMap<AttemptId, Vec<Outcome>>,
     /// With how many events the log had when they were asked for.
-    reads: Vec<(Output, usize)>,
-    commits: Vec<Arc<Commit>>,
+    pub(super) reads: Vec<(Output, usize)>,
+    pub(super) commits: Vec<Arc<Commit>>,
     pub(super) made: Made,
     /// How many commits were stored, and of how many lanes they said something.
     pub(super) commits_stored: usize,
@@ -413,7 +413,7 @@ impl World {
     }
 
     /// Answers a read, when the log had so many events; `None`: it fails.
-    fn answer(&mut self, read: &Output, seen: Option<usize>) {
+    pub(super) fn answer(&mut self, read: &Output, seen: Option<usize>) {
         let input = match read {
             Output::Read { read, .. } | Output::ReadDeadLetter { read, .. } | Output::ReadEnd { read, .. }
                 if seen.is_none() =>
@@ -456,7 +456,7 @@ impl World {
         self.input(if failed { Input::CommitFailed(PARTITION) } else { Input::Committed(PARTITION) });
     }
 
-    fn apply(&mut self, commit: &Commit) {
+    pub(super) fn apply(&mut self, commit: &Commit) {
         assert!(commit.highest() <= self.end(), "a commit claims more than the log has");
         if let Some(scanned) = commit.scanned {
             assert!(scanned >= self.stored.scanned, "the default position went back");
@@ -486,7 +486,7 @@ impl World {
         }
     }
 
-    fn renew(&mut self) {
+    pub(super) fn renew(&mut self) {
         self.leased_until = self.now.after(LEASE);
         self.input(Input::LeaseRenewed { partition: PARTITION, until: self.leased_until });
     }
@@ -555,98 +555,5 @@ impl World {
         let key = LaneKey::parse(&key).unwrap();
         let command = if skip { Command::SkipKey { destination, key } } else { Command::RetryKey { destination, key } };
         self.command(command);
-    }
-
-    /// Everything works from here on; all must come to its end.
-    pub(super) fn heal_and_finish(&mut self) {
-        let mut well = destinations(0);
-        for destination in &mut well {
-            destination.on_give_up = OnGiveUp::DeadLetter;
-        }
-        self.destinations.clone_from(&well);
-        self.input(Input::Destinations(DestinationChanges::present(well.clone())));
-        self.end_pauses();
-        let end = self.end();
-        self.input(Input::Grew { partition: PARTITION, end });
-        // The shell tells again from time to time what someone wants retried.
-        let requests = self.stored.redrives.clone();
-        self.input(Input::Redrive { partition: PARTITION, requests });
-        for round in 0.. {
-            assert!(
-                round < 30_000,
-                "it does not come to an end: {:.3000?} {:?} {:?} {:.0?}",
-                self.stored,
-                self.dead,
-                self.dispatcher.next_wakeup(),
-                self.dispatcher.partitions.get(&PARTITION),
-            );
-            self.renew();
-            self.release_held(&well);
-            if self.work_once() {
-                continue;
-            }
-            if self.is_complete(&well) && self.changes_are_complete() {
-                break;
-            }
-            let at = self.dispatcher.next_wakeup();
-            assert!(at.is_some(), "it stands still: {:#?}\n{:#?}", self.dispatcher.status(self.now), self.stored);
-            self.now = at.unwrap_or(self.now).max(self.now);
-            self.drain();
-        }
-        self.check_stored();
-        self.check_changes();
-        let pending: u64 = self.dispatcher.status(self.now).destinations.iter().map(|status| status.pending).sum();
-        assert_eq!(pending, 0, "something is counted as pending, and all is settled");
-    }
-
-    fn release_held(&mut self, well: &[Destination]) {
-        let names: Vec<_> = well.iter().map(|d| d.name.clone()).chain(self.changing()).collect();
-        for destination in names {
-            self.command(Command::Resume { destination });
-        }
-        let status = self.dispatcher.status(self.now);
-        for destination in status.destinations {
-            for blocked in destination.blocked.iter().filter(|blocked| blocked.next_attempt.is_none()) {
-                let key = LaneKey::parse(&blocked.key).unwrap();
-                let command = Command::RetryKey { destination: destination.name.clone(), key };
-                self.command(command);
-            }
-        }
-    }
-
-    /// Answers one thing that is waited for. `false` if there is none.
-    pub(super) fn work_once(&mut self) -> bool {
-        self.work_once_but_for(&[])
-    }
-
-    /// The same, but that attempts at some destinations do not end.
-    pub(super) fn work_once_but_for(&mut self, hanging: &[&str]) -> bool {
-        let ends = |(id, (to, ..)): &(&AttemptId, &(DestinationName, Vec<Attempted>, Whose))| {
-            !hanging.contains(&to.as_str()) && !self.ending.contains_key(id)
-        };
-        if !self.reads.is_empty() {
-            let (read, _) = self.reads.remove(0);
-            self.answer(&read, Some(self.log.len()));
-        } else if let Some(id) = self.attempts.iter().find(ends).map(|(id, _)| *id) {
-            let count = self.attempts[&id].1.len();
-            self.end_attempt(id, vec![Outcome::Delivered; count]);
-        } else if let Some(commit) = self.commits.pop() {
-            self.apply(&commit);
-            self.input(Input::Committed(PARTITION));
-        } else {
-            return false;
-        }
-        true
-    }
-
-    /// Stored progress says that all is settled, and it is.
-    pub(super) fn is_complete(&self, destinations: &[Destination]) -> bool {
-        destinations.iter().all(|destination| {
-            let Some(lane) = self.stored.lanes.get(&destination.name) else { return false };
-            let position = lane.position.offset(self.stored.scanned);
-            position == self.end()
-                && lane.behind.is_empty()
-                && self.stored.redrives.iter().all(|request| request.destination != destination.name)
-        })
     }
 }
