@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::Uri;
 use laneway_domain::{DeadLetter, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Partition};
-use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection};
+use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -84,6 +84,10 @@ pub(crate) async fn event(
     let partition = Partition(partition.parse().map_err(|error| invalid("partition", error))?);
     let offset = Offset(offset.parse().map_err(|error| invalid("offset", error))?);
     let found = shared.api.dead_letters.event(partition, offset, &name).await;
+    // What a store refuses of a read is a partition that it does not have.
+    if let Err(StoreError::Refused { what }) = found {
+        return Err(Problem::new(Kind::NotFound, what).about("partition"));
+    }
     match found.map_err(|error| Problem::from_store(&error))? {
         Some(logged) => answer::ok(&dead_event(name, logged)),
         None => {

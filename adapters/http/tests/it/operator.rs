@@ -160,6 +160,7 @@ async fn a_wrong_question_is_answered_with_what_is_wrong() {
     server.get("/v1/dead-letters/billing/x/0").await.invalid("partition");
     server.get("/v1/dead-letters/billing/0/-1").await.invalid("offset");
     server.get("/v1/dead-letters/billing/0/7").await.problem(404, "not-found");
+    server.get("/v1/dead-letters/billing/651554/7").await.problem(404, "not-found");
     server.get("/v1/dead-letters/billing/%ff/0").await.problem(422, "invalid");
     server.post("/v1/destinations/%ff/resume", JSON, "").await.problem(422, "invalid");
 }
