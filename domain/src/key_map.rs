@@ -42,6 +42,10 @@ impl<K: Hash + Eq, V> KeyMap<K, V> {
     }
 
     /// Looks at each entry, in no order: for what holds of every one, not for a decision.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn for_each(&self, mut look: impl FnMut(&K, &V)) {
         for (key, value) in &self.0 {
             look(key, value);

@@ -146,6 +146,13 @@ impl Lane {
         !self.on_track.is_empty()
     }
 
+    /// Whether it is attached, with nothing under way and nothing to be told: a new one could stand in its place.
+    pub(crate) fn is_idle(&self) -> bool {
+        let at_rest =
+            self.queues.is_empty() && self.on_track.is_empty() && self.behind.is_empty() && self.turns.is_idle();
+        at_rest && self.record.is_plain() && self.is_attached() && !self.has_to_wait() && !self.queued_at_gate
+    }
+
     pub(crate) fn has_ready(&self) -> bool {
         self.turns.has_ready()
     }

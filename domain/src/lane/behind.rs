@@ -27,6 +27,11 @@ impl BehindKeys {
         self.to_scan.remove(key);
     }
 
+    /// Whether none is, and nothing is looked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.to_scan.is_empty() && self.ahead.is_empty() && self.scan.is_none()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }

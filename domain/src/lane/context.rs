@@ -61,7 +61,7 @@ pub(crate) struct Uncommitted {
 }
 
 impl Uncommitted {
-    /// Nothing is said of a destination that was deleted.
+    /// Nothing is said of a destination that was deleted. The bytes of its dead letters count until the commit.
     pub(crate) fn drop_all(&mut self, destination: &DestinationName) {
         self.unsaved.retain(|unsaved| unsaved.destination != *destination);
         self.dead_letters.retain(|given_up| given_up.destination != *destination);

@@ -27,6 +27,10 @@ impl Queues {
         Self { by_key: KeyMap::new(seed), held: Held::default() }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
     /// Data in memory, by [`crate::Event::weight`].
     pub(super) const fn bytes(&self) -> usize {
         self.held.bytes

@@ -31,6 +31,12 @@ impl Record {
         self.paused = pause;
     }
 
+    /// Whether it says no more than that the lane is where the others are.
+    pub(super) fn is_plain(&self) -> bool {
+        let nothing_new = self.changed.is_empty() && !self.paused_changed;
+        nothing_new && self.paused.is_none() && self.position == Position::Shared
+    }
+
     pub(super) fn changed(&mut self, key: LaneKey) {
         self.changed.insert(key);
     }

@@ -28,6 +28,11 @@ impl Turns {
         self.ready.push_back(key);
     }
 
+    /// Whether nobody waits for a turn or for data.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.to_fetch.is_empty() && self.to_prefetch.is_empty() && self.fetches == 0
+    }
+
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }

@@ -24,7 +24,7 @@ impl OwnedPartition {
             assert!(shared.destinations.is_present(*index), "a destination joins that there is");
             assert!(self.lanes.get(*index).is_none(), "a destination that joins has no lane");
         }
-        self.lanes.check(shared.destinations.present().count() - self.joining.len());
+        self.lanes.check(shared.destinations.present().count() - self.joining.len(), self.head);
         for lane in self.lanes.all() {
             lane.check();
             assert!(

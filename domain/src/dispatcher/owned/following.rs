@@ -119,7 +119,9 @@ impl OwnedPartition {
     /// Asks where the log ends, if there is a change that the partition does not follow yet.
     pub(super) fn follow(&mut self, shared: &mut Shared) {
         let revision = shared.destinations.revision();
-        let is_behind = revision > self.cuts.revision() || !self.joining.is_empty();
+        // One that was told of before its revision joins with that.
+        let joins = |index: &DestinationIndex| shared.destinations.get(*index).born <= revision;
+        let is_behind = revision > self.cuts.revision() || self.joining.iter().any(joins);
         if self.following != Following::AtRest || self.releasing || !is_behind {
             return;
         }
@@ -138,7 +140,7 @@ impl OwnedPartition {
         }
         // Not below what was judged already. A read may have brought more than was heard of, so that the log ends there or
         // later.
-        let looked = self.lanes.all().map(|lane| lane.looked_up_to(self.head)).fold(self.head, Offset::max);
+        let looked = self.lanes.looked_up_to(self.head);
         self.end = self.end.max(end).max(looked);
         let cut = Cut { revision, at: self.end };
         self.following = Following::Storing(cut);

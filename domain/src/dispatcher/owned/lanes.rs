@@ -116,6 +116,12 @@ impl Lanes {
         self.own_position.insert(index);
     }
 
+    /// How far any of them has looked, with the shared reader at `head`. Those that share a position have not looked
+    /// further.
+    pub(super) fn looked_up_to(&self, head: Offset) -> Offset {
+        self.own_position.iter().map(|index| self.known(*index).looked_up_to(head)).fold(head, Offset::max)
+    }
+
     /// How far the foremost of those that read for themselves has looked, but for `head`.
     pub(super) fn foremost(&self, head: Offset) -> Offset {
         let apart = self.own_position.iter().map(|index| self.known(*index));
@@ -158,10 +164,15 @@ impl Lanes {
         looking
     }
 
-    /// Notes what a commit has made of a lane.
+    /// Notes what a commit has made of a lane. One that has come to where the others are and has nothing under way is one
+    /// that costs nothing from then on: so begins and ends what a destination costs that was made a moment ago.
     pub(super) fn committed(&mut self, index: DestinationIndex, shares_position: bool, look_again: bool) {
         if shares_position {
-            self.own_position.remove(&index);
+            let stood_apart = self.own_position.remove(&index);
+            if stood_apart && self.known(index).is_idle() {
+                self.remove(index);
+                return;
+            }
         } else {
             self.own_position.insert(index);
         }
@@ -203,14 +214,15 @@ impl Lanes {
     }
 
     /// See [`super::super::Dispatcher::check`].
-    pub(super) fn check(&self, members: usize) {
+    pub(super) fn check(&self, members: usize, head: Offset) {
         assert_eq!(self.members, members, "how many destinations have a lane");
         let detached = self.all().filter(|lane| !lane.is_attached()).count();
         assert_eq!(self.detached, detached, "how many lanes read for themselves");
         let on_track = self.all().filter(|lane| lane.has_on_track()).map(|lane| lane.destination).collect();
         assert_eq!(self.on_track, on_track, "which lanes have something on track");
-        for lane in self.all().filter(|lane| !lane.shares_position()) {
-            assert!(self.own_position.contains(&lane.destination), "a lane stands apart, and is not known to");
+        for lane in self.all().filter(|lane| !self.own_position.contains(&lane.destination)) {
+            assert!(lane.shares_position(), "a lane stands apart, and is not known to");
+            assert_eq!(lane.looked_up_to(head), head, "a lane that shares a position is where the others are");
         }
         for index in self.touched.iter().chain(&self.own_position).chain(&self.stalled) {
             self.known(*index);

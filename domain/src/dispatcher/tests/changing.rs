@@ -255,53 +255,62 @@ fn found(settings: Settings, seed: u64, ops: &[Op]) {
     world.heal_and_finish();
 }
 
+/// Answers the first read of that kind, when the log had so many events; `None`: it fails.
+fn answer(world: &mut World, kind: impl Fn(&Output) -> bool, seen: Option<usize>) {
+    let at = world.reads.iter().position(|(read, _)| kind(read)).expect("it was asked for");
+    let (read, _) = world.reads.remove(at);
+    world.answer(&read, seen);
+}
+
+fn strict_settings() -> Settings {
+    Settings { commit_settlements: 1, check_state: true, ..Settings::default() }
+}
+
+fn until_at_rest(world: &mut World) {
+    for _ in 0..4 {
+        while world.work_once() {}
+        world.step(&Op::Wait(50));
+    }
+}
+
 #[test]
 fn a_destination_begins_at_its_cut_also_where_more_was_read_than_heard_of() {
-    let settings = Settings {
-        commit_settlements: 4,
-        window_events: 6,
-        window_events_per_key: 3,
-        read_events: 4,
-        check_state: true,
-        ..Settings::default()
-    };
-    let ops = [
-        Op::Append { key: 0, count: 4 },
-        Op::Change { which: 0, change: Change::Put(2) },
-        Op::LoseWrites(0),
-        Op::AppendUnheard(93),
-        Op::Answer(15_233_285_553_549_851_876),
-        Op::Answer(12_618_886_934_469_740_050),
-        Op::Answer(12_716_641_650_031_377_811),
-        Op::Append { key: 2, count: 5 },
-        Op::Answer(7_645_206_759_091_980_556),
-    ];
-    found(settings, 15_099_999_246_157_175_933, &ops);
+    let mut world = World::new(strict_settings(), 1);
+    world.append(1, 0);
+    world.change(0, Change::Put(0));
+    world.step(&Op::AppendUnheard(0));
+    // The reader brings both events, and the answer of where the log ends is from when there was one.
+    answer(&mut world, |read| matches!(read, Output::Read { .. }), Some(2));
+    answer(&mut world, |read| matches!(read, Output::ReadEnd { .. }), Some(1));
+    world.heal_and_finish();
+    assert_eq!(world.stored.cuts.last().map(|cut| cut.at), Some(Offset(2)));
+    assert!(
+        world.delivered.iter().all(|(_, to, _)| *to != name("api-key")),
+        "both events were sent before it was made"
+    );
 }
 
 #[test]
 fn a_dead_letter_whose_read_failed_is_not_asked_for_again_when_its_destination_has_left() {
-    let settings = Settings { commit_settlements: 1, check_state: true, ..Settings::default() };
-    let ops = [
-        Op::Append { key: 0, count: 1 },
-        Op::Answer(0),
-        Op::End { which: u64::MAX / 4 + 1, outcome: 3 },
-        Op::Store { which: 0, answer: 7 },
-        Op::Wait(30),
-        Op::Store { which: 0, answer: 7 },
-        Op::RetryDeadLetter(0),
-        Op::Store { which: 0, answer: 0 },
-        Op::Reconfigure(4 + 8),
-        Op::Wait(300),
-    ];
-    found(settings, 1, &ops);
+    let mut world = World::new(strict_settings(), 1);
+    let all = ["by-key", "strict", "unordered", "batched"];
+    world.append(1, 0);
+    while world.work_once_but_for(&all) {}
+    let rejected = world.attempts.iter().find(|(_, (to, ..))| *to == name("by-key")).map(|(id, _)| *id);
+    world.end_attempt(rejected.unwrap(), vec![Outcome::Rejected { reason: "never".into() }]);
+    until_at_rest(&mut world);
+    world.step(&Op::RetryDeadLetter(0));
+    answer(&mut world, |read| matches!(read, Output::ReadDeadLetter { .. }), None);
+    world.step(&Op::Reconfigure(4));
+    assert!(!world.dispatcher.has_destination(&name("by-key")));
+    world.step(&Op::Wait(300));
+    world.heal_and_finish();
 }
 
 #[test]
 fn what_stands_in_for_a_first_destination_leaves_nothing_and_the_first_begins_at_the_beginning() {
     let stands_in = Destination { is_kept: false, ..Destination::new(name("console")) };
-    let settings = Settings { commit_settlements: 1, check_state: true, ..Settings::default() };
-    let mut world = World::with(settings, 1, vec![stands_in]);
+    let mut world = World::with(strict_settings(), 1, vec![stands_in]);
     (0..3).for_each(|n| world.append(1, n));
     while world.work_once() {}
     world.step(&Op::Wait(50));
@@ -325,4 +334,45 @@ fn what_stands_in_for_a_first_destination_leaves_nothing_and_the_first_begins_at
         world.delivered.iter().filter(|(_, to, _)| *to == name("api-key")).map(|(_, _, at)| at.0).collect();
     assert_eq!(got, [0, 1, 2]);
     assert_eq!(world.stored.lanes.keys().collect::<Vec<_>>(), [&name("api-key")]);
+}
+
+#[test]
+fn a_destination_that_was_made_costs_no_lane_once_it_is_where_the_others_are() {
+    let mut world = World::new(strict_settings(), 1);
+    (0..3).for_each(|n| world.append(1, n));
+    let in_memory = |world: &World| {
+        let index = world.dispatcher.shared.destinations.named(&name("api-key")).unwrap();
+        world.dispatcher.partitions[&PARTITION].lane(index).is_some()
+    };
+    world.change(0, Change::Put(0));
+    assert!(!in_memory(&world), "it has no lane before its cut");
+    answer(&mut world, |read| matches!(read, Output::ReadEnd { .. }), Some(3));
+    assert!(in_memory(&world), "its cut is ahead of the others");
+    until_at_rest(&mut world);
+    assert!(!in_memory(&world) && world.stored.lanes.contains_key(&name("api-key")));
+    world.append(1, 0);
+    until_at_rest(&mut world);
+    assert_eq!(world.delivered.iter().filter(|(_, to, _)| *to == name("api-key")).count(), 1);
+}
+
+#[test]
+fn a_lane_of_its_own_stands_still_at_a_cut_that_is_not_stored() {
+    let settings = Settings {
+        commit_settlements: 1,
+        window_events: 1,
+        window_bytes: 600,
+        window_events_per_key: 1,
+        max_behind: 1,
+        read_events: 1,
+        check_state: true,
+        ..Settings::default()
+    };
+    let ops = [
+        Op::Append { key: 0, count: 5 },
+        Op::Change { which: 1, change: Change::Put(0) },
+        Op::Change { which: 1, change: Change::Put(0) },
+        Op::Answer(1 << 63),
+        Op::Append { key: 0, count: 1 },
+    ];
+    found(settings, 0, &ops);
 }
