@@ -25,19 +25,16 @@ struct Verdict {
 impl Dispatcher {
     pub(super) fn attempt_ended(&mut self, id: AttemptId, mut outcomes: Vec<Outcome>) {
         // An attempt that has ended before.
-        let Some(attempt) = self.shared.attempts.get(&id) else { return };
+        let Some(attempt) = self.shared.attempts.remove(&id) else { return };
         let (partition, destination) = (attempt.partition, attempt.destination);
-        let waiting = self.shared.waiting_ends.get(&partition);
-        if waiting.is_some_and(|waiting| waiting.contains_key(&id)) {
-            return; // The first that is said of it counts.
-        }
-        let owned = self.partitions.get(&partition);
-        if owned.is_some_and(|owned| owned.has_to_wait(attempt, &outcomes, &self.shared)) {
-            // Until then it is in flight.
-            self.shared.waiting_ends.entry(partition).or_default().insert(id, outcomes);
+        // Of most attempts everything was delivered.
+        let may_bury = outcomes.iter().any(|outcome| *outcome != Outcome::Delivered);
+        if self.shared.end_waits(partition, id) || may_bury && self.has_to_wait(&attempt) {
+            // Until then it is in flight. The first that is said of it counts.
+            self.shared.attempts.insert(id, attempt);
+            self.shared.waiting_ends.entry(partition).or_default().entry(id).or_insert(outcomes);
             return;
         }
-        let Some(attempt) = self.shared.attempts.remove(&id) else { return };
         outcomes.resize(attempt.parts.iter().map(|part| part.count).sum(), Outcome::NotTried);
         let delivered = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Delivered)).count();
         let now = self.shared.now;
@@ -51,6 +48,11 @@ impl Dispatcher {
         }
         self.within(partition, |owned, shared| owned.attempt_ended(&attempt, &outcomes, outage, shared));
         self.shared.destinations.forget_if_gone(destination);
+    }
+
+    fn has_to_wait(&self, attempt: &Attempt) -> bool {
+        let owned = self.partitions.get(&attempt.partition);
+        owned.is_some_and(|owned| owned.has_to_wait(attempt, &self.shared))
     }
 
     /// Attempts of the partition whose ends had to wait end now, as far as that has become possible.

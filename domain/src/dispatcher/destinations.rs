@@ -130,7 +130,11 @@ impl Destinations {
 
     /// Lets go of a destination that has gone, once nothing of it is in flight.
     pub(super) fn forget_if_gone(&mut self, index: DestinationIndex) {
-        if self.indices.contains(&index) || self.gates.find(index).is_none_or(|gate| gate.in_flight > 0) {
+        // Almost always none has gone.
+        if self.gates.len() == self.present.len() || self.indices.contains(&index) {
+            return;
+        }
+        if self.gates.find(index).is_none_or(|gate| gate.in_flight > 0) {
             return;
         }
         let name = self.get(index).name.clone();
@@ -217,6 +221,10 @@ impl Gates {
     fn remove(&mut self, index: DestinationIndex) {
         self.places[index.0] = None;
         self.free.push(index);
+    }
+
+    fn len(&self) -> usize {
+        self.places.len() - self.free.len()
     }
 
     fn find(&self, index: DestinationIndex) -> Option<&Gate> {

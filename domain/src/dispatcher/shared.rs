@@ -169,6 +169,11 @@ impl Shared {
         self.set_timer_after(REREAD_AFTER, Timer::Reread(id));
     }
 
+    /// Whether the attempt has ended, and its end waits for a commit.
+    pub(super) fn end_waits(&self, partition: Partition, attempt: AttemptId) -> bool {
+        self.waiting_ends.get(&partition).is_some_and(|waiting| waiting.contains_key(&attempt))
+    }
+
     /// How many attempts at the destination are in flight in this ownership of a partition.
     pub(super) fn attempts_in(&self, partition: Partition, incarnation: u64, destination: DestinationIndex) -> usize {
         let of = |attempt: &&Attempt| {

@@ -43,11 +43,10 @@ impl OwnedPartition {
         }
     }
 
-    /// Whether the end of an attempt has to wait for the commit that is on its way: it may make a dead letter, and
-    /// the next commit has enough of them.
-    pub(in crate::dispatcher) fn has_to_wait(&self, attempt: &Attempt, outcomes: &[Outcome], shared: &Shared) -> bool {
-        let may_bury = outcomes.iter().any(|outcome| *outcome != Outcome::Delivered);
-        self.incarnation == attempt.incarnation && may_bury && self.commits.has_enough_letters(&shared.settings)
+    /// Whether the end of an attempt that may make a dead letter has to wait for the commit that is on its way: the next
+    /// one has enough of them.
+    pub(in crate::dispatcher) fn has_to_wait(&self, attempt: &Attempt, shared: &Shared) -> bool {
+        self.incarnation == attempt.incarnation && self.commits.has_enough_letters(&shared.settings)
     }
 
     /// An attempt of this partition has ended. `outage`: its failure is the destination's, and spends
