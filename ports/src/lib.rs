@@ -30,8 +30,9 @@ pub use health::StoreHealth;
 pub use operations::{OperationError, Operations, Operator, WorkerControl};
 pub use progress_store::{Lease, ProgressStore, WorkerId};
 pub use registry::{
-    ChangesPage, EncodedWrite, JournalEntry, MAX_JOURNAL, MAX_JOURNAL_ENTRY_BYTES, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE,
-    MAX_REVISION, MAX_WRITE_BYTES, Registry, RegistryChanges, RegistryHead, RegistryPage, RegistryWrite, check_names,
+    ChangesPage, Drafted, EncodedWrite, JournalEntry, MAX_JOURNAL, MAX_JOURNAL_ENTRY_BYTES, MAX_RECORD_BYTES,
+    MAX_REGISTRY_PAGE, MAX_REVISION, MAX_WRITE_BYTES, Registry, RegistryChanges, RegistryHead, RegistryPage,
+    RegistryWrite, WriteDraft, check_names,
 };
 pub use sink::{Attempted, Delivery, Sink, is_shortage};
 pub use store::Store;

@@ -1,8 +1,10 @@
 //! The registry of destinations.
 
+mod draft;
 mod page;
 mod write;
 
+pub use draft::{Drafted, WriteDraft};
 pub use page::{ChangesPage, check_names};
 pub use write::{EncodedWrite, RegistryWrite};
 

@@ -3,8 +3,8 @@
 
 use super::put_of_file;
 use crate::config::DestinationConfig;
-use laneway_domain::{DestinationName, Edit, Origin, Refused, Registered, Revision, Standing, Timestamp};
-use laneway_ports::{JournalEntry, MAX_REGISTRY_PAGE, Registry, RegistryHead, RegistryWrite, StoreError};
+use laneway_domain::{DestinationName, Edit, Origin, Refused, Registered, Revision, Standing};
+use laneway_ports::{Drafted, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, Registry, StoreError, WriteDraft};
 use std::collections::BTreeMap;
 
 /// How often a change is made anew because somebody else was faster.
@@ -36,71 +36,65 @@ pub async fn apply(
     });
     let names: Vec<DestinationName> = file.keys().cloned().chain(left.map(|known| known.name.clone())).collect();
     let mut applied = Applied::default();
-    for names in names.chunks(MAX_REGISTRY_PAGE) {
-        let mut tries = 0;
-        while !apply_piece(registry, by, file, names, initial, &mut applied).await? {
-            tries += 1;
-            if tries == MAX_TRIES {
-                let what = "the destinations were changed by others each time that the file was to be applied";
-                return Err(StoreError::retry_later(what));
-            }
+    let (mut rest, mut tries) = (names.as_slice(), 0);
+    while !rest.is_empty() {
+        match apply_some(registry, by, file, rest, initial, &mut applied).await? {
+            Some(others) => (rest, tries) = (others, 0),
+            None => tries += 1,
+        }
+        if tries == MAX_TRIES {
+            let what = "the destinations were changed by others each time that the file was to be applied";
+            return Err(StoreError::retry_later(what));
         }
     }
     Ok(applied)
 }
 
-/// Does it for some of the names. `false` if somebody else has changed something meanwhile.
-async fn apply_piece(
+/// Does it for as many of the names as one write takes; returns the others. `None` if somebody else has changed
+/// something meanwhile.
+async fn apply_some<'n>(
     registry: &dyn Registry,
     by: &str,
     file: &BTreeMap<DestinationName, &DestinationConfig>,
-    names: &[DestinationName],
+    names: &'n [DestinationName],
     initial: bool,
     applied: &mut Applied,
-) -> Result<bool, StoreError> {
+) -> Result<Option<&'n [DestinationName]>, StoreError> {
     let head = registry.head().await?;
+    let looked_at = &names[..names.len().min(MAX_REGISTRY_PAGE)];
     let before: BTreeMap<_, _> =
-        registry.records(names).await?.into_iter().map(|known| (known.name.clone(), known)).collect();
-    let (mut records, mut refused) = (Vec::new(), Vec::new());
-    for name in names {
+        registry.records(looked_at).await?.into_iter().map(|known| (known.name.clone(), known)).collect();
+    let (mut draft, mut refused, mut done) = (WriteDraft::new(&head, head.next()), Vec::new(), 0);
+    let mut changed = 0;
+    for name in looked_at {
         let known = before.get(name);
-        let edit = match file.get(name) {
-            Some(config) => put_of_file(config, known, false),
-            None => Edit::Leave,
+        let (edit, what) = match file.get(name) {
+            Some(config) => (put_of_file(config, known, false), "the configuration file was applied"),
+            None => (Edit::Leave, "the configuration file no longer names it"),
         };
         match Registered::edited(known, name, edit, head.next(), initial) {
-            Ok(record) => records.extend(record),
+            Ok(None) => {}
+            Ok(Some(record)) => match draft.add(record, by, what) {
+                Drafted::Taken => changed += 1,
+                Drafted::Full => break,
+                Drafted::TooLarge(bytes) => {
+                    return Err(StoreError::refused(format!(
+                        "destination {name} takes {bytes} bytes; at most {MAX_RECORD_BYTES} are kept of one"
+                    )));
+                }
+            },
             Err(why) => refused.push((name.clone(), why)),
         }
+        done += 1;
     }
-    let changed = records.len();
-    if changed > 0 && !write(registry, by, head, records).await? {
-        return Ok(false);
+    if let Some(write) = draft.finish()
+        && !registry.write(&write).await?
+    {
+        return Ok(None);
     }
     applied.changed += changed;
     applied.refused.extend(refused);
-    Ok(true)
-}
-
-async fn write(
-    registry: &dyn Registry,
-    by: &str,
-    head: RegistryHead,
-    records: Vec<Registered>,
-) -> Result<bool, StoreError> {
-    let (last, revision) = (head.last, head.next());
-    let entry = |record: &Registered| JournalEntry {
-        name: record.name.clone(),
-        revision,
-        at: Timestamp::from_millis(head.clock / 1000),
-        by: by.into(),
-        what: match record.standing {
-            Standing::Present => "the configuration file was applied".into(),
-            Standing::Left | Standing::Deleted => "the configuration file no longer names it".into(),
-        },
-    };
-    let journal = records.iter().map(entry).collect();
-    registry.write(&RegistryWrite { last, revision, records, journal }).await
+    Ok(Some(&names[done..]))
 }
 
 /// All records of the registry.
@@ -114,5 +108,29 @@ async fn everything(registry: &dyn Registry) -> Result<BTreeMap<DestinationName,
         if !page.more {
             return Ok(all);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use laneway_memory::{Disk, MemoryStore, Settings};
+
+    #[tokio::test]
+    async fn a_file_that_is_more_than_one_write_takes_is_applied_whole_and_once() {
+        let types: Vec<String> = (0..60).map(|n| format!("'{}{n}'", "t".repeat(240))).collect();
+        let one =
+            |n: usize| format!("[[destination]]\nname = 'd{n}'\nurl = 'console:'\ntypes = [{}]\n", types.join(","));
+        let config = Config::from_toml(&(0..700).map(one).collect::<String>()).unwrap();
+        let file: BTreeMap<_, _> = config.destinations.iter().map(|d| (d.destination.name.clone(), d)).collect();
+        let registry = MemoryStore::open(Disk::new(1), Settings::default());
+        let applied = apply(&registry, "laneway.toml", &file).await.unwrap();
+        assert_eq!((applied.changed, applied.refused.len()), (700, 0));
+        let last = registry.head().await.unwrap().last;
+        assert_eq!(apply(&registry, "laneway.toml", &file).await.unwrap().changed, 0);
+        assert_eq!(registry.head().await.unwrap().last, last);
+        let few: BTreeMap<_, _> = file.into_iter().take(1).collect();
+        assert_eq!(apply(&registry, "laneway.toml", &few).await.unwrap().changed, 699);
     }
 }

@@ -1,47 +1,56 @@
 //! Changes that the registry has lost. A replica of Redis that lacks the last writes may become the primary; whoever
 //! heard of these changes writes them back, so that nobody's deletion or pause is undone.
 
-use laneway_domain::{DestinationName, Registered, Revision, Timestamp};
-use laneway_ports::{JournalEntry, MAX_REGISTRY_PAGE, Registry, RegistryWrite, StoreError};
-use std::collections::BTreeMap;
+use laneway_domain::{DestinationName, Registered, Revision};
+use laneway_ports::{Drafted, MAX_REGISTRY_PAGE, Registry, StoreError, WriteDraft};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a change is remembered, by the revisions' clock: far longer than a replica that may still be promoted lags
 /// behind.
 const REMEMBERED_FOR: Duration = Duration::from_secs(120);
-/// How many are remembered at most, the latest ones: at some kilobytes each, some tens of megabytes.
-const MAX_REMEMBERED: usize = 10_000;
+/// How many bytes of settings are remembered at most, the latest ones: some ten thousand destinations of the usual size.
+const MAX_REMEMBERED_BYTES: usize = 32 << 20;
+/// What a record takes beside its settings, about.
+const RECORD_BYTES: usize = 512;
 
 /// The last changes that this process has heard of: of each destination the last record.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     records: BTreeMap<DestinationName, Registered>,
-    order: BTreeMap<(Revision, DestinationName), ()>,
+    /// The same, the earliest first.
+    order: BTreeSet<(Revision, DestinationName)>,
+    bytes: usize,
 }
 
 impl Recent {
     /// Remembers these records, and lets go of what is old.
     pub(super) fn remember(&mut self, records: &[Registered]) {
         for record in records {
-            if let Some(before) = self.records.insert(record.name.clone(), record.clone()) {
-                self.order.remove(&(before.revision, before.name));
-            }
-            self.order.insert((record.revision, record.name.clone()), ());
+            self.forget(&record.name);
+            self.bytes += bytes(record);
+            self.order.insert((record.revision, record.name.clone()));
+            self.records.insert(record.name.clone(), record.clone());
         }
-        let newest = self.order.last_key_value().map_or(Revision::ORIGIN, |((revision, _), ())| *revision);
+        let newest = self.order.last().map_or(Revision::ORIGIN, |(revision, _)| *revision);
         let kept = u64::try_from(REMEMBERED_FOR.as_micros()).unwrap_or(u64::MAX);
-        while let Some(entry) = self.order.first_entry() {
-            let is_old = entry.key().0.0 < newest.0.saturating_sub(kept);
-            if !is_old && self.records.len() <= MAX_REMEMBERED {
-                return;
-            }
-            let ((_, name), ()) = entry.remove_entry();
-            self.records.remove(&name);
+        let oldest = Revision(newest.0.saturating_sub(kept));
+        while let Some((revision, name)) = self.order.first().cloned()
+            && (revision < oldest || self.bytes > MAX_REMEMBERED_BYTES)
+        {
+            self.forget(&name);
         }
     }
 
-    /// Writes back what the registry lacks of these, although it is newer than what it has. Returns how many records that
-    /// were; another process may have been faster.
+    fn forget(&mut self, name: &DestinationName) {
+        // Most have not changed lately.
+        let Some(record) = self.records.remove(name) else { return };
+        self.bytes -= bytes(&record);
+        self.order.remove(&(record.revision, record.name));
+    }
+
+    /// Writes back what the registry lacks of these, or has an earlier state of. Returns how many records that were;
+    /// another process may have been faster.
     ///
     /// # Errors
     /// If the registry cannot be read or written.
@@ -55,6 +64,10 @@ impl Recent {
     }
 }
 
+fn bytes(record: &Registered) -> usize {
+    record.settings.len() + RECORD_BYTES
+}
+
 async fn write_back(registry: &dyn Registry, known: &[&Registered]) -> Result<usize, StoreError> {
     let head = registry.head().await?;
     let names: Vec<_> = known.iter().map(|record| record.name.clone()).collect();
@@ -64,27 +77,24 @@ async fn write_back(registry: &dyn Registry, known: &[&Registered]) -> Result<us
     let lost: Vec<_> = known.iter().filter(is_lost).collect();
     let Some(newest) = lost.iter().map(|record| record.revision).max() else { return Ok(0) };
     // Larger than each that was lost: partitions may follow those already.
-    let revision = head.next().max(newest.next(0));
-    let records: Vec<_> = lost.iter().map(|record| Registered { revision, ..(**record).clone() }).collect();
-    let entry = |record: &Registered| JournalEntry {
-        name: record.name.clone(),
-        revision,
-        at: Timestamp::from_millis(head.clock / 1000),
-        by: "laneway".into(),
-        what: "written back, since the registry had lost the last change".into(),
-    };
-    let journal = records.iter().map(entry).collect();
-    let count = records.len();
-    let is_written = registry.write(&RegistryWrite { last: head.last, revision, records, journal }).await?;
-    // Else somebody else was faster, and the next look will tell what is left to do.
-    Ok(if is_written { count } else { 0 })
+    let mut draft = WriteDraft::new(&head, head.next().max(newest.next(0)));
+    let what = "written back, since the registry had lost the last change";
+    // What does not fit any more is lost still at the next look.
+    let fits = |record: &&&&Registered| draft.add((***record).clone(), "laneway", what) == Drafted::Taken;
+    let count = lost.iter().filter(fits).count();
+    match draft.finish() {
+        Some(write) if registry.write(&write).await? => Ok(count),
+        // Somebody else was faster, and the next look tells what is left to do.
+        _ => Ok(0),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use laneway_domain::{Edit, Filter, OperatorPause, Origin, Standing};
+    use laneway_domain::{Edit, Filter, OperatorPause, Origin, Standing, Timestamp};
     use laneway_memory::{Disk, MemoryStore};
+    use laneway_ports::RegistryWrite;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -149,19 +159,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_in_number_and_in_time() {
-        let record = |n: u64, revision: u64| Registered {
+    fn what_is_remembered_is_bounded_in_bytes_and_in_time() {
+        let record = |n: u64, revision: u64, bytes: usize| Registered {
             revision: Revision(revision),
+            settings: "x".repeat(bytes).into(),
             ..Registered::edited(None, &name(&format!("d{n}")), put(), Revision(1), false).unwrap().unwrap()
         };
         let mut recent = Recent::default();
-        for n in 0..MAX_REMEMBERED as u64 + 5 {
-            recent.remember(&[record(n, n + 1)]);
+        for n in 0..200 {
+            recent.remember(&[record(n, n + 1, 256 << 10)]);
         }
-        assert_eq!((recent.records.len(), recent.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
-        recent.remember(&[record(7, 1_000_000_000)]);
-        recent.remember(&[record(7, 1_000_000_001)]);
-        assert_eq!((recent.records.len(), recent.order.len()), (1, 1));
+        let kept = recent.records.len();
+        assert!((100..128).contains(&kept) && recent.bytes <= MAX_REMEMBERED_BYTES, "{kept}");
+        assert!(recent.records.contains_key(&name("d199")) && !recent.records.contains_key(&name("d0")));
+        recent.remember(&[record(7, 1_000_000_000, 0)]);
+        recent.remember(&[record(7, 1_000_000_001, 1)]);
+        assert_eq!((recent.records.len(), recent.order.len(), recent.bytes), (1, 1, RECORD_BYTES + 1));
     }
 
     fn put_again() -> Edit {

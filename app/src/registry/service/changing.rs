@@ -7,8 +7,8 @@ use laneway_domain::{
     DestinationName, Edit, OperatorPause, Origin, Refused, Registered, Revision, Standing, Timestamp,
 };
 use laneway_ports::{
-    AdminError, Change, ChangeRequest, Changed, Condition, JournalEntry, MAX_LIST, MAX_RECORD_BYTES, MAX_WRITE_BYTES,
-    Mistake, RegistryHead, RegistryWrite, StoreError,
+    AdminError, Change, ChangeRequest, Changed, Condition, Drafted, MAX_LIST, MAX_RECORD_BYTES, Mistake, RegistryHead,
+    RegistryWrite, StoreError, WriteDraft,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -74,9 +74,8 @@ impl Destinations {
         let names: Vec<DestinationName> = names.into_iter().collect();
         let found = registry.records(&names).await?;
         let before: BTreeMap<_, _> = found.into_iter().map(|record| (record.name.clone(), record)).collect();
-        let revision = head.next();
-        let mut write = RegistryWrite { last: head.last, revision, ..RegistryWrite::default() };
-        let (mut results, mut bytes, mut seen) = (Vec::new(), 0, BTreeSet::new());
+        let mut draft = WriteDraft::new(&head, head.next());
+        let (mut results, mut seen) = (Vec::new(), BTreeSet::new());
         let mut rest = changes;
         while let Some((change, others)) = rest.split_first() {
             if !names.contains(&change.name) {
@@ -89,26 +88,21 @@ impl Destinations {
                 Err(AdminError::Conflict { field: None, what })
             };
             let result = match made {
-                Ok(Made { record: Some(record), changed, what }) => {
-                    let size = serde_json::to_vec(&record).map_or(usize::MAX, |text| text.len());
-                    if size > MAX_RECORD_BYTES {
-                        Err(too_large(size))
-                    } else if !write.records.is_empty() && bytes + size > MAX_WRITE_BYTES {
-                        break;
-                    } else {
-                        bytes += size;
-                        write.journal.push(entry(&record, by, what, &head));
-                        write.records.push(record);
-                        Ok(changed)
-                    }
-                }
+                Ok(Made { record: Some(record), changed, what }) => match draft.add(record, by, &what) {
+                    Drafted::Taken => Ok(changed),
+                    Drafted::Full => break,
+                    Drafted::TooLarge(bytes) => Err(too_large(bytes)),
+                },
                 Ok(Made { record: None, changed, .. }) => Ok(changed),
                 Err(error) => Err(error),
             };
             results.push(result);
             rest = others;
         }
-        if write.records.is_empty() || self.written(&write).await? { Ok(Some((results, rest))) } else { Ok(None) }
+        match draft.finish() {
+            Some(write) if !self.written(&write).await? => Ok(None),
+            _ => Ok(Some((results, rest))),
+        }
     }
 
     /// Whether the write was made. One of which that is not known is made again, which is safe.
@@ -252,11 +246,6 @@ fn short(reason: &str) -> Box<str> {
 
 fn by_store(head: &RegistryHead) -> Timestamp {
     Timestamp::from_millis(head.clock / 1_000)
-}
-
-fn entry(record: &Registered, by: &str, what: String, head: &RegistryHead) -> JournalEntry {
-    let (name, revision) = (record.name.clone(), record.revision);
-    JournalEntry { name, revision, at: by_store(head), by: by.into(), what: what.into() }
 }
 
 fn too_large(size: usize) -> AdminError {

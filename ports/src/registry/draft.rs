@@ -1,0 +1,95 @@
+//! A change of the registry that is being put together.
+
+use super::{JournalEntry, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, MAX_WRITE_BYTES, RegistryHead, RegistryWrite};
+use laneway_domain::{Registered, Revision, Timestamp};
+
+/// The most bytes of who made a change, in its journal: a token's name, or the path of a file.
+const MAX_BY: usize = 512;
+
+/// A write that takes records in as long as they fit.
+#[derive(Clone, Debug)]
+pub struct WriteDraft {
+    write: RegistryWrite,
+    bytes: usize,
+    at: Timestamp,
+}
+
+/// Whether a record went into a draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Drafted {
+    /// It did.
+    Taken,
+    /// It is one for the next write: this one has as much as a write may have.
+    Full,
+    /// No write takes it: it has so many bytes, more than [`MAX_RECORD_BYTES`].
+    TooLarge(usize),
+}
+
+impl WriteDraft {
+    /// An empty write at `revision` (at least [`RegistryHead::next`]) over a registry that is at `head`.
+    #[must_use]
+    pub fn new(head: &RegistryHead, revision: Revision) -> Self {
+        let write = RegistryWrite { last: head.last, revision, ..RegistryWrite::default() };
+        Self { write, bytes: 0, at: Timestamp::from_millis(head.clock / 1_000) }
+    }
+
+    /// Takes in what a change makes of a destination (at this write's revision, whatever its own says), and what its
+    /// journal says of that: who did it, and what.
+    pub fn add(&mut self, record: Registered, by: &str, what: &str) -> Drafted {
+        let record = Registered { revision: self.write.revision, ..record };
+        // Of what cannot be written the store says why.
+        let bytes = serde_json::to_string(&record).map_or(0, |json| json.len());
+        if bytes > MAX_RECORD_BYTES {
+            return Drafted::TooLarge(bytes);
+        }
+        if self.write.records.len() == MAX_REGISTRY_PAGE || self.bytes + bytes > MAX_WRITE_BYTES {
+            return Drafted::Full;
+        }
+        self.bytes += bytes;
+        let (name, revision, at) = (record.name.clone(), record.revision, self.at);
+        let by = by[..by.floor_char_boundary(MAX_BY)].into();
+        self.write.journal.push(JournalEntry { name, revision, at, by, what: what.into() });
+        self.write.records.push(record);
+        Drafted::Taken
+    }
+
+    /// The write; `None` if nothing was taken in.
+    #[must_use]
+    pub fn finish(self) -> Option<RegistryWrite> {
+        (!self.write.records.is_empty()).then_some(self.write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::{DestinationName, Edit, Filter, Origin};
+
+    fn record(n: usize, bytes: usize) -> Registered {
+        let name = DestinationName::new(&format!("d{n}")).unwrap();
+        let settings = "x".repeat(bytes).into();
+        let edit = Edit::Put { origin: Origin::Api, settings, filter: Filter::default(), moved: false, adopt: false };
+        Registered::edited(None, &name, edit, Revision(1), false).unwrap().unwrap()
+    }
+
+    /// As many as fit, by number and by bytes; and whatever the draft takes, a store takes.
+    #[test]
+    fn a_draft_takes_what_a_write_may_have() {
+        let head = RegistryHead { last: Revision(3), clock: 5_000 };
+        for bytes in [0, 20_000, MAX_RECORD_BYTES - 1_000] {
+            let mut draft = WriteDraft::new(&head, head.next());
+            let taken =
+                (0..).take_while(|n| draft.add(record(*n, bytes), &"é".repeat(4_000), "made") == Drafted::Taken);
+            let taken = taken.count();
+            let expected = if bytes == 0 { MAX_REGISTRY_PAGE } else { MAX_WRITE_BYTES / (bytes + 1_000) };
+            assert!(taken >= expected && taken <= MAX_REGISTRY_PAGE, "{taken} of {bytes} bytes");
+            let write = draft.finish().unwrap();
+            assert_eq!((write.records.len(), write.records[0].revision), (taken, head.next()));
+            write.encoded().unwrap();
+        }
+        let mut draft = WriteDraft::new(&head, head.next());
+        assert!(matches!(draft.add(record(0, MAX_RECORD_BYTES), "", ""), Drafted::TooLarge(_)));
+        assert_eq!(draft.finish(), None);
+    }
+}
