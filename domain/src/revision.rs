@@ -93,6 +93,18 @@ impl Cuts {
         self.0.iter().rev().find(|cut| cut.at <= offset).map_or(Revision::ORIGIN, |cut| cut.revision)
     }
 
+    /// From where on events are judged by `revision` or a later one, of a log that begins at `start`. `None` if it is not
+    /// followed yet, or if that was so far back that no event is left which was judged before, so that it is no longer
+    /// known where.
+    #[must_use]
+    pub fn cut_of(&self, revision: Revision, start: Offset) -> Option<Offset> {
+        let cut = self.0.iter().find(|cut| cut.revision >= revision)?;
+        let is_first = self.0.first() == Some(cut);
+        // Of cuts at or below the log's start the last one stands for all; at the very beginning there was no other.
+        let stands_for_others = is_first && cut.revision > revision && cut.at <= start && start > Offset::ZERO;
+        (!stands_for_others).then_some(cut.at)
+    }
+
     /// Lets go of cuts that no event from `start` on needs.
     pub fn trim(&mut self, start: Offset) {
         let needed = self.0.iter().rposition(|cut| cut.at <= start).unwrap_or(0);
@@ -128,6 +140,30 @@ mod tests {
     }
 
     proptest! {
+        /// What a cut says of the events that are left is what it said before a trim; and it says something wherever an
+        /// event is left that was judged before.
+        #[test]
+        fn a_cut_is_told_as_it_was_or_not_at_all(
+            steps in prop::collection::vec((1_u64..4, 0_u64..4), 1..12), start in 0_u64..30,
+        ) {
+            let mut next = cut(0, 0);
+            let all: Vec<Cut> = steps
+                .into_iter()
+                .map(|(revision, at)| {
+                    next = cut(next.revision.0 + revision, next.at.0 + at);
+                    next
+                })
+                .collect();
+            let mut cuts = Cuts::of(all.clone());
+            cuts.trim(Offset(start));
+            for revision in 0..=next.revision.0 + 1 {
+                let naive = all.iter().find(|cut| cut.revision.0 >= revision).map(|cut| cut.at);
+                let told = cuts.cut_of(Revision(revision), Offset(start));
+                prop_assert!(told.is_none() || told == naive, "{revision}: {told:?}, not {naive:?}");
+                prop_assert!(told == naive || naive.is_some_and(|at| at.0 <= start), "{revision}: {naive:?} is not told");
+            }
+        }
+
         /// What is judged after a trim is judged as before it.
         #[test]
         fn a_trim_changes_no_judgement_of_what_is_left(

@@ -15,11 +15,11 @@ use laneway_domain::{
 };
 use laneway_ports::{
     AdminError, ChangeRequest, ChangesDone, Delivery, DestinationAdmin, DestinationList, DestinationRecord,
-    JournalLine, ListQuery, MAX_JOURNAL, MAX_LIST, StoreError, Stores, TestAnswer, WorkerControl,
+    JournalEntry, JournalLine, ListQuery, MAX_JOURNAL, MAX_LIST, Stores, TestAnswer, WorkerControl,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use taking::KnownCuts;
 use tokio::time::Instant;
 
 /// How long an answer waits for all partitions to have taken a change over. Workers do within a second; longer than
@@ -61,19 +61,6 @@ impl Destinations {
         let found = self.stores.registry.records(std::slice::from_ref(name)).await?;
         let there = found.into_iter().find(|record| record.standing != Standing::Deleted);
         there.ok_or_else(|| AdminError::Unknown(name.clone()))
-    }
-
-    /// From where on each partition judged by `revision`; those where that is no longer known are left out.
-    async fn cuts_of(&self, revision: Revision) -> Result<BTreeMap<Partition, Offset>, StoreError> {
-        let mut cuts = BTreeMap::new();
-        let partitions = self.partitions();
-        let taken = self.stores.progress.taken(&partitions).await?;
-        for (partition, last) in partitions.into_iter().zip(taken) {
-            if let Some(at) = self.cut_in(partition, revision, last).await? {
-                cuts.insert(partition, at);
-            }
-        }
-        Ok(cuts)
     }
 }
 
@@ -132,13 +119,17 @@ impl DestinationAdmin for Destinations {
         if entries.is_empty() && before.is_none() {
             return Err(AdminError::Unknown(name.clone()));
         }
-        let mut lines = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let cuts = self.cuts_of(entry.revision).await?;
-            let (by, what) = (entry.by.into(), entry.what.into());
-            lines.push(JournalLine { revision: entry.revision, at: moment(entry.at), by, what, cuts });
+        let mut known = Vec::new();
+        for partition in self.partitions() {
+            known.push((partition, self.cuts(partition).await?));
         }
-        Ok(lines)
+        let line = |entry: JournalEntry| {
+            let of = |(partition, cuts): &(Partition, KnownCuts)| Some((*partition, cuts.of(entry.revision)?));
+            let (by, what) = (entry.by.into(), entry.what.into());
+            let cuts = known.iter().filter_map(of).collect();
+            JournalLine { revision: entry.revision, at: moment(entry.at), by, what, cuts }
+        };
+        Ok(entries.into_iter().map(line).collect())
     }
 
     async fn test(&self, name: &DestinationName) -> Result<TestAnswer, AdminError> {

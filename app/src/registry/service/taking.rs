@@ -2,7 +2,7 @@
 
 use super::Destinations;
 use crate::worker::REPORT_EVERY;
-use laneway_domain::{Cut, DestinationName, Offset, Partition, Revision};
+use laneway_domain::{Cuts, DestinationName, Offset, Partition, Revision};
 use laneway_ports::{StoreError, TakenOver};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,6 +16,19 @@ const ASK_WORKERS: Duration = Duration::from_millis(50);
 const ASK_WORKERS_AT_MOST: Duration = Duration::from_millis(500);
 /// What another process says of itself may be as old as this: only then is it after the change.
 const REPORTS_ARE_NEW_AFTER: Duration = REPORT_EVERY.saturating_add(Duration::from_millis(500));
+
+/// A partition's cuts, and where its log began when they were read.
+pub(super) struct KnownCuts {
+    cuts: Cuts,
+    start: Offset,
+}
+
+impl KnownCuts {
+    /// From where on the partition judges by `revision`, if that is known.
+    pub(super) fn of(&self, revision: Revision) -> Option<Offset> {
+        self.cuts.cut_of(revision, self.start)
+    }
+}
 
 impl Destinations {
     /// Waits until every partition follows `revision`, and until nothing is in flight at `settling`; not beyond `until`.
@@ -51,37 +64,32 @@ impl Destinations {
             }
         };
         for (partition, last) in pending.into_iter().zip(cuts) {
-            match self.cut_in(partition, revision, last).await {
-                Ok(Some(at)) => drop(taken.cuts.insert(partition, at)),
-                // It follows, and where from is not to be found out any more: everything from its oldest event on.
-                Ok(None) if last.is_some_and(|last| last.revision >= revision) => {}
-                _ => taken.pending.push(partition),
-            }
+            let at = match last.filter(|last| last.revision >= revision) {
+                None => {
+                    taken.pending.push(partition);
+                    continue;
+                }
+                Some(last) if last.revision == revision => Some(last.at),
+                // Later changes were taken over too. It follows, wherever that began.
+                Some(_) => match self.cuts(partition).await {
+                    Ok(known) => known.of(revision),
+                    Err(error) => {
+                        tracing::warn!(%error, "the cuts of a partition cannot be read; trying again");
+                        taken.pending.push(partition);
+                        continue;
+                    }
+                },
+            };
+            taken.cuts.extend(at.map(|at| (partition, at)));
         }
         Ok(())
     }
 
-    /// From where on a partition judges by `revision`, whose last cut is `last`. `None` if it does not yet, or if
-    /// nothing is left in its log that was judged before.
-    pub(super) async fn cut_in(
-        &self,
-        partition: Partition,
-        revision: Revision,
-        last: Option<Cut>,
-    ) -> Result<Option<Offset>, StoreError> {
-        match last {
-            Some(last) if last.revision == revision => Ok(Some(last.at)),
-            Some(last) if last.revision > revision => {
-                // Later changes were taken over too. The first cut that is not below is this change's.
-                let cuts = self.stores.progress.load(partition).await?.cuts;
-                let earliest = cuts.iter().next().map(|cut| cut.revision);
-                let cut = cuts.iter().find(|cut| cut.revision >= revision);
-                // The cuts of events that were trimmed are gone, and the first that is left stands for all of them.
-                let known = earliest.is_some_and(|earliest| earliest <= revision);
-                Ok(cut.filter(|_| known || cuts.iter().count() == 1).map(|cut| cut.at))
-            }
-            _ => Ok(None),
-        }
+    /// What is known of the partition's cuts.
+    pub(super) async fn cuts(&self, partition: Partition) -> Result<KnownCuts, StoreError> {
+        let cuts = self.stores.progress.cuts(partition).await?;
+        let start = self.stores.log.bounds(partition).await?.start;
+        Ok(KnownCuts { cuts, start })
     }
 
     /// How many attempts are in flight at these destinations: asked until there is none, or until then.
