@@ -6,6 +6,7 @@ mod ages;
 mod ask;
 mod calls;
 mod clock;
+mod deleted;
 mod handle;
 mod inbox;
 mod metered_sink;

@@ -65,7 +65,11 @@ impl Known {
         super::sinks::check(now)?;
         let (old, new) = (named(before), named(now));
         self.reader.set_file(new.values().copied().cloned().collect());
-        self.apply(now, stores).await?;
+        if let Err(why) = self.apply(now, stores).await {
+            // What the registry still says is what the file said before.
+            self.reader.set_file(old.values().copied().cloned().collect());
+            return Err(why);
+        }
         let changed =
             new.iter().filter(|(name, config)| old.get(*name).is_none_or(|was| was.written != config.written));
         self.refresh.send_modify(|names| names.extend(changed.map(|(name, _)| name.clone())));

@@ -128,7 +128,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             // Neither ends by itself but by a defect; then it is better to say so and be started again.
-            () = ended(&mut delivering) => return Err("the worker has ended by itself; please report this with the log".to_owned()),
+            what = ended(&mut delivering) => return Err(what.to_owned()),
             _ = &mut serving => return Err("the HTTP side has ended by itself; please report this with the log".to_owned()),
             _ = reload.recv() => reloading.reload().await,
         }
@@ -176,11 +176,14 @@ fn worker_id() -> WorkerId {
     WorkerId(format!("{}-{}-{:08x}", host.trim(), std::process::id(), rand::random::<u32>()))
 }
 
-/// Resolves when the delivering half ends; never where there is none.
-async fn ended(delivering: &mut Option<Delivering>) {
-    match delivering {
-        Some(delivering) => drop((&mut delivering.working).await),
-        None => std::future::pending().await,
+/// Resolves when the delivering half ends, with what has; never where there is none.
+async fn ended(delivering: &mut Option<Delivering>) -> &'static str {
+    let Some(delivering) = delivering else { return std::future::pending().await };
+    tokio::select! {
+        _ = &mut delivering.working => "the worker has ended by itself; please report this with the log",
+        _ = &mut delivering.following => {
+            "changes of destinations can no longer be followed; the log says why, and a new start does"
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use super::destinations::Known;
 use crate::config::Config;
 use laneway_http::{Tokens, check_listen};
 use laneway_ports::Stores;
-use std::fmt::Debug;
 
 /// Reads the configuration again, as it was read at the start.
 pub type ReadAgain<'a> = &'a dyn Fn() -> Result<Config, String>;
@@ -54,15 +53,14 @@ impl Reloading<'_> {
 
 /// The settings that differ and cannot change while the process runs.
 fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
-    let differ = |a: &dyn Debug, b: &dyn Debug| format!("{a:?}") != format!("{b:?}");
-    let sections: [(&str, &dyn Debug, &dyn Debug); 7] = [
-        ("server.listen", &before.server.listen, &now.server.listen),
-        ("server.hosts", &before.server.hosts, &now.server.hosts),
-        ("server.limits", &before.server.limits, &now.server.limits),
-        ("store", &before.store, &now.store),
-        ("egress", &before.egress, &now.egress),
-        ("worker", &before.worker, &now.worker),
-        ("log", &before.log, &now.log),
+    let sections = [
+        ("server.listen", before.server.listen == now.server.listen),
+        ("server.hosts", before.server.hosts == now.server.hosts),
+        ("server.limits", before.server.limits == now.server.limits),
+        ("store", before.store == now.store),
+        ("egress", before.egress == now.egress),
+        ("worker", before.worker == now.worker),
+        ("log", before.log == now.log),
     ];
-    sections.into_iter().filter(|(_, before, now)| differ(before, now)).map(|(name, ..)| name).collect()
+    sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }

@@ -93,7 +93,7 @@ pub enum Durability {
 }
 
 /// `[store]`: where events and progress are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     /// Which store.
     pub url: StoreUrl,

@@ -92,7 +92,7 @@ impl Follower {
         Self { stand_in, ..self }
     }
 
-    /// Follows until the worker has ended, or it is dropped.
+    /// Follows until the worker has ended, it is dropped, or it cannot know any more what it has missed.
     pub async fn run(mut self) {
         let mut unread = false;
         loop {
@@ -109,7 +109,7 @@ impl Follower {
         }
     }
 
-    /// Waits for a change, and tells of it. `false` when the worker has ended.
+    /// Waits for a change, and tells of it. `false` when that is no more to be done.
     async fn follow(&mut self) -> Result<bool, StoreError> {
         if Instant::now() >= self.look_at {
             self.look_at = Instant::now() + LOOK_EVERY;
@@ -139,14 +139,18 @@ impl Follower {
         }
         loop {
             let page = self.registry.changed_since(self.known).await?;
-            // There may be nothing to tell: a change without a record, or one whose record was let go of since. It is
-            // not waited for again.
-            self.known = page.upto;
-            if page.records.is_empty() {
-                return Ok(true);
+            if page.forgotten > self.known {
+                tracing::error!(
+                    "this process could not read the registry of destinations for so long that deletions may have been \
+                     forgotten meanwhile"
+                );
+                return Ok(false);
             }
             self.recent.remember(&page.records);
             let mut change = change(&page.records, &self.reader, &self.targets);
+            // Also a change that has left no record is one to follow: others may have stored that partitions do.
+            self.known = page.upto;
+            change.destinations.revision = page.upto;
             if !change.destinations.present.is_empty()
                 && let Some(stand_in) = self.stand_in.take()
             {

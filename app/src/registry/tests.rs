@@ -151,6 +151,18 @@ fn a_file_destination_with_secrets_needs_the_file_and_one_without_does_not() {
 }
 
 #[test]
+fn a_file_that_is_read_again_is_held_to_the_policy_of_the_process() {
+    // A file that is read again comes with a policy of its own, and a count of connections of its own.
+    let file = Config::from_toml(
+        "[egress]\nallow = ['10.0.0.0/8']\n[[destination]]\nname = 'billing'\nurl = 'https://10.1.2.3/'\nbearer = 'hunter2'",
+    );
+    let config = file.unwrap().destinations.remove(0);
+    let record = record_of_file(&config);
+    let read = reader(keys(), vec![config]).read(&record);
+    assert!(read.sink.err().is_some_and(|why| why.contains("10.1.2.3")));
+}
+
+#[test]
 fn what_cannot_be_opened_or_read_here_waits_with_a_reason() {
     let record = record_of_api(json!({"url": "https://h.example/", "bearer": "hunter2", "ordering": "strict"}));
     let read = reader(Arc::new(Keyring::none()), vec![]).read(&record);

@@ -2,6 +2,7 @@
 //! destinations that hold the log, setting the gauges, telling other processes of this worker, and doing
 //! what they tell it.
 
+use super::deleted;
 use super::inbox::serve_inbox;
 use super::roster::{LastReport, REPORT_EVERY};
 use super::{Clock, Handle};
@@ -17,6 +18,8 @@ use tokio::time::{MissedTickBehavior, interval};
 const EVERY: Duration = Duration::from_secs(1);
 /// The worker is told where the logs begin every so many of these: what it can let go of then is a few bytes a change.
 const STARTS_EVERY: u32 = 60;
+/// Deleted destinations are let go of every so many of these, an hour: a few small reads of the store.
+const DELETED_EVERY: u32 = 3600;
 /// Gauges are set every so many of these.
 const GAUGES_EVERY: u32 = 5;
 /// Events trimmed at a time: a short turn for the store between the writes of others.
@@ -74,6 +77,11 @@ impl Upkeep {
                 if round % STARTS_EVERY == 0 {
                     self.tell_start(partition).await;
                 }
+            }
+            if round % DELETED_EVERY == 0
+                && let Err(error) = deleted::forget(&self.stores).await
+            {
+                tracing::warn!(%error, "deleted destinations could not be let go of; trying again in an hour");
             }
             if round % GAUGES_EVERY == 0 {
                 self.set_gauges(&status).await;
