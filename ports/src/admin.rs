@@ -76,6 +76,8 @@ pub struct Changed {
     pub revision: Revision,
     /// Whether it was not there before.
     pub created: bool,
+    /// What was changed, in a few words; `None` if it was so already.
+    pub what: Option<Box<str>>,
     /// The signing secret that was made. It is never told again.
     pub secret: Option<Box<str>>,
 }
@@ -263,6 +265,9 @@ pub trait DestinationAdmin: Send + Sync {
     ///
     /// At most [`MAX_LIST`] of them, each of another destination.
     async fn change(&self, by: &str, changes: Vec<ChangeRequest>) -> ChangesDone;
+
+    /// What [`change`](Self::change) would come to now. Changes nothing, and makes no secret that would be used.
+    async fn preview(&self, changes: Vec<ChangeRequest>) -> Vec<Result<Changed, AdminError>>;
 
     /// One destination.
     async fn show(&self, name: &DestinationName) -> Result<DestinationRecord, AdminError>;

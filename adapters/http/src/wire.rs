@@ -393,6 +393,9 @@ pub struct BatchResult {
     pub name: DestinationName,
     /// The status that the change would have had by itself.
     pub status: u16,
+    /// What was changed, or would be, in a few words; missing if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
     /// The destination's revision now, if the change was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
@@ -407,6 +410,9 @@ pub struct BatchResult {
 pub struct BatchOfChanges {
     /// The changes, each of another destination; at most 1,000.
     pub changes: Vec<BatchChange>,
+    /// Whether it is only asked what they would come to: then nothing is changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// One change of a batch.

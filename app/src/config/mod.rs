@@ -46,7 +46,7 @@ pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
-pub use written::{MARK, Written};
+pub use written::{MARK, Written, hide_path};
 
 use crate::files;
 use laneway_egress::EgressPolicy;

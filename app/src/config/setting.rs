@@ -3,7 +3,7 @@
 
 use super::tree::Value;
 use super::units::{parse_duration, parse_size, show_duration, show_size};
-use super::written::{MARK, without_user};
+use super::written::{MARK, is_masked, without_user};
 use super::{Secret, Source, secret};
 use serde_json::Value as Json;
 use std::time::Duration;
@@ -77,9 +77,9 @@ pub(super) struct Address(pub(super) Secret);
 impl Setting for Address {
     fn read(value: &Value, source: &dyn Source) -> Result<Self, String> {
         let read = Secret::read(value, source)?;
-        if read.expose().contains(&format!("://{MARK}@")) {
+        if is_masked(read.expose()) {
             return Err(format!(
-                "{MARK:?} stands for a user that is not shown, and goes with its own URL only: write it out"
+                "{MARK:?} stands for a part that is not shown, and goes with its own URL only: write it out"
             ));
         }
         Ok(Self(read))

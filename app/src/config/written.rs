@@ -5,6 +5,8 @@ use std::fmt;
 
 /// What is shown in the place of a text that is not.
 pub const MARK: &str = "…";
+/// The setting that says where a destination sends to.
+const URL: &str = "url";
 
 /// Settings as they were written, in the form of JSON. Only what was written is there, no defaults; units and
 /// references are resolved.
@@ -43,6 +45,11 @@ impl Written {
     /// Puts what is hidden into the places of `sent` where it is shown as it is here: whoever sends back what was
     /// shown changes nothing.
     pub fn restore(&self, sent: &mut Map<String, Json>) {
+        if let (Some(url), Some(ours)) = (sent.get_mut(URL), self.shown.get(URL))
+            && ours.as_str().and_then(without_path).is_some_and(|shown| *url == shown)
+        {
+            *url = ours.clone();
+        }
         restore(sent, &self.shown, &self.hidden);
     }
 }
@@ -88,6 +95,28 @@ pub(super) fn without_user(url: &str) -> Option<String> {
     (!user.is_empty()).then(|| format!("{scheme}://{MARK}@{host}{}", &rest[end..]))
 }
 
+/// An `http:` or `https:` URL without path and query, if it has any: those of a chat's hook are as good as a password.
+fn without_path(url: &str) -> Option<String> {
+    let (scheme @ ("http" | "https"), rest) = url.split_once("://")? else { return None };
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#'])?);
+    (path != "/").then(|| format!("{scheme}://{host}/{MARK}"))
+}
+
+/// Takes out of settings that may be shown what only whoever may change them has to know.
+pub fn hide_path(shown: &mut Map<String, Json>) {
+    if let Some(url) = shown.get_mut(URL)
+        && let Some(masked) = url.as_str().and_then(without_path)
+    {
+        *url = masked.into();
+    }
+}
+
+/// Whether a URL says of a part of it only that it is there.
+pub(super) fn is_masked(url: &str) -> bool {
+    url.split_once("://")
+        .is_some_and(|(_, rest)| rest.starts_with(&format!("{MARK}@")) || rest.ends_with(&format!("/{MARK}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +141,32 @@ mod tests {
         written.restore(&mut sent);
         assert_eq!(sent, map(json!({"url": "https://…@evil/x", "headers": {"a": "3", "c": "…"}})));
         assert!(!format!("{written:?}").contains("u:p"));
+    }
+
+    #[test]
+    fn a_path_that_was_not_shown_goes_with_its_own_host_only() {
+        for (url, shown) in [
+            ("https://h.example/x?y=1", "https://h.example/…"),
+            ("https://h.example?y=1", "https://h.example/…"),
+            ("http://u:p@h.example:81/x", "http://…@h.example:81/…"),
+            ("https://h.example/", "https://h.example/"),
+            ("https://h.example", "https://h.example"),
+            ("mongodb://a,b/db/c", "mongodb://a,b/db/c"),
+            ("console:", "console:"),
+        ] {
+            let mut written = Written::default();
+            let hidden = without_user(url).map(|_| Json::from(url));
+            written.note(&[], "url", without_user(url).unwrap_or_else(|| url.to_owned()).into(), hidden);
+            let mut sent = written.shown.clone();
+            hide_path(&mut sent);
+            assert_eq!(sent["url"], shown);
+            assert_eq!(is_masked(shown), shown.contains(MARK), "{url}");
+            written.restore(&mut sent);
+            assert_eq!(sent, written.whole(), "{url}");
+            let mut sent = map(json!({"url": "https://evil.example/…"}));
+            written.restore(&mut sent);
+            assert_eq!(sent["url"], "https://evil.example/…", "{url}");
+        }
     }
 
     #[test]

@@ -38,12 +38,16 @@ impl Rotation {
 
     /// The destination with the secrets that have not expired.
     pub(super) fn read(&self, now: Timestamp) -> (Destination, Result<Arc<dyn SinkConfig>, String>) {
+        read_checked(&self.name, self.settings_at(now), &self.egress)
+    }
+
+    fn settings_at(&self, now: Timestamp) -> Map<String, Json> {
         let mut settings = self.settings.clone();
         if let Some(Json::Array(secrets)) = settings.get_mut("secrets") {
             let mut told = self.signing.iter();
             secrets.retain(|_| told.next().and_then(|secret| secret.expires).is_none_or(|expires| expires > now));
         }
-        read_checked(&self.name, settings, &self.egress)
+        settings
     }
 
     /// Makes the sink.
@@ -80,6 +84,10 @@ impl RotatingSink {
             return current.sink;
         }
         let mut place = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if place.until.is_none_or(|until| until > now) {
+            // Another delivery was faster.
+            return place.sink.clone();
+        }
         match self.rotation.make(now) {
             Ok(next) => *place = next,
             // The same settings made a sink before. Signing on with an expired secret harms less than silence.
@@ -96,5 +104,41 @@ impl RotatingSink {
 impl Sink for RotatingSink {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
         self.current(Rotation::now()).deliver(delivery).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn secret(id: &str, expires: Option<u64>) -> SigningSecret {
+        let expires = expires.map(Timestamp::from_millis);
+        SigningSecret { id: id.into(), created: Timestamp::ZERO, expires, request: None }
+    }
+
+    #[test]
+    fn the_sink_is_made_anew_once_for_each_secret_that_expires() {
+        let text = |byte: &str| format!("whsec_{}", byte.repeat(32));
+        let settings = json!({"url": "https://h.example/", "secrets": [text("A"), text("B"), text("C")]});
+        let Json::Object(settings) = settings else { unreachable!("it is an object") };
+        let now = Rotation::now().as_millis();
+        let (soon, later) = (now + 3_600_000, now + 7_200_000);
+        let signing = vec![secret("a", Some(soon)), secret("b", Some(later)), secret("c", None)];
+        let name = DestinationName::new("a").unwrap();
+        let rotation = Rotation::new(name, settings, signing, &EgressPolicy::default());
+        let secrets_at = |rotation: &Rotation, at: u64| {
+            rotation.settings_at(Timestamp::from_millis(at))["secrets"].as_array().unwrap().len()
+        };
+        assert_eq!([now, soon - 1, soon, later - 1, later].map(|at| secrets_at(&rotation, at)), [3, 3, 2, 2, 1]);
+        let sink = rotation.start().unwrap();
+        let at = |at: u64| sink.current(Timestamp::from_millis(at));
+        let first = at(now);
+        assert!(Arc::ptr_eq(&first, &at(soon - 1)));
+        let second = at(soon);
+        assert!(!Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&second, &at(later - 1)));
+        let third = at(later);
+        assert!(!Arc::ptr_eq(&second, &third));
+        assert!(Arc::ptr_eq(&third, &at(u64::MAX / 2)), "nothing expires any more");
     }
 }

@@ -9,12 +9,13 @@ use super::settings::Means;
 use super::stored::moment;
 use async_trait::async_trait;
 use bytes::Bytes;
+use changing::Purpose;
 use laneway_domain::{
     Attempted, DestinationName, Event, EventId, EventType, LoggedEvent, Offset, Outcome, Partition, Registered,
     Revision, Standing, Timestamp,
 };
 use laneway_ports::{
-    AdminError, ChangeRequest, ChangesDone, Delivery, DestinationAdmin, DestinationList, DestinationRecord,
+    AdminError, ChangeRequest, Changed, ChangesDone, Delivery, DestinationAdmin, DestinationList, DestinationRecord,
     JournalEntry, JournalLine, ListQuery, MAX_JOURNAL, MAX_LIST, Stores, TestAnswer, WorkerControl,
 };
 use std::sync::Arc;
@@ -69,7 +70,7 @@ impl DestinationAdmin for Destinations {
     async fn change(&self, by: &str, changes: Vec<ChangeRequest>) -> ChangesDone {
         let until = Instant::now() + self.patience;
         let settles = changing::must_settle(&changes);
-        let results = self.make(by, changes).await;
+        let results = self.make(Purpose::Change { by }, changes).await;
         let made: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).collect();
         let Some(revision) = made.iter().map(|changed| changed.revision).max() else {
             return ChangesDone { results, taken: laneway_ports::TakenOver::default() };
@@ -78,6 +79,10 @@ impl DestinationAdmin for Destinations {
             made.iter().map(|changed| &changed.name).filter(|name| settles.contains(*name)).cloned().collect();
         let taken = self.await_taken(revision, settling, until).await;
         ChangesDone { results, taken }
+    }
+
+    async fn preview(&self, changes: Vec<ChangeRequest>) -> Vec<Result<Changed, AdminError>> {
+        self.make(Purpose::Preview, changes).await
     }
 
     async fn show(&self, name: &DestinationName) -> Result<DestinationRecord, AdminError> {

@@ -1,7 +1,7 @@
 //! What a record of the registry keeps of a destination's settings.
 
 use super::keys::{Keyring, Unsealable};
-use crate::config::{DestinationConfig, Written};
+use crate::config::{DestinationConfig, Written, hide_path};
 use laneway_domain::{Registered, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -127,10 +127,11 @@ impl Stored {
         self.sealed.as_deref().map_or(Ok(()), |sealed| keys.has_key_of(sealed))
     }
 
-    /// The settings as they are shown: of the signing secrets what may be told.
+    /// The settings as they are shown: of the signing secrets what may be told, of a webhook's URL the host.
     #[must_use]
     pub fn shown(&self) -> Map<String, Json> {
         let mut shown = self.settings.clone();
+        hide_path(&mut shown);
         if let Some(Json::Array(secrets)) = shown.get_mut("secrets") {
             for (secret, told) in secrets.iter_mut().zip(&self.signing) {
                 let mut entry = Map::new();

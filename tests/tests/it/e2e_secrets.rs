@@ -97,10 +97,7 @@ async fn asked(installation: &Installation, client: &laneway_tests::client::Clie
             let answer =
                 client.send(http::Method::GET, path, &[("authorization", token)], "").await.expect("an answer");
             said.extend(format!("{:?}", answer.headers).bytes());
-            // Who looks at a destination's settings is shown where it sends to, but for what authenticates there.
-            let shown = String::from_utf8_lossy(&answer.body).into_owned();
-            let target = format!("/{URL_PATH}?token={URL_QUERY}");
-            said.extend(if path == "/v1/destinations" { shown.replace(&target, "/") } else { shown }.bytes());
+            said.extend(answer.body);
         }
     }
     let variables =

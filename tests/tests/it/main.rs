@@ -1,6 +1,7 @@
 //! Everything from outside: the real binaries, and the simulations.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod e2e_apply;
 mod e2e_backup;
 mod e2e_bad_input;
 mod e2e_bad_store;

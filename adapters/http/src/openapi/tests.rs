@@ -112,8 +112,14 @@ fn answers_have_the_fields_that_it_says() {
     holds("JournalLine", &line, &line);
     let page = wire::JournalPage { items: vec![line], next: Some(String::new()), incomplete: Vec::new() };
     holds("JournalPage", &page, &wire::JournalPage { next: None, ..page.clone() });
-    let result = wire::BatchResult { name: name(), status: 200, revision: Some(Revision(7)), problem: Some(problem()) };
-    holds("BatchResult", &result, &wire::BatchResult { revision: None, problem: None, ..result.clone() });
+    let result = wire::BatchResult {
+        name: name(),
+        status: 200,
+        what: Some(String::new()),
+        revision: Some(Revision(7)),
+        problem: Some(problem()),
+    };
+    holds("BatchResult", &result, &wire::BatchResult { what: None, revision: None, problem: None, ..result.clone() });
     let batch =
         wire::BatchAnswer { results: vec![result], cuts: BTreeMap::new(), pending: Vec::new(), in_flight: None };
     holds("BatchAnswer", &batch, &batch);
@@ -223,8 +229,8 @@ fn bodies_have_the_fields_that_it_says() {
         ..change.clone()
     };
     holds("BatchChange", &change, &bare);
-    let batch = wire::BatchOfChanges { changes: Vec::new() };
-    holds("BatchOfChanges", &batch, &batch);
+    let batch = wire::BatchOfChanges { changes: Vec::new(), dry_run: true };
+    holds("BatchOfChanges", &batch, &wire::BatchOfChanges { dry_run: false, ..batch.clone() });
     let rotate = wire::RotateChoice { keep: Some("1h".into()) };
     holds("RotateChoice", &rotate, &wire::RotateChoice::default());
     let pause = wire::PauseChoice::default();

@@ -157,7 +157,7 @@ pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -
     let by = who(&shared.api.tokens.now(), request.headers());
     let bytes = shared.api.limits.batch_bytes;
     let read = json_within::<BatchOfChanges>(&shared, request, bytes, Kind::BatchTooLarge).await?;
-    let Some(BatchOfChanges { changes }) = read else {
+    let Some(BatchOfChanges { changes, dry_run }) = read else {
         return Err(Problem::new(Kind::Malformed, "the body is empty: send {\"changes\":[…]}"));
     };
     if changes.len() > MAX_LIST {
@@ -167,7 +167,12 @@ pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -
     let names: Vec<DestinationName> = changes.iter().map(|change| change.name.clone()).collect();
     let asked = changes.into_iter().enumerate().map(|(at, change)| asked_in_batch(at, change));
     let asked = asked.collect::<Result<Vec<_>, _>>()?;
-    let ChangesDone { results, taken } = admin.change(&by, asked).await;
+    let ChangesDone { results, taken } = if dry_run {
+        let taken = TakenOver { in_flight: Some(0), ..TakenOver::default() };
+        ChangesDone { results: admin.preview(asked).await, taken }
+    } else {
+        admin.change(&by, asked).await
+    };
     let status =
         if taken.is_complete() || results.iter().all(Result::is_err) { StatusCode::OK } else { StatusCode::ACCEPTED };
     let results = names.into_iter().zip(results).map(|(name, result)| result_of(name, result, &taken)).collect();
@@ -207,11 +212,12 @@ fn result_of(name: DestinationName, result: Result<Changed, AdminError>, taken: 
     match result {
         Ok(changed) => {
             let status = status_of(&changed, taken).as_u16();
-            BatchResult { name, status, revision: Some(changed.revision), problem: None }
+            let (what, revision) = (changed.what.map(Into::into), Some(changed.revision));
+            BatchResult { name, status, what, revision, problem: None }
         }
         Err(error) => {
             let problem = Problem::from_admin(&error).body;
-            BatchResult { name, status: problem.status, revision: None, problem: Some(problem) }
+            BatchResult { name, status: problem.status, what: None, revision: None, problem: Some(problem) }
         }
     }
 }

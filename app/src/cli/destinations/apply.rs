@@ -1,41 +1,36 @@
 //! `laneway destinations apply`: the destinations are to be what a file says.
+//!
+//! The server is asked first what the file would change: it alone knows the secrets and paths that it does not show,
+//! and where it may connect to. So what is printed is exact, and a mistake changes nothing.
 
 use super::super::args::ApplyArgs;
 use super::super::client::Client;
 use super::super::{Failure, output};
 use super::managed;
-use crate::config::{DestinationConfig, Source, load_destinations};
+use crate::config::{Source, load_destinations};
 use laneway_domain::{DestinationName, Origin};
-use laneway_http::wire::{BatchAnswer, BatchChange, BatchOfChanges, BatchOp, DestinationRecord};
+use laneway_http::wire::{BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult};
 use serde_json::{Map, Value as Json};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// How many changes are sent together, and how many bytes of them: within what a server takes by default.
 const TOGETHER: usize = 500;
 const BYTES_TOGETHER: usize = 4 << 20;
-/// The setting whose values are never shown, so that they cannot be compared.
-const SECRETS: &str = "secrets";
-
-/// What the file wants of one destination, in words and as a change.
-struct Wanted {
-    said: String,
-    change: BatchChange,
-}
+/// How many names a question names.
+const NAMED: usize = 10;
 
 pub(super) async fn run(client: &Client, args: &ApplyArgs, source: &dyn Source) -> Result<(), Failure> {
     let file = load_destinations(source, &args.file).map_err(|e| Failure::config(&e))?;
+    let named: BTreeSet<_> = file.iter().map(|known| &known.destination.name).collect();
     let there = managed::all(client, None).await?;
-    let there: BTreeMap<_, _> = there.iter().map(|record| (&record.name, record)).collect();
-    let named: BTreeMap<_, _> = file.iter().map(|known| (&known.destination.name, known)).collect();
-    let mut wanted = Vec::new();
-    for known in &file {
-        wanted.extend(put(known, there.get(&known.destination.name).copied(), args.adopt)?);
-    }
-    let gone = there.values().filter(|record| record.origin == Origin::Api && !named.contains_key(&record.name));
+    let gone = there.iter().filter(|record| record.origin == Origin::Api && !named.contains(&record.name));
     let gone: Vec<&DestinationName> = gone.map(|record| &record.name).collect();
-    if args.prune {
-        wanted.extend(gone.iter().map(|name| delete(name)));
-    } else if !gone.is_empty() {
+    let foreign = there.iter().filter(|record| record.origin == Origin::File && !args.adopt);
+    let foreign: BTreeSet<&DestinationName> = foreign.map(|record| &record.name).collect();
+    let puts = file.iter().map(|known| put(&known.destination.name, known.written.whole(), args.adopt));
+    let deletions = gone.iter().filter(|_| args.prune).map(|name| change(name, BatchOp::Delete));
+    let wanted = differing(client, puts.chain(deletions).collect(), &foreign).await?;
+    if !args.prune && !gone.is_empty() {
         let (count, are) = (gone.len(), if gone.len() == 1 { "destination is" } else { "destinations are" });
         output::note(&format!("{count} {are} not in the file, and stay; --prune deletes what is not"));
     }
@@ -43,10 +38,10 @@ pub(super) async fn run(client: &Client, args: &ApplyArgs, source: &dyn Source) 
         return output::line("nothing to change");
     }
     if args.dry_run {
-        return wanted.iter().try_for_each(|wanted| output::line(&wanted.said));
+        return wanted.iter().try_for_each(|(said, _)| output::line(said));
     }
     if args.prune && !gone.is_empty() {
-        let names: Vec<&str> = gone.iter().take(10).map(|name| name.as_str()).collect();
+        let names: Vec<&str> = gone.iter().take(NAMED).map(|name| name.as_str()).collect();
         let dots = if gone.len() > names.len() { ", …" } else { "" };
         let question = format!(
             "Delete {} of them ({}{dots}), and drop every event that waits for them and their dead letters?",
@@ -55,78 +50,105 @@ pub(super) async fn run(client: &Client, args: &ApplyArgs, source: &dyn Source) 
         );
         output::confirm(&question, args.yes)?;
     }
-    send(client, wanted).await
+    make(client, wanted).await
 }
 
-/// What is to be done about a destination of the file; nothing if it is so already.
-fn put(known: &DestinationConfig, there: Option<&DestinationRecord>, adopt: bool) -> Result<Option<Wanted>, Failure> {
-    let name = &known.destination.name;
-    let said = match there {
-        None => format!("+ {name}"),
-        Some(record) if record.origin == Origin::File && !adopt => {
-            let what = format!("{name} is defined by the server's own configuration file");
-            return Err(Failure::new(what).advising("take it out of one of the two, or take it over with --adopt"));
-        }
-        Some(record) if record.origin == Origin::File => format!("~ {name}: taken over from the configuration file"),
-        Some(record) => {
-            let differing = differing(known, record);
-            if differing.is_empty() {
-                return Ok(None);
+fn put(name: &DestinationName, settings: Map<String, Json>, adopt: bool) -> BatchChange {
+    BatchChange { settings: Some(settings), adopt, ..change(name, BatchOp::Put) }
+}
+
+fn change(name: &DestinationName, op: BatchOp) -> BatchChange {
+    BatchChange {
+        name: name.clone(),
+        op,
+        settings: None,
+        reason: None,
+        adopt: false,
+        if_match: None,
+        if_none_match: None,
+    }
+}
+
+/// The changes that would change something, each with what is said of it.
+///
+/// # Errors
+/// If one of them would be refused. Then all of those are printed, and nothing is changed.
+async fn differing(
+    client: &Client,
+    changes: Vec<BatchChange>,
+    foreign: &BTreeSet<&DestinationName>,
+) -> Result<Vec<(String, BatchChange)>, Failure> {
+    let (mut differing, mut refused) = (Vec::new(), 0_usize);
+    for changes in parts(changes) {
+        let answer = send(client, changes.clone(), true).await?;
+        for (change, result) in changes.into_iter().zip(&answer.results) {
+            let said = said(change.op, result);
+            if result.problem.is_some() {
+                let advice = "; take it out of one of the two files, or take it over with --adopt";
+                output::line(&format!("{said}{}", if foreign.contains(&change.name) { advice } else { "" }))?;
+                refused += 1;
+            } else if result.what.is_some() {
+                differing.push((said, change));
             }
-            format!("~ {name}: {}", differing.join(", "))
         }
-    };
-    let adopt = there.is_some_and(|record| record.origin == Origin::File);
-    let change = change(name, BatchOp::Put, Some(known.written.whole()), adopt);
-    Ok(Some(Wanted { said, change }))
+    }
+    match refused {
+        0 => Ok(differing),
+        1 => Err(Failure::new("nothing was changed: one destination cannot be as the file says")),
+        _ => Err(Failure::new(format!("nothing was changed: {refused} destinations cannot be as the file says"))),
+    }
 }
 
-fn delete(name: &DestinationName) -> Wanted {
-    Wanted { said: format!("- {name}"), change: change(name, BatchOp::Delete, None, false) }
-}
-
-fn change(name: &DestinationName, op: BatchOp, settings: Option<Map<String, Json>>, adopt: bool) -> BatchChange {
-    BatchChange { name: name.clone(), op, settings, reason: None, adopt, if_match: None, if_none_match: None }
-}
-
-/// The settings that differ. What is not shown may differ, and is named for that.
-fn differing(known: &DestinationConfig, record: &DestinationRecord) -> Vec<String> {
-    let (file, there) = (&known.written.shown, &record.settings);
-    let mut names: Vec<&String> = file.keys().chain(there.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let differs = |name: &&String| file.get(*name) != there.get(*name);
-    let shown = names.into_iter().filter(|name| *name != SECRETS).filter(differs).cloned();
-    let hidden = known.written.hidden.keys().map(|name| format!("{name} (secret, if it differs)"));
-    let removed = file.get(SECRETS) == Some(&Json::Array(Vec::new())) && there.contains_key(SECRETS);
-    shown.chain(hidden).chain(removed.then(|| SECRETS.to_owned())).collect()
-}
-
-async fn send(client: &Client, wanted: Vec<Wanted>) -> Result<(), Failure> {
-    let (mut failed, mut pending) = (0, false);
-    let mut rest = wanted.into_iter().peekable();
-    while rest.peek().is_some() {
-        let (mut said, mut changes, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while changes.len() < TOGETHER && bytes < BYTES_TOGETHER {
-            let Some(Wanted { said: words, change }) = rest.next() else { break };
-            bytes += change.settings.as_ref().map_or(0, |settings| Json::Object(settings.clone()).to_string().len());
-            said.push(words);
-            changes.push(change);
-        }
-        let answer: BatchAnswer = client.post("/v1/destinations/batch", &BatchOfChanges { changes }).await?;
-        for (words, result) in said.iter().zip(&answer.results) {
-            match &result.problem {
-                None => output::line(words)?,
-                Some(problem) => {
-                    failed += 1;
-                    output::line(&format!("! {}: {}", result.name, output::clean(&problem.detail)))?;
-                }
-            }
+async fn make(client: &Client, wanted: Vec<(String, BatchChange)>) -> Result<(), Failure> {
+    let (mut failed, mut pending) = (0_usize, false);
+    for changes in parts(wanted.into_iter().map(|(_, change)| change).collect()) {
+        let ops: Vec<BatchOp> = changes.iter().map(|change| change.op).collect();
+        let answer = send(client, changes, false).await?;
+        for (op, result) in ops.into_iter().zip(&answer.results) {
+            failed += usize::from(result.problem.is_some());
+            output::line(&said(op, result))?;
         }
         pending |= !answer.pending.is_empty();
     }
     if pending {
         output::note("not every partition has taken the changes over yet; laneway destinations changes NAME shows it");
     }
-    if failed == 0 { Ok(()) } else { Err(Failure::new(format!("{failed} destinations could not be changed"))) }
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::new("one destination could not be changed")),
+        _ => Err(Failure::new(format!("{failed} destinations could not be changed"))),
+    }
+}
+
+/// A line about what a change comes to.
+fn said(op: BatchOp, result: &BatchResult) -> String {
+    let name = &result.name;
+    match (&result.problem, op) {
+        (Some(problem), _) => format!("! {name}: {}", output::clean(&problem.detail)),
+        (None, BatchOp::Delete) => format!("- {name}"),
+        (None, _) => match result.what.as_deref().unwrap_or("as it was") {
+            "made" => format!("+ {name}"),
+            what => format!("~ {name}: {}", output::clean(what)),
+        },
+    }
+}
+
+/// The changes in parts that a server takes.
+fn parts(changes: Vec<BatchChange>) -> Vec<Vec<BatchChange>> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for change in changes {
+        let size = change.settings.as_ref().map_or(0, |settings| Json::Object(settings.clone()).to_string().len());
+        if part.len() == TOGETHER || (bytes + size > BYTES_TOGETHER && !part.is_empty()) {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += size;
+        part.push(change);
+    }
+    parts.extend((!part.is_empty()).then_some(part));
+    parts
+}
+
+async fn send(client: &Client, changes: Vec<BatchChange>, dry_run: bool) -> Result<BatchAnswer, Failure> {
+    client.post("/v1/destinations/batch", &BatchOfChanges { changes, dry_run }).await
 }

@@ -29,6 +29,15 @@ pub(super) fn must_settle(changes: &[ChangeRequest]) -> BTreeSet<DestinationName
     changes.iter().filter(settles).map(|change| change.name.clone()).collect()
 }
 
+/// What changes are looked at for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'b> {
+    /// They are to be made, for whom the journal names.
+    Change { by: &'b str },
+    /// Somebody wants to know what they would come to.
+    Preview,
+}
+
 /// What one change makes of a destination.
 struct Made {
     record: Option<Registered>,
@@ -38,11 +47,15 @@ struct Made {
 
 impl Destinations {
     /// Makes the changes, as many at a time as a write takes.
-    pub(super) async fn make(&self, by: &str, changes: Vec<ChangeRequest>) -> Vec<Result<Changed, AdminError>> {
+    pub(super) async fn make(
+        &self,
+        purpose: Purpose<'_>,
+        changes: Vec<ChangeRequest>,
+    ) -> Vec<Result<Changed, AdminError>> {
         let mut results = Vec::with_capacity(changes.len());
         let mut rest = changes.as_slice();
         while !rest.is_empty() {
-            let (done, after) = self.make_some(by, rest).await;
+            let (done, after) = self.make_some(purpose, rest).await;
             results.extend(done);
             rest = after;
         }
@@ -52,11 +65,11 @@ impl Destinations {
     /// Makes as many of the changes as fit into one write; returns the others.
     async fn make_some<'c>(
         &self,
-        by: &str,
+        purpose: Purpose<'_>,
         changes: &'c [ChangeRequest],
     ) -> (Vec<Result<Changed, AdminError>>, &'c [ChangeRequest]) {
         for _ in 0..ROUNDS {
-            match self.try_some(by, changes).await {
+            match self.try_some(purpose, changes).await {
                 Ok(Some(done)) => return done,
                 Ok(None) => {}
                 Err(error) => return (changes.iter().map(|_| Err(error.clone().into())).collect(), &[]),
@@ -66,7 +79,11 @@ impl Destinations {
     }
 
     /// One look at the registry, and one write. `None` if others changed something between the two.
-    async fn try_some<'c>(&self, by: &str, changes: &'c [ChangeRequest]) -> Result<Option<Done<'c>>, StoreError> {
+    async fn try_some<'c>(
+        &self,
+        purpose: Purpose<'_>,
+        changes: &'c [ChangeRequest],
+    ) -> Result<Option<Done<'c>>, StoreError> {
         let registry = &*self.stores.registry;
         // First: what is read then is at least as new.
         let head = registry.head().await?;
@@ -74,6 +91,10 @@ impl Destinations {
         let names: Vec<DestinationName> = names.into_iter().collect();
         let found = registry.records(&names).await?;
         let before: BTreeMap<_, _> = found.into_iter().map(|record| (record.name.clone(), record)).collect();
+        let by = match purpose {
+            Purpose::Change { by } => by,
+            Purpose::Preview => "",
+        };
         let mut draft = WriteDraft::new(&head, head.next());
         let (mut results, mut seen) = (Vec::new(), BTreeSet::new());
         let mut rest = changes;
@@ -89,7 +110,7 @@ impl Destinations {
             };
             let result = match made {
                 Ok(Made { record: Some(record), changed, what }) => match draft.add(record, by, &what) {
-                    Drafted::Taken => Ok(changed),
+                    Drafted::Taken => Ok(Changed { what: Some(what.into()), ..changed }),
                     Drafted::Full => break,
                     Drafted::TooLarge(bytes) => Err(too_large(bytes)),
                 },
@@ -100,6 +121,7 @@ impl Destinations {
             rest = others;
         }
         match draft.finish() {
+            Some(_) if matches!(purpose, Purpose::Preview) => Ok(Some((results, rest))),
             Some(write) if !self.written(&write).await? => Ok(None),
             _ => Ok(Some((results, rest))),
         }
@@ -201,7 +223,7 @@ impl Destinations {
 type Done<'c> = (Vec<Result<Changed, AdminError>>, &'c [ChangeRequest]);
 
 fn changed(name: &DestinationName, revision: Revision, created: bool, secret: Option<String>) -> Changed {
-    Changed { name: name.clone(), revision, created, secret: secret.map(Into::into) }
+    Changed { name: name.clone(), revision, created, what: None, secret: secret.map(Into::into) }
 }
 
 fn put(next: Next, adopt: bool) -> Edit {

@@ -52,26 +52,29 @@ async fn a_merge_patch_changes_what_it_names_and_nothing_else() {
         json!({"url": "https://h.example/x", "types": ["a.*"], "retry": {"initial": "2s", "limit": "1h"}, "rate": 5});
     process.put("a", &settings).await.is(201);
     let table = [
-        (json!({}), settings.clone()),
+        (
+            json!({}),
+            json!({"url": "https://h.example/…", "types": ["a.*"], "retry": {"initial": "2s", "limit": "1h"}, "rate": 5}),
+        ),
         (
             json!({"rate": null}),
-            json!({"url": "https://h.example/x", "types": ["a.*"], "retry": {"initial": "2s", "limit": "1h"}}),
+            json!({"url": "https://h.example/…", "types": ["a.*"], "retry": {"initial": "2s", "limit": "1h"}}),
         ),
         (
             json!({"retry": {"limit": "2h"}}),
-            json!({"url": "https://h.example/x", "types": ["a.*"], "retry": {"initial": "2s", "limit": "2h"}}),
+            json!({"url": "https://h.example/…", "types": ["a.*"], "retry": {"initial": "2s", "limit": "2h"}}),
         ),
         (
             json!({"retry": {"limit": null}, "types": ["b"]}),
-            json!({"url": "https://h.example/x", "types": ["b"], "retry": {"initial": "2s"}}),
+            json!({"url": "https://h.example/…", "types": ["b"], "retry": {"initial": "2s"}}),
         ),
         (
             json!({"breaker": false}),
-            json!({"url": "https://h.example/x", "types": ["b"], "retry": {"initial": "2s"}, "breaker": false}),
+            json!({"url": "https://h.example/…", "types": ["b"], "retry": {"initial": "2s"}, "breaker": false}),
         ),
         (
             json!({"breaker": {"failures": 3}}),
-            json!({"url": "https://h.example/x", "types": ["b"], "retry": {"initial": "2s"}, "breaker": {"failures": 3}}),
+            json!({"url": "https://h.example/…", "types": ["b"], "retry": {"initial": "2s"}, "breaker": {"failures": 3}}),
         ),
     ];
     for (patch, expected) in table {
@@ -213,7 +216,21 @@ async fn a_batch_makes_each_change_by_itself() {
         {"op": "put", "name": "a", "settings": {"url": "console:", "rate": 9}},
         {"op": "pause", "name": "old3", "reason": "x"},
     ]});
+    let mut asked = changes.clone();
+    asked["dry_run"] = json!(true);
+    let (before, kept) = (process.last().await, process.kept().await);
+    let preview = process.post("/v1/destinations/batch", &asked).await.is(200);
+    assert_eq!((process.last().await, process.kept().await), (before, kept), "nothing is changed");
     let answer = process.post("/v1/destinations/batch", &changes).await.is(200);
+    let told = |answer: &Answer| {
+        let results = answer.json["results"].as_array().unwrap().iter();
+        results.map(|result| (result["status"].clone(), result["what"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&preview), told(&answer));
+    assert_eq!((&told(&answer)[0].1, &told(&answer)[2].1), (&json!("made"), &json!("changed rate")));
+    let again = json!({"changes": [{"op": "patch", "name": "old", "settings": {"rate": 3}}], "dry_run": true});
+    let again = process.post("/v1/destinations/batch", &again).await.is(200);
+    assert_eq!(told(&again), [(json!(200), Json::Null)], "it is so already");
     let results = answer.json["results"].as_array().unwrap();
     let statuses: Vec<u64> = results.iter().map(|result| result["status"].as_u64().unwrap()).collect();
     assert_eq!(statuses, [201, 422, 200, 404, 412, 409, 404], "{answer:?}");
