@@ -196,7 +196,7 @@ async fn main() {
         operations: None,
         destinations: None,
         metrics: Arc::new(String::new),
-        limits: Limits::default(),
+        limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),
         hosts: laneway_http::Hosts::default(),
     });

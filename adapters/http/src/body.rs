@@ -22,17 +22,9 @@ const COPIED_BELOW: usize = 16 * 1024;
 /// How much of a body that is not taken is read and thrown away: twice the largest batch by default.
 const DRAINED_BYTES: usize = 16 * 1024 * 1024;
 
-/// The bodies that are held at the moment, over all connections.
-pub(crate) struct Buffered {
-    bytes: AtomicUsize,
-    limit: usize,
-}
-
-impl Buffered {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: AtomicUsize::new(0), limit }
-    }
-}
+/// How many bytes of bodies are held at the moment, over all connections.
+#[derive(Default)]
+pub(crate) struct Buffered(AtomicUsize);
 
 /// A request's share of [`Buffered`]; given back when dropped.
 struct Share<'a> {
@@ -41,19 +33,20 @@ struct Share<'a> {
 }
 
 impl Share<'_> {
-    fn grow(&mut self, bytes: usize) -> Result<(), Box<Problem>> {
+    /// `together` is how many bytes all may hold.
+    fn grow(&mut self, bytes: usize, together: usize) -> Result<(), Box<Problem>> {
         self.bytes += bytes;
-        if self.of.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.of.limit {
+        if self.of.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= together {
             return Ok(());
         }
-        let what = format!("the bodies of other requests take up the {} bytes that there are for them", self.of.limit);
+        let what = format!("the bodies of other requests take up the {together} bytes that there are for them");
         Err(Problem::new(Kind::Overloaded, what).retry_after(Duration::from_secs(1)).closing())
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -69,6 +62,8 @@ pub(crate) struct Bound {
     pub(crate) bytes: usize,
     /// What it is when it has more: [`Kind::EventTooLarge`] and the like.
     pub(crate) kind: Kind,
+    /// How many bytes it and all others may take together.
+    pub(crate) together: usize,
     /// How long.
     pub(crate) timeout: Duration,
     /// Whether its producer waits for a word before it sends the body (`Expect: 100-continue`).
@@ -111,7 +106,7 @@ async fn collect(body: &mut Body, bound: &Bound, share: &mut Share<'_>) -> Resul
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
         let Ok(piece) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
-        share.grow(piece.len())?;
+        share.grow(piece.len(), bound.together)?;
         if share.bytes > bound.bytes {
             return Err(too_large(bound));
         }
@@ -231,7 +226,13 @@ mod tests {
     use std::convert::Infallible;
 
     fn bound() -> Bound {
-        Bound { bytes: 10, kind: Kind::EventTooLarge, timeout: Duration::from_secs(5), expects: false }
+        Bound {
+            bytes: 10,
+            kind: Kind::EventTooLarge,
+            together: 2 * COPIED_BELOW,
+            timeout: Duration::from_secs(5),
+            expects: false,
+        }
     }
 
     fn in_pieces(pieces: &[&'static str]) -> Body {
@@ -243,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn of_bodies_in_one_piece_only_a_small_one_is_copied() {
         let bound = Bound { bytes: COPIED_BELOW, ..bound() };
-        let buffered = Buffered::new(COPIED_BELOW);
+        let buffered = Buffered::default();
         for (length, is_copied) in [(COPIED_BELOW - 1, true), (COPIED_BELOW, false)] {
             let sent = Bytes::from(vec![b'x'; length]);
             let received = receive(Body::from(sent.clone()), &bound, &buffered).await.ok().unwrap();
@@ -254,30 +255,30 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_are_put_together_up_to_the_bound() {
-        let buffered = Buffered::new(100);
+        let buffered = Buffered::default();
         for (pieces, whole) in [(&["01", "", "23", "456789"][..], "0123456789"), (&["", "a"], "a"), (&[], "")] {
             let received = receive(in_pieces(pieces), &bound(), &buffered).await.ok().unwrap();
             assert_eq!(received.bytes, whole);
         }
         let refused = receive(in_pieces(&["0123456789", "x"]), &bound(), &buffered).await.err().unwrap();
         assert_eq!(refused.kind, Kind::EventTooLarge);
-        assert_eq!(buffered.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(buffered.0.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
     async fn all_bodies_together_are_bounded_and_give_their_room_back() {
-        let buffered = Buffered::new(12);
-        let first = receive(in_pieces(&["01234567"]), &bound(), &buffered).await.ok().unwrap();
-        let refused = receive(in_pieces(&["01234"]), &bound(), &buffered).await.err().unwrap();
+        let (buffered, bound) = (Buffered::default(), Bound { together: 12, ..bound() });
+        let first = receive(in_pieces(&["01234567"]), &bound, &buffered).await.ok().unwrap();
+        let refused = receive(in_pieces(&["01234"]), &bound, &buffered).await.err().unwrap();
         assert_eq!(refused.kind, Kind::Overloaded);
         drop(first);
-        assert!(receive(in_pieces(&["01234"]), &bound(), &buffered).await.is_ok());
+        assert!(receive(in_pieces(&["01234"]), &bound, &buffered).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_given_up() {
         let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-        let buffered = Buffered::new(100);
+        let buffered = Buffered::default();
         let refused = receive(body, &bound(), &buffered).await.err().unwrap();
         assert_eq!((refused.kind, refused.body.status), (Kind::BodyTimeout, 408));
     }

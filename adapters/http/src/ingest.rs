@@ -5,6 +5,7 @@ use crate::answer::{self, Sent};
 use crate::batch::Reader;
 use crate::body::{Bound, Received, receive, refuse};
 use crate::door::{Asked, enter};
+use crate::limits::Limits;
 use crate::media::{Door, Media};
 use crate::problem::{Kind, Problem};
 use crate::role::Role;
@@ -59,12 +60,12 @@ async fn take(intake: &Intake, door: Door, parts: &Parts, body: Body) -> Result<
     let media = match entered.and_then(|()| Media::of(&parts.headers, door)) {
         Ok(media) => media,
         Err(problem) => {
-            refuse(&parts.headers, body, shared.api.limits.body_timeout).await;
+            refuse(&parts.headers, body, shared.api.limits.now().body_timeout).await;
             return Err(problem);
         }
     };
-    let received = receive_events(shared, media, &parts.headers, body).await?;
-    let limits = &shared.api.limits;
+    let limits = &*shared.api.limits.now();
+    let received = receive_events(shared, limits, media, &parts.headers, body).await?;
     let events = Reader::new(&received.bytes, &parts.headers, limits)
         .read(media)
         .map_err(|refusal| Problem::from_refusal(*refusal, &received.bytes, limits))?;
@@ -79,17 +80,18 @@ async fn take(intake: &Intake, door: Door, parts: &Parts, body: Body) -> Result<
 
 async fn receive_events<'a>(
     shared: &'a Shared,
+    limits: &Limits,
     media: Media,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Received<'a>, Box<Problem>> {
-    let limits = &shared.api.limits;
     let (bytes, kind) = if media.is_batch() {
         (limits.batch_bytes, Kind::BatchTooLarge)
     } else {
         (limits.event_bytes, Kind::EventTooLarge)
     };
-    let bound = Bound { bytes, kind, timeout: limits.body_timeout, expects: headers.contains_key(header::EXPECT) };
+    let (together, expects) = (limits.buffered_bytes, headers.contains_key(header::EXPECT));
+    let bound = Bound { bytes, kind, together, timeout: limits.body_timeout, expects };
     receive(body, &bound, &shared.buffered).await
 }
 

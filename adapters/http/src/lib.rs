@@ -57,9 +57,9 @@ pub mod wire;
 
 pub use hosts::Hosts;
 pub use limits::{
-    DEFAULT_BATCH_BYTES, DEFAULT_BATCH_EVENTS, DEFAULT_BODY_TIMEOUT, DEFAULT_BUFFERED_BYTES, DEFAULT_CONNECTIONS,
-    DEFAULT_EVENT_BYTES, DEFAULT_GRACE, DEFAULT_HEADER_BYTES, DEFAULT_HEADER_TIMEOUT, DEFAULT_JSON_DEPTH, Limits,
-    MAX_HEADERS, MAX_JSON_DEPTH,
+    CurrentLimits, DEFAULT_BATCH_BYTES, DEFAULT_BATCH_EVENTS, DEFAULT_BODY_TIMEOUT, DEFAULT_BUFFERED_BYTES,
+    DEFAULT_CONNECTIONS, DEFAULT_EVENT_BYTES, DEFAULT_GRACE, DEFAULT_HEADER_BYTES, DEFAULT_HEADER_TIMEOUT,
+    DEFAULT_JSON_DEPTH, Limits, MAX_HEADERS, MAX_JSON_DEPTH,
 };
 pub use listen::{Listen, Peek};
 pub use openapi::openapi;
@@ -91,7 +91,7 @@ pub struct Api {
     /// The metrics.
     pub metrics: RenderMetrics,
     /// The bounds.
-    pub limits: Limits,
+    pub limits: CurrentLimits,
     /// Who may; none for everyone (see [`check_listen`]).
     pub tokens: Tokens,
     /// By which names it is reached; asked only where there are no tokens.
@@ -107,15 +107,15 @@ struct Shared {
 
 /// The application. Install the recorder of the `metrics` crate before: the handles are made here.
 pub fn router(api: Api) -> Router {
-    let buffered = body::Buffered::new(api.limits.buffered_bytes);
+    let buffered = body::Buffered::default();
     let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new() });
-    let body_timeout = shared.api.limits.body_timeout;
+    let limits = shared.api.limits.clone();
     let operator = operator::router(shared.clone());
     let all = match shared.api.log.clone() {
         Some(log) => operator.merge(ingest(shared, log)),
         None => operator,
     };
-    all.method_not_allowed_fallback(move |request| operator::method_not_allowed(body_timeout, request))
+    all.method_not_allowed_fallback(move |request| operator::method_not_allowed(limits.now().body_timeout, request))
 }
 
 fn ingest(shared: Arc<Shared>, log: Arc<dyn EventLog>) -> Router {

@@ -1,5 +1,6 @@
 //! How much one request, one connection and all of them together may take.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// The most bytes of one event as it is sent (the body of a single one, the element or line of a
@@ -64,6 +65,37 @@ pub struct Limits {
     /// How long requests that are under way at shutdown may take ([`DEFAULT_GRACE`]). Then their
     /// connections are closed.
     pub grace: Duration,
+}
+
+/// The limits of a running server, which can be replaced. A request and a connection keep those that held when they
+/// began.
+#[derive(Clone, Debug)]
+pub struct CurrentLimits(Arc<RwLock<Arc<Limits>>>);
+
+impl CurrentLimits {
+    /// These limits from now on. Whether any of them is another one than before.
+    ///
+    /// All but [`Limits::connections`], which is what it was when the server began: the process' files are shared out
+    /// between those and its own connections to receivers.
+    pub fn replace(&self, limits: &Limits) -> bool {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let limits = Limits { connections: current.connections, ..limits.clone() };
+        let differ = **current != limits;
+        *current = Arc::new(limits);
+        differ
+    }
+
+    /// Those that hold now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Limits> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl From<Limits> for CurrentLimits {
+    fn from(limits: Limits) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(limits))))
+    }
 }
 
 impl Default for Limits {

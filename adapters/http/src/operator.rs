@@ -61,7 +61,7 @@ async fn guard(State(Guard { shared, needs }): State<Guard>, request: Request, n
     let is_route = parts.extensions.get::<MatchedPath>().is_some();
     let entered = enter(&asked, &shared.api.hosts, &shared.api.tokens.now(), needs)
         .and_then(|()| if is_route { no_form(&asked) } else { Ok(()) });
-    let within = shared.api.limits.body_timeout;
+    let within = shared.api.limits.now().body_timeout;
     if let Err(problem) = entered {
         refuse(&parts.headers, body, within).await;
         return problem.into_response();
@@ -126,7 +126,8 @@ async fn json_within<T: DeserializeOwned>(
 ) -> Result<Option<T>, Box<Problem>> {
     let (parts, body) = request.into_parts();
     let expects = parts.headers.contains_key(header::EXPECT);
-    let bound = Bound { bytes, kind, timeout: shared.api.limits.body_timeout, expects };
+    let limits = shared.api.limits.now();
+    let bound = Bound { bytes, kind, together: limits.buffered_bytes, timeout: limits.body_timeout, expects };
     let received = receive(body, &bound, &shared.buffered).await?;
     if received.bytes.is_empty() {
         return Ok(None);

@@ -1,7 +1,7 @@
 //! Accepting connections, and letting go of them.
 
 use crate::crowd::{Activity, Crowd, InFlight, Place};
-use crate::limits::{HTTP2_STREAMS, Limits};
+use crate::limits::{CurrentLimits, HTTP2_STREAMS, Limits};
 use crate::listen::{Listen, Peek};
 use crate::problem::{Kind, Problem};
 use axum::Router;
@@ -56,8 +56,14 @@ pub struct Ended {
 /// HTTP/1.1 with keep-alive, and HTTP/2 without TLS for clients that know beforehand (h2c with prior
 /// knowledge). With [`Limits::connections`] open, whoever comes displaces the longest idle connection of the peer that
 /// holds most; where none is idle, health checks are answered, and everything else gets a 503.
-pub async fn serve(listener: impl Listen, router: Router, limits: Limits, shutdown: impl Future<Output = ()>) -> Ended {
-    let crowd = Crowd::new(limits.connections);
+pub async fn serve(
+    listener: impl Listen,
+    router: Router,
+    limits: impl Into<CurrentLimits>,
+    shutdown: impl Future<Output = ()>,
+) -> Ended {
+    let limits = limits.into();
+    let crowd = Crowd::new(limits.now().connections);
     let (stop, stopping) = watch::channel(false);
     let host = Arc::new(Host { router, limits });
     let mut open = JoinSet::new();
@@ -75,14 +81,15 @@ pub async fn serve(listener: impl Listen, router: Router, limits: Limits, shutdo
     }
     drop(listener);
     stop.send_replace(true);
-    let finished = timeout(host.limits.grace, async {
+    let grace = host.limits.now().grace;
+    let finished = timeout(grace, async {
         while let Some(ended) = open.join_next().await {
             noted(ended);
         }
     });
     let cut_off = if finished.await.is_ok() { 0 } else { open.len() };
     if cut_off > 0 {
-        tracing::warn!(cut_off, grace = ?host.limits.grace, "requests did not finish within the grace");
+        tracing::warn!(cut_off, ?grace, "requests did not finish within the grace");
     }
     open.shutdown().await;
     Ended { cut_off }
@@ -118,7 +125,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// What all connections share.
 struct Host {
     router: Router,
-    limits: Limits,
+    limits: CurrentLimits,
 }
 
 impl Host {
@@ -128,7 +135,8 @@ impl Host {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let activity = place.activity().clone();
-        let idle = self.limits.header_timeout;
+        let limits = self.limits.now();
+        let idle = limits.header_timeout;
         let first = tokio::select! {
             first = speaks_http2(&mut stream) => first,
             () = activity.has_to_go(idle) => return tracing::debug!("a connection sent nothing in time"),
@@ -141,39 +149,39 @@ impl Host {
         };
         match first {
             Ok(false) => {
-                let connection = self.http1().serve_connection(TokioIo::new(stream), service);
+                let connection = http1(&limits).serve_connection(TokioIo::new(stream), service);
                 drive(connection, &activity, idle, stopping).await;
             }
             Ok(true) => {
-                let connection = self.http2().serve_connection(TokioIo::new(stream), service);
+                let connection = http2(&limits).serve_connection(TokioIo::new(stream), service);
                 drive(connection, &activity, idle, stopping).await;
             }
             Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
         }
     }
+}
 
-    fn http1(&self) -> http1::Builder {
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            // Who has sent a request and closes that way may still want the answer.
-            .half_close(true)
-            .header_read_timeout(self.limits.header_timeout)
-            .max_header_size(self.limits.header_bytes)
-            .max_buf_size(self.limits.header_bytes.max(LEAST_BUFFER));
-        builder
-    }
+fn http1(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // Who has sent a request and closes that way may still want the answer.
+        .half_close(true)
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(LEAST_BUFFER));
+    builder
+}
 
-    fn http2(&self) -> http2::Builder<TokioExecutor> {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(HTTP2_STREAMS)
-            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
-            .keep_alive_interval(HTTP2_PING)
-            .keep_alive_timeout(self.limits.header_timeout);
-        builder
-    }
+fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(HTTP2_PING)
+        .keep_alive_timeout(limits.header_timeout);
+    builder
 }
 
 /// Whether the connection begins as HTTP/2 does. What it looks at is still there to be read.

@@ -18,7 +18,7 @@ use crate::registry::Destinations;
 use crate::telemetry::metrics;
 use crate::worker::{Clock, Handle, Worker};
 use destinations::Known;
-use laneway_http::{Api, Tokens, router};
+use laneway_http::{Api, CurrentLimits, Tokens, router};
 use laneway_ports::{Operator, Stores, WorkerId};
 use operations::Shared;
 use reload::Reloading;
@@ -95,6 +95,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
     let render = rendering.clone();
     let tokens = Tokens::of(config.server.tokens.clone());
+    let limits = CurrentLimits::from(config.server.limits.clone());
     let workers = Arc::new(Shared { own, stores: stores.clone(), targets: known.targets.clone() });
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
@@ -102,7 +103,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         operations: Some(Arc::new(Operator::new(workers.clone(), stores.clone()))),
         destinations: Some(Arc::new(Destinations::new(stores.clone(), workers, known.reader.clone()))),
         metrics: Arc::new(move || render.render()),
-        limits: config.server.limits.clone(),
+        limits: limits.clone(),
         tokens: tokens.clone(),
         hosts: config.server.hosts.clone(),
     };
@@ -119,9 +120,18 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     manager.ready(&format!("listening on {}", listener.local_addr().unwrap_or(listen)));
     let mut stopping = stop.clone();
     let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
-    let mut serving = tokio::spawn(laneway_http::serve(listener, router(api), config.server.limits.clone(), stopped));
+    let mut serving = tokio::spawn(laneway_http::serve(listener, router(api), limits.clone(), stopped));
     let grace = config.worker.grace;
-    let mut reloading = Reloading { read: read_again, config, known, stores, tokens, delivers: role.delivers() };
+    let mut reloading = Reloading {
+        read: read_again,
+        started: config.clone(),
+        config,
+        known,
+        stores,
+        tokens,
+        limits,
+        delivers: role.delivers(),
+    };
     loop {
         tokio::select! {
             // First: told to stop, the HTTP side ends too.

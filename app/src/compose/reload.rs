@@ -1,9 +1,9 @@
-//! SIGHUP: the configuration is read again, and what can change while the process runs is changed: destinations and
-//! tokens. A configuration with a mistake changes nothing.
+//! SIGHUP: the configuration is read again, and what can change while the process runs is changed: destinations,
+//! tokens and limits. A configuration with a mistake changes nothing.
 
 use super::destinations::Known;
 use crate::config::Config;
-use laneway_http::{Tokens, check_listen};
+use laneway_http::{CurrentLimits, Tokens, check_listen};
 use laneway_ports::Stores;
 
 /// Reads the configuration again, as it was read at the start.
@@ -12,11 +12,14 @@ pub type ReadAgain<'a> = &'a dyn Fn() -> Result<Config, String>;
 /// What a process that is told to reload changes.
 pub(super) struct Reloading<'a> {
     pub(super) read: ReadAgain<'a>,
+    /// What was read when the process began: what cannot change while it runs is so.
+    pub(super) started: Config,
     /// What was read last.
     pub(super) config: Config,
     pub(super) known: Known,
     pub(super) stores: Stores,
     pub(super) tokens: Tokens,
+    pub(super) limits: CurrentLimits,
     /// Whether the destinations are this process' affair.
     pub(super) delivers: bool,
 }
@@ -32,8 +35,8 @@ impl Reloading<'_> {
 
     async fn try_to(&mut self) -> Result<(), String> {
         let config = (self.read)()?;
-        check_listen(self.config.server.listen, &config.server.tokens)?;
-        let fixed = fixed(&self.config, &config);
+        check_listen(self.started.server.listen, &config.server.tokens)?;
+        let fixed = fixed(&self.started, &config);
         if !fixed.is_empty() {
             tracing::warn!(
                 settings = %fixed.join(", "),
@@ -44,8 +47,9 @@ impl Reloading<'_> {
             self.known.reload(&self.config, &config, &self.stores).await?;
         }
         let tokens = config.server.tokens.clone();
-        let changed = self.tokens.replace(tokens);
-        tracing::info!(tokens_changed = changed, "the configuration has been reloaded");
+        let tokens_changed = self.tokens.replace(tokens);
+        let limits_changed = self.limits.replace(&config.server.limits);
+        tracing::info!(tokens_changed, limits_changed, "the configuration has been reloaded");
         self.config = config;
         Ok(())
     }
@@ -53,12 +57,15 @@ impl Reloading<'_> {
 
 /// The settings that differ and cannot change while the process runs.
 fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
+    let connections = before.server.limits.connections == now.server.limits.connections;
+    // How many there may be to receivers follows, unless it is set, from how many are accepted.
+    let egress = before.egress == now.egress || (!connections && before.egress.allow == now.egress.allow);
     let sections = [
         ("server.listen", before.server.listen == now.server.listen),
         ("server.hosts", before.server.hosts == now.server.hosts),
-        ("server.limits", before.server.limits == now.server.limits),
+        ("server.limits.connections", connections),
         ("store", before.store == now.store),
-        ("egress", before.egress == now.egress),
+        ("egress", egress),
         ("worker", before.worker == now.worker),
         ("log", before.log == now.log),
     ];

@@ -28,7 +28,7 @@ async fn start() -> Running {
         operations: None,
         destinations: None,
         metrics: Arc::new(String::new),
-        limits: limits.clone(),
+        limits: limits.clone().into(),
         tokens: Token::new(TOKEN).into_iter().collect::<Vec<_>>().into(),
         hosts: laneway_http::Hosts::default(),
     };

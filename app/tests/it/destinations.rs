@@ -105,7 +105,7 @@ impl Process {
             operations: Some(Arc::new(Operator::new(workers, stores.clone()))),
             destinations: Some(Arc::new(service)),
             metrics: Arc::new(String::new),
-            limits: Limits::default(),
+            limits: Limits::default().into(),
             tokens: setup.tokens.into(),
             hosts: Hosts::default(),
         };

@@ -142,7 +142,7 @@ impl Machine {
             operations: Some(Arc::new(Operator::new(Arc::new(operations), Stores::of(store)))),
             destinations: None,
             metrics: Arc::new(String::new),
-            limits: limits.clone(),
+            limits: limits.clone().into(),
             tokens: laneway_http::Tokens::default(),
             hosts: laneway_http::Hosts::new([super::LANEWAY]).expect("a host's name"),
         };

@@ -18,6 +18,7 @@ mod e2e_mongodb;
 mod e2e_operator;
 mod e2e_power_cut;
 mod e2e_real_payloads;
+mod e2e_reload;
 mod e2e_secrets;
 mod e2e_stack;
 mod e2e_standards;

@@ -155,7 +155,7 @@ pub(crate) async fn test(State(shared): State<Arc<Shared>>, InPath(name): InPath
 pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
     let admin = admin(&shared)?;
     let by = who(&shared.api.tokens.now(), request.headers());
-    let bytes = shared.api.limits.batch_bytes;
+    let bytes = shared.api.limits.now().batch_bytes;
     let read = json_within::<BatchOfChanges>(&shared, request, bytes, Kind::BatchTooLarge).await?;
     let Some(BatchOfChanges { changes, dry_run }) = read else {
         return Err(Problem::new(Kind::Malformed, "the body is empty: send {\"changes\":[…]}"));

@@ -97,7 +97,7 @@ impl Server {
             operations: (!setup.no_worker).then(|| operations(worker.clone(), &store)),
             destinations: None,
             metrics: Arc::new(|| "laneway_up 1\n".into()),
-            limits: setup.limits,
+            limits: setup.limits.into(),
             tokens: setup.tokens.into(),
             hosts: setup.hosts,
         };

@@ -338,7 +338,7 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
         operations: Some(late),
         destinations: None,
         metrics: Arc::new(String::new),
-        limits: Limits::default(),
+        limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),
         hosts: laneway_http::Hosts::default(),
     };
