@@ -21,6 +21,7 @@ pub use clock::Clock;
 pub use handle::{Change, Handle};
 pub use roster::{REPORT_EVERY, status_of_all};
 
+use crate::telemetry::destinations::DestinationMetrics;
 use laneway_domain::{DestinationChanges, DestinationName, Settings};
 use laneway_ports::{Sink, Stores, WorkerId};
 use std::collections::BTreeMap;
@@ -59,6 +60,8 @@ pub struct Worker {
     pub seed: u64,
     /// How long settled events are kept.
     pub retain: Duration,
+    /// Where attempts are counted, and what waits is told.
+    pub metrics: DestinationMetrics,
 }
 
 impl Worker {
@@ -70,8 +73,13 @@ impl Worker {
     /// crash. The upkeep goes on until it is dropped.
     pub fn start(self) -> (Handle, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send) {
         let (handle, requests) = handle::channel(self.id.clone());
-        let upkeep =
-            Upkeep { stores: self.stores.clone(), worker: handle.clone(), clock: self.clock, retain: self.retain };
+        let upkeep = Upkeep {
+            stores: self.stores.clone(),
+            worker: handle.clone(),
+            clock: self.clock,
+            retain: self.retain,
+            metrics: self.metrics.clone(),
+        };
         (handle, shell::Shell::new(self, requests).run(), upkeep.run())
     }
 }

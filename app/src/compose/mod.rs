@@ -15,6 +15,7 @@ pub use stores::check as check_store;
 
 use crate::config::Config;
 use crate::registry::Destinations;
+use crate::telemetry::destinations::DestinationMetrics;
 use crate::telemetry::metrics;
 use crate::worker::{Clock, Handle, Worker};
 use destinations::Known;
@@ -91,7 +92,9 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         .await
         .map_err(|e| format!("cannot listen on {listen} ({setting}): {e}{}", hint(&e)))?;
     let stores = stores::open(&config, role).await?;
-    let mut delivering = if role.delivers() { Some(deliver(&config, &stores, &known).await?) } else { None };
+    let of_destinations = DestinationMetrics::new()?;
+    let mut delivering =
+        if role.delivers() { Some(deliver(&config, &stores, &known, &of_destinations).await?) } else { None };
     let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
     let render = rendering.clone();
     let tokens = Tokens::of(config.server.tokens.clone());
@@ -102,7 +105,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         dead_letters: stores.dead_letters.clone(),
         operations: Some(Arc::new(Operator::new(workers.clone(), stores.clone()))),
         destinations: Some(Arc::new(Destinations::new(stores.clone(), workers, known.reader.clone()))),
-        metrics: Arc::new(move || render.render()),
+        metrics: Arc::new(move || render.render() + &of_destinations.render()),
         limits: limits.clone(),
         tokens: tokens.clone(),
         hosts: config.server.hosts.clone(),
@@ -159,7 +162,12 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
 }
 
 /// Starts the delivering half.
-async fn deliver(config: &Config, stores: &Stores, known: &Known) -> Result<Delivering, String> {
+async fn deliver(
+    config: &Config,
+    stores: &Stores,
+    known: &Known,
+    metrics: &DestinationMetrics,
+) -> Result<Delivering, String> {
     let id = worker_id();
     let mut begun = known.begin(config, stores).await?;
     let sinks = std::mem::take(&mut begun.change.sinks);
@@ -172,6 +180,7 @@ async fn deliver(config: &Config, stores: &Stores, known: &Known) -> Result<Deli
         clock: Clock::system(),
         seed: rand::random(),
         retain: config.store.retain,
+        metrics: metrics.clone(),
     }
     .start();
     let following = tokio::spawn(known.follow(stores, handle.clone(), &begun).run());

@@ -1,4 +1,5 @@
-//! The metrics: their names, what they count, and the recorder that keeps them.
+//! The metrics: their names, what they count, and the recorder that keeps them. Those of destinations are kept in
+//! [`destinations`](super::destinations).
 
 use laneway_sqlite::{LOG_BYTES, LOG_HELD};
 use metrics::Unit;
@@ -44,7 +45,7 @@ pub const QUARANTINED: &str = "laneway_quarantined_records_total";
 pub const PARTITIONS_LEASED: &str = "laneway_partitions_leased";
 
 /// Upper bounds of the buckets of every latency, in seconds: 0.1 ms to 60 s, about 2.3 times apart.
-const LATENCY_BUCKETS: [f64; 18] =
+pub(super) const LATENCY_BUCKETS: [f64; 18] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,11 @@ pub fn install() -> Result<PrometheusHandle, String> {
     Ok(handle)
 }
 
+/// What a metric says.
+pub(super) fn help(name: &str) -> &'static str {
+    ALL.iter().find(|(known, ..)| *known == name).map_or("", |(.., text)| text)
+}
+
 fn describe() {
     for (name, kind, text) in ALL {
         match kind {
@@ -142,14 +148,14 @@ mod tests {
     fn latencies_are_buckets_with_descriptions() {
         let recorder = recorder().unwrap();
         metrics::with_local_recorder(&recorder, || {
-            metrics::histogram!(DELIVERY_SECONDS, "destination" => "billing").record(0.0007);
+            metrics::histogram!(COMMIT_SECONDS).record(0.0007);
             metrics::counter!(EVENTS_ACCEPTED).increment(3);
         });
         let page = recorder.handle().render();
         assert!(page.contains("# HELP laneway_events_accepted_total Events stored, duplicates apart."), "{page}");
         assert!(page.contains("laneway_events_accepted_total 3"), "{page}");
-        assert!(page.contains("# TYPE laneway_delivery_seconds histogram"), "{page}");
-        assert!(page.contains(r#"laneway_delivery_seconds_bucket{destination="billing",le="0.0005"} 0"#), "{page}");
-        assert!(page.contains(r#"laneway_delivery_seconds_bucket{destination="billing",le="0.001"} 1"#), "{page}");
+        assert!(page.contains("# TYPE laneway_commit_seconds histogram"), "{page}");
+        assert!(page.contains(r#"laneway_commit_seconds_bucket{le="0.0005"} 0"#), "{page}");
+        assert!(page.contains(r#"laneway_commit_seconds_bucket{le="0.001"} 1"#), "{page}");
     }
 }

@@ -1,5 +1,6 @@
 //! What the process says of itself: log lines and metrics.
 
+pub mod destinations;
 pub mod metrics;
 
 use crate::config::{Log, LogFormat};

@@ -8,6 +8,7 @@ use super::metered_sink::MeteredSink;
 use super::notices::Reporter;
 use super::share::Share;
 use super::{Clock, Worker};
+use crate::telemetry::destinations::DestinationMetrics;
 use crate::telemetry::metrics as names;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -41,6 +42,7 @@ pub(super) struct Shell {
     clock: Clock,
     stores: Calls,
     sinks: BTreeMap<DestinationName, Arc<MeteredSink>>,
+    metrics: DestinationMetrics,
     owned: BTreeMap<Partition, Owned>,
     share: Share,
     calls: FuturesUnordered<Call>,
@@ -64,9 +66,12 @@ pub(super) struct Shell {
 
 impl Shell {
     pub(super) fn new(worker: Worker, requests: mpsc::Receiver<Request>) -> Self {
-        let Worker { id, stores, destinations, sinks, settings, clock, seed, .. } = worker;
-        let sinks =
-            sinks.into_iter().map(|(name, sink)| (name.clone(), Arc::new(MeteredSink::new(&name, sink)))).collect();
+        let Worker { id, stores, destinations, sinks, settings, clock, seed, metrics, .. } = worker;
+        let metered = |(name, sink)| {
+            let sink = Arc::new(MeteredSink::new(&name, sink, &metrics));
+            (name, sink)
+        };
+        let sinks = sinks.into_iter().map(metered).collect();
         let mut dispatcher = Dispatcher::new(settings, seed);
         let (known, _) = watch::channel(destinations.revision);
         dispatcher.handle(Input::Destinations(destinations), clock.now());
@@ -79,6 +84,7 @@ impl Shell {
             clock,
             stores,
             sinks,
+            metrics,
             owned: BTreeMap::new(),
             share,
             calls: FuturesUnordered::new(),
@@ -338,11 +344,16 @@ impl Shell {
     /// Destinations have come, changed or gone. What is under way keeps the sink that it has.
     fn change(&mut self, change: Change) {
         let Change { destinations, sinks } = change;
-        for gone in destinations.left.iter().chain(&destinations.deleted) {
+        for gone in &destinations.left {
             self.sinks.remove(gone);
+            self.metrics.left(gone);
+        }
+        for gone in &destinations.deleted {
+            self.sinks.remove(gone);
+            self.metrics.forget(gone);
         }
         for (name, sink) in sinks {
-            let sink = Arc::new(MeteredSink::new(&name, sink));
+            let sink = Arc::new(MeteredSink::new(&name, sink, &self.metrics));
             self.sinks.insert(name, sink);
         }
         let revision = destinations.revision;

@@ -6,10 +6,9 @@ use super::deleted;
 use super::inbox::serve_inbox;
 use super::roster::{LastReport, REPORT_EVERY};
 use super::{Clock, Handle};
-use crate::telemetry::metrics as names;
-use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, Partition, StatusReport, Timestamp};
+use crate::telemetry::destinations::DestinationMetrics;
+use laneway_domain::{DestinationName, DestinationStatus, Partition, StatusReport, Timestamp};
 use laneway_ports::Stores;
-use metrics::gauge;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -36,6 +35,7 @@ pub(super) struct Upkeep {
     pub(super) clock: Clock,
     /// How long settled events are kept.
     pub(super) retain: Duration,
+    pub(super) metrics: DestinationMetrics,
 }
 
 impl Upkeep {
@@ -63,6 +63,7 @@ impl Upkeep {
         let mut left = Left::default();
         for round in 0_u32.. {
             rounds.tick().await;
+            let as_of = self.metrics.as_of();
             let Some(status) = self.worker.report().await else { continue };
             for gone in left.not_told(&status) {
                 tracing::warn!(
@@ -84,7 +85,9 @@ impl Upkeep {
                 tracing::warn!(%error, "deleted destinations could not be let go of; trying again in an hour");
             }
             if round % GAUGES_EVERY == 0 {
-                self.set_gauges(&status).await;
+                // Without the counts the others are set all the same; the next round sets these.
+                let dead_letters = self.stores.dead_letters.counts().await.unwrap_or_default();
+                self.metrics.set(as_of, &status.destinations, &dead_letters);
             }
         }
     }
@@ -113,26 +116,6 @@ impl Upkeep {
             Ok(requests) if requests.is_empty() => {}
             Ok(requests) => self.worker.redrive(partition, requests).await,
             Err(error) => tracing::warn!(partition = partition.0, %error, "dead letters to retry could not be read"),
-        }
-    }
-
-    #[allow(clippy::cast_precision_loss)]
-    async fn set_gauges(&self, status: &StatusReport) {
-        for destination in &status.destinations {
-            let name = destination.name.to_string();
-            let set = |metric: &'static str, value: f64| gauge!(metric, "destination" => name.clone()).set(value);
-            set(names::PENDING_EVENTS, destination.pending as f64);
-            set(names::IN_FLIGHT, destination.in_flight as f64);
-            set(names::BLOCKED_KEYS, destination.blocked_keys as f64);
-            set(names::KEYS_BEHIND, destination.keys_behind as f64);
-            set(names::BREAKER_OPEN, f64::from(u8::from(destination.breaker != BreakerStatus::Closed)));
-            set(names::PAUSED, f64::from(u8::from(destination.paused.is_some())));
-        }
-        let counts = self.stores.dead_letters.counts().await.unwrap_or_default();
-        for destination in &status.destinations {
-            let count =
-                counts.iter().find(|count| count.destination == destination.name).map_or(0, |count| count.count);
-            gauge!(names::DEAD_LETTERS, "destination" => destination.name.to_string()).set(count as f64);
         }
     }
 }

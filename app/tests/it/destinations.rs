@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use laneway_app::config::{Config, DestinationConfig};
 use laneway_app::registry::{Destinations, Follower, KEY_BYTES, Keyring, Reader, Targets, all, apply};
+use laneway_app::telemetry::destinations::DestinationMetrics;
 use laneway_app::worker::{Clock, Handle, Worker};
 use laneway_domain::{DestinationName, Revision};
 use laneway_egress::EgressPolicy;
@@ -175,6 +176,7 @@ async fn work(stores: &Stores, reader: &Arc<Reader>, clock: Clock, tasks: &mut V
         clock,
         seed: 1,
         retain: Duration::from_secs(100_000),
+        metrics: DestinationMetrics::new().unwrap(),
     }
     .start();
     let follower = Follower::new(stores.registry.clone(), reader.clone(), targets, handle.clone(), known);

@@ -1,6 +1,7 @@
 //! Operators' commands through a process that has not what they are about: two workers over one store.
 
 use async_trait::async_trait;
+use laneway_app::telemetry::destinations::DestinationMetrics;
 use laneway_app::worker::{ANSWERED_WITHIN, Clock, Handle, Worker, command_all};
 use laneway_domain::{
     Cause, Command, Destination, DestinationChanges, DestinationName, Event, EventId, EventType, Key, LaneKey,
@@ -104,6 +105,7 @@ impl Scene {
             clock,
             seed: 1,
             retain: NEVER,
+            metrics: DestinationMetrics::new().unwrap(),
         }
         .start();
         Process { worker, tasks: [tokio::spawn(working), tokio::spawn(upkeep)] }

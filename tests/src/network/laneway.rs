@@ -9,6 +9,7 @@ use super::{PORT, SECRET, url};
 use crate::seeded::{Chance, TroubledStore};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
+use laneway_app::telemetry::destinations::DestinationMetrics;
 use laneway_app::worker::{Clock, Handle, Worker, command_all};
 use laneway_domain::{Command, DestinationChanges, Outcome, Partition, PartitionProgress, StatusReport};
 use laneway_http::{Api, Limits, router, serve};
@@ -126,6 +127,7 @@ impl Machine {
             seed,
             // The oracle reads the whole log in the end.
             retain: Duration::from_secs(24 * 3600),
+            metrics: DestinationMetrics::new().expect("their names are right"),
         }
         .start();
         tokio::spawn(working);

@@ -9,6 +9,7 @@ use super::watched::Watched;
 use crate::seeded::Chance;
 use crate::seeded::TroubledStore;
 use async_trait::async_trait;
+use laneway_app::telemetry::destinations::DestinationMetrics;
 use laneway_app::worker::{Clock, Handle, Worker};
 use laneway_domain::{DestinationChanges, DestinationName, Outcome, Partition, Timestamp};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
@@ -90,6 +91,7 @@ impl Process {
             clock,
             seed: chance.next(),
             retain: plan.retain,
+            metrics: DestinationMetrics::new().expect("their names are right"),
         }
         .start();
         let working = tokio::spawn(unless_frozen(working, stillness.clone()));

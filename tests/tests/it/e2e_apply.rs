@@ -62,8 +62,15 @@ async fn a_file_says_what_destinations_there_are() {
     // What the file does not name is deleted only if that is said, twice.
     let (_, why, good) = applied(&installation, &table("own", "rate = 7"), &["--prune"]);
     assert!(!good && why.contains("Delete 2 of them (a, b)"), "{why}");
+    let series = async |name: &str| {
+        let page = server.client().get("/metrics").await.expect("an answer").text();
+        page.lines().filter(|line| line.contains(&format!("destination=\"{name}\""))).count()
+    };
+    assert!(series("a").await > 0 && series("own").await > 0);
     let (said, _, good) = applied(&installation, &table("own", "rate = 7"), &["--prune", "--yes"]);
     assert_eq!((said, good), (vec!["- a".to_owned(), "- b".to_owned()], true));
     assert_eq!((shown(&installation, "a"), shown(&installation, "b")), (None, None));
+    assert_eq!(series("a").await, 0, "a destination that is gone leaves no series");
+    assert!(series("own").await > 0);
     server.stop();
 }
