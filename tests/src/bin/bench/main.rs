@@ -6,6 +6,7 @@
 mod backlog;
 mod bench;
 mod ceiling;
+mod changes;
 mod clock;
 mod crowd;
 mod curves;
@@ -106,6 +107,10 @@ enum Measurement {
     Redis,
     /// Destinations that do not want an event.
     Disinterest,
+    /// 80,000 destinations made over HTTP.
+    ManyDestinations,
+    /// A wrong URL with events behind it, and its mending.
+    WrongUrl,
     /// Where the CPU time goes, by `perf`.
     Profile,
 }
@@ -253,6 +258,8 @@ async fn measure(
         Measurement::Payload => curves::payload(bench, section).await,
         Measurement::Redis => redis::measure(bench, section).await,
         Measurement::Disinterest => neighbours::uninterested(bench, section).await,
+        Measurement::ManyDestinations => changes::many(bench, section).await,
+        Measurement::WrongUrl => changes::mended(bench, section).await,
         Measurement::Profile => profile::measure(bench, section).await,
     }
 }

@@ -1,0 +1,221 @@
+//! Destinations that are made and changed over HTTP while the server runs: very many of them, and one with a wrong URL.
+
+use crate::bench::{Bench, share};
+use crate::process;
+use crate::report::{Section, median};
+use crate::sink::Received;
+use laneway_tests::client::Client;
+use laneway_tests::ports;
+use serde_json::{Value, json};
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+const FEW: u64 = 10;
+const MANY: u64 = 80_000;
+/// Destinations a request.
+const TOGETHER: u64 = 1_000;
+/// One destination is changed so often; the median counts.
+const CHANGES: u64 = 21;
+const ROUNDS: usize = 3;
+/// Events of a closed loop, and those before it.
+const EVENTS: u64 = 100_000;
+const WARM_EVENTS: u64 = 25_000;
+/// The events that wait for the wrong URL.
+const WAITING: u64 = 100_000;
+/// The open loop's rate: a sixth or so of what is possible, so that a drain finds room.
+const RATE: u64 = 4_000;
+const WARM_SECONDS: u64 = 2;
+/// How long an open loop runs then: longer than the drain beside it takes.
+const OPEN_SECONDS: u64 = 16;
+/// How long a drain may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// What a server with so many destinations does.
+struct Sized {
+    made_per_second: f64,
+    change_millis: f64,
+    cpu_micros: f64,
+    memory: f64,
+}
+
+/// A change that has to succeed, and to be taken over by all partitions when it is answered.
+async fn changed(client: &Client, method: http::Method, name: &str, body: &Value) -> io::Result<()> {
+    let headers = [("content-type", "application/json")];
+    let answer = client.send(method, name, &headers, body.to_string()).await.map_err(io::Error::other)?;
+    let good = (200..=201).contains(&answer.status);
+    if good { Ok(()) } else { Err(io::Error::other(format!("{name}: {} {}", answer.status, answer.text()))) }
+}
+
+/// Making 80,000 destinations, and what events and changes cost with them.
+pub(crate) async fn many(bench: &Bench, section: &mut Section) -> io::Result<()> {
+    let (mut few, mut many) = (Vec::new(), Vec::new());
+    for _ in 0..if bench.quick { 1 } else { ROUNDS } {
+        few.push(of(bench, FEW).await?);
+        many.push(of(bench, bench.scaled(MANY)).await?);
+    }
+    let middle = |runs: &[Sized], what: fn(&Sized) -> f64| median(runs.iter().map(what).collect());
+    let (count, both) = (bench.scaled(MANY), |what: fn(&Sized) -> f64| (middle(&few, what), middle(&many, what)));
+    let (_, rate) = both(|run| run.made_per_second);
+    let what = format!("{count} destinations made over HTTP, {TOGETHER} a request");
+    section.target(&what, format!("{rate:.0} a second"), "at least 1000 a second", rate >= 1000.0);
+    let (with_few, with_many) = both(|run| run.cpu_micros);
+    section
+        .note(format!("CPU an event, {FEW} and {count} not wanting it"), format!("{with_few:.1}, {with_many:.1} µs"));
+    let ratio = with_many / with_few;
+    section.target("the ratio", format!("{ratio:.2}"), "at most 1.1", ratio <= 1.1);
+    let (with_few, with_many) = both(|run| run.change_millis);
+    section.note(format!("one changed, until all follow: {FEW}, {count}"), format!("{with_few:.1}, {with_many:.1} ms"));
+    let ratio = with_many / with_few;
+    section.target("the ratio of those", format!("{ratio:.2}"), "at most 2", ratio <= 2.0);
+    let (with_few, with_many) = both(|run| run.memory);
+    section.note(format!("memory: {FEW}, {count}"), format!("{with_few:.0}, {with_many:.0} MiB"));
+    Ok(())
+}
+
+async fn of(bench: &Bench, others: u64) -> io::Result<Sized> {
+    let fresh = bench.fresh(&[bench.destination("main", "main", "types = [\"bench.*\"]")]).await?;
+    let server = fresh.start().await;
+    let client = Client::new(fresh.address());
+    let began = Instant::now();
+    for from in (0..others).step_by(usize::try_from(TOGETHER).unwrap_or(1)) {
+        let one = |n: u64| {
+            let settings = json!({"url": bench.url("other"), "types": [format!("other.{n}")]});
+            json!({"op": "put", "name": format!("other-{n}"), "settings": settings})
+        };
+        let changes: Vec<Value> = (from..others.min(from + TOGETHER)).map(one).collect();
+        changed(&client, http::Method::POST, "/v1/destinations/batch", &json!({ "changes": changes })).await?;
+    }
+    let made_per_second = share(others, 1) / began.elapsed().as_secs_f64();
+    let ended = async || fresh.settled("main").await;
+    bench.closed(fresh.address(), server.pid(), WARM_EVENTS, ended).await?;
+    let run = bench.closed(fresh.address(), server.pid(), bench.scaled(EVENTS), ended).await?;
+    let mut millis = Vec::new();
+    for n in 0..CHANGES {
+        let began = Instant::now();
+        changed(&client, http::Method::PATCH, "/v1/destinations/other-3", &json!({"rate": n + 1})).await?;
+        millis.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    let memory = process::memory(server.pid())?.1;
+    server.kill();
+    Ok(Sized { made_per_second, change_millis: median(millis), cpu_micros: run.cpu_micros, memory })
+}
+
+/// How an open loop's events came in at the healthy destination, and the CPU time of the server meanwhile.
+struct Beside {
+    received: Received,
+    cpu: Duration,
+    events: f64,
+    /// Seconds that the drain beside it took.
+    drained: Option<f64>,
+}
+
+/// What the healthy destination notices of a wrong URL that events wait behind, and of its being mended.
+pub(crate) async fn mended(bench: &Bench, section: &mut Section) -> io::Result<()> {
+    let rounds = if bench.quick { 1 } else { ROUNDS };
+    let (mut without, mut waiting, mut draining, mut alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        without.push(round(bench, Trouble::None).await?);
+        waiting.push(round(bench, Trouble::Waits).await?);
+        draining.push(round(bench, Trouble::Mended).await?);
+        alone.push(drain_alone(bench).await?);
+    }
+    let p99 = |runs: &[Beside]| median(runs.iter().map(|run| run.received.p99).collect());
+    let cpu = |run: &Beside| run.cpu.as_secs_f64() * 1e6 / run.events;
+    let micros = |runs: &[Beside]| median(runs.iter().map(cpu).collect());
+    let drained = median(alone.iter().map(|(_, cpu)| cpu.as_secs_f64()).collect());
+    let count = bench.scaled(WAITING);
+    section.note(format!("p99 of a healthy destination at {RATE} a second"), format!("{:.2} ms", p99(&without)));
+    let ratio = p99(&waiting) / p99(&without);
+    let what = format!("the same while {count} events wait for a wrong URL: times");
+    section.target(&what, format!("{ratio:.2}"), "at most 1.3", ratio <= 1.3);
+    let ratio = p99(&draining) / p99(&without);
+    let what = "the same while they are drained at the mended URL: times";
+    section.target(what, format!("{ratio:.2}"), "at most 1.3", ratio <= 1.3);
+    let rate = |seconds: Vec<f64>| format!("{:.0} a second", share(count, 1) / median(seconds));
+    section.note("the drain alone", rate(alone.iter().map(|(seconds, _)| *seconds).collect()));
+    section.note("the drain beside that load", rate(draining.iter().filter_map(|run| run.drained).collect()));
+    let of_others = |run: &Beside| (run.cpu.as_secs_f64() - drained) * 1e6 / run.events;
+    let meanwhile = median(draining.iter().map(of_others).collect());
+    section.note(
+        "CPU of an event of the healthy one: without, waiting, draining (without what the drain alone takes)",
+        format!("{:.1}, {:.1}, {meanwhile:.1} µs", micros(&without), micros(&waiting)),
+    );
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    Waits,
+    Mended,
+}
+
+/// Puts the events behind the wrong URL. What comes later is not for it.
+async fn fill(bench: &Bench, address: SocketAddr, client: &Client) -> io::Result<()> {
+    let wrong = format!("http://{}/", ports::free());
+    let settings = json!({"url": wrong, "types": ["bench.*"]});
+    changed(client, http::Method::PUT, "/v1/destinations/wrong", &settings).await?;
+    bench.load(address, bench.scaled(WAITING), &[("batch", 500), ("connections", 4)]).await?;
+    changed(client, http::Method::PATCH, "/v1/destinations/wrong", &json!({"types": ["nothing"]})).await
+}
+
+/// Mends the URL and waits until everything has come in: how long that took.
+async fn mend(bench: &Bench, client: &Client) -> io::Result<f64> {
+    let began = Instant::now();
+    changed(client, http::Method::PATCH, "/v1/destinations/wrong", &json!({"url": bench.url("other")})).await?;
+    loop {
+        let [_, other] = bench.received().await?;
+        if other.events >= bench.scaled(WAITING) {
+            return Ok(began.elapsed().as_secs_f64());
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(io::Error::other(format!("only {} of the waiting events came in", other.events)));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+async fn round(bench: &Bench, trouble: Trouble) -> io::Result<Beside> {
+    let fresh = bench.fresh(&[bench.destination("idle", "other", "types = [\"nothing\"]")]).await?;
+    let server = fresh.start().await;
+    let client = Client::new(fresh.address());
+    if trouble != Trouble::None {
+        fill(bench, fresh.address(), &client).await?;
+    }
+    // It begins here: what waits is not for it.
+    let main = json!({"url": bench.url("main"), "types": ["bench.*"], "from": "end"});
+    changed(&client, http::Method::PUT, "/v1/destinations/main", &main).await?;
+    bench.forget().await?;
+    let seconds = bench.scaled(OPEN_SECONDS).max(4) + WARM_SECONDS;
+    let lines = [("rate", RATE), ("connections", 128), ("warm", RATE * WARM_SECONDS)];
+    let before = process::cpu(server.pid())?;
+    let mending = async {
+        if trouble != Trouble::Mended {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_secs(WARM_SECONDS)).await;
+        mend(bench, &client).await.map(Some)
+    };
+    let (loaded, mended) = tokio::join!(bench.load(fresh.address(), RATE * seconds, &lines), mending);
+    let (loaded, drained) = (loaded?, mended?);
+    let received = bench.arrived(loaded.accepted).await?;
+    let cpu = process::cpu(server.pid())?.saturating_sub(before);
+    server.kill();
+    Ok(Beside { received, cpu, events: share(loaded.accepted, 1), drained })
+}
+
+/// The drain with nothing beside it: seconds, and CPU time of the server.
+async fn drain_alone(bench: &Bench) -> io::Result<(f64, Duration)> {
+    let fresh = bench.fresh(&[bench.destination("idle", "other", "types = [\"nothing\"]")]).await?;
+    let server = fresh.start().await;
+    let client = Client::new(fresh.address());
+    fill(bench, fresh.address(), &client).await?;
+    bench.forget().await?;
+    let before = process::cpu(server.pid())?;
+    let seconds = mend(bench, &client).await?;
+    let cpu = process::cpu(server.pid())?.saturating_sub(before);
+    server.kill();
+    Ok((seconds, cpu))
+}
