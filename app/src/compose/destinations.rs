@@ -47,7 +47,7 @@ impl Known {
 
     async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), String> {
         let by = config.file.as_deref().map_or_else(|| "no configuration file".to_owned(), |f| f.display().to_string());
-        let applied = apply(&*stores.registry, &by, &named(config)).await;
+        let applied = apply(stores, &by, &named(config)).await;
         let applied =
             applied.map_err(|e| format!("the destinations of the configuration cannot be registered: {e}"))?;
         for (name, why) in applied.refused {

@@ -1,10 +1,10 @@
 //! The configuration file as a change: at the start, and when it is read again, what it says of destinations goes
 //! into the registry, if it says something else.
 
-use super::put_of_file;
+use super::{former, put_of_file};
 use crate::config::DestinationConfig;
 use laneway_domain::{DestinationName, Edit, Origin, Refused, Registered, Revision, Standing};
-use laneway_ports::{Drafted, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, Registry, StoreError, WriteDraft};
+use laneway_ports::{Drafted, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, Registry, StoreError, Stores, WriteDraft};
 use std::collections::BTreeMap;
 
 /// How often a change is made anew because somebody else was faster.
@@ -25,10 +25,11 @@ pub struct Applied {
 /// # Errors
 /// If the registry cannot be read or written.
 pub async fn apply(
-    registry: &dyn Registry,
+    stores: &Stores,
     by: &str,
     file: &BTreeMap<DestinationName, &DestinationConfig>,
 ) -> Result<Applied, StoreError> {
+    let registry = &*stores.registry;
     let initial = registry.head().await?.last == Revision::ORIGIN;
     let known = everything(registry).await?;
     let left = known.values().filter(|known| {
@@ -38,7 +39,7 @@ pub async fn apply(
     let mut applied = Applied::default();
     let (mut rest, mut tries) = (names.as_slice(), 0);
     while !rest.is_empty() {
-        match apply_some(registry, by, file, rest, initial, &mut applied).await? {
+        match apply_some(stores, by, file, rest, initial, &mut applied).await? {
             Some(others) => (rest, tries) = (others, 0),
             None => tries += 1,
         }
@@ -53,17 +54,19 @@ pub async fn apply(
 /// Does it for as many of the names as one write takes; returns the others. `None` if somebody else has changed
 /// something meanwhile.
 async fn apply_some<'n>(
-    registry: &dyn Registry,
+    stores: &Stores,
     by: &str,
     file: &BTreeMap<DestinationName, &DestinationConfig>,
     names: &'n [DestinationName],
     initial: bool,
     applied: &mut Applied,
 ) -> Result<Option<&'n [DestinationName]>, StoreError> {
+    let registry = &*stores.registry;
     let head = registry.head().await?;
     let looked_at = &names[..names.len().min(MAX_REGISTRY_PAGE)];
     let before: BTreeMap<_, _> =
         registry.records(looked_at).await?.into_iter().map(|known| (known.name.clone(), known)).collect();
+    let needed = former::needed(stores, before.values()).await?;
     let (mut draft, mut refused, mut done) = (WriteDraft::new(&head, head.next()), Vec::new(), 0);
     let mut changed = 0;
     for name in looked_at {
@@ -74,15 +77,18 @@ async fn apply_some<'n>(
         };
         match Registered::edited(known, name, edit, head.next(), initial) {
             Ok(None) => {}
-            Ok(Some(record)) => match draft.add(record, by, what) {
-                Drafted::Taken => changed += 1,
-                Drafted::Full => break,
-                Drafted::TooLarge(bytes) => {
-                    return Err(StoreError::refused(format!(
-                        "destination {name} takes {bytes} bytes; at most {MAX_RECORD_BYTES} are kept of one"
-                    )));
+            Ok(Some(mut record)) => {
+                record.filters.trim(needed);
+                match draft.add(record, by, what) {
+                    Drafted::Taken => changed += 1,
+                    Drafted::Full => break,
+                    Drafted::TooLarge(bytes) => {
+                        return Err(StoreError::refused(format!(
+                            "destination {name} takes {bytes} bytes; at most {MAX_RECORD_BYTES} are kept of one"
+                        )));
+                    }
                 }
-            },
+            }
             Err(why) => refused.push((name.clone(), why)),
         }
         done += 1;
@@ -116,6 +122,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use laneway_memory::{Disk, MemoryStore, Settings};
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn a_file_that_is_more_than_one_write_takes_is_applied_whole_and_once() {
@@ -124,13 +131,14 @@ mod tests {
             |n: usize| format!("[[destination]]\nname = 'd{n}'\nurl = 'console:'\ntypes = [{}]\n", types.join(","));
         let config = Config::from_toml(&(0..700).map(one).collect::<String>()).unwrap();
         let file: BTreeMap<_, _> = config.destinations.iter().map(|d| (d.destination.name.clone(), d)).collect();
-        let registry = MemoryStore::open(Disk::new(1), Settings::default());
-        let applied = apply(&registry, "laneway.toml", &file).await.unwrap();
+        let stores = Stores::of(Arc::new(MemoryStore::open(Disk::new(1), Settings::default())));
+        let registry = &*stores.registry;
+        let applied = apply(&stores, "laneway.toml", &file).await.unwrap();
         assert_eq!((applied.changed, applied.refused.len()), (700, 0));
         let last = registry.head().await.unwrap().last;
-        assert_eq!(apply(&registry, "laneway.toml", &file).await.unwrap().changed, 0);
+        assert_eq!(apply(&stores, "laneway.toml", &file).await.unwrap().changed, 0);
         assert_eq!(registry.head().await.unwrap().last, last);
         let few: BTreeMap<_, _> = file.into_iter().take(1).collect();
-        assert_eq!(apply(&registry, "laneway.toml", &few).await.unwrap().changed, 699);
+        assert_eq!(apply(&stores, "laneway.toml", &few).await.unwrap().changed, 699);
     }
 }

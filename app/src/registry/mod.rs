@@ -4,6 +4,7 @@
 mod apply;
 mod file;
 mod follow;
+mod former;
 mod keys;
 mod lost;
 mod read;

@@ -91,7 +91,7 @@ impl Process {
         let keys = setup.key.map_or_else(Keyring::none, |byte| Keyring::of(&[[byte; KEY_BYTES]]).unwrap());
         let reader = Arc::new(Reader::new(setup.egress, Arc::new(keys), setup.file.clone()));
         let file: BTreeMap<_, _> = setup.file.iter().map(|known| (known.destination.name.clone(), known)).collect();
-        apply(&*stores.registry, "laneway.toml", &file).await.unwrap();
+        apply(&stores, "laneway.toml", &file).await.unwrap();
         let mut tasks = Vec::new();
         let workers: Arc<dyn WorkerControl> = if setup.works {
             let clock = Clock::starting_at(disk.now());

@@ -1,5 +1,6 @@
 //! From what is asked for to records, and into the registry.
 
+use super::super::former;
 use super::super::settings::{Before, Next, checked, rotated};
 use super::Destinations;
 use crate::config::parse_duration;
@@ -95,6 +96,7 @@ impl Destinations {
             Purpose::Change { by } => by,
             Purpose::Preview => "",
         };
+        let needed = former::needed(&self.stores, before.values()).await?;
         let mut draft = WriteDraft::new(&head, head.next());
         let (mut results, mut seen) = (Vec::new(), BTreeSet::new());
         let mut rest = changes;
@@ -109,11 +111,14 @@ impl Destinations {
                 Err(AdminError::Conflict { field: None, what })
             };
             let result = match made {
-                Ok(Made { record: Some(record), changed, what }) => match draft.add(record, by, &what) {
-                    Drafted::Taken => Ok(Changed { what: Some(what.into()), ..changed }),
-                    Drafted::Full => break,
-                    Drafted::TooLarge(bytes) => Err(too_large(bytes)),
-                },
+                Ok(Made { record: Some(mut record), changed, what }) => {
+                    record.filters.trim(needed);
+                    match draft.add(record, by, &what) {
+                        Drafted::Taken => Ok(Changed { what: Some(what.into()), ..changed }),
+                        Drafted::Full => break,
+                        Drafted::TooLarge(bytes) => Err(too_large(bytes)),
+                    }
+                }
                 Ok(Made { record: None, changed, .. }) => Ok(changed),
                 Err(error) => Err(error),
             };

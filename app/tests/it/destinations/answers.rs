@@ -307,3 +307,67 @@ async fn the_journal_names_the_token() {
         assert_eq!(changes["items"][0]["by"], by);
     }
 }
+
+/// An event of this type in each partition, as far as so many ids reach them all.
+async fn events_everywhere(process: &Process, event_type: &str) {
+    let id = |n: u32| NewEvent {
+        event: Event::new(
+            EventId::new(&format!("{event_type}-{n}")).unwrap(),
+            EventType::new(event_type).unwrap(),
+            "1".into(),
+        ),
+        id_given: true,
+    };
+    for result in process.stores.log.append((0..40).map(id).collect()).await {
+        result.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_of_before_are_kept_for_as_long_as_there_are_events_that_they_judge() {
+    let process = Process::new().await;
+    let types = |n: usize| json!({"url": "console:", "types": [format!("t{n}")]});
+    process.put("a", &types(0)).await.is(201);
+    process.post("/v1/destinations/a/pause", &json!({})).await.is(200);
+    let former = async || {
+        let name = DestinationName::new("a").unwrap();
+        let found = process.stores.registry.records(&[name]).await.unwrap();
+        found[0].filters.former.iter().map(|former| former.filter.clone()).collect::<Vec<_>>()
+    };
+    let trim = async || {
+        let mut left = 0;
+        for partition in (0..PARTITIONS).map(Partition) {
+            process
+                .stores
+                .log
+                .trim(partition, laneway_domain::Timestamp::from_millis(u64::MAX / 4), 10_000)
+                .await
+                .unwrap();
+            let bounds = process.stores.log.bounds(partition).await.unwrap();
+            left += bounds.end.0 - bounds.start.0;
+        }
+        left
+    };
+    for n in 1..30 {
+        events_everywhere(&process, &format!("t{}", n - 1)).await;
+        process.patch("a", &json!({"types": [format!("t{n}")]})).await.is(200);
+    }
+    // Everything waits for it: each of its filters judges some of that.
+    assert_eq!(trim().await, 29 * 40);
+    process.patch("a", &json!({"types": ["t30"]})).await.is(200);
+    let kept = former().await;
+    assert_eq!(kept.len(), 30);
+    // All is settled and trimmed: none but the last judges anything that could still be asked for.
+    process.post("/v1/destinations/a/resume", &json!({})).await.is(200);
+    while trim().await > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    process.patch("a", &json!({"types": ["t31"]})).await.is(200);
+    assert_eq!(
+        former().await,
+        [laneway_domain::Filter {
+            types: vec![laneway_domain::TypePattern::new("t30").unwrap()],
+            ..Default::default()
+        }]
+    );
+}
