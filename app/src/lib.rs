@@ -6,4 +6,5 @@ pub mod config;
 pub mod files;
 pub mod registry;
 pub mod telemetry;
+pub mod tokens;
 pub mod worker;

@@ -26,10 +26,12 @@ mod recent;
 mod registered;
 mod retry;
 mod revision;
+mod role;
 mod settings;
 mod status;
 mod time;
 mod timers;
+mod token;
 mod watermark;
 
 pub use balancer::{Balancer, CLAIM_EVERY, Step};
@@ -58,10 +60,15 @@ pub use recent::RECENTLY;
 pub use registered::{Edit, OperatorPause, Origin, Refused, Registered, Standing};
 pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
 pub use revision::{Cut, Cuts, Revision};
+pub use role::{Role, Roles};
 pub use settings::Settings;
 pub use status::{
     BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_IN_CONFIGURATION, StatusReport,
     WorkerStatus,
 };
 pub use time::Timestamp;
+pub use token::{
+    InvalidTokenName, MAX_REVOKED_TOKENS, MAX_TOKEN_CHANGES, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, Stamp, StoredToken,
+    TokenBook, TokenChange, TokenDigest, TokenName, TokenRefusal,
+};
 pub use watermark::Watermark;

@@ -14,6 +14,8 @@ mod registry;
 mod sink;
 mod store;
 mod stores;
+mod token_admin;
+mod tokens;
 mod workers;
 
 #[cfg(feature = "contract")]
@@ -37,6 +39,11 @@ pub use registry::{
 pub use sink::{Attempted, Delivery, Sink, is_shortage};
 pub use store::Store;
 pub use stores::Stores;
+pub use token_admin::{
+    MadeToken, NewToken, RevokedToken, TokenAdmin, TokenAdminError, TokenJournalLine, TokenList, TokenListQuery,
+    TokenRecord,
+};
+pub use tokens::{MAX_TOKENS_BYTES, TokenStore, TokensSeen, decoded_tokens, encoded_tokens};
 pub use workers::{
     ANSWERS_KEPT, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES, MAX_REPORT_BYTES, MAX_WAITING_MESSAGES, MESSAGE_KEPT, Present,
     Register, Workers, check_answer, check_message, inbox_full,

@@ -1,12 +1,12 @@
 //! One store, as the parts of a process hold it.
 
-use crate::{DeadLetters, EventLog, ProgressStore, Registry, StoreHealth, Workers};
+use crate::{DeadLetters, EventLog, ProgressStore, Registry, StoreHealth, TokenStore, Workers};
 use std::fmt;
 use std::sync::Arc;
 
 /// One store behind each of its ports. Whoever needs a store gets this, and uses what it needs.
 ///
-/// All six are one store: a commit copies events from the log into the dead letters, a trim looks at
+/// All seven are one store: a commit copies events from the log into the dead letters, a trim looks at
 /// the progress. So it is made from one thing, by [`Stores::of`]; a test may then put a watcher in the
 /// place of a part.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct Stores {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The destinations.
     pub registry: Arc<dyn Registry>,
+    /// The tokens that are made over the HTTP interface.
+    pub tokens: Arc<dyn TokenStore>,
     /// Who else works on the store.
     pub workers: Arc<dyn Workers>,
     /// Whether it can be used now.
@@ -30,13 +32,14 @@ impl Stores {
     #[must_use]
     pub fn of<S>(store: Arc<S>) -> Self
     where
-        S: EventLog + ProgressStore + DeadLetters + Registry + Workers + StoreHealth + 'static,
+        S: EventLog + ProgressStore + DeadLetters + Registry + TokenStore + Workers + StoreHealth + 'static,
     {
         Self {
             log: store.clone(),
             progress: store.clone(),
             dead_letters: store.clone(),
             registry: store.clone(),
+            tokens: store.clone(),
             workers: store.clone(),
             health: store,
         }

@@ -195,6 +195,7 @@ async fn main() {
         dead_letters: store,
         operations: None,
         destinations: None,
+        token_admin: None,
         metrics: Arc::new(String::new),
         limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),

@@ -3,10 +3,10 @@
 
 use crate::hosts::Hosts;
 use crate::problem::{Kind, Problem};
-use crate::role::Role;
-use crate::token::{Token, authorize};
+use crate::token::{Known, authorize};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Version, header};
+use laneway_domain::Role;
 
 /// A request as far as it is known before its body.
 pub(crate) struct Asked<'a> {
@@ -24,14 +24,9 @@ impl<'a> Asked<'a> {
 
 /// Lets the request in, or says why not: it is not well formed, comes from a foreign page, or has no token that
 /// opens what needs the role `needs`.
-pub(crate) fn enter(
-    asked: &Asked<'_>,
-    hosts: &Hosts,
-    tokens: &[Token],
-    needs: Option<Role>,
-) -> Result<(), Box<Problem>> {
+pub(crate) fn enter(asked: &Asked<'_>, hosts: &Hosts, tokens: &Known, needs: Option<Role>) -> Result<(), Box<Problem>> {
     let host = well_formed(asked)?;
-    if tokens.is_empty() {
+    if tokens.is_open() {
         no_foreign_page(asked, host.as_ref(), hosts)?;
     }
     authorize(tokens, asked.headers, needs)
@@ -112,6 +107,7 @@ pub(crate) fn no_form(asked: &Asked<'_>) -> Result<(), Box<Problem>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token::{Token, Tokens};
 
     /// A request, and the kind of problem that it gets.
     type Case<'a> = (Version, &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
@@ -123,7 +119,9 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let (parts, ()) = builder.body(()).unwrap().into_parts();
-        enter(&Asked::of(&parts), &Hosts::default(), &[], None).err().map(|problem| problem.kind.name())
+        enter(&Asked::of(&parts), &Hosts::default(), &Tokens::default().now(), None)
+            .err()
+            .map(|problem| problem.kind.name())
     }
 
     #[test]
@@ -168,7 +166,7 @@ mod tests {
 
     #[test]
     fn with_tokens_the_token_decides_and_the_request_still_has_to_be_one() {
-        let tokens = [Token::new("a-token-of-some-length").unwrap()];
+        let tokens = Tokens::of(vec![Token::new("a-token-of-some-length").unwrap()]).now();
         let enter = |headers: &[(&str, &str)]| {
             let mut builder = http::Request::builder().uri("/v1/status");
             for (name, value) in headers {

@@ -21,6 +21,8 @@
 //! | `POST /v1/destinations/{name}/pause`, `/test` | operate | no attempts any more; one event beside the order |
 //! | `POST /v1/destinations/{name}/rotate-secret` | admin | a new signing secret |
 //! | `DELETE /v1/destinations/{name}/progress` | admin | forget a destination that left the configuration |
+//! | `GET`, `POST /v1/tokens`, `DELETE …/{name}` | admin | list, make, revoke tokens |
+//! | `GET /v1/tokens/changes` | admin | who made and revoked tokens, and when |
 //! | `GET /openapi.json` | none | this interface as an OpenAPI document |
 //! | `GET /metrics` | read | for Prometheus |
 //! | `GET /healthz`, `GET /readyz` | none | alive; ready |
@@ -48,7 +50,6 @@ mod openapi;
 mod operator;
 mod problem;
 mod refusal;
-mod role;
 mod routes;
 mod server;
 mod telemetry;
@@ -56,6 +57,7 @@ mod token;
 pub mod wire;
 
 pub use hosts::Hosts;
+pub use laneway_domain::{Role, Roles};
 pub use limits::{
     CurrentLimits, DEFAULT_BATCH_BYTES, DEFAULT_BATCH_EVENTS, DEFAULT_BODY_TIMEOUT, DEFAULT_BUFFERED_BYTES,
     DEFAULT_CONNECTIONS, DEFAULT_EVENT_BYTES, DEFAULT_GRACE, DEFAULT_HEADER_BYTES, DEFAULT_HEADER_TIMEOUT,
@@ -63,14 +65,13 @@ pub use limits::{
 };
 pub use listen::{Listen, Peek};
 pub use openapi::openapi;
-pub use role::{Role, Roles};
 pub use routes::{Route, routes};
 pub use server::{Ended, serve};
-pub use token::{Token, Tokens, check_listen};
+pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen, digest_of};
 
 use crate::routes::{Handler, OPERATIONS};
 use axum::Router;
-use laneway_ports::{DeadLetters, DestinationAdmin, EventLog, Operations};
+use laneway_ports::{DeadLetters, DestinationAdmin, EventLog, Operations, TokenAdmin};
 use std::sync::Arc;
 
 /// Writes all metrics of the process in Prometheus' text format.
@@ -88,6 +89,8 @@ pub struct Api {
     pub operations: Option<Arc<dyn Operations>>,
     /// How destinations are looked at and changed; `None` if they cannot be here.
     pub destinations: Option<Arc<dyn DestinationAdmin>>,
+    /// How tokens are made and revoked; `None` if they cannot be here.
+    pub token_admin: Option<Arc<dyn TokenAdmin>>,
     /// The metrics.
     pub metrics: RenderMetrics,
     /// The bounds.

@@ -132,6 +132,7 @@ fn parameters(route: &Route, said: &Said) -> Vec<Json> {
         let schema = match name {
             "partition" => "Partition",
             "offset" => "Offset",
+            "name" if route.path.starts_with("/v1/tokens") => "TokenName",
             _ => "DestinationName",
         };
         json!({ "name": name, "in": "path", "required": true, "schema": reference(schema) })

@@ -1,16 +1,16 @@
-//! What operators ask and tell: health, metrics, status, dead letters, destinations.
+//! What operators ask and tell: health, metrics, status, dead letters, destinations, tokens.
 
 pub(crate) mod changes;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
 pub(crate) mod status;
+pub(crate) mod tokens;
 
 use crate::Shared;
 use crate::answer;
 use crate::body::{Bound, lend, receive, refuse};
 use crate::door::{Asked, enter, no_form};
 use crate::problem::{Kind, Problem};
-use crate::role::Role;
 use crate::routes::{Handler, OPERATIONS};
 use crate::wire::{self, Position};
 use axum::Router;
@@ -19,7 +19,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{StatusCode, Uri, header};
-use laneway_domain::DestinationName;
+use laneway_domain::{DestinationName, Role};
 use laneway_ports::Operations;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;

@@ -6,7 +6,8 @@ use crate::wire;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use laneway_ports::{AdminError, StoreError};
+use laneway_domain::TokenRefusal;
+use laneway_ports::{AdminError, StoreError, TokenAdminError};
 use std::time::Duration;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -39,13 +40,14 @@ pub(crate) enum Kind {
     Overloaded,
     NotReady,
     StoreUnavailable,
+    TokensUnconfirmed,
     OutcomeUnknown,
     BatchIncomplete,
 }
 
 impl Kind {
     /// All of them, so that the metrics can be registered once.
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Malformed,
         Self::BodyBroken,
         Self::BadRequest,
@@ -71,6 +73,7 @@ impl Kind {
         Self::Overloaded,
         Self::NotReady,
         Self::StoreUnavailable,
+        Self::TokensUnconfirmed,
         Self::OutcomeUnknown,
         Self::BatchIncomplete,
     ];
@@ -111,6 +114,9 @@ impl Kind {
             Self::Overloaded => ("overloaded", "Too much at once", StatusCode::SERVICE_UNAVAILABLE),
             Self::NotReady => ("not-ready", "Not ready", StatusCode::SERVICE_UNAVAILABLE),
             Self::StoreUnavailable => ("store-unavailable", "Nothing was stored", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TokensUnconfirmed => {
+                ("tokens-unconfirmed", "The token cannot be checked now", StatusCode::SERVICE_UNAVAILABLE)
+            }
             Self::OutcomeUnknown => {
                 ("outcome-unknown", "It is not known whether it was stored", StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -210,6 +216,21 @@ impl Problem {
             AdminError::ConditionMissing(_) => Self::new(Kind::PreconditionRequired, detail).about("if-match"),
             AdminError::Busy => Self::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(1)),
             AdminError::Store(error) => Self::from_store(error),
+        }
+    }
+
+    /// Why a token was not made or revoked.
+    pub(crate) fn from_token_admin(error: &TokenAdminError) -> Box<Self> {
+        let detail = error.to_string();
+        match error {
+            TokenAdminError::Refused(TokenRefusal::Unknown(_)) => Self::new(Kind::NotFound, detail).about("name"),
+            TokenAdminError::Refused(TokenRefusal::NoRole) => Self::new(Kind::Invalid, detail).about("/roles"),
+            TokenAdminError::Refused(TokenRefusal::Exists { .. }) => Self::new(Kind::Conflict, detail).about("/name"),
+            TokenAdminError::Refused(TokenRefusal::Full | TokenRefusal::LastAdmin(_)) | TokenAdminError::OfFile(_) => {
+                Self::new(Kind::Conflict, detail)
+            }
+            TokenAdminError::Busy => Self::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(1)),
+            TokenAdminError::Store(error) => Self::from_store(error),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use crate::Shared;
 use crate::ingest::{self, Intake};
-use crate::operator::{changes, dead_letters, destinations, status};
-use crate::role::Role;
+use crate::operator::{changes, dead_letters, destinations, status, tokens};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use laneway_domain::Role;
 use std::sync::Arc;
 
 /// An operation of the HTTP interface, as others may know it.
@@ -99,7 +99,7 @@ const fn intake(path: &'static str, handler: fn(MethodFilter) -> MethodRouter<Ar
 }
 
 /// All of them.
-pub(crate) const OPERATIONS: [Operation; 26] = [
+pub(crate) const OPERATIONS: [Operation; 30] = [
     intake("/v1/events", |m| on(m, ingest::event)),
     intake("/v1/events/batch", |m| on(m, ingest::batch)),
     get("/v1/status", Some(Role::Read), |m| on(m, status::status)),
@@ -122,6 +122,10 @@ pub(crate) const OPERATIONS: [Operation; 26] = [
     post("/v1/destinations/{name}/pause", Role::Operate, |m| on(m, changes::pause)),
     admin(Verb::Post, "/v1/destinations/{name}/rotate-secret", |m| on(m, changes::rotate_secret)),
     post("/v1/destinations/{name}/test", Role::Operate, |m| on(m, changes::test)),
+    get("/v1/tokens", Some(Role::Admin), |m| on(m, tokens::list)),
+    admin(Verb::Post, "/v1/tokens", |m| on(m, tokens::create)),
+    get("/v1/tokens/changes", Some(Role::Admin), |m| on(m, tokens::changes)),
+    admin(Verb::Delete, "/v1/tokens/{name}", |m| on(m, tokens::revoke)),
     get("/openapi.json", None, |m| on(m, status::openapi)),
     get("/metrics", Some(Role::Read), |m| on(m, status::metrics)),
     get("/healthz", None, |m| on(m, status::healthz)),

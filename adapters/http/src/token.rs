@@ -1,13 +1,17 @@
 //! Bearer tokens (RFC 6750): who may hand events in, look, and operate the server.
 
 use crate::problem::{Kind, Problem};
-use crate::role::{Role, Roles};
 use http::{HeaderMap, header};
+use laneway_domain::{Role, Roles, TokenDigest, TokenName};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq};
+use tokio::time::Instant;
 
 /// A token and what it opens. Only its digest is kept, so that it cannot be printed, and so that
 /// comparing takes the same time whatever was presented.
@@ -61,29 +65,169 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The tokens of a running server, which can be replaced.
-#[derive(Clone, Debug, Default)]
-pub struct Tokens(Arc<RwLock<Arc<[Token]>>>);
+/// How every token begins that is made over the HTTP interface: people and scanners for leaked secrets recognise it.
+pub const TOKEN_PREFIX: &str = "lwt_";
 
-impl Tokens {
-    /// These tokens.
+/// How long tokens of the HTTP interface are taken without anybody having confirmed that they still stand. A revoked one
+/// opens something for at most so long, where the store cannot be asked.
+pub const CONFIRMED_FOR: Duration = Duration::from_secs(5);
+
+/// A token that was made over the HTTP interface.
+#[derive(Clone, Debug)]
+struct Made {
+    name: TokenName,
+    roles: Roles,
+}
+
+/// All tokens at a moment.
+#[derive(Clone, Debug)]
+pub struct Known {
+    file: Arc<[Token]>,
+    /// Those that are made over the HTTP interface.
+    ///
+    /// They are looked up by the digest of what was presented. How long that takes tells nothing of a token: nobody can
+    /// choose the digest of a text.
+    made: HashMap<TokenDigest, Made>,
+    confirmed: Arc<Confirmed>,
+}
+
+/// When it was last confirmed that the tokens of the HTTP interface stand.
+#[derive(Debug)]
+struct Confirmed {
+    began: Instant,
+    /// Milliseconds after `began`; [`Confirmed::NEVER`], or [`Confirmed::NOBODY_ASKS`].
+    at: AtomicU64,
+}
+
+impl Confirmed {
+    /// Nobody has confirmed them yet.
+    const NEVER: u64 = u64::MAX - 1;
+    /// There can be none: nobody follows them.
+    const NOBODY_ASKS: u64 = u64::MAX;
+
+    /// Whether they may be taken now.
+    fn stands(&self) -> bool {
+        match self.at.load(Ordering::Relaxed) {
+            Self::NOBODY_ASKS => true,
+            Self::NEVER => false,
+            at => self.began.elapsed() <= Duration::from_millis(at) + CONFIRMED_FOR,
+        }
+    }
+}
+
+impl Known {
+    /// Those of the configuration file.
     #[must_use]
-    pub fn of(tokens: Vec<Token>) -> Self {
-        Self(Arc::new(RwLock::new(tokens.into())))
+    pub fn of_file(&self) -> &[Token] {
+        &self.file
     }
 
-    /// These tokens from now on. Whether any of them is another one than before.
+    /// How many tokens of the HTTP interface there are.
+    #[must_use]
+    pub fn count_made(&self) -> usize {
+        self.made.len()
+    }
+
+    /// Whether everyone is let in: the file has no token.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.file.is_empty()
+    }
+
+    /// Whether the file has a token of that name. Then one of the HTTP interface does not count: what the file says of a
+    /// name is what its reader sees.
+    fn hides(&self, name: &TokenName) -> bool {
+        self.file.iter().any(|token| token.name() == Some(name.as_str()))
+    }
+
+    /// The tokens of the HTTP interface that do not count, since the file has one of the name.
+    #[must_use]
+    pub fn hidden(&self) -> BTreeSet<TokenName> {
+        self.made.values().map(|made| &made.name).filter(|name| self.hides(name)).cloned().collect()
+    }
+
+    /// The token of the HTTP interface that reads `presented`, if there is one.
+    fn made(&self, presented: &[u8], digest: &TokenDigest) -> Result<Option<&Made>, Box<Problem>> {
+        if !presented.starts_with(TOKEN_PREFIX.as_bytes()) {
+            return Ok(None);
+        }
+        if self.confirmed.stands() {
+            return Ok(self.made.get(digest).filter(|made| !self.hides(&made.name)));
+        }
+        let seconds = CONFIRMED_FOR.as_secs();
+        let what = format!(
+            "for {seconds} s this process could not ask the store whether tokens that were made over HTTP still stand, so \
+             that it takes none of them now; tokens of its configuration file work"
+        );
+        Err(Problem::new(Kind::TokensUnconfirmed, what).retry_after(Duration::from_secs(1)))
+    }
+}
+
+/// The tokens of a running server, which change: those of its configuration file, and those that are made over the HTTP
+/// interface. Whether tokens are asked for at all, the file decides.
+#[derive(Clone, Debug)]
+pub struct Tokens(Arc<RwLock<Arc<Known>>>);
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self::of(Vec::new())
+    }
+}
+
+impl Tokens {
+    /// These tokens of a file, and nobody who follows others.
+    #[must_use]
+    pub fn of(tokens: Vec<Token>) -> Self {
+        let confirmed = Arc::new(Confirmed { began: Instant::now(), at: AtomicU64::new(Confirmed::NOBODY_ASKS) });
+        let known = Known { file: tokens.into(), made: HashMap::new(), confirmed };
+        Self(Arc::new(RwLock::new(Arc::new(known))))
+    }
+
+    /// These are the file's from now on. Whether any of them is another one than before.
     pub fn replace(&self, tokens: Vec<Token>) -> bool {
-        let after: Arc<[Token]> = tokens.into();
-        let before = std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), after.clone());
+        let before = self.change(|known| known.file = tokens.into()).file.clone();
+        let after = self.now().file.clone();
         let same = |(a, b): (&Token, &Token)| a.reads_like(b) && a.name == b.name && a.roles == b.roles;
         before.len() != after.len() || !before.iter().zip(&*after).all(same)
     }
 
+    /// Somebody follows the tokens of the HTTP interface from now on: none of them counts before it is confirmed.
+    pub fn follow(&self) {
+        self.now().confirmed.at.store(Confirmed::NEVER, Ordering::Relaxed);
+    }
+
+    /// These are the tokens of the HTTP interface from now on.
+    pub fn set_made<'a>(&self, tokens: impl IntoIterator<Item = (&'a TokenName, TokenDigest, Roles)>) {
+        let made = tokens.into_iter().map(|(name, digest, roles)| (digest, Made { name: name.clone(), roles }));
+        let made = made.collect();
+        self.change(|known| known.made = made);
+    }
+
+    /// At that moment (or later) the tokens of the HTTP interface were those that were said.
+    pub fn confirm(&self, at: Instant) {
+        let confirmed = &self.now().confirmed;
+        let millis = at.saturating_duration_since(confirmed.began).as_millis();
+        confirmed.at.store(u64::try_from(millis).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Whether tokens of the HTTP interface are taken now.
+    #[must_use]
+    pub fn are_confirmed(&self) -> bool {
+        self.now().confirmed.stands()
+    }
+
     /// Those that there are now.
     #[must_use]
-    pub fn now(&self) -> Arc<[Token]> {
+    pub fn now(&self) -> Arc<Known> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes them, and returns what there was before.
+    fn change(&self, change: impl FnOnce(&mut Known)) -> Arc<Known> {
+        let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = Known::clone(&place);
+        change(&mut known);
+        std::mem::replace(&mut *place, Arc::new(known))
     }
 }
 
@@ -107,46 +251,59 @@ pub fn check_listen(address: SocketAddr, tokens: &[Token]) -> Result<(), String>
     ))
 }
 
+/// The digest by which a token is recognised.
+#[must_use]
+pub fn digest_of(token: &[u8]) -> TokenDigest {
+    TokenDigest(Sha256::digest(token).into())
+}
+
 /// Whether the request's `Authorization` opens what needs the role `needs` (`None`: any known token
-/// does). No token at all lets everyone in. Who is not known gets a 401, who lacks the role a 403.
-pub(crate) fn authorize(tokens: &[Token], headers: &HeaderMap, needs: Option<Role>) -> Result<(), Box<Problem>> {
-    if tokens.is_empty() {
+/// does). No token in the file lets everyone in. Who is not known gets a 401, who lacks the role a 403, and who has a
+/// token of the HTTP interface that nobody can confirm a 503.
+pub(crate) fn authorize(tokens: &Known, headers: &HeaderMap, needs: Option<Role>) -> Result<(), Box<Problem>> {
+    if tokens.is_open() {
         return Ok(());
     }
     let Some(presented) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) else {
         let what = "this server wants a token: send the header `Authorization: Bearer <token>` with one of \
-                    server.tokens or [[server.token]]";
+                    server.tokens or [[server.token]], or one that `laneway tokens create` has made";
         return Err(Problem::new(Kind::Unauthorized, what).challenged("Bearer realm=\"laneway\""));
     };
-    let digest: [u8; 32] = Sha256::digest(presented).into();
+    let digest = digest_of(presented);
     // All of them are compared, so that the time does not tell which one was nearly right.
-    let (known, roles) = tokens.iter().fold((Choice::from(0), 0), |(known, roles), token| {
-        let same = token.digest.ct_eq(&digest);
+    let (known, bits) = tokens.file.iter().fold((Choice::from(0), 0), |(known, roles), token| {
+        let same = token.digest.ct_eq(&digest.0);
         (known | same, roles | u8::conditional_select(&0, &token.roles.bits(), same))
     });
-    if !bool::from(known) {
-        let what = "the token is not one of server.tokens or [[server.token]]";
+    let roles = if bool::from(known) {
+        Roles::from_bits(bits)
+    } else if let Some(made) = tokens.made(presented, &digest)? {
+        made.roles
+    } else {
+        let what =
+            "the token is not one of server.tokens or [[server.token]], and none that was made over HTTP and stands";
         let challenge = "Bearer realm=\"laneway\", error=\"invalid_token\"";
         return Err(Problem::new(Kind::Unauthorized, what).challenged(challenge));
-    }
+    };
     match needs {
-        Some(role) if !Roles::from_bits(roles).has(role) => Err(lacking(role)),
+        Some(role) if !roles.has(role) => Err(lacking(role)),
         _ => Ok(()),
     }
 }
 
 /// Whose token the request has, for people who read who changed something.
-pub(crate) fn who(tokens: &[Token], headers: &HeaderMap) -> String {
-    if tokens.is_empty() {
+pub(crate) fn who(tokens: &Known, headers: &HeaderMap) -> String {
+    if tokens.is_open() {
         return "the interface without tokens".to_owned();
     }
     let presented = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).unwrap_or_default();
-    let digest: [u8; 32] = Sha256::digest(presented).into();
+    let digest = digest_of(presented);
     // It was let in already: which one it is is no secret to whoever has it.
-    let same = tokens.iter().find(|token| bool::from(token.digest.ct_eq(&digest)));
-    match same.and_then(Token::name) {
-        Some(name) => format!("the token {name}"),
-        None => "a token of server.tokens".to_owned(),
+    let same = tokens.file.iter().find(|token| bool::from(token.digest.ct_eq(&digest.0)));
+    match (same.and_then(Token::name), tokens.made.get(&digest)) {
+        (Some(name), _) => format!("the token {name}"),
+        (None, Some(made)) => format!("the token {}", made.name),
+        (None, None) => "a token of server.tokens".to_owned(),
     }
 }
 
@@ -169,49 +326,4 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(value: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-        headers
-    }
-
-    #[test]
-    fn any_of_the_tokens_opens_and_nothing_else_does() {
-        let tokens = [Token::new("one").unwrap(), Token::new("two").unwrap()];
-        for good in ["Bearer one", "bearer two", "BEARER  two "] {
-            assert!(authorize(&tokens, &asked(good), Some(Role::Admin)).is_ok(), "{good}");
-        }
-        for bad in ["Bearer", "Bearer ", "Bearer three", "Bearer on", "Bearer onee", "Basic one", "one"] {
-            assert!(authorize(&tokens, &asked(bad), None).is_err(), "{bad}");
-        }
-        assert!(authorize(&tokens, &HeaderMap::new(), None).is_err());
-        assert!(authorize(&[], &HeaderMap::new(), Some(Role::Admin)).is_ok());
-    }
-
-    #[test]
-    fn a_token_does_not_print_itself() {
-        let token = Token::new("very-secret").unwrap();
-        assert_eq!(format!("{token:?}"), "Token(…)");
-        let named = token.named("shop", Roles::of([Role::Read, Role::Publish]));
-        assert_eq!(format!("{named:?}"), "Token(shop: publish, read)");
-    }
-
-    #[test]
-    fn a_token_that_no_header_could_carry_is_none() {
-        assert!(Token::new("").is_none());
-        assert!(Token::new("a b").is_none());
-        assert!(Token::new("a\n").is_none());
-    }
-
-    #[test]
-    fn only_loopback_may_be_listened_on_without_a_token() {
-        let token = [Token::new("x").unwrap()];
-        for (address, open) in [("127.0.0.1:1", true), ("[::1]:1", true), ("0.0.0.0:1", false), ("[::]:1", false)] {
-            assert_eq!(check_listen(address.parse().unwrap(), &[]).is_ok(), open, "{address}");
-            assert!(check_listen(address.parse().unwrap(), &token).is_ok());
-        }
-    }
-}
+mod tests;

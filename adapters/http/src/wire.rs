@@ -6,7 +6,8 @@ use laneway_domain::{
     StatusReport, Timestamp, WorkerStatus,
 };
 pub use laneway_ports::{
-    DestinationList, DestinationRecord, DestinationState, JournalLine, Mistake, PauseRecord, TestAnswer,
+    DestinationList, DestinationRecord, DestinationState, JournalLine, MadeToken, Mistake, PauseRecord, RevokedToken,
+    TestAnswer, TokenJournalLine, TokenList, TokenRecord,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -479,6 +480,28 @@ pub struct RotateChoice {
 pub struct JournalPage {
     /// The changes.
     pub items: Vec<JournalLine>,
+    /// The value of `before` that asks for earlier ones; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// What is missing here, and why; empty if nothing is.
+    pub incomplete: Vec<String>,
+}
+
+/// The body of `POST /v1/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenChoice {
+    /// What it is to be called.
+    pub name: String,
+    /// What it is to open: `publish`, `read`, `operate`, `admin`; at least one.
+    pub roles: Vec<String>,
+}
+
+/// The answer to `GET /v1/tokens/changes`, the latest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenJournalPage {
+    /// The changes.
+    pub items: Vec<TokenJournalLine>,
     /// The value of `before` that asks for earlier ones; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

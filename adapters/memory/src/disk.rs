@@ -3,7 +3,7 @@
 use crate::growth::Growth;
 use crate::partition::Shard;
 use crate::registry::Records;
-use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp};
+use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp, TokenBook};
 use laneway_ports::{Lease, Register, WorkerId};
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,6 +22,7 @@ pub(crate) type Write = Box<dyn FnOnce(&mut Durable, Timestamp) + Send>;
 pub(crate) struct Durable {
     pub(crate) shards: Vec<Shard>,
     pub(crate) registry: Records,
+    pub(crate) tokens: TokenBook,
 }
 
 /// Names a store among all that have the disk open.
@@ -51,6 +52,10 @@ pub struct Replica(Shard);
 /// What a replica has of the registry of destinations.
 #[derive(Clone, Debug)]
 pub struct RegistryReplica(Records);
+
+/// What a replica has of the tokens that are made over the HTTP interface.
+#[derive(Clone, Debug)]
+pub struct TokensReplica(TokenBook);
 
 struct Inner {
     durable: Durable,
@@ -83,7 +88,7 @@ impl Disk {
         let shards = numbers().map(Shard::new).collect();
         Arc::new(Self {
             inner: Mutex::new(Inner {
-                durable: Durable { shards, registry: Records::default() },
+                durable: Durable { shards, registry: Records::default(), tokens: TokenBook::default() },
                 waiting: VecDeque::new(),
                 last_ticket: 0,
                 stores: 0,
@@ -144,6 +149,17 @@ impl Disk {
         let mut inner = self.lock();
         inner.durable.registry = replica.0;
         self.announce(&inner.durable);
+    }
+
+    /// What a replica of the tokens has that has all there is. From now on it lags behind.
+    #[must_use]
+    pub fn tokens_replica(&self) -> TokensReplica {
+        TokensReplica(self.lock().durable.tokens.clone())
+    }
+
+    /// The tokens fail over to that replica: the changes that it lacks are lost.
+    pub fn fail_over_tokens(&self, replica: TokensReplica) {
+        self.lock().durable.tokens = replica.0;
     }
 
     /// The worker's last lease that ended with a failover, for as long as it may not have heard of that.

@@ -29,6 +29,8 @@ pub enum Call {
     Register,
     /// A look at the registry of destinations, or a change of it.
     Registry,
+    /// A look at the tokens that are made over the HTTP interface, or a change of them.
+    Tokens,
 }
 
 /// How a call fails.

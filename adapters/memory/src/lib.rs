@@ -10,8 +10,9 @@ mod growth;
 mod partition;
 mod registry;
 mod store;
+mod tokens;
 mod workers;
 
-pub use disk::{Disk, RegistryReplica, Replica};
+pub use disk::{Disk, RegistryReplica, Replica, TokensReplica};
 pub use faults::{Call, Fault, Faults, Sabotage};
 pub use store::{MemoryStore, Settings};

@@ -114,6 +114,11 @@ impl Keys {
         format!("{{{}:registry}}:{what}", self.prefix)
     }
 
+    /// The tokens that are made over the HTTP interface, in a slot of their own: a hash.
+    pub(crate) fn tokens(&self) -> String {
+        format!("{{{}:tokens}}:book", self.prefix)
+    }
+
     /// What the store was made with: a hash with `partitions` and `schema`.
     pub(crate) fn store(&self) -> String {
         format!("{{{}}}:store", self.prefix)

@@ -14,6 +14,7 @@ mod progress;
 mod registry;
 mod startup;
 mod store;
+mod tokens;
 mod workers;
 
 pub use options::{

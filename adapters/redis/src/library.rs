@@ -16,12 +16,13 @@ pub(crate) const SOURCE: &str = concat!(
     include_str!("../lua/commit.lua"),
     include_str!("../lua/workers.lua"),
     include_str!("../lua/registry.lua"),
+    include_str!("../lua/tokens.lua"),
     include_str!("../lua/trim.lua"),
 );
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 7;
+pub(crate) const VERSION: i64 = 8;
 
 /// Why a function did not do what it was called for. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use crate::readers::ReadFailed;
 use crate::registry;
 use crate::room;
 use crate::schema;
-use laneway_domain::{Offset, Partition};
+use crate::tokens;
+use laneway_domain::{Offset, Partition, Revision};
 use laneway_ports::{DeadLetterQuery, LogRecord, MAX_DEAD_LETTER_PAGE, StoreError};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -30,8 +31,8 @@ pub struct CheckReport {
     pub warnings: Vec<String>,
 }
 
-/// Checks the pages of the store at `path`, the checksum of every event, and that progress, dead letters and the
-/// destinations of the registry can be read. Changes nothing, and takes as long as reading all of it.
+/// Checks the pages of the store at `path`, the checksum of every event, and that progress, dead letters the
+/// destinations of the registry and the tokens can be read. Changes nothing, and takes as long as reading all of it.
 ///
 /// # Errors
 /// If it cannot be opened or is no store that this Laneway reads.
@@ -69,6 +70,10 @@ fn look(path: &Path) -> Result<CheckReport, StoreError> {
     check_dead_letters(&conn, path, &mut report);
     if let Err(error) = check_registry(&conn, path, &mut report) {
         report.add(format!("the registry of destinations: {error}"));
+    }
+    // What nobody knows: all of them.
+    if let Err(why) = tokens::read(&conn, Revision(u64::MAX)) {
+        report.add(text(&why, path));
     }
     Ok(report)
 }

@@ -27,6 +27,7 @@ mod schema;
 mod shared;
 mod store;
 mod tail;
+mod tokens;
 mod workers;
 mod writer;
 

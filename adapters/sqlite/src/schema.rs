@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The version that this code writes. It reads all from [`migrations::FIRST`] on, and changes them when it opens them.
 ///
 /// It is the format number of all tables but those of events, whose rows are never written again and have one each.
-pub(crate) const SCHEMA_VERSION: u32 = 5;
+pub(crate) const SCHEMA_VERSION: u32 = 6;
 /// The release of Laneway that first wrote [`SCHEMA_VERSION`]: what a store names to those who do not know it.
 const NEEDS_RELEASE: &str = "0.1.0";
 /// Under what name that is written down.
@@ -126,6 +126,16 @@ CREATE TABLE destination_change (
   name TEXT NOT NULL, revision INTEGER NOT NULL, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
   PRIMARY KEY (name, revision)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What tokens that are made over the HTTP interface need, which came with schema 6.
+const TOKEN_TABLE: &str = "
+-- The tokens that were made over the HTTP interface: one row with all of them, as text with a format and a checksum.
+-- `revision` is that of their last change.
+CREATE TABLE token (
+  one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL DEFAULT 0, book TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO token (one) VALUES (1);
 ";
 
 fn partition_tables(partitions: u32) -> String {
@@ -307,6 +317,7 @@ fn create(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
     tx.execute_batch(REGISTRY_TABLES)?;
+    tx.execute_batch(TOKEN_TABLE)?;
     tx.execute_batch(&partition_tables(options.partitions))?;
     let mut meta = tx.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
     meta.execute(("schema", SCHEMA_VERSION.to_string()))?;

@@ -8,6 +8,7 @@ mod open;
 mod reading;
 mod registry;
 mod restore;
+mod tokens;
 
 use crate::{Clock, Options, SqliteStore};
 use async_trait::async_trait;
@@ -88,6 +89,7 @@ laneway_ports::progress_store_contract!(InDirectory, #[tokio::test]);
 laneway_ports::dead_letters_contract!(InDirectory, #[tokio::test]);
 laneway_ports::workers_contract!(InDirectory, #[tokio::test]);
 laneway_ports::registry_contract!(InDirectory, #[tokio::test]);
+laneway_ports::tokens_contract!(InDirectory, #[tokio::test]);
 
 /// The same, where nothing is kept in memory, so that every read is from disk.
 struct WithoutTail(InDirectory);

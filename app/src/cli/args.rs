@@ -1,5 +1,9 @@
 //! What can be written behind `laneway`.
 
+mod tokens;
+
+pub(super) use tokens::{TokensArgs, TokensCommand};
+
 use super::failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE};
 use super::screen::Colour;
 use crate::config::{Overrides, parse_duration};
@@ -101,6 +105,8 @@ pub(super) enum Command {
     Keys(KeysArgs),
     /// List, make, change, pause, test and delete destinations; replay events to one, or forget one
     Destinations(DestinationsArgs),
+    /// Make, list and revoke tokens of the HTTP interface
+    Tokens(TokensArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:  laneway completions bash > /etc/bash_completion.d/laneway")]
     Completions {

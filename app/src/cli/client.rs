@@ -178,7 +178,7 @@ impl Client {
     pub(super) fn refused(&self, answer: &Answer) -> Failure {
         let failure = Failure::new(super::output::clean(&answer.problem().detail));
         match answer.status {
-            StatusCode::UNAUTHORIZED => failure.advising("give one of server.tokens in LANEWAY_TOKEN or --token"),
+            StatusCode::UNAUTHORIZED => failure.advising("give one of the server's tokens in LANEWAY_TOKEN or --token"),
             StatusCode::FORBIDDEN => failure.advising("give another one in LANEWAY_TOKEN or --token"),
             _ => failure,
         }
@@ -246,7 +246,7 @@ fn retry_after(value: Option<&HeaderValue>) -> Option<Duration> {
 fn authorization(token: &str) -> Result<HeaderValue, Failure> {
     let unsendable = |_| {
         let failure = Failure::new("the token has characters that a header cannot carry");
-        Failure { code: EXIT_CONFIG, ..failure.advising("use one of server.tokens as it is written there") }
+        Failure { code: EXIT_CONFIG, ..failure.advising("use one of the server's tokens as it was told") }
     };
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(unsendable)?;
     value.set_sensitive(true);

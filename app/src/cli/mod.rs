@@ -16,6 +16,7 @@ mod serve;
 mod status;
 mod suggest;
 mod table;
+mod tokens;
 
 pub use args::Cli;
 pub use failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE, Failure};
@@ -93,6 +94,7 @@ pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
         Command::Destinations(args) => {
             destinations::destination(&connect(&args.client, source)?, args.command, source).await
         }
+        Command::Tokens(args) => tokens::run(&connect(&args.client, source)?, args.command).await,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::registry::Destinations;
 use crate::telemetry::destinations::DestinationMetrics;
 use crate::telemetry::metrics;
+use crate::tokens::MadeTokens;
 use crate::worker::{Clock, Handle, Worker};
 use destinations::Known;
 use laneway_http::{Api, CurrentLimits, Tokens, router};
@@ -99,12 +100,16 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let render = rendering.clone();
     let tokens = Tokens::of(config.server.tokens.clone());
     let limits = CurrentLimits::from(config.server.limits.clone());
+    let made = Arc::new(MadeTokens::new(stores.tokens.clone(), tokens.clone()));
+    made.begin().await;
+    let following_tokens = tokio::spawn(made.clone().follow());
     let workers = Arc::new(Shared { own, stores: stores.clone(), targets: known.targets.clone() });
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
         dead_letters: stores.dead_letters.clone(),
         operations: Some(Arc::new(Operator::new(workers.clone(), stores.clone()))),
         destinations: Some(Arc::new(Destinations::new(stores.clone(), workers, known.reader.clone()))),
+        token_admin: Some(made),
         metrics: Arc::new(move || render.render() + &of_destinations.render()),
         limits: limits.clone(),
         tokens: tokens.clone(),
@@ -149,6 +154,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     tracing::info!("stopping: no further requests; what is in flight is finished and committed");
     manager.stopping();
     signs_of_life.abort();
+    following_tokens.abort();
     tidying.abort();
     match tokio::join!(serving, finish(delivering, grace)) {
         (Ok(ended), true) if ended.cut_off == 0 => tracing::info!("stopped"),

@@ -4,12 +4,11 @@ use super::problem::{Origin, nearest};
 use super::reader::Section;
 use super::tree::Table;
 use super::{Secret, Source, secret};
+use laneway_domain::TokenName;
 use laneway_http::{Role, Roles, Token};
 
 /// The fewest characters of a token. Shorter ones can be guessed over the network.
 pub const MIN_TOKEN_CHARACTERS: usize = 16;
-/// The most characters of a token's name: it stands in logs.
-const MAX_NAME: usize = 64;
 
 /// All tokens of `[server]`: those with every role first.
 pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<Token> {
@@ -80,9 +79,8 @@ fn read_name(section: &mut Section<'_, '_>, others: &[Token]) -> Option<String> 
         }
         return None;
     };
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-    let problem = if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(allowed) {
-        format!("{name:?} is no name; use 1 to {MAX_NAME} of a-z, 0-9, \"-\", \"_\", \".\"")
+    let problem = if let Err(error) = TokenName::new(&name) {
+        error.to_string()
     } else if others.iter().any(|other| other.name() == Some(&name)) {
         format!("another token is named {name:?} already; choose another name")
     } else {

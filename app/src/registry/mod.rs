@@ -20,6 +20,7 @@ pub(crate) use keys::parse_key;
 pub use keys::{KEY_BYTES, Keyring, Unsealable};
 pub use read::{Read, Reader};
 pub use service::{Destinations, TAKEN_WITHIN};
+pub(crate) use stored::moment;
 pub use stored::{SigningSecret, Stored};
 
 #[cfg(test)]

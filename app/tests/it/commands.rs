@@ -27,6 +27,7 @@ async fn start() -> Running {
         dead_letters: store.clone(),
         operations: None,
         destinations: None,
+        token_admin: None,
         metrics: Arc::new(String::new),
         limits: limits.clone().into(),
         tokens: Token::new(TOKEN).into_iter().collect::<Vec<_>>().into(),

@@ -105,6 +105,7 @@ impl Process {
             dead_letters: stores.dead_letters.clone(),
             operations: Some(Arc::new(Operator::new(workers, stores.clone()))),
             destinations: Some(Arc::new(service)),
+            token_admin: None,
             metrics: Arc::new(String::new),
             limits: Limits::default().into(),
             tokens: setup.tokens.into(),

@@ -5,3 +5,4 @@ mod binary;
 mod commands;
 mod destinations;
 mod operators;
+mod tokens;

@@ -10,6 +10,7 @@
 //! laneway_ports::dead_letters_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::workers_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::registry_contract!(MySubject, #[tokio::test]);
+//! laneway_ports::tokens_contract!(MySubject, #[tokio::test]);
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking")]
 
@@ -20,6 +21,7 @@ mod fixtures;
 pub mod progress_store;
 pub mod registry;
 pub mod sink;
+pub mod tokens;
 pub mod trim;
 pub mod workers;
 

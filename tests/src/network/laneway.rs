@@ -143,6 +143,7 @@ impl Machine {
             dead_letters: store.clone(),
             operations: Some(Arc::new(Operator::new(Arc::new(operations), Stores::of(store)))),
             destinations: None,
+            token_admin: None,
             metrics: Arc::new(String::new),
             limits: limits.clone().into(),
             tokens: laneway_http::Tokens::default(),

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use laneway_http::digest_of;
 use laneway_tests::hostile::{Authority, Hostile, Manner};
 use laneway_tests::server::{Installation, Settings, webhook};
 use serde_json::{Value, json};
@@ -107,7 +108,10 @@ async fn asked(installation: &Installation, client: &laneway_tests::client::Clie
     let no_user = format!("http://:{BASIC}@127.0.0.1:1");
     let no_scheme = format!("me:{BASIC}@127.0.0.1");
     let query = format!("http://127.0.0.1:1/?{URL_QUERY}");
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 15] = [
+        &["tokens", "list", "--json"],
+        &["tokens", "changes"],
+        &["tokens", "revoke", "made", "--yes"],
         &["status", "--server", &no_user],
         &["status", "--server", &no_scheme],
         &["status", "--server", &query],
@@ -127,6 +131,35 @@ async fn asked(installation: &Installation, client: &laneway_tests::client::Clie
         said.extend(output.stderr);
     }
     said
+}
+
+/// A token that is made over HTTP, used, and revoked; `said` gets all that is answered but the one answer that tells it.
+async fn made_token(client: &laneway_tests::client::Client, said: &mut Vec<u8>) -> String {
+    let boss = format!("Bearer {TOKEN}");
+    let choice = |name: &str| json!({"name": name, "roles": ["publish", "read", "admin"]}).to_string();
+    let headers = [("content-type", "application/json"), ("authorization", boss.as_str())];
+    let answer = client.send(http::Method::POST, "/v1/tokens", &headers, choice("made")).await.expect("an answer");
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let made = answer.json()["token"].as_str().expect("a token").to_owned();
+    let own = format!("Bearer {made}");
+    for token in [boss.as_str(), own.as_str(), &format!("{own}x")] {
+        let headers = [("content-type", "application/json"), ("authorization", token)];
+        for (method, path, body) in [
+            (http::Method::GET, "/v1/tokens", String::new()),
+            (http::Method::GET, "/v1/tokens/changes", String::new()),
+            (http::Method::GET, "/v1/status", String::new()),
+            (http::Method::POST, "/v1/tokens", choice("made")),
+            (http::Method::POST, "/v1/events", json!({"type": "t", "data": 1}).to_string()),
+        ] {
+            let answer = client.send(method, path, &headers, body).await.expect("an answer");
+            said.extend(format!("{:?}", answer.headers).bytes());
+            said.extend(answer.body);
+        }
+    }
+    let revoked = client.send(http::Method::DELETE, "/v1/tokens/made", &headers, "").await.expect("an answer");
+    assert_eq!(revoked.status, 200, "{}", revoked.text());
+    said.extend(revoked.body);
+    made
 }
 
 fn write_files(installation: &Installation) -> (String, String) {
@@ -156,6 +189,7 @@ async fn nothing_that_is_written_while_it_runs_has_a_secret() {
     let body = Value::from(events).to_string();
     let answer = client.send(http::Method::POST, "/v1/events/batch", &headers, body).await.expect("an answer");
     assert_eq!(answer.status, 202, "{}", answer.text());
+    let mut said = Vec::new();
     // Every part of a request has been echoed by then.
     let attempts = |page: &str| {
         let of = |l: &&str| l.starts_with("laneway_deliveries_total") && l.contains("failing-") && l.contains("retry");
@@ -172,10 +206,13 @@ async fn nothing_that_is_written_while_it_runs_has_a_secret() {
         assert!(std::time::Instant::now() < deadline, "{page}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let said = asked(&installation, &client).await;
+    let made = made_token(&client, &mut said).await;
+    said.extend(asked(&installation, &client).await);
     server.signal("ABRT");
     assert!(!server.end().success());
     let mut search = Search::new(&key);
+    search.add("a token made over HTTP", &made);
+    search.add("the digest of a token made over HTTP", &String::from(digest_of(made.as_bytes())));
     search.look("pages and commands", &said);
     let (out, err) = (installation.stdout(), installation.stderr());
     assert!(err.contains("TRACE") && err.contains("[secret]"), "it was not as talkative as can be: {}", err.len());

@@ -22,6 +22,7 @@ mod e2e_reload;
 mod e2e_secrets;
 mod e2e_stack;
 mod e2e_standards;
+mod e2e_tokens;
 mod e2e_wrong_url;
 mod fleet;
 mod hostile_receivers;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::wire;
 use laneway_domain::{
-    AttributeValue, DestinationName, EventId, Failure, Key, Offset, Origin, Partition, Revision, Timestamp,
+    AttributeValue, DestinationName, EventId, Failure, Key, Offset, Origin, Partition, Revision, Roles, Timestamp,
+    TokenName,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ fn every_route_is_said_something_of_and_nothing_else_is() {
     let document = openapi();
     for route in routes() {
         let operation = &document["paths"][route.path][route.method.to_ascii_lowercase()];
-        assert_eq!(operation["x-laneway-role"].as_str(), route.role.map(crate::Role::name), "{route:?}");
+        assert_eq!(operation["x-laneway-role"].as_str(), route.role.map(laneway_domain::Role::name), "{route:?}");
     }
 }
 
@@ -132,6 +133,35 @@ fn answers_have_the_fields_that_it_says() {
         event_id: String::new(),
     };
     holds("TestAnswer", &test, &wire::TestAnswer { reason: None, ..test.clone() });
+}
+
+#[test]
+fn tokens_have_the_fields_that_it_says() {
+    let name = TokenName::new("shop").unwrap();
+    let choice = wire::TokenChoice { name: "shop".into(), roles: vec!["read".into()] };
+    holds("TokenChoice", &choice, &choice);
+    let (roles, revision) = (Roles::ALL, Revision(7));
+    let made = wire::MadeToken { name: name.clone(), roles, revision, token: String::new() };
+    holds("MadeToken", &made, &made);
+    let revoked = wire::RevokedToken { name: name.clone(), revision };
+    holds("RevokedToken", &revoked, &revoked);
+    let record = wire::TokenRecord {
+        name: Some(name.clone()),
+        roles,
+        origin: Origin::Api,
+        created: Some(String::new()),
+        created_by: Some(String::new()),
+        revision: Some(revision),
+    };
+    let of_file =
+        wire::TokenRecord { name: None, created: None, created_by: None, revision: None, origin: Origin::File, roles };
+    holds("TokenRecord", &record, &of_file);
+    let list = wire::TokenList { items: vec![record], next: Some(String::new()), incomplete: Vec::new() };
+    holds("TokenList", &list, &wire::TokenList::default());
+    let line = wire::TokenJournalLine { revision, at: String::new(), name, by: String::new(), what: String::new() };
+    holds("TokenJournalLine", &line, &line);
+    let page = wire::TokenJournalPage { items: vec![line], next: Some(String::new()), incomplete: Vec::new() };
+    holds("TokenJournalPage", &page, &wire::TokenJournalPage { next: None, ..page.clone() });
 }
 
 fn problem() -> wire::Problem {

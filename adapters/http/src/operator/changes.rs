@@ -282,12 +282,12 @@ async fn choice<T: DeserializeOwned + Default>(shared: &Shared, request: Request
     Ok(json_within(shared, request, super::BODY_BYTES, Kind::BodyTooLarge).await?.unwrap_or_default())
 }
 
-fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Box<Problem>> {
+pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Box<Problem>> {
     let read = Query::<T>::try_from_uri(uri).map_err(|error| Problem::new(Kind::Invalid, error.body_text()));
     read.map(|Query(asked)| asked)
 }
 
-fn limit(asked: Option<usize>) -> Result<usize, Box<Problem>> {
+pub(super) fn limit(asked: Option<usize>) -> Result<usize, Box<Problem>> {
     match asked {
         None => Ok(LIMIT),
         Some(limit) if (1..=MAX_LIST).contains(&limit) => Ok(limit),

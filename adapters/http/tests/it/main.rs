@@ -96,6 +96,7 @@ impl Server {
             dead_letters: store.clone(),
             operations: (!setup.no_worker).then(|| operations(worker.clone(), &store)),
             destinations: None,
+            token_admin: None,
             metrics: Arc::new(|| "laneway_up 1\n".into()),
             limits: setup.limits.into(),
             tokens: setup.tokens.into(),

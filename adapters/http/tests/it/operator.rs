@@ -337,6 +337,7 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
         dead_letters: store.clone(),
         operations: Some(late),
         destinations: None,
+        token_admin: None,
         metrics: Arc::new(String::new),
         limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),

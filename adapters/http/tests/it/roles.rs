@@ -6,7 +6,7 @@ use http::Request;
 use laneway_http::{Role, Roles, Route, Token, routes};
 
 /// Every route, and the role that it needs. A route that is not here makes the first test fail.
-const NEEDS: [(&str, &str, Option<Role>); 26] = [
+const NEEDS: [(&str, &str, Option<Role>); 30] = [
     ("POST", "/v1/events", Some(Role::Publish)),
     ("POST", "/v1/events/batch", Some(Role::Publish)),
     ("GET", "/v1/status", Some(Role::Read)),
@@ -29,6 +29,10 @@ const NEEDS: [(&str, &str, Option<Role>); 26] = [
     ("POST", "/v1/destinations/{name}/pause", Some(Role::Operate)),
     ("POST", "/v1/destinations/{name}/rotate-secret", Some(Role::Admin)),
     ("POST", "/v1/destinations/{name}/test", Some(Role::Operate)),
+    ("GET", "/v1/tokens", Some(Role::Admin)),
+    ("POST", "/v1/tokens", Some(Role::Admin)),
+    ("GET", "/v1/tokens/changes", Some(Role::Admin)),
+    ("DELETE", "/v1/tokens/{name}", Some(Role::Admin)),
     ("GET", "/openapi.json", None),
     ("GET", "/metrics", Some(Role::Read)),
     ("GET", "/healthz", None),

@@ -38,6 +38,7 @@ laneway_ports::progress_store_contract!(Crashing, #[tokio::test(start_paused = t
 laneway_ports::dead_letters_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::workers_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::registry_contract!(Crashing, #[tokio::test(start_paused = true)]);
+laneway_ports::tokens_contract!(Crashing, #[tokio::test(start_paused = true)]);
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_thousand_destinations_are_written_and_read_in_pages() {

@@ -13,4 +13,5 @@ mod progress_contract;
 mod registry;
 mod silent;
 mod support;
+mod tokens;
 mod unclear;

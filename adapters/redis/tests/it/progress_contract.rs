@@ -1,4 +1,4 @@
-//! Progress, leases, dead letters, workers and the registry of destinations on one server and on a Cluster of six nodes: what
+//! Progress, leases, dead letters, workers, tokens and the registry of destinations on one server and on a Cluster of six nodes: what
 //! the ports promise.
 
 mod single {
@@ -7,6 +7,7 @@ mod single {
     laneway_ports::dead_letters_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::workers_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::registry_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::tokens_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
 }
 
 mod cluster {
@@ -15,4 +16,5 @@ mod cluster {
     laneway_ports::dead_letters_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::workers_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::registry_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::tokens_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
 }

@@ -97,7 +97,7 @@ async fn a_change_that_no_replica_has_is_not_acknowledged() {
 }
 
 /// The slot of a hash tag (CRC16/XMODEM, modulo 16384).
-fn slot(tag: &str) -> u16 {
+pub(crate) fn slot(tag: &str) -> u16 {
     let mut crc = 0_u16;
     for byte in tag.bytes() {
         crc ^= u16::from(byte) << 8;

@@ -3,7 +3,7 @@
 //! A list of our own, since the tables of events are as many as the store has partitions, and since the number is
 //! where the first release put it (`meta`), so that an older process sees it and refuses.
 
-use super::{NEEDS, NEEDS_RELEASE, REGISTRY_TABLES, SCHEMA_VERSION, cannot_open, note, setting};
+use super::{NEEDS, NEEDS_RELEASE, REGISTRY_TABLES, SCHEMA_VERSION, TOKEN_TABLE, cannot_open, note, setting};
 use laneway_ports::StoreError;
 use rusqlite::Connection;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(crate) const FIRST: u32 = 2;
 type Step = fn(&Connection, u32) -> rusqlite::Result<()>;
 
 /// The steps, from [`FIRST`] on: the first makes schema 3, the next 4, …
-const STEPS: [Step; (SCHEMA_VERSION - FIRST) as usize] = [rows_have_a_format, generations, destinations_change];
+const STEPS: [Step; (SCHEMA_VERSION - FIRST) as usize] = [rows_have_a_format, generations, destinations_change, tokens];
 
 /// Brings a store of schema `found` to the present one.
 pub(super) fn migrate(conn: &Connection, path: &Path, found: u32, partitions: u32) -> Result<(), StoreError> {
@@ -67,6 +67,11 @@ fn destinations_change(conn: &Connection, _partitions: u32) -> rusqlite::Result<
     conn.execute_batch(REGISTRY_TABLES)
 }
 
+/// Schema 6: tokens can be made over the HTTP interface.
+fn tokens(conn: &Connection, _partitions: u32) -> rusqlite::Result<()> {
+    conn.execute_batch(TOKEN_TABLE)
+}
+
 fn event_tables(partitions: u32) -> impl Iterator<Item = String> {
     (0..partitions).map(|p| format!("event_{p}")).chain(["dead_letter".to_owned()])
 }
@@ -91,6 +96,9 @@ pub(crate) fn seen_as_now(conn: &Connection, path: &Path, found: u32) -> Result<
             // Tables of a connection's own hide those of the database, of which there are none.
             let own = REGISTRY_TABLES.replace("CREATE TABLE ", "CREATE TEMP TABLE ");
             conn.execute_batch(&own.replace("CREATE INDEX ", "CREATE INDEX temp."))?;
+        }
+        if found < 6 {
+            conn.execute_batch(&TOKEN_TABLE.replace("CREATE TABLE ", "CREATE TEMP TABLE "))?;
         }
         Ok(())
     };

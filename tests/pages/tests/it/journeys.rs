@@ -217,6 +217,24 @@ fn the_page_of_destinations_changes_them() {
 }
 
 #[test]
+fn the_page_of_tokens_makes_and_revokes_one() {
+    let (mut session, mut page) = (Session::new(), Walk::of("docs/tokens.md"));
+    let boss = "the-token-of-whoever-reads";
+    session.write("laneway.toml", &page.next("toml").text.replace("env:BOSS_TOKEN", boss));
+    session.replace("$BOSS_TOKEN", boss);
+    session.serve("8080", "laneway");
+    let made = session.run(&page.next("sh"));
+    assert!(made.starts_with("lwt_") && made.lines().next().unwrap().len() == 47, "{made}");
+    assert!(made.contains("CREATED BY") && made.contains("the token boss"), "{made}");
+    let reports = json_of(&session.run(&page.next("sh")));
+    assert_eq!((&reports["name"], &reports["roles"]), (&json!("reports"), &json!(["read"])));
+    assert!(reports["token"].as_str().unwrap().starts_with("lwt_"), "{reports}");
+    let revoked = session.run(&page.next("sh"));
+    page.end();
+    assert!(revoked.contains("shop is revoked") && revoked.contains("made, with the roles publish"), "{revoked}");
+}
+
+#[test]
 fn the_page_of_redis_starts_both_halves() {
     let (mut session, mut page) = (Session::new(), Walk::of("docs/redis.md"));
     let redis = Redis::start();

@@ -21,6 +21,7 @@ const FOLLOWED: &[&str] = &[
     "docs/configuration.md",
     "docs/redis.md",
     "docs/destinations.md",
+    "docs/tokens.md",
 ];
 /// The languages that a fenced block may name. A shell's commands are `sh`, and nothing else, so that none escapes.
 const LANGUAGES: &[&str] = &["", "sh", "toml", "python", "json", "rust", "text", "http", "ini", "sql", "yaml"];

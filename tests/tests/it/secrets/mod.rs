@@ -53,6 +53,11 @@ impl Search {
         search
     }
 
+    /// Looks for this secret too.
+    pub(crate) fn add(&mut self, what: &str, secret: &str) {
+        self.spellings(what, secret.as_bytes());
+    }
+
     /// As it is, in JSON, percent-encoded, in base64 and in hex.
     fn spellings(&mut self, what: &str, secret: &[u8]) {
         self.needle(what, secret);

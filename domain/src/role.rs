@@ -1,9 +1,11 @@
 //! What a token may do.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One kind of access. No role contains another: a token has exactly those that it is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Hands events in.
     Publish,
@@ -11,7 +13,7 @@ pub enum Role {
     Read,
     /// Resumes, replays, retries, skips and discards.
     Operate,
-    /// Changes which destinations there are.
+    /// Changes which destinations and tokens there are.
     Admin,
 }
 
@@ -41,8 +43,9 @@ impl fmt::Display for Role {
     }
 }
 
-/// A set of roles.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A set of roles; written down as the list of their names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Role>", into = "Vec<Role>")]
 pub struct Roles(u8);
 
 impl Roles {
@@ -67,18 +70,39 @@ impl Roles {
         self.0.count_ones()
     }
 
-    pub(crate) const fn bits(self) -> u8 {
+    /// A bit for each of them: what can be chosen without a branch.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
         self.0
     }
 
-    pub(crate) const fn from_bits(bits: u8) -> Self {
+    /// Those of [`Roles::bits`]; other bits mean nothing.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
         Self(bits & Self::ALL.0)
+    }
+
+    /// Each of them, in the order of [`Role::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.has(*role))
+    }
+}
+
+impl From<Vec<Role>> for Roles {
+    fn from(roles: Vec<Role>) -> Self {
+        Self::of(roles)
+    }
+}
+
+impl From<Roles> for Vec<Role> {
+    fn from(roles: Roles) -> Self {
+        roles.iter().collect()
     }
 }
 
 impl fmt::Display for Roles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = Role::ALL.into_iter().filter(|role| self.has(*role)).map(Role::name).collect();
+        let names: Vec<&str> = self.iter().map(Role::name).collect();
         f.write_str(&names.join(", "))
     }
 }
@@ -96,6 +120,10 @@ mod tests {
             assert_eq!((roles.count(), Roles::from_bits(roles.bits())), (bits.count_ones(), roles));
         }
         assert_eq!(Roles::ALL, Roles::of(Role::ALL));
+        let written = serde_json::to_string(&Roles::of([Role::Admin, Role::Read])).unwrap();
+        assert_eq!(written, r#"["read","admin"]"#);
+        assert_eq!(serde_json::from_str::<Roles>(&written).unwrap(), Roles::of([Role::Read, Role::Admin]));
+        assert!(serde_json::from_str::<Roles>(r#"["root"]"#).is_err());
         assert_eq!(Roles::ALL.to_string(), "publish, read, operate, admin");
     }
 }

@@ -1,0 +1,35 @@
+//! The tokens that are made over the HTTP interface, as the value that they are.
+
+use crate::disk::Durable;
+use crate::{Call, MemoryStore};
+use async_trait::async_trait;
+use laneway_domain::{Revision, TokenBook};
+use laneway_ports::{StoreError, TokenStore, TokensSeen, encoded_tokens};
+
+#[async_trait]
+impl TokenStore for MemoryStore {
+    async fn tokens(&self, known: Revision) -> Result<TokensSeen, StoreError> {
+        self.begin(Call::Tokens)?;
+        let clock = self.disk().now().as_millis() * 1000;
+        Ok(self.disk().look(|durable| {
+            let revision = durable.tokens.revision();
+            TokensSeen { revision, clock, book: (revision != known).then(|| durable.tokens.clone()) }
+        }))
+    }
+
+    async fn write_tokens(&self, last: Revision, book: &TokenBook) -> Result<bool, StoreError> {
+        encoded_tokens(last, book)?;
+        let book = book.clone();
+        let write = move |durable: &mut Durable, _| {
+            if durable.tokens == book {
+                return true;
+            }
+            let follows = durable.tokens.revision() == last;
+            if follows {
+                durable.tokens = book;
+            }
+            follows
+        };
+        self.write_one(Call::Tokens, write).await
+    }
+}

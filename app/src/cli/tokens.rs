@@ -1,0 +1,90 @@
+//! `laneway tokens`: who may do what, without a change of the configuration file.
+
+use super::args::TokensCommand;
+use super::client::Client;
+use super::table::{Align, Table};
+use super::{Failure, output};
+use laneway_domain::{Origin, TokenName};
+use laneway_http::wire::{MadeToken, RevokedToken, TokenChoice, TokenJournalPage, TokenList, TokenRecord};
+use serde::Serialize;
+
+/// The most of one page; what the server gives at once.
+const PAGE: usize = 1_000;
+
+/// Makes, lists and revokes tokens.
+pub(super) async fn run(client: &Client, command: TokensCommand) -> Result<(), Failure> {
+    match command {
+        TokensCommand::Create { name, roles } => create(client, &name, roles).await,
+        TokensCommand::List { json } => list(client, json).await,
+        TokensCommand::Revoke { name, yes } => revoke(client, &name, yes).await,
+        TokensCommand::Changes { limit, json } => changes(client, limit, json).await,
+    }
+}
+
+async fn create(client: &Client, name: &TokenName, roles: Vec<String>) -> Result<(), Failure> {
+    let choice = TokenChoice { name: name.to_string(), roles };
+    let made: MadeToken = client.post("/v1/tokens", &choice).await?;
+    // The token alone, so that it can be piped to where it is to be kept.
+    output::note(&format!("{} can {}; its token is told this once:", made.name, made.roles));
+    output::line(&made.token)
+}
+
+async fn list(client: &Client, json: bool) -> Result<(), Failure> {
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &PAGE.to_string());
+        query.extend_pairs(after.as_ref().map(|after| ("after", after)));
+        let page: TokenList = client.get(&format!("/v1/tokens?{}", query.finish())).await?;
+        all.extend(page.items);
+        let Some(next) = page.next else {
+            page.incomplete.iter().for_each(|what| output::note(&output::clean(what)));
+            break;
+        };
+        after = Some(next);
+    }
+    if json {
+        return all.iter().try_for_each(|record| output::line(&text(record)?));
+    }
+    let mut table = Table::new(&[
+        ("TOKEN", Align::Left),
+        ("ROLES", Align::Left),
+        ("FROM", Align::Left),
+        ("CREATED", Align::Left),
+        ("CREATED BY", Align::Text),
+    ]);
+    for record in all {
+        let TokenRecord { name, roles, origin, created, created_by, .. } = record;
+        let name = name.map_or_else(|| "(server.tokens)".to_owned(), |name| name.to_string());
+        let origin = if origin == Origin::File { "file" } else { "api" };
+        let (created, by) = (created.unwrap_or_default(), created_by.unwrap_or_default());
+        table.row([name, roles.to_string(), origin.to_owned(), created, output::clean(&by)]);
+    }
+    if table.is_empty() {
+        return output::line("there is no token: this server asks nobody for one");
+    }
+    output::print(&table.render())
+}
+
+async fn revoke(client: &Client, name: &TokenName, yes: bool) -> Result<(), Failure> {
+    output::confirm(&format!("Revoke {name}? Whoever uses it is refused from then on."), yes)?;
+    let revoked: RevokedToken = client.delete(&format!("/v1/tokens/{name}")).await?;
+    output::line(&format!("{} is revoked; every process refuses it within a second", revoked.name))
+}
+
+async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure> {
+    let page: TokenJournalPage = client.get(&format!("/v1/tokens/changes?limit={limit}")).await?;
+    if json {
+        return page.items.iter().try_for_each(|line| output::line(&text(line)?));
+    }
+    let mut table =
+        Table::new(&[("WHEN", Align::Left), ("TOKEN", Align::Left), ("WHO", Align::Left), ("WHAT", Align::Text)]);
+    for line in page.items {
+        table.row([line.at, line.name.to_string(), output::clean(&line.by), output::clean(&line.what)]);
+    }
+    if table.is_empty() { output::line("no token was made over HTTP yet") } else { output::print(&table.render()) }
+}
+
+fn text(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|e| Failure::new(format!("the answer cannot be written: {e}")))
+}
