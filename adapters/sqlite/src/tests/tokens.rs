@@ -5,6 +5,7 @@ use crate::{SqliteStore, backup, check, restore};
 use laneway_domain::{Revision, Role, Roles, Stamp, Timestamp, TokenBook, TokenDigest, TokenName};
 use laneway_ports::contract::Subject;
 use laneway_ports::{StoreError, TokenStore};
+use std::sync::atomic::Ordering;
 
 fn with(book: &TokenBook, name: &str, revision: Revision) -> TokenBook {
     let mut book = book.clone();
@@ -53,6 +54,8 @@ async fn tokens_that_are_not_what_was_written_are_an_error_that_says_what_to_do(
 #[tokio::test]
 async fn a_backup_holds_the_tokens() {
     let mut subject = InDirectory::new(1, |_| ());
+    // Of a year in which stores are put back.
+    subject.clock.store(1_790_000_000_000, Ordering::SeqCst);
     let book = put(subject.store(), "a").await;
     let copy = subject.directory.path().join("copy.db");
     backup(&subject.path(), &copy, &subject.options.clock, |_| ()).unwrap();

@@ -174,7 +174,7 @@ fn every_configuration_is_valid() {
             session.write("laneway.toml", &text);
             let secrets = "export BILLING_SECRET=whsec_dHJ5LWl0LW91dC1zZWNyZXQtb2YtdGhlLXN0YWNr \
                            ARCHIVE_URL=mongodb://user:password@host/database/events \
-                           SHOP_TOKEN=0123456789abcdef0123456789abcdef";
+                           SHOP_TOKEN=0123456789abcdef0123456789abcdef BOSS_TOKEN=0123456789abcdef0123456789abcde0";
             let (success, said) = session.command(&format!("{secrets}\nlaneway check"));
             assert!(success, "{}: {said}\n{}", block.place, block.text);
             found += 1;
