@@ -4,7 +4,7 @@ use super::args::TokensCommand;
 use super::client::Client;
 use super::table::{Align, Table};
 use super::{Failure, output};
-use laneway_domain::{Origin, TokenName};
+use laneway_domain::{Origin, Roles, TokenName};
 use laneway_http::wire::{MadeToken, RevokedToken, TokenChoice, TokenJournalPage, TokenList, TokenRecord};
 use serde::Serialize;
 
@@ -57,8 +57,8 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
         let TokenRecord { name, roles, origin, created, created_by, .. } = record;
         let name = name.map_or_else(|| "(server.tokens)".to_owned(), |name| name.to_string());
         let origin = if origin == Origin::File { "file" } else { "api" };
-        let (created, by) = (created.unwrap_or_default(), created_by.unwrap_or_default());
-        table.row([name, roles.to_string(), origin.to_owned(), created, output::clean(&by)]);
+        let (created, by) = (created.as_deref().map(to_the_second), created_by.unwrap_or_default());
+        table.row([name, in_short(roles), origin.to_owned(), created.unwrap_or_default(), output::clean(&by)]);
     }
     if table.is_empty() {
         return output::line("there is no token: this server asks nobody for one");
@@ -85,6 +85,30 @@ async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure>
     if table.is_empty() { output::line("no token was made over HTTP yet") } else { output::print(&table.render()) }
 }
 
+/// Roles in a table of 80 columns.
+fn in_short(roles: Roles) -> String {
+    if roles == Roles::ALL { "all".to_owned() } else { roles.to_string() }
+}
+
+/// A moment without fractions of a second: nobody needs them in a list.
+fn to_the_second(moment: &str) -> String {
+    moment.split_once('.').map_or_else(|| moment.to_owned(), |(seconds, _)| format!("{seconds}Z"))
+}
+
 fn text(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|e| Failure::new(format!("the answer cannot be written: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::Role;
+
+    #[test]
+    fn a_row_is_short() {
+        assert_eq!(in_short(Roles::ALL), "all");
+        assert_eq!(in_short(Roles::of([Role::Publish, Role::Operate, Role::Admin])), "publish, operate, admin");
+        assert_eq!(to_the_second("2026-11-27T08:14:41.094Z"), "2026-11-27T08:14:41Z");
+        assert_eq!(to_the_second("2026-11-27T08:14:41Z"), "2026-11-27T08:14:41Z");
+    }
 }
