@@ -102,7 +102,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let limits = CurrentLimits::from(config.server.limits.clone());
     let made = Arc::new(MadeTokens::new(stores.tokens.clone(), tokens.clone()));
     made.begin().await;
-    let following_tokens = tokio::spawn(made.clone().follow());
+    let mut following_tokens = tokio::spawn(made.clone().follow());
     let workers = Arc::new(Shared { own, stores: stores.clone(), targets: known.targets.clone() });
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
@@ -147,6 +147,9 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
             _ = stop.wait_for(|stop| *stop) => break,
             // Neither ends by itself but by a defect; then it is better to say so and be started again.
             what = ended(&mut delivering) => return Err(what.to_owned()),
+            _ = &mut following_tokens => {
+                return Err("the tokens made over HTTP are no longer followed; please report this with the log".to_owned());
+            }
             _ = &mut serving => return Err("the HTTP side has ended by itself; please report this with the log".to_owned()),
             _ = reload.recv() => reloading.reload().await,
         }
