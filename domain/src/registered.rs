@@ -98,7 +98,7 @@ pub enum Refused {
     Unknown,
     /// The other side made it.
     #[error("{}", match .0 {
-        Origin::File => "the configuration file defines this destination: change it there, and reload",
+        Origin::File => "the configuration file defines this destination: change it there, then send Laneway a SIGHUP",
         Origin::Api => "this destination was made over the HTTP interface: change it there, or adopt it",
     })]
     Foreign(Origin),

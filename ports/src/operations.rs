@@ -112,7 +112,7 @@ impl<W: WorkerControl + ?Sized> Operations for Operator<W> {
         let report = self.workers.status().await.ok_or(OperationError::NotReady)?;
         if report.destinations.iter().any(|known| known.name == *destination && known.configured) {
             return Err(OperationError::Conflict(format!(
-                "{destination} is in the configuration; take it out and restart before it is forgotten"
+                "{destination} is in the configuration file: take it out there, send Laneway a SIGHUP, and then forget it"
             )));
         }
         // First: whoever claims a partition from here on finds nothing of it.

@@ -248,7 +248,10 @@ fn patience(options: &RedisOptions, held_up: Duration) -> Patience {
 fn cannot_connect(error: &Error, place: &str) -> StoreError {
     match failure::of(error, Effect::Reads, place) {
         StoreError::RetryLater { after, .. } => StoreError::RetryLater {
-            what: format!("cannot reach Redis at {place}: {}; is it running, and is store.url right?", error.details()),
+            what: format!(
+                "cannot reach Redis at {place}: {}; is it running, and is store.url right?",
+                failure::in_words(error.details())
+            ),
             after,
         },
         other => other,

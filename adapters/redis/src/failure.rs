@@ -24,7 +24,7 @@ pub(crate) fn of(error: &Error, effect: Effect, place: &str) -> StoreError {
     if let Some(failed) = of_answer(error.details(), effect, place) {
         return failed;
     }
-    let what = format!("Redis at {place}: {error}");
+    let what = format!("Redis at {place}: {}", in_words(error.details()));
     match (error.kind(), effect) {
         // Nothing was sent: there is no connection, or the slot is moving to another node (such
         // commands are sent once only, see `connect`).
@@ -32,6 +32,17 @@ pub(crate) fn of(error: &Error, effect: Effect, place: &str) -> StoreError {
         (_, Effect::Reads) => later(what),
         (_, Effect::Writes) => StoreError::unknown(what),
     }
+}
+
+/// What an error says, for people: the client keeps errors of the system as Rust shows them to developers
+/// (`Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }`).
+pub(crate) fn in_words(details: &str) -> &str {
+    let shown_for_developers = details.contains("{ code: ") || details.contains("{ kind: ");
+    let quoted = || {
+        let (_, rest) = ["message: \"", "error: \""].iter().find_map(|start| details.split_once(start))?;
+        Some(rest.rsplit_once('"')?.0)
+    };
+    shown_for_developers.then(quoted).flatten().unwrap_or(details)
 }
 
 /// If `text` is one of the answers that Redis gives without running the command.
@@ -103,6 +114,18 @@ mod tests {
             assert!(matches!(failed, StoreError::RetryLater { .. }), "{text}: {failed:?}");
             assert!(failed.to_string().contains("redis://h:1"), "{failed}");
         }
+    }
+
+    #[test]
+    fn errors_of_the_system_are_told_in_words() {
+        let of_system = std::io::Error::from_raw_os_error(111);
+        let custom = std::io::Error::other("a \"quoted\" word");
+        for (error, words) in [(of_system, "Connection refused"), (custom, "a \\\"quoted\\\" word")] {
+            let failed = of(&Error::from(error), Effect::Reads, "redis://h:1");
+            assert_eq!(failed.to_string(), format!("Redis at redis://h:1: {words}"));
+        }
+        let plain = "the answer says { code: 1 } and no more";
+        assert_eq!(in_words(plain), plain);
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub fn backup(
     if to.exists() {
         return Err(StoreError::refused(format!("{} is there already: give another name", to.display())));
     }
+    if !store.exists() {
+        return Err(StoreError::refused(format!(
+            "there is no store at {}: name it with --store sqlite:PATH, or its configuration with --config FILE",
+            store.display()
+        )));
+    }
     let failed = |error: rusqlite::Error| failure::of_read(&error, store);
     let source = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
     let found = schema::version(&source, store)?;

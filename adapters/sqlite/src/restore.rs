@@ -43,6 +43,9 @@ pub fn restore(
     clock: &Clock,
     mut copied: impl FnMut(Copied),
 ) -> Result<Restored, StoreError> {
+    if !backup.exists() {
+        return Err(StoreError::refused(format!("there is no backup at {}: nothing was changed", backup.display())));
+    }
     let lock = Lock::acquire(store)?;
     let there = store.exists();
     if there && !replace {

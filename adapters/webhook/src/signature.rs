@@ -79,6 +79,14 @@ fn append_signature(key: &SigningKey, message: &[&[u8]], value: &mut String) {
     }
 }
 
+/// Whether a secret is a key.
+///
+/// # Errors
+/// Says what is wrong with it, never its text.
+pub(crate) fn check(text: &str) -> Result<(), &'static str> {
+    signing_key(text).map(drop)
+}
+
 fn signing_key(text: &str) -> Result<SigningKey, &'static str> {
     if let Some(encoded) = text.strip_prefix("whsec_") {
         let key = LENIENT.decode(encoded).map_err(|_| "has something behind whsec_ that is not base64")?;

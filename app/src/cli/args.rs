@@ -23,11 +23,18 @@ pub(super) const EXIT_STATUS: &[(u8, &str)] = &[
 ];
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 it could not be done · 2 the command line or the configuration is wrong ·
-3 send: some events were refused, all others are stored
-
 Settings come from laneway.toml (--config FILE), LANEWAY_… variables, then flags.
-A first event:  curl -d '{\"type\":\"hello\",\"data\":1}' -H 'content-type: application/json' localhost:8080/v1/events";
+
+A first event:
+  curl localhost:8080/v1/events -H 'content-type: application/json' \\
+    -d '{\"type\":\"hello\",\"data\":1}'
+
+Exit codes:
+  0    it was done
+  1    it could not be done
+  2    the command line or the configuration is wrong
+  3    send: some events were refused, all others are stored
+  130  the server was told twice to stop";
 
 /// Ordered event delivery, where every key has its own lane.
 ///
@@ -43,9 +50,13 @@ pub struct Cli {
 }
 
 const HALF_EXIT_CODES: &str = "\
-Exit codes: 0 stopped as told · 1 it could not be done · 2 the command line or the configuration is wrong
+Settings come from laneway.toml (--config FILE), LANEWAY_… variables, then flags. `laneway check` says what they make.
 
-Settings come from laneway.toml (--config FILE), LANEWAY_… variables, then flags. `laneway check` says what they make.";
+Exit codes:
+  0    it stopped as it was told
+  1    it could not start or go on
+  2    the command line or the configuration is wrong
+  130  it was told twice to stop";
 
 /// Laneway's ingest: accepts events over HTTP and stores them, for workers to deliver.
 ///
@@ -71,7 +82,7 @@ pub(super) struct WorkerCli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Accept events and deliver them (the default)
-    #[command(after_help = "Example:  laneway serve --listen 127.0.0.1:9000 --store sqlite:/var/lib/laneway/events.db")]
+    #[command(after_help = "Example:  laneway serve --listen 127.0.0.1:9000 --store sqlite:/srv/events.db")]
     Serve(ServeArgs),
     /// Accept events and store them, for workers to deliver (the same as the program `ingest`)
     #[command(after_help = "Example:  laneway ingest --store redis://redis:6379")]
@@ -96,7 +107,7 @@ pub(super) enum Command {
         after_help = STATUS_HELP
     )]
     Status(StatusArgs),
-    /// Say whether the server can do its work, for health checks
+    /// Ask whether the server can do its work: exit code 0 if so, for health checks
     #[command(after_help = "Example:  laneway ready --server http://127.0.0.1:8080")]
     Ready(ReadyArgs),
     /// List, show, retry or discard events that were given up
@@ -114,7 +125,8 @@ pub(super) enum Command {
         shell: Shell,
     },
     /// Write the manual page, or those of all commands
-    #[command(after_help = "Examples:  laneway man | man -l -      laneway man --dir /usr/local/share/man/man1")]
+    #[command(after_help = "Examples:  laneway man | man -l -
+           laneway man --dir /usr/local/share/man/man1")]
     Man {
         /// Write a page for each command into this folder
         #[arg(long, value_name = "FOLDER")]
@@ -282,7 +294,7 @@ pub(super) struct StatusArgs {
     /// Print the server's answer as JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Whether to colour [env: NO_COLOR turns it off]
+    /// When to use colours
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(super) color: Colour,
     #[command(flatten)]
@@ -410,9 +422,9 @@ pub(super) enum DestinationsCommand {
     #[command(after_help = "Example:  laneway destinations list --state paused")]
     List {
         /// Only those in this state: active, paused, or left (the configuration file no longer names it)
-        #[arg(long, value_parser = ["active", "paused", "left"])]
+        #[arg(long, value_name = "STATE", value_parser = ["active", "paused", "left"])]
         state: Option<String>,
-        /// Print a JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
@@ -431,7 +443,7 @@ pub(super) enum DestinationsCommand {
     #[command(after_help = "Examples:  laneway destinations apply destinations.toml --dry-run
            laneway destinations apply destinations.toml --prune --yes")]
     Apply(ApplyArgs),
-    /// Start no attempts any more; the events wait
+    /// Stop deliveries to a destination; its events wait
     #[command(after_help = "Example:  laneway destinations pause billing --reason \"they move house\"")]
     Pause {
         /// The destination's name
@@ -441,17 +453,24 @@ pub(super) enum DestinationsCommand {
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// Make a new signing secret and print it; the others are used for a while longer
+    /// End a pause, an operator's or one that Laneway caused, and close the breaker
+    #[command(after_help = "Example:  laneway destinations resume billing")]
+    Resume {
+        /// The destination's name
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+    },
+    /// Make a new signing secret and print it; the old ones stay in use for a while
     #[command(after_help = "Example:  laneway destinations rotate-secret billing --keep 48h")]
     RotateSecret {
         /// The destination's name
         #[arg(value_parser = DestinationName::new)]
         name: DestinationName,
-        /// How much longer the secrets before are used too
+        /// How much longer requests are signed with the old secrets, too
         #[arg(long, value_name = "DURATION", default_value = "24h")]
         keep: String,
     },
-    /// Send one event of the type laneway.test, beside the order of all others
+    /// Send one test event (of the type laneway.test), at once and outside the order of others
     #[command(after_help = "Example:  laneway destinations test billing")]
     Test {
         /// The destination's name
@@ -468,25 +487,18 @@ pub(super) enum DestinationsCommand {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Print who changed a destination, when, and from which offset of each partition on
+    /// Print who changed a destination, when, and from which offsets on the change applies
     #[command(after_help = "Example:  laneway destinations changes billing")]
     Changes {
         /// The destination's name
         #[arg(value_parser = DestinationName::new)]
         name: DestinationName,
-        /// At most so many, the latest first
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        /// How many changes to print, the latest first
+        #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
-        /// Print a JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
-    },
-    /// End a pause, an operator's or one that Laneway caused, and close the breaker
-    #[command(after_help = "Example:  laneway destinations resume billing")]
-    Resume {
-        /// The destination's name
-        #[arg(value_parser = DestinationName::new)]
-        name: DestinationName,
     },
     /// Resend, in order, every event that was accepted since a given time and is still stored (store.retain)
     ///

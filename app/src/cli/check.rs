@@ -1,7 +1,7 @@
 //! `laneway check`: what would run, without running it.
 
 use super::args::ServeArgs;
-use super::table::{Align, Table};
+use super::table::{Align, Look, Table};
 use super::{Failure, output, serve};
 use crate::compose;
 use crate::config::{Config, DestinationConfig, Durability, Source, StoreUrl, show_duration};
@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 /// Checks configuration and store, and says what they make.
 pub(super) async fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
     let config = serve::load(args.config.clone(), &args.overrides(), source)?;
-    output::print(&describe(&config))?;
+    output::print(&describe(&config, Look::plain()))?;
     let checked = compose::check_store(&config.store).await.map_err(Failure::new)?;
     for warning in &checked.warnings {
         output::line(&format!("warning       {warning}"))?;
@@ -20,7 +20,7 @@ pub(super) async fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Fail
 }
 
 /// The configuration for people.
-pub(super) fn describe(config: &Config) -> String {
+pub(super) fn describe(config: &Config, look: Look) -> String {
     let file = config.file.as_ref().map_or_else(|| "none; defaults".to_owned(), |path| path.display().to_string());
     let access = match config.server.tokens.len() {
         0 => "no tokens: open to everybody on this machine".to_owned(),
@@ -41,16 +41,17 @@ pub(super) fn describe(config: &Config) -> String {
     }
     let _ = writeln!(text, "store         {} ({durability}; settled events kept for {retain})", store.url);
     text.push('\n');
-    text.push_str(&destinations(&config.destinations));
+    text.push_str(&destinations(&config.destinations, look));
+    text.push_str("`laneway destinations list` shows those that were made over HTTP, too\n");
     text.push('\n');
     text
 }
 
-fn destinations(destinations: &[DestinationConfig]) -> String {
+fn destinations(destinations: &[DestinationConfig], look: Look) -> String {
     let mut table = Table::new(&[
         ("DESTINATION", Align::Left),
-        ("TO", Align::Left),
-        ("WANTS", Align::Left),
+        ("TO", Align::Text),
+        ("WANTS", Align::Text),
         ("ORDER", Align::Left),
         ("IN FLIGHT", Align::Right),
         ("RETRIES", Align::Left),
@@ -70,7 +71,7 @@ fn destinations(destinations: &[DestinationConfig]) -> String {
             format!("{} to {}", show_duration(destination.retry.initial), show_duration(destination.retry.limit)),
         ]);
     }
-    table.render()
+    table.fitted(look)
 }
 
 /// As the configuration writes it.

@@ -2,7 +2,7 @@
 
 use super::args::{Chosen, DeadLettersCommand, Filter};
 use super::client::Client;
-use super::table::{Align, Table, moment};
+use super::table::{Align, Look, moment, rows_with_text};
 use super::{Failure, output, suggest};
 use crate::config::nearest;
 use laneway_domain::{DestinationName, EventId};
@@ -20,7 +20,8 @@ pub(super) async fn run(client: &Client, command: DeadLettersCommand) -> Result<
         DeadLettersCommand::Show { destination, event, json } => show(client, &destination, &event, json).await,
         DeadLettersCommand::Retry { chosen } => {
             let count = change(client, "retry", &chosen).await?;
-            output::line(&format!("{} of {} will be attempted once more", counted(count), chosen.destination))
+            let (letters, name) = (counted(count), chosen.destination);
+            output::line(&format!("{letters} of {name} will be attempted once more; what fails stays in the list"))
         }
         DeadLettersCommand::Discard { chosen, yes } => {
             output::confirm(&question(client, &chosen).await?, yes)?;
@@ -47,16 +48,7 @@ async fn page(client: &Client, filter: &Filter, limit: usize, after: Option<&str
 }
 
 async fn list(client: &Client, filter: &Filter, limit: usize, json: bool) -> Result<(), Failure> {
-    let mut table = Table::new(&[
-        ("DESTINATION", Align::Left),
-        ("EVENT", Align::Left),
-        ("KEY", Align::Left),
-        ("PARTITION", Align::Right),
-        ("OFFSET", Align::Right),
-        ("GIVEN UP", Align::Left),
-        ("ATTEMPTS", Align::Right),
-        ("REASON", Align::Left),
-    ]);
+    let mut rows = Vec::new();
     let (mut left, mut after) = (limit, None::<String>);
     let mut more = false;
     while left > 0 {
@@ -69,7 +61,7 @@ async fn list(client: &Client, filter: &Filter, limit: usize, json: bool) -> Res
             if json {
                 output::line(&to_json(letter)?)?;
             } else {
-                table.row(row(letter));
+                rows.push(row(letter));
             }
         }
         after = page.next;
@@ -81,12 +73,27 @@ async fn list(client: &Client, filter: &Filter, limit: usize, json: bool) -> Res
     if json {
         return Ok(());
     }
-    let mut text = if table.is_empty() { format!("{}\n", none(client, filter).await) } else { table.render() };
+    let mut text = if rows.is_empty() {
+        format!("{}\n", none(client, filter).await)
+    } else {
+        rows_with_text(&COLUMNS, 2, rows, Look::plain())
+    };
     if more {
         let _ = writeln!(text, "there may be more; ask with a larger --limit than {limit}");
     }
     output::print(&text)
 }
+
+/// What a list says of each. The event and the destination are what `show` asks for, so they are never cut.
+const COLUMNS: [(&str, Align); 7] = [
+    ("DESTINATION", Align::Left),
+    ("EVENT", Align::Left),
+    ("KEY", Align::Text),
+    ("AT", Align::Right),
+    ("ATTEMPTS", Align::Right),
+    ("GIVEN UP", Align::Left),
+    ("REASON", Align::Text),
+];
 
 fn row(letter: &DeadLetterView) -> Vec<String> {
     let waits = if letter.retry_requested { "to be retried; " } else { "" };
@@ -94,10 +101,9 @@ fn row(letter: &DeadLetterView) -> Vec<String> {
         letter.destination.to_string(),
         letter.event_id.to_string(),
         letter.lane_key.clone(),
-        letter.partition.to_string(),
-        letter.offset.to_string(),
-        moment(letter.given_up_at),
+        format!("{}:{}", letter.partition, letter.offset),
         letter.attempts.to_string(),
+        moment(letter.given_up_at),
         format!("{waits}{}", letter.reason),
     ]
 }

@@ -4,7 +4,7 @@ mod watch;
 
 use super::args::StatusArgs;
 use super::client::Client;
-use super::table::{Align, BAD, CAUTION, Cell, FAINT, GOOD, Look, Table, age, ago, until};
+use super::table::{Align, BAD, CAUTION, Cell, FAINT, GOOD, Look, Table, age, ago, rows_with_text, until};
 use super::{Failure, output, screen, suggest};
 use laneway_domain::{BlockedKey, BreakerStatus, Partition, RECENTLY, Timestamp};
 use laneway_http::wire::{DestinationView, Status};
@@ -42,7 +42,7 @@ async fn page(client: &Client, args: &StatusArgs, look: Look) -> Result<String, 
 pub(super) fn render(status: &Status, keys: bool, look: Look) -> String {
     let wide = wide(status);
     let fits = look.width.is_none_or(|width| wide.natural_width() <= width);
-    let mut text = if fits { wide.fitted(look) } else { narrow(status).fitted(look) };
+    let mut text = if fits { wide.fitted(look) } else { narrow(status, look).fitted(look) };
     if !status.workers.is_empty() {
         text.push('\n');
         text.push_str(&workers(status).fitted(look));
@@ -87,8 +87,8 @@ fn wide(status: &Status) -> Table {
     table
 }
 
-/// The same where the terminal is narrow: where it goes, and what is to be said of it, stand in a line below.
-fn narrow(status: &Status) -> Table {
+/// The same where the terminal is narrow: where it goes, and what is to be said of it, stand in a line below, or in two.
+fn narrow(status: &Status, look: Look) -> Table {
     let mut table = Table::new(&[
         ("DESTINATION", Align::Text),
         ("WAITING", Align::Right),
@@ -105,9 +105,7 @@ fn narrow(status: &Status) -> Table {
         cells.push(Cell::from(state.word.to_owned()).styled(state.style));
         table.row(cells);
         let below: Vec<String> = view.to.clone().into_iter().chain(detail).collect();
-        if !below.is_empty() {
-            table.detail(&below.join(" · "));
-        }
+        table.details(&below, " · ", look);
     }
     for (name, count) in &status.other_dead_letters {
         let mut cells = forgotten(name.to_string(), *count);
@@ -121,7 +119,7 @@ fn narrow(status: &Status) -> Table {
 fn numbers(now: Timestamp, view: &DestinationView) -> Vec<Cell> {
     let status = &view.status;
     // While a lane reads behind the others it counts what it has yet to look at, wanted or not.
-    let about = if status.pending_exact { "" } else { "≤ " };
+    let about = if status.pending_exact || status.pending == 0 { "" } else { "≤ " };
     let oldest = status.oldest_accepted_at.filter(|_| status.pending > 0);
     let alarming = |count: u64, style| {
         let cell = Cell::from(count.to_string());
@@ -174,15 +172,23 @@ fn state(now: Timestamp, view: &DestinationView) -> (State, Option<String>) {
         BreakerStatus::Closed if status.blocked_keys > 0 => (State { word: "failing", style: BAD }, longest(now, view)),
         BreakerStatus::Closed => (State { word: "ok", style: GOOD }, None),
         BreakerStatus::Open { since, next_probe } => {
-            let detail = format!("breaker open since {}, next probe {}", ago(now, *since), until(now, *next_probe));
+            let mut detail = format!("breaker open since {}, next probe {}", ago(now, *since), until(now, *next_probe));
+            if let Some(key) = first_blocked(view) {
+                let _ = write!(detail, ": {}", key.last_error);
+            }
             (State { word: "down", style: BAD }, Some(detail))
         }
     }
 }
 
 /// The key that has been blocked for the longest time.
+fn first_blocked(view: &DestinationView) -> Option<&BlockedKey> {
+    view.status.blocked.iter().min_by_key(|key| key.since)
+}
+
+/// Since when keys fail, and why.
 fn longest(now: Timestamp, view: &DestinationView) -> Option<String> {
-    let key = view.status.blocked.iter().min_by_key(|key| key.since)?;
+    let key = first_blocked(view)?;
     Some(format!("since {}: {}", ago(now, key.since), key.last_error))
 }
 
@@ -209,27 +215,28 @@ fn ranges(partitions: &[Partition]) -> String {
     written.collect::<Vec<_>>().join(", ")
 }
 
+/// The columns of a blocked key; the last error comes last.
+const OF_A_KEY: [(&str, Align); 7] = [
+    ("DESTINATION", Align::Text),
+    ("KEY", Align::Text),
+    ("AT", Align::Right),
+    ("ATTEMPTS", Align::Right),
+    ("SINCE", Align::Right),
+    ("NEXT", Align::Left),
+    ("LAST ERROR", Align::Text),
+];
+
 fn blocked_keys(status: &Status, look: Look) -> String {
-    let mut table = Table::new(&[
-        ("DESTINATION", Align::Text),
-        ("KEY", Align::Text),
-        ("AT", Align::Right),
-        ("ATTEMPTS", Align::Right),
-        ("SINCE", Align::Right),
-        ("NEXT", Align::Left),
-        ("LAST ERROR", Align::Text),
-    ]);
+    let mut rows = Vec::new();
     let mut unlisted = 0;
     for view in &status.destinations {
         unlisted += view.status.blocked_keys.saturating_sub(view.status.blocked.len() as u64);
-        for key in &view.status.blocked {
-            table.row(key_row(status.at, view, key));
-        }
+        rows.extend(view.status.blocked.iter().map(|key| key_row(status.at, view, key)));
     }
-    if table.is_empty() {
+    if rows.is_empty() {
         return "no key is blocked\n".to_owned();
     }
-    let mut text = table.fitted(look);
+    let mut text = rows_with_text(&OF_A_KEY, 1, rows, look);
     if unlisted > 0 {
         let _ = writeln!(text, "and {unlisted} more");
     }

@@ -1,6 +1,7 @@
 //! Tables for terminals, and moments as people say them.
 
 use super::output::clean;
+use super::screen;
 use crate::config::show_duration;
 use anstyle::{AnsiColor, Style};
 use jiff::{Timestamp as Calendar, ToSpan as _};
@@ -78,6 +79,13 @@ pub(super) struct Look {
     pub(super) colour: bool,
 }
 
+impl Look {
+    /// As wide as the terminal, without colours.
+    pub(super) fn plain() -> Self {
+        Self { width: screen::size().map(|(_, columns)| columns), colour: false }
+    }
+}
+
 impl Table {
     pub(super) fn new(columns: &[(&'static str, Align)]) -> Self {
         Self { columns: columns.to_vec(), rows: Vec::new() }
@@ -94,13 +102,19 @@ impl Table {
         self.rows.push(Row::Detail(cell));
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// Adds lines below the last row: one for all parts if that fits, else one for each.
+    pub(super) fn details(&mut self, parts: &[String], between: &str, look: Look) {
+        let joined = clean(&parts.join(between));
+        let fits = look.width.is_none_or(|width| GAP + joined.width() <= width);
+        match parts {
+            [] => {}
+            _ if fits => self.detail(&joined),
+            parts => parts.iter().for_each(|part| self.detail(part)),
+        }
     }
 
-    /// The table as text, each line with its end, as wide as it is.
-    pub(super) fn render(&self) -> String {
-        self.fitted(Look::default())
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// How wide it would be if nothing were cut.
@@ -170,6 +184,34 @@ impl Table {
         text.truncate(begins + ends);
         text.push('\n');
     }
+}
+
+/// A table whose last columns (`below` of them) may be long. Where the terminal is too narrow, they stand in a line of
+/// their own below each row, so that the columns before them (keys and ids, which are typed into other commands) are cut
+/// last.
+pub(super) fn rows_with_text(
+    columns: &[(&'static str, Align)],
+    below: usize,
+    rows: Vec<Vec<String>>,
+    look: Look,
+) -> String {
+    let mut wide = Table::new(columns);
+    rows.iter().for_each(|row| wide.row(row.clone()));
+    let above = columns.len().saturating_sub(below);
+    if look.width.is_none_or(|width| wide.natural_width() <= width) {
+        return wide.fitted(look);
+    }
+    let (columns, headings) = columns.split_at(above);
+    let mut narrow = Table::new(columns);
+    for mut row in rows {
+        let texts = row.split_off(above.min(row.len()));
+        let named =
+            headings.iter().zip(texts).map(|((heading, _), text)| format!("{}: {text}", heading.to_lowercase()));
+        let named: Vec<String> = named.collect();
+        narrow.row(row);
+        narrow.details(&named, " · ", look);
+    }
+    narrow.fitted(look)
 }
 
 fn total(widths: &[usize]) -> usize {
@@ -253,7 +295,7 @@ mod tests {
             "NAME         N  ERROR\nbilling      7  x\u{fffd}[2J\u{fffd}y\n日本     12345  {}…\n",
             "e".repeat(MAX_CELL - 1)
         );
-        assert_eq!(table.render(), expected);
+        assert_eq!(table.fitted(Look::default()), expected);
     }
 
     #[test]
@@ -270,12 +312,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_typed_into_other_commands_is_cut_last() {
+        let columns = [("KEY", Align::Text), ("N", Align::Right), ("SINCE", Align::Left), ("LAST ERROR", Align::Text)];
+        let row = ["a-key-of-an-order", "1", "5s ago", "the receiver answered 500"].map(str::to_owned).to_vec();
+        let text = |width| rows_with_text(&columns, 2, vec![row.clone()], Look { width, colour: false });
+        let wide = "\
+KEY                N  SINCE   LAST ERROR
+a-key-of-an-order  1  5s ago  the receiver answered 500
+";
+        assert_eq!(text(None), wide);
+        assert_eq!(text(Some(55)), wide);
+        let below = "\
+KEY                N
+a-key-of-an-order  1
+  since: 5s ago
+  last error: the receiver answered 500
+";
+        assert_eq!(text(Some(54)), below);
+        let apart = "\
+KEY               N
+a-key-of-an-ord…  1
+  since: 5s ago
+  last error: the …
+";
+        assert_eq!(text(Some(19)), apart);
+    }
+
+    #[test]
     fn colours_do_not_move_anything() {
         let mut table = Table::new(&[("NAME", Align::Left), ("STATE", Align::Left)]);
         table.row([Cell::from("a".to_owned()), Cell::from("ok".to_owned()).styled(GOOD)]);
         let coloured = table.fitted(Look { width: None, colour: true });
         assert_eq!(coloured, "\u{1b}[1mNAME\u{1b}[0m  \u{1b}[1mSTATE\u{1b}[0m\na     \u{1b}[32mok\u{1b}[0m\n");
-        assert_eq!(table.render(), "NAME  STATE\na     ok\n");
+        assert_eq!(table.fitted(Look::default()), "NAME  STATE\na     ok\n");
     }
 
     #[test]

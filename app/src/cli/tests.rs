@@ -4,6 +4,7 @@ mod server;
 
 pub(super) use server::{Asked, Server, answer};
 
+use super::args::EXIT_STATUS;
 use super::*;
 use crate::config::Given;
 use clap::CommandFactory as _;
@@ -82,7 +83,26 @@ fn every_command_is_understood() {
 #[test]
 fn help_names_the_exit_codes() {
     let help = Cli::command().render_help().to_string();
-    assert!(help.contains("Exit codes: 0 done · 1 it could not be done · 2"), "{help}");
+    for (code, _) in EXIT_STATUS {
+        assert!(help.contains(&format!("\n  {code:<5}")), "{code} is not in {help}");
+    }
+}
+
+#[test]
+fn what_help_gives_to_copy_fits_a_terminal() {
+    const COLUMNS: usize = 80;
+    let mut open = vec![Cli::command(), IngestCli::command(), WorkerCli::command()];
+    let mut seen = 0;
+    while let Some(command) = open.pop() {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        // Prose is wrapped; what is laid out by hand (it begins with blanks, or is an example) would be torn.
+        for line in help.lines().filter(|line| line.starts_with("  ") || line.starts_with("Example")) {
+            assert!(line.chars().count() <= COLUMNS, "{}: {line}", command.get_name());
+            seen += 1;
+        }
+        open.extend(command.get_subcommands().cloned());
+    }
+    assert!(seen > 30, "only {seen} lines were found");
 }
 
 #[test]
@@ -215,7 +235,7 @@ fn check_shows_what_would_run_and_no_secret() {
         url = "console:"
         paused = true
     "#;
-    let shown = check::describe(&crate::config::Config::from_toml(text).unwrap());
+    let shown = check::describe(&crate::config::Config::from_toml(text).unwrap(), table::Look::default());
     let expected = "\
 configuration laneway.toml
 listens on    127.0.0.1:8080 (1 token)
@@ -224,6 +244,7 @@ store         sqlite:laneway.db (fsynced before each answer; settled events kept
 DESTINATION   TO                       WANTS                       ORDER  IN FLIGHT  RETRIES
 billing       https://billing.example  invoice.* with tenant=acme  key           64  1s to 1h
 log (paused)  console                  all                         key           64  1s to 1h
+`laneway destinations list` shows those that were made over HTTP, too
 
 ";
     assert_eq!(shown, expected);
@@ -248,7 +269,7 @@ fn the_status_shows_who_is_behind_and_why() {
     .unwrap();
     let expected = "\
 DESTINATION  WAITING  OLDEST   RATE  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  STATE                                                         TO
-billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s            https://billing.example
+billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s: HTTP 500  https://billing.example
 log                0       -      -          0             0             0  paused: 410 Gone
 old                7       -      -          0             0             0  left: not configured; `laneway destinations forget` drops it
 older              -       -      -          -             -             1  forgotten, with dead letters left
@@ -262,7 +283,7 @@ and 1 more
     let expected = "\
 DESTINATION  WAITING  OLDEST   RATE  FLIGHT  BLOCKED  DEAD  STATE
 billing         ≤ 12    2m5s  1.5/s       3        2     5  down
-  https://billing.example · breaker open since 10s ago, next probe in 4s
+  https://billing.example · breaker open since 10s ago, next probe in 4s: HTTP…
 log                0       -      -       0        0     0  paused
   410 Gone
 old                7       -      -       0        0     0  left

@@ -59,6 +59,9 @@ use tree::Table;
 /// The file that is read from the working directory if it is there and no other is named.
 pub const DEFAULT_FILE: &str = "laneway.toml";
 
+/// The tables of a configuration file beside those of destinations.
+const OTHER_SECTIONS: [&str; 5] = ["server", "store", "egress", "worker", "log"];
+
 /// All settings of a process, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -191,8 +194,11 @@ pub fn load_store(source: &dyn Source, file: Option<&Path>, flags: &Overrides) -
 /// Reads only the destinations of a file, for a server elsewhere: as TOML, or as JSON if its name ends in `.json`. What
 /// the server is to check (where it may connect to) is not checked here.
 ///
+/// The other tables of a `laneway.toml` may be there, and are not read.
+///
 /// # Errors
-/// With everything that is wrong.
+/// With everything that is wrong. A file that says nothing about destinations is wrong too: whoever deletes what a
+/// file does not name would delete all of them because of a slip.
 pub fn load_destinations(source: &dyn Source, file: &Path) -> Result<Vec<DestinationConfig>, ConfigError> {
     let bytes = source.read(file).map_err(|e| ConfigError::unreadable(file, &format!("cannot be read: {e}")))?;
     let text = decode(file, bytes)?;
@@ -208,9 +214,16 @@ pub fn load_destinations(source: &dyn Source, file: &Path) -> Result<Vec<Destina
     }
     let findings = Findings::new(source, Vec::new(), Vec::new());
     let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, root);
+    if !root.has("destination") {
+        let what =
+            "names no destination: write each as a table [[destination]], or `destination = []` if there are none";
+        findings.problem(Origin::Whole(file.display().to_string().into()), Place::default(), what);
+    }
     let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| range.parse().ok()).collect();
     let egress = EgressPolicy { allow: everywhere, ..EgressPolicy::default() };
     let (read, stands_in) = destination::read_all(&mut root, &egress);
+    OTHER_SECTIONS.into_iter().for_each(|section| root.set_aside(section));
+    root.finish();
     findings.conclude(if stands_in { Vec::new() } else { read })
 }
 

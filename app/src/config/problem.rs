@@ -6,6 +6,8 @@ use std::sync::Arc;
 /// How alike two names must be (Jaro-Winkler, 0 to 1) for one to be suggested for the other. Below
 /// this, suggestions are more often wrong than right.
 const ALIKE: f64 = 0.8;
+/// A name that is so short (in characters) that one edit would count for too much.
+const SHORT_NAME: usize = 3;
 /// The most names that are listed where nothing is near; more would bury the message.
 const MAX_LISTED_NAMES: usize = 40;
 
@@ -23,6 +25,8 @@ pub enum Origin {
     Variable(Arc<str>),
     /// By a flag such as `--listen`.
     Flag(&'static str),
+    /// A file as a whole, by its path: it cannot be read, or is no text.
+    Whole(Arc<str>),
     /// In JSON: the body of a request, or what the store keeps of it.
     Json,
     /// Nowhere: it is a default, or missing.
@@ -33,7 +37,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { name, line } => write!(f, "{name}:{line}"),
-            Self::Variable(name) => f.write_str(name),
+            Self::Variable(name) | Self::Whole(name) => f.write_str(name),
             Self::Flag(flag) => f.write_str(flag),
             Self::Json => f.write_str("settings"),
             Self::Nowhere => f.write_str("configuration"),
@@ -151,8 +155,8 @@ impl ConfigError {
 
     /// The file itself is the problem.
     pub(super) fn unreadable(path: &std::path::Path, what: &str) -> Self {
-        let origin = Origin::Flag("--config");
-        Self { problems: vec![Problem::new(origin, Place::default(), format!("{} {what}", path.display()))] }
+        let origin = Origin::Whole(path.display().to_string().into());
+        Self { problems: vec![Problem::new(origin, Place::default(), what)] }
     }
 
     /// The mistakes, in the order of the file; those made elsewhere follow.
@@ -184,6 +188,10 @@ pub(crate) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>)
 fn distance(wrong: &str, name: &str) -> f64 {
     let edits = strsim::damerau_levenshtein(wrong, name);
     let longest = wrong.chars().count().max(name.chars().count()).max(1);
+    // "ulr": one slip in a name of three letters is as near as one in a longer name.
+    if edits == 1 && longest == SHORT_NAME {
+        return 1.0 - ALIKE;
+    }
     #[allow(clippy::cast_precision_loss)]
     let share = edits as f64 / longest as f64;
     share * 0.75

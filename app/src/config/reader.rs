@@ -204,6 +204,11 @@ impl<'f, 's> Section<'f, 's> {
 
     /// The items of the list `key` that make sense; none if it is absent.
     pub(super) fn list<T: Setting>(&mut self, key: &'static str) -> Vec<T> {
+        self.numbered_list(key).into_iter().map(|(_, item)| item).collect()
+    }
+
+    /// The same, each with its place in the list as it was written (from 0).
+    pub(super) fn numbered_list<T: Setting>(&mut self, key: &'static str) -> Vec<(usize, T)> {
         let Some(node) = self.take(key) else { return Vec::new() };
         let items = match node.value {
             Value::List(items) => items,
@@ -221,11 +226,11 @@ impl<'f, 's> Section<'f, 's> {
                 return Vec::new();
             }
         };
-        let read = |(n, item): (usize, &Node)| self.read(item, self.place.child(key).child(&n.to_string()));
-        let read: Vec<T> = items.iter().enumerate().filter_map(read).collect();
-        let shown = read.iter().map(T::json).collect();
-        let hidden = read.iter().any(|item| item.hidden().is_some());
-        let all = hidden.then(|| read.iter().map(|item| item.hidden().unwrap_or_else(|| item.json())).collect());
+        let read = |(n, item): (usize, &Node)| Some((n, self.read(item, self.place.child(key).child(&n.to_string()))?));
+        let read: Vec<(usize, T)> = items.iter().enumerate().filter_map(read).collect();
+        let shown = read.iter().map(|(_, item)| item.json()).collect();
+        let hidden = read.iter().any(|(_, item)| item.hidden().is_some());
+        let all = hidden.then(|| read.iter().map(|(_, item)| item.hidden().unwrap_or_else(|| item.json())).collect());
         self.note(key, shown, all);
         read
     }
@@ -269,9 +274,13 @@ impl<'f, 's> Section<'f, 's> {
             Value::Bool(false) => no(),
             Value::Raw(text) if text == "false" => no(),
             Value::Bool(true) => None,
-            _ => {
+            Value::Table(_) | Value::Raw(_) => {
                 let (origin, table) = self.table_of(key, node)?;
                 Some(Some(self.inner(key, origin, table)))
+            }
+            other => {
+                self.problem(key, format!("expected a table or false, found {}", other.kind()));
+                None
             }
         }
     }

@@ -35,7 +35,7 @@ fn read(section: &mut Section<'_, '_>, common: &Common<'_>) -> Option<Arc<dyn Si
     let config = WebhookConfig {
         timeout: read_timeout(section, default.timeout),
         reject: section.list("reject"),
-        secrets: section.list("secrets"),
+        secrets: read_secrets(section),
         headers: section.map("headers").into_iter().collect(),
         credentials: read_credentials(section),
         batch: common.destination.batch.max_events > 1,
@@ -85,6 +85,19 @@ fn read_credentials(section: &mut Section<'_, '_>) -> Option<Credentials> {
         (None, Some(user), Some(password)) => Some(Credentials::Basic { user, password }),
         _ => None,
     }
+}
+
+/// The signing secrets that can be used. Each that cannot is reported at its place.
+fn read_secrets(section: &mut Section<'_, '_>) -> Vec<Secret> {
+    let written = section.numbered_list::<Secret>("secrets");
+    let usable = written.into_iter().filter_map(|(index, secret)| match secret.check_signing() {
+        Ok(()) => Some(secret),
+        Err(why) => {
+            section.problem_in("secrets", index, why);
+            None
+        }
+    });
+    usable.collect()
 }
 
 /// Certificates are PEM, as secrets are: in place, `env:NAME` or `file:PATH`.

@@ -44,12 +44,15 @@ impl Share {
         self.balancer.present(&self.id, &workers);
         if self.present != workers {
             let (others, share) = (workers.iter().filter(|id| **id != self.id).count(), self.balancer.share());
-            tracing::info!(
-                others,
-                share,
-                partitions = self.partitions,
-                "the workers that share this store have changed"
-            );
+            // A worker that finds itself alone at its start has nothing to tell: most never share their store.
+            if !self.present.is_empty() || others > 0 {
+                tracing::info!(
+                    others,
+                    share,
+                    partitions = self.partitions,
+                    "the workers that share this store have changed"
+                );
+            }
             self.present = workers;
         }
     }

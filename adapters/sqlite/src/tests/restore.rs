@@ -240,3 +240,15 @@ async fn an_id_of_the_backup_is_still_known_after_it_was_put_in_place() {
     let again = subject.store().append(vec![NewEvent { id_given: true, ..event("given", 1) }]).await.remove(0).unwrap();
     assert!(again.duplicate && again.offset == Offset(0), "{again:?}");
 }
+
+#[test]
+fn what_is_not_there_is_neither_copied_nor_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let [nowhere, other] = ["nowhere.db", "other.db"].map(|name| folder.path().join(name));
+    let clock = crate::Clock::system();
+    let why = refused(backup(&nowhere, &other, &clock, |_| ()));
+    assert!(why.starts_with(&format!("there is no store at {}", nowhere.display())), "{why}");
+    let why = refused(restore(&nowhere, &other, false, &clock, |_| ()));
+    assert!(why.starts_with(&format!("there is no backup at {}", nowhere.display())), "{why}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "not even a lock is left");
+}

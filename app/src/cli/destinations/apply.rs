@@ -31,14 +31,19 @@ pub(super) async fn run(client: &Client, args: &ApplyArgs, source: &dyn Source) 
     let deletions = gone.iter().filter(|_| args.prune).map(|name| change(name, BatchOp::Delete));
     let wanted = differing(client, puts.chain(deletions).collect(), &foreign).await?;
     if !args.prune && !gone.is_empty() {
-        let (count, are) = (gone.len(), if gone.len() == 1 { "destination is" } else { "destinations are" });
-        output::note(&format!("{count} {are} not in the file, and stay; --prune deletes what is not"));
+        let they_stay = match gone.len() {
+            1 => "1 destination is not in the file, and stays".to_owned(),
+            count => format!("{count} destinations are not in the file, and stay"),
+        };
+        output::note(&format!("{they_stay}; --prune deletes what the file does not name"));
     }
     if wanted.is_empty() {
         return output::line("nothing to change");
     }
     if args.dry_run {
-        return wanted.iter().try_for_each(|(said, _)| output::line(said));
+        wanted.iter().try_for_each(|(said, _)| output::line(said))?;
+        output::note("nothing was changed: this was a dry run");
+        return Ok(());
     }
     if args.prune && !gone.is_empty() {
         let names: Vec<&str> = gone.iter().take(NAMED).map(|name| name.as_str()).collect();
@@ -124,7 +129,11 @@ async fn make(client: &Client, wanted: Vec<(String, BatchChange)>) -> Result<(),
 fn said(op: BatchOp, result: &BatchResult) -> String {
     let name = &result.name;
     match (&result.problem, op) {
-        (Some(problem), _) => format!("! {name}: {}", output::clean(&problem.detail)),
+        (Some(problem), _) => {
+            let detail = output::clean(&problem.detail);
+            // Some details begin with the name.
+            format!("! {name}: {}", detail.strip_prefix(&format!("{name}: ")).unwrap_or(&detail))
+        }
         (None, BatchOp::Delete) => format!("- {name}"),
         (None, _) => match result.what.as_deref().unwrap_or("as it was") {
             "made" => format!("+ {name}"),

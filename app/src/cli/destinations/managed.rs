@@ -1,7 +1,7 @@
 //! Destinations one by one: listed, shown, paused, rotated, tested, deleted, and what changed them.
 
 use super::super::client::Client;
-use super::super::table::{Align, Table};
+use super::super::table::{Align, Look, Table, rows_with_text};
 use super::super::{Failure, output};
 use laneway_domain::{DestinationName, Origin};
 use laneway_http::wire::{
@@ -50,7 +50,7 @@ pub(super) async fn list(client: &Client, state: Option<&str>, json: bool) -> Re
         let cells = [record.name.as_str(), state_of(record.state), origin, url].map(str::to_owned);
         table.row(cells.into_iter().chain([record.revision.to_string()]));
     }
-    if table.is_empty() { output::line("there is no destination") } else { output::print(&table.render()) }
+    if table.is_empty() { output::line("there is no destination") } else { output::print(&table.fitted(Look::plain())) }
 }
 
 const fn state_of(state: DestinationState) -> &'static str {
@@ -108,18 +108,18 @@ pub(super) async fn changes(client: &Client, name: &DestinationName, limit: u32,
     if json {
         return page.items.iter().try_for_each(|line| output::line(&text(line)?));
     }
-    let mut table = Table::new(&[
+    let columns = [
         ("WHEN", Align::Left),
-        ("WHO", Align::Left),
+        ("WHO", Align::Text),
         ("WHAT", Align::Text),
         ("REVISION", Align::Right),
-        ("FROM ON", Align::Text),
-    ]);
-    for line in page.items {
+        ("FROM OFFSETS", Align::Text),
+    ];
+    let rows = page.items.into_iter().map(|line| {
         let cuts: Vec<String> = line.cuts.iter().map(|(partition, offset)| format!("{partition}:{offset}")).collect();
-        table.row([line.at, line.by, line.what, line.revision.to_string(), cuts.join(" ")]);
-    }
-    output::print(&table.render())
+        vec![line.at, line.by, line.what, line.revision.to_string(), cuts.join(" ")]
+    });
+    output::print(&rows_with_text(&columns, 2, rows.collect(), Look::plain()))
 }
 
 /// A change in a line, with what it still waits for.

@@ -95,6 +95,7 @@ fn mistakes_in_sections_are_named_precisely() {
 #[test]
 fn mistakes_in_destinations_name_the_destination() {
     let cases = [
+        ("ulr = 1", r#"laneway.toml:4: destination.0 ("billing"): unknown key "ulr"; did you mean "url"?"#),
         ("retyr = 1", r#"laneway.toml:4: destination.0 ("billing"): unknown key "retyr"; did you mean "retry"?"#),
         (
             "[destination.retry]\nintial = '1s'",
@@ -143,6 +144,22 @@ fn mistakes_in_destinations_name_the_destination() {
             "secrets = ['file:/nowhere']",
             r#"laneway.toml:4: destination.0 ("billing"): secrets.0: cannot read the secret's file "/nowhere": No such file or directory"#,
         ),
+        (
+            "secrets = ['env:NOBODY', 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD', 'whsec_short']",
+            concat!(
+                r#"laneway.toml:4: destination.0 ("billing"): secrets.0: the environment variable "NOBODY" is not set"#,
+                "\n",
+                r#"laneway.toml:4: destination.0 ("billing"): secrets.2: has something behind whsec_ that is not base64"#,
+            ),
+        ),
+        (
+            "secrets = ['one', 'two']",
+            concat!(
+                r#"laneway.toml:4: destination.0 ("billing"): secrets.0: must begin with whsec_ (a shared secret) or whsk_ (an ed25519 private key)"#,
+                "\n",
+                r#"laneway.toml:4: destination.0 ("billing"): secrets.1: must begin with whsec_ (a shared secret) or whsk_ (an ed25519 private key)"#,
+            ),
+        ),
         ("basic = { user = 'x' }", r#"laneway.toml:4: destination.0 ("billing"): basic: needs both user and password"#),
         (
             "tls = { key = 'x' }",
@@ -150,7 +167,7 @@ fn mistakes_in_destinations_name_the_destination() {
         ),
         (
             "breaker = 3",
-            r#"laneway.toml:4: destination.0 ("billing"): breaker: expected a table, found a whole number"#,
+            r#"laneway.toml:4: destination.0 ("billing"): breaker: expected a table or false, found a whole number"#,
         ),
         (
             "[[destination]]\nname = 'billing'\nurl = 'console:'",
@@ -299,10 +316,35 @@ fn a_variable_without_a_setting_gets_a_suggestion() {
 #[test]
 fn a_file_that_was_named_must_be_there() {
     let error = Config::load(&Given::default(), Some(Path::new("x.toml")), &Overrides::default()).unwrap_err();
-    assert_eq!(error.to_string(), "--config: x.toml cannot be read: No such file or directory");
+    assert_eq!(error.to_string(), "x.toml: cannot be read: No such file or directory");
     let mut binary = Given::default();
     binary.files.insert(DEFAULT_FILE.into(), b"a = 1\n\xff".to_vec());
-    assert_eq!(said(&binary), "--config: laneway.toml line 2 is not UTF-8 text");
+    assert_eq!(said(&binary), "laneway.toml: line 2 is not UTF-8 text");
+}
+
+#[test]
+fn a_file_for_a_running_server_names_its_destinations() {
+    let load = |text: &str| {
+        let source = Given::default().with_file("d.toml", text);
+        load_destinations(&source, Path::new("d.toml")).map(|read| read.len()).map_err(|error| error.to_string())
+    };
+    let one = "[[destination]]\nname = 'a'\nurl = 'console:'\n";
+    // A whole laneway.toml will do, and an empty list is meant.
+    assert_eq!(load(&format!("[server]\nlisten = 1\n[store]\n[egress]\n[worker]\n[log]\n{one}")), Ok(1));
+    assert_eq!(load("destination = []"), Ok(0));
+    let none = "d.toml: names no destination: write each as a table [[destination]], or `destination = []` if there \
+                are none";
+    let typo = r#"d.toml:1: unknown key "destinatoin"; did you mean "destination"?"#;
+    for (text, mistakes) in [
+        (String::new(), none.to_owned()),
+        ("[server]".to_owned(), none.to_owned()),
+        (one.replace("destination", "destinatoin"), format!("{typo}\n{none}")),
+        (format!("{one}{}", one.replace("destination", "destinatoin")), typo.replace(":1:", ":4:")),
+    ] {
+        assert_eq!(load(&text), Err(mistakes), "{text}");
+    }
+    let missing = load_destinations(&Given::default(), Path::new("e.toml")).unwrap_err().to_string();
+    assert_eq!(missing, "e.toml: cannot be read: No such file or directory");
 }
 
 #[test]
