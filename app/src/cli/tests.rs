@@ -283,7 +283,8 @@ and 1 more
     let expected = "\
 DESTINATION  WAITING  OLDEST   RATE  FLIGHT  BLOCKED  DEAD  STATE
 billing         ≤ 12    2m5s  1.5/s       3        2     5  down
-  https://billing.example · breaker open since 10s ago, next probe in 4s: HTTP…
+  https://billing.example
+  breaker open since 10s ago, next probe in 4s: HTTP 500
 log                0       -      -       0        0     0  paused
   410 Gone
 old                7       -      -       0        0     0  left
