@@ -2,7 +2,7 @@
 
 use super::args::TokensCommand;
 use super::client::Client;
-use super::table::{Align, Table};
+use super::table::{Align, Look, Table};
 use super::{Failure, output};
 use laneway_domain::{Origin, Roles, TokenName};
 use laneway_http::wire::{MadeToken, RevokedToken, TokenChoice, TokenJournalPage, TokenList, TokenRecord};
@@ -63,7 +63,7 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
     if table.is_empty() {
         return output::line("there is no token: this server asks nobody for one");
     }
-    output::print(&table.render())
+    output::print(&table.fitted(Look::plain()))
 }
 
 async fn revoke(client: &Client, name: &TokenName, yes: bool) -> Result<(), Failure> {
@@ -78,11 +78,15 @@ async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure>
         return page.items.iter().try_for_each(|line| output::line(&text(line)?));
     }
     let mut table =
-        Table::new(&[("WHEN", Align::Left), ("TOKEN", Align::Left), ("WHO", Align::Left), ("WHAT", Align::Text)]);
+        Table::new(&[("WHEN", Align::Left), ("TOKEN", Align::Left), ("WHO", Align::Text), ("WHAT", Align::Text)]);
     for line in page.items {
         table.row([line.at, line.name.to_string(), output::clean(&line.by), output::clean(&line.what)]);
     }
-    if table.is_empty() { output::line("no token was made over HTTP yet") } else { output::print(&table.render()) }
+    if table.is_empty() {
+        output::line("no token was made over HTTP yet")
+    } else {
+        output::print(&table.fitted(Look::plain()))
+    }
 }
 
 /// Roles in a table of 80 columns.
