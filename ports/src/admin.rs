@@ -250,6 +250,12 @@ pub struct TestAnswer {
     pub outcome: String,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+    /// The HTTP status that the receiver answered, if it speaks HTTP and did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The start of what it answered, on one line and without the destination's secrets; missing if that was nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
     /// What went wrong: the receiver's status and the start of what it said, or why it was not reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

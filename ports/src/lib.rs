@@ -36,7 +36,7 @@ pub use registry::{
     MAX_REGISTRY_PAGE, MAX_REVISION, MAX_WRITE_BYTES, Registry, RegistryChanges, RegistryHead, RegistryPage,
     RegistryWrite, WriteDraft, check_names,
 };
-pub use sink::{Attempted, Delivery, Sink, is_shortage};
+pub use sink::{Attempted, Delivery, Sink, TestReport, TestedAnswer, is_shortage};
 pub use store::Store;
 pub use stores::Stores;
 pub use token_admin::{

@@ -24,6 +24,24 @@ pub struct Delivery {
     pub events: Vec<Attempted>,
 }
 
+/// What a delivery met that somebody makes to see whether a destination works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestReport {
+    /// What it would have meant for an event.
+    pub outcome: Outcome,
+    /// What the receiver answered, where it speaks HTTP and has answered.
+    pub answer: Option<TestedAnswer>,
+}
+
+/// An answer as people may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestedAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The start of the body: one line of at most a thousand characters, without the destination's secrets.
+    pub body: String,
+}
+
 /// A destination's way out: a webhook, a collection, the console.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -38,4 +56,11 @@ pub trait Sink: Send + Sync {
     /// - May be called concurrently, also for different events of one batch size; must not be
     ///   called concurrently for one key.
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome>;
+
+    /// Delivers one event as [`deliver`](Self::deliver) does, and says more of what it met. Nothing depends on it but
+    /// what people are shown, so a sink whose destination answers nothing worth showing leaves it as it is.
+    async fn test(&self, event: Attempted) -> TestReport {
+        let outcomes = self.deliver(&Delivery { events: vec![event] }).await;
+        TestReport { outcome: outcomes.into_iter().next().unwrap_or(Outcome::NotTried), answer: None }
+    }
 }

@@ -19,6 +19,7 @@ pub mod network;
 pub mod payloads;
 pub mod ports;
 pub mod producer;
+pub mod python;
 pub mod receiver;
 pub mod seeded;
 pub mod server;

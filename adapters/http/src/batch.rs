@@ -7,12 +7,11 @@ use crate::laneway_json;
 use crate::limits::Limits;
 use crate::media::Media;
 use crate::refusal::{Dialect, Read, Refusal};
+use crate::request_name;
 use bytes::Bytes;
 use http::HeaderMap;
 use laneway_domain::{EventId, NewEvent, TraceParent};
 
-/// Stands in for ids that are missing.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The trace that the request belongs to.
 const TRACEPARENT: &str = "traceparent";
 /// About how many bytes an event of a batch has: what room is made for in the beginning.
@@ -42,7 +41,7 @@ impl<'a> Reader<'a> {
     fn events(&self, media: Media) -> Read<Vec<NewEvent>> {
         if media == Media::Binary {
             let draft = cloudevents::read_binary(self.headers, self.body, self.limits.json_depth)?;
-            return Ok(vec![draft.finish(Dialect::Headers, None)?]);
+            return Ok(vec![self.finish(draft, Dialect::Headers, None)?]);
         }
         let text = str::from_utf8(self.body).map_err(|error| {
             let at = error.valid_up_to();
@@ -121,19 +120,18 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(&self, draft: Draft<'_>, dialect: Dialect, index: Option<usize>) -> Read<NewEvent> {
-        let stand_in = if draft.id.is_none() { self.stand_in(index)? } else { None };
+        // What cannot be one is refused also where nothing needs it: its sender relies on it.
+        let stand_in = self.stand_in(index)?;
         draft.finish(dialect, stand_in)
     }
 
     /// The id that `Idempotency-Key` gives an event without one; in a batch, each its own.
     fn stand_in(&self, index: Option<usize>) -> Read<Option<EventId>> {
-        let Some(value) = self.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-        let refuse = |reason: &str| Refusal::field(IDEMPOTENCY_KEY, reason);
-        let key = str::from_utf8(value.as_bytes()).map_err(|_| refuse("is not UTF-8"))?;
-        let key = unquoted(key);
+        let refuse = |reason: &str| Refusal::field(request_name::HEADER, reason);
+        let Some(name) = request_name::of(self.headers).map_err(|reason| refuse(&reason))? else { return Ok(None) };
         let id = match index {
-            Some(index) if !key.is_empty() => EventId::new(&format!("{key}-{index}")),
-            _ => EventId::new(key),
+            Some(index) => EventId::new(&format!("{name}-{index}")),
+            None => EventId::new(name),
         };
         id.map(Some).map_err(|error| refuse(&error.reason))
     }
@@ -149,10 +147,4 @@ fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
     let mut values = headers.get_all(TRACEPARENT).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
     TraceParent::parse(value.to_str().ok()?.trim())
-}
-
-/// The key without the quotes of a structured field (RFC 8941), which some clients put around it.
-fn unquoted(key: &str) -> &str {
-    let inner = key.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    inner.filter(|inner| !inner.contains(['"', '\\'])).unwrap_or(key)
 }

@@ -25,7 +25,7 @@ const VERSION: &str = "1.0";
 /// What headers of CloudEvents begin with.
 const PREFIX: &str = "ce-";
 /// The fields that are no attributes.
-const FIELDS: [&str; 10] = [
+pub(crate) const FIELDS: [&str; 10] = [
     "specversion",
     "id",
     "source",

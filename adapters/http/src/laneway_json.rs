@@ -16,7 +16,7 @@ use laneway_domain::AttributeValue;
 use std::borrow::Cow;
 use std::mem;
 
-const FIELDS: [&str; 8] = ["id", "type", "key", "data", "source", "subject", "time", "attributes"];
+pub(crate) const FIELDS: [&str; 8] = ["id", "type", "key", "data", "source", "subject", "time", "attributes"];
 /// How many letters may be wrong in a name for another to be suggested.
 const NEAR: usize = 2;
 

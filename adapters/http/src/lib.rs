@@ -17,12 +17,12 @@
 //! | `GET /v1/destinations` | read | a page of them (`after`, `limit`, `state`) |
 //! | `GET /v1/destinations/{name}`, `…/changes` | read | one of them; who changed it, when, and from which offsets on |
 //! | `PUT`, `PATCH`, `DELETE /v1/destinations/{name}` | admin | make or replace, change, delete while events flow |
-//! | `POST /v1/destinations/batch` | admin | many such changes |
+//! | `POST /v1/destinations` | admin | many such changes |
 //! | `POST /v1/destinations/{name}/pause`, `/test` | operate | no attempts any more; one event beside the order |
 //! | `POST /v1/destinations/{name}/rotate-secret` | admin | a new signing secret |
 //! | `DELETE /v1/destinations/{name}/progress` | admin | forget a destination that left the configuration |
 //! | `GET`, `POST /v1/tokens`, `DELETE …/{name}` | admin | list, make, revoke tokens |
-//! | `GET /v1/tokens/changes` | admin | who made and revoked tokens, and when |
+//! | `GET /v1/token-changes` | admin | who made and revoked tokens, and when |
 //! | `GET /openapi.json` | none | this interface as an OpenAPI document |
 //! | `GET /metrics` | read | for Prometheus |
 //! | `GET /healthz`, `GET /readyz` | none | alive; ready |
@@ -46,10 +46,12 @@ mod laneway_json;
 mod limits;
 mod listen;
 mod media;
+mod object;
 mod openapi;
 mod operator;
 mod problem;
 mod refusal;
+mod request_name;
 mod routes;
 mod server;
 mod telemetry;

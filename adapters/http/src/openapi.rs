@@ -27,12 +27,12 @@ struct Said {
     query: BTreeMap<String, String>,
     #[serde(default)]
     headers: Vec<String>,
+    /// Headers without which it is refused.
+    #[serde(default)]
+    needs: Vec<String>,
     /// Media types of the body, each with its schema.
     #[serde(default)]
     body: BTreeMap<String, String>,
-    /// Whether the body may be left out.
-    #[serde(default)]
-    optional: bool,
     /// Whether the answer has an `ETag`.
     #[serde(default)]
     etag: bool,
@@ -41,7 +41,41 @@ struct Said {
     media: Option<String>,
     /// Statuses, each with the schema of its body.
     answers: BTreeMap<String, Option<String>>,
+    /// The kinds of problems beside those that [`problems`] finds by itself.
+    #[serde(default)]
+    problems: Vec<String>,
+    /// Requests that can be sent as they are; a test sends them.
+    #[serde(default)]
+    examples: BTreeMap<String, Example>,
 }
+
+/// A body that can be sent as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Example {
+    /// The media type, if it is not JSON.
+    #[serde(default)]
+    media: Option<String>,
+    value: Json,
+    /// What it is answered.
+    status: u16,
+}
+
+/// What happens before a request reaches what it is for, where that needs a role.
+const AT_THE_DOOR: [Kind; 8] = [
+    Kind::BadRequest,
+    Kind::TransferCoding,
+    Kind::WrongHost,
+    Kind::ForeignPage,
+    Kind::Unauthorized,
+    Kind::Forbidden,
+    Kind::TokensUnconfirmed,
+    Kind::Overloaded,
+];
+/// What can be wrong with any body.
+const OF_A_BODY: [Kind; 4] = [Kind::Malformed, Kind::BodyBroken, Kind::BodyTimeout, Kind::Invalid];
+/// How a store fails.
+const OF_THE_STORE: [Kind; 3] = [Kind::StoreRefused, Kind::StoreUnavailable, Kind::OutcomeUnknown];
 
 /// The document: the same one for every process of this version.
 ///
@@ -71,25 +105,55 @@ pub fn openapi() -> Json {
         "servers": [{ "url": "http://127.0.0.1:8080" }],
         "paths": paths,
         "components": {
-            "schemas": with_problem_types(schemas),
-            "responses": { "Problem": problem_response() },
+            "schemas": with_patch(with_problem_types(schemas)),
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         },
     })
 }
 
 fn with_problem_types(mut schemas: BTreeMap<String, Json>) -> BTreeMap<String, Json> {
-    let facts = |kind: Kind| {
+    let named = |kind: Kind| format!("{}{}", crate::wire::PROBLEM_TYPES, kind.name());
+    let told = |kind: Kind| {
         let (title, status) = kind.title_and_status();
-        let name = format!("{}{}", crate::wire::PROBLEM_TYPES, kind.name());
-        json!({ "const": name, "title": title, "description": format!("{}: {title}", status.as_u16()) })
+        (kind.name().to_owned(), json!({ "title": title, "status": status.as_u16() }))
     };
-    let all: Vec<Json> = Kind::ALL.into_iter().map(facts).collect();
-    schemas.insert("ProblemType".to_owned(), json!({ "oneOf": all }));
+    let all: Map<String, Json> = Kind::ALL.into_iter().map(told).collect();
+    // No enumeration: a client must not fail at a kind that a later version has.
+    let schema = json!({
+        "type": "string",
+        "pattern": format!("^{}[a-z-]+$", crate::wire::PROBLEM_TYPES),
+        "description": "What kind of problem it is. More may come.",
+        "examples": Kind::ALL.map(named),
+        "x-laneway-problems": all,
+    });
+    schemas.insert("ProblemType".to_owned(), schema);
     if let Some(Json::Object(problem)) = schemas.get_mut("Problem")
         && let Some(Json::Object(properties)) = problem.get_mut("properties")
     {
         properties.insert("type".to_owned(), reference("ProblemType"));
+    }
+    schemas
+}
+
+/// What changes settings has the same ones (RFC 7396): none has to be there, and `null` removes one, at every depth.
+fn with_patch(mut schemas: BTreeMap<String, Json>) -> BTreeMap<String, Json> {
+    fn patch(schema: &Json) -> Json {
+        let Json::Object(said) = schema else { return schema.clone() };
+        let mut said = said.clone();
+        said.remove("required");
+        let or_null = |schema: &Json| json!({ "oneOf": [patch(schema), { "type": "null" }] });
+        if let Some(Json::Object(properties)) = said.get_mut("properties") {
+            properties.values_mut().for_each(|property| *property = or_null(property));
+        }
+        if let Some(others @ Json::Object(_)) = said.get_mut("additionalProperties") {
+            *others = or_null(others);
+        }
+        said.into()
+    }
+    if let Some(settings) = schemas.get("DestinationSettings") {
+        let mut patched = patch(settings);
+        patched["description"] = "Settings that are to be different; null removes one.".into();
+        schemas.insert("SettingsPatch".to_owned(), patched);
     }
     schemas
 }
@@ -110,12 +174,9 @@ fn operation(route: &Route, said: &Said) -> Json {
             operation.insert("parameters".to_owned(), parameters.into());
         }
         if !said.body.is_empty() {
-            let content: Map<String, Json> = said
-                .body
-                .iter()
-                .map(|(media, schema)| (media.clone(), json!({ "schema": reference(schema) })))
-                .collect();
-            operation.insert("requestBody".to_owned(), json!({ "required": !said.optional, "content": content }));
+            let content: Map<String, Json> =
+                said.body.iter().map(|(media, schema)| (media.clone(), content(media, schema, said))).collect();
+            operation.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
         }
         if let Some(role) = route.role {
             // Without tokens nobody is asked for one.
@@ -124,6 +185,21 @@ fn operation(route: &Route, said: &Said) -> Json {
         }
     }
     operation
+}
+
+/// What a body of that media type is, with examples.
+fn content(media: &str, schema: &str, said: &Said) -> Json {
+    let mut content = json!({ "schema": reference(schema) });
+    let of_this = |example: &Example| example.media.as_deref().unwrap_or("application/json") == media;
+    let examples = said.examples.iter().filter(|(_, example)| of_this(example));
+    let shown = |(name, example): (&String, &Example)| {
+        (name.clone(), json!({ "value": example.value, "x-laneway-status": example.status }))
+    };
+    let examples: Map<String, Json> = examples.map(shown).collect();
+    if !examples.is_empty() {
+        content["examples"] = examples.into();
+    }
+    content
 }
 
 fn parameters(route: &Route, said: &Said) -> Vec<Json> {
@@ -141,11 +217,40 @@ fn parameters(route: &Route, said: &Said) -> Vec<Json> {
         .query
         .iter()
         .map(|(name, schema)| json!({ "name": name, "in": "query", "required": false, "schema": reference(schema) }));
-    let headers = said
-        .headers
-        .iter()
-        .map(|name| json!({ "name": name, "in": "header", "required": false, "schema": { "type": "string" } }));
-    in_path.chain(query).chain(headers).collect()
+    let header = |name: &String, required: bool| {
+        let schema = match name.as_str() {
+            "idempotency-key" => "RequestName",
+            _ => "EntityTags",
+        };
+        json!({ "name": name, "in": "header", "required": required, "schema": reference(schema) })
+    };
+    let needs = said.needs.iter().map(|name| header(name, true));
+    let headers = said.headers.iter().map(|name| header(name, false));
+    in_path.chain(query).chain(needs).chain(headers).collect()
+}
+
+/// The kinds of problems that an operation can answer. (Another method is no operation: 405.)
+fn problems(route: &Route, said: &Said) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    let named = |kind: &&Kind| said.problems.iter().any(|name| name == kind.name());
+    kinds.extend(Kind::ALL.iter().filter(named));
+    if said.problems.iter().any(|name| name == "store") {
+        kinds.extend(OF_THE_STORE);
+    }
+    if route.role.is_some() {
+        kinds.extend(AT_THE_DOOR);
+    }
+    if ["POST", "PUT", "PATCH"].contains(&route.method) {
+        kinds.push(Kind::UnsupportedMedia);
+    }
+    if !said.body.is_empty() {
+        kinds.extend(OF_A_BODY);
+    }
+    if route.path.contains('{') || !said.query.is_empty() {
+        kinds.push(Kind::Invalid);
+    }
+    // Each once, in the order in which they are listed everywhere.
+    Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)).collect()
 }
 
 fn responses(route: &Route, said: &Said) -> Json {
@@ -159,25 +264,41 @@ fn responses(route: &Route, said: &Said) -> Json {
             response["content"] = json!({ media: { "schema": reference(schema) } });
         }
         if said.etag {
-            response["headers"] =
-                json!({ "ETag": { "schema": { "type": "string" }, "description": "The revision, in quotes." } });
+            response["headers"] = json!({
+                "ETag": { "required": true, "schema": { "type": "string" }, "description": "The revision, in quotes." }
+            });
         }
         all.insert(status.clone(), response);
     }
-    if route.role.is_some() {
-        for status in ["401", "403"] {
-            all.insert(status.to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
+    let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
+    for kind in problems(route, said) {
+        for status in kind.statuses() {
+            by_status.entry(status.as_u16()).or_default().push(kind);
         }
     }
-    all.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
+    all.extend(by_status.into_iter().map(|(status, kinds)| (status.to_string(), problem_response(status, &kinds))));
     all.into()
 }
 
-fn problem_response() -> Json {
-    json!({
-        "description": "What happened, and what to do.",
+/// An answer that says what went wrong. Which kinds it can be is told to machines too.
+fn problem_response(status: u16, kinds: &[Kind]) -> Json {
+    let said: Vec<String> =
+        kinds.iter().map(|kind| format!("{}: {}.", kind.name(), kind.title_and_status().0)).collect();
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+    let mut response = json!({
+        "description": said.join(" "),
+        "x-laneway-problems": names,
         "content": { "application/problem+json": { "schema": reference("Problem") } },
-    })
+    });
+    let header = match StatusCode::from_u16(status) {
+        Ok(StatusCode::UNAUTHORIZED) => Some(("WWW-Authenticate", true, json!({ "type": "string" }))),
+        Ok(StatusCode::SERVICE_UNAVAILABLE) => Some(("Retry-After", false, json!({ "type": "integer", "minimum": 1 }))),
+        _ => None,
+    };
+    if let Some((name, required, schema)) = header {
+        response["headers"] = json!({ name: { "required": required, "schema": schema } });
+    }
+    response
 }
 
 fn reference(schema: &str) -> Json {

@@ -10,6 +10,7 @@ use crate::Shared;
 use crate::answer;
 use crate::body::{Bound, lend, receive, refuse};
 use crate::door::{Asked, enter, no_form};
+use crate::object::Object;
 use crate::problem::{Kind, Problem};
 use crate::routes::{Handler, OPERATIONS};
 use crate::wire::{self, Position};
@@ -132,7 +133,8 @@ async fn json_within<T: DeserializeOwned>(
     if received.bytes.is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(&received.bytes).map(Some).map_err(|error| unreadable(&error, &received.bytes))
+    let read = serde_json::from_slice(&received.bytes).map(|Object(read)| Some(read));
+    read.map_err(|error| unreadable(&error, &received.bytes))
 }
 
 fn unreadable(error: &serde_json::Error, body: &[u8]) -> Box<Problem> {

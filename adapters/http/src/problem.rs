@@ -134,6 +134,13 @@ impl Kind {
         let (_, title, status) = self.facts();
         (title, status)
     }
+
+    /// The statuses that it is answered with.
+    pub(crate) fn statuses(self) -> impl Iterator<Item = StatusCode> {
+        // Of events that the store refused once and for all, sending them again makes nothing better.
+        let for_good = (self == Self::BatchIncomplete).then_some(StatusCode::INTERNAL_SERVER_ERROR);
+        [self.facts().2].into_iter().chain(for_good)
+    }
 }
 
 /// An error on its way to whoever asked.

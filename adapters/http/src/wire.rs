@@ -374,7 +374,7 @@ pub struct Resumed {
     pub answer: ChangeAnswer,
 }
 
-/// The answer to `POST /v1/destinations/batch`.
+/// The answer to `POST /v1/destinations`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchAnswer {
     /// What came of each change, in the order sent.
@@ -405,11 +405,12 @@ pub struct BatchResult {
     pub problem: Option<Problem>,
 }
 
-/// The body of `POST /v1/destinations/batch`.
+/// The body of `POST /v1/destinations`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchOfChanges {
     /// The changes, each of another destination; at most 1,000.
+    #[serde(deserialize_with = "crate::object::all")]
     pub changes: Vec<BatchChange>,
     /// Whether it is only asked what they would come to: then nothing is changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -466,6 +467,11 @@ pub struct PauseChoice {
     pub reason: String,
 }
 
+/// The body of a request that has nothing to say: nothing at all, or `{}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
 /// The body of `POST /v1/destinations/{name}/rotate-secret`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -497,7 +503,7 @@ pub struct TokenChoice {
     pub roles: Vec<String>,
 }
 
-/// The answer to `GET /v1/tokens/changes`, the latest first.
+/// The answer to `GET /v1/token-changes`, the latest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenJournalPage {
     /// The changes.

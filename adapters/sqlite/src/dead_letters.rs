@@ -3,7 +3,7 @@
 use crate::failure::unreadable;
 use crate::progress::{destination, lane_key};
 use crate::readers::ReadFailed;
-use crate::row::{self, Scratch, instant, signed};
+use crate::row::{self, Scratch, compared, instant};
 use crate::schema::EVENT_COLUMNS;
 use laneway_domain::{DeadLetter, DestinationName, EventId, GivenUp, LoggedEvent, Offset, Partition};
 use laneway_ports::{DeadLetterCount, DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection};
@@ -45,7 +45,7 @@ pub(crate) fn list(conn: &Connection, query: &DeadLetterQuery) -> Result<Vec<Dea
     let mut conditions = Conditions::of(&query.selection);
     if let Some((partition, offset, name)) = &query.after {
         let after =
-            [Value::Integer(partition.0.into()), Value::Integer(signed(offset.0)?), Value::Text(name.to_string())];
+            [Value::Integer(partition.0.into()), Value::Integer(compared(offset.0)), Value::Text(name.to_string())];
         conditions.and("(partition, offset, destination) > (?, ?, ?)", after);
     }
     let sql = format!(
@@ -106,7 +106,7 @@ pub(crate) fn event(
         "SELECT number, {EVENT_COLUMNS} FROM dead_letter WHERE partition = ?1 AND offset = ?2 AND destination = ?3"
     );
     let mut stmt = conn.prepare_cached(&sql)?;
-    let mut rows = stmt.query((partition.0, signed(offset.0)?, name.as_str()))?;
+    let mut rows = stmt.query((partition.0, compared(offset.0), name.as_str()))?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let number: i64 = row.get(0)?;
     let event = row::read(row, 1, partition, offset, &mut Scratch::default());

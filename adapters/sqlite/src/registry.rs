@@ -2,7 +2,7 @@
 
 use crate::failure::unreadable;
 use crate::readers::ReadFailed;
-use crate::row::{instant, signed};
+use crate::row::{compared, instant};
 use crate::store::{SqliteStore, into_store_error};
 use crate::writer;
 use async_trait::async_trait;
@@ -134,9 +134,8 @@ fn journal(
     Ok(entries)
 }
 
-/// For a comparison: no revision that is stored is beyond the largest number.
 fn number(revision: Revision) -> i64 {
-    signed(revision.0).unwrap_or(i64::MAX)
+    compared(revision.0)
 }
 
 #[async_trait]

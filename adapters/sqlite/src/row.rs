@@ -173,6 +173,11 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// A number to compare what is stored with, which may come from outside: nothing that is stored is beyond the largest.
+pub(crate) fn compared(number: u64) -> i64 {
+    signed(number).unwrap_or(i64::MAX)
+}
+
 /// A number as SQLite keeps it. Its integers end at 2^63, which no offset reaches.
 pub(crate) fn signed(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))

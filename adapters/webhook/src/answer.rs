@@ -4,6 +4,7 @@ use crate::redact::Redactor;
 use http::header::{HeaderValue, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use laneway_domain::{Cause, Outcome};
+use laneway_ports::TestedAnswer;
 use std::time::{Duration, SystemTime};
 
 /// The longest wait that a receiver may ask for. A destination's own retry limit is usually
@@ -12,6 +13,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much of an answer's body a reason quotes, in characters: a sentence or two, enough for most
 /// error messages.
 const MAX_EXCERPT_CHARS: usize = 200;
+/// How much of it somebody is shown who tests a destination, in characters: most errors with their first details.
+const MAX_TESTED_CHARS: usize = 1000;
 
 /// What a receiver answered, but for a body that nobody will look at.
 pub(crate) struct Answer {
@@ -47,13 +50,13 @@ impl Judge {
         if answer.status.is_redirection() {
             match answer.headers.get(LOCATION) {
                 Some(location) => {
-                    let location = self.excerpt(&without_secrets(location));
+                    let location = self.excerpt(&without_secrets(location), MAX_EXCERPT_CHARS);
                     reason.push_str(&format!(" and points to {location}; redirects are never followed"));
                 }
                 None => reason.push_str("; redirects are never followed"),
             }
         }
-        let excerpt = self.excerpt(&answer.body);
+        let excerpt = self.excerpt(&answer.body, MAX_EXCERPT_CHARS);
         if !excerpt.is_empty() {
             reason.push_str(": ");
             reason.push_str(&excerpt);
@@ -61,8 +64,13 @@ impl Judge {
         reason
     }
 
-    /// The beginning of `bytes` as one line of printable text, without this destination's secrets.
-    fn excerpt(&self, bytes: &[u8]) -> String {
+    /// The answer as somebody is shown it who tests the destination.
+    pub(crate) fn shown(&self, answer: &Answer) -> TestedAnswer {
+        TestedAnswer { status: answer.status.as_u16(), body: self.excerpt(&answer.body, MAX_TESTED_CHARS) }
+    }
+
+    /// The first `most` characters of `bytes` as one line of printable text, without this destination's secrets.
+    fn excerpt(&self, bytes: &[u8], most: usize) -> String {
         let text = self.redactor.clean(String::from_utf8_lossy(bytes).into_owned());
         let mut out = String::new();
         for word in text.split(|c: char| c.is_whitespace() || is_invisible(c)).filter(|word| !word.is_empty()) {
@@ -71,7 +79,7 @@ impl Judge {
             }
             out.push_str(word);
         }
-        if let Some((cut, _)) = out.char_indices().nth(MAX_EXCERPT_CHARS) {
+        if let Some((cut, _)) = out.char_indices().nth(most) {
             out.truncate(cut);
             out.push('…');
         }

@@ -13,12 +13,12 @@ use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connecti
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::{Cause, End, Outcome, REST_OF_ANSWER};
 use laneway_egress::{Dial, Placed};
-use laneway_ports::is_shortage;
+use laneway_ports::{TestReport, TestedAnswer, is_shortage};
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -97,6 +97,23 @@ impl<D: Dial> Exchange<D> {
     /// Sends `request`, and says what came of it, at the `deadline` at the latest. `fresh`: over a connection
     /// that was never used before.
     pub(crate) async fn outcome(&self, request: Request<Full<Bytes>>, fresh: bool, deadline: Instant) -> Outcome {
+        self.witnessed(request, fresh, deadline, &Nobody).await
+    }
+
+    /// The same, over a connection of its own, with the answer as people may see it.
+    pub(crate) async fn tested(&self, request: Request<Full<Bytes>>, deadline: Instant) -> TestReport {
+        let noted = Noted(Mutex::default());
+        let outcome = self.witnessed(request, true, deadline, &noted).await;
+        TestReport { outcome, answer: noted.0.into_inner().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    async fn witnessed<W: Witness>(
+        &self,
+        request: Request<Full<Bytes>>,
+        fresh: bool,
+        deadline: Instant,
+        witness: &W,
+    ) -> Outcome {
         let (mut request, hand_over, mut connection) = watched(request);
         let storm = watch_interim_answers(&mut request);
         let patience = self.timeout / MAX_QUEUED;
@@ -104,18 +121,18 @@ impl<D: Dial> Exchange<D> {
         tokio::select! {
             biased;
             answer = client.request(request) => match answer {
-                Ok(response) => self.judged(response, hand_over.place(), deadline).await,
-                Err(error) => self.failed(&error, hand_over.place(), connection.connection_metadata().is_some()),
+                Ok(response) => self.judged(response, hand_over.place(), deadline, witness).await,
+                Err(error) => self.failed(&error, hand_over.place(), connection.connection_metadata().is_some(), witness),
             },
             () = storm.notified() => {
                 retry(Cause::Unanswered, format!("more than {MAX_INTERIM_ANSWERS} interim answers (1xx) and no final one"))
             }
-            (status, place) = last_word(&hand_over) => self.status_alone(status, &place),
+            (status, place) = last_word(&hand_over) => self.status_alone(status, &place, witness),
             () = not_handed_over(&mut connection, &hand_over, patience) => {
                 retry(Cause::Queued, format!("the receiver's connection took no further request within {patience:?}"))
             }
             () = sleep_until(deadline) => match status_at(hand_over.place()) {
-                Some((status, place)) => self.status_alone(status, &place),
+                Some((status, place)) => self.status_alone(status, &place, witness),
                 None => retry(Cause::Unanswered, format!("no answer within {:?}", self.timeout)),
             }
         }
@@ -123,7 +140,13 @@ impl<D: Dial> Exchange<D> {
 
     /// A success is one by its status: the receiver has said so, whatever becomes of the rest of
     /// its answer. The rest is read so that the connection can be used again, for a short time.
-    async fn judged(&self, response: Response<Incoming>, place: Option<Place>, deadline: Instant) -> Outcome {
+    async fn judged<W: Witness>(
+        &self,
+        response: Response<Incoming>,
+        place: Option<Place>,
+        deadline: Instant,
+        witness: &W,
+    ) -> Outcome {
         let (head, body) = response.into_parts();
         let until = deadline.min(Instant::now() + End::Delivered.meaning().rest);
         if head.version == http::Version::HTTP_2
@@ -131,23 +154,28 @@ impl<D: Dial> Exchange<D> {
         {
             place.wire.answered_http2();
         }
+        let mut kept = Vec::new();
         if head.status.is_success() {
             if !body.is_end_stream() {
-                let _ = timeout_at(until, read(body, None)).await;
+                let _ = timeout_at(until, read(body, W::KEEPS.then_some(&mut kept))).await;
             }
+            witness.saw(&self.judge, || Answer { status: head.status, headers: HeaderMap::new(), body: kept });
             return match place {
                 Some(place) if head.version != http::Version::HTTP_2 => confirmed(head.status, &place).await,
                 _ => Outcome::Delivered,
             };
         }
-        let mut kept = Vec::new();
         // Whatever was read by then is what the reason quotes.
         let _ = timeout_at(until, read(body, Some(&mut kept))).await;
-        self.judge.outcome(&Answer { status: head.status, headers: head.headers, body: kept })
+        let answer = Answer { status: head.status, headers: head.headers, body: kept };
+        let outcome = self.judge.outcome(&answer);
+        witness.saw(&self.judge, || answer);
+        outcome
     }
 
     /// What a final status means of whose answer nothing else can be used.
-    fn status_alone(&self, status: StatusCode, place: &Place) -> Outcome {
+    fn status_alone<W: Witness>(&self, status: StatusCode, place: &Place, witness: &W) -> Outcome {
+        witness.saw(&self.judge, || Answer { status, headers: HeaderMap::new(), body: Vec::new() });
         if !status.is_success() {
             return self.judge.outcome(&Answer { status, headers: HeaderMap::new(), body: Vec::new() });
         }
@@ -156,16 +184,50 @@ impl<D: Dial> Exchange<D> {
 
     /// What an exchange means that the client could not bring to its end. `had_connection`: it was to go over a
     /// connection that was there.
-    fn failed(&self, error: &(dyn Error + 'static), place: Option<Place>, had_connection: bool) -> Outcome {
+    fn failed<W: Witness>(
+        &self,
+        error: &(dyn Error + 'static),
+        place: Option<Place>,
+        had_connection: bool,
+        witness: &W,
+    ) -> Outcome {
         if had_connection && place.is_none() && cause(error, false) == Cause::Unanswered {
             // It was still waiting for its turn or its stream: nothing of it was sent.
             return retry(Cause::Queued, describe(error));
         }
         if let Some((status, place)) = status_at(place.clone()) {
-            return self.status_alone(status, &place);
+            return self.status_alone(status, &place, witness);
         }
         let stale = place.is_some_and(|place| place.wire.went_stale(place.number));
         retry(cause(error, stale), describe(error))
+    }
+}
+
+/// Somebody who wants to know of the answer more than what it means.
+trait Witness: Sync {
+    /// Whether the body of a success is looked at too.
+    const KEEPS: bool;
+
+    fn saw(&self, judge: &Judge, answer: impl FnOnce() -> Answer);
+}
+
+/// At an event's delivery there is nobody, and nothing of this is done.
+struct Nobody;
+
+impl Witness for Nobody {
+    const KEEPS: bool = false;
+
+    fn saw(&self, _: &Judge, _: impl FnOnce() -> Answer) {}
+}
+
+/// Notes what a tester is shown.
+struct Noted(Mutex<Option<TestedAnswer>>);
+
+impl Witness for Noted {
+    const KEEPS: bool = true;
+
+    fn saw(&self, judge: &Judge, answer: impl FnOnce() -> Answer) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(judge.shown(&answer()));
     }
 }
 

@@ -46,5 +46,6 @@ pub use config::{Credentials, HttpVersion, TlsOptions, WebhookConfig, WebhookCon
 pub use laneway_egress::{Blocked, Dial, EgressPolicy, Resolve, SystemResolver, Tcp};
 pub use secret::Secret;
 pub use sequence::{SEQUENCE_HEADER, sequence_text};
+pub use signature::MAX_SECRETS;
 pub use sink::WebhookSink;
 pub use tls_error::tls_error_in_words;

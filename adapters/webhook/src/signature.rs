@@ -11,7 +11,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 /// The most secrets of one destination: two are enough for a rotation, and every one of them adds
 /// about 90 bytes to a header and a pass over the data.
-pub(crate) const MAX_SECRETS: usize = 8;
+pub const MAX_SECRETS: usize = 8;
 /// How long a `whsec_` secret may be, in bytes before base64 (Standard Webhooks: 192 to 512 bits).
 const HMAC_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// Base64 as people paste it: with or without padding.

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use http::Uri;
 use laneway_domain::Outcome;
 use laneway_egress::{Dial, Guard, Resolve, SystemResolver, Tcp};
-use laneway_ports::{Attempted, Delivery, Sink};
+use laneway_ports::{Attempted, Delivery, Sink, TestReport};
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeMap;
@@ -132,6 +132,13 @@ impl<D: Dial> Sink for WebhookSink<D> {
             [only] => vec![self.one(only, deadline).await],
             several => self.several(several, deadline).await,
         }
+    }
+
+    async fn test(&self, event: Attempted) -> TestReport {
+        let deadline = self.exchange.deadline();
+        let events = std::slice::from_ref(&event);
+        let request = if self.batch { self.template.batch(events, now()) } else { self.template.single(&event, now()) };
+        self.exchange.tested(request, deadline).await
     }
 }
 

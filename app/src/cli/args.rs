@@ -443,6 +443,18 @@ pub(super) enum DestinationsCommand {
     #[command(after_help = "Examples:  laneway destinations apply destinations.toml --dry-run
            laneway destinations apply destinations.toml --prune --yes")]
     Apply(ApplyArgs),
+    /// Change a destination's settings in an editor
+    ///
+    /// $VISUAL, or else $EDITOR, or else vi opens the settings as laneway.toml has them, with … in the place of what is
+    /// secret: where it stays, that stays. What is saved is sent when the editor ends. A mistake opens it again, with
+    /// what is wrong above the text. If somebody else has changed the destination meanwhile, nothing is done, and the
+    /// text is kept in a file.
+    #[command(after_help = "Example:  EDITOR=nano laneway destinations edit billing")]
+    Edit {
+        /// The destination's name
+        #[arg(value_parser = DestinationName::new)]
+        name: DestinationName,
+    },
     /// Stop deliveries to a destination; its events wait
     #[command(after_help = "Example:  laneway destinations pause billing --reason \"they move house\"")]
     Pause {

@@ -148,12 +148,21 @@ impl Client {
         if answer.status.is_success() { self.read(&answer) } else { Err(self.refused(&answer)) }
     }
 
+    /// Puts something in the place of what is at `path` at a revision; whatever the server answers.
+    pub(super) async fn put_if(&self, path: &str, revision: u64, body: &impl Serialize) -> Result<Answer, Failure> {
+        let body = serde_json::to_vec(body).map_err(|e| Failure::new(format!("the request cannot be written: {e}")))?;
+        let condition = HeaderValue::try_from(format!("\"{revision}\"")).ok();
+        let answer = self.exchange_if(Method::PUT, path, JSON, body.into(), condition).await;
+        answer.map_err(|none| self.unreachable(&none.why))
+    }
+
     /// Removes what is at `path`.
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.ask(Method::DELETE, path, Bytes::new()).await.and_then(|answer| self.read(&answer))
     }
 
-    fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {
+    /// What an answer says.
+    pub(super) fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {
         serde_json::from_slice(&answer.body).map_err(|e| {
             Failure::new(format!(
                 "{} answered with something else than this version of laneway expects: {e}",

@@ -1,6 +1,7 @@
 //! `laneway keys` and `laneway destinations`: what an operator tells a running server.
 
 mod apply;
+mod edit;
 mod managed;
 
 use super::args::{BlockedKey, DestinationsCommand, KeysCommand, Since};
@@ -43,6 +44,7 @@ pub(super) async fn destination(
         DestinationsCommand::List { state, json } => return managed::list(client, state.as_deref(), *json).await,
         DestinationsCommand::Apply(args) => return apply::run(client, args, source).await,
         DestinationsCommand::Show { name }
+        | DestinationsCommand::Edit { name }
         | DestinationsCommand::Pause { name, .. }
         | DestinationsCommand::RotateSecret { name, .. }
         | DestinationsCommand::Test { name }
@@ -52,17 +54,18 @@ pub(super) async fn destination(
         | DestinationsCommand::Replay { name, .. }
         | DestinationsCommand::Forget { name, .. } => name.clone(),
     };
-    match tell(client, command).await {
+    match tell(client, command, source).await {
         Ok(()) => Ok(()),
         Err(failure) => Err(suggest::destination(client, &name, failure).await),
     }
 }
 
-async fn tell(client: &Client, command: DestinationsCommand) -> Result<(), Failure> {
+async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source) -> Result<(), Failure> {
     match command {
         // Those are about more than one.
         DestinationsCommand::List { .. } | DestinationsCommand::Apply(_) => Ok(()),
         DestinationsCommand::Show { name } => managed::show(client, &name).await,
+        DestinationsCommand::Edit { name } => edit::run(client, &name, source).await,
         DestinationsCommand::Pause { name, reason } => managed::pause(client, &name, &reason).await,
         DestinationsCommand::RotateSecret { name, keep } => managed::rotate_secret(client, &name, keep).await,
         DestinationsCommand::Test { name } => managed::test(client, &name).await,

@@ -73,7 +73,7 @@ async fn revoke(client: &Client, name: &TokenName, yes: bool) -> Result<(), Fail
 }
 
 async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure> {
-    let page: TokenJournalPage = client.get(&format!("/v1/tokens/changes?limit={limit}")).await?;
+    let page: TokenJournalPage = client.get(&format!("/v1/token-changes?limit={limit}")).await?;
     if json {
         return page.items.iter().try_for_each(|line| output::line(&text(line)?));
     }

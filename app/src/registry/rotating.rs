@@ -6,7 +6,7 @@ use crate::config::SinkConfig;
 use async_trait::async_trait;
 use laneway_domain::{Destination, DestinationName, Outcome, Timestamp};
 use laneway_egress::EgressPolicy;
-use laneway_ports::{Delivery, Sink};
+use laneway_ports::{Attempted, Delivery, Sink, TestReport};
 use serde_json::{Map, Value as Json};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -104,6 +104,10 @@ impl RotatingSink {
 impl Sink for RotatingSink {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
         self.current(Rotation::now()).deliver(delivery).await
+    }
+
+    async fn test(&self, event: Attempted) -> TestReport {
+        self.current(Rotation::now()).test(event).await
     }
 }
 

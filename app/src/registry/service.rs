@@ -15,8 +15,8 @@ use laneway_domain::{
     Revision, Standing, Timestamp,
 };
 use laneway_ports::{
-    AdminError, ChangeRequest, Changed, ChangesDone, Delivery, DestinationAdmin, DestinationList, DestinationRecord,
-    JournalEntry, JournalLine, ListQuery, MAX_JOURNAL, MAX_LIST, Stores, TestAnswer, WorkerControl,
+    AdminError, ChangeRequest, Changed, ChangesDone, DestinationAdmin, DestinationList, DestinationRecord,
+    JournalEntry, JournalLine, ListQuery, MAX_JOURNAL, MAX_LIST, Stores, TestAnswer, TestReport, WorkerControl,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -146,9 +146,10 @@ impl DestinationAdmin for Destinations {
         // A receiver that remembers sequences must not take this one for a place in the order.
         let attempted = Attempted { event: Arc::new(event), attempt: 1, redrive: true, fresh: false };
         let begun = Instant::now();
-        let outcomes = sink.deliver(&Delivery { events: vec![attempted] }).await;
+        let TestReport { outcome, answer } = sink.test(attempted).await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let outcome = outcomes.into_iter().next().unwrap_or(Outcome::NotTried);
+        let (status, body) = answer.map(|answer| (answer.status, answer.body)).unzip();
+        let body = body.filter(|body| !body.is_empty());
         let label = outcome.label().to_owned();
         let (delivered, reason) = match outcome {
             Outcome::Delivered => (true, None),
@@ -157,7 +158,7 @@ impl DestinationAdmin for Destinations {
             }
             Outcome::NotTried => (false, Some("the sink did not try".to_owned())),
         };
-        Ok(TestAnswer { name: name.clone(), delivered, outcome: label, took_ms, reason, event_id })
+        Ok(TestAnswer { name: name.clone(), delivered, outcome: label, took_ms, status, body, reason, event_id })
     }
 }
 

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use laneway_domain::{Destination, DestinationName, Filter, Registered, Timestamp};
 use laneway_egress::EgressPolicy;
 use laneway_ports::{AdminError, Mistake};
+use laneway_webhook::MAX_SECRETS;
 use serde_json::{Map, Value as Json};
 use std::time::Duration;
 
@@ -124,6 +125,14 @@ pub(super) fn rotated(
         told.expires = Some(told.expires.map_or(until, |expires| expires.min(until)));
     }
     secrets.retain(|(told, _)| told.expires.is_none_or(|expires| expires > means.now));
+    if secrets.len() >= MAX_SECRETS {
+        let what = format!(
+            "{name} has {} signing secrets in use, and at most {MAX_SECRETS} can be: wait until one expires, or take some \
+             out by sending `secrets` with the ids of those that are to stay",
+            secrets.len()
+        );
+        return Err(AdminError::Conflict { field: Some(format!("/{SECRETS}")), what });
+    }
     let made = format!("whsec_{}", STANDARD.encode(rand::random::<[u8; SECRET_BYTES]>()));
     secrets.push((SigningSecret { request, ..told(means.now) }, made.clone()));
     let mut settings = before.written.whole();

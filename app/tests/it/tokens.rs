@@ -209,7 +209,7 @@ async fn tokens_are_listed_with_where_they_are_from_and_changes_with_who_made_th
     assert_eq!((names(&second), second.get("next")), (vec![json!("shop")], None));
 
     process.revoke("shop").await.is(200);
-    let changes = process.get("/v1/tokens/changes").await;
+    let changes = process.get("/v1/token-changes").await;
     let said: Vec<_> = changes["items"]
         .as_array()
         .unwrap()
@@ -222,7 +222,7 @@ async fn tokens_are_listed_with_where_they_are_from_and_changes_with_who_made_th
         ["admin", "the token boss", "made, with the roles admin"],
     ];
     assert_eq!(said, expected);
-    let before = process.get(&format!("/v1/tokens/changes?limit=1&before={}", changes["items"][1]["revision"])).await;
+    let before = process.get(&format!("/v1/token-changes?limit=1&before={}", changes["items"][1]["revision"])).await;
     assert_eq!(before["items"], json!([changes["items"][2]]));
     // Neither a token nor what it is recognised by.
     let kept = serde_json::to_value(process.store.tokens(Revision::ORIGIN).await.unwrap().book.unwrap()).unwrap();
@@ -281,7 +281,7 @@ async fn what_is_asked_wrongly_gets_a_precise_problem_and_changes_nothing() {
     assert!(of_file.contains("take it out of [[server.token]]"), "{of_file}");
     process.revoke("nobody").await.problem(404, "not-found");
     process.revoke("NO").await.problem(422, "invalid");
-    for path in ["/v1/tokens?limit=0", "/v1/tokens?after=A", "/v1/tokens?x=1", "/v1/tokens/changes?before=x"] {
+    for path in ["/v1/tokens?limit=0", "/v1/tokens?after=A", "/v1/tokens?x=1", "/v1/token-changes?before=x"] {
         process.send("GET", path, BOSS, &Json::Null).await.problem(422, "invalid");
     }
     assert_eq!(process.get("/v1/tokens").await, before);
@@ -422,7 +422,7 @@ async fn what_a_failover_has_undone_is_done_again() {
         process.publish(&leaked).await.problem(401, "unauthorized");
         process.publish(&lost).await.is(202);
     }
-    let told = there.get("/v1/tokens/changes").await;
+    let told = there.get("/v1/token-changes").await;
     assert_eq!(told["items"].as_array().unwrap().len(), 3, "{told}");
     // It is written back once.
     let last = there.store.tokens(Revision::ORIGIN).await.unwrap().revision;

@@ -18,6 +18,7 @@ macro_rules! dead_letters_contract {
             a_dead_letter_says_what_was_committed
             a_dead_letter_keeps_its_event_after_the_trim
             a_dead_letter_that_is_not_there_has_no_event
+            numbers_beyond_all_that_can_be_stored_find_nothing
             dead_letters_are_listed_by_partition_offset_and_destination
             pages_meet_every_dead_letter_once
             a_selection_needs_all_its_conditions
@@ -47,6 +48,18 @@ async fn list(store: &impl DeadLetters, selection: Selection) -> Vec<DeadLetter>
 
 async fn offsets(store: &impl DeadLetters, selection: Selection) -> Vec<u64> {
     list(store, selection).await.iter().map(|letter| letter.given_up.offset.0).collect()
+}
+
+/// Such numbers come from outside, in paths and cursors: they are no fault of the store.
+pub async fn numbers_beyond_all_that_can_be_stored_find_nothing<S: Subject>() {
+    let subject = dead::<S>(&["a"], &[1]).await;
+    let store = subject.store();
+    for beyond in [1 << 53, i64::MAX as u64, 1 << 63, u64::MAX].map(Offset) {
+        assert_eq!(store.event(P, beyond, &destination("a")).await.unwrap(), None, "{beyond}");
+        let after = Some((P, beyond, destination("a")));
+        let query = DeadLetterQuery { selection: Selection::default(), after, most: MAX_DEAD_LETTER_PAGE };
+        assert_eq!(store.list(&query).await.unwrap(), Vec::new(), "{beyond}");
+    }
 }
 
 /// Ten events, and dead letters of those at `offsets` for each of the destinations.

@@ -146,7 +146,7 @@ async fn made_token(client: &laneway_tests::client::Client, said: &mut Vec<u8>) 
         let headers = [("content-type", "application/json"), ("authorization", token)];
         for (method, path, body) in [
             (http::Method::GET, "/v1/tokens", String::new()),
-            (http::Method::GET, "/v1/tokens/changes", String::new()),
+            (http::Method::GET, "/v1/token-changes", String::new()),
             (http::Method::GET, "/v1/status", String::new()),
             (http::Method::POST, "/v1/tokens", choice("made")),
             (http::Method::POST, "/v1/events", json!({"type": "t", "data": 1}).to_string()),

@@ -9,12 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use laneway_tests::client::Client;
 use laneway_tests::effort;
+use laneway_tests::python::{self, Python};
 use laneway_tests::server::{Installation, Settings, webhook};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -129,28 +129,7 @@ fn check_with_the_crate(requests: &[Recorded]) {
     }
 }
 
-/// A Python that has the packages of `tests/python/requirements.txt`, made if it is not there.
-fn python() -> Result<PathBuf, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let folder = target.join("test-venv-standards");
-    let run = |program: &Path, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-        let output = output.map_err(|e| format!("{}: {e}", program.display()))?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if output.status.success() { Ok(()) } else { Err(format!("{}: {said}", program.display())) }
-    };
-    let python = folder.join("bin/python");
-    if run(&python, &["-c", "import cloudevents.core.bindings.http, standardwebhooks"]).is_err() {
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        run(Path::new("python3"), &["-m", "venv", "--clear", &path(&folder)])?;
-        let list = path(&Path::new(env!("CARGO_MANIFEST_DIR")).join("python/requirements.txt"));
-        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &list])?;
-    }
-    Ok(python)
-}
-
-fn check_with_python(python: &Path, sent: &[Value], requests: &[Recorded]) -> Value {
+fn check_with_python(python: &Python, sent: &[Value], requests: &[Recorded]) -> Value {
     let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         (name.to_string(), Value::from(value.to_str().expect("headers are ASCII")))
     };
@@ -161,8 +140,8 @@ fn check_with_python(python: &Path, sent: &[Value], requests: &[Recorded]) -> Va
     let given = json!({
         "secrets": {"old": OLD, "new": NEW}, "events": sent, "requests": requests.collect::<Vec<_>>()
     });
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/standards.py");
-    let mut command = Command::new(python);
+    let script = python::folder().join("standards.py");
+    let mut command = Command::new(python.program("python"));
     let command = command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("Python starts");
     child.stdin.take().expect("it is piped").write_all(given.to_string().as_bytes()).expect("Python reads");
@@ -176,7 +155,7 @@ fn check_with_python(python: &Path, sent: &[Value], requests: &[Recorded]) -> Va
 async fn other_peoples_libraries_verify_and_read_what_is_sent() {
     let (sent, requests) = delivered().await;
     check_with_the_crate(&requests);
-    let python = match python() {
+    let python = match Python::with("standards.txt") {
         Ok(python) => python,
         Err(why) => return effort::skipped(&format!("e2e_standards: the packages of PyPI are not to be had: {why}")),
     };

@@ -6,9 +6,10 @@ use super::{Answer, InPath, destination, json_within};
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
+use crate::request_name;
 use crate::token::who;
 use crate::wire::{
-    BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult, ChangeAnswer, JournalPage, PauseChoice,
+    BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult, ChangeAnswer, Empty, JournalPage, PauseChoice,
     RotateChoice,
 };
 use axum::extract::{Query, Request, State};
@@ -26,10 +27,6 @@ use std::sync::Arc;
 
 /// Entries of a list where nobody says how many.
 const LIMIT: usize = 100;
-/// The most bytes of a request's name for itself.
-const MAX_REQUEST_NAME: usize = 255;
-/// What cannot be a destination's name here: its path is that of many changes at once, and takes no other method.
-const RESERVED: &str = "batch";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +52,7 @@ pub(crate) async fn show(
 ) -> Answer {
     let name = destination(&name)?;
     let record = admin(&shared)?.show(&name).await.map_err(|error| Problem::from_admin(&error))?;
-    if condition::is_known(&headers, record.revision) {
+    if condition::is_known(&headers, record.revision)? {
         let mut unchanged = Response::default();
         *unchanged.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(tagged(unchanged, record.revision));
@@ -146,12 +143,13 @@ pub(crate) async fn rotate_secret(
 }
 
 /// `POST /v1/destinations/{name}/test`: one event beside the order.
-pub(crate) async fn test(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
+pub(crate) async fn test(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>, request: Request) -> Answer {
     let name = destination(&name)?;
+    let Empty {} = choice(&shared, request).await?;
     answer::ok(&admin(&shared)?.test(&name).await.map_err(|error| Problem::from_admin(&error))?)
 }
 
-/// `POST /v1/destinations/batch`: many changes, each by itself.
+/// `POST /v1/destinations`: many changes, each by itself.
 pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
     let admin = admin(&shared)?;
     let by = who(&shared.api.tokens.now(), request.headers());
@@ -190,7 +188,6 @@ fn asked_in_batch(at: usize, change: BatchChange) -> Result<ChangeRequest, Box<P
     };
     match op {
         BatchOp::Put | BatchOp::Patch if settings.is_none() => return wrong("settings", "settings are missing"),
-        BatchOp::Put if name.as_str() == RESERVED => return wrong("name", "this name is a path here: choose another"),
         BatchOp::Delete | BatchOp::Pause | BatchOp::Resume if settings.is_some() => {
             return wrong("settings", "settings have no meaning for this op");
         }
@@ -278,7 +275,10 @@ async fn settings(shared: &Shared, request: Request) -> Result<Map<String, Json>
 }
 
 /// A body that may be missing.
-async fn choice<T: DeserializeOwned + Default>(shared: &Shared, request: Request) -> Result<T, Box<Problem>> {
+pub(super) async fn choice<T: DeserializeOwned + Default>(
+    shared: &Shared,
+    request: Request,
+) -> Result<T, Box<Problem>> {
     Ok(json_within(shared, request, super::BODY_BYTES, Kind::BodyTooLarge).await?.unwrap_or_default())
 }
 
@@ -299,13 +299,8 @@ pub(super) fn limit(asked: Option<usize>) -> Result<usize, Box<Problem>> {
 
 /// What the request calls itself, so that it can be sent again.
 fn request_name(headers: &HeaderMap) -> Result<Option<Box<str>>, Box<Problem>> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let name = value.to_str().ok().filter(|name| !name.is_empty() && name.len() <= MAX_REQUEST_NAME);
-    let wrong = || {
-        let what = format!("Idempotency-Key must be 1 to {MAX_REQUEST_NAME} characters of visible ASCII");
-        Problem::new(Kind::Invalid, what).about("idempotency-key")
-    };
-    name.map(|name| Some(name.into())).ok_or_else(wrong)
+    let wrong = |what| Problem::new(Kind::Invalid, format!("Idempotency-Key {what}")).about(request_name::HEADER);
+    Ok(request_name::of(headers).map_err(wrong)?.map(Into::into))
 }
 
 fn tagged(mut response: Response, revision: Revision) -> Response {

@@ -5,7 +5,7 @@ use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
 use crate::token::who;
-use crate::wire::{ChangeAnswer, KeyChoice, ReplayChoice, Resumed};
+use crate::wire::{ChangeAnswer, Empty, KeyChoice, ReplayChoice, Resumed};
 use axum::extract::{Request, State};
 use http::{HeaderMap, StatusCode};
 use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Timestamp};
@@ -40,9 +40,11 @@ pub(crate) async fn skip_key(
 pub(crate) async fn resume(
     State(shared): State<Arc<Shared>>,
     InPath(name): InPath<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Answer {
     let destination = destination(&name)?;
+    let headers = request.headers().clone();
+    let Empty {} = changes::choice(&shared, request).await?;
     let unpaused = end_pause(&shared, &destination, &headers).await?;
     let resumed = match told(&shared, Command::Resume { destination: destination.clone() }).await {
         // Where nobody can be asked, the pause has ended all the same.

@@ -14,9 +14,6 @@ use laneway_ports::{NewToken, TokenAdmin, TokenListQuery};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What cannot be a token's name here: its path is that of the journal, and takes no other method.
-const RESERVED: &str = "changes";
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListAsked {
@@ -38,10 +35,6 @@ pub(crate) async fn create(State(shared): State<Arc<Shared>>, request: Request) 
     let by = who(&shared.api.tokens.now(), request.headers());
     let TokenChoice { name: wanted, roles: words } = json(&shared, request).await?;
     let name = name(&wanted, "/name")?;
-    if name.as_str() == RESERVED {
-        let what = format!("{RESERVED:?} is a path of the HTTP interface: choose another name");
-        return Err(Problem::new(Kind::Invalid, what).about("/name"));
-    }
     let made = admin.create(&by, NewToken { name, roles: roles(&words)? }).await;
     let mut response = answer::ok(&made.map_err(|error| Problem::from_token_admin(&error))?)?;
     *response.status_mut() = StatusCode::CREATED;
@@ -69,7 +62,7 @@ struct JournalAsked {
     limit: Option<usize>,
 }
 
-/// `GET /v1/tokens/changes`.
+/// `GET /v1/token-changes`.
 pub(crate) async fn changes(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
     let asked: JournalAsked = query(&uri)?;
     let limit = limit(asked.limit)?;

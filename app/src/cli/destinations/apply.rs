@@ -159,5 +159,5 @@ fn parts(changes: Vec<BatchChange>) -> Vec<Vec<BatchChange>> {
 }
 
 async fn send(client: &Client, changes: Vec<BatchChange>, dry_run: bool) -> Result<BatchAnswer, Failure> {
-    client.post("/v1/destinations/batch", &BatchOfChanges { changes, dry_run }).await
+    client.post("/v1/destinations", &BatchOfChanges { changes, dry_run }).await
 }

@@ -95,12 +95,18 @@ pub(super) async fn rotate_secret(client: &Client, name: &DestinationName, keep:
 
 pub(super) async fn test(client: &Client, name: &DestinationName) -> Result<(), Failure> {
     let answer: TestAnswer = client.post(&format!("/v1/destinations/{name}/test"), &serde_json::json!({})).await?;
-    let took = answer.took_ms;
+    let TestAnswer { took_ms, status, body, .. } = &answer;
+    let status = status.map_or_else(String::new, |status| format!(", status {status}"));
+    if let Some(body) = body {
+        // What the receiver says goes where it can be looked at apart from the verdict.
+        output::note(&format!("{name} answered: {}", output::clean(body)));
+    }
     if answer.delivered {
-        return output::line(&format!("{name} took the test event {} within {took} ms", answer.event_id));
+        let said = format!("{name} took the test event {} within {took_ms} ms{status}", answer.event_id);
+        return output::line(&said);
     }
     let reason = output::clean(answer.reason.as_deref().unwrap_or(&answer.outcome));
-    Err(Failure::new(format!("{name} did not take the test event ({took} ms): {reason}")))
+    Err(Failure::new(format!("{name} did not take the test event ({took_ms} ms{status}): {reason}")))
 }
 
 pub(super) async fn changes(client: &Client, name: &DestinationName, limit: u32, json: bool) -> Result<(), Failure> {

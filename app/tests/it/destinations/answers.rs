@@ -2,6 +2,7 @@
 
 use super::*;
 use laneway_domain::{Event, EventId, EventType, NewEvent, Partition};
+use std::collections::BTreeSet;
 
 #[tokio::test(start_paused = true)]
 async fn a_change_says_from_which_offsets_on_it_judges() {
@@ -182,7 +183,7 @@ async fn a_list_has_pages_and_states() {
     let process = Process::new().await;
     let changes: Vec<Json> =
         (0..7).map(|n| json!({"op": "put", "name": format!("d{n}"), "settings": console()})).collect();
-    process.post("/v1/destinations/batch", &json!({ "changes": changes })).await.is(200);
+    process.post("/v1/destinations", &json!({ "changes": changes })).await.is(200);
     process.post("/v1/destinations/d3/pause", &json!({})).await.is(200);
     let names = |list: &Json| -> Vec<String> {
         list["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
@@ -219,9 +220,9 @@ async fn a_batch_makes_each_change_by_itself() {
     let mut asked = changes.clone();
     asked["dry_run"] = json!(true);
     let (before, kept) = (process.last().await, process.kept().await);
-    let preview = process.post("/v1/destinations/batch", &asked).await.is(200);
+    let preview = process.post("/v1/destinations", &asked).await.is(200);
     assert_eq!((process.last().await, process.kept().await), (before, kept), "nothing is changed");
-    let answer = process.post("/v1/destinations/batch", &changes).await.is(200);
+    let answer = process.post("/v1/destinations", &changes).await.is(200);
     let told = |answer: &Answer| {
         let results = answer.json["results"].as_array().unwrap().iter();
         results.map(|result| (result["status"].clone(), result["what"].clone())).collect::<Vec<_>>()
@@ -229,7 +230,7 @@ async fn a_batch_makes_each_change_by_itself() {
     assert_eq!(told(&preview), told(&answer));
     assert_eq!((&told(&answer)[0].1, &told(&answer)[2].1), (&json!("made"), &json!("changed rate")));
     let again = json!({"changes": [{"op": "patch", "name": "old", "settings": {"rate": 3}}], "dry_run": true});
-    let again = process.post("/v1/destinations/batch", &again).await.is(200);
+    let again = process.post("/v1/destinations", &again).await.is(200);
     assert_eq!(told(&again), [(json!(200), Json::Null)], "it is so already");
     let results = answer.json["results"].as_array().unwrap();
     let statuses: Vec<u64> = results.iter().map(|result| result["status"].as_u64().unwrap()).collect();
@@ -239,15 +240,37 @@ async fn a_batch_makes_each_change_by_itself() {
     assert_eq!(process.settings("a").await, console());
     assert_eq!(process.settings("old").await["rate"], 3);
     let too_many: Vec<Json> = (0..1001).map(|n| json!({"op": "delete", "name": format!("d{n}")})).collect();
-    process.post("/v1/destinations/batch", &json!({ "changes": too_many })).await.problem(413, "batch-too-large");
+    process.post("/v1/destinations", &json!({ "changes": too_many })).await.problem(413, "batch-too-large");
     for (change, field) in [
         (json!({"op": "put", "name": "x"}), "/changes/0/settings"),
         (json!({"op": "delete", "name": "x", "settings": {}}), "/changes/0/settings"),
-        (json!({"op": "put", "name": "batch", "settings": console()}), "/changes/0/name"),
     ] {
-        let problem =
-            process.post("/v1/destinations/batch", &json!({ "changes": [change] })).await.problem(422, "invalid");
+        let problem = process.post("/v1/destinations", &json!({ "changes": [change] })).await.problem(422, "invalid");
         assert_eq!(problem["field"], field);
+    }
+}
+
+/// Each word of a path is tried as a name: no route may hide a destination that is called like it.
+#[tokio::test(start_paused = true)]
+async fn no_name_is_taken_by_a_route() {
+    let words: BTreeSet<&str> = laneway_http::routes()
+        .flat_map(|route| route.path.split('/'))
+        .filter(|word| DestinationName::new(word).is_ok())
+        .chain(["batch"])
+        .collect();
+    assert!(words.len() > 10, "{words:?}");
+    let process = Process::new().await;
+    for word in words {
+        process.put(word, &console()).await.is(201);
+        process.patch(word, &json!({"rate": 3})).await.is(200);
+        assert_eq!(process.settings(word).await["rate"], 3, "{word}");
+        let path = format!("/v1/destinations/{word}");
+        process.get(&format!("{path}/changes")).await.is(200);
+        process.post(&format!("{path}/pause"), &json!({})).await.is(200);
+        process.post(&format!("{path}/resume"), &json!({})).await.is(200);
+        let put = json!({"op": "put", "name": word, "settings": console()});
+        process.post("/v1/destinations", &json!({ "changes": [put] })).await.is(200);
+        process.send("DELETE", &path, &[], "").await.is(200);
     }
 }
 

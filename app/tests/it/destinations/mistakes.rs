@@ -62,9 +62,31 @@ async fn names_have_bounds() {
         let problem = process.put(bad, &console()).await.problem(422, "invalid");
         assert!(problem["detail"].as_str().is_some(), "{bad}: {problem}");
     }
-    // The path of many changes at once.
-    process.put("batch", &console()).await.problem(405, "method-not-allowed");
     assert_eq!(process.last().await, before);
+}
+
+/// What a request says that is not read would be meant for something.
+#[tokio::test(start_paused = true)]
+async fn a_body_or_header_that_is_none_is_refused_where_little_is_asked() {
+    let process = Process::new().await;
+    let made = process.put("a", &console()).await.is(201);
+    let path = |what: &str| format!("/v1/destinations/a/{what}");
+    for what in ["resume", "test", "pause", "rotate-secret"] {
+        for (body, status, kind) in [("{\"x\":1}", 422, "invalid"), ("[1]", 422, "invalid"), ("{", 400, "malformed")] {
+            let headers = [("if-match", made.tag())];
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            process.send("POST", &path(what), &headers, body).await.problem(status, kind);
+        }
+    }
+    let shown = process.send("GET", "/v1/destinations/a", &[("if-none-match", "\u{84}")], "").await;
+    assert_eq!(shown.problem(422, "invalid")["field"], "if-none-match");
+    let name = [("idempotency-key", "\u{84}")];
+    let event = r#"{"type":"t","id":"has-its-own"}"#;
+    assert_eq!(
+        process.send("POST", "/v1/events", &name, event).await.problem(422, "invalid")["field"],
+        "idempotency-key"
+    );
+    assert_eq!(process.get("/v1/destinations/a").await.is(200).revision(), made.revision());
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +121,7 @@ async fn bodies_that_are_none_and_media_types_that_are_others() {
     process.send("PUT", &format!("{path}?adopt=maybe"), &[], "{}").await.problem(422, "invalid");
     let large = json!({"url": "https://h.example/", "headers": {"x": "y".repeat(300_000)}});
     process.put("a", &large).await.problem(413, "settings-too-large");
-    process.post("/v1/destinations/batch", &json!({"change": []})).await.problem(422, "invalid");
+    process.post("/v1/destinations", &json!({"change": []})).await.problem(422, "invalid");
     assert_eq!(process.last().await, Revision::ORIGIN);
 }
 

@@ -89,6 +89,12 @@ async fn a_rotation_makes_a_secret_and_tells_it_once() {
     // Nothing is kept of those before.
     process.send("POST", path, &[("if-match", "*")], r#"{"keep":"0s"}"#).await.is(200);
     assert_eq!(process.settings("a").await["secrets"].as_array().unwrap().len(), 1);
+    // No more are in use at the same time than a receiver can be asked to look through.
+    for _ in 1..8 {
+        process.send("POST", path, &[("if-match", "*")], "").await.is(200);
+    }
+    let full = process.send("POST", path, &[("if-match", "*")], "").await.problem(409, "conflict");
+    assert_eq!(full["field"], "/secrets", "{full}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,11 +25,9 @@ pub(super) fn of(matching: Option<&str>, not_matching: Option<&str>) -> Conditio
 }
 
 /// Whether whoever asks has that revision already.
-pub(super) fn is_known(headers: &HeaderMap, revision: Revision) -> bool {
-    match joined(headers, &header::IF_NONE_MATCH) {
-        Ok(Some(tags)) => tags.trim() == "*" || revisions(&tags).contains(&revision),
-        _ => false,
-    }
+pub(super) fn is_known(headers: &HeaderMap, revision: Revision) -> Result<bool, Box<Problem>> {
+    let tags = joined(headers, &header::IF_NONE_MATCH)?;
+    Ok(tags.is_some_and(|tags| tags.trim() == "*" || revisions(&tags).contains(&revision)))
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Box<Problem>> {

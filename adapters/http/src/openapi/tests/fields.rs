@@ -1,0 +1,428 @@
+//! Every type that goes over the wire has the fields, the types and the values that its schema says.
+
+use super::*;
+use crate::wire::{
+    Accepted, AcceptedBatch, BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult, ChangeAnswer, Count,
+    DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, DestinationList, DestinationRecord,
+    DestinationState, DestinationView, Done, Empty, EventResult, EventView, Health, JournalLine, JournalPage,
+    KeyChoice, Mistake, PauseChoice, PauseRecord, Position, ReplayChoice, Resumed, RotateChoice, Status, Stored,
+    TestAnswer,
+};
+use boon::{Compiler, SchemaIndex, Schemas};
+use laneway_domain::{
+    AttributeValue, BlockedKey, BreakerStatus, DestinationName, DestinationStatus, EventId, Failure, Key, Offset,
+    Origin, Partition, Revision, Role, Roles, Timestamp, TokenName, WorkerStatus,
+};
+use crate::wire::{MadeToken, RevokedToken, TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What the document says of a schema, and what is found wrong by it.
+struct Said {
+    name: &'static str,
+    schema: Json,
+    compiled: (Schemas, SchemaIndex),
+}
+
+impl Said {
+    fn of(name: &'static str) -> Self {
+        let document = openapi();
+        let schema = document["components"]["schemas"][name].clone();
+        let whole = json!({ "$ref": format!("#/components/schemas/{name}"), "components": document["components"] });
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        compiler.enable_format_assertions();
+        compiler.enable_content_assertions();
+        compiler.add_resource("document.json", whole).unwrap();
+        let index = compiler.compile("document.json", &mut schemas).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        Self { name, schema, compiled: (schemas, index) }
+    }
+
+    fn is_valid(&self, value: &Json) -> bool {
+        self.compiled.0.validate(value, self.compiled.1).is_ok()
+    }
+
+    fn fields(&self) -> BTreeSet<String> {
+        self.schema.get("properties").map(fields).unwrap_or_default()
+    }
+
+    fn required(&self) -> BTreeSet<String> {
+        let all = self.schema["required"].as_array().into_iter().flatten();
+        all.map(|one| one.as_str().unwrap().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn takes(&self, value: &Json) {
+        if let Err(wrong) = self.compiled.0.validate(value, self.compiled.1) {
+            panic!("{}: {wrong:#} in {value}", self.name);
+        }
+    }
+}
+
+fn fields(json: &Json) -> BTreeSet<String> {
+    json.as_object().unwrap().keys().cloned().collect()
+}
+
+/// A value with every field filled has exactly the fields of its schema; one with as few as possible has exactly the
+/// required ones. Both are as the schema says.
+#[track_caller]
+fn answers(name: &'static str, full: &impl Serialize, least: &impl Serialize) {
+    let said = Said::of(name);
+    let (full, least) = (serde_json::to_value(full).unwrap(), serde_json::to_value(least).unwrap());
+    assert_eq!(said.fields(), fields(&full), "{name}");
+    assert_eq!(said.required(), fields(&least), "{name}");
+    said.takes(&full);
+    said.takes(&least);
+}
+
+/// A body is read with every field of its schema and with no other; without any but the required ones; and with
+/// `null` where the schema has it.
+#[track_caller]
+fn bodies<T: Serialize + DeserializeOwned>(name: &'static str, full: &T) {
+    let said = Said::of(name);
+    let full = serde_json::to_value(full).unwrap();
+    assert_eq!(said.fields(), fields(&full), "{name}");
+    assert_eq!(said.schema["additionalProperties"], false, "{name}");
+    said.takes(&full);
+    let read = |body: &Json| serde_json::from_value::<T>(body.clone()).is_ok();
+    assert!(read(&full), "{name}");
+    let with = |field: &str, value: Option<Json>| {
+        let mut body = full.clone();
+        let entries = body.as_object_mut().unwrap();
+        match value {
+            Some(value) => drop(entries.insert(field.to_owned(), value)),
+            None => drop(entries.remove(field)),
+        }
+        body
+    };
+    assert!(!read(&with("another", Some(json!(1)))), "{name}");
+    for field in said.fields() {
+        let without = with(&field, None);
+        assert_eq!(read(&without), !said.required().contains(&field), "{name} without {field}");
+        assert_eq!(read(&without), said.is_valid(&without), "{name} without {field}");
+        let null = with(&field, Some(Json::Null));
+        assert_eq!(read(&null), said.is_valid(&null), "{name} with {field} null");
+    }
+}
+
+/// The values of an enumeration are all that its schema has.
+#[track_caller]
+fn values<T: Serialize>(place: &str, all: &[T]) {
+    let document = openapi();
+    let said = document["components"]["schemas"].pointer(place).unwrap_or_else(|| panic!("{place}"));
+    assert_eq!(*said, serde_json::to_value(all).unwrap(), "{place}");
+}
+
+fn name() -> DestinationName {
+    DestinationName::new("billing").unwrap()
+}
+
+fn id() -> EventId {
+    EventId::new("e").unwrap()
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+const WHEN: &str = "2026-01-31T12:00:00Z";
+
+fn cuts() -> BTreeMap<Partition, Offset> {
+    [(Partition(0), Offset(1))].into()
+}
+
+fn problem() -> wire::Problem {
+    wire::Problem {
+        type_uri: format!("{}{}", wire::PROBLEM_TYPES, Kind::Invalid.name()),
+        title: text(),
+        status: 422,
+        detail: text(),
+        field: Some(text()),
+        position: Some(Position { line: 1, column: 1, byte: 0 }),
+        id: Some(id()),
+        events: vec![event_result()],
+        reasons: vec![text()],
+        mistakes: vec![Mistake { field: text(), detail: text() }],
+    }
+}
+
+fn event_result() -> EventResult {
+    EventResult {
+        id: id(),
+        stored: Stored::Yes,
+        partition: Some(Partition(0)),
+        offset: Some(Offset(0)),
+        duplicate: Some(false),
+        error: Some(text()),
+    }
+}
+
+#[test]
+fn problems_and_events() {
+    let full = problem();
+    let least = wire::Problem {
+        field: None,
+        position: None,
+        id: None,
+        events: Vec::new(),
+        reasons: Vec::new(),
+        mistakes: Vec::new(),
+        ..full.clone()
+    };
+    answers("Problem", &full, &least);
+    answers("Position", &full.position, &full.position);
+    answers("Mistake", &full.mistakes[0], &full.mistakes[0]);
+    let least = EventResult { partition: None, offset: None, duplicate: None, error: None, ..event_result() };
+    answers("EventResult", &event_result(), &least);
+    values("/EventResult/properties/stored/enum", &[Stored::Yes, Stored::No, Stored::Unknown]);
+    let accepted = Accepted { id: id(), partition: Partition(0), offset: Offset(0), duplicate: false };
+    answers("Accepted", &accepted, &accepted);
+    let batch = AcceptedBatch { events: vec![accepted] };
+    answers("AcceptedBatch", &batch, &batch);
+}
+
+#[test]
+fn statuses() {
+    let health = Health { status: "ready".into(), limitations: vec![text()] };
+    answers("Health", &health, &Health { limitations: Vec::new(), ..health.clone() });
+    let worker = WorkerStatus { worker: text(), partitions: vec![Partition(0)] };
+    answers("WorkerStatus", &worker, &worker);
+    let key = BlockedKey {
+        key: "key:order-7".into(),
+        partition: Partition(0),
+        head: Offset(0),
+        attempts: 1,
+        since: Timestamp::ZERO,
+        next_attempt: None,
+        last_error: text(),
+    };
+    answers("BlockedKey", &key, &BlockedKey { next_attempt: Some(Timestamp::ZERO), ..key.clone() });
+    for breaker in [BreakerStatus::Closed, BreakerStatus::Open { since: Timestamp::ZERO, next_probe: Timestamp::ZERO }]
+    {
+        Said::of("BreakerStatus").takes(&serde_json::to_value(breaker).unwrap());
+    }
+    let idle = DestinationStatus::idle(name(), true);
+    let status = DestinationStatus {
+        oldest_accepted_at: Some(Timestamp::ZERO),
+        blocked: vec![key],
+        paused: Some(text()),
+        ..idle.clone()
+    };
+    let view = DestinationView { status, dead_letters: 1, to: Some(text()) };
+    answers("DestinationView", &view, &DestinationView { status: idle, dead_letters: 0, to: None });
+    let full = Status {
+        at: Timestamp::ZERO,
+        partitions: vec![Partition(0)],
+        workers: vec![worker],
+        incomplete: vec![text()],
+        destinations: vec![view],
+        other_dead_letters: [(name(), 1)].into(),
+    };
+    let least =
+        Status { workers: Vec::new(), incomplete: Vec::new(), other_dead_letters: BTreeMap::new(), ..full.clone() };
+    answers("Status", &full, &least);
+}
+
+#[test]
+fn dead_letters() {
+    let failure = Failure::new(Timestamp::ZERO, "x");
+    answers("Failure", &failure, &failure);
+    let letter = DeadLetterView {
+        destination: name(),
+        partition: Partition(0),
+        offset: Offset(0),
+        event_id: id(),
+        lane_key: "all".into(),
+        given_up_at: Timestamp::ZERO,
+        reason: text(),
+        attempts: 1,
+        first_failure: Timestamp::ZERO,
+        history: vec![failure],
+        retry_requested: false,
+    };
+    answers("DeadLetterView", &letter, &letter);
+    let page = DeadLetterPage { dead_letters: vec![letter], next: Some(text()) };
+    answers("DeadLetterPage", &page, &DeadLetterPage { next: None, ..page.clone() });
+    let view = EventView {
+        id: id(),
+        event_type: "t".into(),
+        key: Some(Key::new("k").unwrap()),
+        source: Some(text()),
+        subject: Some(text()),
+        time: Some(WHEN.into()),
+        content_type: text(),
+        attributes: [("a".to_owned(), AttributeValue::from("b")), ("n".to_owned(), AttributeValue::from(1))].into(),
+        traceparent: Some(text()),
+        data: Some(serde_json::value::to_raw_value(&1).unwrap()),
+        data_base64: Some("AA==".into()),
+    };
+    let bare = EventView {
+        key: None,
+        source: None,
+        subject: None,
+        time: None,
+        attributes: BTreeMap::new(),
+        traceparent: None,
+        data: None,
+        data_base64: None,
+        ..view.clone()
+    };
+    answers("EventView", &view, &bare);
+    let event = DeadEvent {
+        destination: name(),
+        partition: Partition(0),
+        offset: Offset(0),
+        accepted_at: Timestamp::ZERO,
+        event: view,
+    };
+    answers("DeadEvent", &event, &event);
+    answers("Count", &Count { count: 1 }, &Count { count: 1 });
+    let selection =
+        DeadLetterSelection { destination: name(), key: Some(Key::new("k").unwrap()), event_id: Some(id()) };
+    bodies("DeadLetterSelection", &selection);
+}
+
+#[test]
+fn destinations() {
+    let record = DestinationRecord {
+        name: name(),
+        revision: Revision(7),
+        made_at: Revision(1),
+        origin: Origin::Api,
+        state: DestinationState::Paused,
+        paused: Some(PauseRecord { since: WHEN.into(), reason: text() }),
+        settings: Map::new(),
+    };
+    answers("PauseRecord", &record.paused, &record.paused);
+    answers("DestinationRecord", &record, &DestinationRecord { paused: None, ..record.clone() });
+    values("/DestinationRecord/properties/origin/enum", &[Origin::File, Origin::Api]);
+    let states = [DestinationState::Active, DestinationState::Paused, DestinationState::Left];
+    values("/DestinationState/enum", &states);
+    let list = DestinationList { items: vec![record], next: Some(text()), incomplete: vec![text()] };
+    answers("DestinationList", &list, &DestinationList::default());
+    let line = JournalLine { revision: Revision(7), at: WHEN.into(), by: text(), what: text(), cuts: cuts() };
+    answers("JournalLine", &line, &line);
+    let page = JournalPage { items: vec![line], next: Some(text()), incomplete: Vec::new() };
+    answers("JournalPage", &page, &JournalPage { next: None, ..page.clone() });
+    let test = TestAnswer {
+        name: name(),
+        delivered: false,
+        outcome: "retry".into(),
+        took_ms: 1,
+        status: Some(500),
+        body: Some(text()),
+        reason: Some(text()),
+        event_id: "e".into(),
+    };
+    answers("TestAnswer", &test, &TestAnswer { status: None, body: None, reason: None, ..test.clone() });
+}
+
+fn change_answer() -> ChangeAnswer {
+    ChangeAnswer {
+        name: name(),
+        revision: Revision(7),
+        cuts: cuts(),
+        pending: vec![Partition(1)],
+        in_flight: Some(0),
+        secret: Some("whsec_".into()),
+    }
+}
+
+#[test]
+fn changes() {
+    let least = ChangeAnswer { secret: None, in_flight: None, ..change_answer() };
+    answers("ChangeAnswer", &change_answer(), &least);
+    // What had nothing of an operator's to end is only done.
+    answers("Resumed", &Resumed { done: true, answer: change_answer() }, &Done { done: true });
+    answers("Done", &Done { done: true }, &Done { done: true });
+    let result = BatchResult {
+        name: name(),
+        status: 200,
+        what: Some(text()),
+        revision: Some(Revision(7)),
+        problem: Some(problem()),
+    };
+    answers("BatchResult", &result, &BatchResult { what: None, revision: None, problem: None, ..result.clone() });
+    let batch = BatchAnswer { results: vec![result], cuts: cuts(), pending: Vec::new(), in_flight: None };
+    answers("BatchAnswer", &batch, &batch);
+    let ops = [BatchOp::Put, BatchOp::Patch, BatchOp::Delete, BatchOp::Pause, BatchOp::Resume];
+    values("/BatchChange/properties/op/enum", &ops);
+    let change = BatchChange {
+        name: name(),
+        op: BatchOp::Put,
+        settings: Some(Map::from_iter([("url".to_owned(), json!("console:"))])),
+        reason: Some(text()),
+        adopt: true,
+        if_match: Some("*".into()),
+        if_none_match: Some("*".into()),
+    };
+    bodies("BatchChange", &change);
+    bodies("BatchOfChanges", &BatchOfChanges { changes: vec![change], dry_run: true });
+}
+
+#[test]
+fn choices() {
+    bodies("RotateChoice", &RotateChoice { keep: Some("1h".into()) });
+    bodies("Empty", &Empty {});
+    bodies("PauseChoice", &PauseChoice { reason: text() });
+    bodies("KeyChoice", &KeyChoice { key: "all".into() });
+    bodies("ReplayChoice", &ReplayChoice { since: "beginning".into() });
+}
+
+#[test]
+fn tokens() {
+    let name = TokenName::new("shop").unwrap();
+    bodies("TokenChoice", &TokenChoice { name: "shop".into(), roles: vec!["read".into()] });
+    let (roles, revision) = (Roles::ALL, Revision(7));
+    let names: Vec<&str> = Role::ALL.into_iter().map(Role::name).collect();
+    values("/Role/enum", &names);
+    let made = MadeToken { name: name.clone(), roles, revision, token: "lwt_a".into() };
+    answers("MadeToken", &made, &made);
+    let revoked = RevokedToken { name: name.clone(), revision };
+    answers("RevokedToken", &revoked, &revoked);
+    let record = TokenRecord {
+        name: Some(name.clone()),
+        roles,
+        origin: Origin::Api,
+        created: Some(WHEN.into()),
+        created_by: Some(text()),
+        revision: Some(revision),
+    };
+    let of_file =
+        TokenRecord { name: None, created: None, created_by: None, revision: None, origin: Origin::File, roles };
+    answers("TokenRecord", &record, &of_file);
+    values("/TokenRecord/properties/origin/enum", &[Origin::File, Origin::Api]);
+    let list = TokenList { items: vec![record], next: Some(text()), incomplete: vec![text()] };
+    answers("TokenList", &list, &TokenList::default());
+    let line = TokenJournalLine { revision, at: WHEN.into(), name, by: text(), what: text() };
+    answers("TokenJournalLine", &line, &line);
+    let page = TokenJournalPage { items: vec![line], next: Some(text()), incomplete: Vec::new() };
+    answers("TokenJournalPage", &page, &TokenJournalPage { next: None, ..page.clone() });
+}
+
+/// A type of the wire that nobody has thought of here is found in the source.
+#[test]
+fn no_type_of_the_wire_is_forgotten() {
+    let here = include_str!("fields.rs");
+    let wire = include_str!("../../wire.rs");
+    let shared = wire.split("pub use laneway_ports::{").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+    let own = wire.lines().filter_map(|line| {
+        let line = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "))?;
+        line.split(|c: char| !c.is_alphanumeric()).next()
+    });
+    let types: BTreeSet<&str> = own.chain(shared.split(',').map(str::trim).filter(|name| !name.is_empty())).collect();
+    assert!(types.len() > 30, "{types:?}");
+    for name in types {
+        let of_schema = ["answers", "bodies"].iter().any(|how| here.contains(&format!("{how}(\"{name}\"")));
+        let of_values =
+            here.contains(&format!("{name}::")) && ["Stored", "BatchOp", "DestinationState"].contains(&name);
+        assert!(of_schema || of_values, "{name}");
+    }
+}
+
+/// What the readers of events know by hand is what the document says of them.
+#[test]
+fn events_in() {
+    let own = Said::of("NewEvent");
+    assert_eq!(own.fields(), crate::laneway_json::FIELDS.iter().map(|&field| field.to_owned()).collect());
+    assert_eq!(Said::of("CloudEvent").fields(), crate::cloudevents::FIELDS.iter().map(|&f| f.to_owned()).collect());
+}

@@ -1,0 +1,96 @@
+//! The interface as an OpenAPI document, taken at its word by others: a generated client works on the real binary, a
+//! fuzzer finds no answer that the document does not have, and its examples are sent as they are.
+
+mod examples;
+
+use laneway_tests::effort;
+use laneway_tests::python::{self, Python};
+use laneway_tests::receiver::{Behaviour, Receiver};
+use laneway_tests::server::{Installation, Settings, tail};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// The list of the tools.
+const TOOLS: &str = "interface/requirements.txt";
+const TOKEN: &str = "opens-everything";
+/// What schemathesis draws its requests from.
+const SEED: &str = "20261127";
+/// How many requests it makes of each operation, at most, in each of its ways of making them up. The long form is for
+/// finding what is new: it takes about an hour.
+const REQUESTS: [usize; 2] = [25, 2000];
+
+/// A server that has a token for everything.
+fn with_token() -> Installation {
+    Installation::new(&Settings::default().server(&format!("tokens = [\"{TOKEN}\"]")))
+}
+
+fn document() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json")
+}
+
+/// Runs a program of the tools to its end, off the runtime that the receivers live in.
+async fn ended(mut command: Command) -> Output {
+    let run = move || command.stdin(Stdio::null()).output().expect("the program starts");
+    tokio::task::spawn_blocking(run).await.expect("it ends")
+}
+
+/// What a program has said, which has to have succeeded.
+#[track_caller]
+fn said(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    out.into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_others_generate_works() {
+    let python = match Python::with(TOOLS) {
+        Ok(python) => python,
+        Err(why) => return effort::skipped(&format!("e2e_interface: openapi-python-client is not to be had: {why}")),
+    };
+    let receiver = Receiver::start(Behaviour::healthy(), 1).await;
+    let installation = with_token();
+    let server = installation.start().await;
+    let mut generator = Command::new(python.program("openapi-python-client"));
+    generator.args(["generate", "--meta", "none", "--fail-on-warning", "--output-path", "laneway_client"]);
+    generator.arg("--path").arg(document()).arg("--config").arg(python::folder().join("interface/generator.yml"));
+    generator.current_dir(installation.folder());
+    said(&ended(generator).await);
+    let mut client = Command::new(python.program("python"));
+    client.arg(python::folder().join("interface/client.py"));
+    client.args([installation.address().to_string(), TOKEN.to_owned(), receiver.url()]);
+    client.env("PYTHONPATH", installation.folder());
+    let seen: Value = serde_json::from_str(&said(&ended(client).await)).expect("JSON");
+    server.stop();
+    assert_eq!(seen["delivered"], 3, "{seen}");
+    let history: Vec<&str> = seen["history"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let expected =
+        ["deleted", "a new signing secret", "resumed", "paused: they move house", "changed rate, types", "made"];
+    assert_eq!(history, expected);
+    assert_eq!(receiver.seen(), 5, "three events and two tests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fuzzer_finds_no_answer_that_is_not_documented() {
+    let python = match Python::with(TOOLS) {
+        Ok(python) => python,
+        Err(why) => return effort::skipped(&format!("e2e_interface: schemathesis is not to be had: {why}")),
+    };
+    let installation = with_token();
+    let server = installation.start().await;
+    let mut schemathesis = Command::new(python.program("schemathesis"));
+    schemathesis.arg("--config-file").arg(python::folder().join("interface/schemathesis.toml")).arg("run");
+    schemathesis.arg(document()).arg("--url").arg(format!("http://{}", installation.address()));
+    schemathesis.args(["--seed", SEED, "--max-examples", &effort::scaled(REQUESTS[0], REQUESTS[1]).to_string()]);
+    schemathesis.env("LANEWAY_TOKEN", TOKEN).env("NO_COLOR", "1").env("PYTHONPATH", python::folder().join("interface"));
+    schemathesis.current_dir(installation.folder());
+    let output = ended(schemathesis).await;
+    let logged = tail(&installation.stderr());
+    let out = said(&output);
+    let summary = out.lines().map(str::trim).find(|line| line.contains(" generated, ")).unwrap_or_default();
+    let requests: usize = summary.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_default();
+    assert!(requests > 1000 && summary.ends_with(" passed"), "{out}\n{logged}");
+    assert!(!logged.contains("panicked"), "{logged}");
+    server.stop();
+}
