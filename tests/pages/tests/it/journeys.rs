@@ -195,6 +195,7 @@ fn the_page_of_destinations_changes_them() {
     assert_eq!(answer, shown);
     let changed = json_of(&session.run(&page.next("sh")));
     assert!(changed["revision"].as_u64() > answer["revision"].as_u64() && changed["pending"] == json!([]), "{changed}");
+    assert_eq!(session.run(&page.next("sh")).trim(), "nothing to change");
     let both = session.run(&page.next("sh"));
     let (paused, resumed) =
         both.split_once('}').map(|(a, _)| (a, &both[both.rfind("{\"done\"").unwrap_or(0)..])).unwrap();

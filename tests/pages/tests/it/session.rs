@@ -147,6 +147,8 @@ impl Session {
         let rest = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(std::iter::once(binaries).chain(std::env::split_paths(&rest)));
         command.env("PATH", path.expect("no folder has a colon in its name"));
+        // An editor that a person would sit at leaves what it was given.
+        command.env("VISUAL", "true");
         command.env("LANEWAY_LISTEN", self.address("8080").to_string());
         command.env("LANEWAY_WORKER__LISTEN", self.address("8081").to_string());
     }

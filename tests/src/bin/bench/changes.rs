@@ -85,7 +85,7 @@ async fn of(bench: &Bench, others: u64) -> io::Result<Sized> {
             json!({"op": "put", "name": format!("other-{n}"), "settings": settings})
         };
         let changes: Vec<Value> = (from..others.min(from + TOGETHER)).map(one).collect();
-        changed(&client, http::Method::POST, "/v1/destinations/batch", &json!({ "changes": changes })).await?;
+        changed(&client, http::Method::POST, "/v1/destinations", &json!({ "changes": changes })).await?;
     }
     let made_per_second = share(others, 1) / began.elapsed().as_secs_f64();
     let ended = async || fresh.settled("main").await;
