@@ -5,15 +5,14 @@ use crate::wire::{
     Accepted, AcceptedBatch, BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult, ChangeAnswer, Count,
     DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, DestinationList, DestinationRecord,
     DestinationState, DestinationView, Done, Empty, EventResult, EventView, Health, JournalLine, JournalPage,
-    KeyChoice, Mistake, PauseChoice, PauseRecord, Position, ReplayChoice, Resumed, RotateChoice, Status, Stored,
-    TestAnswer,
+    KeyChoice, MadeToken, Mistake, PauseChoice, PauseRecord, Position, ReplayChoice, Resumed, RevokedToken,
+    RotateChoice, Status, Stored, TestAnswer, TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord,
 };
 use boon::{Compiler, SchemaIndex, Schemas};
 use laneway_domain::{
     AttributeValue, BlockedKey, BreakerStatus, DestinationName, DestinationStatus, EventId, Failure, Key, Offset,
     Origin, Partition, Revision, Role, Roles, Timestamp, TokenName, WorkerStatus,
 };
-use crate::wire::{MadeToken, RevokedToken, TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
