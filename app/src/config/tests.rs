@@ -3,6 +3,7 @@
 mod example;
 mod fuzz;
 mod mistakes;
+mod openapi;
 mod precedence;
 
 use super::*;

@@ -15,6 +15,7 @@ mod http2;
 mod names;
 mod receiver;
 mod settings;
+mod tested;
 mod tls;
 mod tls_receiver;
 mod verified;

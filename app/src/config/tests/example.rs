@@ -1,9 +1,8 @@
 //! `laneway.example.toml` says what is true.
 
 use super::super::*;
-use crate::config::reader::Findings;
 
-const EXAMPLE: &str = include_str!("../../../../laneway.example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../../../laneway.example.toml");
 
 /// A commented line with a default: `#key = value`. (Examples have a space behind the `#`.)
 fn default_of(line: &str) -> Option<&str> {
@@ -29,9 +28,6 @@ fn what_it_calls_a_default_is_the_default() {
 
 #[test]
 fn it_knows_every_key() {
-    let source = Given::default().with_file(DEFAULT_FILE, EXAMPLE);
-    let (_, findings, root) = gather(&source, None, &Overrides::default()).unwrap();
-    read(&findings, root);
     let mentioned = |path: &str| {
         let key = path.rsplit('.').next().unwrap_or(path);
         let names = |line: &str| {
@@ -41,11 +37,15 @@ fn it_knows_every_key() {
         };
         EXAMPLE.lines().any(names)
     };
-    let missing: Vec<String> = known_paths(&findings).into_iter().filter(|path| !mentioned(path)).collect();
+    let missing: Vec<String> = known_paths_of(EXAMPLE).into_iter().filter(|path| !mentioned(path)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-fn known_paths(findings: &Findings<'_>) -> Vec<String> {
+/// The paths of all settings that the reader of this configuration asks for.
+pub(super) fn known_paths_of(text: &str) -> Vec<String> {
+    let source = Given::default().with_file(DEFAULT_FILE, text);
+    let (_, findings, root) = gather(&source, None, &Overrides::default()).unwrap();
+    read(&findings, root);
     let paths = findings.paths();
     assert!(paths.len() > 50, "{paths:?}");
     paths
