@@ -39,6 +39,8 @@ impl<'a> Reader<'a> {
     }
 
     fn events(&self, media: Media) -> Read<Vec<NewEvent>> {
+        // What cannot be one is refused also where no event needs it: its sender relies on it.
+        self.stand_in(None)?;
         if media == Media::Binary {
             let draft = cloudevents::read_binary(self.headers, self.body, self.limits.json_depth)?;
             return Ok(vec![self.finish(draft, Dialect::Headers, None)?]);
@@ -120,8 +122,7 @@ impl<'a> Reader<'a> {
     }
 
     fn finish(&self, draft: Draft<'_>, dialect: Dialect, index: Option<usize>) -> Read<NewEvent> {
-        // What cannot be one is refused also where nothing needs it: its sender relies on it.
-        let stand_in = self.stand_in(index)?;
+        let stand_in = if draft.id.is_none() { self.stand_in(index)? } else { None };
         draft.finish(dialect, stand_in)
     }
 

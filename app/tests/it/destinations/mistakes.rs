@@ -81,11 +81,10 @@ async fn a_body_or_header_that_is_none_is_refused_where_little_is_asked() {
     let shown = process.send("GET", "/v1/destinations/a", &[("if-none-match", "\u{84}")], "").await;
     assert_eq!(shown.problem(422, "invalid")["field"], "if-none-match");
     let name = [("idempotency-key", "\u{84}")];
-    let event = r#"{"type":"t","id":"has-its-own"}"#;
-    assert_eq!(
-        process.send("POST", "/v1/events", &name, event).await.problem(422, "invalid")["field"],
-        "idempotency-key"
-    );
+    for (path, events) in [("/v1/events", r#"{"type":"t","id":"has-its-own"}"#), ("/v1/events/batch", "[]")] {
+        let refused = process.send("POST", path, &name, events).await.problem(422, "invalid");
+        assert_eq!(refused["field"], "idempotency-key", "{path}");
+    }
     assert_eq!(process.get("/v1/destinations/a").await.is(200).revision(), made.revision());
 }
 
