@@ -39,7 +39,7 @@ fn it_has_every_setting_and_no_other() {
 #[test]
 fn its_bounds_are_the_readers() {
     let name = laneway_domain::DestinationName::new("a").unwrap();
-    let egress = laneway_egress::EgressPolicy::default();
+    let egress = EgressPolicy::default();
     let mistakes = |pointer: &str, value: Json| -> Vec<String> {
         let mut settings = json!({ "url": "https://h.example/" });
         let mut place = &mut settings;
