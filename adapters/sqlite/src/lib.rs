@@ -38,7 +38,7 @@ pub use options::{
     Clock, DEFAULT_CHECKPOINT_BYTES, DEFAULT_DUPLICATE_WINDOW, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
     DEFAULT_TAIL_BYTES, Durability, Options,
 };
-pub use restore::{Restored, restore};
+pub use restore::{RestoreOptions, Restored, restore};
 pub use room::{Free, RESERVE_BYTES, free};
 pub use store::SqliteStore;
 

@@ -12,12 +12,23 @@ use crate::options::Clock;
 use crate::registry;
 use crate::schema;
 use crate::store::{begin, bounds};
+use crate::tokens;
 use laneway_domain::{Offset, Revision, Timestamp};
 use laneway_ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What may become of what is there, and of what is in the backup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestoreOptions {
+    /// Whether a store that is there may be replaced. It is kept under another name.
+    pub replace: bool,
+    /// Whether the tokens that were made over the HTTP interface still open something. Otherwise they are revoked: some
+    /// of them may have been, since the backup.
+    pub keep_tokens: bool,
+}
 
 /// What a restore has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +37,8 @@ pub struct Restored {
     pub backed_up_at: Option<Timestamp>,
     /// The offset of the next event, in every partition.
     pub goes_on_at: Offset,
+    /// How many tokens were revoked.
+    pub revoked_tokens: usize,
     /// Where the store is now that was there before.
     pub replaced: Option<PathBuf>,
 }
@@ -39,7 +52,7 @@ pub struct Restored {
 pub fn restore(
     backup: &Path,
     store: &Path,
-    replace: bool,
+    options: RestoreOptions,
     clock: &Clock,
     mut copied: impl FnMut(Copied),
 ) -> Result<Restored, StoreError> {
@@ -48,7 +61,7 @@ pub fn restore(
     }
     let lock = Lock::acquire(store)?;
     let there = store.exists();
-    if there && !replace {
+    if there && !options.replace {
         return Err(StoreError::refused(format!(
             "there is a store at {}: say that it is to be replaced (it is kept under another name), or give another path",
             store.display()
@@ -63,13 +76,14 @@ pub fn restore(
     let unfinished = Unfinished::beside(store)?;
     copy(&source, &unfinished.0, &mut copied).map_err(|error| unfinished.cannot(&error))?;
     let given_out = if there { last_given_out(store) } else { GivenOut::default() };
-    let goes_on_at = new_generation(&unfinished, &given_out, clock)?;
+    let (goes_on_at, revoked_tokens) = new_generation(&unfinished, &given_out, options.keep_tokens, clock)?;
     let replaced = if there { Some(set_aside(store, clock)?) } else { None };
     unfinished.finish(store)?;
     drop(lock);
     Ok(Restored {
         backed_up_at: backed_up_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis),
         goes_on_at,
+        revoked_tokens,
         replaced,
     })
 }
@@ -103,8 +117,13 @@ fn last_given_out(store: &Path) -> GivenOut {
     read().ok().flatten().unwrap_or_default()
 }
 
-/// Lets all partitions of the copy go on in a new generation, and returns where.
-fn new_generation(copy: &Unfinished, given_out: &GivenOut, clock: &Clock) -> Result<Offset, StoreError> {
+/// Lets all partitions of the copy go on in a new generation. Returns where, and how many tokens were revoked.
+fn new_generation(
+    copy: &Unfinished,
+    given_out: &GivenOut,
+    keep_tokens: bool,
+    clock: &Clock,
+) -> Result<(Offset, usize), StoreError> {
     let cannot = |error: rusqlite::Error| copy.cannot(&error);
     let conn = Connection::open(&copy.0).map_err(cannot)?;
     let partitions = schema::bring_up_to_date(&conn, &copy.0)?;
@@ -123,8 +142,12 @@ fn new_generation(copy: &Unfinished, given_out: &GivenOut, clock: &Clock) -> Res
     tx.execute(raise, [given_out.revision.0]).map_err(cannot)?;
     tx.execute("DELETE FROM meta WHERE name = ?1", [schema::BACKED_UP_AT]).map_err(cannot)?;
     schema::note(&tx, "restored_at_millis", &clock.now().as_millis().to_string()).map_err(cannot)?;
+    let revoked = if keep_tokens { None } else { tokens::all_revoked(&tx, clock.now())? };
+    if let Some((_, revision, row)) = &revoked {
+        tokens::put(&tx, *revision, row).map_err(cannot)?;
+    }
     tx.commit().map_err(cannot)?;
-    Ok(goes_on_at)
+    Ok((goes_on_at, revoked.map_or(0, |(count, ..)| count)))
 }
 
 /// The generation of this second, once the second is over: whoever restores after this gets another one.

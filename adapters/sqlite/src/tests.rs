@@ -10,7 +10,7 @@ mod registry;
 mod restore;
 mod tokens;
 
-use crate::{Clock, Options, SqliteStore};
+use crate::{Clock, Options, RestoreOptions, SqliteStore};
 use async_trait::async_trait;
 use bytes::Bytes;
 use laneway_domain::{Commit, Event, EventId, EventType, LaneChange, NewEvent, Offset, Partition, Position, Timestamp};
@@ -23,6 +23,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const P: Partition = Partition(0);
+/// A restore that takes the place of a store.
+const REPLACE: RestoreOptions = RestoreOptions { replace: true, keep_tokens: false };
 
 /// A store in a directory of its own, with a clock that goes when it is told to.
 struct InDirectory {

@@ -6,8 +6,8 @@ use crate::request::Tx;
 use crate::row::signed;
 use crate::store::{SqliteStore, into_store_error};
 use async_trait::async_trait;
-use laneway_domain::{Revision, TokenBook};
-use laneway_ports::{StoreError, TokenStore, TokensSeen, decoded_tokens, encoded_tokens};
+use laneway_domain::{Revision, Stamp, Timestamp, TokenBook};
+use laneway_ports::{MAX_REVISION, StoreError, TokenStore, TokensSeen, decoded_tokens, encoded_tokens};
 use rusqlite::Connection;
 
 /// The revision of the last change, and the tokens if that is not `known`. As text they are empty before the first one.
@@ -44,6 +44,20 @@ fn write(tx: &Tx<'_>, last: Revision, revision: Revision, text: &str) -> Result<
     }
     tx.run("UPDATE token SET revision = ?1, book = ?2", (signed(revision.0)?, text))?;
     Ok(true)
+}
+
+/// The row of tokens with all of them revoked, and how many those are; `None` if there are none. Damaged ones open nothing
+/// as they are.
+pub(crate) fn all_revoked(conn: &Connection, now: Timestamp) -> Result<Option<(usize, Revision, String)>, StoreError> {
+    let Ok((last, Some(mut book))) = read(conn, MAX_REVISION) else { return Ok(None) };
+    let revision = last.next(now.as_millis().saturating_mul(1000));
+    let count = book.revoke_all(&Stamp { revision, at: now, by: "laneway restore".into() });
+    if count == 0 { Ok(None) } else { Ok(Some((count, revision, encoded_tokens(last, &book)?))) }
+}
+
+/// Replaces the row of tokens.
+pub(crate) fn put(conn: &Connection, revision: Revision, text: &str) -> rusqlite::Result<()> {
+    conn.execute("UPDATE token SET revision = ?1, book = ?2", (revision.0, text)).map(drop)
 }
 
 #[async_trait]

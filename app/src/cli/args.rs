@@ -193,6 +193,9 @@ pub(super) struct RestoreArgs {
     /// Replace the existing store, which is kept beside the new one under another name
     #[arg(long)]
     pub(super) replace: bool,
+    /// Keep the tokens that were made over HTTP, which are revoked otherwise
+    #[arg(long)]
+    pub(super) keep_tokens: bool,
     #[command(flatten)]
     pub(super) store: StoreArgs,
 }

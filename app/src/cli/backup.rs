@@ -2,7 +2,7 @@
 
 use super::args::{BackupArgs, RestoreArgs, StoreArgs};
 use super::{Failure, config_file, output};
-use crate::compose::{self, Copied};
+use crate::compose::{self, Copied, RestoreOptions};
 use crate::config::{self, Overrides, Source, Store};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -26,8 +26,8 @@ pub(super) async fn restore(args: RestoreArgs, source: &dyn Source) -> Result<()
     let store = store(&args.store, source)?;
     let url = store.url.to_string();
     let from = args.file.clone();
-    let replace = args.replace;
-    let made = blocking(move |bar| compose::restore(&store, &from, replace, bar)).await?;
+    let options = RestoreOptions { replace: args.replace, keep_tokens: args.keep_tokens };
+    let made = blocking(move |bar| compose::restore(&store, &from, options, bar)).await?;
     match made.backed_up_at.and_then(moment) {
         Some(at) => output::line(&format!("{url} is as it was at {at}"))?,
         None => output::line(&format!(
@@ -37,6 +37,13 @@ pub(super) async fn restore(args: RestoreArgs, source: &dyn Source) -> Result<()
         ))?,
     }
     output::line(&format!("new events begin at offset {}, in every partition", made.goes_on_at))?;
+    match made.revoked_tokens {
+        0 => {}
+        1 => output::line("the token that was made over HTTP is revoked (--keep-tokens keeps it)")?,
+        many => {
+            output::line(&format!("{many} tokens that were made over HTTP are revoked (--keep-tokens keeps them)"))?
+        }
+    }
     if let Some(replaced) = made.replaced {
         output::line(&format!("the store that was there before is now {}", replaced.display()))?;
     }

@@ -3,7 +3,7 @@
 use crate::config::{Store, StoreUrl};
 
 use laneway_sqlite::{CheckReport, Clock};
-pub use laneway_sqlite::{Copied, Restored};
+pub use laneway_sqlite::{Copied, RestoreOptions, Restored};
 use std::path::{Path, PathBuf};
 
 /// Copies the store into the new file `to`, and checks the copy. Blocks for as long as that takes.
@@ -18,9 +18,14 @@ pub fn backup(store: &Store, to: &Path, copied: impl FnMut(Copied)) -> Result<Ch
 ///
 /// # Errors
 /// Says why nothing was changed, and what to do.
-pub fn restore(store: &Store, from: &Path, replace: bool, copied: impl FnMut(Copied)) -> Result<Restored, String> {
+pub fn restore(
+    store: &Store,
+    from: &Path,
+    options: RestoreOptions,
+    copied: impl FnMut(Copied),
+) -> Result<Restored, String> {
     let path = sqlite(store, "restore")?;
-    laneway_sqlite::restore(from, path, replace, &Clock::system(), copied).map_err(|error| error.to_string())
+    laneway_sqlite::restore(from, path, options, &Clock::system(), copied).map_err(|error| error.to_string())
 }
 
 fn sqlite<'a>(store: &'a Store, command: &str) -> Result<&'a PathBuf, String> {

@@ -9,7 +9,7 @@ mod sinks;
 mod stores;
 mod systemd;
 
-pub use backup::{Copied, Restored, backup, restore};
+pub use backup::{Copied, RestoreOptions, Restored, backup, restore};
 pub use reload::ReadAgain;
 pub use stores::check as check_store;
 

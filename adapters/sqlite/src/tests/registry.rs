@@ -1,6 +1,6 @@
 //! The registry of destinations, as far as it is this store's own.
 
-use super::{InDirectory, P, append_all, events, lease, settled};
+use super::{InDirectory, P, REPLACE, append_all, events, lease, settled};
 use crate::{SqliteStore, backup, check, restore};
 use laneway_domain::{
     Commit, Cut, DestinationName, Filters, Offset, Origin, Registered, Revision, Standing, Timestamp,
@@ -158,7 +158,7 @@ async fn a_backup_holds_the_registry_and_a_restore_gives_no_revision_of_the_repl
     // Set back, so that the clock alone would give it again.
     subject.clock.fetch_sub(3_600_000, Ordering::SeqCst);
     subject.store = None;
-    let made = restore(&copy, &subject.path(), true, &subject.options.clock, |_| ()).unwrap();
+    let made = restore(&copy, &subject.path(), REPLACE, &subject.options.clock, |_| ()).unwrap();
     subject.store = Some(SqliteStore::open(subject.options.clone()).unwrap());
     let store = subject.store();
     assert_eq!(names(store).await, ["a", "b"]);

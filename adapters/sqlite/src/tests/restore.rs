@@ -1,7 +1,7 @@
 //! Backups of stores in use, and what becomes of offsets when one is put in place.
 
-use super::{InDirectory, P, append_all, event, events, lease, settled};
-use crate::{Options, SqliteStore, backup, check, restore};
+use super::{InDirectory, P, REPLACE, append_all, event, events, lease, settled};
+use crate::{Options, RestoreOptions, SqliteStore, backup, check, restore};
 use laneway_domain::{NewEvent, Offset};
 use laneway_ports::contract::Subject;
 use laneway_ports::{EventLog, LogRecord, ProgressStore, StoreError};
@@ -32,7 +32,7 @@ fn store(partitions: u32) -> InDirectory {
 fn restored(mut subject: InDirectory, from: &Path) -> (InDirectory, crate::Restored) {
     subject.store = None;
     subject.clock.fetch_add(1000, Ordering::SeqCst);
-    let made = restore(from, &subject.path(), true, &subject.options.clock, |_| ()).unwrap();
+    let made = restore(from, &subject.path(), REPLACE, &subject.options.clock, |_| ()).unwrap();
     subject.store = Some(SqliteStore::open(subject.options.clone()).unwrap());
     (subject, made)
 }
@@ -98,10 +98,10 @@ async fn a_backup_is_not_opened_as_a_store_and_nothing_is_written_over() {
     let before = std::fs::read(&copy).unwrap();
     let what = refused(backup(&subject.path(), &copy, &subject.options.clock, |_| ()));
     assert!(what.contains("is there already"), "{what}");
-    let what = refused(restore(&copy, &subject.path(), true, &subject.options.clock, |_| ()));
+    let what = refused(restore(&copy, &subject.path(), REPLACE, &subject.options.clock, |_| ()));
     assert!(what.contains("in use by process"), "{what}");
     subject.store = None;
-    let what = refused(restore(&copy, &subject.path(), false, &subject.options.clock, |_| ()));
+    let what = refused(restore(&copy, &subject.path(), RestoreOptions::default(), &subject.options.clock, |_| ()));
     assert!(what.contains("there is a store at"), "{what}");
     assert_eq!(std::fs::read(&copy).unwrap(), before);
     let names: Vec<_> = std::fs::read_dir(subject.directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -123,7 +123,7 @@ async fn what_cannot_be_a_backup_is_refused_and_leaves_everything_as_it_was() {
         (&file(&subject, "nowhere"), &subject.options.clock, "nowhere"),
         (&good, &clock_of_1970, "clock shows"),
     ] {
-        let error = restore(from, &subject.path(), true, clock, |_| ()).unwrap_err().to_string();
+        let error = restore(from, &subject.path(), REPLACE, clock, |_| ()).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
     let store = SqliteStore::open(subject.options.clone()).unwrap();

@@ -1,7 +1,7 @@
 //! The tokens that are made over the HTTP interface, as far as they are this store's own.
 
-use super::InDirectory;
-use crate::{SqliteStore, backup, check, restore};
+use super::{InDirectory, REPLACE};
+use crate::{RestoreOptions, SqliteStore, backup, check, restore};
 use laneway_domain::{Revision, Role, Roles, Stamp, Timestamp, TokenBook, TokenDigest, TokenName};
 use laneway_ports::contract::Subject;
 use laneway_ports::{StoreError, TokenStore};
@@ -52,7 +52,7 @@ async fn tokens_that_are_not_what_was_written_are_an_error_that_says_what_to_do(
 }
 
 #[tokio::test]
-async fn a_backup_holds_the_tokens() {
+async fn a_restore_revokes_the_tokens_unless_they_are_to_be_kept() {
     let mut subject = InDirectory::new(1, |_| ());
     // Of a year in which stores are put back.
     subject.clock.store(1_790_000_000_000, Ordering::SeqCst);
@@ -61,10 +61,23 @@ async fn a_backup_holds_the_tokens() {
     backup(&subject.path(), &copy, &subject.options.clock, |_| ()).unwrap();
     put(subject.store(), "later").await;
     subject.store = None;
-    restore(&copy, &subject.path(), true, &subject.options.clock, |_| ()).unwrap();
-    subject.store = Some(SqliteStore::open(subject.options.clone()).unwrap());
-    assert_eq!(subject.store().tokens(Revision::ORIGIN).await.unwrap().book, Some(book));
-    put(subject.store(), "c").await;
+    for keep_tokens in [true, false] {
+        subject.store = None;
+        // What is replaced is kept under the time.
+        subject.clock.fetch_add(1000, Ordering::SeqCst);
+        let options = RestoreOptions { keep_tokens, ..REPLACE };
+        let made = restore(&copy, &subject.path(), options, &subject.options.clock, |_| ()).unwrap();
+        subject.store = Some(SqliteStore::open(subject.options.clone()).unwrap());
+        let restored = subject.store().tokens(Revision::ORIGIN).await.unwrap().book.unwrap();
+        if keep_tokens {
+            assert_eq!((made.revoked_tokens, &restored), (0, &book));
+        } else {
+            assert_eq!((made.revoked_tokens, restored.tokens().len()), (1, 0));
+            let last = restored.changes(None).next().unwrap();
+            assert_eq!((last.name.as_str(), &*last.by, &*last.what), ("a", "laneway restore", "revoked"));
+        }
+        put(subject.store(), "c").await;
+    }
 }
 
 #[tokio::test]

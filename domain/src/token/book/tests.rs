@@ -55,6 +55,21 @@ fn the_last_admin_stays_where_somebody_has_to_be_one() {
 }
 
 #[test]
+fn all_tokens_can_be_revoked_at_once() {
+    let mut book = TokenBook::default();
+    assert_eq!(book.revoke_all(&stamp(1)), 0);
+    assert_eq!(book, TokenBook::default(), "nothing was there to revoke");
+    book.create(&name("a"), digest(1), Roles::ALL, &stamp(1)).unwrap();
+    book.create(&name("b"), digest(2), Roles::ALL, &stamp(2)).unwrap();
+    let before = book.clone();
+    assert_eq!(book.revoke_all(&stamp(3)), 2);
+    assert!(book.tokens().is_empty());
+    assert_eq!(book.changes(None).map(|change| change.name.as_str()).take(2).collect::<Vec<_>>(), ["b", "a"]);
+    // Whoever knew of them brings none of them back.
+    assert_eq!(book.lacking(&before, &stamp(4)), None);
+}
+
+#[test]
 fn everything_is_bounded_and_what_was_forgotten_is_told() {
     let mut book = TokenBook::default();
     let mut at = 0;
