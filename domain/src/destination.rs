@@ -115,8 +115,8 @@ impl Ordering {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StartFrom {
-    /// After the events that the log holds already. (In a store where no destination was ever
-    /// known nothing was waited on yet, so that there it starts at the beginning.)
+    /// After the events that the log holds already. (One that no change has made starts at the beginning of a partition
+    /// where no destination was ever known: nothing was waited on there.)
     #[default]
     End,
     /// At the oldest event that the log still holds.

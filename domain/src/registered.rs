@@ -62,6 +62,10 @@ pub struct Registered {
     pub filters: Filters,
     /// Since when it sends to where it sends now.
     pub target_since: Revision,
+    /// Whether it is of the first change that the store ever had: nobody could have taken what is in the log, so that it
+    /// begins there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_first: bool,
 }
 
 /// What somebody wants of a destination.
@@ -108,7 +112,7 @@ impl Registered {
     /// What a change makes of a destination, of which the registry has `before`. `Ok(None)`: it is so already.
     ///
     /// `initial`: whether the store has never had a registry. Then a destination of the file may have progress of a
-    /// version without one, and is the one that it was ([`Revision::ORIGIN`]).
+    /// version without one, and is the one that it was ([`Revision::ORIGIN`]). One of the interface is the first.
     ///
     /// # Errors
     /// If there is nothing to change, or it is not the caller's to change.
@@ -122,7 +126,7 @@ impl Registered {
         let alive = before.filter(|record| record.standing != Standing::Deleted);
         let after = match edit {
             Edit::Put { origin, settings, filter, moved, adopt } => match alive {
-                None => Self::made(name, origin, settings, filter, if initial { Revision::ORIGIN } else { revision }),
+                None => Self::made(name, origin, settings, filter, revision, initial),
                 Some(record) if record.origin != origin && !adopt => return Err(Refused::Foreign(record.origin)),
                 Some(record) => Self {
                     origin,
@@ -164,7 +168,15 @@ impl Registered {
         Ok((before != Some(&after)).then_some(Self { revision, ..after }))
     }
 
-    fn made(name: &DestinationName, origin: Origin, settings: Box<str>, filter: Filter, born: Revision) -> Self {
+    fn made(
+        name: &DestinationName,
+        origin: Origin,
+        settings: Box<str>,
+        filter: Filter,
+        revision: Revision,
+        initial: bool,
+    ) -> Self {
+        let born = if initial && origin == Origin::File { Revision::ORIGIN } else { revision };
         Self {
             name: name.clone(),
             born,
@@ -175,6 +187,7 @@ impl Registered {
             settings,
             filters: Filters { current: filter, since: born, former: Vec::new() },
             target_since: born,
+            is_first: initial && origin == Origin::Api,
         }
     }
 }

@@ -103,6 +103,28 @@ impl MongoConfig {
     }
 }
 
+impl MongoConfig {
+    /// What in the URL makes the driver read files or the environment of this machine, if anything does: for URLs of
+    /// somebody who must not.
+    #[must_use]
+    pub fn reads_this_machine(&self) -> Option<&'static str> {
+        use mongodb::options::{AuthMechanism, Tls};
+        if let Some(Tls::Enabled(tls)) = &self.connection.tls
+            && (tls.ca_file_path.is_some() || tls.cert_key_file_path.is_some())
+        {
+            return Some("tlsCAFile and tlsCertificateKeyFile name files of the server");
+        }
+        let credential = self.connection.credential.as_ref()?;
+        if credential.mechanism_properties.is_some() {
+            return Some("authMechanismProperties can make the server hand out its own credentials");
+        }
+        // Those that take nothing but the URL's user and password.
+        let plain = [AuthMechanism::ScramSha1, AuthMechanism::ScramSha256, AuthMechanism::Plain];
+        let foreign = credential.mechanism.as_ref().is_some_and(|mechanism| !plain.contains(mechanism));
+        foreign.then_some("this authMechanism uses files or the environment of the server")
+    }
+}
+
 impl fmt::Display for MongoConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.origin, self.database, self.collection)

@@ -118,6 +118,7 @@ async fn fill_registry(store: &RedisStore) -> Done {
             settings: r#"{"url":"https://example.com/größe"}"#.into(),
             filters: Filters::default(),
             target_since: MADE,
+            is_first: false,
         })
     };
     let said = |name: &str, revision, what: &str| -> Done<JournalEntry> {

@@ -14,7 +14,7 @@ pub use reload::ReadAgain;
 pub use stores::check as check_store;
 
 use crate::config::Config;
-use crate::registry::Destinations;
+use crate::registry::{Destinations, check_keys};
 use crate::telemetry::destinations::DestinationMetrics;
 use crate::telemetry::metrics;
 use crate::tokens::MadeTokens;
@@ -96,6 +96,9 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let of_destinations = DestinationMetrics::new()?;
     let mut delivering =
         if role.delivers() { Some(deliver(&config, &stores, &known, &of_destinations).await?) } else { None };
+    if delivering.is_none() {
+        check_keys(&*stores.registry, &known.reader).await?;
+    }
     let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
     let render = rendering.clone();
     let tokens = Tokens::of(config.server.tokens.clone());

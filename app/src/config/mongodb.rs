@@ -16,7 +16,12 @@ fn read(section: &mut Section<'_, '_>, common: &Common<'_>) -> Option<Arc<dyn Si
     let mode = section.choice("mode", Mode::Insert, &MODES);
     let timeout = read_timeout(section, DEFAULT_TIMEOUT);
     match MongoConfig::parse(common.url, mode, timeout, common.egress) {
-        Ok(config) => Some(Arc::new(config)),
+        Ok(config) => {
+            if let Some(why) = config.reads_this_machine().filter(|_| section.refuses_references()) {
+                section.problem("url", format!("{why}: that is for the configuration file only"));
+            }
+            Some(Arc::new(config))
+        }
         Err(what) => {
             section.problem("url", what.to_string());
             None

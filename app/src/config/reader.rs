@@ -5,7 +5,7 @@ use super::problem::{ConfigError, Origin, Place, Problem, nearest, suggestion};
 use super::setting::Setting;
 use super::tree::{self, Node, Table, Value};
 use super::written::Written;
-use super::{Source, overlay};
+use super::{References, Source, overlay};
 use serde_json::{Map, Value as Json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -138,6 +138,11 @@ impl<'f, 's> Section<'f, 's> {
     /// Takes the setting `key` as it is: it is known, and whether it makes sense is not asked.
     pub(super) fn set_aside(&mut self, key: &'static str) {
         self.take(key);
+    }
+
+    /// Whether it comes from somebody who must not read this machine's environment.
+    pub(super) fn refuses_references(&self) -> bool {
+        self.findings.source.references() == References::Refused
     }
 
     /// Notes a mistake in the setting `key`.

@@ -188,6 +188,27 @@ pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) ->
     }
 }
 
+/// Checks the key of a process that takes changes of destinations in and delivers nothing: what it seals others have to
+/// open. One without any key seals nothing.
+///
+/// # Errors
+/// If the registry cannot be read, or secrets in it are sealed with another key.
+pub async fn check_keys(registry: &dyn Registry, reader: &Reader) -> Result<(), String> {
+    if reader.keys().ids().is_empty() {
+        return Ok(());
+    }
+    let mut known = Revision::ORIGIN;
+    loop {
+        let page = registry.changed_since(known).await.map_err(|error| error.to_string())?;
+        known = page.upto;
+        let present = page.records.iter().filter(|record| record.standing == Standing::Present);
+        present.map(|record| reader.check_keys(record)).collect::<Result<(), String>>()?;
+        if !page.more {
+            return Ok(());
+        }
+    }
+}
+
 /// What records that have changed mean for a worker.
 fn change(records: &[Registered], reader: &Reader, targets: &Targets) -> Change {
     let mut change = Change::default();

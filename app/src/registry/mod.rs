@@ -15,7 +15,7 @@ mod stored;
 
 pub use apply::{Applied, apply};
 pub use file::{put_of_file, settings_of_file};
-pub use follow::{Follower, Targets, all};
+pub use follow::{Follower, Targets, all, check_keys};
 pub(crate) use keys::parse_key;
 pub use keys::{KEY_BYTES, Keyring, Unsealable};
 pub use read::{Read, Reader};

@@ -4,7 +4,7 @@ use super::keys::Keyring;
 use super::rotating::Rotation;
 use super::stored::Stored;
 use crate::config::{DestinationConfig, References, SinkConfig, read_settings};
-use laneway_domain::{Destination, DestinationName, Origin, Registered};
+use laneway_domain::{Destination, DestinationName, Origin, Registered, StartFrom};
 use laneway_egress::EgressPolicy;
 use laneway_ports::Sink;
 use serde_json::{Map, Value as Json};
@@ -170,6 +170,7 @@ fn of_record(record: &Registered, destination: Destination) -> Destination {
         born: record.born,
         target_since: record.target_since,
         filters: record.filters.clone().into(),
+        from: if record.is_first { StartFrom::Beginning } else { destination.from },
         paused: by_operator.or(destination.paused),
         ..destination
     }

@@ -60,6 +60,7 @@ pub(super) fn record(name: &str, revision: Revision, settings: &str) -> Register
         settings: settings.into(),
         filters: Filters::default(),
         target_since: revision,
+        is_first: false,
     }
 }
 

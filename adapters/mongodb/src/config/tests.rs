@@ -19,6 +19,27 @@ fn the_last_part_of_the_path_is_the_collection_and_the_rest_is_the_drivers() {
 }
 
 #[test]
+fn what_makes_the_driver_read_this_machine_is_known() {
+    for (options, reads) in [
+        ("", false),
+        ("?tls=true", false),
+        ("?authMechanism=SCRAM-SHA-1", false),
+        ("?authMechanism=SCRAM-SHA-256&authSource=admin", false),
+        ("?tls=true&tlsCAFile=/ca.pem", true),
+        ("?tls=true&tlsCertificateKeyFile=/key.pem", true),
+        ("?authMechanism=MONGODB-X509&tls=true", true),
+    ] {
+        let config = parse(
+            &format!("mongodb://u:p@h/d/c{options}")
+                .replace("u:p@", if options.contains("X509") { "u@" } else { "u:p@" }),
+        );
+        assert_eq!(config.unwrap().reads_this_machine().is_some(), reads, "{options}");
+    }
+    let oidc = "mongodb://h/d/c?authMechanism=MONGODB-OIDC&authMechanismProperties=ENVIRONMENT:k8s";
+    assert!(parse(oidc).unwrap().reads_this_machine().is_some());
+}
+
+#[test]
 fn names_are_percent_decoded() {
     let config = parse("mongodb://h/d%C3%A9/a%2Fb").unwrap();
     assert_eq!((config.database.as_str(), config.collection.as_str()), ("dé", "a/b"));

@@ -20,6 +20,7 @@ fn record(name: &str, revision: Revision, standing: Standing) -> Registered {
         settings: "{\"url\":\"https://h/\"}".into(),
         filters: Filters::default(),
         target_since: revision,
+        is_first: false,
     }
 }
 

@@ -24,6 +24,7 @@ fn record(name: &str, revision: Revision) -> Registered {
         settings: "{\"url\":\"https://h/\"}".into(),
         filters: Filters::default(),
         target_since: revision,
+        is_first: false,
     }
 }
 

@@ -248,7 +248,7 @@ fn what_is_not_there_is_neither_copied_nor_made() {
     let clock = crate::Clock::system();
     let why = refused(backup(&nowhere, &other, &clock, |_| ()));
     assert!(why.starts_with(&format!("there is no store at {}", nowhere.display())), "{why}");
-    let why = refused(restore(&nowhere, &other, false, &clock, |_| ()));
+    let why = refused(restore(&nowhere, &other, RestoreOptions::default(), &clock, |_| ()));
     assert!(why.starts_with(&format!("there is no backup at {}", nowhere.display())), "{why}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 0, "not even a lock is left");
 }

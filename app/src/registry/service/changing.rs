@@ -215,7 +215,8 @@ impl Destinations {
             }
             Change::Resume => (Edit::Resume, "resumed".to_owned()),
         };
-        let record = Registered::edited(before, name, edit, head.next(), false).map_err(|why| match why {
+        let initial = head.last == Revision::ORIGIN;
+        let record = Registered::edited(before, name, edit, head.next(), initial).map_err(|why| match why {
             Refused::Unknown => unknown(),
             foreign @ Refused::Foreign(_) => refused(name, &foreign),
         })?;

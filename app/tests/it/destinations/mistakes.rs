@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A mechanism that sends what a file of the server's environment holds.
+const OIDC: &str = "mongodb://h.example/d/c?authMechanism=MONGODB-OIDC&authMechanismProperties=";
+
 #[tokio::test(start_paused = true)]
 async fn settings_that_make_no_sense_have_their_place_and_change_nothing() {
     let process = Process::new().await;
@@ -19,6 +22,15 @@ async fn settings_that_make_no_sense_have_their_place_and_change_nothing() {
         (json!({"url": "http://169.254.169.254/latest"}), "/url", "169.254.169.254"),
         (json!({"url": "http://[::1]/"}), "/url", "::1"),
         (json!({"url": "env:HOME"}), "/url", "configuration file only"),
+        (json!({"url": "mongodb://h.example/d/c?tls=true&tlsCAFile=/dev/zero"}), "/url", "configuration file only"),
+        (
+            json!({"url": "mongodb://h.example/d/c?tls=true&tlsCertificateKeyFile=/k"}),
+            "/url",
+            "configuration file only",
+        ),
+        (json!({"url": format!("{OIDC}ENVIRONMENT:k8s")}), "/url", "configuration file only"),
+        (json!({"url": "mongodb://u@h.example/d/c?authMechanism=MONGODB-X509&tls=true"}), "/url", "file only"),
+        (json!({"url": "mongodb://u:p@h.example/d/c?authMechanism=GSSAPI"}), "/url", ""),
         (json!({"url": "https://h.example/", "bearer": "env:HOME"}), "/bearer", "configuration file only"),
         (
             json!({"url": "https://h.example/", "headers": {"x": "file:/etc/passwd"}}),

@@ -86,6 +86,9 @@ impl OwnedPartition {
 
     /// Records why Laneway has paused a destination, in the lane that has met the reason.
     pub(in crate::dispatcher) fn pause(&mut self, index: DestinationIndex, pause: Pause, shared: &mut Shared) {
+        if !self.has_joined(index) {
+            return; // The attempt is of before a store lost its cut. It is recorded when the destination joins again.
+        }
         self.make_lane(index, shared);
         self.with_lane(index, shared, |lane, _| lane.set_paused(Some(pause)));
     }

@@ -5,7 +5,7 @@
 //! no lane. Everything else goes on meanwhile, up to the cut.
 
 use super::OwnedPartition;
-use crate::destination::{DestinationIndex, DestinationName};
+use crate::destination::{Destination, DestinationIndex, DestinationName, StartFrom};
 use crate::dispatcher::destinations::{Changes, Deleted};
 use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::Purpose;
@@ -149,9 +149,15 @@ impl OwnedPartition {
         for index in joining {
             self.joining.remove(&index);
             self.add_lane(index, cut.at, shared);
-            // From the cut on it may go along with the shared reader, unless it was changed since it was made.
-            if shared.destinations.get(index).filters.since > revision {
+            let Destination { from, filters, .. } = shared.destinations.get(index);
+            // From the cut on it may go along with the shared reader, unless it was changed since it was made. What is
+            // below it is judged by the first of its filters.
+            let begins_below = *from == StartFrom::Beginning && !filters.former.is_empty();
+            if filters.since > revision || begins_below {
                 self.keep_judging(index, shared);
+            }
+            if let Some(pause) = shared.destinations.gate_mut(index).pause.clone() {
+                self.pause(index, pause, shared);
             }
             self.serve_lane(index, shared);
         }

@@ -35,8 +35,6 @@ impl OwnedPartition {
         for index in present {
             owned.admit(index, shared);
         }
-        let kept = shared.destinations.present().filter(|index| shared.destinations.get(*index).is_kept);
-        owned.is_new &= kept.count() == owned.joining.len();
         owned.keep_unconfigured(shared);
         for index in owned.lanes.indices() {
             owned.serve_lane(index, shared);
@@ -181,8 +179,9 @@ impl OwnedPartition {
 
     /// Where a destination that is not known starts.
     fn start(&self, born: Revision, from: StartFrom, end: Offset) -> LaneProgress {
-        // Where no destination was ever known, nobody could have taken what is there.
-        let begin = self.is_new || from == StartFrom::Beginning;
+        // Where no destination was ever known, nobody could have taken what is there. Of those that were made by a change
+        // the registry knows which was the first: partitions may hear of several at a time.
+        let begin = from == StartFrom::Beginning || (self.is_new && born == Revision::ORIGIN);
         let at = if begin { self.log_start } else { end };
         let is_shared = at == self.commits.scanned && at == self.head;
         let position = if is_shared { Position::Shared } else { Position::At(at) };

@@ -13,7 +13,7 @@ const NAMES: [&str; 3] = ["api-key", "api-strict", "api-none"];
 /// What is done to one of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
-    /// It is made, or gets another filter.
+    /// It is made, or gets another filter: one of three. From 3 on, what is made begins at the oldest event.
     Put(u8),
     Pause,
     Resume,
@@ -24,7 +24,7 @@ pub(super) enum Change {
 
 pub(super) fn changes() -> impl Strategy<Value = Change> {
     prop_oneof![
-        6 => (0_u8..3).prop_map(Change::Put),
+        6 => (0_u8..6).prop_map(Change::Put),
         1 => Just(Change::Pause),
         2 => Just(Change::Resume),
         1 => Just(Change::Move),
@@ -33,7 +33,7 @@ pub(super) fn changes() -> impl Strategy<Value = Change> {
 }
 
 fn filter(variant: u8) -> Filter {
-    let types = match variant {
+    let types = match variant % 3 {
         0 => Vec::new(),
         1 => vec![TypePattern::new("t.*").unwrap()],
         _ => vec![TypePattern::new("odd").unwrap()],
@@ -60,10 +60,12 @@ pub(super) struct Registry {
     there: BTreeMap<DestinationName, Record>,
     /// Those that began at the beginning, because nobody was there before.
     first: BTreeSet<DestinationName>,
+    /// Whether the beginning was ever said to be another one.
+    trimmed: bool,
 }
 
 impl Registry {
-    fn destination(of: &DestinationName, record: &Record) -> Destination {
+    fn destination(&self, of: &DestinationName, record: &Record) -> Destination {
         let (last, before) = record.said.split_last().unwrap();
         let until = record.said.iter().skip(1).map(|(revision, _)| *revision);
         let former = before.iter().zip(until);
@@ -85,12 +87,13 @@ impl Registry {
             retry,
             paused: record.paused.then(|| "a test".into()),
             ordering: ordering(of),
+            from: if self.first.contains(of) { StartFrom::Beginning } else { StartFrom::End },
             ..Destination::new(of.clone())
         }
     }
 
     fn present(&self) -> Vec<Destination> {
-        self.there.iter().map(|(of, record)| Self::destination(of, record)).collect()
+        self.there.iter().map(|(of, record)| self.destination(of, record)).collect()
     }
 }
 
@@ -125,6 +128,10 @@ impl World {
                 let said = vec![(revision, variant)];
                 let record = Record { born: revision, target_since: revision, paused: false, said };
                 self.registry.there.insert(of.clone(), record);
+                // Some begin at the beginning, because they were the first, or because somebody wants that.
+                if variant >= 3 && !self.registry.trimmed {
+                    self.registry.first.insert(of.clone());
+                }
             }
             (Change::Put(variant), Some(record)) => record.said.push((revision, variant)),
             (Change::Pause, Some(record)) => record.paused = true,
@@ -136,6 +143,7 @@ impl World {
             }
             (Change::Delete, Some(_)) => {
                 self.registry.there.remove(&of);
+                self.registry.first.remove(&of);
                 self.forget_all(&of);
                 deleted.push(of.clone());
             }
@@ -144,7 +152,7 @@ impl World {
         self.registry.revision = revision;
         self.registry.ends.insert(revision, self.end());
         let present: Vec<_> =
-            self.registry.there.get(&of).map(|record| Registry::destination(&of, record)).into_iter().collect();
+            self.registry.there.get(&of).map(|record| self.registry.destination(&of, record)).into_iter().collect();
         self.input(Input::Destinations(DestinationChanges { revision, present, deleted, left: Vec::new() }));
     }
 
@@ -203,9 +211,11 @@ impl World {
     /// that nobody can want again, is forgotten.
     pub(super) fn trim_cuts(&mut self) {
         // One that the store has never seen begins where the log does, and the log here stays whole.
-        if destinations(0).iter().any(|known| !self.stored.lanes.contains_key(&known.name)) {
+        let first = self.registry.first.iter().filter(|of| self.registry.there.contains_key(*of));
+        if destinations(0).iter().map(|known| &known.name).chain(first).any(|of| !self.stored.lanes.contains_key(of)) {
             return;
         }
+        self.registry.trimmed = true;
         let start = self.stored.settled_below();
         self.input(Input::Trimmed { partition: PARTITION, start });
     }

@@ -120,6 +120,8 @@ pub(super) struct World {
     /// What was ever wanted again.
     pub(super) replayed: BTreeSet<Place>,
     pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, Whose)>,
+    /// Those of before the partition was lost.
+    lost: BTreeSet<AttemptId>,
     /// Of those, what the dispatcher was told of the end of, and may let wait.
     pub(super) ending: BTreeMap<AttemptId, Vec<Outcome>>,
     /// With how many events the log had when they were asked for.
@@ -163,6 +165,7 @@ impl World {
             again: BTreeSet::new(),
             replayed: BTreeSet::new(),
             attempts: BTreeMap::new(),
+            lost: BTreeSet::new(),
             ending: BTreeMap::new(),
             ends: Ends::default(),
             reads: Vec::new(),
@@ -244,7 +247,8 @@ impl World {
                 }
                 Output::Released(_) => {
                     // What goes to a destination that was deleted says nothing of progress, and is waited for all the same.
-                    let at_rest = self.attempts.values().all(|(_, _, whose)| *whose == Whose::Nobody);
+                    // What was begun before the partition was lost is not.
+                    let at_rest = self.attempts.keys().all(|attempt| self.lost.contains(attempt));
                     assert!(at_rest && self.commits.is_empty(), "released while not at rest");
                     self.owned = false;
                     self.reads.clear();
@@ -389,6 +393,7 @@ impl World {
         self.log.truncate(moment.log);
         (self.stored, self.dead) = (moment.stored, moment.dead);
         self.end = Offset::in_generation(self.end.generation() + 1, 0);
+        self.lost.extend(self.attempts.keys());
         self.attempts.values_mut().for_each(|(_, _, whose)| {
             if *whose != Whose::Gone {
                 *whose = Whose::Nobody;
@@ -503,6 +508,7 @@ impl World {
 
     pub(super) fn crash(&mut self) {
         self.attempts.clear();
+        self.lost.clear();
         self.ending.clear();
         self.reads.clear();
         self.commits.clear();
