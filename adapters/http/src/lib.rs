@@ -73,8 +73,10 @@ pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen,
 
 use crate::routes::{Handler, OPERATIONS};
 use axum::Router;
+use axum::response::IntoResponse as _;
 use laneway_ports::{DeadLetters, DestinationAdmin, EventLog, Operations, TokenAdmin};
 use std::sync::Arc;
+use tower::ServiceExt as _;
 
 /// Writes all metrics of the process in Prometheus' text format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -116,11 +118,20 @@ pub fn router(api: Api) -> Router {
     let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new() });
     let limits = shared.api.limits.clone();
     let operator = operator::router(shared.clone());
+    let under_other_names = operator.clone();
     let all = match shared.api.log.clone() {
         Some(log) => operator.merge(ingest(shared, log)),
         None => operator,
     };
-    all.method_not_allowed_fallback(move |request| operator::method_not_allowed(limits.now().body_timeout, request))
+    all.method_not_allowed_fallback(move |request| {
+        let (router, within) = (under_other_names.clone(), limits.now().body_timeout);
+        async move {
+            match operator::by_its_own_path(request) {
+                Ok(request) => router.oneshot(request).await.unwrap_or_else(|never| match never {}),
+                Err(request) => operator::method_not_allowed(within, request).await.into_response(),
+            }
+        }
+    })
 }
 
 fn ingest(shared: Arc<Shared>, log: Arc<dyn EventLog>) -> Router {

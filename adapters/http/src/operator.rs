@@ -19,7 +19,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{StatusCode, Uri, header};
+use http::{Method, StatusCode, Uri, header};
 use laneway_domain::{DestinationName, Role};
 use laneway_ports::Operations;
 use serde::de::DeserializeOwned;
@@ -82,6 +82,17 @@ async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
         None => "this process delivers and takes no events in: send them to an ingest",
     };
     *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}", uri.path()))
+}
+
+/// Many changes may also be sent to `/v1/destinations/batch`, as many events are to `/v1/events/batch`. That is no route,
+/// so that a destination may have the name `batch`: it gets here because nothing is posted to a destination.
+#[allow(clippy::result_large_err, reason = "it is the request itself, which goes on either way")]
+pub(crate) fn by_its_own_path(mut request: Request) -> Result<Request, Request> {
+    if request.method() != Method::POST || request.uri().path() != "/v1/destinations/batch" {
+        return Err(request);
+    }
+    *request.uri_mut() = Uri::from_static("/v1/destinations");
+    Ok(request)
 }
 
 pub(crate) async fn method_not_allowed(within: Duration, request: Request) -> Problem {

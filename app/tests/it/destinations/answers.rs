@@ -222,7 +222,7 @@ async fn a_batch_makes_each_change_by_itself() {
     let (before, kept) = (process.last().await, process.kept().await);
     let preview = process.post("/v1/destinations", &asked).await.is(200);
     assert_eq!((process.last().await, process.kept().await), (before, kept), "nothing is changed");
-    let answer = process.post("/v1/destinations", &changes).await.is(200);
+    let answer = process.post("/v1/destinations/batch", &changes).await.is(200);
     let told = |answer: &Answer| {
         let results = answer.json["results"].as_array().unwrap().iter();
         results.map(|result| (result["status"].clone(), result["what"].clone())).collect::<Vec<_>>()
