@@ -12,7 +12,7 @@ use bytes::Bytes;
 use laneway_domain::{
     Behind, Commit, Cut, DestinationName, Event, EventId, EventType, Failure, Filter, Filters, GivenUp, Key,
     LaneChange, LaneKey, NewEvent, Offset, OperatorPause, Origin, Partition, Pause, Position, Quarantined, Registered,
-    RetryState, Revision, Standing, Timestamp, TypePattern,
+    RetryState, Revision, Standing, Timestamp, TraceParent, TypePattern,
 };
 use laneway_ports::{
     DeadLetterQuery, DeadLetters, EventLog, JournalEntry, Lease, LogRecord, ProgressStore, Registry, RegistryWrite,
@@ -81,6 +81,14 @@ fn event(n: u32) -> Done<NewEvent> {
         event.attributes = [("level", "5"), ("vip", "false"), ("empty", ""), ("tenant", "\"acme\" ✓\\")]
             .map(|(name, value)| (name.into(), value.into()))
             .into();
+    }
+    // By turns entries of version 1, and of version 2.
+    if n % 8 == 4 {
+        event.attributes.insert("number".into(), i32::MIN.into());
+        event.attributes.insert("flag".into(), n.is_multiple_of(16).into());
+    }
+    if n.is_multiple_of(6) {
+        event.traceparent = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     }
     Ok(NewEvent { event, id_given: n.is_multiple_of(2) })
 }
@@ -382,7 +390,7 @@ fn described(record: &LogRecord) -> Value {
         LogRecord::Corrupt { offset, .. } => return json!({ "offset": offset.0, "corrupt": true }),
     };
     let event = &logged.event;
-    json!({
+    let mut described = json!({
         "offset": logged.offset.0,
         "accepted_at": logged.accepted_at.as_millis(),
         "id": event.id.as_str(),
@@ -394,7 +402,11 @@ fn described(record: &LogRecord) -> Value {
         "content_type": event.content_type,
         "attributes": event.attributes,
         "data": event.data.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-    })
+    });
+    if let Some(trace) = event.traceparent {
+        described["traceparent"] = json!(trace.to_string());
+    }
+    described
 }
 
 async fn progress_of(store: &RedisStore, partition: Partition) -> Result<Value, StoreError> {
