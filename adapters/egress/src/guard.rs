@@ -3,7 +3,6 @@
 use crate::dial::{Dial, Tcp};
 use crate::policy::{Blocked, EgressPolicy};
 use crate::resolve::{Resolve, SystemResolver};
-use crate::route::Route;
 use std::fmt;
 use std::sync::Arc;
 use url::Host;
@@ -47,12 +46,6 @@ impl<D: Dial> Guard<D> {
     /// Names the address, what it is, and the setting that would open it.
     pub fn check_host<S>(&self, host: &Host<S>) -> Result<(), Blocked> {
         self.shared.policy.check_host(host)
-    }
-
-    /// The way to `host`. Connects to nothing yet.
-    #[must_use]
-    pub fn route(&self, host: Host, port: u16) -> Route<D> {
-        Route::new(self.clone(), host, port)
     }
 
     pub(crate) fn policy(&self) -> &EgressPolicy {

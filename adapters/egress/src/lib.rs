@@ -15,6 +15,7 @@ mod connections;
 #[allow(missing_docs, reason = "tests are its only readers")]
 pub mod corpus;
 mod dial;
+mod error;
 mod guard;
 mod lookup;
 mod policy;
@@ -24,8 +25,9 @@ mod route;
 
 pub use connections::{Connections, Placed};
 pub use dial::{Dial, Tcp};
+pub use error::ConnectError;
 pub use guard::Guard;
 pub use policy::{Blocked, EgressPolicy};
 pub use proxy::GuardedProxy;
 pub use resolve::{Resolve, SystemResolver};
-pub use route::{ConnectError, Route, parse_host};
+pub use route::{Route, parse_host};

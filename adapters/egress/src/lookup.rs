@@ -1,7 +1,7 @@
 //! One look-up at a time per way to a host.
 
+use crate::error::ConnectError;
 use crate::resolve::Resolve;
-use crate::route::ConnectError;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::net::SocketAddr;

@@ -10,8 +10,9 @@ mod relay;
 
 use crate::connections::Placed;
 use crate::dial::Dial;
+use crate::error::ConnectError;
 use crate::guard::Guard;
-use crate::route::{ConnectError, Route};
+use crate::route::Route;
 use handshake::{Login, Refusal, Request};
 use std::collections::BTreeMap;
 use std::fmt;

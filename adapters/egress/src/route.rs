@@ -2,16 +2,13 @@
 
 use crate::connections::Placed;
 use crate::dial::{Dial, Tcp};
+use crate::error::ConnectError;
 use crate::guard::Guard;
 use crate::lookup::LookUps;
-use crate::policy::Blocked;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 
@@ -31,61 +28,6 @@ pub fn parse_host(text: &str) -> Option<Host> {
     }
 }
 
-/// Why there is no connection. The text names the host or address, and nothing else of a destination.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// The resolver has no answer.
-    #[error("the name {host} could not be looked up: {why}")]
-    LookUp {
-        /// The name.
-        host: String,
-        /// What the resolver said.
-        why: Arc<str>,
-    },
-    /// The resolver's answer is empty.
-    #[error("the name {host} has no address")]
-    NoAddress {
-        /// The name.
-        host: String,
-    },
-    /// The policy does not permit an address of the host.
-    #[error("{host} resolves to an address that is not permitted: {blocked}")]
-    Blocked {
-        /// The host.
-        host: String,
-        /// Which address, and the setting that would open it.
-        blocked: Blocked,
-    },
-    /// An address has a zone (RFC 4007).
-    #[error("{host} resolves to {address}, whose zone would choose a network interface of this machine; not permitted")]
-    Zone {
-        /// The host.
-        host: String,
-        /// Its address.
-        address: SocketAddr,
-    },
-    /// This process has as many connections as it may have, and none became free in time.
-    #[error("all {most} connections that this process may have to receivers are in use (egress.connections)")]
-    NoPlace {
-        /// How many there may be.
-        most: usize,
-    },
-    /// TCP failed; of several addresses, this is what the first one said.
-    #[error("could not connect to {address}: {error}")]
-    Tcp {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The deadline came first.
-    #[error("no connection in time: {doing}")]
-    Late {
-        /// What was not finished.
-        doing: String,
-    },
-}
-
 /// The way to one host and port.
 pub struct Route<D = Tcp> {
     guard: Guard<D>,
@@ -94,12 +36,15 @@ pub struct Route<D = Tcp> {
     look_ups: LookUps,
 }
 
-impl<D: Dial> Route<D> {
-    pub(crate) fn new(guard: Guard<D>, host: Host, port: u16) -> Self {
-        let look_ups = LookUps::new(guard.resolver());
-        Self { guard, host, port, look_ups }
+impl<D: Dial> Guard<D> {
+    /// The way to `host`. Connects to nothing yet.
+    #[must_use]
+    pub fn route(&self, host: Host, port: u16) -> Route<D> {
+        Route { guard: self.clone(), host, port, look_ups: LookUps::new(self.resolver()) }
     }
+}
 
+impl<D: Dial> Route<D> {
     /// Opens a TCP connection, by `deadline` at the latest. The addresses are looked up each time,
     /// checked all, and one of exactly those is connected to: between check and use nothing is looked
     /// up again.

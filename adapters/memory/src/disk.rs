@@ -2,7 +2,7 @@
 
 use crate::growth::Growth;
 use crate::partition::Shard;
-use crate::registry::Records;
+use crate::records::Records;
 use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp, TokenBook};
 use laneway_ports::{Lease, Register, WorkerId};
 use std::collections::VecDeque;

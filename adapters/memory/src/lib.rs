@@ -8,6 +8,7 @@ mod disk;
 mod faults;
 mod growth;
 mod partition;
+mod records;
 mod registry;
 mod store;
 mod tokens;

@@ -6,6 +6,7 @@
 
 use crate::check::{CheckReport, check};
 use crate::failure;
+use crate::files::sync_directory_of;
 use crate::options::Clock;
 use crate::schema;
 use laneway_ports::StoreError;
@@ -140,12 +141,4 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> StoreError {
         "{} cannot be written: {error}. Check that its folder exists, that this user may write there, and its space",
         path.display()
     ))
-}
-
-/// A new or renamed file survives a power cut only when its directory is synced too.
-pub(crate) fn sync_directory_of(file: &Path) -> Result<(), StoreError> {
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = parent.unwrap_or(Path::new("."));
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| StoreError::refused(format!("cannot sync the directory {}: {error}", directory.display())))
 }

@@ -3,6 +3,7 @@
 //! Whoever deletes, moves or replaces the database or its log under a running process leaves it with files that have
 //! no name: everything that it writes from then on, and acknowledges, is gone when it ends.
 
+use laneway_ports::StoreError;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -26,6 +27,14 @@ pub(crate) fn log_path(database: &Path) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push("-wal");
     path.into()
+}
+
+/// A new or renamed file survives a power cut only when its directory is synced too.
+pub(crate) fn sync_directory_of(file: &Path) -> Result<(), StoreError> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or(Path::new("."));
+    let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| StoreError::refused(format!("cannot sync the directory {}: {error}", directory.display())))
 }
 
 impl Files {

@@ -1,5 +1,7 @@
 //! The ports, as this store keeps them.
 
+mod registry;
+
 use crate::dead_letters;
 use crate::events::Limits;
 use crate::progress;

@@ -1,19 +1,14 @@
-//! The registry of destinations: reading it, and who asks for what.
+//! The registry of destinations: reading it.
 
 use crate::failure::unreadable;
 use crate::readers::ReadFailed;
 use crate::row::{compared, instant};
-use crate::store::{SqliteStore, into_store_error};
-use crate::writer;
-use async_trait::async_trait;
 use laneway_domain::{DestinationName, Registered, Revision, Standing};
 use laneway_ports::{
-    ChangesPage, JournalEntry, MAX_JOURNAL, MAX_REGISTRY_PAGE, MAX_WRITE_BYTES, Registry, RegistryChanges,
-    RegistryHead, RegistryPage, RegistryWrite, StoreError, check_names,
+    ChangesPage, JournalEntry, MAX_JOURNAL, MAX_REGISTRY_PAGE, MAX_WRITE_BYTES, RegistryChanges, RegistryPage,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// What [`record`] reads.
 pub(crate) const COLUMNS: &str = "name, revision, deleted, record, crc";
@@ -59,7 +54,7 @@ pub(crate) fn last(conn: &Connection) -> rusqlite::Result<Revision> {
     conn.prepare_cached("SELECT last FROM registry")?.query_row([], |row| row.get(0)).map(Revision)
 }
 
-/// [`Registry::changed_since`].
+/// [`laneway_ports::Registry::changed_since`].
 pub(crate) fn changed_since(conn: &Connection, after: Revision) -> Result<RegistryChanges, ReadFailed> {
     // Only a transaction sees both tables as of one moment; dropping it ends it.
     let tx = conn.unchecked_transaction()?;
@@ -78,7 +73,7 @@ pub(crate) fn changed_since(conn: &Connection, after: Revision) -> Result<Regist
     Ok(page.finish(last, forgotten))
 }
 
-/// [`Registry::page`].
+/// [`laneway_ports::Registry::page`].
 pub(crate) fn page(conn: &Connection, after: &str, most: usize) -> Result<RegistryPage, ReadFailed> {
     let most = most.min(MAX_REGISTRY_PAGE);
     let sql = format!("SELECT {COLUMNS} FROM destination WHERE deleted = 0 AND name > ?1 ORDER BY name LIMIT ?2");
@@ -97,7 +92,8 @@ pub(crate) fn page(conn: &Connection, after: &str, most: usize) -> Result<Regist
     Ok(page)
 }
 
-fn records(conn: &Connection, names: &BTreeSet<DestinationName>) -> Result<Vec<Registered>, ReadFailed> {
+/// [`laneway_ports::Registry::records`].
+pub(crate) fn records(conn: &Connection, names: &BTreeSet<DestinationName>) -> Result<Vec<Registered>, ReadFailed> {
     let tx = conn.unchecked_transaction()?;
     let mut stmt = tx.prepare_cached(&format!("SELECT {COLUMNS} FROM destination WHERE name = ?1"))?;
     let mut found = Vec::new();
@@ -109,7 +105,8 @@ fn records(conn: &Connection, names: &BTreeSet<DestinationName>) -> Result<Vec<R
     Ok(found)
 }
 
-fn journal(
+/// [`laneway_ports::Registry::journal`].
+pub(crate) fn journal(
     conn: &Connection,
     name: &DestinationName,
     before: Option<Revision>,
@@ -134,67 +131,6 @@ fn journal(
     Ok(entries)
 }
 
-fn number(revision: Revision) -> i64 {
+pub(crate) fn number(revision: Revision) -> i64 {
     compared(revision.0)
-}
-
-#[async_trait]
-impl Registry for SqliteStore {
-    async fn head(&self) -> Result<RegistryHead, StoreError> {
-        self.shared.usable()?;
-        let clock = self.clock.now().as_millis().saturating_mul(1000);
-        Ok(RegistryHead { last: *self.shared.registry.borrow(), clock })
-    }
-
-    async fn records(&self, names: &[DestinationName]) -> Result<Vec<Registered>, StoreError> {
-        check_names(names)?;
-        self.shared.usable()?;
-        let names = names.iter().cloned().collect();
-        self.readers.read(move |conn| records(conn, &names)).await
-    }
-
-    async fn changed_since(&self, after: Revision) -> Result<RegistryChanges, StoreError> {
-        self.shared.usable()?;
-        self.readers.read(move |conn| changed_since(conn, after)).await
-    }
-
-    async fn page(&self, after: Option<&DestinationName>, most: usize) -> Result<RegistryPage, StoreError> {
-        self.shared.usable()?;
-        // A name is never empty.
-        let after = after.map_or_else(String::new, ToString::to_string);
-        self.readers.read(move |conn| page(conn, &after, most)).await
-    }
-
-    async fn write(&self, write: &RegistryWrite) -> Result<bool, StoreError> {
-        let (encoded, write) = (write.encoded()?, write.clone());
-        let written = self.change(move |tx| writer::write_registry(tx, &write, &encoded)).await;
-        written.map_err(into_store_error)
-    }
-
-    async fn journal(
-        &self,
-        name: &DestinationName,
-        before: Option<Revision>,
-        most: usize,
-    ) -> Result<Vec<JournalEntry>, StoreError> {
-        self.shared.usable()?;
-        let name = name.clone();
-        self.readers.read(move |conn| journal(conn, &name, before, most)).await
-    }
-
-    async fn wait(&self, after: Revision, patience: Duration) -> Result<Revision, StoreError> {
-        // Nobody else writes into the file, and every write is told here.
-        let mut last = self.shared.registry.subscribe();
-        let beyond = last.wait_for(|last| *last > after);
-        drop(tokio::time::timeout(patience, beyond).await);
-        self.shared.usable()?;
-        let last = *last.borrow();
-        Ok(last)
-    }
-
-    async fn forget_deleted(&self, upto: Revision, most: usize) -> Result<usize, StoreError> {
-        let most = most.min(MAX_REGISTRY_PAGE);
-        let forgotten = self.change(move |tx| writer::forget_deleted(tx, number(upto), most)).await;
-        forgotten.map_err(into_store_error)
-    }
 }

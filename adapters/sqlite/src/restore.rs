@@ -5,8 +5,9 @@
 //! each restore. Revisions of destinations come from the clock anyway; they too are never below those of the store that is
 //! replaced.
 
-use crate::backup::{Copied, Unfinished, copy, sync_directory_of};
+use crate::backup::{Copied, Unfinished, copy};
 use crate::failure;
+use crate::files::sync_directory_of;
 use crate::lock::Lock;
 use crate::options::Clock;
 use crate::registry;

@@ -1,11 +1,10 @@
 //! The store: who asks for what.
 
-use crate::backup::sync_directory_of;
 use crate::checkpoint;
 use crate::dead_letters;
 use crate::events::{self, Limits};
 use crate::failure::Failed;
-use crate::files::Files;
+use crate::files::{Files, sync_directory_of};
 use crate::lock::Lock;
 use crate::options::{Clock, Options};
 use crate::progress;

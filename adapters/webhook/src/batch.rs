@@ -1,6 +1,6 @@
 //! Several events as one body: CloudEvents 1.0, JSON batch format.
 
-use crate::request::{SPEC_VERSION, rfc3339};
+use crate::cloudevents::{SPEC_VERSION, rfc3339};
 use crate::sequence::sequence_text;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

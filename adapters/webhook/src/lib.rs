@@ -28,6 +28,7 @@
 
 mod answer;
 mod batch;
+mod cloudevents;
 mod config;
 mod connect;
 mod encode;

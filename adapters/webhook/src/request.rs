@@ -1,6 +1,7 @@
 //! One event as a request: CloudEvents binary mode, signed as Standard Webhooks says.
 
 use crate::batch;
+use crate::cloudevents::{SPEC_VERSION, rfc3339};
 use crate::config::{Credentials, WebhookConfig, WebhookConfigError};
 use crate::encode::{cloud_event_value, message_id};
 use crate::sequence::{SEQUENCE_HEADER, sequence_text};
@@ -14,8 +15,6 @@ use http_body_util::Full;
 use laneway_domain::{DEFAULT_SOURCE, LoggedEvent, Timestamp};
 use laneway_ports::Attempted;
 
-/// The version of CloudEvents that is spoken.
-pub(crate) const SPEC_VERSION: &str = "1.0";
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Laneway/", env!("CARGO_PKG_VERSION")));
 /// The most headers that a request has besides custom ones and attributes (the pool's `host`
 /// and hyper's `content-length` too): room for them all, so that the header map never grows.
@@ -202,12 +201,6 @@ fn source(source: Option<&str>) -> HeaderValue {
         Some(source) if !source.is_empty() => cloud_event_value(source),
         _ => HeaderValue::from_static(DEFAULT_SOURCE),
     }
-}
-
-/// `moment` as RFC 3339 writes it; `None` beyond the year 9999.
-pub(crate) fn rfc3339(moment: Timestamp) -> Option<String> {
-    let millis = i64::try_from(moment.as_millis()).ok()?;
-    jiff::Timestamp::from_millisecond(millis).ok().map(|time| time.to_string())
 }
 
 fn time(moment: Timestamp) -> Option<HeaderValue> {

@@ -2,6 +2,7 @@
 //! its secrets are sealed, and how a destination and its sink are made from it.
 
 mod apply;
+mod checked;
 mod file;
 mod follow;
 mod former;

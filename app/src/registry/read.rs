@@ -1,5 +1,6 @@
 //! From a record of the registry to a destination and its sink.
 
+use super::checked::read_checked;
 use super::keys::Keyring;
 use super::rotating::Rotation;
 use super::stored::Stored;
@@ -7,7 +8,6 @@ use crate::config::{DestinationConfig, References, SinkConfig, read_settings};
 use laneway_domain::{Destination, DestinationName, Origin, Registered, StartFrom};
 use laneway_egress::EgressPolicy;
 use laneway_ports::Sink;
-use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -140,23 +140,6 @@ impl Settings {
     fn of(config: &dyn SinkConfig, name: &DestinationName) -> Self {
         Self { sink: config.build(name), to: config.shown() }
     }
-}
-
-/// Reads settings that were checked before, which may be wrong here and now all the same.
-pub(super) fn read_checked(
-    name: &DestinationName,
-    settings: Map<String, Json>,
-    egress: &EgressPolicy,
-) -> (Destination, Result<Arc<dyn SinkConfig>, String>) {
-    let read = read_settings(name, settings, References::Literal, egress);
-    let sink = match (read.sink, read.problems.as_slice()) {
-        (Some(sink), []) => Ok(sink),
-        (_, problems) => {
-            let all: Vec<String> = problems.iter().map(|p| format!("{} {}", p.pointer(), p.what())).collect();
-            Err(format!("its settings cannot be used here: {}", all.join("; ")))
-        }
-    };
-    (read.destination, sink)
 }
 
 /// What the record knows of a destination beside its settings.

@@ -1,6 +1,6 @@
 //! The sink of a destination some of whose signing secrets expire: it signs with those that have not.
 
-use super::read::read_checked;
+use super::checked::read_checked;
 use super::stored::SigningSecret;
 use crate::config::SinkConfig;
 use async_trait::async_trait;

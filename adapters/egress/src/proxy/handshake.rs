@@ -1,6 +1,7 @@
 //! SOCKS5's handshake: greeting, user and password (RFC 1929), and where to connect to.
 
-use crate::route::{ConnectError, parse_host};
+use crate::error::ConnectError;
+use crate::route::parse_host;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -1,0 +1,62 @@
+//! Why there is no connection.
+
+use crate::policy::Blocked;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why there is no connection. The text names the host or address, and nothing else of a destination.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The resolver has no answer.
+    #[error("the name {host} could not be looked up: {why}")]
+    LookUp {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        why: Arc<str>,
+    },
+    /// The resolver's answer is empty.
+    #[error("the name {host} has no address")]
+    NoAddress {
+        /// The name.
+        host: String,
+    },
+    /// The policy does not permit an address of the host.
+    #[error("{host} resolves to an address that is not permitted: {blocked}")]
+    Blocked {
+        /// The host.
+        host: String,
+        /// Which address, and the setting that would open it.
+        blocked: Blocked,
+    },
+    /// An address has a zone (RFC 4007).
+    #[error("{host} resolves to {address}, whose zone would choose a network interface of this machine; not permitted")]
+    Zone {
+        /// The host.
+        host: String,
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// This process has as many connections as it may have, and none became free in time.
+    #[error("all {most} connections that this process may have to receivers are in use (egress.connections)")]
+    NoPlace {
+        /// How many there may be.
+        most: usize,
+    },
+    /// TCP failed; of several addresses, this is what the first one said.
+    #[error("could not connect to {address}: {error}")]
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The deadline came first.
+    #[error("no connection in time: {doing}")]
+    Late {
+        /// What was not finished.
+        doing: String,
+    },
+}
