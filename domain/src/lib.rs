@@ -63,8 +63,8 @@ pub use revision::{Cut, Cuts, Revision};
 pub use role::{Role, Roles};
 pub use settings::Settings;
 pub use status::{
-    BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_IN_CONFIGURATION, StatusReport,
-    WorkerStatus,
+    BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_IN_CONFIGURATION, ProcessStatus,
+    StatusReport, WorkerStatus,
 };
 pub use time::Timestamp;
 pub use token::{

@@ -29,6 +29,9 @@ pub struct StatusReport {
     /// In a report on all workers that share a store: who works on what, by their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<WorkerStatus>,
+    /// Which processes have the store open, if processes can share it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessStatus>,
     /// What is missing here, and why: for people. Empty if this is all that there is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
@@ -41,6 +44,17 @@ pub struct WorkerStatus {
     pub worker: String,
     /// Its partitions.
     pub partitions: Vec<Partition>,
+}
+
+/// A process that has the store open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    /// Its name; that of a worker is its id.
+    pub process: String,
+    /// What it is there for: `ingest`, `worker`, `serve`, or `tool`.
+    pub role: String,
+    /// The release of Laneway that it runs.
+    pub release: String,
 }
 
 /// One destination, over all partitions that the report is about.

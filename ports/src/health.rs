@@ -1,4 +1,6 @@
-//! Whether a store can be used now.
+//! Whether a store can be used now, and by whom.
+
+use laneway_domain::ProcessStatus;
 
 /// What a store says of itself when it is asked whether the process is ready.
 pub trait StoreHealth: Send + Sync {
@@ -11,6 +13,11 @@ pub trait StoreHealth: Send + Sync {
 
     /// What does not work while the rest does, for people.
     fn limitations(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The processes that have the store open, as far as is known; none if it is one that a process has to itself.
+    fn processes(&self) -> Vec<ProcessStatus> {
         Vec::new()
     }
 }

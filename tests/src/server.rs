@@ -48,11 +48,12 @@ pub enum Half {
 }
 
 impl Half {
-    fn program(self) -> PathBuf {
+    /// Beside the binary `laneway`.
+    fn program(self, laneway: &Path) -> PathBuf {
         match self {
-            Self::Both => binary(),
-            Self::Ingest => binary().with_file_name("ingest"),
-            Self::Worker => binary().with_file_name("worker"),
+            Self::Both => laneway.to_owned(),
+            Self::Ingest => laneway.with_file_name("ingest"),
+            Self::Worker => laneway.with_file_name("worker"),
         }
     }
 
@@ -112,6 +113,8 @@ pub struct Installation {
     folder: PathBuf,
     address: SocketAddr,
     half: Half,
+    /// The binary that is started from now on, if it is not the one under test.
+    release: Option<PathBuf>,
 }
 
 impl Installation {
@@ -120,7 +123,7 @@ impl Installation {
     pub fn new(settings: &Settings) -> Self {
         let temporary = tempfile::Builder::new().prefix("laneway-test-").tempdir().expect("a temporary folder");
         let folder = temporary.path().to_owned();
-        let made = Self { temporary: Some(temporary), folder, address: ports::free(), half: Half::Both };
+        let made = Self { temporary: Some(temporary), folder, address: ports::free(), half: Half::Both, release: None };
         made.configure(settings);
         made
     }
@@ -128,7 +131,13 @@ impl Installation {
     /// The same in a folder that exists and stays.
     #[must_use]
     pub fn inside(folder: &Path, settings: &Settings) -> Self {
-        let made = Self { temporary: None, folder: folder.to_owned(), address: ports::free(), half: Half::Both };
+        let made = Self {
+            temporary: None,
+            folder: folder.to_owned(),
+            address: ports::free(),
+            half: Half::Both,
+            release: None,
+        };
         made.configure(settings);
         made
     }
@@ -136,13 +145,18 @@ impl Installation {
     /// One of several processes with a store in common, in a folder that exists and stays. `store` and
     /// `rest` are the configuration's lines.
     pub(crate) fn member(folder: &Path, half: Half, store: &str, rest: &str) -> Self {
-        let made = Self { temporary: None, folder: folder.to_owned(), address: ports::free(), half };
+        let made = Self { temporary: None, folder: folder.to_owned(), address: ports::free(), half, release: None };
         let address = made.address;
         made.write_config(&format!(
             "[server]\nlisten = \"{address}\"\n[worker]\nlisten = \"{address}\"\n[store]\n{store}\n\
              [egress]\nallow = [\"127.0.0.0/8\"]\n\n{rest}\n"
         ));
         made
+    }
+
+    /// From now on this binary is started here, of another release perhaps; `None`: the one under test.
+    pub fn use_release(&mut self, laneway: Option<PathBuf>) {
+        self.release = laneway;
     }
 
     /// A new folder without any configuration.
@@ -211,7 +225,8 @@ impl Installation {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        self.prepared(Command::new(self.half.program()), arguments)
+        let laneway = self.release.clone().unwrap_or_else(binary);
+        self.prepared(Command::new(self.half.program(&laneway)), arguments)
     }
 
     fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {

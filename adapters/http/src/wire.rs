@@ -2,8 +2,8 @@
 //! Moments are in milliseconds since the Unix epoch.
 
 use laneway_domain::{
-    AttributeValue, DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition, Revision,
-    StatusReport, Timestamp, WorkerStatus,
+    AttributeValue, DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition,
+    ProcessStatus, Revision, StatusReport, Timestamp, WorkerStatus,
 };
 pub use laneway_ports::{
     DestinationList, DestinationRecord, DestinationState, JournalLine, MadeToken, Mistake, PauseRecord, RevokedToken,
@@ -152,6 +152,9 @@ pub struct Status {
     /// Who works on which, if several workers can share the store.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<WorkerStatus>,
+    /// Which processes have the store open, and which release each is, if several can share it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessStatus>,
     /// What is missing here, and why; absent if this is all that there is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
@@ -188,6 +191,7 @@ impl Status {
             at: report.at,
             partitions: report.partitions,
             workers: report.workers,
+            processes: report.processes,
             incomplete: report.incomplete,
             destinations,
             other_dead_letters: dead_letters,

@@ -10,7 +10,9 @@
 -- Offsets are plain decimal numbers, below 2^53 so that Lua's numbers hold them exactly:
 -- offset = (generation - 1) * 2^40 + sequence, where the entry's id is <generation>-<sequence>.
 
-local VERSION = 8
+local VERSION = 9
+-- The oldest version whose calls these functions still answer as it expects.
+local OLDEST_CALLS = 6
 
 local SEQUENCES = 1099511627776 -- 2^40
 -- The last generation whose offsets are below 2^53.

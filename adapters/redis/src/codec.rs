@@ -16,6 +16,9 @@
 //!
 //! Numbers are big-endian. `lua/log.lua` reads check, time, id and key out of it.
 //!
+//! A process writes the newest version that it needs and that every live process reads (see `processes`): beside one that
+//! reads version 1 only, an event is written as that one would, with its attributes as text and without its trace.
+//!
 //! Every version begins with its number and the check, and from version 2 on the check covers the number too (between the
 //! partition and everything behind the check). So a release can tell an entry that a newer one has written, which it must leave alone,
 //! from one that is damaged, which it sets aside: a changed number is no newer version.
@@ -31,6 +34,14 @@ use std::fmt::{self, Write as _};
 const VERSION: u8 = 1;
 /// The version with typed attributes and a trace.
 const VERSION_TYPED: u8 = 2;
+/// The versions that this release reads. It can write each of them.
+pub(crate) const READS: [u8; 2] = [VERSION, VERSION_TYPED];
+/// The first release that reads the newest of [`READS`].
+pub(crate) const SINCE: &str = "0.1.0";
+/// A version that there is not, in tests: what the next release may have. Like the one before, but of every event, and
+/// with every byte of the data inverted: whoever took it for that one would be found out.
+#[cfg(test)]
+pub(crate) const VERSION_NEXT: u8 = 3;
 const HAS_TRACE: u8 = 1 << 6;
 /// What most events are; it need not be written in each.
 const USUAL_CONTENT_TYPE: &str = "application/json";
@@ -46,17 +57,17 @@ const CHECKED_FROM: usize = 5;
 pub(crate) enum Unreadable {
     /// It is not what was written. Says what is wrong with the bytes.
     Damaged(String),
-    /// A newer release has written it, in this version.
-    Newer(u8),
+    /// A newer release has written it, in this version; the second is the newest one that can be read.
+    Newer(u8, u8),
 }
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged(what) => f.write_str(what),
-            Self::Newer(version) => write!(
+            Self::Newer(version, newest) => write!(
                 f,
-                "a newer release of Laneway has written it (version {version}; this one reads up to {VERSION_TYPED}): upgrade \
+                "a newer release of Laneway has written it (version {version}; this one reads up to {newest}): upgrade \
                  this process too"
             ),
         }
@@ -78,21 +89,23 @@ impl From<String> for Unreadable {
 /// The field of a stream entry that holds the event.
 pub(crate) const FIELD: &str = "e";
 
-/// The bytes of an event that was accepted at `at`.
+/// The bytes of an event that was accepted at `at`, in the version `newest` at most.
 ///
 /// # Errors
 /// If a text is too long for its length to be written, which [`Event::check`] would have refused.
-pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event) -> Result<Bytes, StoreError> {
+pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event, newest: u8) -> Result<Bytes, StoreError> {
     let optional =
         [event.key.as_ref().map(Key::as_str), event.source.as_deref(), event.subject.as_deref(), event.time.as_deref()];
     let usual = &*event.content_type == USUAL_CONTENT_TYPE;
     let uuid = uuid_of(event.id.as_str());
     let mut flags: u8 = optional.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum();
     flags |= if usual { HAS_USUAL_CONTENT_TYPE } else { 0 } | if uuid.is_some() { ID_IS_UUID } else { 0 };
-    let typed = event.traceparent.is_some() || !event.attributes.values().all(|v| matches!(v, AttributeValue::Text(_)));
-    flags |= if event.traceparent.is_some() { HAS_TRACE } else { 0 };
+    let version = version_for(event, newest);
+    let typed = version > VERSION;
+    let trace = event.traceparent.filter(|_| typed);
+    flags |= if trace.is_some() { HAS_TRACE } else { 0 };
     let mut out = BytesMut::with_capacity(event.weight());
-    out.put_u8(if typed { VERSION_TYPED } else { VERSION });
+    out.put_u8(version);
     out.put_u32(0);
     out.put_u64(at.as_millis());
     out.put_u8(flags);
@@ -115,16 +128,38 @@ pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event) -> Resu
         }
         put_text(&mut out, &value.text())?;
     }
-    if let Some(trace) = event.traceparent {
+    if let Some(trace) = trace {
         out.put_slice(&trace.to_bytes());
     }
-    out.put_slice(&event.data);
-    let version = if typed { VERSION_TYPED } else { VERSION };
+    out.put_slice(&data_in(version, &event.data));
     let check = checksum(partition, version, out.get(CHECKED_FROM..).unwrap_or_default());
     if let Some(place) = out.get_mut(CHECK) {
         place.copy_from_slice(&check.to_be_bytes());
     }
     Ok(out.freeze())
+}
+
+/// The version that an event needs, of those up to `newest`: what an earlier one can say stays readable for those that
+/// know no later one.
+fn version_for(event: &Event, newest: u8) -> u8 {
+    #[cfg(test)]
+    if newest >= VERSION_NEXT {
+        return VERSION_NEXT;
+    }
+    let all_text = event.attributes.values().all(|value| matches!(value, AttributeValue::Text(_)));
+    let needed = if event.traceparent.is_some() || !all_text { VERSION_TYPED } else { VERSION };
+    needed.min(newest)
+}
+
+/// An event's data as a version stores it, and back.
+#[cfg(not(test))]
+fn data_in(_: u8, data: &Bytes) -> Bytes {
+    data.clone()
+}
+
+#[cfg(test)]
+fn data_in(version: u8, data: &Bytes) -> Bytes {
+    if version >= VERSION_NEXT { data.iter().map(|byte| !byte).collect() } else { data.clone() }
 }
 
 /// The check that an entry carries, right or not: what tells it from another entry at its place.
@@ -137,25 +172,30 @@ pub(crate) fn check_of(entry: &[u8]) -> u32 {
     u32::from_be_bytes(check)
 }
 
-/// The event of an entry.
+/// The event of an entry, by a process that reads versions up to `newest`.
 ///
 /// # Errors
 /// Says why it cannot be read.
-pub(crate) fn decode(partition: Partition, offset: Offset, entry: &[u8]) -> Result<LoggedEvent, Unreadable> {
+pub(crate) fn decode(
+    partition: Partition,
+    offset: Offset,
+    entry: &[u8],
+    newest: u8,
+) -> Result<LoggedEvent, Unreadable> {
     let version = *entry.first().ok_or("the entry is empty")?;
     let body = entry.get(CHECKED_FROM..).ok_or("the entry is cut off")?;
     let (carried, found) = (check_of(entry), checksum(partition, version, body));
     if carried != found {
         return Err(format!("the checksum is {found:08x} and should be {carried:08x}: the entry was changed").into());
     }
-    let typed = match version {
-        VERSION => false,
-        VERSION_TYPED => true,
-        newer => return Err(Unreadable::Newer(newer)),
-    };
+    if !(VERSION..=newest).contains(&version) {
+        return Err(Unreadable::Newer(version, newest));
+    }
     let mut reader = Reader(body);
     let accepted_at = Timestamp::from_millis(reader.number(8)?);
-    let event = reader.event(typed).map_err(|what| format!("the entry cannot be understood: {what}"))?;
+    let mut event =
+        reader.event(version > VERSION).map_err(|what| format!("the entry cannot be understood: {what}"))?;
+    event.data = data_in(version, &event.data);
     Ok(LoggedEvent { partition, offset, accepted_at, event })
 }
 
@@ -275,134 +315,4 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::collection::{btree_map, vec};
-    use proptest::option;
-    use proptest::prelude::*;
-
-    const P: Partition = Partition(3);
-    const AT: Timestamp = Timestamp::from_millis(1_700_000_000_123);
-
-    fn values() -> impl Strategy<Value = AttributeValue> {
-        prop_oneof![
-            ".{0,40}".prop_map(AttributeValue::from),
-            any::<i32>().prop_map(AttributeValue::from),
-            any::<bool>().prop_map(AttributeValue::from),
-        ]
-    }
-
-    prop_compose! {
-        fn events()(
-            id in prop_oneof!["[^\\p{Cc}]{1,20}", "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-fA-F]{12}", "[0-9a-f-]{36}"],
-            event_type in "[^\\p{Cc}]{1,20}",
-            key in option::of("[^\\p{Cc}]{1,20}"),
-            texts in (option::of(".{1,20}"), option::of(".{1,20}"), option::of(".{1,20}")),
-            content_type in prop_oneof![".{1,20}", Just(String::from("application/json"))],
-            attributes in btree_map("[a-z0-9]{1,64}", values(), 0..5),
-            trace in option::of(vec(1..=255_u8, TraceParent::BYTES)),
-            data in vec(any::<u8>(), 0..600),
-        ) -> Event {
-            Event {
-                id: EventId::new(&id).unwrap(),
-                event_type: EventType::new(&event_type).unwrap(),
-                key: key.map(|key| Key::new(&key).unwrap()),
-                source: texts.0.map(Into::into),
-                subject: texts.1.map(Into::into),
-                time: texts.2.map(Into::into),
-                content_type: content_type.into(),
-                attributes: attributes.into_iter().map(|(n, v)| (n.into(), v)).collect(),
-                traceparent: trace.and_then(|bytes| TraceParent::from_bytes(&bytes)),
-                data: data.into(),
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_event_survives_a_round_trip(event in events()) {
-            let entry = encode(P, AT, &event).unwrap();
-            let read = decode(P, Offset(7), &entry).unwrap();
-            prop_assert_eq!(read, LoggedEvent { partition: P, offset: Offset(7), accepted_at: AT, event });
-        }
-
-        #[test]
-        fn a_changed_or_cut_entry_is_noticed(event in events(), at: prop::sample::Index, bit in 0..8_u8, cut: bool) {
-            let entry = encode(P, AT, &event).unwrap();
-            let at = at.index(entry.len());
-            let mut wrong = entry.to_vec();
-            if cut { wrong.truncate(at) } else { wrong[at] ^= 1 << bit }
-            prop_assert!(decode(P, Offset(7), &wrong).is_err());
-        }
-
-        #[test]
-        fn reading_anything_at_all_never_panics(bytes in vec(any::<u8>(), 0..200)) {
-            let _ = (decode(P, Offset(0), &bytes), check_of(&bytes));
-            // … also behind a check that is right.
-            for version in [VERSION, VERSION_TYPED] {
-                let mut right = vec![version];
-                right.extend(checksum(P, version, &bytes).to_be_bytes());
-                right.extend(&bytes);
-                let _ = decode(P, Offset(0), &right);
-            }
-        }
-    }
-
-    #[test]
-    fn only_what_version_1_cannot_say_is_written_in_version_2() {
-        let plain = || Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), Bytes::new());
-        let with = |value: AttributeValue| Event { attributes: [("a".into(), value)].into(), ..plain() };
-        let traceparent = TraceParent::from_bytes(&[1; TraceParent::BYTES]);
-        for (event, version) in [
-            (plain(), VERSION),
-            (with("5".into()), VERSION),
-            (with(5.into()), VERSION_TYPED),
-            (with(false.into()), VERSION_TYPED),
-            (Event { traceparent, ..plain() }, VERSION_TYPED),
-        ] {
-            assert_eq!(encode(P, AT, &event).unwrap()[0], version, "{event:?}");
-        }
-    }
-
-    #[test]
-    fn an_entry_of_another_partition_is_noticed() {
-        let event = Event {
-            id: EventId::new("a").unwrap(),
-            event_type: EventType::new("t").unwrap(),
-            key: None,
-            source: None,
-            subject: None,
-            time: None,
-            content_type: "text/plain".into(),
-            attributes: BTreeMap::new(),
-            traceparent: None,
-            data: Bytes::new(),
-        };
-        let entry = encode(P, AT, &event).unwrap();
-        assert!(decode(Partition(4), Offset(0), &entry).unwrap_err().to_string().contains("checksum"));
-        assert_eq!(check_of(&[1, 0xAB, 0xCD]), 0xABCD_0000);
-    }
-
-    #[test]
-    fn an_entry_of_a_newer_release_is_told_from_a_damaged_one() {
-        let newer = VERSION_TYPED + 1;
-        let body = b"whatever a later version has here";
-        let mut entry = vec![newer];
-        entry.extend(checksum(P, newer, body).to_be_bytes());
-        entry.extend(body);
-        assert_eq!(decode(P, Offset(0), &entry), Err(Unreadable::Newer(newer)));
-        // With a changed number it is damaged; so is an entry of a known version whose number was changed.
-        entry[0] += 1;
-        assert!(matches!(decode(P, Offset(0), &entry), Err(Unreadable::Damaged(_))));
-        let event = Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), Bytes::new());
-        let typed = Event { attributes: [("a".into(), 5.into())].into(), ..event.clone() };
-        for event in [event, typed] {
-            let own = encode(P, AT, &event).unwrap().to_vec();
-            for version in (0..=u8::MAX).filter(|version| *version != own[0]) {
-                let mut changed = own.clone();
-                changed[0] = version;
-                assert!(matches!(decode(P, Offset(0), &changed), Err(Unreadable::Damaged(_))), "{version}");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,13 +1,12 @@
 //! Connections to Redis.
 
-mod address;
 mod link;
 mod map;
 mod nodes;
 
-pub(crate) use address::without_secrets;
 pub(crate) use link::{InspectedFrom, Link, Patience, SILENT_FOR};
 
+use crate::address::{self, without_secrets};
 use crate::failure::{self, Effect};
 use crate::options::RedisOptions;
 use fred::error::Error;

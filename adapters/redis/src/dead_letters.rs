@@ -5,6 +5,7 @@ mod page;
 
 pub(crate) use page::field;
 
+use crate::codec;
 use crate::progress;
 use crate::store::RedisStore;
 use async_trait::async_trait;
@@ -46,7 +47,8 @@ impl DeadLetters for RedisStore {
         self.partition(partition)?;
         let shared = &self.shared;
         let bytes = page::event_bytes(&shared.redis, &shared.keys, partition, offset, destination).await?;
-        let decode = |bytes: Bytes| crate::codec::decode(partition, offset, &bytes);
+        let newest = shared.processes.reads_entries();
+        let decode = |bytes: Bytes| codec::decode(partition, offset, &bytes, newest);
         bytes.map(decode).transpose().map_err(|why| {
             let key = progress::Names::new(&shared.keys, partition).dead_events();
             progress::unreadable(&key, format!("the event {:?}", letter::name(offset, destination)), why)

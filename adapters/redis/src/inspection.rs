@@ -61,7 +61,7 @@ struct Found {
 }
 
 impl Inspector {
-    /// Inspects every server that takes writes, and loads the library there. Nodes of a Cluster that cannot be reached
+    /// Inspects every server that takes writes. Nodes of a Cluster that cannot be reached
     /// are inspected before they are first used, if others can be. What is not refused but should be known is returned
     /// too, for people.
     pub(crate) async fn begin(redis: &Redis, durability: Durability) -> Result<(Arc<Self>, Vec<String>), StoreError> {
@@ -87,6 +87,18 @@ impl Inspector {
         let warnings = warnings.into_lines();
         inspector.warn(&warnings);
         Ok((Arc::new(inspector), warnings))
+    }
+
+    /// Loads the library at every server that takes writes: for a process that may (see `processes`). Nodes that cannot
+    /// be reached get it when they are inspected.
+    pub(crate) async fn load_libraries(&self) -> Result<(), StoreError> {
+        for node in self.redis.primaries() {
+            match self.redis.at(node.as_ref()).load_library().await {
+                Err(StoreError::RetryLater { .. }) if node.is_some() => {}
+                loaded => loaded?,
+            }
+        }
+        Ok(())
     }
 
     /// Inspects all servers again and again, for ever.
@@ -170,7 +182,11 @@ impl Inspector {
     async fn judge(&self, there: Redis) -> Result<(), StoreError> {
         let node = there.node().cloned();
         let mut warnings = Warnings::default();
-        let found = self.look(&there, &mut warnings).await.and_then(|info| {
+        let looked = match self.look(&there, &mut warnings).await {
+            Ok(info) => there.load_library().await.map(|()| info),
+            Err(error) => Err(error),
+        };
+        let found = looked.and_then(|info| {
             let run = run_of(&info);
             if self.durability == Durability::Full
                 && settings::makes_its_aof(&info)
@@ -199,7 +215,7 @@ impl Inspector {
         }
     }
 
-    /// Looks at all that matters of a server, and loads the library there.
+    /// Looks at all that matters of a server.
     async fn look(&self, there: &Redis, warnings: &mut Warnings) -> Result<Known, StoreError> {
         let name = self.name_of(there.node());
         let text = there.command("INFO", ClusterHash::Random, Vec::new(), Effect::Reads).await?;
@@ -215,7 +231,6 @@ impl Inspector {
         }
         settings::check_settings(&known, self.durability, &name)?;
         warnings.look_at(&known, self.redis.is_cluster(), &name);
-        there.load_library().await?;
         Ok(info)
     }
 

@@ -94,6 +94,16 @@ impl Keys {
         format!("{{{}}}:workers", self.prefix)
     }
 
+    /// The register of processes, in the same slot.
+    pub(crate) fn processes(&self) -> String {
+        format!("{{{}}}:processes", self.prefix)
+    }
+
+    /// What each process reads and writes, in the same slot.
+    pub(crate) fn process_formats(&self) -> String {
+        format!("{{{}}}:processes:formats", self.prefix)
+    }
+
     /// What the workers say of themselves, in the same slot.
     pub(crate) fn reports(&self) -> String {
         format!("{{{}}}:reports", self.prefix)
@@ -119,7 +129,7 @@ impl Keys {
         format!("{{{}:tokens}}:book", self.prefix)
     }
 
-    /// What the store was made with: a hash with `partitions` and `schema`.
+    /// What the store was made with, and in which versions it was written: a hash, in the same slot.
     pub(crate) fn store(&self) -> String {
         format!("{{{}}}:store", self.prefix)
     }

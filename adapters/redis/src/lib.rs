@@ -1,5 +1,6 @@
 //! The store on Redis.
 
+mod address;
 mod codec;
 mod connect;
 mod dead_letters;
@@ -10,8 +11,11 @@ mod library;
 mod log;
 mod options;
 mod place;
+mod processes;
 mod progress;
 mod registry;
+mod replicated;
+mod shared;
 mod startup;
 mod store;
 mod tokens;

@@ -15,6 +15,7 @@ pub(crate) const SOURCE: &str = concat!(
     include_str!("../lua/dead.lua"),
     include_str!("../lua/commit.lua"),
     include_str!("../lua/workers.lua"),
+    include_str!("../lua/processes.lua"),
     include_str!("../lua/registry.lua"),
     include_str!("../lua/tokens.lua"),
     include_str!("../lua/trim.lua"),
@@ -22,7 +23,9 @@ pub(crate) const SOURCE: &str = concat!(
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
+/// The oldest version whose calls these functions answer as it expects; the same number stands in `lua/header.lua`.
+pub(crate) const OLDEST_CALLS: i64 = 6;
 
 /// Why a function did not do what it was called for. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,6 +222,7 @@ mod tests {
     fn the_version_stands_in_the_library_too() {
         assert!(SOURCE.starts_with("#!lua name=laneway\n"));
         assert!(SOURCE.contains(&format!("local VERSION = {VERSION}\n")));
+        assert!(SOURCE.contains(&format!("local OLDEST_CALLS = {OLDEST_CALLS}\n")));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! How the store is opened.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// For how long a given id is remembered, unless the options say otherwise.
 pub const DEFAULT_DUPLICATE_WINDOW: Duration = Duration::from_secs(24 * 3600);
@@ -36,6 +37,11 @@ pub enum Durability {
 /// How the store is opened.
 #[derive(Clone)]
 pub struct RedisOptions {
+    /// What this process is called in the register of processes: no two have the same name. That of a worker is its id,
+    /// by which it is known in the register of workers too.
+    pub process: String,
+    /// What it is there for, for people: `ingest`, `worker` …
+    pub role: String,
     /// Where Redis is: `redis://`, `rediss://` (TLS), `redis-cluster://`, `rediss-cluster://`,
     /// `redis-sentinel://` or `rediss-sentinel://`, with `user:password@` if it needs that. Further
     /// nodes of a Cluster or Sentinels are named by `?node=host:port`, a Sentinel's service by
@@ -65,9 +71,15 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// Everything at its default but for where Redis is and how many partitions there are.
+    /// Everything at its default but for where Redis is and how many partitions there are. The process has a name of its
+    /// own.
     pub fn new(url: impl Into<String>, partitions: u32) -> Self {
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let nth = OPENED.fetch_add(1, Ordering::Relaxed);
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         Self {
+            process: format!("{}-{nth}-{started:x}", std::process::id()),
+            role: "tool".into(),
             url: url.into(),
             partitions,
             key_prefix: DEFAULT_KEY_PREFIX.into(),
@@ -87,7 +99,7 @@ impl RedisOptions {
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisOptions")
-            .field("url", &crate::connect::without_secrets(&self.url))
+            .field("url", &crate::address::without_secrets(&self.url))
             .field("partitions", &self.partitions)
             .field("key_prefix", &self.key_prefix)
             .field("duplicate_window", &self.duplicate_window)

@@ -6,12 +6,10 @@ mod encode;
 mod lease;
 mod load;
 mod names;
-mod replicated;
 mod text;
 
 pub(crate) use load::retry_requested;
 pub(crate) use names::Names;
-pub(crate) use replicated::Replicated;
 pub(crate) use text::unreadable;
 
 use crate::library::{CallError, Refusal};

@@ -3,13 +3,15 @@
 use crate::connect::Redis;
 use crate::inspection::Inspector;
 use crate::keys::Keys;
-use crate::log::PartitionLog;
-use crate::log::append::{Appender, Waiting};
-use crate::log::watch::{self, Group, Watchers};
+use crate::log::append::Appender;
+use crate::log::watch::{self, Watchers};
+use crate::log::{PartitionLog, Waiting, groups};
 use crate::options::RedisOptions;
-use crate::progress::Replicated;
+use crate::processes::{Processes, Statement};
+use crate::replicated::Replicated;
+use crate::shared::Shared;
 use crate::startup;
-use laneway_domain::{Partition, Revision};
+use laneway_domain::{Partition, ProcessStatus};
 use laneway_ports::{StoreError, StoreHealth};
 use std::fmt;
 use std::sync::Arc;
@@ -22,27 +24,8 @@ pub struct RedisStore {
     pub(crate) appender: Appender,
     warnings: Vec<String>,
     inspecting: JoinHandle<()>,
+    pub(crate) attending: JoinHandle<()>,
     _watchers: Watchers,
-}
-
-/// What the tasks of a store have in common.
-pub(crate) struct Shared {
-    pub(crate) options: RedisOptions,
-    pub(crate) keys: Keys,
-    /// For everything that is short: reads, commits, leases.
-    pub(crate) redis: Redis,
-    /// For writes that replicas have to acknowledge, if any have to.
-    pub(crate) replicated: Option<Replicated>,
-    /// Whether the servers keep what they acknowledge.
-    pub(crate) inspector: Arc<Inspector>,
-    /// By partition.
-    pub(crate) logs: Vec<PartitionLog>,
-    /// What watches them.
-    pub(crate) groups: Vec<Arc<Group>>,
-    /// What waits to be appended.
-    pub(crate) waiting: Waiting,
-    /// The last change of the registry that this process has made: it need not wait until it looks.
-    pub(crate) registry_moved: watch_channel::Sender<Revision>,
 }
 
 impl fmt::Debug for RedisStore {
@@ -54,6 +37,7 @@ impl fmt::Debug for RedisStore {
 impl Drop for RedisStore {
     fn drop(&mut self) {
         self.inspecting.abort();
+        self.attending.abort();
     }
 }
 
@@ -63,25 +47,45 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError::RetryLater`] if Redis cannot be reached. [`StoreError::Refused`] if the URL
     /// or another option is wrong, if Redis or its settings are such that it could lose what it
-    /// acknowledged, or if the store was made with another number of partitions; the text says
-    /// which setting, and what to do.
+    /// acknowledged, if the store was made with another number of partitions, or if this release and the
+    /// processes that have it open would not understand each other; the text says which setting or
+    /// release, and what to do.
     pub async fn connect(options: RedisOptions) -> Result<Self, StoreError> {
+        let statement = Statement::of_this_release(&options.role);
+        Self::connect_as(options, statement).await
+    }
+
+    pub(crate) async fn connect_as(options: RedisOptions, statement: Statement) -> Result<Self, StoreError> {
         startup::check_options(&options)?;
         let redis = Redis::connect(&options).await?;
         let (inspector, warnings) = Inspector::begin(&redis, options.durability).await?;
         let keys = Keys::new(&options.key_prefix);
+        // First: nothing is loaded over the functions of processes that this one does not get on with.
+        let processes = Processes::begin(&redis, &keys, &options, statement).await?;
+        inspector.load_libraries().await?;
         startup::open(&redis, &keys, options.partitions).await?;
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
-        let groups = watch::groups(logs.len(), redis.is_cluster());
+        let groups = groups(logs.len(), redis.is_cluster());
         let replicated = Replicated::connect(&redis, &options).await?;
         let waiting = Waiting::default();
         let registry_moved = watch_channel::Sender::default();
-        let shared =
-            Arc::new(Shared { options, keys, redis, replicated, inspector, logs, groups, waiting, registry_moved });
+        let shared = Arc::new(Shared {
+            options,
+            keys,
+            redis,
+            replicated,
+            inspector,
+            processes,
+            logs,
+            groups,
+            waiting,
+            registry_moved,
+        });
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);
         let inspecting = tokio::spawn(shared.inspector.clone().go_on());
-        Ok(Self { shared, appender, warnings, inspecting, _watchers: watchers })
+        let attending = tokio::spawn(shared.processes.clone().go_on());
+        Ok(Self { shared, appender, warnings, inspecting, attending, _watchers: watchers })
     }
 
     /// What an operator should know of Redis' settings, which were taken as they are: a line each. They
@@ -94,10 +98,11 @@ impl RedisStore {
     /// What keeps the store from taking events, for people.
     ///
     /// # Errors
-    /// If Redis cannot be reached, or its settings are such that it might lose what it acknowledges; of a
-    /// Cluster, if that is so of all nodes.
+    /// If Redis cannot be reached, or its settings are such that it might lose what it acknowledges (of a
+    /// Cluster, if that is so of all nodes), or if this release cannot read any more what others write.
     pub fn health(&self) -> Result<(), String> {
         self.shared.redis.connected().map_err(|error| error.to_string())?;
+        self.shared.processes.health()?;
         self.shared.inspector.health()
     }
 
@@ -126,5 +131,9 @@ impl StoreHealth for RedisStore {
 
     fn limitations(&self) -> Vec<String> {
         Self::limitations(self)
+    }
+
+    fn processes(&self) -> Vec<ProcessStatus> {
+        self.shared.processes.there()
     }
 }

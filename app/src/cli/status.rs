@@ -47,6 +47,10 @@ pub(super) fn render(status: &Status, keys: bool, look: Look) -> String {
         text.push('\n');
         text.push_str(&workers(status).fitted(look));
     }
+    if !status.processes.is_empty() {
+        text.push('\n');
+        text.push_str(&processes(status, look));
+    }
     if keys {
         text.push('\n');
         text.push_str(&blocked_keys(status, look));
@@ -200,6 +204,22 @@ fn workers(status: &Status) -> Table {
         table.row(vec![worker.worker.clone(), count, which]);
     }
     table
+}
+
+/// Which release the processes run that share the store: in a line, or while there are several one by one.
+fn processes(status: &Status, look: Look) -> String {
+    let mut releases: Vec<&str> = status.processes.iter().map(|process| process.release.as_str()).collect();
+    releases.sort_unstable();
+    releases.dedup();
+    if let [release] = releases[..] {
+        let count = status.processes.len();
+        return format!("{count} process{} of Laneway {release}\n", if count == 1 { "" } else { "es" });
+    }
+    let mut table = Table::new(&[("PROCESS", Align::Text), ("ROLE", Align::Left), ("RELEASE", Align::Left)]);
+    for process in &status.processes {
+        table.row(vec![process.process.clone(), process.role.clone(), process.release.clone()]);
+    }
+    table.fitted(look)
 }
 
 /// `0-3, 7`

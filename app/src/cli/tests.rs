@@ -301,11 +301,16 @@ fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
         r#"{"at":1000000,"partitions":[0,1,2,4,7],"destinations":[],
             "workers":[{"worker":"41-0c","partitions":[7,0,1,2]},{"worker":"7-aa","partitions":[4]},
                        {"worker":"9-bb","partitions":[]}],
+            "processes":[{"process":"41-0c","role":"worker","release":"0.2.0"},
+                         {"process":"5-dd","role":"ingest","release":"0.1.0"}],
             "incomplete":["worker 8-cc has not reported its status yet"]}"#,
     )
     .unwrap();
     let shown = status::render(&status, false, table::Look::default());
     let lines: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("WORKER")).map(str::trim_end).collect();
+    let mut same = status.clone();
+    same.processes[1].release = "0.2.0".into();
+    assert!(status::render(&same, false, table::Look::default()).contains("\n2 processes of Laneway 0.2.0\n"));
     assert_eq!(
         lines,
         [
@@ -313,6 +318,10 @@ fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
             "41-0c            4  0-2, 7",
             "7-aa             1  4",
             "9-bb             0",
+            "",
+            "PROCESS  ROLE    RELEASE",
+            "41-0c    worker  0.2.0",
+            "5-dd     ingest  0.1.0",
             "incomplete: worker 8-cc has not reported its status yet",
         ]
     );

@@ -59,6 +59,15 @@ impl Role {
         self != Self::Ingest
     }
 
+    /// What it is called, for people.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Both => "serve",
+            Self::Ingest => "ingest",
+            Self::Worker => "worker",
+        }
+    }
+
     /// Where it listens, and the setting that says so.
     fn listen(self, config: &Config) -> (SocketAddr, &'static str) {
         if self.takes_in() { (config.server.listen, "server.listen") } else { (config.worker.listen, "worker.listen") }
@@ -92,10 +101,11 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|e| format!("cannot listen on {listen} ({setting}): {e}{}", hint(&e)))?;
-    let stores = stores::open(&config, role).await?;
+    let id = process_id();
+    let stores = stores::open(&config, role, &id).await?;
     let of_destinations = DestinationMetrics::new()?;
     let mut delivering =
-        if role.delivers() { Some(deliver(&config, &stores, &known, &of_destinations).await?) } else { None };
+        if role.delivers() { Some(deliver(id, &config, &stores, &known, &of_destinations).await?) } else { None };
     if delivering.is_none() {
         check_keys(&*stores.registry, &known.reader).await?;
     }
@@ -175,12 +185,12 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
 
 /// Starts the delivering half.
 async fn deliver(
+    id: WorkerId,
     config: &Config,
     stores: &Stores,
     known: &Known,
     metrics: &DestinationMetrics,
 ) -> Result<Delivering, String> {
-    let id = worker_id();
     let mut begun = known.begin(config, stores).await?;
     let sinks = std::mem::take(&mut begun.change.sinks);
     let (handle, working, upkeep) = Worker {
@@ -200,8 +210,8 @@ async fn deliver(
     Ok(Delivering { id, handle, working, upkeep, following })
 }
 
-/// Tells this worker from all others and from its own earlier runs, and an operator where it is.
-fn worker_id() -> WorkerId {
+/// Tells this process from all others and from its own earlier runs, and an operator where it is.
+fn process_id() -> WorkerId {
     // Where there is no such file, the rest is still unique.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     WorkerId(format!("{}-{}-{:08x}", host.trim(), std::process::id(), rand::random::<u32>()))

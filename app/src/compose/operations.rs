@@ -23,7 +23,8 @@ impl WorkerControl for Shared {
             None => None,
         };
         let all = status_of_all(&*self.stores.workers, self.stores.log.partitions(), own).await;
-        all.inspect_err(|error| tracing::warn!(%error, "the status of the workers cannot be read")).ok()
+        let all = all.inspect_err(|error| tracing::warn!(%error, "the status of the workers cannot be read"));
+        all.ok().map(|report| StatusReport { processes: self.stores.health.processes(), ..report })
     }
 
     async fn command(&self, command: Command) -> Result<bool, String> {

@@ -2,7 +2,7 @@
 
 use super::Role;
 use crate::config::{Config, Durability, Store, StoreUrl};
-use laneway_ports::Stores;
+use laneway_ports::{Stores, WorkerId};
 use laneway_sqlite::{Options, SqliteStore};
 use rustix::fs::Access;
 use std::io;
@@ -15,11 +15,11 @@ mod redis;
 #[path = "stores/without_redis.rs"]
 mod redis;
 
-/// Opens the store.
+/// Opens the store, for a process of that name.
 ///
 /// # Errors
 /// Says what keeps it from being used, and what to do.
-pub(super) async fn open(config: &Config, role: Role) -> Result<Stores, String> {
+pub(super) async fn open(config: &Config, role: Role, process: &WorkerId) -> Result<Stores, String> {
     let store = &config.store;
     match &store.url {
         StoreUrl::Sqlite(_) if role != Role::Both => Err(format!(
@@ -28,7 +28,7 @@ pub(super) async fn open(config: &Config, role: Role) -> Result<Stores, String> 
             store.url
         )),
         StoreUrl::Sqlite(path) => open_sqlite(store, path).map(Arc::new).map(Stores::of),
-        StoreUrl::Redis(redis) => redis::open(store, redis).await,
+        StoreUrl::Redis(redis) => redis::open(store, redis, role, process).await,
     }
 }
 

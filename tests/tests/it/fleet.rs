@@ -7,4 +7,5 @@ mod operators;
 mod refusals;
 mod scene;
 mod trouble;
+mod upgrade;
 mod zombies;

@@ -28,6 +28,7 @@ mod e2e_tokens;
 mod e2e_wrong_url;
 mod fleet;
 mod hostile_receivers;
+mod layers;
 mod network;
 mod secrets;
 mod shapes;

@@ -5,7 +5,7 @@ use crate::connect::Redis;
 use crate::failure::Effect;
 use crate::keys::Keys;
 use crate::progress::{Names, answer};
-use crate::store::Shared;
+use crate::shared::Shared;
 use bytes::Bytes;
 use fred::types::Value;
 use laneway_domain::{DeadLetter, DestinationName, Offset, Partition};

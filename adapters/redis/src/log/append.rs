@@ -8,14 +8,13 @@ use crate::codec;
 use crate::connect::{MAX_TRIES, Reconnects, Redis};
 use crate::failure::Effect;
 use crate::library::{CallError, Called, slot};
-use crate::store::Shared;
+use crate::shared::Shared;
 use bytes::Bytes;
 use fred::types::{ClusterHash, Value};
 use laneway_domain::{NewEvent, Offset, Partition, Timestamp};
 use laneway_ports::{Appended, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,13 +37,6 @@ pub(crate) struct Request {
     events: Vec<Prepared>,
     weight: usize,
     answer: oneshot::Sender<Placed>,
-}
-
-/// How much waits, over all partitions.
-#[derive(Debug, Default)]
-pub(crate) struct Waiting {
-    events: AtomicUsize,
-    bytes: AtomicUsize,
 }
 
 /// The way to the tasks that send.
@@ -100,12 +92,12 @@ impl Appender {
         events: Vec<NewEvent>,
         placed: &mut [Option<Result<Appended, StoreError>>],
     ) -> (BTreeMap<Partition, Vec<Part>>, usize) {
-        let now = now();
+        let (now, newest) = (now(), self.shared.processes.writes_entries());
         let mut parts: BTreeMap<Partition, Vec<Part>> = BTreeMap::new();
         let mut weight = 0;
         for (place, (new, placed)) in events.into_iter().zip(placed).enumerate() {
             let partition = Partition::of(new.event.ordered_by(), self.shared.options.partitions);
-            let entry = match codec::encode(partition, now, &new.event) {
+            let entry = match codec::encode(partition, now, &new.event, newest) {
                 Ok(entry) => entry,
                 Err(error) => {
                     *placed = Some(Err(error));
@@ -130,7 +122,7 @@ impl Appender {
         let request = Request { events: part.events, weight, answer };
         let sent = self.queues.get(partition.0 as usize).is_some_and(|queue| queue.send(request).is_ok());
         if !sent {
-            self.shared.give_room_back(count, weight);
+            self.shared.waiting.give_back(count, weight);
         }
         (part.places, answered)
     }
@@ -163,23 +155,15 @@ fn fits(events: usize, bytes: usize) -> bool {
 impl Shared {
     /// Takes room in the queue, at once or not at all.
     fn take_room(&self, count: usize, weight: usize) -> Result<(), StoreError> {
-        let events = self.waiting.events.fetch_add(count, Ordering::AcqRel);
-        let bytes = self.waiting.bytes.fetch_add(weight, Ordering::AcqRel);
         let (most_events, most_bytes) = (self.options.queue_events, self.options.queue_bytes);
-        if events > 0 && (events + count > most_events || bytes + weight > most_bytes) {
-            self.give_room_back(count, weight);
-            return Err(StoreError::retry_later(format!(
-                "more events wait for Redis at {} than may wait ({most_events} events or {most_bytes} bytes): it does \
-                 not keep up",
-                self.redis.place()
-            )));
+        if self.waiting.take_room(count, weight, most_events, most_bytes) {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn give_room_back(&self, count: usize, weight: usize) {
-        self.waiting.events.fetch_sub(count, Ordering::AcqRel);
-        self.waiting.bytes.fetch_sub(weight, Ordering::AcqRel);
+        Err(StoreError::retry_later(format!(
+            "more events wait for Redis at {} than may wait ({most_events} events or {most_bytes} bytes): it does not \
+             keep up",
+            self.redis.place()
+        )))
     }
 }
 
@@ -207,7 +191,7 @@ impl Sender {
             let events: usize = group.iter().map(|request| request.events.len()).sum();
             let weight = group.iter().map(|request| request.weight).sum();
             let stored = self.store(log, &group).await;
-            self.shared.give_room_back(events, weight);
+            self.shared.waiting.give_back(events, weight);
             answer(group, &stored, log.partition);
         }
     }

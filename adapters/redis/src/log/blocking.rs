@@ -2,7 +2,7 @@
 
 use crate::connect::{Reconnects, Redis};
 use crate::failure::Effect;
-use crate::store::Shared;
+use crate::shared::Shared;
 use fred::types::ClusterHash;
 use laneway_ports::StoreError;
 use std::time::Duration;

@@ -32,15 +32,15 @@ impl Entry {
 }
 
 /// The entries of one stream, as XRANGE answers them. What is none of this store's is left out,
-/// with a log line: there is no offset to say where it is.
+/// with a log line: there is no offset to say where it is. `newest` is the newest version of an entry that is read.
 ///
 /// # Errors
 /// [`StoreError::RetryLater`] if the first of them was written by a newer release. Those before one that was are returned:
 /// they can be read, and it is the first of what is asked for then.
-pub(crate) fn entries(partition: Partition, frame: &Resp3Frame) -> Result<Vec<Entry>, StoreError> {
+pub(crate) fn entries(partition: Partition, frame: &Resp3Frame, newest: u8) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     for frame in items(frame) {
-        match entry(partition, frame) {
+        match entry(partition, frame, newest) {
             Ok(entry) => entries.extend(entry),
             Err(error) if entries.is_empty() => return Err(error),
             Err(_) => break,
@@ -57,7 +57,7 @@ pub(crate) fn streams(frame: &Resp3Frame) -> impl Iterator<Item = (&[u8], &Resp3
     })
 }
 
-fn entry(partition: Partition, frame: &Resp3Frame) -> Result<Option<Entry>, StoreError> {
+fn entry(partition: Partition, frame: &Resp3Frame, newest: u8) -> Result<Option<Entry>, StoreError> {
     let [id, fields] = items(frame) else { return Ok(None) };
     let Some(id) = bytes(id) else { return Ok(None) };
     let Some(offset) = place::offset_of(id) else {
@@ -69,13 +69,13 @@ fn entry(partition: Partition, frame: &Resp3Frame) -> Result<Option<Entry>, Stor
         _ => Default::default(),
     };
     let decoded = if name == codec::FIELD.as_bytes() {
-        codec::decode(partition, offset, value)
+        codec::decode(partition, offset, value, newest)
     } else {
         Err(format!("the entry has no field {}", codec::FIELD).into())
     };
     let record = match decoded {
         Ok(event) => LogRecord::Event(Arc::new(event)),
-        Err(newer @ codec::Unreadable::Newer(_)) => {
+        Err(newer @ codec::Unreadable::Newer(..)) => {
             let what = format!("the event at offset {offset} of partition {partition} cannot be read yet: {newer}");
             return Err(StoreError::retry_later(what));
         }

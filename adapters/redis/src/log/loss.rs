@@ -10,7 +10,7 @@
 use super::partition::PartitionLog;
 use crate::failure::Effect;
 use crate::library::{CallError, Refusal};
-use crate::store::Shared;
+use crate::shared::Shared;
 use bytes::Bytes;
 use fred::types::Value;
 use laneway_domain::{Offset, Partition};

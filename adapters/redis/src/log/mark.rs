@@ -7,7 +7,7 @@
 use super::loss::waits_for_claim;
 use super::partition::PartitionLog;
 use crate::library::{CallError, Refusal};
-use crate::store::Shared;
+use crate::shared::Shared;
 use bytes::Bytes;
 use laneway_domain::Offset;
 use laneway_ports::{Chunk, LogRecord, StoreError};

@@ -3,15 +3,19 @@
 pub(crate) mod append;
 mod blocking;
 mod frames;
+mod group;
 mod loss;
 mod mark;
 mod memory;
 mod partition;
 mod read;
 mod stored;
+mod waiting;
 pub(crate) mod watch;
 
+pub(crate) use group::{Group, groups};
 pub(crate) use partition::PartitionLog;
+pub(crate) use waiting::Waiting;
 
 use crate::failure::Effect;
 use crate::store::RedisStore;

@@ -7,7 +7,7 @@ use super::partition::PartitionLog;
 use crate::failure::Effect;
 use crate::library::slot;
 use crate::place;
-use crate::store::Shared;
+use crate::shared::Shared;
 use fred::types::Value;
 use laneway_domain::{Offset, Partition};
 use laneway_ports::{Bounds, Chunk, StoreError};
@@ -124,7 +124,7 @@ impl Shared {
         let arguments: Vec<Value> =
             vec![key.into(), place::entry_id(from).into(), "+".into(), "COUNT".into(), count.into()];
         let frame = self.redis.raw("XRANGE", at, arguments, false).await?;
-        frames::entries(partition, &frame)
+        frames::entries(partition, &frame, self.processes.reads_entries())
     }
 
     /// Where the log begins and ends.

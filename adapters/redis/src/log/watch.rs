@@ -6,29 +6,24 @@
 
 use super::blocking::Connection;
 use super::frames;
+use super::group::{Blocked, Group};
 use super::partition::PartitionLog;
 use super::read::ENTRIES_AT_ONCE;
 use crate::connect::SILENT_FOR;
 use crate::failure::Effect;
 use crate::library::slot;
 use crate::place;
-use crate::store::Shared;
-use fred::types::config::Server;
+use crate::shared::Shared;
 use fred::types::{ClusterHash, Resp3Frame, Value};
 use laneway_domain::Offset;
 use laneway_ports::StoreError;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How long one call waits. Long enough to cost nothing; a connection that died in silence is
 /// noticed when the call is overdue.
 const BLOCK: Duration = Duration::from_secs(1);
-/// For how long a partition is watched after the last one who waited: whoever handles what came
-/// will be back.
-const LINGER: Duration = Duration::from_secs(10);
 /// How often a log that does not grow is compared with what is remembered of it.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// The wait after a failure.
@@ -37,21 +32,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const READ_BYTES: usize = 1 << 20;
 /// How often growth is looked for where nobody wants what came: whoever comes back reads the log.
 const UNWANTED_EVERY: Duration = Duration::from_millis(10);
-
-/// Watches some partitions.
-pub(crate) struct Group {
-    /// Which.
-    partitions: Range<usize>,
-    changed: Notify,
-    /// The connection that waits, if one does.
-    blocked: Mutex<Option<Blocked>>,
-}
-
-#[derive(Clone, Debug)]
-struct Blocked {
-    connection: i64,
-    node: Option<Server>,
-}
 
 /// Ends the tasks when it is dropped.
 pub(crate) struct Watchers(Vec<JoinHandle<()>>);
@@ -62,12 +42,6 @@ impl Drop for Watchers {
             task.abort();
         }
     }
-}
-
-/// The groups of a store with that many partitions.
-pub(crate) fn groups(partitions: usize, cluster: bool) -> Vec<Arc<Group>> {
-    let group = |partitions| Arc::new(Group { partitions, changed: Notify::new(), blocked: Mutex::new(None) });
-    if cluster { (0..partitions).map(|p| group(p..p + 1)).collect() } else { vec![group(0..partitions)] }
 }
 
 pub(crate) fn start(shared: &Arc<Shared>) -> Watchers {
@@ -112,29 +86,11 @@ impl Shared {
     }
 }
 
-impl Group {
-    fn blocked(&self) -> Option<Blocked> {
-        self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_blocked(&self, blocked: Option<Blocked>) {
-        *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = blocked;
-    }
-
-    /// The partitions that someone watches. Of the others, the end is no longer known.
-    fn watched<'a>(&self, shared: &'a Shared) -> Vec<&'a PartitionLog> {
-        let logs = shared.logs.get(self.partitions.clone()).unwrap_or_default();
-        let (watched, others): (Vec<_>, Vec<_>) = logs.iter().partition(|log| log.is_watched(LINGER));
-        others.into_iter().filter(|log| log.known_end().is_some()).for_each(PartitionLog::unset_end);
-        watched
-    }
-}
-
 async fn run(shared: Arc<Shared>, group: Arc<Group>) {
     let mut connection: Option<Connection> = None;
     let mut compared = Instant::now();
     loop {
-        let watched = group.watched(&shared);
+        let watched = group.watched(&shared.logs);
         if watched.is_empty() {
             group.changed.notified().await;
             continue;
@@ -253,7 +209,7 @@ fn arguments(shared: &Shared, positions: &[(&PartitionLog, Position)], wanted: b
 
 /// Keeps new entries in the tail, and says that the log has grown.
 async fn keep(shared: &Shared, log: &PartitionLog, position: &Position, frame: &Resp3Frame) -> Result<(), StoreError> {
-    let entries = frames::entries(log.partition, frame)?;
+    let entries = frames::entries(log.partition, frame, shared.processes.reads_entries())?;
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
     let end = last.offset().next();
     if first.offset() != position.from {

@@ -1,15 +1,16 @@
 //! A store on Redis.
 
-use super::Checked;
+use super::{Checked, Role};
 use crate::config::{Durability, RedisStore as RedisConfig, Store};
 use laneway_domain::Partition;
-use laneway_ports::{EventLog as _, Stores};
+use laneway_ports::{EventLog as _, Stores, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore};
 use std::sync::Arc;
 
 /// Connects to it.
-pub(super) async fn open(store: &Store, redis: &RedisConfig) -> Result<Stores, String> {
-    let connected = RedisStore::connect(options(store, redis)?).await;
+pub(super) async fn open(store: &Store, redis: &RedisConfig, role: Role, process: &WorkerId) -> Result<Stores, String> {
+    let options = RedisOptions { process: process.0.clone(), role: role.name().into(), ..options(store, redis)? };
+    let connected = RedisStore::connect(options).await;
     connected.map(Arc::new).map(Stores::of).map_err(|e| e.to_string())
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn without_secrets(url: &str) -> String {
 }
 
 /// Understands the URL of a store.
-pub(super) fn config(url: &str) -> Result<Config, StoreError> {
+pub(crate) fn config(url: &str) -> Result<Config, StoreError> {
     let shown = without_secrets(url);
     let parsed = Url::parse(url).map_err(|error| {
         StoreError::refused(format!("store.url is not a URL ({error}); write one that begins with {SCHEMES}"))

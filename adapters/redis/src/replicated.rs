@@ -4,7 +4,6 @@ use crate::connect::{MAX_TRIES, Reconnects, Redis};
 use crate::failure::Effect;
 use crate::library::{CallError, Called, slot};
 use crate::options::RedisOptions;
-use crate::store::Shared;
 use bytes::Bytes;
 use fred::types::{ClusterHash, Value};
 use laneway_ports::StoreError;
@@ -30,7 +29,12 @@ impl Replicated {
         Ok(Some(Self { redis, replicas: options.replicas, timeout: options.replica_timeout }))
     }
 
-    async fn write(&self, function: &'static str, keys: &[String], args: &[Bytes]) -> Result<Value, CallError> {
+    pub(crate) async fn write(
+        &self,
+        function: &'static str,
+        keys: &[String],
+        args: &[Bytes],
+    ) -> Result<Value, CallError> {
         let at = slot(keys);
         for _ in 0..MAX_TRIES {
             // One connection for both: WAIT speaks of its own.
@@ -77,21 +81,5 @@ impl Replicated {
             "Redis at {} has done {function}, but {why}, so that it might be lost with the primary",
             self.redis.place()
         )))
-    }
-}
-
-impl Shared {
-    /// Calls a function that changes something; resolves when as many replicas as the options ask
-    /// for have it.
-    pub(crate) async fn write(
-        &self,
-        function: &'static str,
-        keys: &[String],
-        args: Vec<Bytes>,
-    ) -> Result<Value, CallError> {
-        match &self.replicated {
-            Some(replicated) => replicated.write(function, keys, &args).await,
-            None => self.redis.call(function, Effect::Writes, keys, args).await,
-        }
     }
 }
