@@ -6,6 +6,7 @@ use crate::lane_key::LaneKey;
 use crate::outcome::Outcome;
 use crate::partition::{Offset, Partition};
 use crate::progress::{Commit, GivenUp, PartitionProgress, Quarantined, Redrive};
+use crate::retry::NextAttempt;
 use crate::revision::Revision;
 use crate::status::Command;
 use crate::time::Timestamp;
@@ -239,7 +240,7 @@ pub enum Notice {
         /// What went wrong.
         reason: Box<str>,
         /// When it is tried again.
-        next_attempt: Timestamp,
+        next_attempt: NextAttempt,
     },
     /// An event was given up.
     GivenUp {

@@ -33,7 +33,7 @@ use crate::io::{Attempted, Notice};
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::progress::Behind;
-use crate::time::Timestamp;
+use crate::retry::NextAttempt;
 use crate::timers::{LaneTimer, Timer};
 use behind::BehindKeys;
 use on_track::OnTrack;
@@ -385,8 +385,8 @@ impl Lane {
         if self.queues.restore(key, behind, self.looked_up_to(head), cx.memory) {
             self.behind.is_ahead(offset, key.clone());
         }
-        let next_attempt = self.queues.known(key).next_attempt();
-        if let Some(at) = next_attempt.filter(|at| *at > cx.now && *at < Timestamp::MAX) {
+        let next_attempt = self.queues.known(key).next_attempt().and_then(NextAttempt::at);
+        if let Some(at) = next_attempt.filter(|at| *at > cx.now) {
             cx.timers.set(at, self.timer(LaneTimer::Key(key.clone())));
         }
         self.behind.insert(key.clone());

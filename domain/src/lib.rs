@@ -58,7 +58,9 @@ pub use progress::{
 };
 pub use recent::RECENTLY;
 pub use registered::{Edit, OperatorPause, Origin, Refused, Registered, Standing};
-pub use retry::{Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, RetryPolicy, RetryState, Verdict};
+pub use retry::{
+    Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, NextAttempt, RetryPolicy, RetryState, Verdict,
+};
 pub use revision::{Cut, Cuts, Revision};
 pub use role::{Role, Roles};
 pub use settings::Settings;

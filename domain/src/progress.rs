@@ -282,6 +282,7 @@ pub struct DeadLetter {
 mod tests {
     use super::*;
     use crate::event::Key;
+    use crate::retry::NextAttempt;
     use proptest::prelude::*;
 
     #[test]
@@ -333,7 +334,7 @@ mod tests {
             behind in prop::collection::btree_map(0_u8..20, (0_u64..20, any::<bool>()), 0..8),
         ) {
             let retry = |failed: bool| failed.then(|| RetryState {
-                attempts: 1, first_failure: Timestamp::ZERO, next_attempt: Timestamp::MAX, history: Vec::new(),
+                attempts: 1, first_failure: Timestamp::ZERO, next_attempt: NextAttempt::Never, history: Vec::new(),
             });
             let record = |(n, (offset, failed)): (u8, (u64, bool))| match key(n) {
                 // The record of an event by itself is of that event.

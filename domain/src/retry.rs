@@ -99,6 +99,45 @@ impl Failure {
     }
 }
 
+/// When an event that failed is attempted again. Stored as a moment: [`NextAttempt::Never`] as [`Timestamp::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Timestamp", into = "Timestamp")]
+pub enum NextAttempt {
+    /// Not before this moment.
+    At(Timestamp),
+    /// It was given up: its key is held, or goes on behind the dead letter.
+    Never,
+}
+
+impl NextAttempt {
+    /// The moment, if there is one.
+    #[must_use]
+    pub const fn at(self) -> Option<Timestamp> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Never => None,
+        }
+    }
+
+    /// Whether it is due by `now`.
+    #[must_use]
+    pub fn is_due(self, now: Timestamp) -> bool {
+        self.at().is_some_and(|at| at <= now)
+    }
+}
+
+impl From<Timestamp> for NextAttempt {
+    fn from(at: Timestamp) -> Self {
+        if at == Timestamp::MAX { Self::Never } else { Self::At(at) }
+    }
+}
+
+impl From<NextAttempt> for Timestamp {
+    fn from(next: NextAttempt) -> Self {
+        next.at().unwrap_or(Self::MAX)
+    }
+}
+
 /// How far an event that failed has come: kept with its key until it is settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryState {
@@ -106,8 +145,8 @@ pub struct RetryState {
     pub attempts: u32,
     /// When the first of them failed.
     pub first_failure: Timestamp,
-    /// When the next attempt is due; [`Timestamp::MAX`] when it was given up and its key is held.
-    pub next_attempt: Timestamp,
+    /// When the next attempt is due.
+    pub next_attempt: NextAttempt,
     /// The last failures, oldest first, at most [`MAX_HISTORY`].
     pub history: Vec<Failure>,
 }
@@ -126,8 +165,8 @@ impl RetryState {
     pub fn as_of(mut self, now: Timestamp) -> Self {
         let ahead = self.history.last().map_or(0, |last| last.at.as_millis().saturating_sub(now.as_millis()));
         let back = |at: Timestamp| Timestamp::from_millis(at.as_millis().saturating_sub(ahead));
-        if !self.is_held() {
-            self.next_attempt = back(self.next_attempt);
+        if let NextAttempt::At(at) = self.next_attempt {
+            self.next_attempt = NextAttempt::At(back(at));
         }
         self.first_failure = back(self.first_failure);
         self.history.iter_mut().for_each(|failure| failure.at = back(failure.at));
@@ -137,7 +176,7 @@ impl RetryState {
     /// Whether the key is held: its event was given up and nobody has said what to do with it.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.next_attempt == Timestamp::MAX
+        self.next_attempt == NextAttempt::Never
     }
 }
 
@@ -147,7 +186,7 @@ pub enum Verdict {
     /// Another attempt at the state's `next_attempt`.
     Retry(RetryState),
     /// No further attempt: the next delay would have passed the limit. `next_attempt` is
-    /// [`Timestamp::MAX`].
+    /// [`NextAttempt::Never`].
     GiveUp(RetryState),
 }
 
@@ -172,11 +211,11 @@ impl Backoff {
         let now = failure.at;
         let mut state = Self::note(before, failure);
         let Some(delay) = policy.delay(state.attempts) else {
-            state.next_attempt = Timestamp::MAX;
+            state.next_attempt = NextAttempt::Never;
             return Verdict::GiveUp(state);
         };
         let asked = not_before.unwrap_or(Duration::ZERO).min(policy.limit);
-        state.next_attempt = now.after(jittered(delay, policy.jitter, random).max(asked));
+        state.next_attempt = NextAttempt::At(now.after(jittered(delay, policy.jitter, random).max(asked)));
         Verdict::Retry(state)
     }
 
@@ -186,7 +225,7 @@ impl Backoff {
         let due = failure.at.after(pause);
         let mut state = Self::note(before, failure);
         state.attempts -= 1;
-        state.next_attempt = due;
+        state.next_attempt = NextAttempt::At(due);
         state
     }
 
@@ -196,11 +235,11 @@ impl Backoff {
         let mut state = before.unwrap_or_else(|| RetryState {
             attempts: 0,
             first_failure: failure.at,
-            next_attempt: Timestamp::MAX,
+            next_attempt: NextAttempt::Never,
             history: Vec::new(),
         });
         state.attempts = state.attempts.saturating_add(1);
-        state.next_attempt = Timestamp::MAX;
+        state.next_attempt = NextAttempt::Never;
         if state.history.len() >= MAX_HISTORY {
             state.history.remove(0);
         }

@@ -48,6 +48,7 @@ mod listen;
 mod media;
 mod object;
 mod openapi;
+mod operation;
 mod operator;
 mod problem;
 mod refusal;
@@ -67,11 +68,13 @@ pub use limits::{
 };
 pub use listen::{Listen, Peek};
 pub use openapi::openapi;
-pub use routes::{Route, routes};
+pub use operation::Route;
+pub use routes::routes;
 pub use server::{Ended, serve};
 pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen, digest_of};
 
-use crate::routes::{Handler, OPERATIONS};
+use crate::operation::Handler;
+use crate::routes::OPERATIONS;
 use axum::Router;
 use axum::response::IntoResponse as _;
 use laneway_ports::{DeadLetters, DestinationAdmin, EventLog, Operations, TokenAdmin};
@@ -110,14 +113,16 @@ struct Shared {
     api: Api,
     buffered: body::Buffered,
     telemetry: telemetry::Telemetry,
+    /// The interface as a document.
+    document: serde_json::Value,
 }
 
 /// The application. Install the recorder of the `metrics` crate before: the handles are made here.
 pub fn router(api: Api) -> Router {
     let buffered = body::Buffered::default();
-    let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new() });
+    let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new(), document: openapi() });
     let limits = shared.api.limits.clone();
-    let operator = operator::router(shared.clone());
+    let operator = operator::router(shared.clone(), &OPERATIONS);
     let under_other_names = operator.clone();
     let all = match shared.api.log.clone() {
         Some(log) => operator.merge(ingest(shared, log)),

@@ -3,8 +3,9 @@
 //! Paths, methods and roles come from the table of routes, errors from the table of problems. What is said of each, and
 //! the schemas, are in two files beside this one; tests hold them to the routes and to what goes over the wire.
 
+use crate::operation::Route;
 use crate::problem::Kind;
-use crate::routes::{Route, routes};
+use crate::routes::routes;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};

@@ -11,8 +11,8 @@ use crate::answer;
 use crate::body::{Bound, lend, receive, refuse};
 use crate::door::{Asked, enter, no_form};
 use crate::object::Object;
+use crate::operation::{Handler, Operation};
 use crate::problem::{Kind, Problem};
-use crate::routes::{Handler, OPERATIONS};
 use crate::wire::{self, Position};
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
@@ -32,10 +32,10 @@ pub(crate) type Answer = Result<Response, Box<Problem>>;
 /// The most bytes of an operator's body: a name, a key and an id, with room to spare.
 const BODY_BYTES: usize = 16 * 1024;
 
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+pub(crate) fn router(shared: Arc<Shared>, operations: &[Operation]) -> Router {
     let unrouted = Guard { shared: shared.clone(), needs: None };
     let nothing = Router::new().fallback(not_found).layer(from_fn_with_state(unrouted, guard));
-    let all = OPERATIONS.iter().fold(nothing, |router, operation| {
+    let all = operations.iter().fold(nothing, |router, operation| {
         let Handler::Operator(handler) = operation.handler else { return router };
         let route = handler(operation.method.filter());
         let route = match operation.role {

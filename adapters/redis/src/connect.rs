@@ -4,7 +4,7 @@ mod link;
 mod map;
 mod nodes;
 
-pub(crate) use link::{InspectedFrom, Link, Patience, SILENT_FOR};
+pub(crate) use link::{InspectedFrom, Link, SILENT_FOR, Timeouts};
 
 use crate::address::{self, without_secrets};
 use crate::failure::{self, Effect};
@@ -45,7 +45,7 @@ enum Target {
 }
 
 /// A connection, and where it leads.
-pub(crate) struct Way {
+pub(crate) struct Route {
     pub(crate) link: Arc<Link>,
     node: Option<Server>,
 }
@@ -69,8 +69,8 @@ impl Redis {
     /// Connects, and stays connected: whenever a connection is lost, it is made anew, for ever.
     pub(crate) async fn connect(options: &RedisOptions) -> Result<Self, StoreError> {
         let place: Arc<str> = without_secrets(&options.url).into();
-        let patience = patience(options, Duration::ZERO);
-        let nodes = Nodes::connect(address::config(&options.url)?, patience, place.clone()).await;
+        let timeouts = timeouts(options, Duration::ZERO);
+        let nodes = Nodes::connect(address::config(&options.url)?, timeouts, place.clone()).await;
         let nodes = nodes.map_err(|error| cannot_connect(&error, &place))?;
         Ok(Self { nodes, target: Target::Slot, place })
     }
@@ -78,7 +78,7 @@ impl Redis {
     /// The same Redis over connections of their own, which WAIT may hold up.
     pub(crate) async fn another(&self, options: &RedisOptions) -> Result<Self, StoreError> {
         let held_up = if options.replicas > 0 { options.replica_timeout } else { Duration::ZERO };
-        let nodes = self.nodes.another(patience(options, held_up)).await;
+        let nodes = self.nodes.another(timeouts(options, held_up)).await;
         let nodes = nodes.map_err(|error| cannot_connect(&error, &self.place))?;
         Ok(Self { nodes, target: Target::Slot, place: self.place.clone() })
     }
@@ -87,29 +87,29 @@ impl Redis {
     /// inside it for up to `longest`.
     pub(crate) async fn alone(&self, at: &ClusterHash, longest: Duration) -> Result<Self, StoreError> {
         let node = self.nodes.node_for(at)?;
-        let link = Link::open(self.nodes.config_of(node.as_ref()), Patience { longest, silence: None }).await;
+        let link = Link::open(self.nodes.config_of(node.as_ref()), Timeouts { longest, silence: None }).await;
         let link = Arc::new(link.map_err(|error| cannot_connect(&error, &self.place))?);
         Ok(Self { nodes: self.nodes.clone(), target: Target::Link(node, link), place: self.place.clone() })
     }
 
     /// The connection that leads to `at` now.
-    pub(crate) async fn way(&self, at: &ClusterHash) -> Result<Way, StoreError> {
+    pub(crate) async fn route(&self, at: &ClusterHash) -> Result<Route, StoreError> {
         let node = match &self.target {
             Target::Slot => self.nodes.node_for(at)?,
             Target::Node(node) => node.clone(),
             Target::Link(node, link) => {
                 self.connected()?;
-                return Ok(Way { link: link.clone(), node: node.clone() });
+                return Ok(Route { link: link.clone(), node: node.clone() });
             }
         };
         let link = self.nodes.link(node.as_ref()).await?;
-        Ok(Way { link, node })
+        Ok(Route { link, node })
     }
 
     /// The same, with everything over the one connection that leads to `at` now: for commands of
     /// which the second is about the first.
     pub(crate) async fn held(&self, at: &ClusterHash) -> Result<Self, StoreError> {
-        let Way { link, node } = self.way(at).await?;
+        let Route { link, node } = self.route(at).await?;
         Ok(Self { nodes: self.nodes.clone(), target: Target::Link(node, link), place: self.place.clone() })
     }
 
@@ -161,11 +161,11 @@ impl Redis {
         effect: Effect,
     ) -> Result<Value, StoreError> {
         for _ in 0..MAX_TRIES {
-            let way = self.way(&slot).await?;
+            let route = self.route(&slot).await?;
             let command = CustomCommand::new_static(name, slot.clone(), false);
-            match way.link.send(command, arguments.clone()).await {
-                Err(error) if self.has_moved(&way, error.details()) => sleep(WHILE_MOVING).await,
-                sent => return sent.map_err(|error| self.failed(&way, &error, effect)),
+            match route.link.send(command, arguments.clone()).await {
+                Err(error) if self.has_moved(&route, error.details()) => sleep(WHILE_MOVING).await,
+                sent => return sent.map_err(|error| self.failed(&route, &error, effect)),
             }
         }
         Err(self.keeps_moving(name))
@@ -180,17 +180,17 @@ impl Redis {
         blocks: bool,
     ) -> Result<Resp3Frame, StoreError> {
         for _ in 0..MAX_TRIES {
-            let way = self.way(&slot).await?;
+            let route = self.route(&slot).await?;
             let command = CustomCommand::new_static(name, slot.clone(), blocks);
-            let error = match way.link.send_raw(command, arguments.clone()).await {
+            let error = match route.link.send_raw(command, arguments.clone()).await {
                 Ok(Resp3Frame::SimpleError { data, .. }) => {
                     Error::new(fred::error::ErrorKind::Unknown, data.to_string())
                 }
                 Ok(frame) => return Ok(frame),
                 Err(error) => error,
             };
-            if !self.has_moved(&way, error.details()) {
-                return Err(self.failed(&way, &error, Effect::Reads));
+            if !self.has_moved(&route, error.details()) {
+                return Err(self.failed(&route, &error, Effect::Reads));
             }
             sleep(WHILE_MOVING).await;
         }
@@ -199,23 +199,23 @@ impl Redis {
 
     /// Whether that was the answer of a node that does not have the slot (any more). Then it is known
     /// who has.
-    pub(crate) fn has_moved(&self, way: &Way, answer: &str) -> bool {
+    pub(crate) fn has_moved(&self, route: &Route, answer: &str) -> bool {
         let Some(map) = self.nodes.map().filter(|_| answer.starts_with("MOVED ")) else { return false };
-        match map::parse_redirection(answer, way.node.as_ref()) {
+        match map::parse_redirection(answer, route.node.as_ref()) {
             Some((slot, server)) => map.note_moved(slot, server),
             None => map.doubt(),
         }
         true
     }
 
-    /// The way to a node that is taking over the slot that was asked for, if that was the answer.
-    pub(crate) async fn asked_elsewhere(&self, way: &Way, answer: &str) -> Option<Way> {
+    /// The route to a node that is taking over the slot that was asked for, if that was the answer.
+    pub(crate) async fn asked_elsewhere(&self, route: &Route, answer: &str) -> Option<Route> {
         if !answer.starts_with("ASK ") {
             return None;
         }
-        let (_, server) = map::parse_redirection(answer, way.node.as_ref())?;
+        let (_, server) = map::parse_redirection(answer, route.node.as_ref())?;
         let link = self.nodes.link(Some(&server)).await.ok()?;
-        Some(Way { link, node: Some(server) })
+        Some(Route { link, node: Some(server) })
     }
 
     pub(crate) fn keeps_moving(&self, what: &str) -> StoreError {
@@ -232,16 +232,16 @@ impl Redis {
     }
 
     /// What the error means. One of a former primary makes the client look for the new one.
-    pub(crate) fn failed(&self, way: &Way, error: &Error, effect: Effect) -> StoreError {
+    pub(crate) fn failed(&self, route: &Route, error: &Error, effect: Effect) -> StoreError {
         if error.details().starts_with("READONLY") {
-            way.link.end();
+            route.link.end();
         }
         failure::of(error, effect, &self.place)
     }
 }
 
-fn patience(options: &RedisOptions, held_up: Duration) -> Patience {
-    Patience { longest: options.command_timeout + options.replica_timeout, silence: Some(SILENT_FOR + held_up) }
+fn timeouts(options: &RedisOptions, held_up: Duration) -> Timeouts {
+    Timeouts { longest: options.command_timeout + options.replica_timeout, silence: Some(SILENT_FOR + held_up) }
 }
 
 fn cannot_connect(error: &Error, place: &str) -> StoreError {

@@ -149,7 +149,7 @@ impl Redis {
         arguments: &[Bytes],
     ) -> Result<Called, CallError> {
         let at = slot(keys);
-        let way = self.way(&at).await?;
+        let route = self.route(&at).await?;
         let values = || {
             let mut values: Vec<Value> = Vec::with_capacity(2 + keys.len() + arguments.len());
             values.push(Value::from_static_str(function));
@@ -159,9 +159,9 @@ impl Redis {
             values
         };
         let command = CustomCommand::new_static("FCALL", at, false);
-        let mut sent = way.link.send(command.clone(), values()).await;
+        let mut sent = route.link.send(command.clone(), values()).await;
         if let Err(error) = &sent
-            && let Some(other) = self.asked_elsewhere(&way, error.details()).await
+            && let Some(other) = self.asked_elsewhere(&route, error.details()).await
         {
             if self.link().is_some() {
                 // What belongs together would be torn apart: the WAIT behind this stays here.
@@ -172,10 +172,10 @@ impl Redis {
         match sent {
             Ok(value) => Ok(Called::Answered(value)),
             Err(error) if error.details().contains("Function not found") => Ok(Called::Missing),
-            Err(error) if self.has_moved(&way, error.details()) => Ok(Called::Moved),
+            Err(error) if self.has_moved(&route, error.details()) => Ok(Called::Moved),
             Err(error) => Err(match refusal(error.details()) {
                 Some(refusal) => CallError::Refused(refusal),
-                None => CallError::Store(self.failed(&way, &error, effect)),
+                None => CallError::Store(self.failed(&route, &error, effect)),
             }),
         }
     }

@@ -10,8 +10,8 @@
 use bytes::Bytes;
 use laneway_domain::{
     Behind, Commit, Cut, DestinationName, Event, EventId, EventType, Failure, Filter, Filters, GivenUp, Key,
-    LaneChange, LaneKey, NewEvent, Offset, OperatorPause, Origin, Partition, Pause, Position, Quarantined, Registered,
-    RetryState, Revision, Standing, Timestamp, TraceParent, TypePattern,
+    LaneChange, LaneKey, NewEvent, NextAttempt, Offset, OperatorPause, Origin, Partition, Pause, Position, Quarantined,
+    Registered, RetryState, Revision, Standing, Timestamp, TraceParent, TypePattern,
 };
 use laneway_ports::{
     DeadLetterQuery, DeadLetters, EventLog, JournalEntry, Lease, LogRecord, ProgressStore, Registry, RegistryWrite,
@@ -183,8 +183,11 @@ fn progress() -> Done<Commit> {
     let mut keeps_up = lane(Position::Shared);
     let behind = |offset, retry| Some(Behind { offset: Offset(offset), retry });
     keeps_up.behind = [
-        (LaneKey::Key(Key::new("key-1")?), behind(4, Some(failed(3, Timestamp::from_millis(BEGAN + 100_000))))),
-        (LaneKey::Key(Key::new("key-2")?), behind(5, Some(failed(9, Timestamp::MAX)))),
+        (
+            LaneKey::Key(Key::new("key-1")?),
+            behind(4, Some(failed(3, NextAttempt::At(Timestamp::from_millis(BEGAN + 100_000))))),
+        ),
+        (LaneKey::Key(Key::new("key-2")?), behind(5, Some(failed(9, NextAttempt::Never)))),
         (LaneKey::Key(Key::new("key-3")?), behind(6, None)),
         (LaneKey::Event(Offset(7)), behind(7, None)),
     ]
@@ -209,7 +212,7 @@ fn progress() -> Done<Commit> {
             key,
             at: Timestamp::from_millis(BEGAN + 60_000),
             reason: "the retry limit of 1h is over: 503 Service Unavailable".into(),
-            retry: failed(12, Timestamp::MAX),
+            retry: failed(12, NextAttempt::Never),
         })
     };
     let named = |(name, change): (&str, LaneChange)| Ok((DestinationName::new(name)?, change));
@@ -227,7 +230,7 @@ fn progress() -> Done<Commit> {
     })
 }
 
-fn failed(attempts: u32, next_attempt: Timestamp) -> RetryState {
+fn failed(attempts: u32, next_attempt: NextAttempt) -> RetryState {
     let at = Timestamp::from_millis(BEGAN + 40_000);
     let history = vec![Failure { at, reason: "503 Service Unavailable: nö".into() }];
     RetryState { attempts, first_failure: at, next_attempt, history }

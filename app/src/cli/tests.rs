@@ -308,7 +308,7 @@ fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
     .unwrap();
     let shown = status::render(&status, false, table::Look::default());
     let lines: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("WORKER")).map(str::trim_end).collect();
-    let mut same = status.clone();
+    let mut same = status;
     same.processes[1].release = "0.2.0".into();
     assert!(status::render(&same, false, table::Look::default()).contains("\n2 processes of Laneway 0.2.0\n"));
     assert_eq!(

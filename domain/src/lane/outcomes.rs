@@ -9,8 +9,7 @@ use crate::io::Notice;
 use crate::lane_key::LaneKey;
 use crate::outcome::Outcome;
 use crate::progress::{GivenUp, Redriven};
-use crate::retry::{Backoff, Failure, RetryState, Verdict};
-use crate::time::Timestamp;
+use crate::retry::{Backoff, Failure, NextAttempt, RetryState, Verdict};
 use crate::timers::LaneTimer;
 
 /// What an event whose data is not in memory counts as where dead letters are bounded: the most that one may have
@@ -96,8 +95,8 @@ impl Lane {
         }
         self.queues.known_mut(key).resends = Resends::default();
         self.record.changed(key.clone());
-        if state.next_attempt < Timestamp::MAX {
-            cx.timers.set(state.next_attempt, self.timer(LaneTimer::Key(key.clone())));
+        if let NextAttempt::At(at) = state.next_attempt {
+            cx.timers.set(at, self.timer(LaneTimer::Key(key.clone())));
         }
         // Until the next attempt nothing but offsets is kept in memory.
         self.queues.drop_data(key, cx.memory);
@@ -169,7 +168,7 @@ impl Lane {
     pub(crate) fn retry_now(&mut self, key: &LaneKey, cx: &mut Context<'_>) -> bool {
         let Some(queue) = self.queues.get_mut(key).filter(|queue| queue.in_flight.is_none()) else { return false };
         let Some(retry) = queue.behind_mut().and_then(|behind| behind.retry.as_mut()) else { return false };
-        retry.next_attempt = cx.now;
+        retry.next_attempt = NextAttempt::At(cx.now);
         self.record.changed(key.clone());
         self.schedule(key, cx);
         true
@@ -178,7 +177,7 @@ impl Lane {
     /// Makes every failed event due now that waits for another attempt: what it failed at is no more. Held ones are the
     /// operator's.
     pub(crate) fn retry_all(&mut self, cx: &mut Context<'_>) {
-        let waits = |key: &&LaneKey| self.queues.known(key).next_attempt().is_some_and(|at| at < Timestamp::MAX);
+        let waits = |key: &&LaneKey| self.queues.known(key).next_attempt().is_some_and(|next| next.at().is_some());
         let waiting: Vec<LaneKey> = self.behind.iter().filter(waits).cloned().collect();
         for key in waiting {
             self.retry_now(&key, cx);

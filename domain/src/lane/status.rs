@@ -3,7 +3,6 @@
 use super::Lane;
 use crate::partition::Offset;
 use crate::status::{BlockedKey, DestinationStatus, MAX_LISTED_KEYS};
-use crate::time::Timestamp;
 
 impl Lane {
     /// Adds this lane to its destination's status, with the partition's reader at `head` and the
@@ -34,7 +33,7 @@ impl Lane {
                         head: record.map_or(Offset::ZERO, |record| record.offset),
                         attempts: retry.attempts,
                         since: retry.first_failure,
-                        next_attempt: (retry.next_attempt < Timestamp::MAX).then_some(retry.next_attempt),
+                        next_attempt: retry.next_attempt.at(),
                         last_error: retry.last_error().into(),
                     });
                 }

@@ -6,7 +6,8 @@ use super::fixtures::{
 };
 use crate::{DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, MAX_DEAD_LETTER_PAGE, ProgressStore, Selection};
 use laneway_domain::{
-    Backoff, Commit, DeadLetter, Failure, Key, LaneKey, Offset, Partition, Position, Redrive, Redriven, Timestamp,
+    Backoff, Commit, DeadLetter, Failure, Key, LaneKey, NextAttempt, Offset, Partition, Position, Redrive, Redriven,
+    Timestamp,
 };
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ pub async fn a_dead_letter_says_what_was_committed<S: Subject>() {
     let lease = lease(subject.store()).await;
     let mut expected = given_up("a", 1, LaneKey::Key(Key::new("k:1'ü").unwrap()));
     expected.retry = Backoff::note(Some(expected.retry), failure(9, "timeout · 15 s"));
-    expected.retry.next_attempt = Timestamp::MAX;
+    expected.retry.next_attempt = NextAttempt::Never;
     let commit = Commit { dead_letters: vec![expected.clone()], ..Commit::default() };
     subject.store().commit(&lease, &commit).await.unwrap();
     let subject = subject.reopen().await;

@@ -114,7 +114,7 @@ impl Machine {
         self.story.happened(What::Started(life));
         let clock = Clock::starting_at(self.disk.now());
         let sinks = (0..self.plan.destinations.len()).map(|to| {
-            let sink: Arc<dyn Sink> = Arc::new(self.way_out(life, to));
+            let sink: Arc<dyn Sink> = Arc::new(self.watched_sink(life, to));
             (self.plan.destinations[to].name.clone(), sink)
         });
         let (worker, working, upkeep) = Worker {
@@ -155,7 +155,7 @@ impl Machine {
         Ok(())
     }
 
-    fn way_out(&self, life: usize, to: usize) -> WayOut {
+    fn watched_sink(&self, life: usize, to: usize) -> WatchedSink {
         let config = WebhookConfig {
             secrets: vec![Secret::new(SECRET)],
             timeout: self.plan.timeout,
@@ -168,7 +168,7 @@ impl Machine {
         };
         let scissors = if to == super::plan::STEADY { super::wire::none() } else { self.scissors.clone() };
         let sink = WebhookSink::with_dial(config, Arc::new(SystemResolver), SimulatedTcp(scissors));
-        WayOut { life, to, sink: sink.expect("the settings are good"), story: self.story.clone() }
+        WatchedSink { life, to, sink: sink.expect("the settings are good"), story: self.story.clone() }
     }
 }
 
@@ -202,7 +202,7 @@ pub(super) fn progress(disk: &Arc<Disk>, partitions: u32) -> Vec<PartitionProgre
 }
 
 /// The webhook sink, and a line of the story for what goes out and what comes back.
-struct WayOut {
+struct WatchedSink {
     life: usize,
     to: usize,
     sink: WebhookSink<SimulatedTcp>,
@@ -210,7 +210,7 @@ struct WayOut {
 }
 
 #[async_trait]
-impl Sink for WayOut {
+impl Sink for WatchedSink {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
         let (life, to) = (self.life, self.to);
         let places = delivery.events.iter().map(|attempted| {

@@ -79,7 +79,7 @@ impl Process {
         let naps = chance.fork(2000 + number as u64);
         let sink = |sink: &Arc<SimulatedSink>| -> Arc<dyn Sink> {
             let (disk, stillness) = (disk.clone(), stillness.clone());
-            Arc::new(WayOut { number, sink: sink.clone(), disk, stillness, chance: Mutex::new(naps.clone()) })
+            Arc::new(WatchedSink { number, sink: sink.clone(), disk, stillness, chance: Mutex::new(naps.clone()) })
         };
         let watched = Arc::new(Watched { store: store.clone(), tally: trace.trace().tally() });
         let (worker, working, upkeep) = Worker {
@@ -192,7 +192,7 @@ async fn unless_frozen<T>(work: impl Future<Output = T>, stillness: Arc<Stillnes
 }
 
 /// A process' way to a destination.
-struct WayOut {
+struct WatchedSink {
     number: usize,
     sink: Arc<SimulatedSink>,
     disk: Arc<Disk>,
@@ -200,7 +200,7 @@ struct WayOut {
     chance: Mutex<Chance>,
 }
 
-impl WayOut {
+impl WatchedSink {
     /// The epoch of the process' lease, or of one that a failover ended and it has not heard of.
     fn epoch(&self, partition: Partition) -> Option<u64> {
         let worker = id(self.number);
@@ -216,7 +216,7 @@ impl WayOut {
 }
 
 #[async_trait]
-impl Sink for WayOut {
+impl Sink for WatchedSink {
     async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
         let partition = delivery.events[0].event.partition;
         let (decided, stands_still) = (self.epoch(partition), self.stillness.is(true));

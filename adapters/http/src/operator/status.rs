@@ -38,8 +38,8 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
 }
 
 /// `GET /openapi.json`: what this interface can be asked.
-pub(crate) async fn openapi() -> Answer {
-    answer::ok(&crate::openapi::openapi())
+pub(crate) async fn openapi(State(shared): State<Arc<Shared>>) -> Answer {
+    answer::ok(&shared.document)
 }
 
 /// `GET /metrics`.

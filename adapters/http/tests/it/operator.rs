@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use laneway_domain::{
     BreakerStatus, Command, Commit, DestinationName, DestinationStatus, Failure, GivenUp, Key, LaneChange, LaneKey,
-    NewEvent, Offset, Partition, Position, RetryState, StatusReport, Timestamp,
+    NewEvent, NextAttempt, Offset, Partition, Position, RetryState, StatusReport, Timestamp,
 };
 use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, Done, Health, Status};
 use laneway_http::{Api, Limits, router};
@@ -55,7 +55,7 @@ impl Server {
             retry: RetryState {
                 attempts: 1,
                 first_failure: at,
-                next_attempt: at,
+                next_attempt: NextAttempt::At(at),
                 history: vec![Failure::new(at, "422")],
             },
         };
@@ -374,7 +374,7 @@ async fn a_payload_that_is_not_json_is_shown_in_base64() {
     let worker = WorkerId("w".into());
     let lease = server.store.claim(accepted.partition, &worker, Duration::from_secs(5)).await.unwrap().unwrap();
     let retry =
-        RetryState { attempts: 1, first_failure: Timestamp::ZERO, next_attempt: Timestamp::MAX, history: vec![] };
+        RetryState { attempts: 1, first_failure: Timestamp::ZERO, next_attempt: NextAttempt::Never, history: vec![] };
     let given_up = GivenUp {
         destination: name("a"),
         offset: accepted.offset,

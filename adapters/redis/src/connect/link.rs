@@ -39,7 +39,7 @@ const LOOK_FOR_OVERDUE: Duration = Duration::from_millis(500);
 
 /// How long a connection waits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     /// What the slowest command may take.
     pub(crate) longest: Duration,
     /// How long there may be no answer at all. `None`: commands wait inside the server, and their
@@ -83,22 +83,22 @@ impl Drop for Link {
 
 impl Link {
     /// Connects, and stays connected: whenever the connection is closed, it is made anew, for ever.
-    pub(crate) async fn open(config: Config, patience: Patience) -> Result<Self, Error> {
-        let client = client(Config { fail_fast: true, ..config }, patience)?;
+    pub(crate) async fn open(config: Config, timeouts: Timeouts) -> Result<Self, Error> {
+        let client = client(Config { fail_fast: true, ..config }, timeouts)?;
         let connection = client.init().await?;
-        Ok(Self::new(client, connection, patience))
+        Ok(Self::new(client, connection, timeouts))
     }
 
     /// The same without waiting for it, or failing when the server is away.
-    pub(crate) fn begin(config: Config, patience: Patience) -> Result<Self, Error> {
-        let client = client(Config { fail_fast: false, ..config }, patience)?;
+    pub(crate) fn begin(config: Config, timeouts: Timeouts) -> Result<Self, Error> {
+        let client = client(Config { fail_fast: false, ..config }, timeouts)?;
         let connection = client.connect();
-        Ok(Self::new(client, connection, patience))
+        Ok(Self::new(client, connection, timeouts))
     }
 
-    fn new(client: Client, connection: ConnectHandle, patience: Patience) -> Self {
+    fn new(client: Client, connection: ConnectHandle, timeouts: Timeouts) -> Self {
         let shared = Arc::new(Shared { client, connection, ended: AtomicBool::new(false), heard: AtomicU64::new(0) });
-        let watch = tokio::spawn(watch(shared.clone(), patience.silence));
+        let watch = tokio::spawn(watch(shared.clone(), timeouts.silence));
         Self {
             shared,
             watch,
@@ -244,7 +244,7 @@ fn explained(error: Error) -> Error {
     error
 }
 
-fn client(config: Config, patience: Patience) -> Result<Client, Error> {
+fn client(config: Config, timeouts: Timeouts) -> Result<Client, Error> {
     Builder::from_config(config)
         .with_connection_config(|connection: &mut ConnectionConfig| {
             connection.connection_timeout = CONNECT_TIMEOUT;
@@ -255,11 +255,11 @@ fn client(config: Config, patience: Patience) -> Result<Client, Error> {
             connection.max_command_buffer_len = MAX_WAITING_COMMANDS;
             connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
             // A server that was stopped or cut off closes nothing.
-            let max_timeout = Some(patience.longest + LOOK_FOR_OVERDUE);
+            let max_timeout = Some(timeouts.longest + LOOK_FOR_OVERDUE);
             connection.unresponsive = UnresponsiveConfig { max_timeout, interval: LOOK_FOR_OVERDUE };
         })
         .with_performance_config(|performance: &mut PerformanceConfig| {
-            performance.default_command_timeout = patience.longest;
+            performance.default_command_timeout = timeouts.longest;
         })
         .set_policy(ReconnectPolicy::new_exponential(0, FIRST_RECONNECT_MS, LONGEST_RECONNECT_MS, 2))
         .build()

@@ -3,7 +3,7 @@
 //! Each has a link of its own, so that one that is away holds up nothing that another has. (The
 //! client could do a Cluster by itself; but it waits for all nodes whenever it connects to one.)
 
-use super::link::{Link, Patience};
+use super::link::{Link, Timeouts};
 use super::map::{Map, Slots};
 use crate::failure::{self, later};
 use fred::error::{Error, ErrorKind};
@@ -32,7 +32,7 @@ const LEARN_WITHIN: Duration = Duration::from_secs(1);
 /// Sentinel names.
 pub(crate) struct Nodes {
     config: Config,
-    patience: Patience,
+    timeouts: Timeouts,
     place: Arc<str>,
     /// Of a Cluster; shared by all who have links to it.
     map: Option<Arc<Map>>,
@@ -51,15 +51,15 @@ impl Drop for Nodes {
 
 impl Nodes {
     /// Connects to what `config` names. Fails if nothing of it can be reached.
-    pub(crate) async fn connect(config: Config, patience: Patience, place: Arc<str>) -> Result<Arc<Self>, Error> {
+    pub(crate) async fn connect(config: Config, timeouts: Timeouts, place: Arc<str>) -> Result<Arc<Self>, Error> {
         let map = config.server.is_clustered().then(Arc::<Map>::default);
         let is_cluster = map.is_some();
-        let nodes = Arc::new(Self::new(config, patience, place, map));
+        let nodes = Arc::new(Self::new(config, timeouts, place, map));
         let keeping = if is_cluster {
             nodes.connect_cluster().await?;
             tokio::spawn(keep_learning(Arc::downgrade(&nodes)))
         } else {
-            let link = Link::open(nodes.config.clone(), patience).await?;
+            let link = Link::open(nodes.config.clone(), timeouts).await?;
             nodes.links().insert(None, Arc::new(link));
             tokio::spawn(keep_linked(Arc::downgrade(&nodes)))
         };
@@ -69,19 +69,19 @@ impl Nodes {
     }
 
     /// The same servers, with links of their own.
-    pub(crate) async fn another(&self, patience: Patience) -> Result<Arc<Self>, Error> {
-        let other = Self::new(self.config.clone(), patience, self.place.clone(), self.map.clone());
+    pub(crate) async fn another(&self, timeouts: Timeouts) -> Result<Arc<Self>, Error> {
+        let other = Self::new(self.config.clone(), timeouts, self.place.clone(), self.map.clone());
         if other.map.is_some() {
             other.begin_all().await;
         } else {
-            let link = Link::open(other.config.clone(), patience).await?;
+            let link = Link::open(other.config.clone(), timeouts).await?;
             other.links().insert(None, Arc::new(link));
         }
         Ok(Arc::new(other))
     }
 
-    fn new(config: Config, patience: Patience, place: Arc<str>, map: Option<Arc<Map>>) -> Self {
-        Self { config, patience, place, map, links: Mutex::default(), keeping: OnceLock::new() }
+    fn new(config: Config, timeouts: Timeouts, place: Arc<str>, map: Option<Arc<Map>>) -> Self {
+        Self { config, timeouts, place, map, links: Mutex::default(), keeping: OnceLock::new() }
     }
 
     fn links(&self) -> MutexGuard<'_, BTreeMap<Option<Server>, Arc<Link>>> {
@@ -137,7 +137,7 @@ impl Nodes {
         if let Some(link) = links.get(&key).filter(|link| !link.has_ended()) {
             return Ok(link.clone());
         }
-        let link = Link::begin(self.config_of(node), self.patience);
+        let link = Link::begin(self.config_of(node), self.timeouts);
         let link = Arc::new(link.map_err(|error| failure::of(&error, failure::Effect::Reads, &self.place))?);
         if let Some(map) = &self.map {
             // Those that have no slots any more are of no use.
@@ -179,7 +179,7 @@ impl Nodes {
     async fn connect_cluster(&self) -> Result<(), Error> {
         let first = self.config.server.hosts().into_iter().map(|seed| {
             Box::pin(async move {
-                let link = Link::open(self.config_of(Some(&seed)), self.patience).await?;
+                let link = Link::open(self.config_of(Some(&seed)), self.timeouts).await?;
                 let none = || Error::new(ErrorKind::Cluster, "CLUSTERDOWN no node is known to have slots");
                 ask(&seed, &link).await.ok_or_else(none)
             })
@@ -223,7 +223,7 @@ impl Nodes {
     async fn learn_anew(&self, map: &Map) {
         let seeds = self.config.server.hosts();
         let asked = seeds.iter().map(|seed| async move {
-            let link = Link::open(self.config_of(Some(seed)), self.patience).await.ok()?;
+            let link = Link::open(self.config_of(Some(seed)), self.timeouts).await.ok()?;
             ask(seed, &link).await
         });
         if let Some(slots) = join_all(asked).await.into_iter().flatten().next() {

@@ -8,9 +8,13 @@ use crate::support::{event, server};
 use laneway_domain::{Commit, Cut, Cuts, DestinationName, NewEvent, Offset, Partition, Position, Revision};
 use laneway_ports::{EventLog, ProgressStore, StoreError, WorkerId};
 use laneway_redis::RedisStore;
-use laneway_servers::redis::RedisServer;
+use laneway_servers::redis::{RedisServer, Reply};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The oldest version whose calls are answered (`lua/header.lua`).
+const OLDEST_CALLS: u32 = 6;
 
 /// A folder for each format that there ever was.
 fn folders() -> Vec<PathBuf> {
@@ -133,6 +137,44 @@ async fn an_event_that_a_newer_release_has_written_is_waited_for_and_not_set_asi
         let error = store.read(own.partition, own.offset.next(), 10, usize::MAX).await.unwrap_err();
         assert!(matches!(&error, StoreError::RetryLater { what, .. } if what.contains("version 3")), "{error:?}");
     }
+}
+
+/// The names of the functions that Redis has, and whether each may write.
+async fn functions(server: &RedisServer) -> BTreeMap<String, bool> {
+    let list = server.command(&["FUNCTION", "LIST", "LIBRARYNAME", "laneway"]).await.unwrap();
+    let named = |of: &Reply, name: &str| {
+        let at = of.items().iter().position(|item| item.text() == name).unwrap();
+        of.items()[at + 1].items().to_vec()
+    };
+    let one = |function: &Reply| {
+        let at = function.items().iter().position(|item| item.text() == "name").unwrap();
+        let flags: Vec<String> = named(function, "flags").iter().map(Reply::text).collect();
+        (function.items()[at + 1].text(), !flags.contains(&"no-writes".to_owned()))
+    };
+    named(&list.items()[0], "functions").iter().map(one).collect()
+}
+
+/// Whoever has loaded an earlier library calls its functions by these names, also where a replica answers.
+#[tokio::test]
+async fn every_function_of_a_library_whose_calls_are_answered_is_still_there() {
+    let mut looked_at = Vec::new();
+    for folder in folders() {
+        let library = std::fs::read_to_string(folder.join("library.lua")).unwrap();
+        let version = library.split("local VERSION = ").nth(1).unwrap().lines().next().unwrap().parse::<u32>().unwrap();
+        let server = loaded(&folder).await;
+        let before = functions(&server).await;
+        drop(opened(&server).await);
+        let now = functions(&server).await;
+        assert!(now.contains_key("laneway_attend") && !before.contains_key("laneway_attend"), "{now:?}");
+        // Older ones are refused by the register, which says so.
+        if version >= OLDEST_CALLS {
+            looked_at.push(version);
+            for (name, writes) in before {
+                assert_eq!(now.get(&name), Some(&writes), "{name} of library {version}");
+            }
+        }
+    }
+    assert!(looked_at.contains(&7), "{looked_at:?}");
 }
 
 /// A process of the version before goes on beside this one, over the functions of this one.

@@ -4,8 +4,8 @@
 use crate::support::{new_store, open};
 use bytes::Bytes;
 use laneway_domain::{
-    Behind, Commit, DestinationName, Event, EventId, EventType, GivenUp, Key, LaneChange, LaneKey, NewEvent, Offset,
-    Partition, PartitionProgress, Pause, Position, Quarantined, RetryState, Timestamp,
+    Behind, Commit, DestinationName, Event, EventId, EventType, GivenUp, Key, LaneChange, LaneKey, NewEvent,
+    NextAttempt, Offset, Partition, PartitionProgress, Pause, Position, Quarantined, RetryState, Timestamp,
 };
 use laneway_ports::{DeadLetterQuery, DeadLetters, EventLog, Lease, ProgressStore, Selection, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore};
@@ -96,7 +96,7 @@ fn given_up(offset: u64) -> GivenUp {
         key: LaneKey::Key(Key::new("k").unwrap()),
         at,
         reason: "no".into(),
-        retry: RetryState { attempts: 1, first_failure: at, next_attempt: at, history: Vec::new() },
+        retry: RetryState { attempts: 1, first_failure: at, next_attempt: NextAttempt::At(at), history: Vec::new() },
     }
 }
 

@@ -53,7 +53,7 @@ fn retry_state() -> impl Strategy<Value = RetryState> {
         |(attempts, first_failure, next_attempt, history)| RetryState {
             attempts,
             first_failure,
-            next_attempt,
+            next_attempt: next_attempt.into(),
             history,
         },
     )

@@ -3,8 +3,8 @@
 use super::fixtures::{logged, name};
 use crate::{
     Behind, Command, CommandId, Commit, Destination, DestinationChanges, Dispatcher, Failure, Input, Key, LaneKey,
-    LaneProgress, Notice, Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Position, Quarantined,
-    RetryState, Settings, Timestamp,
+    LaneProgress, NextAttempt, Notice, Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Position,
+    Quarantined, RetryState, Settings, Timestamp,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -164,7 +164,8 @@ fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
     dispatcher
         .handle(Input::Destinations(DestinationChanges::present(vec![strict, Destination::new(name("stays"))])), now);
     let failure = Failure { at: now, reason: "no".into() };
-    let retry = RetryState { attempts: 1, first_failure: now, next_attempt: now, history: vec![failure] };
+    let retry =
+        RetryState { attempts: 1, first_failure: now, next_attempt: NextAttempt::At(now), history: vec![failure] };
     let behind = [(LaneKey::All, Behind { offset: Offset(0), retry: Some(retry) })].into();
     let lane = LaneProgress { position: Position::At(Offset(1)), behind, ..LaneProgress::default() };
     let lanes = [(name("strict"), lane), (name("stays"), LaneProgress::default())].into();

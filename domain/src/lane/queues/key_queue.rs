@@ -6,7 +6,7 @@ use crate::io::Attempted;
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
 use crate::progress::Behind;
-use crate::retry::RetryState;
+use crate::retry::{NextAttempt, RetryState};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -251,13 +251,13 @@ impl KeyQueue {
         self.behind.as_ref().and_then(|behind| behind.retry.as_ref())
     }
 
-    pub(in crate::lane) fn next_attempt(&self) -> Option<Timestamp> {
+    pub(in crate::lane) fn next_attempt(&self) -> Option<NextAttempt> {
         self.retry().map(|retry| retry.next_attempt)
     }
 
     /// Whether its first event is not to be attempted yet.
     pub(in crate::lane) fn waits_until(&self, now: Timestamp) -> bool {
-        self.next_attempt().is_some_and(|at| at > now)
+        self.next_attempt().is_some_and(|next| !next.is_due(now))
     }
 
     /// The record that a commit keeps of it; `None` when it is not behind.

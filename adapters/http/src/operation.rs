@@ -1,0 +1,69 @@
+//! What an operation of the HTTP interface is.
+
+use crate::Shared;
+use crate::ingest::Intake;
+use axum::routing::{MethodFilter, MethodRouter};
+use laneway_domain::Role;
+use std::sync::Arc;
+
+/// An operation of the HTTP interface, as others may know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its method. (What takes GET takes HEAD too.)
+    pub method: &'static str,
+    /// Its path; what changes stands in braces.
+    pub path: &'static str,
+    /// The role that a token must have; `None` if nobody is asked for a token.
+    pub role: Option<Role>,
+}
+
+/// One operation.
+pub(crate) struct Operation {
+    pub(crate) method: Verb,
+    pub(crate) path: &'static str,
+    /// What a token must have; `None`: nobody is asked for one, and pages of other names are answered too.
+    pub(crate) role: Option<Role>,
+    pub(crate) handler: Handler,
+}
+
+/// The methods that the interface uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl Verb {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    pub(crate) const fn filter(self) -> MethodFilter {
+        match self {
+            // HEAD comes with it.
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Patch => MethodFilter::PATCH,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+/// Who does it.
+pub(crate) enum Handler {
+    /// A process that takes events in; it asks for the role by itself, since its metrics count those too who are
+    /// turned away.
+    Ingest(fn(MethodFilter) -> MethodRouter<Arc<Intake>>),
+    /// Every process.
+    Operator(fn(MethodFilter) -> MethodRouter<Arc<Shared>>),
+}
