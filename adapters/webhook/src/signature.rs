@@ -79,12 +79,14 @@ fn append_signature(key: &SigningKey, message: &[&[u8]], value: &mut String) {
     }
 }
 
-/// Whether a secret is a key.
-///
-/// # Errors
-/// Says what is wrong with it, never its text.
-pub(crate) fn check(text: &str) -> Result<(), &'static str> {
-    signing_key(text).map(drop)
+impl Secret {
+    /// Whether requests can be signed with it.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, and never repeats its text.
+    pub fn check_signing(&self) -> Result<(), &'static str> {
+        signing_key(self.expose()).map(drop)
+    }
 }
 
 fn signing_key(text: &str) -> Result<SigningKey, &'static str> {

@@ -11,7 +11,7 @@ use crate::wire::{
 use boon::{Compiler, SchemaIndex, Schemas};
 use laneway_domain::{
     AttributeValue, BlockedKey, BreakerStatus, DestinationName, DestinationStatus, EventId, Failure, Key, Offset,
-    Origin, Partition, Revision, Role, Roles, Timestamp, TokenName, WorkerStatus,
+    Origin, Partition, ProcessStatus, Revision, Role, Roles, Timestamp, TokenName, WorkerStatus,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -185,6 +185,8 @@ fn statuses() {
     answers("Health", &health, &Health { limitations: Vec::new(), ..health.clone() });
     let worker = WorkerStatus { worker: text(), partitions: vec![Partition(0)] };
     answers("WorkerStatus", &worker, &worker);
+    let process = ProcessStatus { process: text(), role: "ingest".into(), release: text() };
+    answers("ProcessStatus", &process, &process);
     let key = BlockedKey {
         key: "key:order-7".into(),
         partition: Partition(0),
@@ -212,12 +214,18 @@ fn statuses() {
         at: Timestamp::ZERO,
         partitions: vec![Partition(0)],
         workers: vec![worker],
+        processes: vec![process],
         incomplete: vec![text()],
         destinations: vec![view],
         other_dead_letters: [(name(), 1)].into(),
     };
-    let least =
-        Status { workers: Vec::new(), incomplete: Vec::new(), other_dead_letters: BTreeMap::new(), ..full.clone() };
+    let least = Status {
+        workers: Vec::new(),
+        processes: Vec::new(),
+        incomplete: Vec::new(),
+        other_dead_letters: BTreeMap::new(),
+        ..full.clone()
+    };
     answers("Status", &full, &least);
 }
 
