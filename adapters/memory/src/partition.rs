@@ -108,7 +108,9 @@ impl Shard {
             self.events.remove(offset);
             self.start = offset.next();
         }
-        self.progress.cuts.trim(self.start);
+        if !gone.is_empty() {
+            self.progress.cuts.trim(self.start);
+        }
         gone.len()
     }
 
