@@ -95,7 +95,8 @@ async fn processes_are_replaced_one_by_one_over_a_server_and_nothing_is_lost_or_
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_are_replaced_one_by_one_over_a_cluster_and_nothing_is_lost_or_out_of_order() {
     if !effort::long() && old_release().is_none() {
-        return; // What differs from the test above is the register's slot, which the adapter's tests have.
+        // What differs from the test above is the register's slot, which the adapter's tests have.
+        return effort::skipped("a rolling upgrade over a Cluster: tests/upgrade --from COMMIT does it");
     }
     let cluster = RedisCluster::start(3, 3, RedisSettings::default()).await.unwrap_or_else(|e| panic!("{e}"));
     upgrade(&cluster.url(), "replicas = 1", u64::from(rand::random::<u32>())).await;
