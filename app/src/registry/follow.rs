@@ -201,8 +201,8 @@ pub async fn check_keys(registry: &dyn Registry, reader: &Reader) -> Result<(), 
     loop {
         let page = registry.changed_since(known).await.map_err(|error| error.to_string())?;
         known = page.upto;
-        let present = page.records.iter().filter(|record| record.standing == Standing::Present);
-        present.map(|record| reader.check_keys(record)).collect::<Result<(), String>>()?;
+        let mut present = page.records.iter().filter(|record| record.standing == Standing::Present);
+        present.try_for_each(|record| reader.check_keys(record))?;
         if !page.more {
             return Ok(());
         }
