@@ -236,3 +236,19 @@ async fn a_start_knows_of_the_last_change_also_where_it_left_no_record() {
     registry.forget_deleted(Revision(12), 10).await.unwrap();
     assert_eq!(start().await.revision, Revision(12));
 }
+
+#[tokio::test]
+async fn a_process_that_seals_for_others_has_their_key_or_none() {
+    let store = MemoryStore::open(Disk::new(1), Settings::default());
+    let head = store.head().await.unwrap();
+    let record = record_of_api(json!({"url": "https://h.example/", "bearer": "hunter2"}));
+    let mut draft = laneway_ports::WriteDraft::new(&head, record.revision);
+    let _ = draft.add(record, "a test", "made");
+    assert!(store.write(&draft.finish().unwrap()).await.unwrap());
+    let other = Arc::new(Keyring::of(&[[9; KEY_BYTES]]).unwrap());
+    for (keys, starts) in [(keys(), true), (Arc::new(Keyring::none()), true), (other, false)] {
+        let checked = check_keys(&store, &reader(keys, Vec::new())).await;
+        assert_eq!(checked.is_ok(), starts, "{checked:?}");
+        assert!(starts || checked.unwrap_err().contains("destination billing"));
+    }
+}
