@@ -60,6 +60,7 @@ impl Role {
     }
 
     /// What it is called, for people.
+    #[cfg(feature = "redis")]
     fn name(self) -> &'static str {
         match self {
             Self::Both => "serve",

@@ -5,7 +5,7 @@ use super::problem::{ConfigError, Origin, Place, Problem, nearest, suggestion};
 use super::setting::Setting;
 use super::tree::{self, Node, Table, Value};
 use super::written::Written;
-use super::{References, Source, overlay};
+use super::{Source, overlay};
 use serde_json::{Map, Value as Json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -141,8 +141,9 @@ impl<'f, 's> Section<'f, 's> {
     }
 
     /// Whether it comes from somebody who must not read this machine's environment.
+    #[cfg(feature = "mongodb")]
     pub(super) fn refuses_references(&self) -> bool {
-        self.findings.source.references() == References::Refused
+        self.findings.source.references() == super::References::Refused
     }
 
     /// Notes a mistake in the setting `key`.
