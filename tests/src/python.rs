@@ -23,7 +23,7 @@ impl Python {
     /// Says why it cannot be had here.
     pub fn with(list: &str) -> Result<Self, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let target = root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
         let name: String = list.trim_end_matches(".txt").replace('/', "-");
         let environment = target.join(format!("test-venv-{name}"));
         let io = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());

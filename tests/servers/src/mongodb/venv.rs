@@ -19,8 +19,10 @@ pub(super) async fn program() -> Result<PathBuf, String> {
 }
 
 fn made() -> Result<PathBuf, String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
+    // A folder that is named from elsewhere than the root is the root's all the same: each test has a folder of its
+    // own.
+    let name = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
     fs::create_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
     let folder = target.canonicalize().map_err(|e| e.to_string())?.join("test-venv");
     let program = folder.join(PROGRAM);
