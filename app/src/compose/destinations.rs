@@ -4,7 +4,7 @@ use crate::config::{Config, DestinationConfig, StoreUrl};
 use crate::registry::{Follower, Keyring, Reader, Targets, all, apply};
 use crate::worker::{Change, Handle};
 use laneway_domain::{Destination, DestinationName};
-use laneway_ports::{StoreError, Stores};
+use laneway_ports::Stores;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,16 +33,7 @@ impl Known {
 
     /// Makes the registry say what the file says, and reads all of it: for a worker that starts.
     pub(super) async fn begin(&self, config: &Config, stores: &Stores) -> Result<Begun, String> {
-        match self.apply(config, stores).await {
-            Ok(()) => {}
-            // On a full disk nothing can be registered, and what waits has to be delivered all the same: that makes room.
-            Err(error @ StoreError::RetryLater { .. }) => tracing::error!(
-                "{} Laneway goes on with the destinations that the store knows; reload the configuration (SIGHUP) when \
-                 there is room",
-                unregistered(&error)
-            ),
-            Err(error) => return Err(unregistered(&error)),
-        }
+        self.apply(config, stores).await?;
         let mut change = all(&*stores.registry, &self.reader, &self.targets).await?;
         let stand_in = config.stands_in().filter(|_| change.destinations.present.is_empty());
         if let Some(stand_in) = stand_in {
@@ -54,9 +45,11 @@ impl Known {
         Ok(Begun { change, stand_in: stand_in.map(|stand_in| stand_in.destination.name.clone()) })
     }
 
-    async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), StoreError> {
+    async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), String> {
         let by = config.file.as_deref().map_or_else(|| "no configuration file".to_owned(), |f| f.display().to_string());
-        let applied = apply(stores, &by, &named(config)).await?;
+        let applied = apply(stores, &by, &named(config)).await;
+        let applied =
+            applied.map_err(|e| format!("the destinations of the configuration cannot be registered: {e}"))?;
         for (name, why) in applied.refused {
             tracing::warn!(destination = %name, "not taken from the configuration file: {why}");
         }
@@ -72,10 +65,10 @@ impl Known {
         super::sinks::check(now)?;
         let (old, new) = (named(before), named(now));
         self.reader.set_file(new.values().copied().cloned().collect());
-        if let Err(error) = self.apply(now, stores).await {
+        if let Err(why) = self.apply(now, stores).await {
             // What the registry still says is what the file said before.
             self.reader.set_file(old.values().copied().cloned().collect());
-            return Err(unregistered(&error));
+            return Err(why);
         }
         let changed =
             new.iter().filter(|(name, config)| old.get(*name).is_none_or(|was| was.written != config.written));
@@ -89,10 +82,6 @@ impl Known {
         let follower = Follower::new(stores.registry.clone(), self.reader.clone(), self.targets.clone(), worker, known);
         follower.in_place_of(begun.stand_in.clone()).refreshed_by(self.refresh.clone())
     }
-}
-
-fn unregistered(error: &StoreError) -> String {
-    format!("the destinations of the configuration cannot be registered: {error}.")
 }
 
 /// What a worker begins with.

@@ -6,9 +6,16 @@ use crate::config::DestinationConfig;
 use laneway_domain::{DestinationName, Edit, Origin, Refused, Registered, Revision, Standing};
 use laneway_ports::{Drafted, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, Registry, StoreError, Stores, WriteDraft};
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// How often a change is made anew because somebody else was faster.
 const MAX_TRIES: usize = 20;
+
+/// How often a piece is tried again that the store did not take, and after which pause. A full disk gives a part of its
+/// reserve back at each try, of which there are eight; a Redis that fails over needs some seconds.
+const MAX_PAUSES: usize = 40;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -20,10 +27,11 @@ pub struct Applied {
 }
 
 /// Makes the registry say what the file says of destinations. Those of the interface are left alone, and so are names
-/// that the interface has. A file of many destinations is written in pieces.
+/// that the interface has. A file of many destinations is written in pieces. What the store does not take now, or
+/// answers nothing to, is tried again for some ten seconds.
 ///
 /// # Errors
-/// If the registry cannot be read or written.
+/// If the registry cannot be read, or cannot be written then either.
 pub async fn apply(
     stores: &Stores,
     by: &str,
@@ -37,11 +45,17 @@ pub async fn apply(
     });
     let names: Vec<DestinationName> = file.keys().cloned().chain(left.map(|known| known.name.clone())).collect();
     let mut applied = Applied::default();
-    let (mut rest, mut tries) = (names.as_slice(), 0);
+    let (mut rest, mut tries, mut pauses) = (names.as_slice(), 0, 0);
     while !rest.is_empty() {
-        match apply_some(stores, by, file, rest, initial, &mut applied).await? {
-            Some(others) => (rest, tries) = (others, 0),
-            None => tries += 1,
+        match apply_some(stores, by, file, rest, initial, &mut applied).await {
+            Ok(Some(others)) => (rest, tries) = (others, 0),
+            Ok(None) => tries += 1,
+            // A write whose answer was lost is not made twice: what it would change is looked up anew.
+            Err(StoreError::RetryLater { .. } | StoreError::Unknown { .. }) if pauses < MAX_PAUSES => {
+                pauses += 1;
+                sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
         }
         if tries == MAX_TRIES {
             let what = "the destinations were changed by others each time that the file was to be applied";
@@ -121,8 +135,53 @@ async fn everything(registry: &dyn Registry) -> Result<BTreeMap<DestinationName,
 mod tests {
     use super::*;
     use crate::config::Config;
-    use laneway_memory::{Disk, MemoryStore, Settings};
+    use laneway_memory::{Call, Disk, Fault, Faults, MemoryStore, Settings};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Lets the calls of the registry with these numbers fail.
+    struct Failing(AtomicUsize, fn(usize) -> Option<Fault>);
+
+    impl Faults for Failing {
+        fn fault(&self, call: Call) -> Option<Fault> {
+            if call == Call::Registry { self.1(self.0.fetch_add(1, Ordering::Relaxed)) } else { None }
+        }
+    }
+
+    async fn applied(fault: fn(usize) -> Option<Fault>) -> (Result<Applied, StoreError>, Vec<Registered>) {
+        let config = Config::from_toml("[[destination]]\nname = 'a'\nurl = 'console:'\npaused = true").unwrap();
+        let file = config.destinations.iter().map(|d| (d.destination.name.clone(), d)).collect();
+        let disk = Disk::new(1);
+        let faults = Some(Arc::new(Failing(AtomicUsize::new(0), fault)) as Arc<dyn Faults>);
+        let stores = Stores::of(Arc::new(MemoryStore::open(disk.clone(), Settings { faults, ..Settings::default() })));
+        let applied = apply(&stores, "laneway.toml", &file).await;
+        let found = everything(&MemoryStore::open(disk, Settings::default())).await.unwrap();
+        (applied, found.into_values().collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_store_does_not_take_now_is_applied_when_it_does_and_once() {
+        // A look, a write for which there is no room, and one whose answer is lost.
+        let (result, found) = applied(|call| match call {
+            3 | 6 => Some(Fault::RetryLater),
+            9 => Some(Fault::Unknown { happened: true }),
+            _ => None,
+        })
+        .await;
+        result.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].name.as_str(), found[0].born), ("a", Revision::ORIGIN));
+        // One that never takes it is told of, as is one that refuses.
+        for fault in [Fault::RetryLater, Fault::No] {
+            let of = if fault == Fault::No {
+                |n| (n > 3).then_some(Fault::No)
+            } else {
+                |n| (n > 3).then_some(Fault::RetryLater)
+            };
+            let (result, found) = applied(of).await;
+            assert!(result.is_err() && found.is_empty(), "{result:?} {found:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_file_that_is_more_than_one_write_takes_is_applied_whole_and_once() {
