@@ -55,7 +55,7 @@ async fn the_file_is_read_again_while_events_flow() {
     let tables = [table("a", &second, ""), table("b", &first, "types = [\"t\"]")];
     let limits = "[server.limits]\nevent_bytes = \"1KiB\"";
     let said = reloaded(&installation, &server, &settings(&tables, NEW, limits)).await;
-    assert!(said.contains("limits_changed") && !said.contains("cannot change while Laneway runs"), "{said}");
+    assert!(said.contains("\"limits_changed\":true") && !said.contains("cannot change while Laneway runs"), "{said}");
     assert_eq!(
         [sent(&client, OLD, 0).await, sent(&client, NEW, 2_000).await, sent(&client, NEW, 0).await],
         [401, 413, 202]
@@ -73,7 +73,8 @@ async fn the_file_is_read_again_while_events_flow() {
     );
     second.taken(2).await;
 
-    // What cannot change is named, each time; the rest is applied. A destination that the file no longer has gets nothing.
+    // What cannot change is named, each time; the rest is applied. A destination that the file no longer has gets
+    // nothing.
     let tables = [table("a", &second, "")];
     let limits = "[server.limits]\nconnections = 100\n[worker]\ngrace = \"3s\"\n[log]\nformat = \"json\"";
     for _ in 0..2 {

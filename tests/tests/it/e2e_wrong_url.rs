@@ -1,5 +1,5 @@
-//! A destination with a wrong URL: its backlog waits, costs its neighbour nothing of its order, and is delivered in order
-//! when the URL is mended, also across a kill.
+//! A destination with a wrong URL: its backlog waits, costs its neighbour nothing of its order, and is delivered in
+//! order when the URL is mended, also across a kill.
 
 use laneway_tests::receiver::{Behaviour, Receiver};
 use laneway_tests::server::{Installation, Settings, webhook};
@@ -33,7 +33,7 @@ async fn a_wrong_url_is_mended_and_what_waited_comes_in_order() {
         server.client().accepted_all(&events).await;
     }
     neighbour.taken(count).await;
-    let waits = |s: &Value| s["pending"].as_u64() >= Some(count as u64) && s["breaker"] != "closed";
+    let waits = |s: &Value| s["pending"].as_u64() >= Some(count as u64) && s["breaker"]["state"] == "open";
     server.client().until("wrong", "down with everything waiting", waits).await;
 
     change(&server.client(), http::Method::PATCH, json!({ "url": right.url() })).await;

@@ -138,3 +138,15 @@ async fn what_is_nowhere_needs_a_token_but_no_role() {
     }
     ask(&server, "GET", "/nothing", None).await.problem(401, "unauthorized");
 }
+
+#[tokio::test]
+async fn the_other_name_of_many_changes_needs_the_same_role() {
+    let server = server(Setup::default());
+    for role in Role::ALL {
+        let answer = ask(&server, "POST", "/v1/destinations/batch", Some(&format!("token-of-{role}"))).await;
+        assert_eq!(answer.status == 403, role != Role::Admin, "{role}: {answer:?}");
+    }
+    assert_eq!(ask(&server, "POST", "/v1/destinations/batch", None).await.status, 401);
+    // Nothing else is posted to a destination.
+    assert_eq!(ask(&server, "POST", "/v1/destinations/batches", Some("token-of-all")).await.status, 405);
+}

@@ -90,7 +90,8 @@ fn the_readme_and_the_start_lead_to_signed_deliveries() {
     let line = without_numbers(&start.next("").text);
     session.prints("9000", &line, |printed| printed.lines().any(|printed| without_numbers(printed) == line));
 
-    // "Stop the receiver and send two more events."
+    // "Stop the receiver and send two more events." One whose answer has not come yet would be sent again.
+    session.status("billing", "all is delivered", |status| status["pending"] == 0);
     session.stop("9000");
     for n in ["second", "third"] {
         session.accepted(&json!({"type": "order.paid", "key": "order-7", "data": n}));
