@@ -62,8 +62,8 @@ pub struct Registered {
     pub filters: Filters,
     /// Since when it sends to where it sends now.
     pub target_since: Revision,
-    /// Whether it is of the first change that the store ever had: nobody could have taken what is in the log, so that it
-    /// begins there.
+    /// Whether it is of the first change that the store ever had: nobody could have taken what is in the log, so that
+    /// it begins there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_first: bool,
 }

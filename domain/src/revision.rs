@@ -93,9 +93,9 @@ impl Cuts {
         self.0.iter().rev().find(|cut| cut.at <= offset).map_or(Revision::ORIGIN, |cut| cut.revision)
     }
 
-    /// From where on events are judged by `revision` or a later one, of a log that begins at `start`. `None` if it is not
-    /// followed yet, or if that was so far back that no event is left which was judged before, so that it is no longer
-    /// known where.
+    /// From where on events are judged by `revision` or a later one, of a log that begins at `start`. `None` if it is
+    /// not followed yet, or if that was so far back that no event is left which was judged before, so that it is no
+    /// longer known where.
     #[must_use]
     pub fn cut_of(&self, revision: Revision, start: Offset) -> Option<Offset> {
         let cut = self.0.iter().find(|cut| cut.revision >= revision)?;

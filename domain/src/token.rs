@@ -108,8 +108,8 @@ impl TryFrom<String> for TokenDigest {
 
 /// What is kept of a token that was made over the HTTP interface.
 ///
-/// A field that changes what a token opens (a tenant, say) needs a new format of what stores keep: whoever does not know
-/// the field must not take the token for one without it. So unknown fields are errors.
+/// A field that changes what a token opens (a tenant, say) needs a new format of what stores keep: whoever does not
+/// know the field must not take the token for one without it. So unknown fields are errors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredToken {

@@ -5,8 +5,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Something that is read from an object only. Serde's own readers of structs also take arrays, with the fields in their
-/// order, which nobody has promised.
+/// Something that is read from an object only. Serde's own readers of structs also take arrays, with the fields in
+/// their order, which nobody has promised.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -84,8 +84,8 @@ async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
     *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}", uri.path()))
 }
 
-/// Many changes may also be sent to `/v1/destinations/batch`, as many events are to `/v1/events/batch`. That is no route,
-/// so that a destination may have the name `batch`: it gets here because nothing is posted to a destination.
+/// Many changes may also be sent to `/v1/destinations/batch`, as many events are to `/v1/events/batch`. That is no
+/// route, so that a destination may have the name `batch`: it gets here because nothing is posted to a destination.
 #[allow(clippy::result_large_err, reason = "it is the request itself, which goes on either way")]
 pub(crate) fn by_its_own_path(mut request: Request) -> Result<Request, Request> {
     if request.method() != Method::POST || request.uri().path() != "/v1/destinations/batch" {

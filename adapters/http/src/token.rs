@@ -68,8 +68,8 @@ impl fmt::Debug for Token {
 /// How every token begins that is made over the HTTP interface: people and scanners for leaked secrets recognise it.
 pub const TOKEN_PREFIX: &str = "lwt_";
 
-/// How long tokens of the HTTP interface are taken without anybody having confirmed that they still stand. A revoked one
-/// opens something for at most so long, where the store cannot be asked.
+/// How long tokens of the HTTP interface are taken without anybody having confirmed that they still stand. A revoked
+/// one opens something for at most so long, where the store cannot be asked.
 pub const CONFIRMED_FOR: Duration = Duration::from_secs(5);
 
 /// A token that was made over the HTTP interface.
@@ -134,8 +134,8 @@ impl Known {
         self.file.is_empty()
     }
 
-    /// Whether the file has a token of that name. Then one of the HTTP interface does not count: what the file says of a
-    /// name is what its reader sees.
+    /// Whether the file has a token of that name. Then one of the HTTP interface does not count: what the file says of
+    /// a name is what its reader sees.
     fn hides(&self, name: &TokenName) -> bool {
         self.file.iter().any(|token| token.name() == Some(name.as_str()))
     }

@@ -94,8 +94,8 @@ local function read_by_all(thing, own, others)
   return version, since
 end
 
--- KEYS {laneway}:store, processes, processes:formats, workers; ARGV process, ttl (ms), statement. Answers two lists:
--- of each thing that it knows the version in which it may be written; and what each process says of itself that is there.
+-- KEYS {laneway}:store, processes, processes:formats, workers; ARGV process, ttl (ms), statement. Answers two lists: of
+-- each thing that it knows the version in which it may be written; and what each process says of itself that is there.
 -- Refuses a process that does not understand what is there, or would not be understood.
 local function attend(keys, args)
   local now, mine, stored = now_ms(), cjson.decode(args[3]), {}

@@ -16,8 +16,8 @@
 //!
 //! Numbers are big-endian. `lua/log.lua` reads check, time, id and key out of it.
 //!
-//! A process writes the newest version that it needs and that every live process reads (see `processes`): beside one that
-//! reads version 1 only, an event is written as that one would, with its attributes as text and without its trace.
+//! A process writes the newest version that it needs and that every live process reads (see `processes`): beside one
+//! that reads version 1 only, an event is written as that one would, with its attributes as text and without its trace.
 //!
 //! Every version begins with its number and the check, and from version 2 on the check covers the number too (between the
 //! partition and everything behind the check). So a release can tell an entry that a newer one has written, which it must leave alone,

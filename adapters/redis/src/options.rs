@@ -71,8 +71,8 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// Everything at its default but for where Redis is and how many partitions there are. The process has a name of its
-    /// own.
+    /// Everything at its default but for where Redis is and how many partitions there are. The process has a name of
+    /// its own.
     pub fn new(url: impl Into<String>, partitions: u32) -> Self {
         static OPENED: AtomicU32 = AtomicU32::new(0);
         let nth = OPENED.fetch_add(1, Ordering::Relaxed);

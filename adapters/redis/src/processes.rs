@@ -2,9 +2,9 @@
 //! live one could not (`lua/processes.lua` says what is in it, and decides).
 //!
 //! A process says that it is there at the start, and again every [`ATTEND_EVERY`]. It is told up to which version each
-//! thing may be written: the newest that all processes read that are there. While one of the release before is there, that
-//! is an older version; when the last of them is gone, the newer one is written from the next answer on. From then on
-//! the store needs a release that reads it, and says so to any other.
+//! thing may be written: the newest that all processes read that are there. While one of the release before is there,
+//! that is an older version; when the last of them is gone, the newer one is written from the next answer on. From then
+//! on the store needs a release that reads it, and says so to any other.
 //!
 //! Safety does not depend on it: whoever meets a version that it does not know leaves it alone and waits
 //! ([`crate::codec::Unreadable::Newer`]). The register sees to it that nobody has to wait.
@@ -120,7 +120,8 @@ impl Processes {
         loop {
             sleep(ATTEND_EVERY).await;
             match self.attend().await {
-                Ok(()) | Err(CallError::Store(_)) => {} // Redis is away: others tell, and the next call may get through.
+                // Redis is away: others tell, and the next call may get through.
+                Ok(()) | Err(CallError::Store(_)) => {}
                 Err(CallError::Refused(refusal)) => self.note_unfit(&refusal),
             }
         }

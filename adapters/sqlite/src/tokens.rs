@@ -46,8 +46,8 @@ fn write(tx: &Tx<'_>, last: Revision, revision: Revision, text: &str) -> Result<
     Ok(true)
 }
 
-/// The row of tokens with all of them revoked, and how many those are; `None` if there are none. Damaged ones open nothing
-/// as they are.
+/// The row of tokens with all of them revoked, and how many those are; `None` if there are none. Damaged ones open
+/// nothing as they are.
 pub(crate) fn all_revoked(conn: &Connection, now: Timestamp) -> Result<Option<(usize, Revision, String)>, StoreError> {
     let Ok((last, Some(mut book))) = read(conn, MAX_REVISION) else { return Ok(None) };
     let revision = last.next(now.as_millis().saturating_mul(1000));

@@ -91,7 +91,8 @@ fn wide(status: &Status) -> Table {
     table
 }
 
-/// The same where the terminal is narrow: where it goes, and what is to be said of it, stand in a line below, or in two.
+/// The same where the terminal is narrow: where it goes, and what is to be said of it, stand in a line below, or in
+/// two.
 fn narrow(status: &Status, look: Look) -> Table {
     let mut table = Table::new(&[
         ("DESTINATION", Align::Text),

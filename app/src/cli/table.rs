@@ -187,8 +187,8 @@ impl Table {
 }
 
 /// A table whose last columns (`below` of them) may be long. Where the terminal is too narrow, they stand in a line of
-/// their own below each row, so that the columns before them (keys and ids, which are typed into other commands) are cut
-/// last.
+/// their own below each row, so that the columns before them (keys and ids, which are typed into other commands) are
+/// cut last.
 pub(super) fn rows_with_text(
     columns: &[(&'static str, Align)],
     below: usize,

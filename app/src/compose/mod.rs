@@ -224,7 +224,7 @@ async fn ended(delivering: &mut Option<Delivering>) -> &'static str {
     tokio::select! {
         _ = &mut delivering.working => "the worker has ended by itself; please report this with the log",
         _ = &mut delivering.following => {
-            "changes of destinations can no longer be followed; the log says why, and a new start does"
+            "changes of destinations can no longer be followed, for the reason in the log: start the process again"
         }
     }
 }

@@ -109,7 +109,7 @@ impl Follower {
         }
     }
 
-    /// Waits for a change, and tells of it. `false` when that is no more to be done.
+    /// Waits for a change, and tells of it. `false` when there is nothing more to follow: the worker has ended, or it is no longer known what was missed.
     async fn follow(&mut self) -> Result<bool, StoreError> {
         if Instant::now() >= self.look_at {
             self.look_at = Instant::now() + LOOK_EVERY;

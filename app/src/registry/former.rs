@@ -3,12 +3,12 @@
 use laneway_domain::{Partition, Registered, Revision};
 use laneway_ports::{StoreError, Stores};
 
-/// A record keeps so many former filters before it is looked whether they can go: that takes two reads of each partition,
-/// and a few filters take less room than the settings do.
+/// A record keeps so many former filters before it is looked whether they can go: that takes two reads of each
+/// partition, and a few filters take less room than the settings do.
 const UNTRIMMED: usize = 16;
 
-/// The revision by which the oldest event that is left is judged: filters that ended with it or before it judge none. It is
-/// [`Revision::ORIGIN`], and nothing can go, where none of the records has many.
+/// The revision by which the oldest event that is left is judged: filters that ended with it or before it judge none.
+/// It is [`Revision::ORIGIN`], and nothing can go, where none of the records has many.
 pub(super) async fn needed<'r>(
     stores: &Stores,
     mut records: impl Iterator<Item = &'r Registered>,

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// How long a change is remembered, by the revisions' clock: far longer than a replica that may still be promoted lags
 /// behind.
 const REMEMBERED_FOR: Duration = Duration::from_secs(120);
-/// How many bytes of settings are remembered at most, the latest ones: some ten thousand destinations of the usual size.
+/// How many bytes of settings are remembered at most, the latest ones: some ten thousand destinations of the usual
+/// size.
 const MAX_REMEMBERED_BYTES: usize = 32 << 20;
 /// What a record takes beside its settings, about.
 const RECORD_BYTES: usize = 512;

@@ -110,7 +110,8 @@ impl Reader {
         let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
         match file.get(&record.name) {
             Some(own) if record.origin == Origin::File && own.written.shown == stored.settings => {
-                // By the policy of this process, and within its connections: a file that is read again has one of its own.
+                // By the policy of this process, and within its connections: a file that is read again has one of its
+                // own.
                 let (destination, sink) = read_checked(&record.name, own.written.whole(), &self.egress);
                 (destination, sink.map(|config| Settings::of(&*config, &record.name)))
             }

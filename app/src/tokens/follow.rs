@@ -22,8 +22,8 @@ struct Said {
 }
 
 impl MadeTokens {
-    /// Looks once, for a process that starts. If the store cannot say now, tokens of the HTTP interface are taken as soon
-    /// as it can.
+    /// Looks once, for a process that starts. If the store cannot say now, tokens of the HTTP interface are taken as
+    /// soon as it can.
     pub async fn begin(&self) {
         self.tokens.follow();
         if let Err(error) = self.look().await {

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 /// Random bytes of a token: 256 bits, which nobody guesses, so that a fast hash of them can be kept.
 const TOKEN_BYTES: usize = 32;
-/// How often a change is tried that others were faster than, and a write whose answer was lost is made again. People and
-/// scripts make tokens; so many at one moment there never are.
+/// How often a change is tried that others were faster than, and a write whose answer was lost is made again. People
+/// and scripts make tokens; so many at one moment there never are.
 const TRIES: usize = 10;
 
 /// The tokens that are made over the HTTP interface, as a process knows and changes them.
@@ -27,8 +27,8 @@ pub struct MadeTokens {
     store: Arc<dyn TokenStore>,
     /// What requests are checked by.
     pub(super) tokens: Tokens,
-    /// What the store had when it was asked last. Whoever holds it is the only one of this process that asks, so that no
-    /// older answer comes behind a newer one.
+    /// What the store had when it was asked last. Whoever holds it is the only one of this process that asks, so that
+    /// no older answer comes behind a newer one.
     known: Mutex<TokenBook>,
 }
 

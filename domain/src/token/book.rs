@@ -168,8 +168,8 @@ impl TokenBook {
         }
     }
 
-    /// What `self`, which a store has, lacks of what was `known` before; `None` if nothing. A failover may have lost the
-    /// last changes, and a token that somebody revoked must not come back.
+    /// What `self`, which a store has, lacks of what was `known` before; `None` if nothing. A failover may have lost
+    /// the last changes, and a token that somebody revoked must not come back.
     ///
     /// Where a name was made twice, the token of the store stands. Whoever knows of nothing but what the store may have
     /// forgotten can tell no loss from a revocation, and adds nothing.

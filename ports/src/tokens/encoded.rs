@@ -7,12 +7,12 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The most bytes of all tokens as text: twice what 1,000 tokens, as many revoked ones and as many changes take.
 pub const MAX_TOKENS_BYTES: usize = 2 << 20;
 
-/// The format that this code writes and reads. One that says more of a token, such as whose events it is for, is another
-/// format: a process that does not know it must not take the token for one without.
+/// The format that this code writes and reads. One that says more of a token, such as whose events it is for, is
+/// another format: a process that does not know it must not take the token for one without.
 const FORMAT: &str = "1";
 
-/// Checks what is to follow `last`, and writes it as text: the format, the XXH3-64 of the JSON in hexadecimal digits, and
-/// the JSON, with a space between.
+/// Checks what is to follow `last`, and writes it as text: the format, the XXH3-64 of the JSON in hexadecimal digits,
+/// and the JSON, with a space between.
 ///
 /// # Errors
 /// [`StoreError::Refused`]: more than [`MAX_TOKENS_BYTES`], a revision that is not larger than `last` or is beyond

@@ -133,7 +133,8 @@ async fn asked(installation: &Installation, client: &laneway_tests::client::Clie
     said
 }
 
-/// A token that is made over HTTP, used, and revoked; `said` gets all that is answered but the one answer that tells it.
+/// A token that is made over HTTP, used, and revoked; `said` gets all that is answered but the one answer that tells
+/// it.
 async fn made_token(client: &laneway_tests::client::Client, said: &mut Vec<u8>) -> String {
     let boss = format!("Bearer {TOKEN}");
     let choice = |name: &str| json!({"name": name, "roles": ["publish", "read", "admin"]}).to_string();

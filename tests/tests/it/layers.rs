@@ -1,8 +1,8 @@
 //! The modules of each crate stand in layers: none needs, by whatever way round, what needs it. A circle shows that
 //! something is in the wrong place.
 //!
-//! A module is a file. It may use what its own children have, and a child may use what its parent has: that is how a large
-//! module is cut into files. Tests are left aside.
+//! A module is a file. It may use what its own children have, and a child may use what its parent has: that is how a
+//! large module is cut into files. Tests are left aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Progress, leases, dead letters, workers, tokens and the registry of destinations on one server and on a Cluster of six nodes: what
-//! the ports promise.
+//! Progress, leases, dead letters, workers, tokens and the registry of destinations on one server and on a Cluster of
+//! six nodes: what the ports promise.
 
 mod single {
     use crate::support::subject::Single;

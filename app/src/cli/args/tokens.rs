@@ -16,8 +16,8 @@ pub(in crate::cli) struct TokensArgs {
 pub(in crate::cli) enum TokensCommand {
     /// Make a token and print it, once: only its hash is kept
     ///
-    /// Every process that shares the store takes it within a second. The server's file must have a token already, so that
-    /// there is always one that lets you in.
+    /// Every process that shares the store takes it within a second. The server's file must have a token already, so
+    /// that there is always one that lets you in.
     #[command(after_help = "Example:  laneway tokens create shop --role publish --role read")]
     Create {
         /// What it is to be called: 1 to 64 of a-z, 0-9, "-", "_", "."

@@ -43,8 +43,8 @@ impl OwnedPartition {
         }
     }
 
-    /// Whether the end of an attempt that may make a dead letter has to wait for the commit that is on its way: the next
-    /// one has enough of them.
+    /// Whether the end of an attempt that may make a dead letter has to wait for the commit that is on its way: the
+    /// next one has enough of them.
     pub(in crate::dispatcher) fn has_to_wait(&self, attempt: &Attempt, shared: &Shared) -> bool {
         self.incarnation == attempt.incarnation && self.commits.has_enough_letters(&shared.settings)
     }

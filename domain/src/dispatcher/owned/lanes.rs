@@ -164,8 +164,8 @@ impl Lanes {
         looking
     }
 
-    /// Notes what a commit has made of a lane. One that has come to where the others are and has nothing under way is one
-    /// that costs nothing from then on: so begins and ends what a destination costs that was made a moment ago.
+    /// Notes what a commit has made of a lane. One that has come to where the others are and has nothing under way is
+    /// one that costs nothing from then on: so begins and ends what a destination costs that was made a moment ago.
     pub(super) fn committed(&mut self, index: DestinationIndex, shares_position: bool, look_again: bool) {
         if shares_position {
             let stood_apart = self.own_position.remove(&index);

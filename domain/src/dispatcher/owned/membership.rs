@@ -179,8 +179,8 @@ impl OwnedPartition {
 
     /// Where a destination that is not known starts.
     fn start(&self, born: Revision, from: StartFrom, end: Offset) -> LaneProgress {
-        // Where no destination was ever known, nobody could have taken what is there. Of those that were made by a change
-        // the registry knows which was the first: partitions may hear of several at a time.
+        // Where no destination was ever known, nobody could have taken what is there. Of those that were made by a
+        // change the registry knows which was the first: partitions may hear of several at a time.
         let begin = from == StartFrom::Beginning || (self.is_new && born == Revision::ORIGIN);
         let at = if begin { self.log_start } else { end };
         let is_shared = at == self.commits.scanned && at == self.head;

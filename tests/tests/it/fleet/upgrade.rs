@@ -38,8 +38,8 @@ async fn replace(berth: &mut Berth, by: Option<PathBuf>, killed: bool) {
     berth.start().await;
 }
 
-/// Upgrades all processes over the store at `url` while events flow, and checks that nothing was lost and nothing came out
-/// of order.
+/// Upgrades all processes over the store at `url` while events flow, and checks that nothing was lost and nothing came
+/// out of order.
 async fn upgrade(url: &str, store: &str, seed: u64) {
     let count = effort::scaled(6_000, 60_000);
     let mut random = StdRng::seed_from_u64(seed);
