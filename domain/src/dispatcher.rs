@@ -129,6 +129,7 @@ impl Dispatcher {
         for (partition, owned) in &self.partitions {
             owned.check(*partition, &self.shared);
         }
+        self.check_status(self.shared.now);
     }
 
     /// Lets `act` work on a partition, if it is owned. One that was lost, or let go of, may still be

@@ -47,6 +47,10 @@ pub struct Present {
 /// arrived asks for an answer.
 #[async_trait]
 pub trait Workers: Send + Sync {
+    /// Whether several processes can have the store open at once. Where they cannot, nobody reads what a worker
+    /// [reports](Workers::report), and it need not.
+    fn is_shared(&self) -> bool;
+
     /// Says that `worker` is there until `ttl` from now by the store's clock, and returns the ids of
     /// all that are there, itself included, in ascending order.
     async fn announce(&self, worker: &WorkerId, ttl: Duration) -> Result<Vec<WorkerId>, StoreError>;

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 #[async_trait]
 impl Workers for MemoryStore {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn announce(&self, worker: &WorkerId, ttl: Duration) -> Result<Vec<WorkerId>, StoreError> {
         self.begin(Call::Register)?;
         let now = self.disk().now();

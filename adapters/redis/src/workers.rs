@@ -34,6 +34,10 @@ impl RedisStore {
 
 #[async_trait]
 impl Workers for RedisStore {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn announce(&self, worker: &WorkerId, ttl: Duration) -> Result<Vec<WorkerId>, StoreError> {
         // A time of zero would take it away before it is seen.
         let millis = ttl.as_millis().max(1);

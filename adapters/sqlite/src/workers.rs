@@ -15,6 +15,10 @@ impl SqliteStore {
 
 #[async_trait]
 impl Workers for SqliteStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn announce(&self, worker: &WorkerId, ttl: Duration) -> Result<Vec<WorkerId>, StoreError> {
         Ok(self.registered(|register| register.announce(worker, ttl, self.clock.now())))
     }

@@ -11,7 +11,7 @@ mod dead;
 mod dropped;
 mod lease;
 mod registry;
-mod trim;
+pub(crate) mod trim;
 
 pub(crate) use commit::{commit, drop_letters, forget};
 pub(crate) use dead::{DeadChange, change_dead};

@@ -4,6 +4,7 @@
 use laneway_domain::{DestinationName, Registered, Revision};
 use laneway_ports::{Drafted, MAX_REGISTRY_PAGE, Registry, StoreError, WriteDraft};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 /// How long a change is remembered, by the revisions' clock: far longer than a replica that may still be promoted lags
@@ -12,6 +13,11 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(120);
 /// How many bytes of settings are remembered at most, the latest ones: some ten thousand destinations of the usual
 /// size.
 const MAX_REMEMBERED_BYTES: usize = 32 << 20;
+/// How many of the latest changes every look compares: whoever has lost changes has lost the latest.
+const LATEST: usize = 100;
+/// How many of all that are remembered a look compares besides, in turn: somebody may have made changes after a loss.
+/// So a look costs the same after a thousand changes and after tens of thousands.
+const IN_TURN: usize = 250;
 /// What a record takes beside its settings, about.
 const RECORD_BYTES: usize = 512;
 
@@ -22,6 +28,8 @@ pub(super) struct Recent {
     /// The same, the earliest first.
     order: BTreeSet<(Revision, DestinationName)>,
     bytes: usize,
+    /// The next look begins behind this one.
+    looked_up_to: Option<DestinationName>,
 }
 
 impl Recent {
@@ -50,18 +58,32 @@ impl Recent {
         self.order.remove(&(record.revision, record.name));
     }
 
-    /// Writes back what the registry lacks of these, or has an earlier state of. Returns how many records that were;
-    /// another process may have been faster.
+    /// Looks at some of these, and writes back what the registry lacks of them or has an earlier state of; if it does,
+    /// of all of them. Returns how many records that were; another process may have been faster.
     ///
     /// # Errors
     /// If the registry cannot be read or written.
-    pub(super) async fn write_back(&self, registry: &dyn Registry) -> Result<usize, StoreError> {
-        let all: Vec<&Registered> = self.records.values().collect();
-        let mut written = 0;
-        for some in all.chunks(MAX_REGISTRY_PAGE) {
-            written += write_back(registry, some).await?;
+    pub(super) async fn write_back(&mut self, registry: &dyn Registry) -> Result<usize, StoreError> {
+        let mut written = write_back(registry, &self.to_look_at()).await?;
+        if written > 0 {
+            let all: Vec<&Registered> = self.records.values().collect();
+            for some in all.chunks(MAX_REGISTRY_PAGE) {
+                written += write_back(registry, some).await?;
+            }
         }
         Ok(written)
+    }
+
+    /// The latest, and the next in turn.
+    fn to_look_at(&mut self) -> Vec<&Registered> {
+        let after = self.looked_up_to.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let in_turn: Vec<_> =
+            self.records.range((after, Bound::Unbounded)).map(|(name, _)| name).take(IN_TURN).collect();
+        // The last of all: the next look begins anew.
+        self.looked_up_to = in_turn.last().filter(|_| in_turn.len() == IN_TURN).map(|name| (*name).clone());
+        let latest = self.order.iter().rev().take(LATEST).map(|(_, name)| name);
+        let names: BTreeSet<_> = in_turn.into_iter().chain(latest).collect();
+        names.into_iter().filter_map(|name| self.records.get(name)).collect()
     }
 }
 
@@ -157,6 +179,40 @@ mod tests {
         assert_eq!(there["made"], again);
         let newest = lost.iter().map(|record| record.revision).max().unwrap();
         assert!(there["deleted"].revision > newest, "partitions may follow what was lost");
+    }
+
+    #[tokio::test]
+    async fn of_many_changes_the_latest_are_looked_at_each_time_and_all_in_turn() {
+        let disk = Disk::new(1);
+        let registry = MemoryStore::open(disk.clone(), laneway_memory::Settings::default());
+        let mut recent = Recent::default();
+        let empty = disk.registry_replica();
+        let count = 3 * IN_TURN;
+        for n in 0..count {
+            recent.remember(&[change(&registry, &format!("d{n:03}"), put()).await]);
+        }
+        // Lost are the latest: one look finds all of them.
+        let replica = disk.registry_replica();
+        let lost: Vec<_> = (0..count).step_by(2).map(|n| format!("d{n:03}")).collect();
+        for of in &lost {
+            recent.remember(&[change(&registry, of, Edit::Delete).await]);
+        }
+        disk.fail_over_registry(replica);
+        assert_eq!(recent.write_back(&registry).await.unwrap(), lost.len());
+        assert_eq!(recent.write_back(&registry).await.unwrap(), 0);
+
+        // All are lost, and many were changed since: those that were not are looked at in turn.
+        disk.fail_over_registry(empty);
+        for n in count - LATEST..count {
+            recent.remember(&[change(&registry, &format!("d{n:03}"), put()).await]);
+        }
+        let mut looks = 0;
+        while recent.write_back(&registry).await.unwrap() == 0 {
+            looks += 1;
+            assert!(looks <= count / IN_TURN, "nobody noticed");
+        }
+        let names: Vec<_> = (0..count).map(|n| name(&format!("d{n:03}"))).collect();
+        assert_eq!(registry.records(&names).await.unwrap().len(), count);
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(super) enum Request {
     Report(oneshot::Sender<StatusReport>),
     Command(Command, oneshot::Sender<Told>),
     NotReady(oneshot::Sender<Vec<String>>),
+    Partitions(oneshot::Sender<Vec<Partition>>),
     Redrive(Partition, Vec<Redrive>),
     Trimmed(Partition, Offset),
     /// Answered when nothing starts any more that the change forbids.
@@ -92,6 +93,11 @@ impl Handle {
     /// Tells the worker where the log of a partition begins now.
     pub(super) async fn trimmed(&self, partition: Partition, start: Offset) {
         let _ = self.requests.send(Request::Trimmed(partition, start)).await;
+    }
+
+    /// The partitions that the worker works on now.
+    pub(super) async fn partitions(&self) -> Option<Vec<Partition>> {
+        self.ask(Request::Partitions).await
     }
 
     /// What the worker knows, without asking the store whether there is more.

@@ -1,8 +1,9 @@
 //! The status over all workers that share a store: each leaves its own for the others to read.
 
-use laneway_domain::{MAX_LISTED_KEYS, Partition, StatusReport};
+use laneway_domain::{DestinationStatus, MAX_LISTED_KEYS, Partition, StatusReport};
 use laneway_ports::{MAX_REPORT_BYTES, Present, StoreError, WorkerId, Workers};
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// How often a worker leaves its status for the others, if it has changed. An operator who looks at
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub const REPORT_EVERY: Duration = Duration::from_secs(2);
 /// How many times in a row an unchanged status is not left again. The register may have forgotten it.
 const UNCHANGED_AT_MOST: u32 = 5;
+/// What a report says beside its destinations: when it was made, thousands of partitions, what is missing.
+const ABOUT_ITSELF_BYTES: usize = 64 << 10;
 /// How many blocked keys per destination are listed, tried one after the other until a report fits.
 const SHORTER: [usize; 4] = [MAX_LISTED_KEYS, 20, 3, 0];
 
@@ -46,7 +49,11 @@ impl LastReport {
 fn encode(status: &StatusReport) -> String {
     let mut status = status.clone();
     for most in SHORTER {
-        if most < MAX_LISTED_KEYS {
+        let is_shorter = status.destinations.iter().any(|destination| destination.blocked.len() > most);
+        if most < MAX_LISTED_KEYS && !is_shorter {
+            continue; // It would be the text that did not fit.
+        }
+        if is_shorter {
             status.shorten(most);
             status.incomplete =
                 vec![format!("its status is too long to share: only {most} blocked keys per destination are listed")];
@@ -56,23 +63,45 @@ fn encode(status: &StatusReport) -> String {
         }
     }
     // So many destinations that their numbers alone do not fit.
-    let all = status.destinations.len();
-    loop {
-        let left = status.destinations.len() / 2;
-        status.destinations.truncate(left);
-        status.incomplete =
-            vec![format!("its status is too long to share: only {left} of its {all} destinations are listed")];
-        match json(&status) {
-            Some(text) => return text,
-            None if left == 0 => return String::new(),
-            None => {}
-        }
-    }
+    let (all, destinations) = (status.destinations.len(), std::mem::take(&mut status.destinations));
+    let room = MAX_REPORT_BYTES.saturating_sub(ABOUT_ITSELF_BYTES);
+    let mut listed = Short { text: Vec::new(), most: room };
+    let fits = |destination: &&DestinationStatus| {
+        serde_json::to_writer(&mut listed, destination).is_ok() && listed.write_all(b",").is_ok()
+    };
+    status.destinations = destinations.iter().take_while(fits).cloned().collect();
+    let left = status.destinations.len();
+    status.incomplete =
+        vec![format!("its status is too long to share: only {left} of its {all} destinations are listed")];
+    json(&status).unwrap_or_default()
 }
 
+/// A report as text, unless that is too long.
 fn json(status: &StatusReport) -> Option<String> {
-    // What a report has can always be written.
-    serde_json::to_string(status).ok().filter(|text| text.len() <= MAX_REPORT_BYTES)
+    let mut short = Short { text: Vec::new(), most: MAX_REPORT_BYTES };
+    // What a report has can always be written, but for its length.
+    serde_json::to_writer(&mut short, status).ok()?;
+    String::from_utf8(short.text).ok()
+}
+
+/// Text that ends where it gets too long: of what does not fit no more is written than would.
+struct Short {
+    text: Vec<u8>,
+    most: usize,
+}
+
+impl Write for Short {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        if self.text.len() + more.len() > self.most {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.text.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The status over all workers that share a store with so many partitions. `own` is this process'

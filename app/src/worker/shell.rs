@@ -322,6 +322,7 @@ impl Shell {
                 self.begin(call);
             }
             Request::NotReady(answer) => drop(answer.send(self.share.not_ready())),
+            Request::Partitions(answer) => drop(answer.send(self.dispatcher.partitions().collect())),
             Request::Command(command, answer) => {
                 self.last_command += 1;
                 let id = CommandId(self.last_command);

@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const STARTS_EVERY: u32 = 60;
 /// Deleted destinations are let go of every so many of these, an hour: a few small reads of the store.
 const DELETED_EVERY: u32 = 3600;
-/// Gauges are set every so many of these.
+/// Gauges are set every so many of these: with very many destinations a status of all of them takes milliseconds.
 const GAUGES_EVERY: u32 = 5;
 /// Events trimmed at a time: a short turn for the store between the writes of others.
 const TRIM_CHUNK: usize = 2000;
@@ -46,6 +46,9 @@ impl Upkeep {
     }
 
     async fn reports(&self) {
+        if !self.stores.workers.is_shared() {
+            return; // Nobody could read them.
+        }
         let mut rounds = interval(REPORT_EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = LastReport::default();
@@ -63,16 +66,7 @@ impl Upkeep {
         let mut left = Left::default();
         for round in 0_u32.. {
             rounds.tick().await;
-            let as_of = self.metrics.as_of();
-            let Some(status) = self.worker.report().await else { continue };
-            for gone in left.not_told(&status) {
-                tracing::warn!(
-                    destination = %gone.name, waiting = gone.pending,
-                    "not in the configuration, but events wait for it and are kept; to drop them, run: laneway destinations forget {}",
-                    gone.name
-                );
-            }
-            for &partition in &status.partitions {
+            for partition in self.worker.partitions().await.unwrap_or_default() {
                 self.trim(partition).await;
                 self.look_for_retries(partition).await;
                 if round % STARTS_EVERY == 0 {
@@ -85,11 +79,26 @@ impl Upkeep {
                 tracing::warn!(%error, "deleted destinations could not be let go of; trying again in an hour");
             }
             if round % GAUGES_EVERY == 0 {
-                // Without the counts the others are set all the same; the next round sets these.
-                let dead_letters = self.stores.dead_letters.counts().await.unwrap_or_default();
-                self.metrics.set(as_of, &status.destinations, &dead_letters);
+                self.look_at_status(&mut left).await;
             }
         }
+    }
+
+    /// Sets the gauges, and warns of what waits for destinations that left the configuration.
+    async fn look_at_status(&self, left: &mut Left) {
+        let as_of = self.metrics.as_of();
+        // A worker that does not answer is stopping, or in trouble that it tells of itself.
+        let Some(status) = self.worker.report().await else { return };
+        for gone in left.not_told(&status) {
+            tracing::warn!(
+                destination = %gone.name, waiting = gone.pending,
+                "not in the configuration, but events wait for it and are kept; to drop them, run: laneway destinations forget {}",
+                gone.name
+            );
+        }
+        // Without the counts the others are set all the same; the next look sets these.
+        let dead_letters = self.stores.dead_letters.counts().await.unwrap_or_default();
+        self.metrics.set(as_of, &status.destinations, &dead_letters);
     }
 
     async fn trim(&self, partition: Partition) {
@@ -124,7 +133,7 @@ impl Upkeep {
 #[derive(Default)]
 struct Left {
     told: BTreeSet<DestinationName>,
-    /// The partitions of the round before.
+    /// The partitions of the status before.
     partitions: Vec<Partition>,
 }
 

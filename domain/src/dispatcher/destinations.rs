@@ -162,6 +162,11 @@ impl Destinations {
         self.indices.iter().copied()
     }
 
+    /// The same, by name.
+    pub(super) fn present_by_name(&self) -> impl Iterator<Item = DestinationIndex> + '_ {
+        self.present.values().copied()
+    }
+
     pub(super) fn get(&self, index: DestinationIndex) -> &Destination {
         &self.gates.get(index).destination
     }

@@ -15,6 +15,7 @@ mod replay;
 
 pub(super) use reads::Answer;
 
+use super::destinations::Destinations;
 use super::shared::Shared;
 use crate::destination::{Destination, DestinationIndex, DestinationName};
 use crate::lane::{Context, Lane, Memory};
@@ -200,6 +201,13 @@ impl OwnedPartition {
     /// How many dead letters of a destination are not in a stored commit.
     pub(super) fn unsaved_of(&self, destination: &Destination) -> usize {
         self.commits.unsaved_of(&destination.name, destination.born).len()
+    }
+
+    /// The destinations that have something under way here, or have yet to join: all others stand where the shared
+    /// reader is.
+    pub(super) fn apart(&self, destinations: &Destinations) -> impl Iterator<Item = DestinationIndex> {
+        let unsaved = self.commits.unsaved().filter_map(|unsaved| destinations.named(&unsaved.destination));
+        self.lanes.all().map(|lane| lane.destination).chain(self.joining.iter().copied()).chain(unsaved)
     }
 
     /// Whether the destination has a lane here, be it one with nothing under way.

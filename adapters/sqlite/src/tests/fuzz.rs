@@ -49,7 +49,7 @@ fn tables() -> Connection {
     let folder = tempfile::TempDir::new().unwrap();
     let made = schema::open_writer(&Options::new(folder.path().join("laneway.db"), 1)).unwrap();
     let conn = Connection::open_in_memory().unwrap();
-    let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'";
+    let sql = "SELECT sql FROM sqlite_schema WHERE type <> 'index' AND name NOT LIKE 'sqlite_%'";
     let mut stmt = made.prepare(sql).unwrap();
     for sql in stmt.query_map([], |row| row.get::<_, String>(0)).unwrap() {
         let sql = sql.unwrap().replace("STRICT, WITHOUT ROWID", "WITHOUT ROWID").replace(" STRICT", "");

@@ -1,6 +1,7 @@
 //! Opening, and being refused.
 
 use super::{InDirectory, P, append_all, event, events};
+use crate::writer::trim::SETTLED_BELOW;
 use crate::{Options, SqliteStore, check};
 use laneway_ports::contract::Subject;
 use laneway_ports::{EventLog, StoreError};
@@ -49,6 +50,22 @@ fn a_store_of_a_newer_version_is_refused_by_the_release_that_it_needs() {
         }
         assert_eq!(std::fs::read(subject.path()).unwrap(), before);
     }
+}
+
+#[test]
+fn a_trim_looks_at_no_lane_that_shares_the_default_also_in_a_store_of_before_there_was_an_index_for_that() {
+    let mut subject = InDirectory::new(1, |_| ());
+    subject.store = None;
+    subject.sqlite3().execute("DROP INDEX lane_apart", []).unwrap();
+    drop(SqliteStore::open(subject.options.clone()).unwrap());
+    let conn = subject.sqlite3();
+    let sql = format!("EXPLAIN QUERY PLAN {SETTLED_BELOW}");
+    let mut stmt = conn.prepare(&sql).unwrap();
+    let steps: Vec<String> =
+        stmt.query_map((0, i64::MAX), |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();
+    let of_lanes: Vec<_> = steps.iter().filter(|step| step.contains("lane")).collect();
+    assert!(of_lanes.iter().any(|step| step.contains("lane_apart (partition=?")), "{steps:?}");
+    assert!(of_lanes.iter().all(|step| step.contains("SEARCH")), "{steps:?}");
 }
 
 #[test]

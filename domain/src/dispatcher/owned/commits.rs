@@ -104,10 +104,14 @@ impl Commits {
         self.is_in_flight() && self.uncommitted.dead_letter_bytes >= settings.commit_dead_letter_bytes
     }
 
-    /// Keys of a destination whose dead letters are not in a stored commit, once for each.
+    /// The keys whose dead letters are not in a stored commit, once for each.
+    pub(super) fn unsaved(&self) -> impl Iterator<Item = &Unsaved> {
+        self.unsaved.iter().chain(&self.uncommitted.unsaved)
+    }
+
+    /// Those of a destination.
     pub(super) fn unsaved_of(&self, destination: &DestinationName, born: Revision) -> Vec<LaneKey> {
-        let all = self.unsaved.iter().chain(&self.uncommitted.unsaved);
-        let of = all.filter(|unsaved| unsaved.destination == *destination && unsaved.born == born);
+        let of = self.unsaved().filter(|unsaved| unsaved.destination == *destination && unsaved.born == born);
         of.map(|unsaved| unsaved.key.clone()).collect()
     }
 }
