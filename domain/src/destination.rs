@@ -167,6 +167,10 @@ pub struct Destination {
     pub name: DestinationName,
     /// When it was made. The same name made again is another destination, whose progress begins anew.
     pub born: Revision,
+    /// Whether the registry knew nothing of this name when it was made, not even a deletion. Progress of one that was
+    /// made before then is of one that the registry has lost, and this one goes on where that was: nobody has said that
+    /// what waited there may go.
+    pub takes_over: bool,
     /// Since when it sends to where it sends now. What failed at another place is attempted again at once.
     pub target_since: Revision,
     /// Whether its progress is kept. Else it begins where all others are when its process starts, holds nothing in the
@@ -201,6 +205,7 @@ impl Destination {
         Self {
             name,
             born: Revision::ORIGIN,
+            takes_over: false,
             is_kept: true,
             target_since: Revision::ORIGIN,
             filters: Arc::default(),
@@ -214,6 +219,11 @@ impl Destination {
             breaker: Some(BreakerPolicy::default()),
             paused: None,
         }
+    }
+
+    /// Whether progress of a destination of this name, made then, is this one's.
+    pub(crate) fn goes_on_from(&self, born: Revision) -> bool {
+        born == self.born || (self.takes_over && born < self.born)
     }
 }
 

@@ -66,6 +66,10 @@ pub struct Registered {
     /// it begins there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_first: bool,
+    /// Whether the registry knew nothing of this name when it was made, not even a deletion. See
+    /// [`crate::Destination::takes_over`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_over: bool,
 }
 
 /// What somebody wants of a destination.
@@ -112,7 +116,8 @@ impl Registered {
     /// What a change makes of a destination, of which the registry has `before`. `Ok(None)`: it is so already.
     ///
     /// `initial`: whether the store has never had a registry. Then a destination of the file may have progress of a
-    /// version without one, and is the one that it was ([`Revision::ORIGIN`]). One of the interface is the first.
+    /// version without one, and is the one that it was ([`Revision::ORIGIN`]). One of the interface is the first. A
+    /// registry that is empty because it was lost is not initial.
     ///
     /// # Errors
     /// If there is nothing to change, or it is not the caller's to change.
@@ -126,7 +131,10 @@ impl Registered {
         let alive = before.filter(|record| record.standing != Standing::Deleted);
         let after = match edit {
             Edit::Put { origin, settings, filter, moved, adopt } => match alive {
-                None => Self::made(name, origin, settings, filter, revision, initial),
+                None => Self {
+                    takes_over: before.is_none(),
+                    ..Self::made(name, origin, settings, filter, revision, initial)
+                },
                 Some(record) if record.origin != origin && !adopt => return Err(Refused::Foreign(record.origin)),
                 Some(record) => Self {
                     origin,
@@ -188,6 +196,7 @@ impl Registered {
             filters: Filters { current: filter, since: born, former: Vec::new() },
             target_since: born,
             is_first: initial && origin == Origin::Api,
+            takes_over: false,
         }
     }
 }

@@ -127,6 +127,7 @@ async fn fill_registry(store: &RedisStore) -> Done {
             filters: Filters::default(),
             target_since: MADE,
             is_first: false,
+            takes_over: false,
         })
     };
     let said = |name: &str, revision, what: &str| -> Done<JournalEntry> {

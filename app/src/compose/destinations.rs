@@ -1,7 +1,7 @@
 //! The destinations of a process that delivers: its file goes into the registry, and what the registry says is worked on.
 
 use crate::config::{Config, DestinationConfig, StoreUrl};
-use crate::registry::{Follower, Keyring, Reader, Targets, all, apply};
+use crate::registry::{Follower, Heard, Keyring, Reader, Targets, all, apply};
 use crate::worker::{Change, Handle};
 use laneway_domain::{Destination, DestinationName};
 use laneway_ports::Stores;
@@ -34,7 +34,7 @@ impl Known {
     /// Makes the registry say what the file says, and reads all of it: for a worker that starts.
     pub(super) async fn begin(&self, config: &Config, stores: &Stores) -> Result<Begun, String> {
         self.apply(config, stores).await?;
-        let mut change = all(&*stores.registry, &self.reader, &self.targets).await?;
+        let (mut change, heard) = all(&*stores.registry, &self.reader, &self.targets).await?;
         let stand_in = config.stands_in().filter(|_| change.destinations.present.is_empty());
         if let Some(stand_in) = stand_in {
             let sink = stand_in.sink.build(&stand_in.destination.name)?;
@@ -42,7 +42,7 @@ impl Known {
             change.sinks.insert(destination.name.clone(), sink);
             change.destinations.present.push(destination);
         }
-        Ok(Begun { change, stand_in: stand_in.map(|stand_in| stand_in.destination.name.clone()) })
+        Ok(Begun { change, heard, stand_in: stand_in.map(|stand_in| stand_in.destination.name.clone()) })
     }
 
     async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), String> {
@@ -77,16 +77,18 @@ impl Known {
     }
 
     /// Tells the worker of every change from `begun` on.
-    pub(super) fn follow(&self, stores: &Stores, worker: Handle, begun: &Begun) -> Follower {
-        let known = begun.change.destinations.revision;
-        let follower = Follower::new(stores.registry.clone(), self.reader.clone(), self.targets.clone(), worker, known);
-        follower.in_place_of(begun.stand_in.clone()).refreshed_by(self.refresh.clone())
+    pub(super) fn follow(&self, stores: &Stores, worker: Handle, begun: Begun) -> Follower {
+        let Begun { heard, stand_in, .. } = begun;
+        let follower = Follower::new(stores.registry.clone(), self.reader.clone(), self.targets.clone(), worker, heard);
+        follower.in_place_of(stand_in).refreshed_by(self.refresh.clone())
     }
 }
 
 /// What a worker begins with.
 pub(super) struct Begun {
     pub(super) change: Change,
+    /// What was heard of the registry for it.
+    pub(super) heard: Heard,
     /// The destination that goes when a first one comes.
     pub(super) stand_in: Option<DestinationName>,
 }

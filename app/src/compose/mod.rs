@@ -197,7 +197,7 @@ async fn deliver(
     let (handle, working, upkeep) = Worker {
         id: id.clone(),
         stores: stores.clone(),
-        destinations: begun.change.destinations.clone(),
+        destinations: std::mem::take(&mut begun.change.destinations),
         sinks,
         settings: config.worker.settings.clone(),
         clock: Clock::system(),
@@ -206,7 +206,7 @@ async fn deliver(
         metrics: metrics.clone(),
     }
     .start();
-    let following = tokio::spawn(known.follow(stores, handle.clone(), &begun).run());
+    let following = tokio::spawn(known.follow(stores, handle.clone(), begun).run());
     let (working, upkeep) = (tokio::spawn(working), tokio::spawn(upkeep));
     Ok(Delivering { id, handle, working, upkeep, following })
 }

@@ -1,6 +1,7 @@
 //! The configuration file as a change: at the start, and when it is read again, what it says of destinations goes
 //! into the registry, if it says something else.
 
+use super::base::followed;
 use super::{former, put_of_file};
 use crate::config::DestinationConfig;
 use laneway_domain::{DestinationName, Edit, Origin, Refused, Registered, Revision, Standing};
@@ -38,7 +39,17 @@ pub async fn apply(
     file: &BTreeMap<DestinationName, &DestinationConfig>,
 ) -> Result<Applied, StoreError> {
     let registry = &*stores.registry;
-    let initial = registry.head().await?.last == Revision::ORIGIN;
+    // In this order: a change that is made and followed meanwhile is no loss.
+    let followed = followed(stores).await?;
+    let last = registry.head().await?.last;
+    if last < followed {
+        tracing::error!(
+            "the registry of destinations has lost changes: its last is {last}, and events are delivered by {followed}. \
+             Other processes write back what they know of within seconds; what is still missing then has to be made \
+             again, and goes on where it was if it gets the same name"
+        );
+    }
+    let initial = last == Revision::ORIGIN && followed == Revision::ORIGIN;
     let known = everything(registry).await?;
     let left = known.values().filter(|known| {
         known.origin == Origin::File && known.standing == Standing::Present && !file.contains_key(&known.name)
@@ -47,7 +58,7 @@ pub async fn apply(
     let mut applied = Applied::default();
     let (mut rest, mut tries, mut pauses) = (names.as_slice(), 0, 0);
     while !rest.is_empty() {
-        match apply_some(stores, by, file, rest, initial, &mut applied).await {
+        match apply_some(stores, by, file, rest, (initial, followed), &mut applied).await {
             Ok(Some(others)) => (rest, tries) = (others, 0),
             Ok(None) => tries += 1,
             // A write whose answer was lost is not made twice: what it would change is looked up anew.
@@ -72,7 +83,7 @@ async fn apply_some<'n>(
     by: &str,
     file: &BTreeMap<DestinationName, &DestinationConfig>,
     names: &'n [DestinationName],
-    initial: bool,
+    (initial, followed): (bool, Revision),
     applied: &mut Applied,
 ) -> Result<Option<&'n [DestinationName]>, StoreError> {
     let registry = &*stores.registry;
@@ -81,7 +92,9 @@ async fn apply_some<'n>(
     let before: BTreeMap<_, _> =
         registry.records(looked_at).await?.into_iter().map(|known| (known.name.clone(), known)).collect();
     let needed = former::needed(stores, before.values()).await?;
-    let (mut draft, mut refused, mut done) = (WriteDraft::new(&head, head.next()), Vec::new(), 0);
+    // Larger than what partitions follow, also if the registry has lost that.
+    let next = head.next().max(followed.next(0));
+    let (mut draft, mut refused, mut done) = (WriteDraft::new(&head, next), Vec::new(), 0);
     let mut changed = 0;
     for name in looked_at {
         let known = before.get(name);
@@ -89,7 +102,7 @@ async fn apply_some<'n>(
             Some(config) => (put_of_file(config, known, false), "the configuration file was applied"),
             None => (Edit::Leave, "the configuration file no longer names it"),
         };
-        match Registered::edited(known, name, edit, head.next(), initial) {
+        match Registered::edited(known, name, edit, next, initial) {
             Ok(None) => {}
             Ok(Some(mut record)) => {
                 record.filters.trim(needed);

@@ -58,15 +58,16 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// One for a worker that knows of everything up to `known`.
+    /// One for a worker that knows of everything that there was when it began.
     #[must_use]
     pub fn new(
         registry: Arc<dyn Registry>,
         reader: Arc<Reader>,
         targets: Arc<Targets>,
         worker: Handle,
-        known: Revision,
+        heard: Heard,
     ) -> Self {
+        let Heard { upto: known, recent } = heard;
         Self {
             registry,
             reader,
@@ -75,7 +76,7 @@ impl Follower {
             known,
             stand_in: None,
             refresh: watch::Sender::default(),
-            recent: Recent::default(),
+            recent,
             look_at: Instant::now() + LOOK_EVERY,
         }
     }
@@ -167,15 +168,25 @@ impl Follower {
     }
 }
 
+/// What a process has heard of the registry so far.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// The last revision.
+    pub upto: Revision,
+    /// The records, to be written back should the registry lose them.
+    pub recent: Recent,
+}
+
 /// Everything that there is now, for a worker that starts.
 ///
 /// # Errors
 /// If the registry cannot be read, or secrets in it are sealed with a key that this process lacks.
-pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) -> Result<Change, String> {
-    let mut all = Change::default();
+pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) -> Result<(Change, Heard), String> {
+    let (mut all, mut heard) = (Change::default(), Heard::default());
     loop {
         let page = registry.changed_since(all.destinations.revision).await.map_err(|error| error.to_string())?;
         all.destinations.revision = page.upto;
+        heard.recent.remember(&page.records);
         // Of what is gone a worker that starts knows nothing.
         let present: Vec<_> = page.records.into_iter().filter(|record| record.standing == Standing::Present).collect();
         present.iter().try_for_each(|record| reader.check_keys(record))?;
@@ -183,7 +194,8 @@ pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) ->
         all.destinations.present.extend(change.destinations.present);
         all.sinks.extend(change.sinks);
         if !page.more {
-            return Ok(all);
+            heard.upto = all.destinations.revision;
+            return Ok((all, heard));
         }
     }
 }

@@ -1,15 +1,16 @@
-//! Changes that the registry has lost. A replica of Redis that lacks the last writes may become the primary; whoever
-//! heard of these changes writes them back, so that nobody's deletion or pause is undone.
+//! Changes that the registry has lost. A replica of Redis that lacks the last writes may become the primary, or somebody
+//! deletes the registry's keys; whoever heard of these changes writes them back, so that nobody's deletion or pause is
+//! undone, and no destination is gone.
 
-use laneway_domain::{DestinationName, Registered, Revision};
+use laneway_domain::{DestinationName, Registered, Revision, Standing};
 use laneway_ports::{Drafted, MAX_REGISTRY_PAGE, Registry, StoreError, WriteDraft};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
-/// How long a change is remembered, by the revisions' clock: far longer than a replica that may still be promoted lags
-/// behind.
-const REMEMBERED_FOR: Duration = Duration::from_secs(120);
+/// How long a deletion is remembered, by the store's clock: far longer than a replica that may still be promoted lags
+/// behind, and far shorter than the registry itself remembers it.
+const DELETION_REMEMBERED_FOR: Duration = Duration::from_secs(120);
 /// How many bytes of settings are remembered at most, the latest ones: some ten thousand destinations of the usual
 /// size.
 const MAX_REMEMBERED_BYTES: usize = 32 << 20;
@@ -21,9 +22,9 @@ const IN_TURN: usize = 250;
 /// What a record takes beside its settings, about.
 const RECORD_BYTES: usize = 512;
 
-/// The last changes that this process has heard of: of each destination the last record.
+/// What this process has heard of destinations: of each the last record, as far as the bound allows.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub struct Recent {
     records: BTreeMap<DestinationName, Registered>,
     /// The same, the earliest first.
     order: BTreeSet<(Revision, DestinationName)>,
@@ -33,7 +34,7 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Remembers these records, and lets go of what is old.
+    /// Remembers these records, and lets go of those that changed first when they are too many.
     pub(super) fn remember(&mut self, records: &[Registered]) {
         for record in records {
             self.forget(&record.name);
@@ -41,14 +42,20 @@ impl Recent {
             self.order.insert((record.revision, record.name.clone()));
             self.records.insert(record.name.clone(), record.clone());
         }
-        let newest = self.order.last().map_or(Revision::ORIGIN, |(revision, _)| *revision);
-        let kept = u64::try_from(REMEMBERED_FOR.as_micros()).unwrap_or(u64::MAX);
-        let oldest = Revision(newest.0.saturating_sub(kept));
-        while let Some((revision, name)) = self.order.first().cloned()
-            && (revision < oldest || self.bytes > MAX_REMEMBERED_BYTES)
+        while let Some((_, name)) = self.order.first().cloned()
+            && self.bytes > MAX_REMEMBERED_BYTES
         {
             self.forget(&name);
         }
+    }
+
+    /// Lets go of deletions that the registry may forget by itself, by its clock.
+    fn forget_deletions(&mut self, clock: u64) {
+        let kept = u64::try_from(DELETION_REMEMBERED_FOR.as_micros()).unwrap_or(u64::MAX);
+        let oldest = Revision(clock.saturating_sub(kept));
+        let is_old = |record: &&Registered| record.standing == Standing::Deleted && record.revision < oldest;
+        let old: Vec<_> = self.records.values().filter(is_old).map(|record| record.name.clone()).collect();
+        old.iter().for_each(|name| self.forget(name));
     }
 
     fn forget(&mut self, name: &DestinationName) {
@@ -64,7 +71,8 @@ impl Recent {
     /// # Errors
     /// If the registry cannot be read or written.
     pub(super) async fn write_back(&mut self, registry: &dyn Registry) -> Result<usize, StoreError> {
-        let mut written = write_back(registry, &self.to_look_at()).await?;
+        self.forget_deletions(registry.head().await?.clock);
+        let mut written = write_back(registry, &self.next_to_look_at()).await?;
         if written > 0 {
             let all: Vec<&Registered> = self.records.values().collect();
             for some in all.chunks(MAX_REGISTRY_PAGE) {
@@ -75,7 +83,7 @@ impl Recent {
     }
 
     /// The latest, and the next in turn.
-    fn to_look_at(&mut self) -> Vec<&Registered> {
+    fn next_to_look_at(&mut self) -> Vec<&Registered> {
         let after = self.looked_up_to.take().map_or(Bound::Unbounded, Bound::Excluded);
         let in_turn: Vec<_> =
             self.records.range((after, Bound::Unbounded)).map(|(name, _)| name).take(IN_TURN).collect();
@@ -229,9 +237,16 @@ mod tests {
         let kept = recent.records.len();
         assert!((100..128).contains(&kept) && recent.bytes <= MAX_REMEMBERED_BYTES, "{kept}");
         assert!(recent.records.contains_key(&name("d199")) && !recent.records.contains_key(&name("d0")));
-        recent.remember(&[record(7, 1_000_000_000, 0)]);
-        recent.remember(&[record(7, 1_000_000_001, 1)]);
-        assert_eq!((recent.records.len(), recent.order.len(), recent.bytes), (1, 1, RECORD_BYTES + 1));
+        recent.remember(&[record(199, 1_000_000_000, 0)]);
+        recent.remember(&[record(199, 1_000_000_001, 1)]);
+        let bytes = (kept - 1) * ((256 << 10) + RECORD_BYTES) + RECORD_BYTES + 1;
+        assert_eq!((recent.records.len(), recent.order.len(), recent.bytes), (kept, kept, bytes));
+        // Deletions are for a while, whatever comes after them.
+        recent.remember(&[Registered { standing: Standing::Deleted, ..record(199, 1_000_000_002, 0) }]);
+        recent.forget_deletions(1_000_000_002 + 120_000_000);
+        assert_eq!(recent.records.len(), kept);
+        recent.forget_deletions(1_000_000_003 + 120_000_000);
+        assert_eq!((recent.records.len(), recent.order.len()), (kept - 1, kept - 1));
     }
 
     fn put_again() -> Edit {

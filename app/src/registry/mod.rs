@@ -2,6 +2,7 @@
 //! its secrets are sealed, and how a destination and its sink are made from it.
 
 mod apply;
+mod base;
 mod checked;
 mod file;
 mod follow;
@@ -16,9 +17,10 @@ mod stored;
 
 pub use apply::{Applied, apply};
 pub use file::{put_of_file, settings_of_file};
-pub use follow::{Follower, Targets, all, check_keys};
+pub use follow::{Follower, Heard, Targets, all, check_keys};
 pub(crate) use keys::parse_key;
 pub use keys::{KEY_BYTES, Keyring, Unsealable};
+pub use lost::Recent;
 pub use read::{Read, Reader};
 pub use service::{Destinations, TAKEN_WITHIN};
 pub(crate) use stored::moment;

@@ -152,6 +152,7 @@ fn of_record(record: &Registered, destination: Destination) -> Destination {
     Destination {
         name: record.name.clone(),
         born: record.born,
+        takes_over: record.takes_over,
         target_since: record.target_since,
         filters: record.filters.clone().into(),
         from: if record.is_first { StartFrom::Beginning } else { destination.from },

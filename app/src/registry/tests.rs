@@ -113,6 +113,7 @@ fn a_record_becomes_the_destination_that_it_was_made_from() {
             assert_eq!((read.destination.born, read.destination.target_since), (Revision(9), Revision(9)));
             let expected = laneway_domain::Destination {
                 born: Revision(9),
+                takes_over: true,
                 target_since: Revision(9),
                 filters: record.filters.clone().into(),
                 ..file.destination.clone()
@@ -224,7 +225,7 @@ fn mistakes_in_json_have_their_place_and_a_suggestion() {
 #[tokio::test]
 async fn a_start_knows_of_the_last_change_also_where_it_left_no_record() {
     let registry = MemoryStore::open(Disk::new(1), Settings::default());
-    let start = async || all(&registry, &reader(keys(), Vec::new()), &Targets::default()).await.unwrap().destinations;
+    let start = async || all(&registry, &reader(keys(), Vec::new()), &Targets::default()).await.unwrap().0.destinations;
     assert_eq!(start().await.revision, Revision::ORIGIN);
     let gone = Registered { standing: Standing::Deleted, ..record_of_api(json!({"url": "console:"})) };
     let deleted = RegistryWrite { revision: gone.revision, records: vec![gone], ..RegistryWrite::default() };

@@ -2,6 +2,7 @@
 //! over the reference store.
 
 mod answers;
+mod lost;
 mod mistakes;
 mod secrets;
 
@@ -36,6 +37,8 @@ struct Setup {
     patience: Duration,
     egress: EgressPolicy,
     tokens: Vec<Token>,
+    /// Where it keeps everything; `None`: on a disk of its own.
+    disk: Option<Arc<Disk>>,
 }
 
 impl Default for Setup {
@@ -47,6 +50,7 @@ impl Default for Setup {
             patience: Duration::from_secs(10),
             egress: EgressPolicy::default(),
             tokens: Vec::new(),
+            disk: None,
         }
     }
 }
@@ -86,7 +90,7 @@ impl Process {
     }
 
     async fn with(setup: Setup) -> Self {
-        let disk = Disk::new(PARTITIONS);
+        let disk = setup.disk.unwrap_or_else(|| Disk::new(PARTITIONS));
         let stores = Stores::of(Arc::new(MemoryStore::open(disk.clone(), Settings::default())));
         let keys = setup.key.map_or_else(Keyring::none, |byte| Keyring::of(&[[byte; KEY_BYTES]]).unwrap());
         let reader = Arc::new(Reader::new(setup.egress, Arc::new(keys), setup.file.clone()));
@@ -166,12 +170,11 @@ impl Process {
 
 async fn work(stores: &Stores, reader: &Arc<Reader>, clock: Clock, tasks: &mut Vec<JoinHandle<()>>) -> Handle {
     let targets = Arc::new(Targets::default());
-    let mut begun = all(&*stores.registry, reader, &targets).await.unwrap();
-    let known = begun.destinations.revision;
+    let (mut begun, heard) = all(&*stores.registry, reader, &targets).await.unwrap();
     let (handle, working, upkeep) = Worker {
         id: WorkerId("w".into()),
         stores: stores.clone(),
-        destinations: begun.destinations.clone(),
+        destinations: std::mem::take(&mut begun.destinations),
         sinks: std::mem::take(&mut begun.sinks),
         settings: laneway_domain::Settings::default(),
         clock,
@@ -180,7 +183,7 @@ async fn work(stores: &Stores, reader: &Arc<Reader>, clock: Clock, tasks: &mut V
         metrics: DestinationMetrics::new().unwrap(),
     }
     .start();
-    let follower = Follower::new(stores.registry.clone(), reader.clone(), targets, handle.clone(), known);
+    let follower = Follower::new(stores.registry.clone(), reader.clone(), targets, handle.clone(), heard);
     tasks.extend([tokio::spawn(working), tokio::spawn(upkeep), tokio::spawn(follower.run())]);
     handle
 }

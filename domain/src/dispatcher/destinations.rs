@@ -38,6 +38,8 @@ pub(super) struct Changes {
     pub(super) reordered: Vec<DestinationIndex>,
     /// Those whose filter is another one from this revision on.
     pub(super) refiltered: Vec<DestinationIndex>,
+    /// Those that were made anew since the registry had lost them, and go on where they are.
+    pub(super) remade: Vec<DestinationIndex>,
     /// Those that send to another place.
     pub(super) moved: Vec<DestinationIndex>,
 }
@@ -73,10 +75,10 @@ impl Destinations {
     fn put(&mut self, destination: Destination, changes: &mut Changes) {
         let name = destination.name.clone();
         // Another one that had the name is gone, also if nobody has told that it was deleted.
-        if self.present.get(&name).is_some_and(|index| self.get(*index).born != destination.born) {
+        if self.present.get(&name).is_some_and(|index| !destination.goes_on_from(self.get(*index).born)) {
             self.delete(name.clone(), changes);
         }
-        if self.left.get(&name).is_some_and(|index| self.get(*index).born != destination.born) {
+        if self.left.get(&name).is_some_and(|index| !destination.goes_on_from(self.get(*index).born)) {
             self.left.remove(&name);
         }
         let index = if let Some(index) = self.present.get(&name).copied() {
@@ -107,6 +109,9 @@ impl Destinations {
             changes.reordered.push(index);
         } else if before.filters.since != now.filters.since {
             changes.refiltered.push(index);
+        }
+        if before.born != now.born {
+            changes.remade.push(index);
         }
         if before.target_since != now.target_since {
             changes.moved.push(index);

@@ -200,7 +200,7 @@ impl OwnedPartition {
 
     /// How many dead letters of a destination are not in a stored commit.
     pub(super) fn unsaved_of(&self, destination: &Destination) -> usize {
-        self.commits.unsaved_of(&destination.name, destination.born).len()
+        self.commits.unsaved_of(destination).len()
     }
 
     /// The destinations that have something under way here, or have yet to join: all others stand where the shared

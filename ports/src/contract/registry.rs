@@ -61,6 +61,7 @@ pub(super) fn record(name: &str, revision: Revision, settings: &str) -> Register
         filters: Filters::default(),
         target_since: revision,
         is_first: false,
+        takes_over: false,
     }
 }
 

@@ -21,6 +21,7 @@ fn record(name: &str, revision: Revision, standing: Standing) -> Registered {
         filters: Filters::default(),
         target_since: revision,
         is_first: false,
+        takes_over: false,
     }
 }
 

@@ -25,6 +25,7 @@ fn record(name: &str, revision: Revision) -> Registered {
         filters: Filters::default(),
         target_since: revision,
         is_first: false,
+        takes_over: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what is asked for to records, and into the registry.
 
+use super::super::base::Base;
 use super::super::former;
 use super::super::settings::{Before, Next, checked, rotated};
 use super::Destinations;
@@ -87,7 +88,7 @@ impl Destinations {
     ) -> Result<Option<Done<'c>>, StoreError> {
         let registry = &*self.stores.registry;
         // First: what is read then is at least as new.
-        let head = registry.head().await?;
+        let base = Base::now(&self.stores).await?;
         let names: BTreeSet<DestinationName> = changes.iter().take(MAX_LIST).map(|c| c.name.clone()).collect();
         let names: Vec<DestinationName> = names.into_iter().collect();
         let found = registry.records(&names).await?;
@@ -97,7 +98,7 @@ impl Destinations {
             Purpose::Preview => "",
         };
         let needed = former::needed(&self.stores, before.values()).await?;
-        let mut draft = WriteDraft::new(&head, head.next());
+        let mut draft = WriteDraft::new(&base.head, base.next);
         let (mut results, mut seen) = (Vec::new(), BTreeSet::new());
         let mut rest = changes;
         while let Some((change, others)) = rest.split_first() {
@@ -105,7 +106,7 @@ impl Destinations {
                 break;
             }
             let made = if seen.insert(&change.name) {
-                self.made(before.get(&change.name), change, &head)
+                self.made(before.get(&change.name), change, &base)
             } else {
                 let what = format!("{} is changed twice in this batch: send the second change by itself", change.name);
                 Err(AdminError::Conflict { field: None, what })
@@ -152,12 +153,7 @@ impl Destinations {
         Ok(write.records.iter().all(|record| found.contains(record)))
     }
 
-    fn made(
-        &self,
-        before: Option<&Registered>,
-        request: &ChangeRequest,
-        head: &RegistryHead,
-    ) -> Result<Made, AdminError> {
+    fn made(&self, before: Option<&Registered>, request: &ChangeRequest, base: &Base) -> Result<Made, AdminError> {
         let ChangeRequest { name, change, condition } = request;
         let alive = before.filter(|record| record.standing != Standing::Deleted);
         if let Change::Rotate { request: Some(request), .. } = change
@@ -211,12 +207,11 @@ impl Destinations {
             Change::Pause(reason) => {
                 let reason: Box<str> = short(reason);
                 let what = if reason.is_empty() { "paused".to_owned() } else { format!("paused: {reason}") };
-                (Edit::Pause(OperatorPause { since: by_store(head), reason }), what)
+                (Edit::Pause(OperatorPause { since: by_store(&base.head), reason }), what)
             }
             Change::Resume => (Edit::Resume, "resumed".to_owned()),
         };
-        let initial = head.last == Revision::ORIGIN;
-        let record = Registered::edited(before, name, edit, head.next(), initial).map_err(|why| match why {
+        let record = Registered::edited(before, name, edit, base.next, base.initial).map_err(|why| match why {
             Refused::Unknown => unknown(),
             foreign @ Refused::Foreign(_) => refused(name, &foreign),
         })?;

@@ -3,14 +3,14 @@
 
 use super::OwnedPartition;
 use super::lanes::SharedPosition;
-use crate::destination::DestinationName;
+use crate::destination::{Destination, DestinationName};
 use crate::dispatcher::shared::Shared;
 use crate::io::{Notice, Output};
 use crate::lane::{Uncommitted, Unsaved};
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
 use crate::progress::{Commit, LaneChange, Quarantined};
-use crate::revision::{Cut, Revision};
+use crate::revision::Cut;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::Timer;
@@ -110,8 +110,10 @@ impl Commits {
     }
 
     /// Those of a destination.
-    pub(super) fn unsaved_of(&self, destination: &DestinationName, born: Revision) -> Vec<LaneKey> {
-        let of = self.unsaved().filter(|unsaved| unsaved.destination == *destination && unsaved.born == born);
+    pub(super) fn unsaved_of(&self, destination: &Destination) -> Vec<LaneKey> {
+        let is_its =
+            |unsaved: &&Unsaved| unsaved.destination == destination.name && destination.goes_on_from(unsaved.born);
+        let of = self.unsaved().filter(is_its);
         of.map(|unsaved| unsaved.key.clone()).collect()
     }
 }
@@ -202,7 +204,7 @@ impl OwnedPartition {
         for Unsaved { destination, born, key } in std::mem::take(&mut self.commits.unsaved) {
             // A destination that has gone since has no lane that waits for it, nor has another one of that name.
             let index = shared.destinations.named(&destination);
-            if let Some(index) = index.filter(|index| shared.destinations.get(*index).born == born) {
+            if let Some(index) = index.filter(|index| shared.destinations.get(*index).goes_on_from(born)) {
                 self.with_lane(index, shared, |lane, cx| lane.saved(&key, cx));
             }
         }

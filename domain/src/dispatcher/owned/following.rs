@@ -58,6 +58,10 @@ impl OwnedPartition {
         for index in changes.added.iter().chain(&changes.reordered) {
             self.admit(*index, shared);
         }
+        for index in changes.remade.iter().filter(|index| !self.joining.contains(index)) {
+            let Destination { name, born, .. } = shared.destinations.get(*index);
+            self.commits.prepare(name).born = Some(*born);
+        }
         for index in &changes.refiltered {
             self.keep_judging(*index, shared);
         }
@@ -80,7 +84,10 @@ impl OwnedPartition {
         let destination = shared.destinations.get(index);
         let (name, born) = (destination.name.clone(), destination.born);
         let known = match self.unconfigured.get(&name) {
-            Some(progress) if progress.born == born => true,
+            Some(progress) if destination.goes_on_from(progress.born) => {
+                self.go_on_as(&name, born);
+                true
+            }
             Some(_) => {
                 self.drop_progress(&name);
                 false
@@ -93,6 +100,15 @@ impl OwnedPartition {
             self.keep_judging(index, shared);
         } else {
             self.joining.insert(index);
+        }
+    }
+
+    /// The progress that is kept under this name is that of a destination which was made then.
+    fn go_on_as(&mut self, name: &DestinationName, born: Revision) {
+        let known = self.unconfigured.get_mut(name).filter(|progress| progress.born != born);
+        if let Some(progress) = known {
+            progress.born = born;
+            self.commits.prepare(name).born = Some(born);
         }
     }
 

@@ -74,7 +74,7 @@ impl OwnedPartition {
             change.born = (born != Revision::ORIGIN).then_some(born);
             start
         });
-        let unsaved = self.commits.unsaved_of(&name, born);
+        let unsaved = self.commits.unsaved_of(shared.destinations.get(index));
         let idle = LaneProgress { born, ..LaneProgress::default() };
         if progress == idle && unsaved.is_empty() {
             return; // Where the others are, with nothing under way.

@@ -20,6 +20,8 @@ pub(super) enum Change {
     /// It sends to another place.
     Move,
     Delete,
+    /// The registry has lost it, and it is made again as it was.
+    Remake,
 }
 
 pub(super) fn changes() -> impl Strategy<Value = Change> {
@@ -29,6 +31,7 @@ pub(super) fn changes() -> impl Strategy<Value = Change> {
         2 => Just(Change::Resume),
         1 => Just(Change::Move),
         2 => Just(Change::Delete),
+        1 => Just(Change::Remake),
     ]
 }
 
@@ -45,6 +48,8 @@ fn filter(variant: u8) -> Filter {
 #[derive(Clone, Debug)]
 struct Record {
     born: Revision,
+    /// Whether the registry knew nothing of its name when it was made.
+    takes_over: bool,
     target_since: Revision,
     paused: bool,
     /// Which filter was said at which revision, ascending.
@@ -71,7 +76,8 @@ impl Registry {
         let former = before.iter().zip(until);
         let filters = Filters {
             current: filter(last.1),
-            since: last.0,
+            // One that was made again knows nothing of before.
+            since: last.0.max(record.born),
             former: former.map(|((_, said), until)| FormerFilter { until, filter: filter(*said) }).collect(),
         };
         let retry = RetryPolicy {
@@ -82,6 +88,7 @@ impl Registry {
         };
         Destination {
             born: record.born,
+            takes_over: record.takes_over,
             target_since: record.target_since,
             filters: filters.into(),
             retry,
@@ -126,7 +133,7 @@ impl World {
         match (change, self.registry.there.get_mut(&of)) {
             (Change::Put(variant), None) => {
                 let said = vec![(revision, variant)];
-                let record = Record { born: revision, target_since: revision, paused: false, said };
+                let record = Record { born: revision, takes_over: false, target_since: revision, paused: false, said };
                 self.registry.there.insert(of.clone(), record);
                 // Some begin at the beginning, because they were the first, or because somebody wants that.
                 if variant >= 3 && !self.registry.trimmed {
@@ -141,6 +148,15 @@ impl World {
                 // What was counted as a free resend may be another attempt now.
                 self.ends.forget();
             }
+            // Only if it had one filter ever, as the others would be lost with the rest, and if its making was followed:
+            // else it begins with its being made again.
+            (Change::Remake, Some(record))
+                if record.said.len() == 1 && self.stored.cuts.revision() >= record.said[0].0 =>
+            {
+                *record = Record { born: revision, takes_over: true, target_since: revision, ..record.clone() };
+                self.ends.forget();
+            }
+            (Change::Remake, Some(_)) => return,
             (Change::Delete, Some(_)) => {
                 self.registry.there.remove(&of);
                 self.registry.first.remove(&of);
@@ -183,9 +199,10 @@ impl World {
 
     /// Whether the destination was made when a stored record says that it was.
     pub(super) fn is_of_now(&self, of: &DestinationName, lane: &LaneProgress) -> bool {
-        let born = self.registry.there.get(of).map_or(Revision::ORIGIN, |record| record.born);
-        let known = !of.as_str().starts_with("api") || self.registry.there.contains_key(of);
-        known && lane.born == born
+        match self.registry.there.get(of) {
+            Some(record) => lane.born == record.born || (record.takes_over && lane.born < record.born),
+            None => !of.as_str().starts_with("api") && lane.born == Revision::ORIGIN,
+        }
     }
 
     /// Whether a changing destination wants an event, by the stored cuts alone: from the cut of its making on, by
@@ -314,6 +331,24 @@ fn a_dead_letter_whose_read_failed_is_not_asked_for_again_when_its_destination_h
     world.step(&Op::Reconfigure(4));
     assert!(!world.dispatcher.has_destination(&name("by-key")));
     world.step(&Op::Wait(300));
+    world.heal_and_finish();
+}
+
+#[test]
+fn a_key_whose_dead_letter_is_being_stored_goes_on_when_its_destination_is_lost_and_made_again() {
+    let mut world = World::new(strict_settings(), 1);
+    world.change(0, Change::Put(0));
+    until_at_rest(&mut world);
+    world.append(1, 0);
+    world.append(1, 0);
+    while world.work_once_but_for(&["api-key"]) {}
+    let attempt = world.attempts.iter().find(|(_, (to, ..))| *to == name("api-key")).map(|(id, _)| *id);
+    world.end_attempt(attempt.unwrap(), vec![Outcome::Rejected { reason: "never".into() }]);
+    assert!(world.commits_under_way() > 0, "the commit with the dead letter is on its way");
+    world.change(0, Change::Remake);
+    until_at_rest(&mut world);
+    let got = world.delivered.iter().filter(|(_, to, _)| *to == name("api-key")).count();
+    assert_eq!((got, world.dead.len()), (1, 1));
     world.heal_and_finish();
 }
 

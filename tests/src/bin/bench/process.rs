@@ -68,6 +68,32 @@ pub(crate) fn cpu(pid: u32) -> io::Result<Duration> {
     }
 }
 
+/// The CPU time of the whole machine, in ticks.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    all: u64,
+    idle: u64,
+}
+
+impl Machine {
+    /// What share of the time nobody has used since then.
+    pub(crate) fn idle_since(self, before: Self) -> f64 {
+        crate::bench::share(self.idle - before.idle, (self.all - before.all).max(1))
+    }
+}
+
+/// How the machine's CPU time was used so far.
+pub(crate) fn machine() -> io::Result<Machine> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let ticks: Vec<u64> =
+        stat.lines().next().unwrap_or_default().split_whitespace().skip(1).flat_map(str::parse).collect();
+    match ticks[..] {
+        // User, nice, system, idle, waiting for disks.
+        [_, _, _, idle, waiting, ..] => Ok(Machine { all: ticks.iter().sum(), idle: idle + waiting }),
+        _ => Err(io::Error::other(format!("/proc/stat is not as expected: {stat}"))),
+    }
+}
+
 /// Resident memory of a process in MiB: now, and at its highest.
 pub(crate) fn memory(pid: u32) -> io::Result<(f64, f64)> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
