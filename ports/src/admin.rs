@@ -80,6 +80,8 @@ pub struct Changed {
     pub what: Option<Box<str>>,
     /// The signing secret that was made. It is never told again.
     pub secret: Option<Box<str>>,
+    /// About how many events waited for it, if it was deleted: they are dropped. `None` also if that is not known.
+    pub dropped: Option<u64>,
 }
 
 /// How far changes have been taken over.

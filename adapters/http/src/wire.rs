@@ -363,6 +363,9 @@ pub struct ChangeAnswer {
     pub pending: Vec<Partition>,
     /// Attempts in flight at what was paused or deleted; `null` if the workers could not be asked.
     pub in_flight: Option<u64>,
+    /// About how many events waited for what was deleted; missing if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
     /// The signing secret that was made. It is told this once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
@@ -401,6 +404,9 @@ pub struct BatchResult {
     /// What was changed, or would be, in a few words; missing if nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
+    /// About how many events waited for what was deleted, or would be; missing if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
     /// The destination's revision now, if the change was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,

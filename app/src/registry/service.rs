@@ -7,17 +7,20 @@ mod taking;
 use super::read::Reader;
 use super::settings::Means;
 use super::stored::moment;
+use crate::telemetry::metrics as metrics_names;
 use async_trait::async_trait;
 use bytes::Bytes;
-use changing::Purpose;
+use changing::{Asked, Purpose};
 use laneway_domain::{
     Attempted, DestinationName, Event, EventId, EventType, LoggedEvent, Offset, Outcome, Partition, Registered,
     Revision, Standing, Timestamp,
 };
 use laneway_ports::{
-    AdminError, ChangeRequest, Changed, ChangesDone, DestinationAdmin, DestinationList, DestinationRecord,
+    AdminError, Change, ChangeRequest, Changed, ChangesDone, DestinationAdmin, DestinationList, DestinationRecord,
     JournalEntry, JournalLine, ListQuery, MAX_JOURNAL, MAX_LIST, Stores, TestAnswer, TestReport, WorkerControl,
 };
+use metrics::counter;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use taking::KnownCuts;
@@ -58,6 +61,18 @@ impl Destinations {
         (0..self.stores.log.partitions()).map(Partition).collect()
     }
 
+    /// About how many events wait for the destinations that are to be deleted, as far as the workers say so.
+    async fn waiting_for_deleted(&self, changes: &[ChangeRequest]) -> BTreeMap<DestinationName, u64> {
+        let deletes = |change: &&ChangeRequest| matches!(change.change, Change::Delete);
+        let names: BTreeSet<_> = changes.iter().filter(deletes).map(|change| &change.name).collect();
+        if names.is_empty() {
+            return BTreeMap::new();
+        }
+        let Some(status) = self.workers.status().await else { return BTreeMap::new() };
+        let of = status.destinations.into_iter().filter(|known| names.contains(&known.name));
+        of.map(|known| (known.name, known.pending)).collect()
+    }
+
     async fn record(&self, name: &DestinationName) -> Result<Registered, AdminError> {
         let found = self.stores.registry.records(std::slice::from_ref(name)).await?;
         let there = found.into_iter().find(|record| record.standing != Standing::Deleted);
@@ -70,7 +85,9 @@ impl DestinationAdmin for Destinations {
     async fn change(&self, by: &str, changes: Vec<ChangeRequest>) -> ChangesDone {
         let until = Instant::now() + self.patience;
         let settles = changing::must_settle(&changes);
-        let results = self.make(Purpose::Change { by }, changes).await;
+        let waiting = self.waiting_for_deleted(&changes).await;
+        let results = self.make(Asked { purpose: Purpose::Change { by }, waiting: &waiting }, changes).await;
+        tell_of_deletions(by, &results);
         let made: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).collect();
         let Some(revision) = made.iter().map(|changed| changed.revision).max() else {
             return ChangesDone { results, taken: laneway_ports::TakenOver::default() };
@@ -82,7 +99,8 @@ impl DestinationAdmin for Destinations {
     }
 
     async fn preview(&self, changes: Vec<ChangeRequest>) -> Vec<Result<Changed, AdminError>> {
-        self.make(Purpose::Preview, changes).await
+        let waiting = self.waiting_for_deleted(&changes).await;
+        self.make(Asked { purpose: Purpose::Preview, waiting: &waiting }, changes).await
     }
 
     async fn show(&self, name: &DestinationName) -> Result<DestinationRecord, AdminError> {
@@ -159,6 +177,16 @@ impl DestinationAdmin for Destinations {
             Outcome::NotTried => (false, Some("the sink did not try".to_owned())),
         };
         Ok(TestAnswer { name: name.clone(), delivered, outcome: label, took_ms, status, body, reason, event_id })
+    }
+}
+
+/// What is gone with a destination is told in the log and in a metric: nothing else remembers it.
+fn tell_of_deletions(by: &str, results: &[Result<Changed, AdminError>]) {
+    for Changed { name, dropped, .. } in results.iter().flatten() {
+        if let Some(dropped) = *dropped {
+            counter!(metrics_names::DROPPED_EVENTS).increment(dropped);
+            tracing::info!(destination = %name, by, dropped, "a destination was deleted, and what waited for it");
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub const DEAD_LETTERS: &str = "laneway_dead_letters";
 pub const BREAKER_OPEN: &str = "laneway_breaker_open";
 /// Whether the destination is paused.
 pub const PAUSED: &str = "laneway_destination_paused";
+/// Events that went with their destination.
+pub const DROPPED_EVENTS: &str = "laneway_dropped_events_total";
 /// Records that could not be read.
 pub const QUARANTINED: &str = "laneway_quarantined_records_total";
 /// Partitions leased.
@@ -57,7 +59,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Latency};
 
 /// Every metric: name, kind, what it says (with its labels).
-const ALL: [(&str, Kind, &str); 21] = [
+const ALL: [(&str, Kind, &str); 22] = [
     (EVENTS_ACCEPTED, Counter, "Events stored, duplicates apart."),
     (LOG_BYTES, Gauge, "Bytes of the write-ahead log's file (SQLite)."),
     (LOG_HELD, Gauge, "1 while another program's read transaction keeps the write-ahead log from beginning anew."),
@@ -81,6 +83,7 @@ const ALL: [(&str, Kind, &str); 21] = [
     (DEAD_LETTERS, Gauge, "Dead letters kept; label destination."),
     (BREAKER_OPEN, Gauge, "1 while the destination's breaker is open; label destination."),
     (PAUSED, Gauge, "1 while the destination is paused; label destination."),
+    (DROPPED_EVENTS, Counter, "Events, about, that waited for destinations which were deleted by way of this process."),
     (QUARANTINED, Counter, "Records of the log that could not be read and were set aside."),
     (PARTITIONS_LEASED, Gauge, "Partitions that this process works on."),
 ];

@@ -210,11 +210,18 @@ fn result_of(name: DestinationName, result: Result<Changed, AdminError>, taken: 
         Ok(changed) => {
             let status = status_of(&changed, taken).as_u16();
             let (what, revision) = (changed.what.map(Into::into), Some(changed.revision));
-            BatchResult { name, status, what, revision, problem: None }
+            BatchResult { name, status, what, dropped: changed.dropped, revision, problem: None }
         }
         Err(error) => {
             let problem = Problem::from_admin(&error).body;
-            BatchResult { name, status: problem.status, what: None, revision: None, problem: Some(problem) }
+            BatchResult {
+                name,
+                status: problem.status,
+                what: None,
+                dropped: None,
+                revision: None,
+                problem: Some(problem),
+            }
         }
     }
 }
@@ -254,9 +261,9 @@ pub(super) async fn one(
     let result = results.pop().unwrap_or(Err(AdminError::Busy));
     let changed = result.map_err(|error| Problem::from_admin(&error))?;
     let status = status_of(&changed, &taken);
-    let Changed { name, revision, secret, .. } = changed;
+    let Changed { name, revision, secret, dropped, .. } = changed;
     let TakenOver { cuts, pending, in_flight } = taken;
-    Ok((ChangeAnswer { name, revision, cuts, pending, in_flight, secret: secret.map(Into::into) }, status))
+    Ok((ChangeAnswer { name, revision, cuts, pending, in_flight, dropped, secret: secret.map(Into::into) }, status))
 }
 
 /// A change on whose state nothing depends.

@@ -134,7 +134,11 @@ fn said(op: BatchOp, result: &BatchResult) -> String {
             // Some details begin with the name.
             format!("! {name}: {}", detail.strip_prefix(&format!("{name}: ")).unwrap_or(&detail))
         }
-        (None, BatchOp::Delete) => format!("- {name}"),
+        (None, BatchOp::Delete) => match result.dropped {
+            None | Some(0) => format!("- {name}"),
+            Some(1) => format!("- {name}: about 1 event that waited goes with it"),
+            Some(some) => format!("- {name}: about {some} events that waited go with it"),
+        },
         (None, _) => match result.what.as_deref().unwrap_or("as it was") {
             "made" => format!("+ {name}"),
             what => format!("~ {name}: {}", output::clean(what)),

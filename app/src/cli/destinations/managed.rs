@@ -80,7 +80,13 @@ pub(super) async fn pause(client: &Client, name: &DestinationName, reason: &str)
 pub(super) async fn delete(client: &Client, name: &DestinationName, yes: bool) -> Result<(), Failure> {
     output::confirm(&format!("Delete {name}, and drop every event that waits for it and its dead letters?"), yes)?;
     let answer: ChangeAnswer = client.delete(&format!("/v1/destinations/{name}")).await?;
-    output::line(&said(&answer, "is deleted"))
+    let what = match answer.dropped {
+        None => "is deleted".to_owned(),
+        Some(0) => "is deleted; no event waited for it".to_owned(),
+        Some(1) => "is deleted, and about 1 event with it that waited".to_owned(),
+        Some(some) => format!("is deleted, and about {some} events with it that waited"),
+    };
+    output::line(&said(&answer, &what))
 }
 
 pub(super) async fn rotate_secret(client: &Client, name: &DestinationName, keep: String) -> Result<(), Failure> {

@@ -40,6 +40,14 @@ pub(super) enum Purpose<'b> {
     Preview,
 }
 
+/// What changes are looked at for, and what is known beside the registry.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'b> {
+    pub(super) purpose: Purpose<'b>,
+    /// About how many events wait for those that are to be deleted, where that is known.
+    pub(super) waiting: &'b BTreeMap<DestinationName, u64>,
+}
+
 /// What one change makes of a destination.
 struct Made {
     record: Option<Registered>,
@@ -49,15 +57,11 @@ struct Made {
 
 impl Destinations {
     /// Makes the changes, as many at a time as a write takes.
-    pub(super) async fn make(
-        &self,
-        purpose: Purpose<'_>,
-        changes: Vec<ChangeRequest>,
-    ) -> Vec<Result<Changed, AdminError>> {
+    pub(super) async fn make(&self, asked: Asked<'_>, changes: Vec<ChangeRequest>) -> Vec<Result<Changed, AdminError>> {
         let mut results = Vec::with_capacity(changes.len());
         let mut rest = changes.as_slice();
         while !rest.is_empty() {
-            let (done, after) = self.make_some(purpose, rest).await;
+            let (done, after) = self.make_some(asked, rest).await;
             results.extend(done);
             rest = after;
         }
@@ -67,11 +71,11 @@ impl Destinations {
     /// Makes as many of the changes as fit into one write; returns the others.
     async fn make_some<'c>(
         &self,
-        purpose: Purpose<'_>,
+        asked: Asked<'_>,
         changes: &'c [ChangeRequest],
     ) -> (Vec<Result<Changed, AdminError>>, &'c [ChangeRequest]) {
         for _ in 0..ROUNDS {
-            match self.try_some(purpose, changes).await {
+            match self.try_some(asked, changes).await {
                 Ok(Some(done)) => return done,
                 Ok(None) => {}
                 Err(error) => return (changes.iter().map(|_| Err(error.clone().into())).collect(), &[]),
@@ -83,7 +87,7 @@ impl Destinations {
     /// One look at the registry, and one write. `None` if others changed something between the two.
     async fn try_some<'c>(
         &self,
-        purpose: Purpose<'_>,
+        asked: Asked<'_>,
         changes: &'c [ChangeRequest],
     ) -> Result<Option<Done<'c>>, StoreError> {
         let registry = &*self.stores.registry;
@@ -93,7 +97,7 @@ impl Destinations {
         let names: Vec<DestinationName> = names.into_iter().collect();
         let found = registry.records(&names).await?;
         let before: BTreeMap<_, _> = found.into_iter().map(|record| (record.name.clone(), record)).collect();
-        let by = match purpose {
+        let by = match asked.purpose {
             Purpose::Change { by } => by,
             Purpose::Preview => "",
         };
@@ -106,7 +110,7 @@ impl Destinations {
                 break;
             }
             let made = if seen.insert(&change.name) {
-                self.made(before.get(&change.name), change, &base)
+                self.made(before.get(&change.name), change, &base, asked.waiting.get(&change.name).copied())
             } else {
                 let what = format!("{} is changed twice in this batch: send the second change by itself", change.name);
                 Err(AdminError::Conflict { field: None, what })
@@ -127,7 +131,7 @@ impl Destinations {
             rest = others;
         }
         match draft.finish() {
-            Some(_) if matches!(purpose, Purpose::Preview) => Ok(Some((results, rest))),
+            Some(_) if matches!(asked.purpose, Purpose::Preview) => Ok(Some((results, rest))),
             Some(write) if !self.written(&write).await? => Ok(None),
             _ => Ok(Some((results, rest))),
         }
@@ -153,14 +157,20 @@ impl Destinations {
         Ok(write.records.iter().all(|record| found.contains(record)))
     }
 
-    fn made(&self, before: Option<&Registered>, request: &ChangeRequest, base: &Base) -> Result<Made, AdminError> {
+    fn made(
+        &self,
+        before: Option<&Registered>,
+        request: &ChangeRequest,
+        base: &Base,
+        waiting: Option<u64>,
+    ) -> Result<Made, AdminError> {
         let ChangeRequest { name, change, condition } = request;
         let alive = before.filter(|record| record.standing != Standing::Deleted);
         if let Change::Rotate { request: Some(request), .. } = change
             && let Some(record) = alive.filter(|record| record.origin == Origin::Api)
             && let Some(secret) = Before::of(record, self.means())?.made_by(request, self.means().now)
         {
-            let changed = changed(name, record.revision, false, Some(secret));
+            let changed = changed(name, record.revision, false, Some(secret), None);
             return Ok(Made { record: None, changed, what: String::new() });
         }
         check(name, alive.map(|record| record.revision), condition)?;
@@ -203,7 +213,7 @@ impl Destinations {
                 secret = Some(made);
                 (put(next, false), "a new signing secret".to_owned())
             }
-            Change::Delete => (Edit::Delete, "deleted".to_owned()),
+            Change::Delete => (Edit::Delete, deleted(waiting)),
             Change::Pause(reason) => {
                 let reason: Box<str> = short(reason);
                 let what = if reason.is_empty() { "paused".to_owned() } else { format!("paused: {reason}") };
@@ -216,15 +226,31 @@ impl Destinations {
             foreign @ Refused::Foreign(_) => refused(name, &foreign),
         })?;
         let revision = record.as_ref().map_or_else(|| alive.map_or(Revision::ORIGIN, |r| r.revision), |r| r.revision);
-        let changed = changed(name, revision, alive.is_none(), secret);
+        let dropped = waiting.filter(|_| matches!(change, Change::Delete));
+        let changed = changed(name, revision, alive.is_none(), secret, dropped);
         Ok(Made { record, changed, what })
     }
 }
 
 type Done<'c> = (Vec<Result<Changed, AdminError>>, &'c [ChangeRequest]);
 
-fn changed(name: &DestinationName, revision: Revision, created: bool, secret: Option<String>) -> Changed {
-    Changed { name: name.clone(), revision, created, what: None, secret: secret.map(Into::into) }
+fn changed(
+    name: &DestinationName,
+    revision: Revision,
+    created: bool,
+    secret: Option<String>,
+    dropped: Option<u64>,
+) -> Changed {
+    Changed { name: name.clone(), revision, created, what: None, secret: secret.map(Into::into), dropped }
+}
+
+fn deleted(waiting: Option<u64>) -> String {
+    match waiting {
+        None => "deleted".to_owned(),
+        Some(0) => "deleted; no event waited for it".to_owned(),
+        Some(1) => "deleted, and about 1 event with it that waited".to_owned(),
+        Some(some) => format!("deleted, and about {some} events with it that waited"),
+    }
 }
 
 fn put(next: Next, adopt: bool) -> Edit {

@@ -67,7 +67,10 @@ async fn destinations_that_are_made_again_go_on_where_they_were() {
     let event = json!({"type": "order.paid", "key": "k", "data": {}});
     after.post("/v1/events", &event).await.is(202);
     until(&after, "made", |one| one["pending"] == 1).await;
-    after.delete("made").await.is(200);
+    let deleted = after.delete("made").await.is(200).json;
+    assert_eq!(deleted["dropped"], 1, "{deleted}");
+    let changes = after.get("/v1/destinations/made/changes").await.is(200).json;
+    assert_eq!(changes["items"][0]["what"], "deleted, and about 1 event with it that waited");
     after.put("made", &paused()).await.is(201);
     until(&after, "made", |one| one["pending"] == 0).await;
 }

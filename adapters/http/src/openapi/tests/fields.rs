@@ -330,13 +330,14 @@ fn change_answer() -> ChangeAnswer {
         cuts: cuts(),
         pending: vec![Partition(1)],
         in_flight: Some(0),
+        dropped: Some(3),
         secret: Some("whsec_".into()),
     }
 }
 
 #[test]
 fn changes() {
-    let least = ChangeAnswer { secret: None, in_flight: None, ..change_answer() };
+    let least = ChangeAnswer { secret: None, in_flight: None, dropped: None, ..change_answer() };
     answers("ChangeAnswer", &change_answer(), &least);
     // What had nothing of an operator's to end is only done.
     answers("Resumed", &Resumed { done: true, answer: change_answer() }, &Done { done: true });
@@ -345,10 +346,12 @@ fn changes() {
         name: name(),
         status: 200,
         what: Some(text()),
+        dropped: Some(3),
         revision: Some(Revision(7)),
         problem: Some(problem()),
     };
-    answers("BatchResult", &result, &BatchResult { what: None, revision: None, problem: None, ..result.clone() });
+    let least = BatchResult { what: None, dropped: None, revision: None, problem: None, ..result.clone() };
+    answers("BatchResult", &result, &least);
     let batch = BatchAnswer { results: vec![result], cuts: cuts(), pending: Vec::new(), in_flight: None };
     answers("BatchAnswer", &batch, &batch);
     let ops = [BatchOp::Put, BatchOp::Patch, BatchOp::Delete, BatchOp::Pause, BatchOp::Resume];
