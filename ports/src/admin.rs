@@ -283,7 +283,11 @@ pub trait DestinationAdmin: Send + Sync {
     /// A page of them.
     async fn list(&self, query: &ListQuery) -> Result<DestinationList, AdminError>;
 
-    /// What changed a destination, the latest first, before the revision `before`; also of one that was deleted.
+    /// Puts into the history of a destination what `by` has done there that is no change of it: a replay, dead letters
+    /// that were retried or discarded. A name that the registry does not know has no history.
+    async fn note(&self, by: &str, name: &DestinationName, what: &str) -> Result<(), AdminError>;
+
+    /// What changed a destination, and what was done there, the latest first, before the revision `before`; also of one that was deleted.
     async fn changes(
         &self,
         name: &DestinationName,

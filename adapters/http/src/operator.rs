@@ -185,6 +185,16 @@ fn destination(name: &str) -> Result<DestinationName, Box<Problem>> {
     DestinationName::new(name).map_err(|error| Problem::new(Kind::Invalid, error.to_string()).about("destination"))
 }
 
+/// Puts into the history of a destination what somebody has done there. It is done, whether that can be written down or
+/// not; the log has it in either case.
+async fn note(shared: &Shared, by: &str, destination: &DestinationName, did: &str) {
+    tracing::info!(%destination, by, did, "an operator acted");
+    let Some(admin) = shared.api.destinations.as_deref() else { return };
+    if let Err(error) = admin.note(by, destination, did).await {
+        tracing::warn!(%destination, by, did, %error, "the history of the destination lacks this");
+    }
+}
+
 fn done() -> Answer {
     answer::ok(&wire::Done { done: true })
 }

@@ -132,6 +132,10 @@ impl DestinationAdmin for Destinations {
         Ok(DestinationList { items, next: after.map(|name| name.to_string()), incomplete: Vec::new() })
     }
 
+    async fn note(&self, by: &str, name: &DestinationName, what: &str) -> Result<(), AdminError> {
+        self.make_note(by, name, what).await
+    }
+
     async fn changes(
         &self,
         name: &DestinationName,

@@ -1,10 +1,13 @@
 //! A change of the registry that is being put together.
 
 use super::{JournalEntry, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, MAX_WRITE_BYTES, RegistryHead, RegistryWrite};
-use laneway_domain::{Registered, Revision, Timestamp};
+use laneway_domain::{DestinationName, Registered, Revision, Timestamp};
 
 /// The most bytes of who made a change, in its journal: a token's name, or the path of a file.
 const MAX_BY: usize = 512;
+
+/// The most bytes of what was done: a name, a key, and some words.
+const MAX_NOTE: usize = 2048;
 
 /// A write that takes records in as long as they fit.
 #[derive(Clone, Debug)]
@@ -54,17 +57,27 @@ impl WriteDraft {
         Drafted::Taken
     }
 
+    /// Takes in what somebody has done at a destination that is no change of it, for its journal alone. What of it is
+    /// too long is left out.
+    pub fn note(&mut self, name: &DestinationName, by: &str, what: &str) {
+        let (revision, at) = (self.write.revision, self.at);
+        let by = by[..by.floor_char_boundary(MAX_BY)].into();
+        let what = what[..what.floor_char_boundary(MAX_NOTE)].into();
+        self.write.journal.push(JournalEntry { name: name.clone(), revision, at, by, what });
+    }
+
     /// The write; `None` if nothing was taken in.
     #[must_use]
     pub fn finish(self) -> Option<RegistryWrite> {
-        (!self.write.records.is_empty()).then_some(self.write)
+        let is_empty = self.write.records.is_empty() && self.write.journal.is_empty();
+        (!is_empty).then_some(self.write)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use laneway_domain::{DestinationName, Edit, Filter, Origin};
+    use laneway_domain::{Edit, Filter, Origin};
 
     fn record(n: usize, bytes: usize) -> Registered {
         let name = DestinationName::new(&format!("d{n}")).unwrap();
@@ -91,5 +104,10 @@ mod tests {
         let mut draft = WriteDraft::new(&head, head.next());
         assert!(matches!(draft.add(record(0, MAX_RECORD_BYTES), "", ""), Drafted::TooLarge(_)));
         assert_eq!(draft.finish(), None);
+        let mut draft = WriteDraft::new(&head, head.next());
+        draft.note(&record(0, 0).name, &"é".repeat(4_000), &"é".repeat(4_000));
+        let write = draft.finish().unwrap();
+        assert_eq!((write.records.len(), write.journal.len()), (0, 1));
+        write.encoded().unwrap();
     }
 }

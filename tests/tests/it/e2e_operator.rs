@@ -24,6 +24,14 @@ fn dead_letters(installation: &Installation) -> Vec<Value> {
     listed.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
 }
 
+/// What the history of `main` says was done there, the latest first.
+fn history(installation: &Installation) -> Vec<String> {
+    let listed = said(installation, &["destinations", "changes", "main", "--json"]);
+    let lines = listed.lines().map(|line| serde_json::from_str::<Value>(line).expect("one JSON object a line"));
+    let by = "the interface without tokens";
+    lines.filter(|line| line["by"] == by).map(|line| line["what"].as_str().expect("text").to_owned()).collect()
+}
+
 fn ids(letters: &[Value]) -> BTreeSet<&str> {
     letters.iter().filter_map(|letter| letter["event_id"].as_str()).collect()
 }
@@ -77,6 +85,14 @@ async fn dead_letters_are_listed_retried_and_discarded() {
     let taken: Vec<String> = receiver.record().deliveries.into_iter().filter(|d| d.taken).map(|d| d.id).collect();
     assert_eq!(taken, ["good", "bad-0", "bad-1"], "retried dead letters keep their key's order");
     assert!(!installation.run(&["dead-letters", "retry", "--destination", "main"]).status.success());
+    assert_eq!(
+        history(&installation),
+        [
+            "retried 2 dead letters",
+            "discarded 1 dead letter of the event bad-2",
+            "retried 1 dead letter of the event bad-0"
+        ]
+    );
     server.stop();
 }
 
@@ -118,6 +134,8 @@ async fn a_blocked_key_is_shown_retried_and_skipped() {
     said(&installation, &["keys", "retry", "main", "key:stuck"]);
     server.client().settled("main").await;
     assert!(!installation.run(&["keys", "retry", "main", "stuck"]).status.success(), "there is no such key any more");
+    let skipped = "skipped the failed event of key:stuck";
+    assert_eq!(history(&installation), ["retried key:stuck", skipped, "retried key:stuck"]);
     server.stop();
     let store = Store::open(&installation.database());
     let dead = store.dead_letters("main");
@@ -209,6 +227,7 @@ async fn a_replay_delivers_again_in_order_and_survives_a_crash() {
     // Nothing comes through until its progress has gone back for good.
     receiver.behave(Behaviour::hanging());
     said(&installation, &["destinations", "replay", "main", "--since", "1h", "--yes"]);
+    assert!(history(&installation)[0].starts_with("replayed from 20"), "{:?}", history(&installation));
     let gone_back = |_: &Value| !Store::open(&installation.database()).committed("main");
     server.client().until("main", "set back in the store", gone_back).await;
     server.kill();

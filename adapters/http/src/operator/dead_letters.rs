@@ -1,8 +1,9 @@
 //! Dead letters: list, look at, retry, discard.
 
-use super::{Answer, InPath, destination, json, known};
+use super::{Answer, InPath, destination, json, known, note};
 use crate::media::is_json;
 use crate::problem::{Kind, Problem};
+use crate::token::who;
 use crate::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
 use crate::{Shared, answer};
 use axum::extract::{Query, Request, State};
@@ -132,26 +133,34 @@ fn selection(chosen: DeadLetterSelection) -> Selection {
 
 /// `POST /v1/dead-letters/retry`.
 pub(crate) async fn retry(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
+    let by = who(&shared.api.tokens.now(), request.headers());
     let chosen: DeadLetterSelection = json(&shared, request).await?;
     let selection = selection(chosen.clone());
     let count = shared.api.dead_letters.retry(&selection).await.map_err(|error| Problem::from_store(&error))?;
-    counted(&shared, &chosen.destination, count).await
+    counted(&shared, &by, "retried", &chosen, count).await
 }
 
 /// `POST /v1/dead-letters/discard`.
 pub(crate) async fn discard(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
+    let by = who(&shared.api.tokens.now(), request.headers());
     let chosen: DeadLetterSelection = json(&shared, request).await?;
     let selection = selection(chosen.clone());
     let count = shared.api.dead_letters.discard(&selection).await.map_err(|error| Problem::from_store(&error))?;
-    let (key, event) = (chosen.key.as_ref().map(Key::as_str), chosen.event_id.as_ref().map(EventId::as_str));
-    tracing::info!(destination = %chosen.destination, key, event, count, "dead letters were discarded");
-    counted(&shared, &chosen.destination, count).await
+    counted(&shared, &by, "discarded", &chosen, count).await
 }
 
 /// How many it was done to. None of a destination that does not exist is a mistake, and told as one.
-async fn counted(shared: &Shared, destination: &DestinationName, count: u64) -> Answer {
+async fn counted(shared: &Shared, by: &str, did: &str, chosen: &DeadLetterSelection, count: u64) -> Answer {
+    let DeadLetterSelection { destination, key, event_id } = chosen;
     if count == 0 {
         known(shared, destination).await?;
+        return answer::ok(&Count { count });
     }
+    let (letters, of_key) = (if count == 1 { "dead letter" } else { "dead letters" }, key.as_ref().map(Key::as_str));
+    let mut what = format!("{did} {count} {letters}");
+    for (of, which) in [("the key", of_key), ("the event", event_id.as_ref().map(EventId::as_str))] {
+        what.extend(which.map(|which| format!(" of {of} {which}")));
+    }
+    note(shared, by, destination, &what).await;
     answer::ok(&Count { count })
 }

@@ -1,6 +1,6 @@
 //! What can be told to a destination.
 
-use super::{Answer, InPath, changes, destination, done, json, known, no_destination, status, worker};
+use super::{Answer, InPath, changes, destination, done, json, known, no_destination, note, status, worker};
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
@@ -19,9 +19,11 @@ pub(crate) async fn retry_key(
     request: Request,
 ) -> Answer {
     let destination = destination(&name)?;
+    let by = who(&shared.api.tokens.now(), request.headers());
     let key = lane_key(&shared, request).await?;
-    let missing = format!("{destination} is not blocked at {key}");
-    command(&shared, Command::RetryKey { destination: destination.clone(), key }, &destination, missing).await
+    let (did, missing) = (format!("retried {key}"), format!("{destination} is not blocked at {key}"));
+    let retry = Command::RetryKey { destination: destination.clone(), key };
+    command(&shared, retry, &destination, (&by, &did), missing).await
 }
 
 /// `POST /v1/destinations/{name}/keys/skip`: give a key's failed event up now.
@@ -31,9 +33,12 @@ pub(crate) async fn skip_key(
     request: Request,
 ) -> Answer {
     let destination = destination(&name)?;
+    let by = who(&shared.api.tokens.now(), request.headers());
     let key = lane_key(&shared, request).await?;
+    let did = format!("skipped the failed event of {key}");
     let missing = format!("{destination} is not blocked at {key}");
-    command(&shared, Command::SkipKey { destination: destination.clone(), key }, &destination, missing).await
+    let skip = Command::SkipKey { destination: destination.clone(), key };
+    command(&shared, skip, &destination, (&by, &did), missing).await
 }
 
 /// `POST /v1/destinations/{name}/resume`: end an operator's pause, and one that Laneway made.
@@ -65,6 +70,7 @@ pub(crate) async fn resume(
         }
     }
     if resumed {
+        note(&shared, &who(&shared.api.tokens.now(), &headers), &destination, "resumed").await;
         return done();
     }
     known(&shared, &destination).await?;
@@ -97,9 +103,11 @@ pub(crate) async fn replay(
     request: Request,
 ) -> Answer {
     let destination = destination(&name)?;
-    let ReplayChoice { since } = json(&shared, request).await?;
-    let since = moment(&since).map_err(|what| Problem::new(Kind::Invalid, what).about("/since"))?;
+    let by = who(&shared.api.tokens.now(), request.headers());
+    let ReplayChoice { since: said } = json(&shared, request).await?;
+    let since = moment(&said).map_err(|what| Problem::new(Kind::Invalid, what).about("/since"))?;
     if worker(&shared)?.replay(destination.clone(), since).await.map_err(problem)? {
+        note(&shared, &by, &destination, &format!("replayed from {said}")).await;
         return done();
     }
     known(&shared, &destination).await?;
@@ -126,9 +134,17 @@ async fn lane_key(shared: &Shared, request: Request) -> Result<LaneKey, Box<Prob
     })
 }
 
-/// Carries a command about `destination` out. If there was nothing to do it to, `missing` says what.
-async fn command(shared: &Shared, command: Command, destination: &DestinationName, missing: String) -> Answer {
+/// Carries a command about `destination` out; `did` is who did what. If there was nothing to do it to, `missing` says
+/// what.
+async fn command(
+    shared: &Shared,
+    command: Command,
+    destination: &DestinationName,
+    (by, did): (&str, &str),
+    missing: String,
+) -> Answer {
     if told(shared, command).await? {
+        note(shared, by, destination, did).await;
         return done();
     }
     known(shared, destination).await?;
@@ -141,12 +157,16 @@ async fn told(shared: &Shared, command: Command) -> Result<bool, Box<Problem>> {
 }
 
 /// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration.
-pub(crate) async fn forget(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
+pub(crate) async fn forget(
+    State(shared): State<Arc<Shared>>,
+    InPath(name): InPath<String>,
+    headers: HeaderMap,
+) -> Answer {
     let destination = destination(&name)?;
     if !worker(&shared)?.forget(&destination).await.map_err(problem)? {
         return Err(no_destination(&destination));
     }
-    tracing::info!(%destination, "a destination was forgotten");
+    note(&shared, &who(&shared.api.tokens.now(), &headers), &destination, "forgot it, and what waited").await;
     done()
 }
 
