@@ -131,22 +131,35 @@ pub struct BlockedKey {
 impl StatusReport {
     /// The report on all workers that share a store, from what each says of itself. Pending events,
     /// keys behind and attempts add up; of a breaker the worst is told, and a destination is paused
-    /// if any worker has paused it.
+    /// if any worker has paused it. Where not all say the same, the worker is named that says why.
     #[must_use]
     pub fn of_all(reports: impl IntoIterator<Item = (String, Self)>) -> Self {
         let mut all = Self::default();
         let mut destinations: BTreeMap<DestinationName, DestinationStatus> = BTreeMap::new();
         let mut workers = BTreeMap::new();
+        let mut pauses: BTreeMap<DestinationName, Vec<(String, String)>> = BTreeMap::new();
         for (worker, report) in reports {
             all.at = all.at.max(report.at);
             all.partitions.extend(&report.partitions);
             all.incomplete.extend(report.incomplete.into_iter().map(|what| format!("worker {worker}: {what}")));
+            for status in &report.destinations {
+                if let Some(why) = &status.paused {
+                    pauses.entry(status.name.clone()).or_default().push((worker.clone(), why.clone()));
+                }
+            }
             workers.insert(worker, report.partitions);
             for status in report.destinations {
                 match destinations.get_mut(&status.name) {
                     Some(known) => known.add(status),
                     None => drop(destinations.insert(status.name.clone(), status)),
                 }
+            }
+        }
+        for (name, whys) in pauses {
+            let (worker, why) = &whys[0];
+            let all_agree = whys.len() == workers.len() && whys.iter().all(|(_, other)| other == why);
+            if let Some(status) = destinations.get_mut(&name).filter(|_| !all_agree) {
+                status.paused = Some(format!("on worker {worker}: {why}"));
             }
         }
         all.partitions.sort_unstable();

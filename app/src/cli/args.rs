@@ -484,6 +484,9 @@ pub(super) enum DestinationsCommand {
         /// How much longer requests are signed with the old secrets, too
         #[arg(long, value_name = "DURATION", default_value = "24h")]
         keep: String,
+        /// Print the whole answer as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Send one test event (of the type laneway.test), at once and outside the order of others
     #[command(after_help = "Example:  laneway destinations test billing")]
@@ -491,6 +494,9 @@ pub(super) enum DestinationsCommand {
         /// The destination's name
         #[arg(value_parser = DestinationName::new)]
         name: DestinationName,
+        /// Print the whole answer as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Delete a destination with everything that waits for it
     #[command(after_help = "Example:  laneway destinations delete old-billing --yes")]

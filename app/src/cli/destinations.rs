@@ -47,7 +47,7 @@ pub(super) async fn destination(
         | DestinationsCommand::Edit { name }
         | DestinationsCommand::Pause { name, .. }
         | DestinationsCommand::RotateSecret { name, .. }
-        | DestinationsCommand::Test { name }
+        | DestinationsCommand::Test { name, .. }
         | DestinationsCommand::Delete { name, .. }
         | DestinationsCommand::Changes { name, .. }
         | DestinationsCommand::Resume { name }
@@ -67,8 +67,10 @@ async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source
         DestinationsCommand::Show { name } => managed::show(client, &name).await,
         DestinationsCommand::Edit { name } => edit::run(client, &name, source).await,
         DestinationsCommand::Pause { name, reason } => managed::pause(client, &name, &reason).await,
-        DestinationsCommand::RotateSecret { name, keep } => managed::rotate_secret(client, &name, keep).await,
-        DestinationsCommand::Test { name } => managed::test(client, &name).await,
+        DestinationsCommand::RotateSecret { name, keep, json } => {
+            managed::rotate_secret(client, &name, keep, json).await
+        }
+        DestinationsCommand::Test { name, json } => managed::test(client, &name, json).await,
         DestinationsCommand::Delete { name, yes } => managed::delete(client, &name, yes).await,
         DestinationsCommand::Changes { name, limit, json } => managed::changes(client, &name, limit, json).await,
         DestinationsCommand::Resume { name } => {

@@ -61,8 +61,22 @@ fn the_worst_that_any_worker_says_of_a_destination_is_told() {
     let reports = workers.into_iter().zip(["a", "b", "c"]);
     let all = StatusReport::of_all(reports.map(|(status, id)| (id.to_owned(), report(1, &[], vec![status]))));
     let x = &all.destinations[0];
-    assert_eq!((&x.breaker, x.paused.as_deref(), x.pending_exact), (&open(4, 6), Some("gone"), false));
+    assert_eq!((&x.breaker, x.paused.as_deref(), x.pending_exact), (&open(4, 6), Some("on worker c: gone"), false));
     assert_eq!((x.oldest_accepted_at, x.delivered_recently), (Some(Timestamp::from_millis(3)), 2));
+}
+
+#[test]
+fn a_pause_that_all_workers_know_is_told_as_it_is_and_another_with_its_worker() {
+    let paused = |whys: &[Option<&str>]| {
+        let status = |why: &Option<&str>| DestinationStatus { paused: why.map(Into::into), ..destination("x", 0) };
+        let reports = whys.iter().map(status).zip(["a", "b", "c"]);
+        let all = StatusReport::of_all(reports.map(|(status, id)| (id.to_owned(), report(1, &[], vec![status]))));
+        all.destinations[0].paused.clone().unwrap()
+    };
+    assert_eq!(paused(&[Some("holiday"), Some("holiday")]), "holiday");
+    assert_eq!(paused(&[Some("holiday")]), "holiday");
+    assert_eq!(paused(&[None, Some("its file differs"), None]), "on worker b: its file differs");
+    assert_eq!(paused(&[Some("one"), Some("another")]), "on worker a: one");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod e2e_faults;
 mod e2e_first_event;
 mod e2e_hostile;
 mod e2e_interface;
+mod e2e_managed;
 mod e2e_mongodb;
 mod e2e_operator;
 mod e2e_power_cut;

@@ -89,18 +89,31 @@ pub(super) async fn delete(client: &Client, name: &DestinationName, yes: bool) -
     output::line(&said(&answer, &what))
 }
 
-pub(super) async fn rotate_secret(client: &Client, name: &DestinationName, keep: String) -> Result<(), Failure> {
+pub(super) async fn rotate_secret(
+    client: &Client,
+    name: &DestinationName,
+    keep: String,
+    json: bool,
+) -> Result<(), Failure> {
     let record: DestinationRecord = client.get(&format!("/v1/destinations/{name}")).await?;
     let choice = RotateChoice { keep: Some(keep) };
     let path = format!("/v1/destinations/{name}/rotate-secret");
     let answer: ChangeAnswer = client.post_if(&path, record.revision.0, &choice).await?;
+    if json {
+        return output::line(&text(&answer)?);
+    }
     // The secret alone, so that it can be piped to where it is to be kept.
     output::note(&said(&answer, "has a new signing secret, which is told this once:"));
     output::line(answer.secret.as_deref().unwrap_or_default())
 }
 
-pub(super) async fn test(client: &Client, name: &DestinationName) -> Result<(), Failure> {
+pub(super) async fn test(client: &Client, name: &DestinationName, json: bool) -> Result<(), Failure> {
     let answer: TestAnswer = client.post(&format!("/v1/destinations/{name}/test"), &serde_json::json!({})).await?;
+    if json {
+        output::line(&text(&answer)?)?;
+        let failed = || Failure::new(format!("{name} did not take the test event"));
+        return if answer.delivered { Ok(()) } else { Err(failed()) };
+    }
     let TestAnswer { took_ms, status, body, .. } = &answer;
     let status = status.map_or_else(String::new, |status| format!(", status {status}"));
     if let Some(body) = body {

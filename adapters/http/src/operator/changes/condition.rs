@@ -19,7 +19,7 @@ pub(super) fn of(matching: Option<&str>, not_matching: Option<&str>) -> Conditio
         // What is not a tag of ours matches nothing; and so it must be, for somebody meant to be careful.
         (Some(tags), _) => Condition::Match(revisions(tags)),
         (None, Some("*")) => Condition::Absent,
-        (None, Some(tags)) => Condition::NotMatch(revisions(tags)),
+        (None, Some(tags)) => Condition::NotMatch(weakly(tags)),
         (None, None) => Condition::None,
     }
 }
@@ -27,7 +27,7 @@ pub(super) fn of(matching: Option<&str>, not_matching: Option<&str>) -> Conditio
 /// Whether whoever asks has that revision already.
 pub(super) fn is_known(headers: &HeaderMap, revision: Revision) -> Result<bool, Box<Problem>> {
     let tags = joined(headers, &header::IF_NONE_MATCH)?;
-    Ok(tags.is_some_and(|tags| tags.trim() == "*" || revisions(&tags).contains(&revision)))
+    Ok(tags.is_some_and(|tags| tags.trim() == "*" || weakly(&tags).contains(&revision)))
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Box<Problem>> {
@@ -41,9 +41,20 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Box<
     Ok((!all.is_empty()).then(|| all.join(",")))
 }
 
+/// The revisions that `If-Match` names. It compares strongly: a weak tag is none (RFC 9110, section 13.1.1).
 fn revisions(tags: &str) -> Vec<Revision> {
+    read(tags, |tag| tag)
+}
+
+/// Those that `If-None-Match` names. It compares weakly: a proxy that has weakened a tag still names that revision
+/// (RFC 9110, section 13.1.2).
+fn weakly(tags: &str) -> Vec<Revision> {
+    read(tags, |tag| tag.strip_prefix("W/").unwrap_or(tag))
+}
+
+fn read(tags: &str, tag_of: impl Fn(&str) -> &str) -> Vec<Revision> {
     let one = |tag: &str| {
-        let tag = tag.trim();
+        let tag = tag_of(tag.trim());
         // A bare number is what the answers have in `revision`.
         let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
         number.parse().ok().map(Revision)
@@ -54,6 +65,15 @@ fn revisions(tags: &str) -> Vec<Revision> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_has_a_revision_is_known_also_by_a_weakened_tag() {
+        for (tags, known) in [("\"7\"", true), ("W/\"7\"", true), ("W/\"8\", *", false), ("*", true), ("\"x\"", false)]
+        {
+            let headers = [(header::IF_NONE_MATCH, tags.parse().unwrap())].into_iter().collect();
+            assert_eq!(is_known(&headers, Revision(7)).unwrap(), known, "{tags}");
+        }
+    }
 
     #[test]
     fn tags_are_revisions() {
@@ -69,6 +89,7 @@ mod tests {
             (Some(""), None, Condition::Match(vec![])),
             (None, Some("*"), Condition::Absent),
             (None, Some("\"7\""), Condition::NotMatch(these(&[7]))),
+            (None, Some("W/\"7\", \"8\""), Condition::NotMatch(these(&[7, 8]))),
         ];
         for (matching, not_matching, expected) in table {
             assert_eq!(of(matching, not_matching), expected, "{matching:?} {not_matching:?}");
