@@ -134,6 +134,14 @@ impl Known {
         self.file.is_empty()
     }
 
+    /// Whether there are tokens, and none of them may change destinations and tokens: only the file can help then.
+    #[must_use]
+    pub fn lacks_an_admin(&self) -> bool {
+        let made = self.made.values().filter(|made| !self.hides(&made.name)).map(|made| made.roles);
+        let roles = self.file.iter().map(Token::roles).chain(made);
+        !self.is_open() && !roles.into_iter().any(|roles| roles.has(Role::Admin))
+    }
+
     /// Whether the file has a token of that name. Then one of the HTTP interface does not count: what the file says of
     /// a name is what its reader sees.
     fn hides(&self, name: &TokenName) -> bool {

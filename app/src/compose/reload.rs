@@ -48,6 +48,12 @@ impl Reloading<'_> {
         }
         let tokens = config.server.tokens.clone();
         let tokens_changed = self.tokens.replace(tokens);
+        if tokens_changed && self.tokens.now().lacks_an_admin() {
+            tracing::warn!(
+                "no token has the role admin any more: destinations and tokens cannot be changed over the HTTP \
+                 interface until the file has one"
+            );
+        }
         let limits_changed = self.limits.replace(&config.server.limits);
         tracing::info!(tokens_changed, limits_changed, "the configuration has been reloaded");
         self.config = config;

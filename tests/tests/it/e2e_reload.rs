@@ -84,5 +84,13 @@ async fn the_file_is_read_again_while_events_flow() {
     assert_eq!([sent(&client, NEW, 2_000).await, sent(&client, OLD, 0).await], [202, 401]);
     second.taken(3).await;
     assert_eq!(first.record().deliveries.len(), 3, "the one before, and two of the destination that left");
+
+    // Tokens that lock everybody out of changes are taken, and warned of.
+    assert!(!installation.stderr().contains("no token has the role admin"), "{}", installation.stderr());
+    let without = "[[server.token]]\nname = \"shop\"\nroles = [\"publish\"]\ntoken = \"a-token-of-the-shop\"";
+    let plain = Settings::destinations(&tables);
+    let rest = format!("{without}\n{}", plain.rest);
+    let said = reloaded(&installation, &server, &Settings { rest, ..plain }).await;
+    assert!(said.contains("no token has the role admin any more"), "{said}");
     server.stop();
 }
