@@ -9,14 +9,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
+/// How long a new connection is kept for whoever wanted it. After that it is idle: a client may have opened it in vain,
+/// because another one was free sooner.
+const KEPT_UNUSED: Duration = Duration::from_secs(1);
 /// How often it is looked for an idle connection while somebody waits: whoever uses one does not say when it is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -40,11 +44,26 @@ struct Open {
 /// What a connection does.
 #[derive(Default)]
 struct Use {
-    /// Since when it has been idle, in milliseconds from the beginning and one; 0: it is in use.
-    idle_since: AtomicU64,
-    /// It is to end.
-    told: AtomicBool,
+    /// [`IN_USE`], [`TOLD`], or since when it is idle, in milliseconds from the beginning and one. All in one, so that
+    /// none is told to end that is just being used.
+    state: AtomicU64,
     reader: AtomicWaker,
+}
+
+const IN_USE: u64 = 0;
+/// It is to end.
+const TOLD: u64 = u64::MAX;
+
+/// Why a write failed: the connection was told to end, to make room for another one, before anything of a request went
+/// over it. The request can go over another one.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the connection was closed to make room for another one, before anything was sent")]
+pub struct GaveWay;
+
+/// Whether an error is [`GaveWay`].
+#[must_use]
+pub fn gave_way(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<GaveWay>())
 }
 
 impl Connections {
@@ -54,6 +73,12 @@ impl Connections {
         let most = most.clamp(1, Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(most));
         Self(Arc::new(Shared { most, free, begun: Instant::now(), open: Mutex::default() }))
+    }
+
+    /// Whether all places are taken.
+    #[must_use]
+    pub fn are_all_taken(&self) -> bool {
+        self.0.free.available_permits() == 0
     }
 
     /// How many there may be.
@@ -121,11 +146,12 @@ impl Shared {
     }
 
     fn close_idlest(&self) {
-        let open = self.lock();
-        let idle = open.all.values().filter(|usage| !usage.told.load(Ordering::Acquire));
-        let idle = idle.map(|usage| (usage.idle_since.load(Ordering::Acquire), usage)).filter(|(since, _)| *since > 0);
-        if let Some((_, usage)) = idle.min_by_key(|(since, _)| *since) {
-            usage.told.store(true, Ordering::Release);
+        let (open, now) = (self.lock(), self.now());
+        let all = open.all.values().map(|usage| (usage.state.load(Ordering::Acquire), usage));
+        let idle = all.filter(|(state, _)| *state != IN_USE && *state <= now);
+        if let Some((state, usage)) = idle.min_by_key(|(since, _)| *since)
+            && usage.state.compare_exchange(state, TOLD, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        {
             usage.reader.wake();
         }
     }
@@ -160,18 +186,24 @@ impl<S> Placed<S> {
 
     /// From here on it carries requests one after the other, so that it is idle between an answer and the next request:
     /// then it may be closed to make room.
-    pub const fn give_way_when_idle(&mut self) {
+    pub fn give_way_when_idle(&mut self) {
         self.gives_way = true;
+        let kept = u64::try_from(KEPT_UNUSED.as_millis()).unwrap_or(u64::MAX);
+        self.place.usage.state.store(self.place.of.now().saturating_add(kept), Ordering::Release);
     }
 
     fn is_told(&self) -> bool {
-        self.place.usage.told.load(Ordering::Acquire)
+        self.place.usage.state.load(Ordering::Acquire) == TOLD
+    }
+
+    /// It is in use, or idle since that moment; unless it was told to end. Returns whether it goes on.
+    fn goes_on_as(&self, state: u64) -> bool {
+        let unless_told = |before| (before != TOLD).then_some(state);
+        self.place.usage.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, unless_told).is_ok()
     }
 
     fn in_use(&self) -> io::Result<()> {
-        self.place.usage.idle_since.store(0, Ordering::Release);
-        // Nothing was sent: whoever wanted to can do so on another connection.
-        if self.is_told() { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+        if self.goes_on_as(IN_USE) { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotConnected, GaveWay)) }
     }
 }
 
@@ -188,8 +220,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            let now = self.place.of.now();
-            self.place.usage.idle_since.store(now, Ordering::Release);
+            self.goes_on_as(self.place.of.now());
         }
         read
     }
@@ -286,6 +317,26 @@ mod tests {
         let mut one = open(&connections).await;
         exchange(&mut one).await;
         assert!(connections.place(Instant::now() + SOON).await.is_none(), "nobody reads, so that it cannot end");
-        assert_eq!(one.0.write_all(b"ab").await.unwrap_err().kind(), io::ErrorKind::NotConnected);
+        let error = one.0.write_all(b"ab").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+        assert!(gave_way(&error) && !gave_way(&io::ErrorKind::NotConnected.into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_opened_in_vain_gives_way_after_a_moment() {
+        let connections = Connections::at_most(1);
+        let mut unused = open(&connections).await;
+        assert!(connections.place(Instant::now() + KEPT_UNUSED / 2).await.is_none(), "whoever opened it may use it");
+        let holder = tokio::spawn(async move {
+            let mut end = [0; 1];
+            assert_eq!(unused.0.read(&mut end).await.unwrap(), 0, "it ends as if its receiver had closed it");
+        });
+        assert!(connections.place(Instant::now() + KEPT_UNUSED).await.is_some());
+        holder.await.unwrap();
+        // One whose first request is under way is in use, however long it takes.
+        let mut busy = open(&connections).await;
+        busy.0.write_all(b"ab").await.unwrap();
+        assert!(connections.place(Instant::now() + 9 * KEPT_UNUSED).await.is_none());
+        busy.0.write_all(b"cd").await.unwrap();
     }
 }

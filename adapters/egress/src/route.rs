@@ -18,6 +18,9 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// and it bounds the sockets that one hostile answer can make us open.
 const MAX_ADDRESSES_TRIED: usize = 8;
 
+/// What share of the time for a connection is waited for a place among the process' connections.
+const PLACE_SHARE: f64 = 2.0 / 3.0;
+
 /// A host as it was written outside a URL, in whatever spelling; `None` if it is none. A URL's rules know
 /// all the spellings of an address, so that none of them hides one.
 #[must_use]
@@ -54,12 +57,21 @@ impl<D: Dial> Route<D> {
     pub async fn connect(&self, deadline: Instant) -> Result<Placed<D::Stream>, ConnectError> {
         let host = &self.host;
         let connections = &self.guard.policy().connections;
-        let place = connections.place(deadline).await.ok_or(ConnectError::NoPlace { most: connections.most() })?;
+        // The rest is for the receiver: that a place came late is not its doing.
+        let now = Instant::now();
+        let place_by = now + deadline.saturating_duration_since(now).mul_f64(PLACE_SHARE);
+        let place = connections.place(place_by).await.ok_or(ConnectError::NoPlace { most: connections.most() })?;
         let found = within(deadline, self.look_up(), || format!("still looking up {host}")).await?;
         let addresses = in_turns(self.permitted(found)?);
         let connecting = || format!("{} of {host} did not take a connection", listed(&addresses));
         let tcp = within(deadline, first_to_connect(self.guard.dial(), &addresses), connecting).await?;
         Ok(Placed::new(tcp, place))
+    }
+
+    /// Whether all places for connections are taken, so that one has to wait.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.guard.policy().connections.are_all_taken()
     }
 
     /// Where it leads.

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::{Cause, End, Outcome, REST_OF_ANSWER};
-use laneway_egress::{Dial, Placed};
+use laneway_egress::{Dial, Placed, gave_way};
 use laneway_ports::{TestReport, TestedAnswer, is_shortage};
 use std::error::Error;
 use std::io;
@@ -60,6 +60,7 @@ pub(crate) struct Exchange<D> {
     client: Client<PooledConnector<D>, WatchedBody>,
     /// Makes a new connection for each request.
     fresh: Client<PooledConnector<D>, WatchedBody>,
+    connector: PooledConnector<D>,
     timeout: Duration,
     judge: Judge,
 }
@@ -85,8 +86,8 @@ impl<D: Dial> Exchange<D> {
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_max_header_list_size(MAX_HEAD_BYTES as u32);
         let client = builder.build(connector.clone());
-        let fresh = builder.pool_max_idle_per_host(0).build(connector);
-        Self { client, fresh, timeout, judge }
+        let fresh = builder.pool_max_idle_per_host(0).build(connector.clone());
+        Self { client, fresh, connector, timeout, judge }
     }
 
     /// The deadline of an exchange that begins now.
@@ -133,9 +134,18 @@ impl<D: Dial> Exchange<D> {
             }
             () = sleep_until(deadline) => match status_at(hand_over.place()) {
                 Some((status, place)) => self.status_alone(status, &place, witness),
+                None if hand_over.place().is_none() => self.never_sent(),
                 None => retry(Cause::Unanswered, format!("no answer within {:?}", self.timeout)),
             }
         }
+    }
+
+    /// No connection took the request in all the time that it had.
+    fn never_sent(&self) -> Outcome {
+        let why = format!("no connection within {:?}", self.timeout);
+        // Where every place is taken, that is our own bound's doing.
+        let crowded = self.connector.connector.route.is_crowded();
+        retry(if crowded { Cause::Shortage } else { Cause::NotConnected }, why)
     }
 
     /// A success is one by its status: the receiver has said so, whatever becomes of the rest of
@@ -238,7 +248,8 @@ fn cause(error: &(dyn Error + 'static), stale: bool) -> Cause {
         if let Some(connect) = error.downcast_ref::<ConnectError>() {
             return if connect.is_shortage() { Cause::Shortage } else { Cause::NotConnected };
         }
-        if error.downcast_ref::<io::Error>().is_some_and(is_shortage) {
+        // A connection that gave way to another one did so for want of places, before anything was sent.
+        if error.downcast_ref::<io::Error>().is_some_and(|error| is_shortage(error) || gave_way(error)) {
             return Cause::Shortage;
         }
         if let Some(h2) = error.downcast_ref::<h2::Error>() {
