@@ -73,8 +73,11 @@ async fn insist(client: &Client, method: Method, path: &str, body: &str) -> Answ
         )];
         match client.send(method.clone(), path, &headers, body.to_owned()).await {
             Ok(answer) if answer.status != 503 && answer.status != 429 => return answer,
-            _ => sleep(PAUSE).await,
+            // Shown only if something fails: what was answered by nobody may have happened.
+            Ok(answer) => println!("{method} {path}: {} {}", answer.status, answer.text()),
+            Err(error) => println!("{method} {path}: {error}"),
         }
+        sleep(PAUSE).await;
     }
     panic!("{method} {path} was not answered");
 }
@@ -175,13 +178,13 @@ impl Changer {
         let life = &mut self.lives[index];
         life.at = 1 - life.at;
         let (path, body) = (path(life), json!({"url": life.receivers[life.at].url()}).to_string());
-        let said = Said::of(&insist(&self.client, Method::PATCH, &path, &body).await);
+        let said = self.said(Method::PATCH, &path, &body).await;
         self.count("pointed elsewhere", said.complete);
     }
 
     async fn pause(&mut self, index: usize) {
         let path = format!("{}/pause", path(&self.lives[index]));
-        let said = Said::of(&insist(&self.client, Method::POST, &path, r#"{"reason":"a test"}"#).await);
+        let said = self.said(Method::POST, &path, r#"{"reason":"a test"}"#).await;
         let life = &mut self.lives[index];
         if said.complete && !life.paused {
             life.silent.push((Instant::now(), None));
@@ -215,6 +218,17 @@ impl Changer {
             life.silent.push((Instant::now(), None));
         }
         self.count("deleted", said.complete);
+    }
+
+    /// What a change of a destination that is there was answered with. If it is not there, its history tells why.
+    async fn said(&self, method: Method, path: &str, body: &str) -> Said {
+        let answer = insist(&self.client, method, path, body).await;
+        if answer.status == 404 {
+            let changes = format!("{}/changes", path.trim_end_matches("/pause"));
+            let history = insist(&self.client, Method::GET, &changes, "").await;
+            panic!("{path}: {}\n{}", answer.text(), history.text());
+        }
+        Said::of(&answer)
     }
 
     async fn put(&mut self, path: &str, settings: &Value) -> Said {
