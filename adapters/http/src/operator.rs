@@ -163,9 +163,15 @@ fn worker(shared: &Shared) -> Result<&dyn Operations, Box<Problem>> {
     shared.api.operations.as_deref().ok_or_else(|| Problem::new(Kind::NoWorker, what))
 }
 
-/// Says that there is no such destination, if no worker knows it and there is no dead letter of it. Where the workers
-/// cannot be asked, that is not known, and it passes.
+/// Says that there is no such destination, if neither the registry nor a worker knows it and there is no dead letter of
+/// it. What was made a moment ago no other process' worker may have told of yet. Where nobody can be asked, that is not
+/// known, and it passes.
 async fn known(shared: &Shared, name: &DestinationName) -> Result<(), Box<Problem>> {
+    if let Some(admin) = shared.api.destinations.as_deref()
+        && admin.show(name).await.is_ok()
+    {
+        return Ok(());
+    }
     let Ok(report) = status::report(shared).await else { return Ok(()) };
     if report.destinations.iter().any(|known| known.name == *name) {
         return Ok(());

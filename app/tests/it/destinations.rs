@@ -34,6 +34,8 @@ struct Setup {
     file: Vec<DestinationConfig>,
     key: Option<u8>,
     works: bool,
+    /// Whether workers work elsewhere, where none works here.
+    elsewhere: bool,
     patience: Duration,
     egress: EgressPolicy,
     tokens: Vec<Token>,
@@ -47,6 +49,7 @@ impl Default for Setup {
             file: Vec::new(),
             key: Some(7),
             works: true,
+            elsewhere: false,
             patience: Duration::from_secs(10),
             egress: EgressPolicy::default(),
             tokens: Vec::new(),
@@ -84,6 +87,22 @@ impl WorkerControl for Nobody {
     }
 }
 
+/// Workers of another process, which have not told of anything yet.
+struct Elsewhere;
+
+#[async_trait::async_trait]
+impl WorkerControl for Elsewhere {
+    async fn status(&self) -> Option<laneway_domain::StatusReport> {
+        Some(laneway_domain::StatusReport::default())
+    }
+    async fn command(&self, _: laneway_domain::Command) -> Result<bool, String> {
+        Ok(false)
+    }
+    async fn not_ready(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 impl Process {
     async fn new() -> Self {
         Self::with(Setup::default()).await
@@ -100,6 +119,8 @@ impl Process {
         let workers: Arc<dyn WorkerControl> = if setup.works {
             let clock = Clock::starting_at(disk.now());
             Arc::new(work(&stores, &reader, clock, &mut tasks).await)
+        } else if setup.elsewhere {
+            Arc::new(Elsewhere)
         } else {
             Arc::new(Nobody)
         };

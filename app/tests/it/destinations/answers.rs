@@ -397,3 +397,22 @@ async fn filters_of_before_are_kept_for_as_long_as_there_are_events_that_they_ju
         }]
     );
 }
+
+/// An `ingest` hears of workers what they left in the store up to some seconds ago.
+#[tokio::test]
+async fn what_no_worker_has_told_of_yet_is_known_all_the_same() {
+    let patience = Duration::from_millis(50);
+    let process = Process::with(Setup { works: false, elsewhere: true, patience, ..Setup::default() }).await;
+    process.put("new", &console()).await.is(202);
+    for (name, status) in [("new", 409), ("nobody", 404)] {
+        process.send("POST", &format!("/v1/destinations/{name}/resume"), &[], "{}").await.is(status);
+    }
+    for (name, status) in [("new", 200), ("nobody", 404)] {
+        process.post("/v1/dead-letters/retry", &json!({"destination": name})).await.is(status);
+    }
+    for what in ["keys/retry", "keys/skip"] {
+        let body = json!({"key": "key:k"});
+        let said = process.post(&format!("/v1/destinations/new/{what}"), &body).await.is(404).json;
+        assert!(said["detail"].as_str().unwrap().contains("not blocked"), "{said}");
+    }
+}
