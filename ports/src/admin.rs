@@ -287,7 +287,8 @@ pub trait DestinationAdmin: Send + Sync {
     /// that were retried or discarded. A name that the registry does not know has no history.
     async fn note(&self, by: &str, name: &DestinationName, what: &str) -> Result<(), AdminError>;
 
-    /// What changed a destination, and what was done there, the latest first, before the revision `before`; also of one that was deleted.
+    /// What changed a destination, and what was done there, the latest first, before the revision `before`; also of one
+    /// that was deleted.
     async fn changes(
         &self,
         name: &DestinationName,

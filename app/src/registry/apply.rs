@@ -44,7 +44,8 @@ pub async fn apply(
     let last = registry.head().await?.last;
     if last < followed {
         tracing::error!(
-            "the registry of destinations has lost changes: its last is {last}, and events are delivered by {followed}. \
+            "the registry of destinations has lost changes: its last is {last}, and events are delivered by \
+             {followed}. \
              Other processes write back what they know of within seconds; what is still missing then has to be made \
              again, and goes on where it was if it gets the same name"
         );

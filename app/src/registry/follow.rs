@@ -110,15 +110,9 @@ impl Follower {
         }
     }
 
-    /// Waits for a change, and tells of it. `false` when there is nothing more to follow: the worker has ended, or it is no longer known what was missed.
+    /// Waits for a change, and tells of it. `false` when there is nothing more to follow: the worker has ended, or it is
+    /// no longer known what was missed.
     async fn follow(&mut self) -> Result<bool, StoreError> {
-        if Instant::now() >= self.look_at {
-            self.look_at = Instant::now() + LOOK_EVERY;
-            let written = self.recent.write_back(&*self.registry).await?;
-            if written > 0 {
-                tracing::warn!(written, "the registry of destinations had lost changes, and they were written back");
-            }
-        }
         let mut refresh = self.refresh.subscribe();
         let last = tokio::select! {
             last = self.registry.wait(self.known, PATIENCE) => last?,
@@ -136,7 +130,7 @@ impl Follower {
             self.refresh.send_modify(|all| all.retain(|name| !names.contains(name)));
         }
         if last <= self.known {
-            return Ok(true);
+            return self.look_for_losses().await.map(|()| true);
         }
         loop {
             let page = self.registry.changed_since(self.known).await?;
@@ -162,9 +156,23 @@ impl Follower {
                 return Ok(false);
             }
             if !page.more {
-                return Ok(true);
+                return self.look_for_losses().await.map(|()| true);
             }
         }
+    }
+
+    /// Writes back what the registry has lost. Only when everything was followed that it says: whoever was away for long
+    /// would take deletions that were forgotten meanwhile for losses.
+    async fn look_for_losses(&mut self) -> Result<(), StoreError> {
+        if Instant::now() < self.look_at {
+            return Ok(());
+        }
+        self.look_at = Instant::now() + LOOK_EVERY;
+        let written = self.recent.write_back(&*self.registry).await?;
+        if written > 0 {
+            tracing::warn!(written, "the registry of destinations had lost changes, and they were written back");
+        }
+        Ok(())
     }
 }
 

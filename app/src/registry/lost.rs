@@ -1,6 +1,6 @@
-//! Changes that the registry has lost. A replica of Redis that lacks the last writes may become the primary, or somebody
-//! deletes the registry's keys; whoever heard of these changes writes them back, so that nobody's deletion or pause is
-//! undone, and no destination is gone.
+//! Changes that the registry has lost. A replica of Redis that lacks the last writes may become the primary, or
+//! somebody deletes the registry's keys; whoever heard of these changes writes them back, so that nobody's deletion or
+//! pause is undone, and no destination is gone.
 
 use laneway_domain::{DestinationName, Registered, Revision, Standing};
 use laneway_ports::{Drafted, MAX_REGISTRY_PAGE, Registry, StoreError, WriteDraft};

@@ -92,7 +92,8 @@ impl Upkeep {
         for gone in left.not_told(&status) {
             tracing::warn!(
                 destination = %gone.name, waiting = gone.pending,
-                "not in the configuration, but events wait for it and are kept; to drop them, run: laneway destinations forget {}",
+                "not in the configuration, but events wait for it and are kept; to drop them, run: \
+                 laneway destinations forget {}",
                 gone.name
             );
         }

@@ -1,10 +1,14 @@
 //! A registry that is lost whole: somebody has deleted its keys, or the store came back without them.
 
-use super::{PARTITIONS, Process, Setup, of_file};
+use super::{PARTITIONS, Process, Setup, name, of_file, work};
+use laneway_app::registry::{Follower, KEY_BYTES, Keyring, Reader, Targets, all};
+use laneway_app::worker::Clock;
+use laneway_egress::EgressPolicy;
 use laneway_memory::Disk;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 const FILE: &str = "[[destination]]\nname = 'of-the-file'\nurl = 'console:'\npaused = true";
@@ -95,4 +99,28 @@ async fn a_worker_that_runs_writes_back_all_that_it_knows() {
     let names: Vec<_> = names["items"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
     assert_eq!(names, ["made", "of-the-file"]);
     process.get("/v1/destinations/gone").await.is(404);
+}
+
+/// What was deleted and forgotten while a process was away is no loss to it.
+#[tokio::test]
+async fn a_follower_that_was_away_for_too_long_brings_nothing_back() {
+    let disk = Disk::new(PARTITIONS);
+    let process = process(&disk).await;
+    process.put("gone", &paused()).await.is(201);
+    let (stores, mut tasks) = (process.stores.clone(), Vec::new());
+    let keys = Arc::new(Keyring::of(&[[7; KEY_BYTES]]).unwrap());
+    let reader = Arc::new(Reader::new(EgressPolicy::default(), keys, Vec::new()));
+    let targets = Arc::new(Targets::default());
+    let (_, heard) = all(&*stores.registry, &reader, &targets).await.unwrap();
+    let worker = work(&stores, &reader, Clock::starting_at(disk.now()), &mut tasks).await;
+    let away = Follower::new(stores.registry.clone(), reader, targets, worker, heard);
+    process.delete("gone").await.is(200);
+    let last = process.last().await;
+    // Nobody and nothing is left that would tell whoever was away of the deletion.
+    tasks.iter().for_each(JoinHandle::abort);
+    drop(process);
+    assert_eq!(stores.registry.forget_deleted(last, 10).await.unwrap(), 1);
+    sleep(Duration::from_millis(2_100)).await;
+    away.run().await;
+    assert_eq!(stores.registry.records(&[name("gone")]).await.unwrap(), []);
 }

@@ -148,8 +148,8 @@ impl World {
                 // What was counted as a free resend may be another attempt now.
                 self.ends.forget();
             }
-            // Only if it had one filter ever, as the others would be lost with the rest, and if its making was followed:
-            // else it begins with its being made again.
+            // Only if it had one filter ever, as the others would be lost with the rest, and if its making was
+            // followed: else it begins with its being made again.
             (Change::Remake, Some(record))
                 if record.said.len() == 1 && self.stored.cuts.revision() >= record.said[0].0 =>
             {
