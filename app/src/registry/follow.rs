@@ -110,8 +110,8 @@ impl Follower {
         }
     }
 
-    /// Waits for a change, and tells of it. `false` when there is nothing more to follow: the worker has ended, or it is
-    /// no longer known what was missed.
+    /// Waits for a change, and tells of it. `false` when there is nothing more to follow: the worker has ended, or it
+    /// is no longer known what was missed.
     async fn follow(&mut self) -> Result<bool, StoreError> {
         let mut refresh = self.refresh.subscribe();
         let last = tokio::select! {
@@ -161,8 +161,8 @@ impl Follower {
         }
     }
 
-    /// Writes back what the registry has lost. Only when everything was followed that it says: whoever was away for long
-    /// would take deletions that were forgotten meanwhile for losses.
+    /// Writes back what the registry has lost. Only when everything was followed that it says: whoever was away for
+    /// long would take deletions that were forgotten meanwhile for losses.
     async fn look_for_losses(&mut self) -> Result<(), StoreError> {
         if Instant::now() < self.look_at {
             return Ok(());
