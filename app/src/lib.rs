@@ -4,6 +4,7 @@ pub mod cli;
 pub mod compose;
 pub mod config;
 pub mod files;
+pub mod lookup;
 pub mod registry;
 pub mod telemetry;
 pub mod tokens;

@@ -11,9 +11,12 @@ mod handle;
 mod inbox;
 mod metered_sink;
 mod notices;
+mod operational;
+mod pace;
 mod roster;
 mod share;
 mod shell;
+mod traced;
 mod upkeep;
 
 pub use ask::{ANSWERED_WITHIN, command_all};
@@ -22,10 +25,13 @@ pub use handle::{Change, Handle};
 pub use roster::{REPORT_EVERY, status_of_all};
 
 use crate::telemetry::destinations::DestinationMetrics;
-use laneway_domain::{DestinationChanges, DestinationName, Settings};
-use laneway_ports::{Sink, Stores, WorkerId};
+use laneway_domain::{
+    ChangedDestination, DestinationChanges, DestinationName, Lags, Operational, OperationalSettings, Settings,
+};
+use laneway_ports::{KeptHistory, Sink, Spans, Stores, WorkerId};
+use operational::{Appender, Teller};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use upkeep::Upkeep;
 
@@ -60,6 +66,14 @@ pub struct Worker {
     pub seed: u64,
     /// How long settled events are kept.
     pub retain: Duration,
+    /// When an operator is told what.
+    pub operational: OperationalSettings,
+    /// The records of the destinations, as the registry had them: what has just changed is told.
+    pub told: Vec<ChangedDestination>,
+    /// Where the spans of deliveries go, if anywhere.
+    pub spans: Option<Arc<dyn Spans>>,
+    /// How much of the history of attempts is kept. Whether any is told is one of `settings`.
+    pub history: KeptHistory,
     /// Where attempts are counted, and what waits is told.
     pub metrics: DestinationMetrics,
 }
@@ -71,15 +85,25 @@ impl Worker {
     /// The worker works while its future is polled, and ends after [`Handle::stop`] when nothing is in
     /// flight, all is committed and the leases are released. Dropped earlier, it stops where it is, like a
     /// crash. The upkeep goes on until it is dropped.
-    pub fn start(self) -> (Handle, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send) {
+    pub fn start(mut self) -> (Handle, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send) {
         let (handle, requests) = handle::channel(self.id.clone());
+        let teller = Teller::new(Operational::new(self.operational, &self.id.0), self.clock);
+        let appender = Appender::new(teller.clone(), self.stores.log.clone());
+        let first =
+            Change { destinations: self.destinations, told: std::mem::take(&mut self.told), ..Change::default() };
+        teller.changed(&first);
+        self.destinations = first.destinations;
+        let lags = Arc::<Mutex<Lags>>::default();
         let upkeep = Upkeep {
             stores: self.stores.clone(),
             worker: handle.clone(),
             clock: self.clock,
             retain: self.retain,
+            history: self.history,
             metrics: self.metrics.clone(),
+            teller: teller.clone(),
+            lags: lags.clone(),
         };
-        (handle, shell::Shell::new(self, requests).run(), upkeep.run())
+        (handle, appender.beside(shell::Shell::new(self, requests, teller, lags).run()), upkeep.run())
     }
 }

@@ -12,7 +12,7 @@
 
 use laneway_domain::{
     Attempted, BatchPolicy, Cause, Destination, DestinationChanges, DestinationName, Dispatcher, Event, EventId,
-    EventType, Filter, Filters, Input, Key, LoggedEvent, Offset, Ordering, Outcome, Output, Partition,
+    EventType, Filter, Filters, Input, Key, LoggedEvent, Met, Offset, Ordering, Outcome, Output, Partition,
     PartitionProgress, Settings, StartFrom, Timestamp, TypePattern,
 };
 use std::collections::VecDeque;
@@ -104,7 +104,7 @@ impl World {
                         _ => (&mut self.coming, 3),
                     };
                     let at = self.now.after(Duration::from_millis(takes));
-                    queue.push_back((at, Input::AttemptEnded { attempt, outcomes }));
+                    queue.push_back((at, Input::AttemptEnded { attempt, outcomes, met: Met::default() }));
                 }
                 Output::Commit { partition, .. } => {
                     self.commits += 1;

@@ -21,16 +21,19 @@ mod tests;
 mod under_way;
 
 use crate::destination::{DestinationIndex, DestinationName};
+use crate::filter::Filters;
 use crate::io::{DestinationChanges, Input, Output, ReadId};
 use crate::partition::{Offset, Partition};
 use crate::progress::PartitionProgress;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::Timer;
+use crate::way::LaneAt;
 use owned::{Answer, OwnedPartition};
 use shared::Shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The state machine of a worker process.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl Dispatcher {
             Input::Redrive { partition, requests } => {
                 self.within(partition, |owned, shared| owned.redrive(&requests, shared));
             }
-            Input::AttemptEnded { attempt, outcomes } => self.attempt_ended(attempt, outcomes),
+            Input::AttemptEnded { attempt, outcomes, met } => self.attempt_ended(attempt, outcomes, met),
             Input::Committed(partition) => {
                 self.within(partition, OwnedPartition::committed);
                 self.end_waiting(partition);
@@ -118,6 +121,13 @@ impl Dispatcher {
     #[must_use]
     pub fn has_destination(&self, name: &DestinationName) -> bool {
         self.shared.destinations.named(name).is_some()
+    }
+
+    /// By which filters a destination of this name judges events, if there is one.
+    #[must_use]
+    pub fn filters(&self, name: &DestinationName) -> Option<Arc<Filters>> {
+        let index = self.shared.destinations.named(name)?;
+        Some(self.shared.destinations.get(index).filters.clone())
     }
 
     /// Computes anew whatever it keeps a sum or an index of, and compares.
@@ -210,16 +220,16 @@ impl Dispatcher {
             Timer::Commit(partition) => self.within(partition, OwnedPartition::commit_due),
             Timer::Recommit(partition) => self.within(partition, OwnedPartition::recommit),
             Timer::Reread(read) => self.reread(read),
-            Timer::Lane(partition, destination, timer) => {
-                self.within(partition, |owned, shared| owned.lane_due(destination, &timer, shared));
+            Timer::Lane(partition, at, timer) => {
+                self.within(partition, |owned, shared| owned.lane_due(at, &timer, shared));
             }
         }
     }
 
     /// Starts what a destination's gate lets through.
     fn pass_gate(&mut self, destination: DestinationIndex) {
-        while let Some(partition) = self.shared.admit(destination) {
-            self.within(partition, |owned, shared| owned.start_attempt(destination, shared));
+        while let Some((partition, way)) = self.shared.admit(destination) {
+            self.within(partition, |owned, shared| owned.start_attempt(LaneAt { destination, way }, shared));
         }
     }
 }

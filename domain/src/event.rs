@@ -4,7 +4,7 @@ mod attribute;
 mod trace_parent;
 
 pub use attribute::AttributeValue;
-pub use trace_parent::TraceParent;
+pub use trace_parent::{SpanId, TraceId, TraceParent};
 
 use crate::partition::{Offset, Partition};
 use crate::time::Timestamp;
@@ -28,6 +28,13 @@ pub const MAX_ATTRIBUTES: usize = 64;
 pub const HOP_ATTRIBUTES: [&str; 4] = ["lanewayattempt", "lanewayredrive", "lanewaysequence", "traceparent"];
 /// The most bytes of the value of one of those: a trace context has 55.
 pub const MAX_HOP_ATTRIBUTE_BYTES: usize = 64;
+/// What the types of Laneway's own events begin with. Producers cannot send them, but for [`TEST_TYPE`].
+pub const RESERVED_TYPES: &str = "laneway.";
+/// The type of the event by which a destination is tested. A destination may be a Laneway itself, and is to take it like
+/// any other.
+pub const TEST_TYPE: &str = "laneway.test";
+/// The source of Laneway's own events.
+pub const OWN_SOURCE: &str = "urn:laneway";
 /// The source that sinks write of an event whose producer named none, where one is required (CloudEvents 1.0).
 pub const DEFAULT_SOURCE: &str = "/laneway";
 /// The moment of acceptance, as sinks write it of an event whose producer said no time.
@@ -123,6 +130,14 @@ text!(
     Key, "key", MAX_KEY_BYTES
 );
 
+impl EventType {
+    /// Whether only Laneway itself makes events of this type.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.as_str().starts_with(RESERVED_TYPES) && self.as_str() != TEST_TYPE
+    }
+}
+
 /// Checks a text that will be a header value at a webhook: not empty, at most `max` bytes, and
 /// without control characters (a CR or LF would end the header).
 ///
@@ -134,6 +149,10 @@ pub fn check_text(field: &str, text: &str, max: usize) -> Result<(), InvalidEven
     }
     if text.len() > max {
         return Err(InvalidEvent::new(field, format!("has {} bytes; at most {max} are allowed", text.len())));
+    }
+    // Nearly all are plain, and bytes are compared many at a time.
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Ok(());
     }
     match text.chars().find(|c| c.is_control()) {
         Some(c) => Err(InvalidEvent::new(field, format!("contains the control character U+{:04X}", u32::from(c)))),
@@ -246,6 +265,13 @@ impl Event {
              {total}; at most {MAX_EVENT_HEADER_BYTES} are allowed; large values belong into the data"
         );
         Err(InvalidEvent::new(field, reason))
+    }
+
+    /// Whether it is one of Laneway's own, which tells an operator what has become of a destination. One that a producer
+    /// sent before these types were reserved has another source.
+    #[must_use]
+    pub fn is_operational(&self) -> bool {
+        self.event_type.is_reserved() && self.source.as_deref() == Some(OWN_SOURCE)
     }
 
     /// What the event's partition is chosen by: its key or, without one, its id (so that an id

@@ -6,7 +6,7 @@ mod index;
 pub use history::{Filters, FormerFilter};
 pub use index::FilterIndex;
 
-use crate::event::Event;
+use crate::event::{Event, RESERVED_TYPES};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,7 +58,14 @@ impl TypePattern {
         !self.0.contains('*')
     }
 
-    /// Whether it wants events of this type. Takes time linear in both lengths for each `*`.
+    /// Whether it asks for Laneway's own events, so that it can want one ([`Event::is_operational`]): its literal
+    /// beginning says so. What wants everything does not want them, so that they go to nobody who did not ask.
+    #[must_use]
+    pub fn asks_for_operational(&self) -> bool {
+        self.literal_prefix().starts_with(RESERVED_TYPES)
+    }
+
+    /// Whether it wants events of this type, Laneway's own aside. Takes time linear in both lengths for each `*`.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
         let mut parts = self.0.split('*');
@@ -111,7 +118,12 @@ impl Filter {
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
         let event_type = event.event_type.as_str();
-        (self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type)))
+        let of_type = if event.is_operational() {
+            self.types.iter().any(|pattern| pattern.asks_for_operational() && pattern.matches(event_type))
+        } else {
+            self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type))
+        };
+        of_type
             && self
                 .attributes
                 .iter()
@@ -119,10 +131,65 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// Whether it may want one of Laneway's own events.
+    #[must_use]
+    pub fn asks_for_operational(&self) -> bool {
+        self.types.iter().any(TypePattern::asks_for_operational)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{EventId, EventType};
+    use bytes::Bytes;
     use proptest::prelude::*;
+
+    fn event(event_type: &str, source: Option<&str>) -> Event {
+        let (id, event_type) = (EventId::new("e").unwrap(), EventType::new(event_type).unwrap());
+        Event { source: source.map(Into::into), ..Event::new(id, event_type, Bytes::new()) }
+    }
+
+    fn filter(types: &[&str]) -> Filter {
+        let types = types.iter().map(|pattern| TypePattern::new(pattern).unwrap()).collect();
+        Filter { types, attributes: BTreeMap::new() }
+    }
+
+    #[test]
+    fn only_who_asks_for_laneways_own_events_gets_them() {
+        let own = event("laneway.breaker.opened", Some("urn:laneway"));
+        for (types, wants) in [
+            (&[][..], false),
+            (&["*"], false),
+            (&["lane*"], false),
+            (&["laneway*"], false),
+            (&["*opened"], false),
+            (&["laneway.*"], true),
+            (&["laneway.breaker.*"], true),
+            (&["laneway.breaker.opened"], true),
+            (&["laneway.breaker.closed"], false),
+            (&["*", "laneway.breaker.*"], true),
+            (&["*", "laneway.destination.*"], false),
+        ] {
+            assert_eq!(filter(types).wants(&own), wants, "{types:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_producer_sent_and_what_tests_a_destination_are_events_like_any_other() {
+        for (event_type, source) in [
+            ("laneway.test", Some("urn:laneway")),
+            // From before these types were reserved.
+            ("laneway.breaker.opened", Some("/shop")),
+            ("laneway.breaker.opened", None),
+            ("lanewayish", Some("urn:laneway")),
+            ("order.paid", Some("urn:laneway")),
+        ] {
+            let event = event(event_type, source);
+            assert!(filter(&[]).wants(&event) && filter(&["*"]).wants(&event), "{event_type} {source:?}");
+        }
+    }
 
     fn matches(pattern: &str, event_type: &str) -> bool {
         TypePattern::new(pattern).unwrap().matches(event_type)

@@ -8,6 +8,7 @@ use crate::partition::Partition;
 use crate::progress::Pause;
 use crate::recent::Recent;
 use crate::time::Timestamp;
+use crate::way::Way;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -32,8 +33,10 @@ pub(crate) struct Gate {
     pub(crate) in_flight: u32,
     /// Deliveries, as an operator wants to see their rate.
     pub(crate) delivered: Recent,
-    /// Partitions whose lane has events in hand, each once; served in turn.
-    pub(crate) waiting: VecDeque<Partition>,
+    /// Attempts that failed, likewise: one of each event that was tried.
+    pub(crate) failed: Recent,
+    /// Lanes that have events in hand, each once; served in turn.
+    pub(crate) waiting: VecDeque<(Partition, Way)>,
     /// The timer that is set for this gate.
     pub(crate) timer: Option<Timestamp>,
     bucket: Option<TokenBucket>,
@@ -48,6 +51,7 @@ impl Gate {
             pause: None,
             in_flight: 0,
             delivered: Recent::default(),
+            failed: Recent::default(),
             waiting: VecDeque::new(),
             timer: None,
         }

@@ -2,10 +2,12 @@
 
 use crate::destination::{Destination, DestinationName};
 use crate::event::LoggedEvent;
+use crate::history::Met;
 use crate::lane_key::LaneKey;
 use crate::outcome::Outcome;
 use crate::partition::{Offset, Partition};
 use crate::progress::{Commit, GivenUp, PartitionProgress, Quarantined, Redrive};
+use crate::replay::ReplayId;
 use crate::retry::NextAttempt;
 use crate::revision::Revision;
 use crate::status::Command;
@@ -34,9 +36,12 @@ pub struct Attempted {
     /// Which attempt at this event this is, from 1. (Attempts during an outage of the destination
     /// do not count, nor do those that a crash made forgotten.)
     pub attempt: u32,
-    /// Whether it is a dead letter that is attempted once more, out of its key's order because
-    /// someone asked for it: later events of its key may have been delivered before.
+    /// Whether it is delivered once more because someone asked for it: a dead letter that is retried, or an event that is
+    /// replayed. Later events of its key may have been delivered before.
     pub redrive: bool,
+    /// If a replay delivers it: the replay's number. Per key it rises from one replay to the next, so that a receiver
+    /// can tell a replay from a repetition. Then `redrive` is `true`, too.
+    pub replay: Option<u64>,
     /// Whether it has to go over a connection that was never used before: the attempt before met one that
     /// was closed meanwhile ([`crate::Cause::StaleConnection`]).
     pub fresh: bool,
@@ -144,6 +149,8 @@ pub enum Input {
         attempt: AttemptId,
         /// Missing ones count as not tried.
         outcomes: Vec<Outcome>,
+        /// What else it met, for the history.
+        met: Met,
     },
     /// The partition's commit is durable.
     Committed(Partition),
@@ -175,6 +182,9 @@ pub enum Output {
         most: usize,
         /// Of at most so many bytes, but at least one record.
         most_bytes: usize,
+        /// Whether nothing new waits for it: a replay goes through a log that may be long. Such reads are to take little
+        /// of what the others need.
+        unhurried: bool,
     },
     /// Read the copy of a dead letter's event and answer with [`Input::DeadLetterRead`] or
     /// [`Input::ReadFailed`].
@@ -241,15 +251,31 @@ pub enum Notice {
         reason: Box<str>,
         /// When it is tried again.
         next_attempt: NextAttempt,
+        /// The event that has failed. `None` if its data is not in memory: that of a later one in a slow batch.
+        event: Option<Arc<LoggedEvent>>,
     },
     /// An event was given up.
     GivenUp {
         /// The partition.
         partition: Partition,
+        /// The event. `None` if its data is not in memory: that of a key that an operator skips, and of a later one in
+        /// a slow batch.
+        event: Option<Arc<LoggedEvent>>,
         /// What, why, and after how many attempts.
         given_up: GivenUp,
         /// Whether its key is held, and the event not made a dead letter.
         held: bool,
+    },
+    /// A dead letter was attempted once more, because someone asked for it.
+    Redriven {
+        /// The destination.
+        destination: DestinationName,
+        /// The partition.
+        partition: Partition,
+        /// Its event.
+        event: Option<Arc<LoggedEvent>>,
+        /// What went wrong; `None` if it was delivered.
+        failed: Option<Box<str>>,
     },
     /// A destination's failures count as an outage now.
     BreakerOpened {
@@ -305,6 +331,15 @@ pub enum Notice {
         partition: Partition,
         /// What it wants from here on is delivered again.
         from: Offset,
+    },
+    /// Events are delivered once more, because an operator wants that.
+    ReplayBegins {
+        /// The destination.
+        destination: DestinationName,
+        /// The partition.
+        partition: Partition,
+        /// What the replay is called.
+        replay: ReplayId,
     },
     /// A destination that is not in the configuration holds progress here, and with it the trim.
     Unconfigured {

@@ -22,9 +22,11 @@ mod record;
 mod scan;
 mod status;
 mod turns;
+mod yielding;
 
 pub(crate) use context::{Context, Memory, Uncommitted, Unsaved};
 pub(crate) use fetch::Fetch;
+pub(crate) use outcomes::Ends;
 pub(crate) use queues::Part;
 
 use crate::destination::{DestinationIndex, Ordering};
@@ -35,6 +37,7 @@ use crate::partition::{Offset, Partition};
 use crate::progress::Behind;
 use crate::retry::NextAttempt;
 use crate::timers::{LaneTimer, Timer};
+use crate::way::{LaneAt, Way};
 use behind::BehindKeys;
 use on_track::OnTrack;
 use queues::{InFlight, Known, Queued, Queues};
@@ -42,6 +45,16 @@ use reading::Reading;
 use record::Record;
 use std::sync::Arc;
 use turns::Turns;
+use yielding::Yielding;
+
+/// What makes a lane one that delivers once more.
+#[derive(Clone, Copy, Debug)]
+struct Replaying {
+    /// What its deliveries say.
+    number: u64,
+    /// How many events it has settled, in this life.
+    settled: u64,
+}
 
 /// One destination's way through one partition.
 #[derive(Debug)]
@@ -49,6 +62,8 @@ pub(crate) struct Lane {
     /// Tells it from earlier and later lanes of the same destination and partition.
     pub(crate) id: u64,
     pub(crate) destination: DestinationIndex,
+    /// If it is that of a replay: what its deliveries say, and how many events it has settled.
+    replaying: Option<Replaying>,
     partition: Partition,
     ordering: Ordering,
     reading: Reading,
@@ -58,8 +73,7 @@ pub(crate) struct Lane {
     turns: Turns,
     record: Record,
     straggler_timer: bool,
-    /// Attempts of the lane's predecessors, of the same destination and partition, that are in flight.
-    predecessor_attempts: usize,
+    yielding: Yielding,
     /// Whether it stands in its destination's queue.
     pub(crate) queued_at_gate: bool,
 }
@@ -77,6 +91,7 @@ impl Lane {
         Self {
             id,
             destination,
+            replaying: None,
             partition,
             ordering,
             reading: Reading::attached_from(from),
@@ -86,7 +101,7 @@ impl Lane {
             turns: Turns::default(),
             record: Record::default(),
             straggler_timer: false,
-            predecessor_attempts: 0,
+            yielding: Yielding::default(),
             queued_at_gate: false,
         }
     }
@@ -121,20 +136,42 @@ impl Lane {
         memory.busy_lanes -= held.busy_lanes;
     }
 
-    /// So many attempts of its predecessors are in flight.
-    pub(crate) const fn follow(&mut self, attempts: usize) {
-        self.predecessor_attempts = attempts;
+    /// Makes it the lane of a replay, whose deliveries say this.
+    pub(crate) const fn replays_as(&mut self, number: u64) {
+        self.replaying = Some(Replaying { number, settled: 0 });
     }
 
-    /// One of them has ended.
-    pub(crate) fn predecessor_ended(&mut self) {
-        assert!(self.predecessor_attempts > 0, "a predecessor's attempt was counted when this lane was made");
-        self.predecessor_attempts -= 1;
+    /// How many events it has settled since the last time it was asked, if it is that of a replay.
+    pub(crate) fn take_replayed(&mut self) -> u64 {
+        self.replaying.as_mut().map_or(0, |replaying| std::mem::take(&mut replaying.settled))
     }
 
-    /// Nothing starts before they have ended: what they carry may stand behind it in its key's order.
-    pub(crate) const fn has_to_wait(&self) -> bool {
-        self.predecessor_attempts > 0
+    /// Where it is in its partition.
+    pub(crate) fn at(&self) -> LaneAt {
+        let way = if self.replaying.is_some() { Way::Replay(self.id) } else { Way::Live };
+        LaneAt { destination: self.destination, way }
+    }
+
+    /// Whether what is of `key` at `offset` is settled, with the partition's reader at `head`.
+    pub(crate) fn has_settled(&self, key: &LaneKey, offset: Offset, head: Offset) -> bool {
+        let Some(queue) = self.queues.get(key) else { return offset < self.looked_up_to(head) };
+        let first = match queue.behind() {
+            Some(_) => queue.record().map(|record| record.offset),
+            None => queue.entries().front().map(|entry| entry.offset),
+        };
+        offset < first.unwrap_or_else(|| self.looked_up_to(head))
+    }
+
+    /// Whether nothing of it is under way, and it has looked at all that there is below `until`.
+    pub(crate) fn is_through(&self, until: Offset) -> bool {
+        self.looked_up_to(until) >= until && self.queues.is_empty()
+    }
+
+    /// Whether a dead letter of it is not in a stored commit yet.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        let mut any = false;
+        self.queues.for_each(|_, queue| any |= queue.unsaved > 0);
+        any
     }
 
     /// Where it has looked up to, with the partition's reader at `head`.
@@ -197,11 +234,15 @@ impl Lane {
         } else if waiting > cx.settings.window_events_per_key && self.ordering != Ordering::Strict {
             self.fall_behind(&key, cx);
         }
+        if waiting == 1 && self.is_held(&key) {
+            self.fall_behind(&key, cx);
+        }
         true
     }
 
     /// Puts a key where it belongs after anything about it has changed.
     fn schedule(&mut self, key: &LaneKey, cx: &Context<'_>) {
+        let stopped = self.yielding.stops(key);
         let queue = self.queues.known_mut(key);
         if queue.in_flight.is_some() || queue.queued != Queued::No || queue.unsaved > 0 {
             return;
@@ -213,6 +254,9 @@ impl Lane {
             (None, Some(entry)) => entry.event.is_some(),
             (None, None) => return self.without_entries(key),
         };
+        if stopped {
+            return; // It is looked at again when that ends.
+        }
         if in_hand {
             queue.queued = Queued::Ready;
             self.turns.is_ready(key.clone(), cx.now);
@@ -268,7 +312,7 @@ impl Lane {
             && let Some(key) = self.turns.next_ready()
         {
             let queue = self.queues.known_mut(&key);
-            if queue.unsaved > 0 {
+            if queue.unsaved > 0 || self.yielding.stops(&key) {
                 queue.queued = Queued::No;
                 continue;
             }
@@ -279,7 +323,14 @@ impl Lane {
             }
             queue.queued = Queued::No;
             let room = if alone { 1 } else { batch.max_events - events.len() };
+            let first = events.len();
             let taken = queue.take(room, batch.max_bytes.saturating_sub(bytes), &mut events);
+            if let Some(Replaying { number, .. }) = self.replaying {
+                for attempted in &mut events[first..] {
+                    attempted.redrive = true;
+                    attempted.replay = Some(number);
+                }
+            }
             if taken.count == 0 {
                 // Its data was dropped while it stood in the queue.
                 self.schedule(&key, cx);
@@ -292,7 +343,9 @@ impl Lane {
                 self.turns.will_need_data(key.clone());
             }
             let resends = if taken.redrive { queue.redrive_resends } else { queue.resends };
-            parts.push(Part { key, count: taken.count, bytes: taken.bytes, redrive: taken.redrive, resends });
+            let first = events[events.len() - taken.count].event.clone();
+            let (count, redrive) = (taken.count, taken.redrive);
+            parts.push(Part { key, count, bytes: taken.bytes, redrive, resends, first });
             if alone {
                 break;
             }
@@ -306,7 +359,7 @@ impl Lane {
     }
 
     fn timer(&self, timer: LaneTimer) -> Timer {
-        Timer::Lane(self.partition, self.destination, timer)
+        Timer::Lane(self.partition, self.at(), timer)
     }
 
     fn watch_stragglers(&mut self, cx: &mut Context<'_>) {
@@ -322,6 +375,11 @@ impl Lane {
         while let Some((_, key)) = self.on_track.first() {
             let key = key.clone();
             let since = self.queues.known(&key).in_flight.as_ref().map(|in_flight| in_flight.since);
+            if since.is_none() && self.yielding.stops(&key) {
+                // Another lane takes long with it.
+                self.fall_behind(&key, cx);
+                continue;
+            }
             let until = since.unwrap_or(cx.now).after(cx.settings.straggler_after);
             if cx.now < until {
                 self.straggler_timer = true;

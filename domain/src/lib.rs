@@ -10,12 +10,16 @@ mod destination;
 mod dispatcher;
 mod end;
 mod event;
+mod event_state;
 mod filter;
 mod gate;
+mod history;
 mod io;
 mod key_map;
+mod lag;
 mod lane;
 mod lane_key;
+mod operational;
 mod outcome;
 mod partition;
 mod progress;
@@ -24,6 +28,7 @@ mod random;
 pub mod receiver;
 mod recent;
 mod registered;
+mod replay;
 mod retry;
 mod revision;
 mod role;
@@ -33,6 +38,7 @@ mod time;
 mod timers;
 mod token;
 mod watermark;
+mod way;
 
 pub use balancer::{Balancer, CLAIM_EVERY, Step};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Effect, MIN_FAILING_KEYS};
@@ -45,19 +51,31 @@ pub use end::{Again, Cause, Doing, End, MAX_FREE_RESENDS, Meaning, REST_OF_ANSWE
 pub use event::{
     AttributeValue, DEFAULT_SOURCE, Event, EventId, EventType, HOP_ATTRIBUTES, InvalidEvent, Key, LoggedEvent,
     MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES, MAX_EVENT_HEADER_BYTES, MAX_HOP_ATTRIBUTE_BYTES,
-    MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, TraceParent, check_attribute, check_text, counts_as_attribute,
+    MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, OWN_SOURCE, RESERVED_TYPES, SpanId, TEST_TYPE, TraceId, TraceParent,
+    check_attribute, check_text, counts_as_attribute,
 };
+pub use event_state::{EventState, HowSettled, StateOf};
 pub use filter::{Filter, FilterIndex, Filters, FormerFilter, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
+pub use history::{Answer, Answered, Ended, Fate, History, MAX_TOLD, MAX_TOLD_BYTES, Met, Told};
 pub use io::{AttemptId, Attempted, CommandId, DestinationChanges, Input, Notice, Output, ReadId};
+pub use lag::Lags;
 pub use lane_key::LaneKey;
+pub use operational::{
+    ChangedDestination, EventFacts, Facts, Lost, MAX_WAITING_OPERATIONAL, Operational, OperationalEvent,
+    OperationalSettings, TOLD_AGAIN_WITHIN,
+};
 pub use outcome::Outcome;
 pub use partition::{MAX_PARTITIONS, Offset, Partition};
 pub use progress::{
     Behind, Commit, DeadLetter, GivenUp, LaneChange, LaneProgress, PartitionProgress, Pause, Position, Quarantined,
-    Redrive, Redriven,
+    Redrive, Redriven, ReplayChange, ReplayMark, ReplayProgress,
 };
 pub use recent::RECENTLY;
 pub use registered::{Edit, OperatorPause, Origin, Refused, Registered, Standing};
+pub use replay::{
+    InvalidReplayId, MAX_REPLAY_CHOICES, MAX_REPLAY_ID_BYTES, MAX_REPLAYS, ReplayId, ReplayOrder, ReplayPart,
+    ReplaySpec, ReplayState, ReplayStatus, Selection,
+};
 pub use retry::{
     Backoff, Failure, InvalidPolicy, MAX_HISTORY, MAX_REASON_BYTES, NextAttempt, RetryPolicy, RetryState, Verdict,
 };
@@ -65,8 +83,8 @@ pub use revision::{Cut, Cuts, Revision};
 pub use role::{Role, Roles};
 pub use settings::Settings;
 pub use status::{
-    BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_IN_CONFIGURATION, ProcessStatus,
-    StatusReport, WorkerStatus,
+    BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_BY_OPERATOR,
+    PAUSED_IN_CONFIGURATION, PausedBy, ProcessStatus, StatusReport, WorkerStatus,
 };
 pub use time::Timestamp;
 pub use token::{

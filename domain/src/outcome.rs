@@ -50,6 +50,15 @@ impl Outcome {
         }
     }
 
+    /// What went wrong, for people; nothing of what was delivered or not tried.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Retry { reason, .. } | Self::Rejected { reason } | Self::Gone { reason } => Some(reason),
+            Self::Delivered | Self::NotTried => None,
+        }
+    }
+
     /// The outcome's name as a metric label.
     #[must_use]
     pub const fn label(&self) -> &'static str {

@@ -128,7 +128,7 @@ impl Offset {
 
     /// How many events an operator is told of: [`Offset::events_until`], but never none while `end` is
     /// later. Where a generation has ended between the two, some may wait of which no number is known.
-    pub(crate) const fn may_wait_until(self, end: Self) -> u64 {
+    pub const fn may_wait_until(self, end: Self) -> u64 {
         let events = self.events_until(end);
         if events == 0 && end.0 > self.0 { 1 } else { events }
     }

@@ -3,15 +3,23 @@
 //! `scanned` and the keys that are `behind` it. Order per key makes this enough: below a key's
 //! offset all of its events are settled, from there on none is.
 
+mod replays;
+
+pub use replays::{ReplayChange, ReplayMark, ReplayProgress};
+
 use crate::destination::DestinationName;
-use crate::event::EventId;
+use crate::event::{EventId, EventType};
+use crate::history::History;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
+use crate::replay::ReplayId;
 use crate::retry::{Failure, RetryState};
 use crate::revision::{Cut, Cuts, Revision};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A key that has not come as far as its lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,13 +71,24 @@ pub struct LaneProgress {
     pub paused: Option<Pause>,
     /// The keys that have not come as far.
     pub behind: BTreeMap<LaneKey, Behind>,
+    /// What is delivered once more, beside or before what it has not delivered yet.
+    pub replays: BTreeMap<ReplayId, ReplayProgress>,
+    /// The largest number that a replay was given here ([`ReplayMark::number`]).
+    pub last_replay: u64,
 }
 
 impl LaneProgress {
-    /// The lowest offset that the lane may still need. `default` is the partition's default position.
+    /// The lowest offset that is not settled. `default` is the partition's default position.
     #[must_use]
     pub fn settled_below(&self, default: Offset) -> Offset {
         self.behind.values().map(|behind| behind.offset).fold(self.position.offset(default), Offset::min)
+    }
+
+    /// The lowest offset that the lane or one of its replays may still need.
+    #[must_use]
+    pub fn needs_from(&self, default: Offset) -> Offset {
+        let replays = self.replays.values().filter_map(ReplayProgress::needs_from);
+        replays.fold(self.settled_below(default), Offset::min)
     }
 
     /// The same, but that nothing from `from` on is settled. What was unsettled below stays where it was, with
@@ -90,6 +109,8 @@ impl LaneProgress {
             position: Position::At(position),
             paused: self.paused.clone(),
             behind: self.behind.iter().filter_map(gone_back).collect(),
+            replays: self.replays.clone(),
+            last_replay: self.last_replay,
         }
     }
 }
@@ -108,13 +129,28 @@ pub struct PartitionProgress {
 }
 
 impl PartitionProgress {
-    /// The position below which every lane has settled everything: the log may be trimmed up to here.
+    /// The position below which every lane has settled everything, and no replay needs anything: the log may be
+    /// trimmed up to here.
     #[must_use]
     pub fn settled_below(&self) -> Offset {
         if self.lanes.is_empty() {
             return Offset::ZERO;
         }
-        self.lanes.values().map(|lane| lane.settled_below(self.scanned)).fold(self.scanned, Offset::min)
+        self.lanes.values().map(|lane| lane.needs_from(self.scanned)).fold(self.scanned, Offset::min)
+    }
+
+    /// Only what it says of these destinations, and of these keys at them: what of them is settled, whatever is delivered
+    /// once more. Nothing else is left out.
+    #[must_use]
+    pub fn restricted(mut self, destinations: &[DestinationName], keys: &[LaneKey]) -> Self {
+        self.lanes.retain(|name, _| destinations.contains(name));
+        for lane in self.lanes.values_mut() {
+            lane.behind.retain(|key, _| keys.contains(key));
+            lane.replays.clear();
+            lane.last_replay = 0;
+        }
+        self.redrives.clear();
+        self
     }
 
     /// Applies a commit, as a store does.
@@ -145,6 +181,14 @@ impl PartitionProgress {
                     Some(behind) => lane.behind.insert(key.clone(), behind.clone()),
                     None => lane.behind.remove(key),
                 };
+            }
+            for (id, change) in &change.replays {
+                let before = lane.replays.remove(id);
+                let Some(after) = change.as_ref().and_then(|change| ReplayProgress::changed(before, change)) else {
+                    continue;
+                };
+                lane.last_replay = lane.last_replay.max(after.mark.number);
+                lane.replays.insert(id.clone(), after);
             }
         }
         let ended = |request: &Redrive| {
@@ -187,6 +231,8 @@ pub struct LaneChange {
     pub paused: Option<Option<Pause>>,
     /// Keys that fell behind or moved (`Some`) or caught up (`None`).
     pub behind: BTreeMap<LaneKey, Option<Behind>>,
+    /// Replays that began or moved (`Some`), or that nobody wants to know of any more (`None`).
+    pub replays: BTreeMap<ReplayId, Option<ReplayChange>>,
 }
 
 impl LaneChange {
@@ -198,6 +244,19 @@ impl LaneChange {
             self.paused = later.paused;
         }
         self.behind.extend(later.behind);
+        for (id, change) in later.replays {
+            match self.replays.entry(id) {
+                Entry::Vacant(none) => drop(none.insert(change)),
+                Entry::Occupied(mut before) => ReplayChange::add(before.get_mut(), change),
+            }
+        }
+    }
+
+    /// The largest position that it claims.
+    fn highest(&self) -> Offset {
+        let marks = self.replays.values().flatten().filter_map(|change| change.mark).map(|mark| mark.scanned);
+        let own = self.position.map_or(Offset::ZERO, |position| position.offset(Offset::ZERO));
+        marks.fold(own, Offset::max)
     }
 }
 
@@ -245,6 +304,8 @@ pub struct Commit {
     pub redriven: Vec<Redriven>,
     /// Records to keep aside.
     pub quarantined: Vec<Quarantined>,
+    /// Attempts that have ended since the last commit. Kept for people: nothing else depends on it.
+    pub history: Option<Arc<History>>,
 }
 
 impl Commit {
@@ -257,11 +318,13 @@ impl Commit {
     /// The largest position that it claims; a store refuses one beyond the log's end.
     #[must_use]
     pub fn highest(&self) -> Offset {
-        let of_lane = |change: &LaneChange| match change.position {
-            Some(Position::At(offset)) => offset,
-            _ => Offset::ZERO,
-        };
-        self.lanes.values().map(of_lane).chain(self.scanned).chain(self.cut.map(|cut| cut.at)).max().unwrap_or_default()
+        self.lanes
+            .values()
+            .map(LaneChange::highest)
+            .chain(self.scanned)
+            .chain(self.cut.map(|cut| cut.at))
+            .max()
+            .unwrap_or_default()
     }
 }
 
@@ -274,6 +337,8 @@ pub struct DeadLetter {
     pub given_up: GivenUp,
     /// The event's id.
     pub event_id: EventId,
+    /// The event's type; `None` if its copy cannot be read.
+    pub event_type: Option<EventType>,
     /// Whether someone wants it retried, and that has not happened yet.
     pub retry_requested: bool,
 }
@@ -345,8 +410,8 @@ mod tests {
             let before = LaneProgress {
                 born: Revision::ORIGIN,
                 position: position.map_or(Position::Shared, |at| Position::At(Offset(at))),
-                paused: None,
                 behind: behind.into_iter().map(record).collect(),
+                ..LaneProgress::default()
             };
             let after = before.gone_back(from, default);
             for n in 0..20 {

@@ -85,6 +85,9 @@ pub struct Failure {
     pub at: Timestamp,
     /// What went wrong, in at most [`MAX_REASON_BYTES`].
     pub reason: Box<str>,
+    /// The HTTP status that was answered, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }
 
 impl Failure {
@@ -95,7 +98,13 @@ impl Failure {
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        Self { at, reason: reason[..end].into() }
+        Self { at, reason: reason[..end].into(), status: None }
+    }
+
+    /// The same with what was answered.
+    #[must_use]
+    pub fn answered(self, status: Option<u16>) -> Self {
+        Self { status, ..self }
     }
 }
 
@@ -152,6 +161,12 @@ pub struct RetryState {
 }
 
 impl RetryState {
+    /// The HTTP status that the last failure was answered with, if it was with one.
+    #[must_use]
+    pub fn last_status(&self) -> Option<u16> {
+        self.history.last()?.status
+    }
+
     /// The reason of the last failure.
     #[must_use]
     pub fn last_error(&self) -> &str {

@@ -39,6 +39,8 @@ pub struct Settings {
     pub read_events: usize,
     /// Bytes per read of the log.
     pub read_bytes: usize,
+    /// Whether commits tell what attempts met ([`crate::History`]).
+    pub history: bool,
     /// Whether it is checked after each input that the state is what it is said to be
     /// ([`crate::Dispatcher::check`]). That looks at every key in memory: for tests.
     pub check_state: bool,
@@ -60,6 +62,7 @@ impl Default for Settings {
             waiting_total: 1 << 18,
             read_events: 256,
             read_bytes: 1 << 20,
+            history: true,
             check_state: false,
         }
     }

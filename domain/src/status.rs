@@ -3,6 +3,7 @@
 use crate::destination::DestinationName;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
+use crate::replay::{ReplayId, ReplayOrder, ReplayStatus};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,9 +14,25 @@ mod tests;
 /// The most blocked keys that a report lists per destination; their number is always exact.
 pub const MAX_LISTED_KEYS: usize = 100;
 
-/// What [`DestinationStatus::paused`] says of a destination that the configuration pauses; every other reason is of a
-/// pause that Laneway itself has made.
+/// What [`DestinationStatus::paused`] says of a destination that the configuration pauses.
 pub const PAUSED_IN_CONFIGURATION: &str = "paused in the configuration";
+
+/// How [`DestinationStatus::paused`] begins of a destination that an operator pauses.
+pub const PAUSED_BY_OPERATOR: &str = "paused by an operator";
+
+/// How a pause begins that not all workers know of.
+const ON_WORKER: &str = "on worker ";
+
+/// Who pauses a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PausedBy {
+    /// Its settings.
+    Configuration,
+    /// An operator.
+    Operator,
+    /// Laneway itself: the receiver is gone, say, or an outage took too long.
+    Laneway,
+}
 
 /// Every destination of one worker process, or of all that share a store. Moments are in milliseconds since the Unix epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,11 +91,22 @@ pub struct DestinationStatus {
     /// process: what was accepted there is [`DestinationStatus::oldest_accepted_at`].
     #[serde(skip)]
     pub waiting_from: Vec<(Partition, Offset)>,
+    /// How many more events wait than a minute ago, by what has changed over the last one or two: deliveries minus
+    /// arrivals, the other way round. `None` if nothing waits, or it is too early to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_change_per_minute: Option<i64>,
+    /// When nothing will wait any more, if it goes on like this. `None` if it does not become fewer, or is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up_in_seconds: Option<u64>,
     /// Attempts in flight now.
     pub in_flight: u64,
     /// Events delivered within about the last [`crate::RECENTLY`] (10 s).
     #[serde(default)]
     pub delivered_recently: u64,
+    /// Attempts that failed within the same time, whatever their events' retries have come to since: each event that was
+    /// tried and not delivered counts once an attempt. 0 also of a worker of a release that does not tell it.
+    #[serde(default)]
+    pub failed_recently: u64,
     /// Keys that are recorded as behind: they failed, take long, or have much waiting.
     pub keys_behind: u64,
     /// Those of them whose first unsettled event failed.
@@ -91,6 +119,9 @@ pub struct DestinationStatus {
     pub paused: Option<String>,
     /// Whether it is in the configuration. One that left it keeps its progress.
     pub configured: bool,
+    /// What is delivered to it once more, and what was, by their ids. `pending` counts nothing of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replays: Vec<ReplayStatus>,
 }
 
 /// What the breaker of a destination lets through.
@@ -159,7 +190,7 @@ impl StatusReport {
             let (worker, why) = &whys[0];
             let all_agree = whys.len() == workers.len() && whys.iter().all(|(_, other)| other == why);
             if let Some(status) = destinations.get_mut(&name).filter(|_| !all_agree) {
-                status.paused = Some(format!("on worker {worker}: {why}"));
+                status.paused = Some(format!("{ON_WORKER}{worker}: {why}"));
             }
         }
         all.partitions.sort_unstable();
@@ -186,22 +217,54 @@ impl DestinationStatus {
             pending: 0,
             pending_exact: true,
             oldest_accepted_at: None,
+            pending_change_per_minute: None,
+            caught_up_in_seconds: None,
             waiting_from: Vec::new(),
             in_flight: 0,
             delivered_recently: 0,
+            failed_recently: 0,
             keys_behind: 0,
             blocked_keys: 0,
             blocked: Vec::new(),
             breaker: BreakerStatus::Closed,
             paused: None,
             configured,
+            replays: Vec::new(),
         }
+    }
+
+    /// Who pauses it, if anybody does.
+    #[must_use]
+    pub fn paused_by(&self) -> Option<PausedBy> {
+        let paused = self.paused.as_deref()?;
+        // Where not all workers say the same, the one is named that says so.
+        let why = paused.strip_prefix(ON_WORKER).and_then(|rest| rest.split_once(": ")).map_or(paused, |(_, why)| why);
+        Some(match why {
+            PAUSED_IN_CONFIGURATION => PausedBy::Configuration,
+            why if why.starts_with(PAUSED_BY_OPERATOR) => PausedBy::Operator,
+            _ => PausedBy::Laneway,
+        })
+    }
+
+    /// What waits changes by so many events a minute.
+    pub(crate) fn set_pending_change(&mut self, a_minute: i64) {
+        self.pending_change_per_minute = Some(a_minute);
+        let falls_by = u64::try_from(a_minute.saturating_neg()).ok().filter(|falls| *falls > 0);
+        self.caught_up_in_seconds = falls_by.map(|falls| self.pending.saturating_mul(60).div_ceil(falls));
     }
 
     /// Of the partition whose log ends at `end`, everything below `from` is settled.
     pub(crate) fn waits_from(&mut self, partition: Partition, from: Offset, end: Offset) {
         if from < end {
             self.waiting_from.push((partition, from));
+        }
+    }
+
+    /// Adds where a replay is in some partitions.
+    pub(crate) fn add_replay(&mut self, replay: ReplayStatus) {
+        match self.replays.binary_search_by(|known| known.id.cmp(&replay.id)) {
+            Ok(at) => self.replays[at].add(replay),
+            Err(at) => self.replays.insert(at, replay),
         }
     }
 
@@ -214,12 +277,25 @@ impl DestinationStatus {
 
     /// Adds what another worker says of the same destination.
     fn add(&mut self, other: Self) {
+        let waits = |status: &Self| status.pending > 0;
+        // Of a worker where nothing waits nothing changes, as far as it is about the others.
+        let change = match (self.pending_change_per_minute, other.pending_change_per_minute) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (Some(a), None) if !waits(&other) => Some(a),
+            (None, Some(b)) if !waits(self) => Some(b),
+            _ => None,
+        };
         self.pending = self.pending.saturating_add(other.pending);
+        (self.pending_change_per_minute, self.caught_up_in_seconds) = (None, None);
+        if let Some(change) = change {
+            self.set_pending_change(change);
+        }
         self.pending_exact &= other.pending_exact;
         self.oldest_accepted_at = self.oldest_accepted_at.into_iter().chain(other.oldest_accepted_at).min();
         self.waiting_from.extend(other.waiting_from);
         self.in_flight = self.in_flight.saturating_add(other.in_flight);
         self.delivered_recently = self.delivered_recently.saturating_add(other.delivered_recently);
+        self.failed_recently = self.failed_recently.saturating_add(other.failed_recently);
         self.keys_behind = self.keys_behind.saturating_add(other.keys_behind);
         self.blocked_keys = self.blocked_keys.saturating_add(other.blocked_keys);
         self.blocked.extend(other.blocked);
@@ -228,6 +304,9 @@ impl DestinationStatus {
         self.breaker = std::mem::replace(&mut self.breaker, BreakerStatus::Closed).worse_of(other.breaker);
         self.paused = self.paused.take().or(other.paused);
         self.configured |= other.configured;
+        for replay in other.replays {
+            self.add_replay(replay);
+        }
     }
 }
 
@@ -278,6 +357,22 @@ pub enum Command {
         /// From where on, in each of these partitions.
         from: BTreeMap<Partition, Offset>,
     },
+    /// Deliver events once more that were settled, in the order of their keys.
+    BeginReplay {
+        /// To which destination.
+        destination: DestinationName,
+        /// What it is called.
+        replay: ReplayId,
+        /// Which events.
+        order: Box<ReplayOrder>,
+    },
+    /// Deliver no more of a replay, and forget it.
+    CancelReplay {
+        /// Of which destination.
+        destination: DestinationName,
+        /// Which.
+        replay: ReplayId,
+    },
 }
 
 impl std::fmt::Display for Command {
@@ -288,6 +383,8 @@ impl std::fmt::Display for Command {
             Self::SkipKey { destination, key } => write!(f, "skip the failed event of the key {key} at {destination}"),
             Self::Resume { destination } => write!(f, "resume {destination}"),
             Self::Forget { destination } => write!(f, "forget {destination}"),
+            Self::BeginReplay { destination, replay, .. } => write!(f, "begin the replay {replay} to {destination}"),
+            Self::CancelReplay { destination, replay } => write!(f, "cancel the replay {replay} to {destination}"),
             Self::Replay { destination, from } => {
                 write!(f, "replay to {destination}, from")?;
                 let mut between = " ";

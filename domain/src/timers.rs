@@ -5,6 +5,7 @@ use crate::io::ReadId;
 use crate::lane_key::LaneKey;
 use crate::partition::Partition;
 use crate::time::Timestamp;
+use crate::way::LaneAt;
 use std::collections::BTreeSet;
 
 /// What is to be looked at when a moment has come. A timer that is no longer needed is not
@@ -20,7 +21,7 @@ pub(crate) enum Timer {
     /// A read that failed is to be made again.
     Reread(ReadId),
     /// Something in a lane.
-    Lane(Partition, DestinationIndex, LaneTimer),
+    Lane(Partition, LaneAt, LaneTimer),
 }
 
 /// What is to be looked at in a lane.

@@ -2,7 +2,10 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use laneway_domain::{DeadLetter, DestinationName, EventId, Key, LoggedEvent, Offset, Partition, Redrive};
+use laneway_domain::{
+    DeadLetter, DestinationName, EventId, Key, LoggedEvent, Offset, Partition, Redrive, Timestamp, TypePattern,
+};
+use std::collections::BTreeSet;
 
 /// The most dead letters of one page.
 pub const MAX_DEAD_LETTER_PAGE: usize = 1000;
@@ -16,6 +19,42 @@ pub struct Selection {
     pub key: Option<Key>,
     /// Only that of this event.
     pub event_id: Option<EventId>,
+    /// Only those of events of a type that matches one of these; all if there are none.
+    pub types: Vec<TypePattern>,
+    /// Only those whose last attempt was answered with one of these HTTP statuses; all if there are none.
+    pub statuses: BTreeSet<u16>,
+    /// Only those that were given up then or later.
+    pub from: Option<Timestamp>,
+    /// Only those that were given up before.
+    pub to: Option<Timestamp>,
+}
+
+impl Selection {
+    /// All of a destination.
+    #[must_use]
+    pub fn of(destination: DestinationName) -> Self {
+        Self { destination: Some(destination), ..Self::default() }
+    }
+
+    /// Whether nothing is asked but what [`Selection::picks`] does not look at: destination, key and event.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.types.is_empty() && self.statuses.is_empty() && self.from.is_none() && self.to.is_none()
+    }
+
+    /// Whether it means this dead letter, as far as type, status and time are concerned. What a store can look for by
+    /// itself (destination, key, event), it has looked for. What cannot be told of a dead letter, it has not.
+    #[must_use]
+    pub fn picks(&self, letter: &DeadLetter) -> bool {
+        let at = letter.given_up.at;
+        let event_type = letter.event_type.as_ref();
+        let of_type = |of: &TypePattern| event_type.is_some_and(|event_type| of.matches(event_type.as_str()));
+        let status = letter.given_up.retry.last_status();
+        (self.types.is_empty() || self.types.iter().any(of_type))
+            && (self.statuses.is_empty() || status.is_some_and(|status| self.statuses.contains(&status)))
+            && self.from.is_none_or(|from| at >= from)
+            && self.to.is_none_or(|to| at < to)
+    }
 }
 
 /// A page of dead letters, in the order of partition, offset, destination.
@@ -43,6 +82,18 @@ pub struct DeadLetterCount {
 pub trait DeadLetters: Send + Sync {
     /// A page of dead letters.
     async fn list(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// How many the selection means.
+    async fn count(&self, selection: &Selection) -> Result<u64, StoreError> {
+        let mut query = DeadLetterQuery { selection: selection.clone(), after: None, most: MAX_DEAD_LETTER_PAGE };
+        let mut count = 0;
+        loop {
+            let page = self.list(&query).await?;
+            count += page.len() as u64;
+            let Some(last) = page.last().filter(|_| page.len() == MAX_DEAD_LETTER_PAGE) else { return Ok(count) };
+            query.after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
+        }
+    }
 
     /// How many there are, per destination that has any, in order of name.
     async fn counts(&self) -> Result<Vec<DeadLetterCount>, StoreError>;

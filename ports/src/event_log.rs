@@ -3,6 +3,7 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use laneway_domain::{LoggedEvent, NewEvent, Offset, Partition, Timestamp};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Where an event went.
@@ -108,6 +109,19 @@ pub trait EventLog: Send + Sync {
 
     /// What part of the partition is there.
     async fn bounds(&self, partition: Partition) -> Result<Bounds, StoreError>;
+
+    /// The offsets of events that the store had acknowledged and has lost since, as far as it has noticed: a range for each
+    /// loss, by ascending offset. What comes after one is of a later generation ([`Offset::generation`]).
+    ///
+    /// A store whose acknowledged writes cannot be lost answers with none, as this does.
+    async fn losses(&self, partition: Partition) -> Result<Vec<Range<Offset>>, StoreError> {
+        let _ = partition;
+        Ok(Vec::new())
+    }
+
+    /// Where the event went that is remembered so ([`NewEvent::remembered_as`]) in each partition that knows it. Ids are
+    /// remembered for the duplicate window, if their producer gave them.
+    async fn remembered(&self, id: &str) -> Result<Vec<(Partition, Offset)>, StoreError>;
 
     /// Removes at most `most` of the oldest events that were accepted before `accepted_before`,
     /// and returns how many.

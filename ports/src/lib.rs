@@ -7,11 +7,15 @@ mod admin;
 mod dead_letters;
 mod error;
 mod event_log;
+mod extent;
 mod health;
+mod history;
+mod lookup;
 mod operations;
 mod progress_store;
 mod registry;
 mod sink;
+mod spans;
 mod store;
 mod stores;
 mod token_admin;
@@ -28,15 +32,29 @@ pub use admin::{
 pub use dead_letters::{DeadLetterCount, DeadLetterQuery, DeadLetters, MAX_DEAD_LETTER_PAGE, Selection};
 pub use error::{CommitError, StoreError};
 pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord, accepted_since};
+pub use extent::{Extent, StoreExtent, StorePart};
 pub use health::StoreHealth;
-pub use operations::{OperationError, Operations, Operator, WorkerControl};
-pub use progress_store::{Lease, ProgressStore, WorkerId};
+pub use history::{
+    HistoryBounds, HistoryPlace, HistoryRange, HistoryRecord, HistorySize, HistoryStore, MAX_HISTORY_PAGE,
+    MAX_HISTORY_PAGE_BYTES, decoded_history, encoded_history,
+};
+pub use lookup::{
+    AttemptCursor, AttemptPage, AttemptQuery, Became, EventAt, EventPage, EventQuery, EventSummary, EventWay,
+    FindEvent, FoundAttempt, FoundEvents, FoundTenure, HeldHistory, KeptHistory, LogCursor, LookedBack, Lookup,
+    LookupError, MAX_LOOKUP, StoreHolds, Tenures,
+};
+pub use operations::{
+    BegunReplay, MAX_COUNTED, OperationError, Operations, Operator, ReplayCount, ReplayPoint, ReplayRequest,
+    WorkerControl,
+};
+pub use progress_store::{Lease, MAX_TENURES, ProgressStore, Tenure, TenureEnd, WorkerId};
 pub use registry::{
     ChangesPage, Drafted, EncodedWrite, JournalEntry, MAX_JOURNAL, MAX_JOURNAL_ENTRY_BYTES, MAX_RECORD_BYTES,
     MAX_REGISTRY_PAGE, MAX_REVISION, MAX_WRITE_BYTES, Registry, RegistryChanges, RegistryHead, RegistryPage,
     RegistryWrite, WriteDraft, check_names,
 };
-pub use sink::{Attempted, Delivery, Sink, TestReport, TestedAnswer, is_shortage};
+pub use sink::{Attempted, Delivery, DeliveryReport, Sink, TestReport, TestedAnswer, is_shortage};
+pub use spans::{Span, SpanKind, SpanValue, Spans, unix_nanos};
 pub use store::Store;
 pub use stores::Stores;
 pub use token_admin::{

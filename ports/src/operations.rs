@@ -1,9 +1,13 @@
 //! What a running Laneway can be asked and told: the one port that points inwards.
 
+mod replays;
+
+pub use replays::{BegunReplay, MAX_COUNTED, ReplayCount, ReplayPoint, ReplayRequest};
+
 use crate::{StoreError, Stores, accepted_since};
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use laneway_domain::{Command, DestinationName, Partition, StatusReport, Timestamp};
+use laneway_domain::{Command, DestinationName, Filters, Partition, ReplayId, ReplayStatus, StatusReport, Timestamp};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -24,6 +28,11 @@ pub trait WorkerControl: Send + Sync {
 
     /// Where a destination sends to, for people and without what may be secret. `None` if this process does not know.
     fn target(&self, _destination: &DestinationName) -> Option<String> {
+        None
+    }
+
+    /// By which filters a destination judges events. `None` if this process does not know.
+    async fn filters(&self, _destination: &DestinationName) -> Option<Arc<Filters>> {
         None
     }
 
@@ -68,6 +77,32 @@ pub trait Operations: WorkerControl {
     /// # Errors
     /// If the log cannot be searched, or a worker could not be told.
     async fn replay(&self, destination: DestinationName, since: Timestamp) -> Result<bool, OperationError>;
+
+    /// Begins a replay, or takes it up where a partition has not heard of it. `None` if no worker has the destination.
+    /// It has begun where [`ReplayStatus::partitions`] of the destination's status say so, and not before.
+    ///
+    /// # Errors
+    /// If the id is another replay's, if a part of what is to be replayed is not stored any more (unless
+    /// [`ReplayRequest::partial`]), if the log cannot be searched, or if a worker could not be told.
+    async fn begin_replay(&self, request: &ReplayRequest) -> Result<Option<BegunReplay>, OperationError>;
+
+    /// How many events a replay would deliver again now. Begins nothing.
+    ///
+    /// # Errors
+    /// As of [`Operations::begin_replay`], but that the id may be taken.
+    async fn count_replay(&self, request: &ReplayRequest) -> Result<Option<ReplayCount>, OperationError>;
+
+    /// The replays of a destination, by their ids. `None` if no worker has the destination.
+    ///
+    /// # Errors
+    /// If no worker can be asked.
+    async fn replays(&self, destination: &DestinationName) -> Result<Option<Vec<ReplayStatus>>, OperationError>;
+
+    /// Ends a replay and forgets it. `false` if there is none of that id.
+    ///
+    /// # Errors
+    /// If a worker could not be told.
+    async fn cancel_replay(&self, destination: &DestinationName, replay: &ReplayId) -> Result<bool, OperationError>;
 }
 
 /// The operations over workers and the store that they share.
@@ -95,6 +130,10 @@ impl<W: WorkerControl + ?Sized> WorkerControl for Operator<W> {
 
     fn target(&self, destination: &DestinationName) -> Option<String> {
         self.workers.target(destination)
+    }
+
+    async fn filters(&self, destination: &DestinationName) -> Option<Arc<Filters>> {
+        self.workers.filters(destination).await
     }
 
     async fn not_ready(&self) -> Vec<String> {
@@ -134,5 +173,22 @@ impl<W: WorkerControl + ?Sized> Operations for Operator<W> {
         let found = stream::iter((0..log.partitions()).map(Partition)).map(find).buffer_unordered(SEARCHES);
         let from = found.try_collect().await?;
         self.workers.command(Command::Replay { destination, from }).await.map_err(OperationError::Conflict)
+    }
+
+    async fn begin_replay(&self, request: &ReplayRequest) -> Result<Option<BegunReplay>, OperationError> {
+        replays::begin(&*self.workers, &self.stores, request).await
+    }
+
+    async fn count_replay(&self, request: &ReplayRequest) -> Result<Option<ReplayCount>, OperationError> {
+        replays::count(&*self.workers, &self.stores, request).await
+    }
+
+    async fn replays(&self, destination: &DestinationName) -> Result<Option<Vec<ReplayStatus>>, OperationError> {
+        replays::known(&*self.workers, destination).await
+    }
+
+    async fn cancel_replay(&self, destination: &DestinationName, replay: &ReplayId) -> Result<bool, OperationError> {
+        let command = Command::CancelReplay { destination: destination.clone(), replay: replay.clone() };
+        self.workers.command(command).await.map_err(OperationError::Conflict)
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 pub use laneway_domain::Attempted;
-use laneway_domain::Outcome;
+use laneway_domain::{Answered, Outcome};
 
 /// Whether an error of the operating system says that this machine lacks something for an attempt that others
 /// may give back: file descriptors, memory, buffers ([`laneway_domain::Cause::Shortage`]).
@@ -22,6 +22,22 @@ pub fn is_shortage(error: &std::io::Error) -> bool {
 pub struct Delivery {
     /// The events; those of one key stand in their order. Never empty.
     pub events: Vec<Attempted>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryReport {
+    /// One outcome per event, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// What the destination answered, for the history: once for all events, or once for each; empty where a
+    /// destination answers nothing worth telling.
+    pub answers: Vec<Answered>,
+}
+
+impl From<Vec<Outcome>> for DeliveryReport {
+    fn from(outcomes: Vec<Outcome>) -> Self {
+        Self { outcomes, answers: Vec::new() }
+    }
 }
 
 /// What a delivery met that somebody makes to see whether a destination works.
@@ -55,12 +71,12 @@ pub trait Sink: Send + Sync {
     /// - Must not retry by itself: when and how often is the dispatcher's decision.
     /// - May be called concurrently, also for different events of one batch size; must not be
     ///   called concurrently for one key.
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome>;
+    async fn deliver(&self, delivery: &Delivery) -> DeliveryReport;
 
     /// Delivers one event as [`deliver`](Self::deliver) does, and says more of what it met. Nothing depends on it but
     /// what people are shown, so a sink whose destination answers nothing worth showing leaves it as it is.
     async fn test(&self, event: Attempted) -> TestReport {
-        let outcomes = self.deliver(&Delivery { events: vec![event] }).await;
+        let DeliveryReport { outcomes, .. } = self.deliver(&Delivery { events: vec![event] }).await;
         TestReport { outcome: outcomes.into_iter().next().unwrap_or(Outcome::NotTried), answer: None }
     }
 }

@@ -1,12 +1,14 @@
 //! One store, as the parts of a process hold it.
 
-use crate::{DeadLetters, EventLog, ProgressStore, Registry, StoreHealth, TokenStore, Workers};
+use crate::{
+    DeadLetters, EventLog, HistoryStore, ProgressStore, Registry, StoreExtent, StoreHealth, TokenStore, Workers,
+};
 use std::fmt;
 use std::sync::Arc;
 
 /// One store behind each of its ports. Whoever needs a store gets this, and uses what it needs.
 ///
-/// All seven are one store: a commit copies events from the log into the dead letters, a trim looks at
+/// All nine are one store: a commit copies events from the log into the dead letters, a trim looks at
 /// the progress. So it is made from one thing, by [`Stores::of`]; a test may then put a watcher in the
 /// place of a part.
 #[derive(Clone)]
@@ -17,6 +19,8 @@ pub struct Stores {
     pub progress: Arc<dyn ProgressStore>,
     /// Events that were given up.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// What attempts met.
+    pub history: Arc<dyn HistoryStore>,
     /// The destinations.
     pub registry: Arc<dyn Registry>,
     /// The tokens that are made over the HTTP interface.
@@ -25,6 +29,8 @@ pub struct Stores {
     pub workers: Arc<dyn Workers>,
     /// Whether it can be used now.
     pub health: Arc<dyn StoreHealth>,
+    /// How much room it takes.
+    pub extent: Arc<dyn StoreExtent>,
 }
 
 impl Stores {
@@ -32,16 +38,27 @@ impl Stores {
     #[must_use]
     pub fn of<S>(store: Arc<S>) -> Self
     where
-        S: EventLog + ProgressStore + DeadLetters + Registry + TokenStore + Workers + StoreHealth + 'static,
+        S: EventLog
+            + ProgressStore
+            + DeadLetters
+            + HistoryStore
+            + Registry
+            + TokenStore
+            + Workers
+            + StoreHealth
+            + StoreExtent
+            + 'static,
     {
         Self {
             log: store.clone(),
             progress: store.clone(),
             dead_letters: store.clone(),
+            history: store.clone(),
             registry: store.clone(),
             tokens: store.clone(),
             workers: store.clone(),
-            health: store,
+            health: store.clone(),
+            extent: store,
         }
     }
 }

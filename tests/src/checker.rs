@@ -156,6 +156,7 @@ mod tests {
                 sequence: (0, offset),
                 key: event.key,
                 attempt: 1,
+                traceparent: None,
                 content_type: String::new(),
                 body: event.data,
                 taken,

@@ -10,6 +10,7 @@
 pub mod changes;
 pub mod checker;
 pub mod client;
+pub mod collector;
 pub mod effort;
 pub mod faults;
 pub mod fleet;

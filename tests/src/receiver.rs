@@ -100,6 +100,8 @@ pub struct Delivery {
     pub key: Option<String>,
     /// `laneway-attempt`.
     pub attempt: u32,
+    /// `traceparent`, if there was one.
+    pub traceparent: Option<String>,
     /// The content type.
     pub content_type: String,
     /// The body.
@@ -309,7 +311,9 @@ fn record(state: &State, headers: &http::HeaderMap, body: Bytes, takes: impl Fn(
         *record.taken.entry(id.clone()).or_default() += 1;
     }
     let content_type = text("content-type").unwrap_or_default();
-    record.deliveries.push(Delivery { at: Instant::now(), id, sequence, key, attempt, content_type, body, taken });
+    let traceparent = text("traceparent");
+    let at = Instant::now();
+    record.deliveries.push(Delivery { at, id, sequence, key, attempt, traceparent, content_type, body, taken });
     taken
 }
 

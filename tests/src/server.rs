@@ -7,6 +7,7 @@ pub use running::Running;
 use crate::ports;
 use running::ended;
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -318,6 +319,38 @@ impl Installation {
         });
         let text = |reader: std::thread::JoinHandle<Vec<u8>>| reader.join().expect("the reader ends with the process");
         Output { status, stdout: text(out), stderr: text(err) }
+    }
+
+    /// Runs a line of a shell as somebody types it at a terminal of so many columns; `laneway` there is the binary under
+    /// test, and `y` what is answered to a question. Both streams are what the terminal shows.
+    ///
+    /// # Panics
+    /// If it takes longer than a minute.
+    #[must_use]
+    pub fn at_terminal(&self, columns: usize, line: &str, variables: &[(&str, &str)]) -> Output {
+        let binaries = binary().parent().expect("it is in a folder").to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(binaries).chain(std::env::split_paths(&path)));
+        // What is typed is not shown; what was shown before that was said is left out.
+        let typed = format!("stty -echo rows 40 cols {columns}; printf '\\001'; {line}");
+        let mut command =
+            self.prepared(Command::new("script"), &["--quiet", "--return", "--command", &typed, "/dev/null"]);
+        command.env("PATH", path.expect("no folder has a colon in its name")).env("SHELL", "/bin/sh");
+        let command = command.envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program script is there");
+        let mut keyboard = child.stdin.take().expect("it is piped");
+        keyboard.write_all(b"y\n").ok();
+        let out = read_all(child.stdout.take().expect("it is piped"));
+        let err = read_all(child.stderr.take().expect("it is piped"));
+        let status = ended(&mut child, PATIENCE).unwrap_or_else(|| {
+            child.kill().ok();
+            panic!("{line} did not end")
+        });
+        drop(keyboard);
+        let text = |reader: std::thread::JoinHandle<Vec<u8>>| reader.join().expect("the reader ends with the process");
+        let mut shown = text(out);
+        let begins = shown.iter().position(|byte| *byte == 1).map_or(0, |at| at + 1);
+        Output { status, stdout: shown.split_off(begins), stderr: text(err) }
     }
 
     /// The folder's path, which from now on stays after the test, for a look at what went wrong.

@@ -7,6 +7,7 @@
 //! Everything that happens goes into a trace; the oracle judges the trace against the guarantees.
 //! The same seed gives the same trace, in any process.
 
+mod chosen;
 mod happenings;
 mod oracle;
 mod plan;
@@ -23,7 +24,9 @@ use crate::seeded::{Chance, Outcome};
 use happenings::{
     CRASH, CRASH_LOSES, CRASH_TEARS, DEAD_LETTER, FAILOVER, LOSSY_FAILOVER, REDRIVE, SENT_AGAIN, TRIMMED, WITHOUT,
 };
-use laneway_domain::{DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Offset, Partition};
+use laneway_domain::{
+    DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Offset, Partition, ReplayState,
+};
 use laneway_memory::{Disk, MemoryStore, Replica, Sabotage, Settings};
 use laneway_ports::{
     DeadLetterQuery, DeadLetters as _, EventLog as _, MAX_DEAD_LETTER_PAGE, ProgressStore as _, Selection,
@@ -190,6 +193,8 @@ impl Simulation {
             0..=6 => self.append().await,
             7 if self.chance.one_in(3) => self.retry_dead_letters().await,
             8 if self.chance.one_in(4) => self.replay().await,
+            9 if self.chance.one_in(3) => self.choose().await,
+            9 if self.chance.one_in(4) => self.cancel().await,
             _ => {}
         }
         if self.plan.fails_over {
@@ -227,6 +232,7 @@ impl Simulation {
                 // Those that are lost with it have settled their events all the same.
                 let letters = all_dead_letters(&MemoryStore::open(self.disk.clone(), Settings::default())).await;
                 self.oracle.dead_letters(letters);
+                self.learn_what_was_given_up().await;
                 let offsets = self.disk.fail_over(replica);
                 let lost = self.oracle.lost(partition, &offsets);
                 self.scanned.remove(&partition);
@@ -269,7 +275,7 @@ impl Simulation {
         self.sent += 1;
         let key = self.chance.below(self.plan.keys + 1);
         let event = Event {
-            key: (key > 0).then(|| Key::new(&format!("k{key}")).expect("short and plain")),
+            key: (key > 0).then(|| key_of(key)),
             content_type: "text/plain".into(),
             ..Event::new(
                 EventId::new(&format!("e{}", self.sent)).expect("short and plain"),
@@ -326,6 +332,8 @@ impl Simulation {
         self.nothing_has_moved();
         self.replay_at_the_end().await;
         self.everything_settles(&store).await;
+        self.choose_at_the_end().await;
+        self.everything_settles(&store).await;
         for process in &self.processes {
             process.stop().await;
         }
@@ -338,6 +346,7 @@ impl Simulation {
             self.trace.count(DEAD_LETTER);
         }
         self.oracle.at_the_end(&letters);
+        self.learn_what_was_given_up().await;
         self.oracle.dead_letters(letters);
         for partition in (0..self.plan.partitions).map(Partition) {
             if let Ok(progress) = store.load(partition).await
@@ -372,7 +381,9 @@ impl Simulation {
         for process in &self.processes {
             let Some(status) = process.worker.status().await else { return false };
             partitions += status.partitions.len();
-            if status.destinations.iter().any(|d| d.pending > 0 || d.in_flight > 0) {
+            let replays =
+                status.destinations.iter().any(|d| d.replays.iter().any(|of| of.state() != ReplayState::Done));
+            if replays || status.destinations.iter().any(|d| d.pending > 0 || d.in_flight > 0) {
                 return false;
             }
         }
@@ -380,6 +391,10 @@ impl Simulation {
         let letters = all_dead_letters(store).await;
         partitions == self.plan.partitions as usize && letters.iter().all(|letter| !letter.retry_requested)
     }
+}
+
+fn key_of(number: u64) -> Key {
+    Key::new(&format!("k{number}")).expect("short and plain")
 }
 
 async fn all_dead_letters(store: &MemoryStore) -> Vec<DeadLetter> {

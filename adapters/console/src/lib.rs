@@ -9,7 +9,7 @@ mod line;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use laneway_domain::{Cause, DestinationName, Outcome};
-use laneway_ports::{Delivery, Sink};
+use laneway_ports::{Delivery, DeliveryReport, Sink};
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl fmt::Debug for ConsoleSink {
 
 #[async_trait]
 impl Sink for ConsoleSink {
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+    async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
         let now = Timestamp::now();
         let mut lines = String::new();
         for attempted in &delivery.events {
@@ -79,7 +79,7 @@ impl Sink for ConsoleSink {
             Ok(Err(error)) => retry(format!("the console could not be written: {error}")),
             Err(_) => retry(format!("the console took no line within {TIMEOUT:?}; is its reader stopped?")),
         };
-        vec![outcome; delivery.events.len()]
+        vec![outcome; delivery.events.len()].into()
     }
 }
 

@@ -24,7 +24,7 @@ fn event() -> Event {
 fn attempted(event: Event) -> Attempted {
     let accepted_at = laneway_domain::Timestamp::from_millis(1);
     let logged = LoggedEvent { partition: Partition(3), offset: Offset(41), accepted_at, event };
-    Attempted { event: Arc::new(logged), attempt: 2, redrive: false, fresh: false }
+    Attempted { event: Arc::new(logged), attempt: 2, redrive: false, replay: None, fresh: false }
 }
 
 fn name() -> DestinationName {
@@ -144,7 +144,7 @@ impl AsyncWrite for Recorder {
 }
 
 async fn deliver(sink: &ConsoleSink, count: usize) -> Vec<&'static str> {
-    let outcomes = sink.deliver(&Delivery { events: vec![attempted(event()); count] }).await;
+    let outcomes = sink.deliver(&Delivery { events: vec![attempted(event()); count] }).await.outcomes;
     outcomes.iter().map(Outcome::label).collect()
 }
 

@@ -62,6 +62,10 @@ impl EventLog for Nowhere {
         Ok(Bounds { start: Offset::ZERO, end: Offset::ZERO })
     }
 
+    async fn remembered(&self, _: &str) -> Result<Vec<(Partition, Offset)>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn trim(&self, _: Partition, _: Timestamp, _: usize) -> Result<usize, StoreError> {
         Ok(0)
     }
@@ -193,10 +197,12 @@ async fn main() {
     let laneway = router(Api {
         log: Some(Arc::new(Nowhere(AtomicU64::new(0)))),
         dead_letters: store,
+        lookup: None,
         operations: None,
         destinations: None,
         token_admin: None,
         metrics: Arc::new(String::new),
+        spans: None,
         limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),
         hosts: laneway_http::Hosts::default(),

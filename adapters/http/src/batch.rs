@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use laneway_domain::{EventId, NewEvent, TraceParent};
 
-/// The trace that the request belongs to.
+/// The header with the trace that the request belongs to.
 const TRACEPARENT: &str = "traceparent";
 /// About how many bytes an event of a batch has: what room is made for in the beginning.
 const COMMON_EVENT_BYTES: usize = 512;
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
 
 /// The trace of the request. One that is not as it should be, or is there twice, is as good as none (W3C Trace
 /// Context, section 3.2.2.3): an event is not refused for it.
-fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
     let mut values = headers.get_all(TRACEPARENT).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
     TraceParent::parse(value.to_str().ok()?.trim())

@@ -25,11 +25,17 @@ impl<'a> Asked<'a> {
 /// Lets the request in, or says why not: it is not well formed, comes from a foreign page, or has no token that
 /// opens what needs the role `needs`.
 pub(crate) fn enter(asked: &Asked<'_>, hosts: &Hosts, tokens: &Known, needs: Option<Role>) -> Result<(), Box<Problem>> {
+    admit(asked, hosts, tokens)?;
+    authorize(tokens, asked.headers, needs)
+}
+
+/// The same but for the token.
+pub(crate) fn admit(asked: &Asked<'_>, hosts: &Hosts, tokens: &Known) -> Result<(), Box<Problem>> {
     let host = well_formed(asked)?;
     if tokens.is_open() {
         no_foreign_page(asked, host.as_ref(), hosts)?;
     }
-    authorize(tokens, asked.headers, needs)
+    Ok(())
 }
 
 /// Whom the request is for. `None`: HTTP/1.0 does not have to say.

@@ -2,7 +2,10 @@
 
 use crate::refusal::{Dialect, Read, Refusal};
 use bytes::Bytes;
-use laneway_domain::{AttributeValue, Event, EventId, EventType, InvalidEvent, Key, NewEvent, check_attribute};
+use laneway_domain::{
+    AttributeValue, Event, EventId, EventType, InvalidEvent, Key, NewEvent, RESERVED_TYPES, TraceParent,
+    check_attribute,
+};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -40,20 +43,28 @@ impl Draft<'_> {
         let Some(event_type) = self.event_type else {
             return Err(Refusal::field(dialect.place("type"), "is missing; it says what kind of thing happened"));
         };
+        let event_type = EventType::new(&event_type).map_err(refuse)?;
+        if event_type.is_reserved() {
+            let reason = format!(
+                "is {:?}, and only Laneway itself sends events whose type begins with {RESERVED_TYPES:?}: choose another",
+                event_type.as_str()
+            );
+            return Err(Refusal::field(dialect.place("type"), reason));
+        }
         if let Some(time) = &self.time {
             check_time(time).map_err(|reason| Refusal::field(dialect.place("time"), reason))?;
         }
         let event = Event {
             id,
-            event_type: EventType::new(&event_type).map_err(refuse)?,
+            event_type,
             key: self.key.map(|key| Key::new(&key)).transpose().map_err(refuse)?,
             source: self.source.map(Into::into),
             subject: self.subject.map(Into::into),
             time: self.time.map(Into::into),
             content_type: self.content_type.map_or_else(|| JSON.into(), Into::into),
+            // That of the request, if it has one, goes before: whoever reads the request sets it.
+            traceparent: traceparent(&self.attributes),
             attributes: self.attributes,
-            // Of the request, and not of an event in it: whoever reads the request adds it.
-            traceparent: None,
             data: self.data,
         };
         Ok(NewEvent { event: event.check().map_err(refuse)?, id_given })
@@ -72,6 +83,12 @@ impl Draft<'_> {
         }
         if self.attributes.insert(name.into(), value).is_some() { Err(TWICE.into()) } else { Ok(()) }
     }
+}
+
+/// The trace that an event brings along (CloudEvents, extension "Distributed Tracing"). One that is not as it should be
+/// is an attribute like any other.
+fn traceparent(attributes: &BTreeMap<Box<str>, AttributeValue>) -> Option<TraceParent> {
+    TraceParent::parse(&attributes.get("traceparent")?.text())
 }
 
 fn new_id() -> Result<EventId, InvalidEvent> {

@@ -8,13 +8,14 @@ use crate::door::{Asked, enter};
 use crate::limits::Limits;
 use crate::media::{Door, Media};
 use crate::problem::{Kind, Problem};
+use crate::traced::Traced;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use laneway_domain::{NewEvent, Role};
-use laneway_ports::{Appended, EventLog, StoreError};
+use laneway_ports::{Appended, EventLog, StoreError, unix_nanos};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,19 +42,33 @@ async fn answered(intake: &Intake, door: Door, request: Request) -> Response {
     let shared = &*intake.shared;
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    match take(intake, door, &parts, body).await {
+    let spans = shared.api.spans.as_deref();
+    let mut traced = spans.map(|spans| Traced::begin(spans, parts.uri.path(), &parts.headers));
+    match take(intake, door, &parts, body, traced.as_mut()).await {
         Ok(response) => {
             shared.telemetry.answered(started.elapsed());
+            if let Some(traced) = traced {
+                traced.answered(response.status(), None);
+            }
             response
         }
         Err(problem) => {
             shared.telemetry.rejected(&problem, started.elapsed());
+            if let Some(traced) = traced {
+                traced.answered(problem.status(), Some(&problem.body.detail));
+            }
             problem.into_response()
         }
     }
 }
 
-async fn take(intake: &Intake, door: Door, parts: &Parts, body: Body) -> Result<Response, Box<Problem>> {
+async fn take(
+    intake: &Intake,
+    door: Door,
+    parts: &Parts,
+    body: Body,
+    mut traced: Option<&mut Traced<'_>>,
+) -> Result<Response, Box<Problem>> {
     let shared = &*intake.shared;
     let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens.now(), Some(NEEDS));
     let media = match entered.and_then(|()| Media::of(&parts.headers, door)) {
@@ -65,11 +80,19 @@ async fn take(intake: &Intake, door: Door, parts: &Parts, body: Body) -> Result<
     };
     let limits = &*shared.api.limits.now();
     let received = receive_events(shared, limits, media, &parts.headers, body).await?;
-    let events = Reader::new(&received.bytes, &parts.headers, limits)
+    let mut events = Reader::new(&received.bytes, &parts.headers, limits)
         .read(media)
         .map_err(|refusal| Problem::from_refusal(*refusal, &received.bytes, limits))?;
     let sent: Vec<Sent> = events.iter().map(Sent::of).collect();
+    let mut asked_at = 0;
+    if let Some(traced) = &mut traced {
+        traced.read(&mut events);
+        asked_at = unix_nanos();
+    }
     let results = append(&*intake.log, events).await;
+    if let Some(traced) = traced {
+        traced.appended(asked_at, &results);
+    }
     shared.telemetry.stored(&results);
     match (sent.as_slice(), results.as_slice()) {
         ([sent], [result]) if !media.is_batch() => answer::single(sent, result),

@@ -57,6 +57,8 @@ mod routes;
 mod server;
 mod telemetry;
 mod token;
+mod traced;
+mod visitor;
 pub mod wire;
 
 pub use hosts::Hosts;
@@ -72,12 +74,13 @@ pub use operation::Route;
 pub use routes::routes;
 pub use server::{Ended, serve};
 pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen, digest_of};
+pub use visitor::{Visitor, admit};
 
 use crate::operation::Handler;
 use crate::routes::OPERATIONS;
 use axum::Router;
 use axum::response::IntoResponse as _;
-use laneway_ports::{DeadLetters, DestinationAdmin, EventLog, Operations, TokenAdmin};
+use laneway_ports::{DeadLetters, DestinationAdmin, EventLog, Lookup, Operations, Spans, TokenAdmin};
 use std::sync::Arc;
 use tower::ServiceExt as _;
 
@@ -94,12 +97,16 @@ pub struct Api {
     /// What operators can do: with the worker of this process, or those that share its store; `None` if nobody
     /// can be asked.
     pub operations: Option<Arc<dyn Operations>>,
+    /// How it is looked up what happened; `None` if it cannot be here.
+    pub lookup: Option<Arc<dyn Lookup>>,
     /// How destinations are looked at and changed; `None` if they cannot be here.
     pub destinations: Option<Arc<dyn DestinationAdmin>>,
     /// How tokens are made and revoked; `None` if they cannot be here.
     pub token_admin: Option<Arc<dyn TokenAdmin>>,
     /// The metrics.
     pub metrics: RenderMetrics,
+    /// Where the spans of requests with events go, if anywhere.
+    pub spans: Option<Arc<dyn Spans>>,
     /// The bounds.
     pub limits: CurrentLimits,
     /// Who may; none for everyone (see [`check_listen`]).
@@ -123,7 +130,7 @@ pub fn router(api: Api) -> Router {
     let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new(), document: openapi() });
     let limits = shared.api.limits.clone();
     let operator = operator::router(shared.clone(), &OPERATIONS);
-    let under_other_names = operator.clone();
+    let (under_other_names, takes_in) = (operator.clone(), shared.api.log.is_some());
     let all = match shared.api.log.clone() {
         Some(log) => operator.merge(ingest(shared, log)),
         None => operator,
@@ -133,7 +140,7 @@ pub fn router(api: Api) -> Router {
         async move {
             match operator::by_its_own_path(request) {
                 Ok(request) => router.oneshot(request).await.unwrap_or_else(|never| match never {}),
-                Err(request) => operator::method_not_allowed(within, request).await.into_response(),
+                Err(request) => operator::method_not_allowed(within, takes_in, request).await.into_response(),
             }
         }
     })

@@ -209,6 +209,8 @@ fn parameters(route: &Route, said: &Said) -> Vec<Json> {
         let schema = match name {
             "partition" => "Partition",
             "offset" => "Offset",
+            "id" if route.path.contains("/replays/") => "ReplayId",
+            "id" => "EventId",
             "name" if route.path.starts_with("/v1/tokens") => "TokenName",
             _ => "DestinationName",
         };

@@ -1,8 +1,11 @@
 //! What operators ask and tell: health, metrics, status, dead letters, destinations, tokens.
 
+mod asked;
 pub(crate) mod changes;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
+pub(crate) mod lookup;
+pub(crate) mod replays;
 pub(crate) mod status;
 pub(crate) mod tokens;
 
@@ -76,29 +79,47 @@ async fn guard(State(Guard { shared, needs }): State<Guard>, request: Request, n
     response
 }
 
+/// What a process says to events that takes none in.
+const NO_INTAKE: &str = "this process delivers and takes no events in: send them to an ingest";
+
 async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
-    let hint = match shared.api.log {
-        Some(_) => "events go to /v1/events",
-        None => "this process delivers and takes no events in: send them to an ingest",
-    };
+    let hint = if shared.api.log.is_some() { "events go to /v1/events" } else { NO_INTAKE };
     *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}", uri.path()))
 }
 
+/// What has a path of its own besides the one that has its name, if the request is such a one.
+///
+/// An event may have the id `batch`, to whose path events are posted: nothing is got there.
+///
 /// Many changes may also be sent to `/v1/destinations/batch`, as many events are to `/v1/events/batch`. That is no
 /// route, so that a destination may have the name `batch`: it gets here because nothing is posted to a destination.
 #[allow(clippy::result_large_err, reason = "it is the request itself, which goes on either way")]
 pub(crate) fn by_its_own_path(mut request: Request) -> Result<Request, Request> {
-    if request.method() != Method::POST || request.uri().path() != "/v1/destinations/batch" {
-        return Err(request);
+    let uri = match (request.method(), request.uri().path()) {
+        (&Method::POST, "/v1/destinations/batch") => Some(Uri::from_static("/v1/destinations")),
+        (&Method::GET | &Method::HEAD, "/v1/events/batch") => {
+            // The same id, written so that it is no word of a path.
+            let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+            format!("/v1/events/%62atch{query}").parse().ok()
+        }
+        _ => None,
+    };
+    match uri {
+        Some(uri) => *request.uri_mut() = uri,
+        None => return Err(request),
     }
-    *request.uri_mut() = Uri::from_static("/v1/destinations");
     Ok(request)
 }
 
-pub(crate) async fn method_not_allowed(within: Duration, request: Request) -> Problem {
+/// `takes_in`: whether the process takes events in.
+pub(crate) async fn method_not_allowed(within: Duration, takes_in: bool, request: Request) -> Problem {
     let (parts, body) = request.into_parts();
     refuse(&parts.headers, body, within).await;
     let (method, path) = (parts.method, parts.uri.path());
+    if !takes_in && method == Method::POST && ["/v1/events", "/v1/events/batch"].contains(&path) {
+        // It may be looked at what others took in.
+        return *Problem::new(Kind::NotFound, format!("nothing can be sent to {path} here; {NO_INTAKE}"));
+    }
     let detail = format!("{method} is nothing that {path} takes; the header Allow says what it does");
     *Problem::new(Kind::MethodNotAllowed, detail)
 }

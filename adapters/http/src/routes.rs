@@ -3,7 +3,7 @@
 use crate::Shared;
 use crate::ingest::{self, Intake};
 use crate::operation::{Handler, Operation, Route, Verb};
-use crate::operator::{changes, dead_letters, destinations, status, tokens};
+use crate::operator::{changes, dead_letters, destinations, lookup, replays, status, tokens};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use laneway_domain::Role;
 use std::sync::Arc;
@@ -29,6 +29,14 @@ const fn admin(method: Verb, path: &'static str, handler: fn(MethodFilter) -> Me
     Operation { method, path, role: Some(Role::Admin), handler: Handler::Operator(handler) }
 }
 
+const fn operate(
+    method: Verb,
+    path: &'static str,
+    handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>,
+) -> Operation {
+    Operation { method, path, role: Some(Role::Operate), handler: Handler::Operator(handler) }
+}
+
 const fn post(path: &'static str, role: Role, handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>) -> Operation {
     Operation { method: Verb::Post, path, role: Some(role), handler: Handler::Operator(handler) }
 }
@@ -38,9 +46,14 @@ const fn intake(path: &'static str, handler: fn(MethodFilter) -> MethodRouter<Ar
 }
 
 /// All of them.
-pub(crate) const OPERATIONS: [Operation; 30] = [
+pub(crate) const OPERATIONS: [Operation; 40] = [
     intake("/v1/events", |m| on(m, ingest::event)),
     intake("/v1/events/batch", |m| on(m, ingest::batch)),
+    get("/v1/events", Some(Role::Read), |m| on(m, lookup::events)),
+    get("/v1/events/{id}", Some(Role::Read), |m| on(m, lookup::find)),
+    get("/v1/attempts", Some(Role::Read), |m| on(m, lookup::attempts)),
+    get("/v1/workers", Some(Role::Read), |m| on(m, lookup::workers)),
+    get("/v1/store", Some(Role::Read), |m| on(m, lookup::store)),
     get("/v1/status", Some(Role::Read), |m| on(m, status::status)),
     get("/v1/dead-letters", Some(Role::Read), |m| on(m, dead_letters::list)),
     get("/v1/dead-letters/{destination}/{partition}/{offset}", Some(Role::Read), |m| on(m, dead_letters::event)),
@@ -50,6 +63,11 @@ pub(crate) const OPERATIONS: [Operation; 30] = [
     post("/v1/destinations/{name}/keys/skip", Role::Operate, |m| on(m, destinations::skip_key)),
     post("/v1/destinations/{name}/resume", Role::Operate, |m| on(m, destinations::resume)),
     post("/v1/destinations/{name}/replay", Role::Operate, |m| on(m, destinations::replay)),
+    get("/v1/destinations/{name}/replays", Some(Role::Read), |m| on(m, replays::list)),
+    get("/v1/destinations/{name}/replays/{id}", Some(Role::Read), |m| on(m, replays::show)),
+    operate(Verb::Put, "/v1/destinations/{name}/replays/{id}", |m| on(m, replays::put)),
+    operate(Verb::Delete, "/v1/destinations/{name}/replays/{id}", |m| on(m, replays::delete)),
+    operate(Verb::Post, "/v1/destinations/{name}/keys/replay", |m| on(m, replays::recover)),
     admin(Verb::Delete, "/v1/destinations/{name}/progress", |m| on(m, destinations::forget)),
     get("/v1/destinations", Some(Role::Read), |m| on(m, changes::list)),
     get("/v1/destinations/{name}", Some(Role::Read), |m| on(m, changes::show)),

@@ -269,10 +269,16 @@ pub fn digest_of(token: &[u8]) -> TokenDigest {
 /// does). No token in the file lets everyone in. Who is not known gets a 401, who lacks the role a 403, and who has a
 /// token of the HTTP interface that nobody can confirm a 503.
 pub(crate) fn authorize(tokens: &Known, headers: &HeaderMap, needs: Option<Role>) -> Result<(), Box<Problem>> {
+    let roles = opened(tokens, presented(headers))?;
+    needs.map_or(Ok(()), |role| has(roles, role))
+}
+
+/// What the token `presented` opens. No token in the file opens everything to everyone.
+pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Roles, Box<Problem>> {
     if tokens.is_open() {
-        return Ok(());
+        return Ok(Roles::ALL);
     }
-    let Some(presented) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) else {
+    let Some(presented) = presented else {
         let what = "this server wants a token: send the header `Authorization: Bearer <token>` with one of \
                     server.tokens or [[server.token]], or one that `laneway tokens create` has made";
         return Err(Problem::new(Kind::Unauthorized, what).challenged("Bearer realm=\"laneway\""));
@@ -283,30 +289,39 @@ pub(crate) fn authorize(tokens: &Known, headers: &HeaderMap, needs: Option<Role>
         let same = token.digest.ct_eq(&digest.0);
         (known | same, roles | u8::conditional_select(&0, &token.roles.bits(), same))
     });
-    let roles = if bool::from(known) {
-        Roles::from_bits(bits)
-    } else if let Some(made) = tokens.made(presented, &digest)? {
-        made.roles
-    } else {
-        let what =
-            "the token is not one of server.tokens or [[server.token]], and none that was made over HTTP and stands";
-        let challenge = "Bearer realm=\"laneway\", error=\"invalid_token\"";
-        return Err(Problem::new(Kind::Unauthorized, what).challenged(challenge));
-    };
-    match needs {
-        Some(role) if !roles.has(role) => Err(lacking(role)),
-        _ => Ok(()),
+    if bool::from(known) {
+        return Ok(Roles::from_bits(bits));
     }
+    if let Some(made) = tokens.made(presented, &digest)? {
+        return Ok(made.roles);
+    }
+    let what = "the token is not one of server.tokens or [[server.token]], and none that was made over HTTP and stands";
+    let challenge = "Bearer realm=\"laneway\", error=\"invalid_token\"";
+    Err(Problem::new(Kind::Unauthorized, what).challenged(challenge))
+}
+
+/// Whether what somebody has is enough for what needs `role`.
+pub(crate) fn has(roles: Roles, role: Role) -> Result<(), Box<Problem>> {
+    if roles.has(role) { Ok(()) } else { Err(lacking(role)) }
+}
+
+/// The token of a request.
+fn presented(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
 }
 
 /// Whose token the request has, for people who read who changed something.
 pub(crate) fn who(tokens: &Known, headers: &HeaderMap) -> String {
+    whose(tokens, presented(headers))
+}
+
+/// Whose token it is, for people. It was let in already.
+pub(crate) fn whose(tokens: &Known, presented: Option<&[u8]>) -> String {
     if tokens.is_open() {
         return "the interface without tokens".to_owned();
     }
-    let presented = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).unwrap_or_default();
-    let digest = digest_of(presented);
-    // It was let in already: which one it is is no secret to whoever has it.
+    let digest = digest_of(presented.unwrap_or_default());
+    // Which one it is is no secret to whoever has it.
     let same = tokens.file.iter().find(|token| bool::from(token.digest.ct_eq(&digest.0)));
     match (same.and_then(Token::name), tokens.made.get(&digest)) {
         (Some(name), _) => format!("the token {name}"),

@@ -1,16 +1,28 @@
 //! What goes over the wire, for both sides: the server writes these, the command line reads them.
 //! Moments are in milliseconds since the Unix epoch.
 
+mod dead_letters;
+mod lookup;
+mod replays;
+mod store;
+
+pub use dead_letters::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
+pub use lookup::{
+    AttemptAnswer, AttemptLine, AttemptPage, EventAt, EventLine, EventPage, EventWay, FoundEvents, WorkerTenure,
+    WorkerTenures,
+};
+pub use replays::{RecoveryAsked, ReplayAsked, ReplayCounted, ReplayList, ReplayView};
+pub use store::{StoreHistory, StorePartView, StoreView};
+
 use laneway_domain::{
-    AttributeValue, DeadLetter, DestinationName, DestinationStatus, EventId, Failure, Key, Offset, Partition,
-    ProcessStatus, Revision, StatusReport, Timestamp, WorkerStatus,
+    DestinationName, DestinationStatus, EventId, Offset, Partition, ProcessStatus, Revision, StatusReport, Timestamp,
+    WorkerStatus,
 };
 pub use laneway_ports::{
     DestinationList, DestinationRecord, DestinationState, JournalLine, MadeToken, Mistake, PauseRecord, RevokedToken,
     TestAnswer, TokenJournalLine, TokenList, TokenRecord,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -184,6 +196,8 @@ impl Status {
     pub fn new(report: StatusReport, mut dead_letters: BTreeMap<DestinationName, u64>) -> Self {
         let view = |status: DestinationStatus| {
             let dead_letters = dead_letters.remove(&status.name).unwrap_or(0);
+            // Replays have an address of their own.
+            let status = DestinationStatus { replays: Vec::new(), ..status };
             DestinationView { status, dead_letters, to: None }
         };
         let destinations = report.destinations.into_iter().map(view).collect();
@@ -197,134 +211,6 @@ impl Status {
             other_dead_letters: dead_letters,
         }
     }
-}
-
-/// One dead letter of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetterView {
-    /// The destination that it is a dead letter of.
-    pub destination: DestinationName,
-    /// The partition it was in.
-    pub partition: Partition,
-    /// Its offset there.
-    pub offset: Offset,
-    /// The event's id.
-    pub event_id: EventId,
-    /// What it was ordered with: `key:…`, `event:…` or `all`.
-    pub lane_key: String,
-    /// When it was given up.
-    pub given_up_at: Timestamp,
-    /// Why.
-    pub reason: String,
-    /// How often it was attempted.
-    pub attempts: u32,
-    /// When the first attempt failed.
-    pub first_failure: Timestamp,
-    /// The last failures, oldest first.
-    pub history: Vec<Failure>,
-    /// Whether someone wants it retried, and that has not happened yet.
-    pub retry_requested: bool,
-}
-
-impl From<DeadLetter> for DeadLetterView {
-    fn from(letter: DeadLetter) -> Self {
-        let given_up = letter.given_up;
-        Self {
-            destination: given_up.destination,
-            partition: letter.partition,
-            offset: given_up.offset,
-            event_id: letter.event_id,
-            lane_key: given_up.key.to_string(),
-            given_up_at: given_up.at,
-            reason: given_up.reason.into(),
-            attempts: given_up.retry.attempts,
-            first_failure: given_up.retry.first_failure,
-            history: given_up.retry.history,
-            retry_requested: letter.retry_requested,
-        }
-    }
-}
-
-/// The answer to `GET /v1/dead-letters`: a page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetterPage {
-    /// The dead letters, by partition, offset and destination.
-    pub dead_letters: Vec<DeadLetterView>,
-    /// The value of `after` that asks for the next page; absent on the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
-/// The answer to `GET /v1/dead-letters/{destination}/{partition}/{offset}`: a dead letter's event.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeadEvent {
-    /// The destination that could not take it.
-    pub destination: DestinationName,
-    /// The partition it was in.
-    pub partition: Partition,
-    /// Its offset there.
-    pub offset: Offset,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
-    /// The event.
-    pub event: EventView,
-}
-
-/// An event with its payload.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct EventView {
-    /// Its id.
-    pub id: EventId,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub event_type: String,
-    /// Its key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<Key>,
-    /// Where it comes from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// What it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    /// When it happened (RFC 3339).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<String>,
-    /// The media type of the payload.
-    pub content_type: String,
-    /// Its attributes.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<String, AttributeValue>,
-    /// The trace of the request that brought it in (W3C Trace Context).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
-    /// The payload, if it is JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Box<RawValue>>,
-    /// The payload in base64, if it is anything else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data_base64: Option<String>,
-}
-
-/// Which dead letters to retry or discard: all of the destination, or those of one key or event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeadLetterSelection {
-    /// The destination.
-    pub destination: DestinationName,
-    /// Only those of this key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<Key>,
-    /// Only that of this event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event_id: Option<EventId>,
-}
-
-/// The answer to `POST /v1/dead-letters/retry` and `/discard`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// How many dead letters it was done to.
-    pub count: u64,
 }
 
 /// Which key of a destination to retry or skip.

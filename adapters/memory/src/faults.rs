@@ -17,7 +17,7 @@ pub enum Call {
     Read(Partition),
     /// A claim, renewal or release of a lease.
     Lease(Partition),
-    /// A load of progress.
+    /// A load of progress, or a look at the history.
     Load(Partition),
     /// A commit of progress.
     Commit(Partition),

@@ -7,6 +7,8 @@
 mod disk;
 mod faults;
 mod growth;
+mod histories;
+mod history;
 mod partition;
 mod records;
 mod registry;

@@ -2,12 +2,15 @@
 //! can be.
 
 use crate::Sabotage;
+use crate::histories::Histories;
 use laneway_domain::{
     Backoff, Commit, Cuts, DeadLetter, DestinationName, GivenUp, LoggedEvent, NewEvent, Offset, Partition,
     PartitionProgress, Redrive, Timestamp,
 };
-use laneway_ports::{Appended, CommitError, Lease, MAX_DEAD_LETTER_PAGE, Selection, StoreError, WorkerId};
-use std::collections::BTreeMap;
+use laneway_ports::{
+    Appended, CommitError, Lease, MAX_DEAD_LETTER_PAGE, MAX_TENURES, Selection, StoreError, Tenure, TenureEnd, WorkerId,
+};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +27,17 @@ pub(crate) struct Shard {
     ids: BTreeMap<String, (Offset, Timestamp)>,
     epoch: u64,
     holder: Option<(WorkerId, Timestamp)>,
+    /// Who has it and who had it, the latest first. Of the present one [`Shard::holder`] says until when.
+    tenures: VecDeque<Tenure>,
     /// Leases that failovers have ended, and until when their holders may take themselves for it still.
     unaware: Vec<(Lease, Timestamp)>,
     /// Without requests for retries, which are flags of the dead letters.
     progress: PartitionProgress,
     pub(crate) dead: BTreeMap<(Offset, DestinationName), Dead>,
     quarantined: BTreeMap<Offset, Box<str>>,
+    /// What failovers have lost.
+    pub(crate) losses: Vec<Range<Offset>>,
+    pub(crate) histories: Histories,
 }
 
 /// A dead letter with the copy of its event.
@@ -46,6 +54,7 @@ impl Dead {
         selection.destination.as_ref().is_none_or(|name| *name == self.given_up.destination)
             && selection.key.as_ref().is_none_or(|key| event.key.as_ref() == Some(key))
             && selection.event_id.as_ref().is_none_or(|id| *id == event.id)
+            && selection.picks(&self.letter())
     }
 
     pub(crate) fn letter(&self) -> DeadLetter {
@@ -53,6 +62,7 @@ impl Dead {
             partition: self.event.partition,
             given_up: self.given_up.clone(),
             event_id: self.event.event.id.clone(),
+            event_type: Some(self.event.event.event_type.clone()),
             retry_requested: self.retry_requested,
         }
     }
@@ -68,10 +78,13 @@ impl Shard {
             ids: BTreeMap::new(),
             epoch: 0,
             holder: None,
+            tenures: VecDeque::new(),
             unaware: Vec::new(),
             progress: PartitionProgress::default(),
             dead: BTreeMap::new(),
             quarantined: BTreeMap::new(),
+            losses: Vec::new(),
+            histories: Histories::default(),
         }
     }
 
@@ -89,6 +102,10 @@ impl Shard {
         let logged = LoggedEvent { partition, offset, accepted_at: now, event: new.event };
         self.events.insert(offset, Arc::new(logged));
         Appended { partition, offset, duplicate: false }
+    }
+
+    pub(crate) fn remembered(&self, id: &str) -> Option<Offset> {
+        self.ids.get(id).map(|(offset, _)| *offset)
     }
 
     pub(crate) fn read_from(&self, from: Offset) -> impl Iterator<Item = &Arc<LoggedEvent>> {
@@ -137,8 +154,16 @@ impl Shard {
         let (partition, epoch) = (self.number, self.epoch);
         unaware.extend(self.holder.take().map(|(worker, until)| (Lease { partition, epoch, worker }, until)));
         let (end, epoch) = (Offset::in_generation(self.end.generation() + 1, 0), self.epoch + 1);
-        *self = Self { end, epoch, holder: None, unaware, ..replica };
+        let mut losses = std::mem::take(&mut self.losses);
+        losses.extend(Some(lost.clone()).filter(|lost| !lost.is_empty()));
+        *self = Self { end, epoch, holder: None, unaware, losses, ..replica };
         lost
+    }
+
+    /// What its events and its history weigh.
+    pub(crate) fn bytes(&self) -> u64 {
+        let events: usize = self.events.values().map(|event| event.event.weight()).sum();
+        events as u64 + self.histories.size().bytes
     }
 
     pub(crate) fn lost_lease(&self, worker: &WorkerId, now: Timestamp) -> Option<Lease> {
@@ -151,8 +176,16 @@ impl Shard {
         if self.holder.as_ref().is_some_and(|(holder, until)| holder != worker && *until > now) {
             return None;
         }
+        if let Some((_, until)) = self.holder.take() {
+            let ended = if until > now { TenureEnd::HandedOver } else { TenureEnd::RanOut };
+            self.end_tenure(until.min(now), ended);
+        }
         self.epoch += 1;
-        self.holder = Some((worker.clone(), now.after(ttl)));
+        let until = now.after(ttl);
+        self.holder = Some((worker.clone(), until));
+        let tenure = Tenure { epoch: self.epoch, worker: worker.clone(), since: Some(now), until, ended: None };
+        self.tenures.push_front(tenure);
+        self.tenures.truncate(MAX_TENURES);
         Some(Lease { partition: self.number, epoch: self.epoch, worker: worker.clone() })
     }
 
@@ -167,10 +200,26 @@ impl Shard {
         Ok(())
     }
 
-    pub(crate) fn release(&mut self, lease: &Lease) -> Result<(), CommitError> {
+    pub(crate) fn release(&mut self, lease: &Lease, now: Timestamp) -> Result<(), CommitError> {
         self.check(lease)?;
         self.holder = None;
+        self.end_tenure(now, TenureEnd::HandedOver);
         Ok(())
+    }
+
+    /// The present tenure ends, unless a failover has lost that there was one.
+    fn end_tenure(&mut self, until: Timestamp, ended: TenureEnd) {
+        if let Some(tenure) = self.tenures.front_mut().filter(|tenure| tenure.ended.is_none()) {
+            (tenure.until, tenure.ended) = (until, Some(ended));
+        }
+    }
+
+    pub(crate) fn tenures(&self) -> Vec<Tenure> {
+        let mut all: Vec<Tenure> = self.tenures.iter().cloned().collect();
+        if let (Some(tenure), Some((_, until))) = (all.first_mut(), &self.holder) {
+            tenure.until = *until;
+        }
+        all
     }
 
     fn check(&self, lease: &Lease) -> Result<(), CommitError> {
@@ -224,6 +273,9 @@ impl Shard {
             self.dead.entry((given_up.offset, given_up.destination.clone())).or_insert(dead);
         }
         self.quarantined.extend(commit.quarantined.iter().map(|q| (q.offset, q.reason.clone())));
+        if let Some(history) = &commit.history {
+            self.histories.add(lease.epoch, history);
+        }
         self.progress.apply(commit);
         Ok(())
     }

@@ -9,10 +9,12 @@ use laneway_domain::{
     Redrive, Timestamp,
 };
 use laneway_ports::{
-    Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Lease, LogRecord,
-    MAX_DEAD_LETTER_PAGE, ProgressStore, Selection, StoreError, StoreHealth, WorkerId,
+    Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Extent, Lease,
+    LogRecord, MAX_DEAD_LETTER_PAGE, ProgressStore, Selection, StoreError, StoreExtent, StoreHealth, StorePart, Tenure,
+    WorkerId,
 };
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -117,7 +119,7 @@ impl MemoryStore {
         self.fault(call).map_or(Ok(()), |fault| Err(fault.error()))
     }
 
-    fn index(&self, partition: Partition) -> Result<usize, StoreError> {
+    pub(crate) fn index(&self, partition: Partition) -> Result<usize, StoreError> {
         if partition.0 < self.disk.partitions() {
             return Ok(partition.0 as usize);
         }
@@ -260,6 +262,19 @@ impl EventLog for MemoryStore {
         Ok(self.disk.look(|Durable { shards, .. }| Bounds { start: shards[index].start, end: shards[index].end }))
     }
 
+    async fn losses(&self, partition: Partition) -> Result<Vec<Range<Offset>>, StoreError> {
+        let index = self.index(partition)?;
+        self.alive()?;
+        Ok(self.disk.look(|Durable { shards, .. }| shards[index].losses.clone()))
+    }
+
+    async fn remembered(&self, id: &str) -> Result<Vec<(Partition, Offset)>, StoreError> {
+        self.begin(Call::Operate)?;
+        Ok(self.disk.look(|Durable { shards, .. }| {
+            shards.iter().filter_map(|shard| Some((shard.number(), shard.remembered(id)?))).collect()
+        }))
+    }
+
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
         let index = self.index(partition)?;
         let sabotage = self.settings.sabotage;
@@ -290,7 +305,13 @@ impl ProgressStore for MemoryStore {
         let index = self.index(lease.partition)?;
         let lease = lease.clone();
         let call = Call::Lease(lease.partition);
-        self.write_one(call, move |durable: &mut Durable, _| durable.shards[index].release(&lease)).await?
+        self.write_one(call, move |durable: &mut Durable, now| durable.shards[index].release(&lease, now)).await?
+    }
+
+    async fn tenures(&self, partition: Partition) -> Result<Vec<Tenure>, StoreError> {
+        let index = self.index(partition)?;
+        self.begin(Call::Load(partition))?;
+        Ok(self.disk.look(|Durable { shards, .. }| shards[index].tenures()))
     }
 
     async fn load(&self, partition: Partition) -> Result<PartitionProgress, StoreError> {
@@ -334,6 +355,14 @@ impl ProgressStore for MemoryStore {
 impl StoreHealth for MemoryStore {
     fn health(&self) -> Result<(), String> {
         self.alive().map_err(|error| error.to_string())
+    }
+}
+
+#[async_trait]
+impl StoreExtent for MemoryStore {
+    async fn extent(&self) -> Extent {
+        let bytes = self.disk.look(|Durable { shards, .. }| shards.iter().map(Shard::bytes).sum());
+        Extent { parts: vec![StorePart { name: "memory".to_owned(), bytes, most: None }], not_asked: Vec::new() }
     }
 }
 

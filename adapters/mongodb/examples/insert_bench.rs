@@ -138,9 +138,9 @@ async fn deliver(sink: &MongoSink, batch: u64) {
         };
         let accepted_at = Timestamp::from_millis(1_700_000_000_000);
         let event = LoggedEvent { partition: Partition(3), offset: Offset(n), accepted_at, event };
-        Attempted { event: Arc::new(event), attempt: 1, redrive: false, fresh: false }
+        Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }
     };
     let events: Vec<Attempted> = (first..first + batch).map(event).collect();
-    let outcomes = sink.deliver(&Delivery { events }).await;
+    let outcomes = sink.deliver(&Delivery { events }).await.outcomes;
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Delivered), "{outcomes:?}");
 }

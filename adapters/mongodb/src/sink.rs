@@ -7,8 +7,8 @@ use crate::insert::insert;
 use crate::ledger::Ledger;
 use crate::upsert::upsert;
 use async_trait::async_trait;
-use laneway_domain::{Cause, Outcome};
-use laneway_ports::{Delivery, Sink};
+use laneway_domain::Cause;
+use laneway_ports::{Delivery, DeliveryReport, Sink};
 use std::fmt;
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl MongoSink {
 
 #[async_trait]
 impl Sink for MongoSink {
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+    async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
         let mut ledger = Ledger::new(&delivery.events);
         let write = async {
             match self.mode {
@@ -86,7 +86,7 @@ impl Sink for MongoSink {
             }
         };
         let ended = tokio::time::timeout(self.timeout, write).await;
-        ledger.close(|| match ended {
+        let outcomes = ledger.close(|| match ended {
             Ok(Err(failure)) => failure,
             Ok(Ok(())) => Failure::new(Cause::Broken, "it was left out"),
             Err(_) => Failure::new(Cause::Unanswered, format!(
@@ -94,7 +94,8 @@ impl Sink for MongoSink {
                  known",
                 self.timeout
             )),
-        })
+        });
+        outcomes.into()
     }
 }
 

@@ -94,7 +94,7 @@ fn event(n: u32) -> Done<NewEvent> {
 }
 
 /// Every state that a record can be in, in each partition.
-async fn fill(store: &RedisStore) -> Done {
+pub(crate) async fn fill(store: &RedisStore) -> Done {
     let all = (0..PARTITIONS * EVENTS).map(event).collect::<Done<Vec<_>>>()?;
     store.append(all).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     for partition in (0..PARTITIONS).map(Partition) {
@@ -106,9 +106,7 @@ async fn fill(store: &RedisStore) -> Done {
         store.trim(partition, Timestamp::from_millis(u64::MAX >> 1), 2).await?;
         store.release(&lease).await?;
     }
-    let of = |name: &str| -> Done<Selection> {
-        Ok(Selection { destination: Some(DestinationName::new(name)?), event_id: None, key: None })
-    };
+    let of = |name: &str| -> Done<Selection> { Ok(Selection::of(DestinationName::new(name)?)) };
     store.retry(&of("asked-again")?).await?;
     fill_registry(store).await
 }
@@ -217,13 +215,13 @@ fn progress() -> Done<Commit> {
 
 fn failed(attempts: u32, next_attempt: NextAttempt) -> RetryState {
     let at = Timestamp::from_millis(BEGAN + 40_000);
-    let history = vec![Failure { at, reason: "503 Service Unavailable: nö".into() }];
+    let history = vec![Failure { at, reason: "503 Service Unavailable: nö".into(), status: Some(503) }];
     RetryState { attempts, first_failure: at, next_attempt, history }
 }
 
 /// What a careless hand or a bad disk does to entries: one cut off, one changed, one gone, one of a version that there is
 /// not, each in the place of the last events of a partition.
-async fn damage(server: &RedisServer) -> Done {
+pub(crate) async fn damage(server: &RedisServer) -> Done {
     let log = "{laneway:0}:log";
     let last = server.command(&["XREVRANGE", log, "+", "-", "COUNT", "4"]).await?;
     let mut wrong: Vec<(String, Vec<u8>)> = Vec::new();

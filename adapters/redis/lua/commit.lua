@@ -35,18 +35,38 @@ local function letters_to_drop(keys, first, count)
   return all
 end
 
+-- Notes that a position goes back, or that a lane becomes another one: whoever copies progress bit by bit begins again
+-- (backup.lua). Everything else that a commit changes only goes forward.
+local function note_setback(lease)
+  redis.call('HINCRBY', lease, 'setbacks', 1)
+end
+
+-- Whether the position goes back from `scanned` (of all) or, with a name, from where its lane is. Either may be nil.
+local function goes_back(progress, scanned, name, position)
+  local before = scanned
+  if name then
+    before = redis.call('HGET', progress, 'lane:' .. name)
+    if before == 'shared' then
+      before = scanned or '0'
+    end
+  end
+  return before and tonumber(position) < tonumber(before)
+end
+
 -- What stands at the same places in the calls of this library and in those of library 6.
 --
 -- KEYS log, lease, progress, :lowest, those of dead_keys (5), :quarantine; :cuts;
 --      :behind:<name>, :retry:<name> and :dead:of:<name> of each dropped destination;
 --      :behind:<name> and :retry:<name> of each changed lane;
---      :dead:of:<name> of each dead letter that was retried, and of each added.
+--      :dead:of:<name> of each dead letter that was retried, and of each added;
+--      :history and :history:order if it tells of attempts.
 -- ARGV epoch, worker, witness (offset, check; '' for none), highest position, scanned ('' as it was),
 --      the number of changed lanes, of retried dead letters, of added ones, of records to keep
 --      aside; revision and offset of a cut ('' for none), the number of dropped destinations and
---      their names; and then all of these, with a lane's revision ('' as it was) before its change.
+--      their names; and then all of these, with a lane's revision ('' as it was) before its change; in calls of
+--      laneway_commit_replays what it says of replays, as commit_replays takes it; and what tell takes, if it does.
 -- A call of library 6 has neither :cuts nor what is between the semicolons, and no lane's revision.
-local function commit_as(keys, args, is_old)
+local function commit_as(keys, args, is_old, has_replays)
   local log, lease, progress, lowest, aside = keys[1], keys[2], keys[3], keys[4], keys[10]
   local refused = refuse_commit(log, lease, args)
   if refused then
@@ -64,6 +84,9 @@ local function commit_as(keys, args, is_old)
       add_cut(keys[11], args[11], args[12])
     end
     key, at = 12, 14
+    if count > 0 then
+      note_setback(lease)
+    end
     for n = 1, count do
       drop_lane(progress, lowest, keys[key], keys[key + 1], args[at])
       if #letters[n] > 0 then
@@ -72,7 +95,11 @@ local function commit_as(keys, args, is_old)
       key, at = key + 3, at + 1
     end
   end
+  local scanned = redis.call('HGET', progress, 'scanned')
   if args[6] ~= '' then
+    if goes_back(progress, scanned, nil, args[6]) then
+      note_setback(lease)
+    end
     redis.call('HSET', progress, 'scanned', args[6])
   end
   -- Whoever reads progress in pages sees by it whether they belong together.
@@ -81,11 +108,18 @@ local function commit_as(keys, args, is_old)
     if not is_old then
       local born = args[at]
       at = at + 1
+      if born ~= '' then
+        note_setback(lease)
+      end
       if born == '0' then
         redis.call('HDEL', progress, 'born:' .. args[at])
       elseif born ~= '' then
         redis.call('HSET', progress, 'born:' .. args[at], born)
       end
+    end
+    local position = args[at + 1]
+    if position ~= '' and position ~= 'shared' and goes_back(progress, scanned, args[at], position) then
+      note_setback(lease)
     end
     at = change_lane(progress, lowest, keys[key], keys[key + 1], args, at)
     key = key + 2
@@ -102,11 +136,21 @@ local function commit_as(keys, args, is_old)
     quarantine(log, aside, args, at)
     at = at + 2
   end
+  if has_replays then
+    key, at = commit_replays(lowest, keys, key, args, at)
+  end
+  if keys[key] then
+    tell(keys[key], keys[key + 1], args, at)
+  end
   return redis.status_reply('OK')
 end
 
 local function commit(keys, args)
   return commit_as(keys, args, false)
+end
+
+local function commit_with_replays(keys, args)
+  return commit_as(keys, args, false, true)
 end
 
 local function commit_of_library_6(keys, args)
@@ -128,13 +172,20 @@ local function drop_letters(keys, args)
 end
 
 -- One step of forgetting a destination. KEYS progress, :lowest, :behind:<name>, :retry:<name>,
--- :dead:of:<name>, those of dead_keys; ARGV destination, the most dead letters to remove. Answers
--- whether there was anything, and whether there is more.
+-- :dead:of:<name>, those of dead_keys (5), lease (not in calls of library 10), those that drop_replays takes (not in calls
+-- before version 12); ARGV destination, the most dead letters to remove. Answers whether there was anything, and whether
+-- there is more.
 local function forget(keys, args)
   local progress, name, most = keys[1], args[1], tonumber(args[2])
   local known = drop_lane(progress, keys[2], keys[3], keys[4], name)
+  if keys[12] then
+    known = known + drop_replays(keys[2], keys, 12, name)
+  end
   if known > 0 then
     redis.call('HINCRBY', progress, 'commits', 1)
+    if keys[11] then
+      note_setback(keys[11])
+    end
   end
   local names = redis.call('ZRANGE', keys[5], 0, most - 1)
   if #names > 0 then
@@ -201,8 +252,41 @@ local function load_behind(keys, args)
   return answer
 end
 
+-- Where some keys stand at some destinations. KEYS progress, :cuts, :behind:<name> and :retry:<name> of each destination;
+-- ARGV how many destinations, their names, the keys. Answers fields of :progress, the cuts, and name, key, offset, retry
+-- state ('' for none) of each key that is behind.
+local function standing(keys, args)
+  local count, fields, behind = tonumber(args[1]), {}, {}
+  local function add(field)
+    local value = redis.call('HGET', keys[1], field)
+    if value then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = value
+    end
+  end
+  add('scanned')
+  for n = 1, count do
+    local name = args[1 + n]
+    add('lane:' .. name)
+    add('paused:' .. name)
+    add('born:' .. name)
+    for k = count + 2, #args do
+      local offset = redis.call('ZSCORE', keys[1 + 2 * n], args[k])
+      if offset then
+        behind[#behind + 1] = name
+        behind[#behind + 1] = args[k]
+        behind[#behind + 1] = text(tonumber(offset))
+        behind[#behind + 1] = redis.call('HGET', keys[2 + 2 * n], args[k]) or ''
+      end
+    end
+  end
+  return {fields, cuts_of({keys[2]}), behind}
+end
+
+redis.register_function{function_name = 'laneway_standing', callback = standing, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_commit', callback = commit_of_library_6, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_commit_cut', callback = commit, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_commit_replays', callback = commit_with_replays, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_drop_letters', callback = drop_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_forget', callback = forget, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_load_page', callback = load_page, flags = {'no-writes'}}

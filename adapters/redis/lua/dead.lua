@@ -65,7 +65,10 @@ end
 local function end_retry(dead, of, args, at)
   local destination, name, rest = args[at], args[at + 1], args[at + 2]
   if rest == '' then
-    remove_letters(dead, of, destination, {name})
+    -- A replay says so of each event that it delivers, and few of them were dead letters.
+    if redis.call('HEXISTS', dead.letters, name) == 1 then
+      remove_letters(dead, of, destination, {name})
+    end
     return
   end
   if redis.call('ZREM', dead.requested, name) == 0 then
@@ -101,10 +104,10 @@ local function selected(letters, names, key, id)
   return chosen, texts
 end
 
--- KEYS an order (:dead:order or :dead:of:<name>), letters, requested; ARGV after, how many to look
--- at, event key, event id ('': any). Answers the last name looked at ('': there are no more), and
--- for each selected one its name, its letter, and whether its retry is asked for.
-local function letters(keys, args)
+-- KEYS an order (:dead:order or :dead:of:<name>), letters, requested, and from version 12 on :dead:events; ARGV after, how
+-- many to look at, event key, event id ('': any). Answers the last name looked at ('': there are no more), and for each
+-- selected one its name, its letter, whether its retry is asked for, and from version 12 on its event's type.
+local function letters_with(keys, args, typed)
   local names = names_after(keys[1], args[1], args[2])
   local chosen, texts = selected(keys[2], names, args[3], args[4])
   local answer = {#names == tonumber(args[2]) and names[#names] or ''}
@@ -112,8 +115,32 @@ local function letters(keys, args)
     answer[#answer + 1] = name
     answer[#answer + 1] = texts[i]
     answer[#answer + 1] = redis.call('ZSCORE', keys[3], name) and 1 or 0
+    if typed then
+      answer[#answer + 1] = select(4, event_of({'e', redis.call('HGET', keys[4], name) or ''}))
+    end
   end
   return answer
+end
+
+local function letters(keys, args)
+  return letters_with(keys, args, false)
+end
+
+local function typed_letters(keys, args)
+  return letters_with(keys, args, true)
+end
+
+-- Does to dead letters of a destination what is asked: 'retry' or 'discard'.
+local function change_chosen(dead, of, change, destination, chosen)
+  if #chosen == 0 then
+    return
+  elseif change == 'discard' then
+    remove_letters(dead, of, destination, chosen)
+    return
+  end
+  for _, name in ipairs(chosen) do
+    redis.call('ZADD', dead.requested, 0, name)
+  end
 end
 
 -- KEYS :dead:of:<name>, then those of dead_keys; ARGV 'retry' or 'discard', destination, after, how
@@ -123,18 +150,22 @@ local function change_letters(keys, args)
   local of, dead = keys[1], dead_keys(keys, 2)
   local names = names_after(of, args[3], args[4])
   local chosen = selected(dead.letters, names, args[5], args[6])
-  local answer = {#names == tonumber(args[4]) and names[#names] or '', #chosen}
-  if #chosen == 0 then
-    return answer
-  end
-  if args[1] == 'discard' then
-    remove_letters(dead, of, args[2], chosen)
-  else
-    for _, name in ipairs(chosen) do
-      redis.call('ZADD', dead.requested, 0, name)
+  change_chosen(dead, of, args[1], args[2], chosen)
+  return {#names == tonumber(args[4]) and names[#names] or '', #chosen}
+end
+
+-- KEYS as those of change_letters; ARGV 'retry' or 'discard', destination, and the names of dead letters of it. Answers
+-- how many of them were there, and are changed.
+local function change_named(keys, args)
+  local of, dead = keys[1], dead_keys(keys, 2)
+  local chosen = {}
+  for at = 3, #args do
+    if redis.call('HEXISTS', dead.letters, args[at]) == 1 then
+      chosen[#chosen + 1] = args[at]
     end
   end
-  return answer
+  change_chosen(dead, of, args[1], args[2], chosen)
+  return #chosen
 end
 
 -- KEYS requested, letters; ARGV most. Answers name and what it was ordered with of each dead letter
@@ -155,5 +186,7 @@ local function requested_letters(keys, args)
 end
 
 redis.register_function{function_name = 'laneway_dead_list', callback = letters, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_dead_typed', callback = typed_letters, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_dead_change_named', callback = change_named, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_dead_change', callback = change_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_dead_requested', callback = requested_letters, flags = {'no-writes'}}

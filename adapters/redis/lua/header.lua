@@ -10,7 +10,7 @@
 -- Offsets are plain decimal numbers, below 2^53 so that Lua's numbers hold them exactly:
 -- offset = (generation - 1) * 2^40 + sequence, where the entry's id is <generation>-<sequence>.
 
-local VERSION = 9
+local VERSION = 14
 -- The oldest version whose calls these functions still answer as it expects.
 local OLDEST_CALLS = 6
 
@@ -54,12 +54,22 @@ redis.register_function{
   flags = {'no-writes', 'allow-stale'},
 }
 
+-- While the field `restoring` is there, a store holds a part of a backup.
+local function unfinished_restore()
+  return redis.error_reply('LANEWAY_REFUSED a restore of this store is under way, or was interrupted: what is here is a '
+    .. 'part of a backup. Let it finish, or run `laneway restore` again, which begins anew')
+end
+
 -- What the store was made with. KEYS {laneway}:store; ARGV partitions, schema. Keeps them if there
--- is nothing yet, and answers what is there; of a newer schema also the release that it needs (`needs`).
+-- is nothing yet, and answers what is there; of a newer schema also the release that it needs (`needs`), of a store that
+-- was restored what its offsets are called outside (src/numbers.rs).
 local function open(keys, args)
+  if redis.call('HEXISTS', keys[1], 'restoring') == 1 then
+    return unfinished_restore()
+  end
   redis.call('HSETNX', keys[1], 'partitions', args[1])
   redis.call('HSETNX', keys[1], 'schema', args[2])
-  return redis.call('HMGET', keys[1], 'partitions', 'schema', 'needs')
+  return redis.call('HMGET', keys[1], 'partitions', 'schema', 'needs', 'numbers')
 end
 
 redis.register_function{function_name = 'laneway_open', callback = open, flags = {'allow-oom'}}

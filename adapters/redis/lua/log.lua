@@ -3,7 +3,7 @@
 --
 --   :log        stream: <generation>-<sequence>, one field `e` (src/codec.rs says what is in it)
 --   :generation number, 1 while there is none. Raised when data that was acknowledged has been
---               lost, so that no offset is given out twice
+--               lost, so that no offset is given out twice; and by a restore, for the same reason
 --   :lost       hash: per generation that lost something, <from>:<below> in offsets
 --   :mark       number: the offset of an entry that a reader waits for replicas to have
 --   :id:<hash>  number: the offset of the event that came first with that id
@@ -11,6 +11,10 @@
 -- Where things are in an entry, counted from 1 (see src/codec.rs).
 local CHECK_AT, ACCEPTED_AT, FLAGS_AT, ID_AT = 2, 6, 14, 15
 local ID_IS_UUID = 32
+
+-- Where a generation ends that a restore or a loss has begun, and the next one goes on: outside, the numbers of such
+-- generations lie 2^32 apart (src/numbers.rs). One call appends fewer events than are left.
+local ROLLS_OVER_AT = 4294967296 - 4096
 
 local function generation_of(generation_key)
   return tonumber(redis.call('GET', generation_key) or 1)
@@ -73,14 +77,14 @@ local function refuse_other_log(log, offset, check)
   end
 end
 
--- The id and the key ('' for none) of an entry's event, and the entry's bytes, out of the fields as
--- XRANGE gives them. An entry that cannot be understood has neither.
+-- The id and the key ('' for none) of an entry's event, the entry's bytes, and the event's type, out of the fields as
+-- XRANGE gives them. An entry that cannot be understood has none of them.
 local function event_of(fields)
   local entry = fields[2] or ''
   local version = string.byte(entry, 1)
   -- Both known versions have these fields at the same places.
   if fields[1] ~= 'e' or (version ~= 1 and version ~= 2) then
-    return '', '', entry
+    return '', '', entry, ''
   end
   local flags, id, at = string.byte(entry, FLAGS_AT) or 0, nil, nil
   if math.floor(flags / ID_IS_UUID) % 2 == 1 then
@@ -93,10 +97,12 @@ local function event_of(fields)
     at = ID_AT + 2 + number_at(entry, ID_AT, 2)
     id = string.sub(entry, ID_AT + 2, at - 1)
   end
-  if flags % 2 == 0 then
-    return id, '', entry
+  local key = ''
+  if flags % 2 == 1 then
+    key = string.sub(entry, at + 2, at + 1 + number_at(entry, at, 2))
+    at = at + 2 + #key
   end
-  return id, string.sub(entry, at + 2, at + 1 + number_at(entry, at, 2)), entry
+  return id, key, entry, string.sub(entry, at + 2, at + 1 + number_at(entry, at, 2))
 end
 
 -- Ends whoever's lease: nothing can be committed under it any more, and whoever comes next loads
@@ -159,6 +165,10 @@ local function add_first(keys, expected, entry)
   local log, generation = keys[1], generation_of(keys[2])
   local offset = offset_of(add(log, generation, entry))
   if offset >= expected then
+    if generation > 1 and offset % SEQUENCES >= ROLLS_OVER_AT and generation < MAX_GENERATION then
+      -- From the next call on.
+      redis.call('SET', keys[2], text(generation + 1))
+    end
     return offset, generation
   end
   redis.call('XDEL', log, entry_id(offset))

@@ -4,7 +4,9 @@
 --   {laneway}:processes          sorted set: who is there, by until when (ms, server's time)
 --   {laneway}:processes:formats  hash: what each says of itself, as JSON (see `statement` in src/processes.rs)
 --   {laneway}:store              hash: besides what the store was made with, `format:<thing>`, the newest version in which
---                                a thing may have been written, and `since:<thing>`, the first release that reads it
+--                                a thing may have been written, and `since:<thing>`, the first release that reads it;
+--                                `numbers` and `restored_by` of a store that was restored; `restoring` and others while
+--                                one is (restore.lua)
 --
 -- A version never goes back: what was written stays in the store.
 
@@ -102,6 +104,9 @@ local function attend(keys, args)
   local fields = redis.call('HGETALL', keys[1])
   for at = 1, #fields, 2 do
     stored[fields[at]] = fields[at + 1]
+  end
+  if stored.restoring then
+    return unfinished_restore()
   end
   local others = others_of(keys, args[1], now)
   local why = unfit_for_store(mine, stored)

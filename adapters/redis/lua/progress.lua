@@ -1,6 +1,9 @@
 -- Progress of a partition, and the lease that fences it. All of it is text that redis-cli shows:
 --
---   :lease         hash: epoch; while somebody has the lease also worker, until (ms, server's time).
+--   :lease         hash: epoch; while somebody has the lease also worker, since and until (ms, server's time); setbacks,
+--                  how often a position went back or a lane became another one (backup.lua); and former, who had it
+--                  before, the latest first: a line of epoch, since, until, `over` (handed over) or `out` (ran out), and
+--                  worker.
 --                  It never expires: an epoch must not be given out twice.
 --   :progress      hash: scanned <offset>, commits <how many>, and per destination
 --                  lane:<name> shared|<offset>, paused:<name> <since ms> <reason>, and
@@ -34,17 +37,46 @@ local function is_held(lease, epoch, worker)
   return held[1] == epoch and held[2] == worker
 end
 
+-- Those who had a partition before the one that has it (laneway_ports::MAX_TENURES, less that one).
+local MAX_FORMER = 31
+
+-- Notes that the time of the worker that has the lease has ended, and how.
+local function note_end(lease, ended_at, how)
+  local held = redis.call('HMGET', lease, 'epoch', 'worker', 'since', 'former')
+  local lines = {held[1] .. ' ' .. (held[3] or '0') .. ' ' .. text(ended_at) .. ' ' .. how .. ' ' .. held[2]}
+  for line in string.gmatch(held[4] or '', '[^\n]+') do
+    if #lines == MAX_FORMER then
+      break
+    end
+    lines[#lines + 1] = line
+  end
+  redis.call('HSET', lease, 'former', table.concat(lines, '\n'))
+end
+
 -- KEYS lease; ARGV worker, ttl (ms). Answers the new epoch, or nothing if another worker has it.
 local function claim(keys, args)
   local lease, worker, ttl = keys[1], args[1], tonumber(args[2])
   local now = now_ms()
   local held = redis.call('HMGET', lease, 'worker', 'until')
-  if held[1] and held[1] ~= worker and tonumber(held[2]) > now then
+  local ends = tonumber(held[2] or '0')
+  if held[1] and held[1] ~= worker and ends > now then
     return false
   end
+  if held[1] then
+    note_end(lease, math.min(ends, now), ends > now and 'over' or 'out')
+  end
   local epoch = text(next_epoch(lease))
-  redis.call('HSET', lease, 'epoch', epoch, 'worker', worker, 'until', text(now + ttl))
+  redis.call('HSET', lease, 'epoch', epoch, 'worker', worker, 'since', text(now), 'until', text(now + ttl))
   return epoch
+end
+
+-- KEYS lease. Answers epoch, worker, since, until and former, each empty where there is none.
+local function tenures(keys)
+  local held = redis.call('HMGET', keys[1], 'epoch', 'worker', 'since', 'until', 'former')
+  for i = 1, 5 do
+    held[i] = held[i] or ''
+  end
+  return held
 end
 
 -- KEYS lease; ARGV epoch, worker, ttl (ms).
@@ -61,7 +93,8 @@ local function release(keys, args)
   if not is_held(keys[1], args[1], args[2]) then
     return fenced()
   end
-  redis.call('HDEL', keys[1], 'worker', 'until')
+  note_end(keys[1], now_ms(), 'over')
+  redis.call('HDEL', keys[1], 'worker', 'since', 'until')
   return redis.status_reply('OK')
 end
 
@@ -190,6 +223,7 @@ end
 -- Leases and commits are what frees memory in the end: a full Redis has to take them.
 redis.register_function{function_name = 'laneway_claim', callback = claim, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_renew', callback = renew, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_tenures', callback = tenures, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_taken', callback = taken, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_cuts', callback = cuts_of, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_release', callback = release, flags = {'allow-oom'}}

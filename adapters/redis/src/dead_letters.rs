@@ -51,7 +51,11 @@ impl DeadLetters for RedisStore {
         let decode = |bytes: Bytes| codec::decode(partition, offset, &bytes, newest);
         bytes.map(decode).transpose().map_err(|why| {
             let key = progress::Names::new(&shared.keys, partition).dead_events();
-            progress::unreadable(&key, format!("the event {:?}", letter::name(offset, destination)), why)
+            progress::unreadable(
+                &key,
+                format!("the event {:?}", letter::name(shared.keys.numbers(), offset, destination)),
+                why,
+            )
         })
     }
 

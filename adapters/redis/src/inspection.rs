@@ -25,6 +25,7 @@ use fred::types::config::Server;
 use fred::types::{ClusterHash, Value};
 use laneway_ports::StoreError;
 use settings::Known;
+pub(crate) use settings::parse_info;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -87,18 +88,6 @@ impl Inspector {
         let warnings = warnings.into_lines();
         inspector.warn(&warnings);
         Ok((Arc::new(inspector), warnings))
-    }
-
-    /// Loads the library at every server that takes writes: for a process that may (see `processes`). Nodes that cannot
-    /// be reached get it when they are inspected.
-    pub(crate) async fn load_libraries(&self) -> Result<(), StoreError> {
-        for node in self.redis.primaries() {
-            match self.redis.at(node.as_ref()).load_library().await {
-                Err(StoreError::RetryLater { .. }) if node.is_some() => {}
-                loaded => loaded?,
-            }
-        }
-        Ok(())
     }
 
     /// Inspects all servers again and again, for ever.
@@ -219,7 +208,7 @@ impl Inspector {
     async fn look(&self, there: &Redis, warnings: &mut Warnings) -> Result<Known, StoreError> {
         let name = self.name_of(there.node());
         let text = there.command("INFO", ClusterHash::Random, Vec::new(), Effect::Reads).await?;
-        let info = settings::parse_info(&text.into_string().unwrap_or_default());
+        let info = parse_info(&text.into_string().unwrap_or_default());
         settings::check_version(&info, &name)?;
         settings::check_aof_writes(&info, self.durability, &name)?;
         let mut known = Known::new();

@@ -3,6 +3,7 @@
 //! All of a partition lies in one hash slot, because of the hash tag `{<prefix>:<p>}`: so one
 //! function call can change it in one atomic step, on a Cluster too.
 
+use crate::numbers::Numbers;
 use laneway_domain::{DestinationName, Partition};
 use laneway_ports::WorkerId;
 use sha2::{Digest, Sha256};
@@ -17,11 +18,22 @@ const ID_HASH_BYTES: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     prefix: Box<str>,
+    numbers: Numbers,
 }
 
 impl Keys {
     pub(crate) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.into() }
+        Self { prefix: prefix.into(), numbers: Numbers::default() }
+    }
+
+    /// The same of a store that was restored.
+    pub(crate) fn numbered(self, numbers: Numbers) -> Self {
+        Self { numbers, ..self }
+    }
+
+    /// What offsets are in Redis: entries, scores and dead letters are named by them.
+    pub(crate) fn numbers(&self) -> &Numbers {
+        &self.numbers
     }
 
     /// A key of the partition.
@@ -74,6 +86,11 @@ impl Keys {
         self.of(partition, "dead")
     }
 
+    /// What attempts met: a hash, and the order of its records.
+    pub(crate) fn history(&self, partition: Partition) -> [String; 2] {
+        [self.of(partition, "history"), self.of(partition, "history:order")]
+    }
+
     /// The lease: a hash with `epoch`, and `worker` and `until` while someone has it.
     pub(crate) fn lease(&self, partition: Partition) -> String {
         self.of(partition, "lease")
@@ -87,6 +104,43 @@ impl Keys {
             let _ = write!(key, "{byte:02x}");
         }
         key
+    }
+
+    /// A pattern of SCAN for the ids of all partitions, and perhaps of a store whose prefix begins like this one's.
+    pub(crate) fn all_ids(&self) -> String {
+        format!("{{{}:*}}:id:*", self.prefix)
+    }
+
+    /// The partition and the name of an id's key, if it is one of this store's.
+    pub(crate) fn parse_id<'k>(&self, key: &'k str) -> Option<(Partition, &'k str)> {
+        let rest = key.strip_prefix('{')?.strip_prefix(&*self.prefix)?.strip_prefix(':')?;
+        let (partition, name) = rest.split_once("}:id:")?;
+        Some((Partition(partition.parse().ok()?), name))
+    }
+
+    /// The key of the id of that name.
+    pub(crate) fn id_named(&self, partition: Partition, name: &str) -> String {
+        self.of(partition, "id:") + name
+    }
+
+    /// Patterns of SCAN for all keys of the store, and perhaps some of a store whose prefix begins like this one's.
+    pub(crate) fn all(&self) -> [String; 2] {
+        [format!("{{{}}}:*", self.prefix), format!("{{{}:*}}:*", self.prefix)]
+    }
+
+    /// Whether the key is one of this store's.
+    pub(crate) fn is_own(&self, key: &str) -> bool {
+        let rest = key.strip_prefix('{').and_then(|rest| rest.strip_prefix(&*self.prefix));
+        let Some((hash_tag, what)) = rest.and_then(|rest| rest.split_once("}:")) else { return false };
+        // A partition of a store and the keys of no partition of another may have one hash tag: `a` with partition 7, and
+        // `a:7`.
+        let what = what.split_once(':').map_or(what, |(what, _)| what);
+        let is_of_all = ["store", "workers", "processes", "reports", "inbox", "answers"].contains(&what);
+        match hash_tag.strip_prefix(':') {
+            None => hash_tag.is_empty() && is_of_all,
+            Some("registry" | "tokens") => true,
+            Some(partition) => partition.parse::<u32>().is_ok() && !is_of_all,
+        }
     }
 
     /// The register of workers, in a slot of its own.
@@ -161,6 +215,23 @@ mod tests {
             keys.id(P, "evt_1"),
         ];
         assert!(all.iter().all(|key| slot(key) == slot("laneway:7")), "{all:?}");
+    }
+
+    #[test]
+    fn a_key_is_told_from_those_of_a_store_with_a_longer_prefix() {
+        let (keys, longer) = (Keys::new("a"), Keys::new("a:b"));
+        let id = keys.id(P, "evt");
+        let (partition, name) = keys.parse_id(&id).unwrap();
+        assert_eq!((partition, keys.id_named(partition, name)), (P, id.clone()));
+        assert_eq!(keys.parse_id(&longer.id(P, "evt")), None);
+        let all = [Keys::new("a"), Keys::new("a:b"), Keys::new("a:7"), Keys::new("ab")];
+        for (nth, of) in all.iter().enumerate() {
+            let some = [of.log(P), of.store(), of.process_formats(), of.registry("head"), of.tokens(), of.id(P, "evt")];
+            for key in some {
+                let owners: Vec<usize> = (0..all.len()).filter(|owner| all[*owner].is_own(&key)).collect();
+                assert_eq!(owners, [nth], "{key}");
+            }
+        }
     }
 
     #[test]

@@ -13,17 +13,21 @@ pub(crate) const SOURCE: &str = concat!(
     include_str!("../lua/log.lua"),
     include_str!("../lua/progress.lua"),
     include_str!("../lua/dead.lua"),
+    include_str!("../lua/history.lua"),
+    include_str!("../lua/replays.lua"),
     include_str!("../lua/commit.lua"),
     include_str!("../lua/workers.lua"),
     include_str!("../lua/processes.lua"),
     include_str!("../lua/registry.lua"),
     include_str!("../lua/tokens.lua"),
     include_str!("../lua/trim.lua"),
+    include_str!("../lua/backup.lua"),
+    include_str!("../lua/restore.lua"),
 );
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 9;
+pub(crate) const VERSION: i64 = 14;
 /// The oldest version whose calls these functions answer as it expects; the same number stands in `lua/header.lua`.
 pub(crate) const OLDEST_CALLS: i64 = 6;
 
@@ -192,6 +196,18 @@ impl Redis {
         if self.library_version().await? < Some(VERSION) {
             let arguments = vec!["LOAD".into(), "REPLACE".into(), Value::from_static_str(SOURCE)];
             self.command("FUNCTION", ClusterHash::FirstKey, arguments, Effect::Reads).await?;
+        }
+        Ok(())
+    }
+
+    /// Loads the library at every server that takes writes: for a process that may (see `processes`). Nodes that cannot be
+    /// reached get it when they are inspected.
+    pub(crate) async fn load_libraries(&self) -> Result<(), StoreError> {
+        for node in self.primaries() {
+            match self.at(node.as_ref()).load_library().await {
+                Err(StoreError::RetryLater { .. }) if node.is_some() => {}
+                loaded => loaded?,
+            }
         }
         Ok(())
     }

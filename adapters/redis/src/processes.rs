@@ -36,6 +36,10 @@ const ATTEND_EVERY: Duration = Duration::from_secs(1);
 const PRESENT_FOR: Duration = Duration::from_secs(5);
 /// What the events of the log are called in the register.
 const ENTRY: &str = "entry";
+/// What replays are called there. Version 0 is that there are none.
+const REPLAY: &str = "replay";
+/// The first release that knows replays.
+const REPLAY_SINCE: &str = "0.1.0";
 
 /// The versions that a release reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,11 +67,12 @@ impl Statement {
     pub(crate) fn of_this_release(role: &str) -> Self {
         let [oldest, _] = codec::READS;
         let entry = Versions { reads: codec::READS, writes: oldest, since: codec::SINCE.to_owned() };
+        let replay = Versions { reads: [0, 1], writes: 0, since: REPLAY_SINCE.to_owned() };
         Self {
             role: role.to_owned(),
             release: env!("CARGO_PKG_VERSION").to_owned(),
             functions: [library::OLDEST_CALLS, library::VERSION],
-            formats: [(ENTRY.to_owned(), entry)].into(),
+            formats: [(ENTRY.to_owned(), entry), (REPLAY.to_owned(), replay)].into(),
         }
     }
 
@@ -84,6 +89,8 @@ pub(crate) struct Processes {
     statement: Statement,
     /// The version up to which events may be written.
     entry: AtomicU8,
+    /// The same of replays.
+    replay: AtomicU8,
     /// Who is there, as the last answer said, and why this process may not be, if it may not.
     known: Mutex<Known>,
 }
@@ -107,7 +114,8 @@ impl Processes {
         statement: Statement,
     ) -> Result<Arc<Self>, StoreError> {
         let (redis, keys, name) = (redis.clone(), keys.clone(), options.process.clone());
-        let processes = Self { redis, keys, name, statement, entry: AtomicU8::default(), known: Mutex::default() };
+        let (entry, replay) = (AtomicU8::default(), AtomicU8::default());
+        let processes = Self { redis, keys, name, statement, entry, replay, known: Mutex::default() };
         processes.attend().await.map_err(|error| match error {
             CallError::Refused(refusal) => StoreError::refused(processes.why(&refusal)),
             CallError::Store(error) => error,
@@ -137,6 +145,11 @@ impl Processes {
         self.entry.load(Ordering::Relaxed)
     }
 
+    /// Whether replays may be written: every process that is there knows them.
+    pub(crate) fn writes_replays(&self) -> bool {
+        self.replay.load(Ordering::Relaxed) > 0
+    }
+
     /// The processes that are there, as far as is known.
     pub(crate) fn there(&self) -> Vec<ProcessStatus> {
         self.known().there.clone()
@@ -161,8 +174,12 @@ impl Processes {
     }
 
     fn note_versions(&self, answered: &[String]) {
-        let mut pairs = answered.chunks_exact(2);
-        let version = pairs.find(|pair| pair[0] == ENTRY).and_then(|pair| pair[1].parse().ok());
+        let version_of = |thing: &str| -> Option<u8> {
+            let mut pairs = answered.chunks_exact(2);
+            pairs.find(|pair| pair[0] == thing).and_then(|pair| pair[1].parse().ok())
+        };
+        self.replay.store(version_of(REPLAY).unwrap_or(0), Ordering::Relaxed);
+        let version = version_of(ENTRY);
         // No more than this release writes: the functions of a later one may speak of more.
         let version: u8 = version.unwrap_or(0).min(self.reads_entries());
         let before = self.entry.swap(version, Ordering::Relaxed);

@@ -10,14 +10,14 @@ mod text;
 
 pub(crate) use load::retry_requested;
 pub(crate) use names::Names;
-pub(crate) use text::unreadable;
+pub(crate) use text::{place, unreadable};
 
 use crate::library::{CallError, Refusal};
 use crate::store::RedisStore;
 use async_trait::async_trait;
 use bytes::Bytes;
-use laneway_domain::{Commit, Cut, Cuts, DestinationName, Partition, PartitionProgress};
-use laneway_ports::{CommitError, EventLog, Lease, ProgressStore, StoreError, WorkerId};
+use laneway_domain::{Commit, Cut, Cuts, DestinationName, LaneKey, Partition, PartitionProgress};
+use laneway_ports::{CommitError, EventLog, Lease, ProgressStore, StoreError, Tenure, WorkerId};
 use std::time::Duration;
 
 /// Dead letters that one step of forgetting a destination removes: Redis is busy for about a
@@ -59,6 +59,21 @@ impl ProgressStore for RedisStore {
         commit::commit(self, lease, commit).await
     }
 
+    async fn standing(
+        &self,
+        partition: Partition,
+        destinations: &[DestinationName],
+        keys: &[LaneKey],
+    ) -> Result<PartitionProgress, StoreError> {
+        self.partition(partition)?;
+        load::standing(&self.shared.redis, &self.shared.keys, partition, destinations, keys).await
+    }
+
+    async fn tenures(&self, partition: Partition) -> Result<Vec<Tenure>, StoreError> {
+        self.partition(partition)?;
+        lease::tenures(self, partition).await
+    }
+
     async fn taken(&self, partitions: &[Partition]) -> Result<Vec<Option<Cut>>, StoreError> {
         for partition in partitions {
             self.partition(*partition)?;
@@ -69,6 +84,11 @@ impl ProgressStore for RedisStore {
     async fn cuts(&self, partition: Partition) -> Result<Cuts, StoreError> {
         self.partition(partition)?;
         load::cuts(&self.shared.redis, &self.shared.keys, partition).await
+    }
+
+    fn refuses_replays(&self) -> Option<String> {
+        let why = "a process that shares the store is of a release that knows no replays: upgrade it first";
+        (!self.shared.processes.writes_replays()).then(|| why.to_owned())
     }
 
     async fn forget(&self, destination: &DestinationName) -> Result<bool, StoreError> {
@@ -92,6 +112,9 @@ impl RedisStore {
             names.dead_of(destination),
         ];
         keys.extend(names.all_dead());
+        keys.push(names.lease());
+        keys.push(names.replaying());
+        keys.extend(names.replays(destination));
         let mut known = false;
         loop {
             let args = vec![Bytes::from(destination.as_str().to_owned()), FORGOTTEN_AT_ONCE.to_string().into()];

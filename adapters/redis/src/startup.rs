@@ -3,14 +3,22 @@
 use crate::connect::Redis;
 use crate::failure::Effect;
 use crate::keys::Keys;
+use crate::library::CallError;
+use crate::numbers::Numbers;
 use crate::options::{MAX_KEY_PREFIX_BYTES, RedisOptions};
+use crate::progress::unreadable;
 use bytes::Bytes;
 use laneway_domain::MAX_PARTITIONS;
 use laneway_ports::StoreError;
 
-/// The shape of what is stored. A Laneway refuses a store of another one. Whoever raises this writes the first release that
-/// reads it into the field `needs` of the store's key.
+/// The shape of what is stored in a new store. Whoever raises this writes the first release that reads it into the field
+/// `needs` of the store's key.
 const SCHEMA: u32 = 1;
+/// The same of a store that was restored: its offsets are called otherwise outside ([`Numbers`]), so that a release that
+/// does not know that must refuse it. A Laneway refuses a store of any other schema.
+pub(crate) const SCHEMA_RESTORED: u32 = 2;
+/// The first release that reads [`SCHEMA_RESTORED`].
+pub(crate) const RESTORED_SINCE: &str = "0.1.0";
 
 /// Refuses what can be seen to be wrong without asking anyone.
 pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
@@ -32,25 +40,30 @@ pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the store if it is not there, and refuses one that was made otherwise.
-pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<(), StoreError> {
+/// Makes the store if it is not there, and refuses one that was made otherwise, or that is a part of a backup. Returns what
+/// its offsets are called outside.
+pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<Numbers, StoreError> {
     let arguments = vec![Bytes::from(partitions.to_string()), Bytes::from(SCHEMA.to_string())];
-    let made: Vec<Option<String>> = redis
-        .call("laneway_open", Effect::Reads, &[keys.store()], arguments)
-        .await
-        .map_err(StoreError::from)?
+    let answered = redis.call("laneway_open", Effect::Reads, &[keys.store()], arguments).await;
+    let made: Vec<Option<String>> = answered
+        .map_err(|error| match error {
+            CallError::Refused(why) => {
+                StoreError::refused(format!("the store at {} cannot be used: {why}", redis.place()))
+            }
+            CallError::Store(error) => error,
+        })?
         .convert()
         .map_err(|error| StoreError::refused(format!("the key {} is no store's: {error}", keys.store())))?;
     let text = |at: usize| made.get(at).and_then(Option::as_deref);
     let number = |at: usize| text(at).and_then(|text| text.parse::<u32>().ok());
     let (had, schema) = (number(0), number(1));
-    if schema != Some(SCHEMA) {
+    if !schema.is_some_and(|schema| [SCHEMA, SCHEMA_RESTORED].contains(&schema)) {
         // Whoever raises the schema says which release can read it; this one cannot know.
         let needs =
             text(2).map_or_else(|| "a newer Laneway".to_owned(), |release| format!("Laneway {release} or later"));
         return Err(StoreError::refused(format!(
-            "the store at {} was written by a newer release of Laneway (schema {}; this one, {}, reads {SCHEMA}): it needs \
-             {needs}",
+            "the store at {} was written by a newer release of Laneway (schema {}; this one, {}, reads up to {SCHEMA_RESTORED}): it \
+             needs {needs}",
             redis.place(),
             text(1).unwrap_or("unknown"),
             env!("CARGO_PKG_VERSION"),
@@ -65,7 +78,8 @@ pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<
             had.unwrap_or_default()
         )));
     }
-    Ok(())
+    let numbers = text(3).unwrap_or_default();
+    numbers.parse().map_err(|why| unreadable(&keys.store(), "the field numbers", why))
 }
 
 #[cfg(test)]

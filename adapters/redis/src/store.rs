@@ -18,6 +18,10 @@ use std::sync::Arc;
 use tokio::sync::watch as watch_channel;
 use tokio::task::JoinHandle;
 
+/// How often it is tried to open a store if an answer gets lost on the way, as on a busy machine: all that is written
+/// then may be written again.
+const CONNECT_TRIES: usize = 3;
+
 /// The store on Redis. Any number of processes can have it open at the same time.
 pub struct RedisStore {
     pub(crate) shared: Arc<Shared>,
@@ -51,8 +55,17 @@ impl RedisStore {
     /// processes that have it open would not understand each other; the text says which setting or
     /// release, and what to do.
     pub async fn connect(options: RedisOptions) -> Result<Self, StoreError> {
-        let statement = Statement::of_this_release(&options.role);
-        Self::connect_as(options, statement).await
+        let mut tries = 1;
+        loop {
+            let statement = Statement::of_this_release(&options.role);
+            match Self::connect_as(options.clone(), statement).await {
+                Err(StoreError::Unknown { what }) if tries < CONNECT_TRIES => {
+                    tracing::warn!("{what}; the store is opened once more");
+                    tries += 1;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     pub(crate) async fn connect_as(options: RedisOptions, statement: Statement) -> Result<Self, StoreError> {
@@ -62,8 +75,9 @@ impl RedisStore {
         let keys = Keys::new(&options.key_prefix);
         // First: nothing is loaded over the functions of processes that this one does not get on with.
         let processes = Processes::begin(&redis, &keys, &options, statement).await?;
-        inspector.load_libraries().await?;
-        startup::open(&redis, &keys, options.partitions).await?;
+        redis.load_libraries().await?;
+        let numbers = startup::open(&redis, &keys, options.partitions).await?;
+        let keys = keys.numbered(numbers);
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
         let groups = groups(logs.len(), redis.is_cluster());
         let replicated = Replicated::connect(&redis, &options).await?;

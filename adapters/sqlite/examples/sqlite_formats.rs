@@ -122,9 +122,7 @@ async fn fill(store: &SqliteStore, time: &AtomicU64) -> Done {
         store.trim(partition, Timestamp::from_millis(u64::MAX >> 1), 2).await?;
         store.release(&lease).await?;
     }
-    let of = |name: &str| -> Done<Selection> {
-        Ok(Selection { destination: Some(DestinationName::new(name)?), event_id: None, key: None })
-    };
+    let of = |name: &str| -> Done<Selection> { Ok(Selection::of(DestinationName::new(name)?)) };
     store.retry(&of("asked-again")?).await?;
     fill_registry(store).await
 }
@@ -233,7 +231,7 @@ fn progress() -> Done<Commit> {
 
 fn failed(attempts: u32, next_attempt: NextAttempt) -> RetryState {
     let at = Timestamp::from_millis(BEGAN + 40_000);
-    let history = vec![Failure { at, reason: "503 Service Unavailable: nö".into() }];
+    let history = vec![Failure { at, reason: "503 Service Unavailable: nö".into(), status: Some(503) }];
     RetryState { attempts, first_failure: at, next_attempt, history }
 }
 

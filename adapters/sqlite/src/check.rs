@@ -21,6 +21,8 @@ const AT_ONCE: Limits = Limits { events: 1000, bytes: 16 << 20 };
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
+    /// The format of its tables. [`crate::SCHEMA_VERSION`] is what this release brings it to when it opens it.
+    pub schema: u32,
     /// How many partitions the store has.
     pub partitions: u32,
     /// How many events it holds that can be read.
@@ -59,7 +61,7 @@ fn look(path: &Path) -> Result<CheckReport, StoreError> {
     schema::readable(&conn, path, found)?;
     schema::seen_as_now(&conn, path, found)?;
     let partitions = schema::setting(&conn, "partitions").map_err(failed)?.unwrap_or(0);
-    let mut report = CheckReport { partitions, ..CheckReport::default() };
+    let mut report = CheckReport { schema: found, partitions, ..CheckReport::default() };
     check_pages(&conn, &mut report).map_err(failed)?;
     for partition in (0..partitions).map(Partition) {
         check_events(&conn, partition, &mut report);

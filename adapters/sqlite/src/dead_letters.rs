@@ -5,7 +5,9 @@ use crate::progress::{destination, lane_key};
 use crate::readers::ReadFailed;
 use crate::row::{self, Scratch, compared, instant};
 use crate::schema::EVENT_COLUMNS;
-use laneway_domain::{DeadLetter, DestinationName, EventId, GivenUp, LoggedEvent, Offset, Partition};
+use laneway_domain::{
+    DeadLetter, DestinationName, EventId, EventType, GivenUp, LoggedEvent, Offset, Partition, Timestamp,
+};
 use laneway_ports::{DeadLetterCount, DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
@@ -36,6 +38,14 @@ impl Conditions {
         if let Some(id) = &selection.event_id {
             conditions.and("id = ?", text(id.as_str()));
         }
+        // Beyond what can be stored there is nothing, and everything.
+        let moment = |at: &Timestamp| [Value::Integer(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))];
+        if let Some(from) = &selection.from {
+            conditions.and("at >= ?", moment(from));
+        }
+        if let Some(to) = &selection.to {
+            conditions.and("at < ?", moment(to));
+        }
         conditions
     }
 }
@@ -48,20 +58,21 @@ pub(crate) fn list(conn: &Connection, query: &DeadLetterQuery) -> Result<Vec<Dea
             [Value::Integer(partition.0.into()), Value::Integer(compared(offset.0)), Value::Text(name.to_string())];
         conditions.and("(partition, offset, destination) > (?, ?, ?)", after);
     }
-    let sql = format!(
-        "SELECT number, partition, offset, destination, lane_key, reason, at, retry, retry_requested, id \
-         FROM dead_letter{} ORDER BY partition, offset, destination LIMIT {}",
-        conditions.sql,
-        query.most.min(MAX_DEAD_LETTER_PAGE)
-    );
+    let sql = format!("SELECT {COLUMNS} FROM dead_letter{} ORDER BY partition, offset, destination", conditions.sql);
+    let most = query.most.min(MAX_DEAD_LETTER_PAGE);
     let mut stmt = conn.prepare_cached(&sql)?;
     let mut rows = stmt.query(params_from_iter(conditions.values))?;
     let mut letters = Vec::new();
-    while let Some(row) = rows.next()? {
-        letters.push(letter(row)?);
+    while letters.len() < most
+        && let Some(row) = rows.next()?
+    {
+        letters.extend(Some(letter(row)?).filter(|letter| query.selection.picks(letter)));
     }
     Ok(letters)
 }
+
+/// What [`letter`] reads.
+const COLUMNS: &str = "number, partition, offset, destination, lane_key, reason, at, retry, retry_requested, id, type";
 
 fn letter(row: &Row<'_>) -> Result<DeadLetter, ReadFailed> {
     const TABLE: &str = "dead_letter";
@@ -79,6 +90,7 @@ fn letter(row: &Row<'_>) -> Result<DeadLetter, ReadFailed> {
         partition: Partition(row.get(1)?),
         given_up,
         event_id: EventId::new(&id).map_err(|error| unreadable(TABLE, number, error))?,
+        event_type: EventType::new(&row.get::<_, String>(10)?).ok(),
         retry_requested: row.get(8)?,
     })
 }
@@ -113,18 +125,27 @@ pub(crate) fn event(
     Ok(Some(event.map_err(|why| unreadable("dead_letter", number, why))?))
 }
 
-/// The numbers of the selected dead letters after `after`, ascending, at most `most`.
+/// Of at most `most` dead letters after the number `after`, ascending, the numbers of those that are selected; and the
+/// last number that was looked at, if there may be more.
 pub(crate) fn numbers(
     conn: &Connection,
     selection: &Selection,
     after: i64,
     most: usize,
-) -> Result<Vec<i64>, ReadFailed> {
+) -> Result<(Vec<i64>, Option<i64>), ReadFailed> {
     let mut conditions = Conditions::of(selection);
     conditions.and("number > ?", [Value::Integer(after)]);
+    let columns = if selection.is_plain() { "number" } else { COLUMNS };
     // By number, without the index: an index would be sorted anew for each of the chunks.
-    let sql = format!("SELECT number FROM dead_letter NOT INDEXED{} ORDER BY number LIMIT {most}", conditions.sql);
+    let sql = format!("SELECT {columns} FROM dead_letter NOT INDEXED{} ORDER BY number LIMIT {most}", conditions.sql);
     let mut stmt = conn.prepare_cached(&sql)?;
-    let numbers = stmt.query_map(params_from_iter(conditions.values), |row| row.get(0))?;
-    Ok(numbers.collect::<rusqlite::Result<_>>()?)
+    let mut rows = stmt.query(params_from_iter(conditions.values))?;
+    let (mut numbers, mut last, mut looked_at) = (Vec::new(), after, 0);
+    while let Some(row) = rows.next()? {
+        (last, looked_at) = (row.get(0)?, looked_at + 1);
+        if selection.is_plain() || selection.picks(&letter(row)?) {
+            numbers.push(last);
+        }
+    }
+    Ok((numbers, (looked_at == most).then_some(last)))
 }

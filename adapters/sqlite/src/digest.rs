@@ -17,6 +17,9 @@ const LANES: &str = "SELECT destination, scanned, paused_since, paused_reason FR
 const BEHIND: &str = "SELECT destination, key, offset, retry FROM behind WHERE partition = ?1";
 /// For itself, and only where a change made the destination: rows of stores that know no changes give what they gave.
 const BORN: &str = "SELECT destination, born FROM lane WHERE partition = ?1 AND born <> 0";
+const REPLAYS: &str = "SELECT destination, id, spec, until, number, scanned, settled FROM replay WHERE partition = ?1";
+const REPLAYS_BEHIND: &str = "SELECT destination, replay, key, offset, retry FROM replay_behind WHERE partition = ?1";
+const REPLAY_NUMBERS: &str = "SELECT destination, last FROM replay_number WHERE partition = ?1";
 const CUTS: &str = "SELECT at, revision FROM cut WHERE partition = ?1";
 
 /// The checksum of a row: CRC32C over its values, each with its type and length.
@@ -73,7 +76,38 @@ pub(crate) fn of_born(conn: &Connection, p: Partition, destination: &str) -> rus
 pub(crate) fn of_destination(conn: &Connection, p: Partition, destination: &str) -> rusqlite::Result<i64> {
     let behind = of_rows(conn, "behind", &format!("{BEHIND} AND destination = ?2"), (p.0, destination))?;
     let (lane, born) = (of_lane(conn, p, destination)?, of_born(conn, p, destination)?);
-    Ok(lane.wrapping_add(born).wrapping_add(behind))
+    let mut replays = of_replay_number(conn, p, destination)?;
+    for (table, rows) in [("replay", REPLAYS), ("replay_behind", REPLAYS_BEHIND)] {
+        let rows = of_rows(conn, table, &format!("{rows} AND destination = ?2"), (p.0, destination))?;
+        replays = replays.wrapping_add(rows);
+    }
+    Ok(lane.wrapping_add(born).wrapping_add(behind).wrapping_add(replays))
+}
+
+/// The same of one replay, without its keys behind; zero if there is none.
+pub(crate) fn of_replay(conn: &Connection, p: Partition, destination: &str, id: &str) -> rusqlite::Result<i64> {
+    of_rows(conn, "replay", &format!("{REPLAYS} AND destination = ?2 AND id = ?3"), (p.0, destination, id))
+}
+
+/// The same of all keys behind of a replay.
+pub(crate) fn of_replay_keys(conn: &Connection, p: Partition, destination: &str, id: &str) -> rusqlite::Result<i64> {
+    let rows = format!("{REPLAYS_BEHIND} AND destination = ?2 AND replay = ?3");
+    of_rows(conn, "replay_behind", &rows, (p.0, destination, id))
+}
+
+/// The same of one of them.
+pub(crate) fn of_replay_key(
+    conn: &Connection,
+    p: Partition,
+    (destination, id, key): (&str, &str, &str),
+) -> rusqlite::Result<i64> {
+    let rows = format!("{REPLAYS_BEHIND} AND destination = ?2 AND replay = ?3 AND key = ?4");
+    of_rows(conn, "replay_behind", &rows, (p.0, destination, id, key))
+}
+
+/// The same of the largest number of a destination's replays.
+pub(crate) fn of_replay_number(conn: &Connection, p: Partition, destination: &str) -> rusqlite::Result<i64> {
+    of_rows(conn, "replay_number", &format!("{REPLAY_NUMBERS} AND destination = ?2"), (p.0, destination))
 }
 
 /// The same of the cuts from `from` on and below `below`.
@@ -83,7 +117,9 @@ pub(crate) fn of_cuts(conn: &Connection, p: Partition, from: i64, below: i64) ->
 
 fn of_all(conn: &Connection, p: Partition) -> rusqlite::Result<i64> {
     let mut sum = of_partition(conn, p)?;
-    for (table, rows) in [("lane", LANES), ("behind", BEHIND), ("born", BORN), ("cut", CUTS)] {
+    let of_replays = [("replay", REPLAYS), ("replay_behind", REPLAYS_BEHIND), ("replay_number", REPLAY_NUMBERS)];
+    let of_lanes = [("lane", LANES), ("behind", BEHIND), ("born", BORN), ("cut", CUTS)];
+    for (table, rows) in of_lanes.into_iter().chain(of_replays) {
         sum = sum.wrapping_add(of_rows(conn, table, rows, [p.0])?);
     }
     Ok(sum)
@@ -123,7 +159,7 @@ pub(crate) fn check(conn: &Connection, p: Partition) -> rusqlite::Result<Result<
     Ok(Err(unreadable(
         "partition",
         p,
-        "the checksum over the progress of this partition (also in tables lane, behind and cut) is another, so that events \
+        "the checksum over the progress of this partition (also in tables lane, behind, cut and replay…) is another, so that events \
          might be skipped. Restore a backup. If you have mended it, or have changed it by hand, say so: \
          UPDATE partition SET digest = NULL",
     )))

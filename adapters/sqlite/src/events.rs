@@ -23,6 +23,17 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
+/// [`laneway_ports::EventLog::remembered`].
+pub(crate) fn remembered(conn: &Connection, id: &str, partitions: u32) -> Result<Vec<(Partition, Offset)>, ReadFailed> {
+    let mut stmt = conn.prepare_cached("SELECT offset FROM given_id WHERE partition = ?1 AND id = ?2")?;
+    let mut found = Vec::new();
+    for p in 0..partitions {
+        let offset: Option<u64> = stmt.query_row((p, id), |row| row.get(0)).optional()?;
+        found.extend(offset.map(|offset| (Partition(p), Offset(offset))));
+    }
+    Ok(found)
+}
+
 /// The records of a chunk while it is read.
 struct Reading {
     partition: Partition,

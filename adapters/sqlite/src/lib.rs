@@ -12,6 +12,7 @@ mod digest;
 mod events;
 mod failure;
 mod files;
+mod history;
 mod lock;
 mod options;
 mod ports;
@@ -40,6 +41,7 @@ pub use options::{
 };
 pub use restore::{RestoreOptions, Restored, restore};
 pub use room::{Free, RESERVE_BYTES, free};
+pub use schema::SCHEMA_VERSION;
 pub use store::SqliteStore;
 
 // The program that writes files for `tests/formats` names this crate from outside, and from within its tests.

@@ -1,20 +1,22 @@
 //! The ports, as this store keeps them.
 
+mod extent;
+mod history;
 mod registry;
 
 use crate::dead_letters;
-use crate::events::Limits;
+use crate::events::{self, Limits};
 use crate::progress;
 use crate::store::{self, SqliteStore, into_store_error, lost};
 use crate::writer::{self, DeadChange, LETTERS_AT_ONCE};
 use async_trait::async_trait;
 use laneway_domain::{
-    Commit, Cut, Cuts, DeadLetter, DestinationName, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress,
-    Redrive, Timestamp,
+    Commit, Cut, Cuts, DeadLetter, DestinationName, LaneKey, LoggedEvent, NewEvent, Offset, Partition,
+    PartitionProgress, Redrive, Timestamp,
 };
 use laneway_ports::{
     Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Lease,
-    ProgressStore, Selection, StoreError, WorkerId,
+    ProgressStore, Selection, StoreError, Tenure, WorkerId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +71,12 @@ impl EventLog for SqliteStore {
         let index = self.shared.index(partition)?;
         self.shared.usable()?;
         Ok(self.shared.bounds(index))
+    }
+
+    async fn remembered(&self, id: &str) -> Result<Vec<(Partition, Offset)>, StoreError> {
+        self.shared.usable()?;
+        let (id, partitions) = (id.to_owned(), self.shared.partitions());
+        self.readers.read(move |conn| events::remembered(conn, &id, partitions)).await
     }
 
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
@@ -126,6 +134,24 @@ impl ProgressStore for SqliteStore {
                 gone = self.change(move |tx| writer::drop_letters(tx, &again.0, &again.1, LETTERS_AT_ONCE)).await?;
             }
         }
+    }
+
+    async fn standing(
+        &self,
+        partition: Partition,
+        destinations: &[DestinationName],
+        keys: &[LaneKey],
+    ) -> Result<PartitionProgress, StoreError> {
+        self.shared.index(partition)?;
+        self.shared.usable()?;
+        let (destinations, keys) = (destinations.to_vec(), keys.to_vec());
+        self.readers.read(move |conn| progress::standing(conn, partition, &destinations, &keys)).await
+    }
+
+    async fn tenures(&self, partition: Partition) -> Result<Vec<Tenure>, StoreError> {
+        self.shared.index(partition)?;
+        self.shared.usable()?;
+        self.readers.read(move |conn| progress::tenures(conn, partition)).await
     }
 
     async fn taken(&self, partitions: &[Partition]) -> Result<Vec<Option<Cut>>, StoreError> {

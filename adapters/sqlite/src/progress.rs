@@ -6,10 +6,10 @@ use crate::readers::ReadFailed;
 use crate::row::instant;
 use laneway_domain::{
     Behind, Cut, Cuts, DestinationName, LaneKey, LaneProgress, Offset, Partition, PartitionProgress, Pause, Position,
-    Redrive, Revision,
+    Redrive, ReplayId, ReplayMark, ReplayProgress, Revision, Timestamp,
 };
-use laneway_ports::{MAX_DEAD_LETTER_PAGE, StoreError};
-use rusqlite::{Connection, OptionalExtension, Row};
+use laneway_ports::{MAX_DEAD_LETTER_PAGE, StoreError, Tenure, TenureEnd, WorkerId};
+use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 /// The partition's progress, as of one moment.
 pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress, ReadFailed> {
@@ -20,6 +20,7 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     let mut progress = PartitionProgress { scanned: Offset(scanned), ..PartitionProgress::default() };
     load_lanes(&tx, p, &mut progress)?;
     load_behind(&tx, p, &mut progress)?;
+    load_replays(&tx, p, &mut progress)?;
     progress.cuts = cuts(&tx, p)?;
     // A row that cannot be read at all has been named by now.
     digest::check(&tx, p)??;
@@ -27,10 +28,40 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     Ok(progress)
 }
 
+/// [`laneway_ports::ProgressStore::standing`].
+pub(crate) fn standing(
+    conn: &Connection,
+    p: Partition,
+    destinations: &[DestinationName],
+    keys: &[LaneKey],
+) -> Result<PartitionProgress, ReadFailed> {
+    let tx = conn.unchecked_transaction()?;
+    let scanned: u64 =
+        tx.prepare_cached("SELECT scanned FROM partition WHERE partition = ?1")?.query_row([p.0], |row| row.get(0))?;
+    let mut progress = PartitionProgress { scanned: Offset(scanned), ..PartitionProgress::default() };
+    let mut lanes = tx.prepare_cached(&format!("{LANES} AND destination = ?2"))?;
+    let mut behind = tx.prepare_cached(&format!("{BEHIND} AND destination = ?2 AND key = ?3"))?;
+    for name in destinations {
+        take_lanes(lanes.query((p.0, name.as_str()))?, &mut progress)?;
+        for key in keys {
+            take_behind(behind.query((p.0, name.as_str(), key.to_string()))?, &mut progress)?;
+        }
+    }
+    drop((lanes, behind));
+    progress.cuts = cuts(&tx, p)?;
+    Ok(progress)
+}
+
+/// The lanes of a partition.
+const LANES: &str = "SELECT destination, scanned, paused_since, paused_reason, born FROM lane WHERE partition = ?1";
+/// The keys of its lanes that are behind.
+const BEHIND: &str = "SELECT destination, key, offset, retry FROM behind WHERE partition = ?1";
+
 fn load_lanes(conn: &Connection, p: Partition, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
-    let sql = "SELECT destination, scanned, paused_since, paused_reason, born FROM lane WHERE partition = ?1";
-    let mut stmt = conn.prepare_cached(sql)?;
-    let mut rows = stmt.query([p.0])?;
+    take_lanes(conn.prepare_cached(LANES)?.query([p.0])?, progress)
+}
+
+fn take_lanes(mut rows: Rows<'_>, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
     while let Some(row) = rows.next()? {
         let name = destination(row, 0, "lane")?;
         let scanned: Option<u64> = row.get(1)?;
@@ -49,9 +80,10 @@ fn load_lanes(conn: &Connection, p: Partition, progress: &mut PartitionProgress)
 }
 
 fn load_behind(conn: &Connection, p: Partition, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
-    let sql = "SELECT destination, key, offset, retry FROM behind WHERE partition = ?1";
-    let mut stmt = conn.prepare_cached(sql)?;
-    let mut rows = stmt.query([p.0])?;
+    take_behind(conn.prepare_cached(BEHIND)?.query([p.0])?, progress)
+}
+
+fn take_behind(mut rows: Rows<'_>, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
     while let Some(row) = rows.next()? {
         let name = destination(row, 0, "behind")?;
         let key = lane_key(row, 1, "behind")?;
@@ -65,11 +97,66 @@ fn load_behind(conn: &Connection, p: Partition, progress: &mut PartitionProgress
     Ok(())
 }
 
+fn load_replays(conn: &Connection, p: Partition, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
+    let sql = "SELECT destination, id, spec, number, scanned, settled FROM replay WHERE partition = ?1";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let mut rows = stmt.query([p.0])?;
+    while let Some(row) = rows.next()? {
+        let name = destination(row, 0, "replay")?;
+        let (id, spec): (String, String) = (row.get(1)?, row.get(2)?);
+        let of = format!("of destination {name}, id {id}");
+        let id = ReplayId::new(&id).map_err(|e| unreadable("replay", &of, e))?;
+        let spec = serde_json::from_str(&spec).map_err(|e| unreadable("replay", &of, e))?;
+        let mark = ReplayMark { number: row.get(3)?, scanned: Offset(row.get(4)?), settled: row.get(5)? };
+        let lane = progress.lanes.get_mut(&name).ok_or_else(|| unreadable("replay", &of, "it has no lane"))?;
+        lane.replays.insert(id, ReplayProgress { mark, ..ReplayProgress::new(spec) });
+    }
+    let sql = "SELECT destination, replay, key, offset, retry FROM replay_behind WHERE partition = ?1";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let mut rows = stmt.query([p.0])?;
+    while let Some(row) = rows.next()? {
+        let (name, key) = (destination(row, 0, "replay_behind")?, lane_key(row, 2, "replay_behind")?);
+        let id: String = row.get(1)?;
+        let of = format!("of destination {name}, replay {id}, key {key}");
+        let retry: Option<String> = row.get(4)?;
+        let retry = retry.map(|json| serde_json::from_str(&json)).transpose();
+        let retry = retry.map_err(|e| unreadable("replay_behind", &of, e))?;
+        let behind = Behind { offset: Offset(row.get(3)?), retry };
+        let id = ReplayId::new(&id).map_err(|e| unreadable("replay_behind", &of, e))?;
+        let replay = progress.lanes.get_mut(&name).and_then(|lane| lane.replays.get_mut(&id));
+        replay.ok_or_else(|| unreadable("replay_behind", &of, "it has no replay"))?.behind.insert(key, behind);
+    }
+    let sql = "SELECT destination, last FROM replay_number WHERE partition = ?1";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let mut rows = stmt.query([p.0])?;
+    while let Some(row) = rows.next()? {
+        let name = destination(row, 0, "replay_number")?;
+        let lane = progress.lanes.get_mut(&name).ok_or_else(|| unreadable("replay_number", &name, "it has no lane"))?;
+        lane.last_replay = row.get(1)?;
+    }
+    Ok(())
+}
+
 /// [`laneway_ports::ProgressStore::cuts`].
 pub(crate) fn cuts(conn: &Connection, p: Partition) -> Result<Cuts, ReadFailed> {
     let mut stmt = conn.prepare_cached("SELECT at, revision FROM cut WHERE partition = ?1 ORDER BY at")?;
     let cuts = stmt.query_map([p.0], cut)?;
     Ok(Cuts::of(cuts.collect::<rusqlite::Result<_>>()?))
+}
+
+/// [`laneway_ports::ProgressStore::tenures`].
+pub(crate) fn tenures(conn: &Connection, p: Partition) -> Result<Vec<Tenure>, ReadFailed> {
+    let sql = "SELECT t.epoch, t.worker, t.since, coalesce(t.until, p.leased_until), t.handed_over \
+               FROM tenure t JOIN partition p USING (partition) WHERE partition = ?1 ORDER BY t.epoch DESC";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let rows = stmt.query_map([p.0], |row| {
+        let handed_over: Option<bool> = row.get(4)?;
+        let ended = handed_over.map(|it| if it { TenureEnd::HandedOver } else { TenureEnd::RanOut });
+        let since = row.get::<_, Option<i64>>(2)?.and_then(instant);
+        let until = instant(row.get(3)?).unwrap_or(Timestamp::ZERO);
+        Ok(Tenure { epoch: row.get(0)?, worker: WorkerId(row.get(1)?), since, until, ended })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// [`laneway_ports::ProgressStore::taken`].

@@ -64,7 +64,7 @@ pub fn restore(
     let there = store.exists();
     if there && !options.replace {
         return Err(StoreError::refused(format!(
-            "there is a store at {}: say that it is to be replaced (it is kept under another name), or give another path",
+            "there is a store at {}: say that it is to be replaced (--replace; it is kept under another name), or give another path",
             store.display()
         )));
     }
@@ -128,7 +128,7 @@ fn new_generation(
     let cannot = |error: rusqlite::Error| copy.cannot(&error);
     let conn = Connection::open(&copy.0).map_err(cannot)?;
     let partitions = schema::bring_up_to_date(&conn, &copy.0)?;
-    let bounds = begin(&conn, partitions).map_err(cannot)?;
+    let bounds = begin(&conn, partitions, clock.now()).map_err(cannot)?;
     let highest = bounds.iter().map(|bounds| bounds.end).fold(given_out.offset, Offset::max);
     let goes_on_at = next_generation(highest, clock)?;
     let tx = conn.unchecked_transaction().map_err(cannot)?;

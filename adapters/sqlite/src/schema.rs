@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The version that this code writes. It reads all from [`migrations::FIRST`] on, and changes them when it opens them.
 ///
 /// It is the format number of all tables but those of events, whose rows are never written again and have one each.
-pub(crate) const SCHEMA_VERSION: u32 = 6;
+pub const SCHEMA_VERSION: u32 = 7;
 /// The release of Laneway that first wrote [`SCHEMA_VERSION`]: what a store names to those who do not know it.
 const NEEDS_RELEASE: &str = "0.1.0";
 /// Under what name that is written down.
@@ -44,7 +44,7 @@ const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 -- One row per partition. Offsets below `trimmed` were used, and their events removed. `digest` is a
--- checksum over the partition's progress, here and in the tables lane, behind and cut; NULL: not known.
+-- checksum over the partition's progress, here and in the tables lane, behind, cut and those of replays; NULL: not known.
 CREATE TABLE partition (
   partition INTEGER PRIMARY KEY, trimmed INTEGER NOT NULL DEFAULT 0, scanned INTEGER NOT NULL DEFAULT 0,
   epoch INTEGER NOT NULL DEFAULT 0, worker TEXT, leased_until INTEGER NOT NULL DEFAULT 0, digest INTEGER
@@ -138,11 +138,59 @@ CREATE TABLE token (
 INSERT INTO token (one) VALUES (1);
 ";
 
+/// What replays need, which came with schema 7.
+const REPLAY_TABLES: &str = "
+-- Replays: what is delivered once more, up to `until`, and how far that has come. `spec` is JSON. Those whose `scanned`
+-- is below `until`, or that have rows in replay_behind, are not done.
+CREATE TABLE replay (
+  partition INTEGER NOT NULL, destination TEXT NOT NULL, id TEXT NOT NULL, spec TEXT NOT NULL, until INTEGER NOT NULL,
+  number INTEGER NOT NULL, scanned INTEGER NOT NULL, settled INTEGER NOT NULL, PRIMARY KEY (partition, destination, id)
+) STRICT, WITHOUT ROWID;
+-- The lowest offset that one needs, which the trim must not pass.
+CREATE INDEX replay_open ON replay (partition, scanned) WHERE scanned < until;
+
+-- The keys that have not come as far as their replay; `retry` is JSON.
+CREATE TABLE replay_behind (
+  partition INTEGER NOT NULL, destination TEXT NOT NULL, replay TEXT NOT NULL, key TEXT NOT NULL,
+  offset INTEGER NOT NULL, retry TEXT, PRIMARY KEY (partition, destination, replay, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replay_behind_by_offset ON replay_behind (partition, offset);
+
+-- The largest number that a replay of the destination was given.
+CREATE TABLE replay_number (
+  partition INTEGER NOT NULL, destination TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (partition, destination)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Made whenever a store is opened that lacks it. No part of the format: whoever does not know it keeps it up all the
 /// same, as SQLite does so by itself.
 const INDEXES: &str = "
 -- The lowest position of the lanes that stand apart, which the trim must not pass, without a look at all lanes.
 CREATE INDEX IF NOT EXISTS lane_apart ON lane (partition, scanned) WHERE scanned IS NOT NULL;
+";
+
+/// Made whenever a store is opened that lacks them. They are no part of the format: nothing else depends on them, and
+/// whoever does not know them leaves them as they are.
+const HISTORY_TABLES: &str = "
+-- Who has each partition and who had it, for people: a row for each lease. `since` is NULL where a release claimed it
+-- that did not write that down; `until` and `handed_over` (0: it ran out) are NULL while the lease is held.
+CREATE TABLE IF NOT EXISTS tenure (
+  partition INTEGER NOT NULL, epoch INTEGER NOT NULL, worker TEXT NOT NULL, since INTEGER, until INTEGER,
+  handed_over INTEGER, PRIMARY KEY (partition, epoch)
+) STRICT, WITHOUT ROWID;
+
+-- What attempts met, for people: a row for what a commit told, in the packing of laneway_ports::encoded_history.
+-- `number` is that of the commit among those of its lease, whose epoch is `epoch`.
+CREATE TABLE IF NOT EXISTS history (
+  id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, at INTEGER NOT NULL, epoch INTEGER NOT NULL,
+  number INTEGER NOT NULL, size INTEGER NOT NULL, told BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS history_by_time ON history (partition, at, epoch, number);
+
+-- How much history each partition has, so that nobody needs to count.
+CREATE TABLE IF NOT EXISTS history_size (
+  partition INTEGER PRIMARY KEY, records INTEGER NOT NULL, bytes INTEGER NOT NULL
+) STRICT;
 ";
 
 fn partition_tables(partitions: u32) -> String {
@@ -185,6 +233,7 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, StoreError> {
         None => create(&conn, options).map_err(cannot)?,
     }
     conn.execute_batch(INDEXES).map_err(cannot)?;
+    conn.execute_batch(HISTORY_TABLES).map_err(cannot)?;
     configure(&conn, options).map_err(cannot)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(cannot)?;
     if mode != "wal" {
@@ -301,6 +350,7 @@ pub(crate) fn bring_up_to_date(conn: &Connection, path: &Path) -> Result<u32, St
     readable(conn, path, found)?;
     let partitions = setting(conn, "partitions").map_err(|error| cannot_open(path, &error))?.unwrap_or(0);
     migrations::migrate(conn, path, found, partitions)?;
+    conn.execute_batch(HISTORY_TABLES).map_err(|error| cannot_open(path, &error))?;
     Ok(partitions)
 }
 
@@ -326,6 +376,7 @@ fn create(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     tx.execute_batch(TABLES)?;
     tx.execute_batch(REGISTRY_TABLES)?;
     tx.execute_batch(TOKEN_TABLE)?;
+    tx.execute_batch(REPLAY_TABLES)?;
     tx.execute_batch(&partition_tables(options.partitions))?;
     let mut meta = tx.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
     meta.execute(("schema", SCHEMA_VERSION.to_string()))?;

@@ -13,10 +13,11 @@ use crate::readers::Readers;
 use crate::registry;
 use crate::request::{Asked, Request, Tx};
 use crate::room::{Reserve, Room};
+use crate::row::moment;
 use crate::schema;
 use crate::shared::Shared;
 use crate::writer::{self, DeadChange};
-use laneway_domain::{Offset, Revision};
+use laneway_domain::{Offset, Revision, Timestamp};
 use laneway_ports::{Bounds, CommitError, Register, Selection, StoreError, StoreHealth};
 use rusqlite::Connection;
 use std::fmt;
@@ -152,9 +153,7 @@ impl SqliteStore {
         loop {
             let selection = selection.clone();
             let find = move |conn: &Connection| dead_letters::numbers(conn, &selection, after, DEAD_LETTERS_AT_ONCE);
-            let numbers = self.readers.read(find).await?;
-            let Some(&last) = numbers.last() else { return Ok(changed) };
-            after = last;
+            let (numbers, last) = self.readers.read(find).await?;
             let done = self.change(move |tx| writer::change_dead(tx, change, &numbers)).await;
             changed += done.map_err(|error| match into_store_error(error) {
                 // Some are changed and some are not.
@@ -163,6 +162,8 @@ impl SqliteStore {
                 }
                 error => error,
             })?;
+            let Some(last) = last else { return Ok(changed) };
+            after = last;
         }
     }
 }
@@ -200,14 +201,19 @@ fn open_database(options: &Options) -> Result<(Connection, Vec<Bounds>, Revision
     let conn = schema::open_writer(options)?;
     sync_directory_of(&options.path)?;
     let cannot = |error: rusqlite::Error| schema::cannot_open(&options.path, &error);
-    let bounds = begin(&conn, options.partitions).map_err(cannot)?;
+    let bounds = begin(&conn, options.partitions, options.clock.now()).map_err(cannot)?;
     let last = registry::begin(&conn).map_err(cannot)?;
     Ok((conn, bounds, last))
 }
 
 /// Ends the leases of whoever had the store before (it was this process alone, says the lock), and
 /// finds where each partition begins and ends.
-pub(crate) fn begin(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
+pub(crate) fn begin(conn: &Connection, partitions: u32, now: Timestamp) -> rusqlite::Result<Vec<Bounds>> {
+    // Whoever still has one has died.
+    let told = "INSERT INTO tenure (partition, epoch, worker, until, handed_over)
+                SELECT partition, epoch, worker, min(leased_until, ?1), 0 FROM partition WHERE worker IS NOT NULL
+                ON CONFLICT (partition, epoch) DO UPDATE SET until = excluded.until, handed_over = 0";
+    conn.execute(told, [moment(now)])?;
     conn.execute("UPDATE partition SET worker = NULL WHERE worker IS NOT NULL", [])?;
     bounds(conn, partitions)
 }

@@ -89,6 +89,8 @@ impl Subject for InDirectory {
 laneway_ports::event_log_contract!(InDirectory, #[tokio::test]);
 laneway_ports::progress_store_contract!(InDirectory, #[tokio::test]);
 laneway_ports::dead_letters_contract!(InDirectory, #[tokio::test]);
+laneway_ports::history_contract!(InDirectory, #[tokio::test]);
+laneway_ports::extent_contract!(InDirectory, #[tokio::test]);
 laneway_ports::workers_contract!(InDirectory, #[tokio::test]);
 laneway_ports::registry_contract!(InDirectory, #[tokio::test]);
 laneway_ports::tokens_contract!(InDirectory, #[tokio::test]);

@@ -85,7 +85,7 @@ async fn run(sinks: &[WebhookSink], attempts: usize) -> (Duration, BTreeMap<&'st
         let (sink, delivery) = (&sinks[number % sinks.len()], &delivery);
         async move {
             let begun = Instant::now();
-            let outcome = sink.deliver(delivery).await.first().map_or("nothing", Outcome::label);
+            let outcome = sink.deliver(delivery).await.outcomes.first().map_or("nothing", Outcome::label);
             (begun.elapsed(), outcome)
         }
     };
@@ -103,7 +103,9 @@ fn delivery() -> Delivery {
         Event::new(EventId::new("evt_1").unwrap(), EventType::new("order.paid").unwrap(), Bytes::from_static(b"{}"));
     let event =
         LoggedEvent { partition: Partition(0), offset: Offset(1), accepted_at: Timestamp::from_millis(1), event };
-    Delivery { events: vec![Attempted { event: Arc::new(event), attempt: 1, redrive: false, fresh: false }] }
+    Delivery {
+        events: vec![Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }],
+    }
 }
 
 /// The resident memory of this process in bytes, as Linux counts it.

@@ -134,14 +134,14 @@ fn sink(address: SocketAddr, signed: bool, events: usize) -> (WebhookSink, Deliv
     let accepted_at = Timestamp::from_millis(1_700_000_000_123);
     let logged = |n| {
         let event = LoggedEvent { partition: Partition(3), offset: Offset(n), accepted_at, event: event.clone() };
-        Attempted { event: Arc::new(event), attempt: 1, redrive: false, fresh: false }
+        Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }
     };
     let delivery = Delivery { events: (0..events as u64).map(logged).collect() };
     (WebhookSink::new(config).unwrap(), delivery)
 }
 
 async fn deliver((sink, delivery): &(WebhookSink, Delivery)) {
-    let outcomes = sink.deliver(delivery).await;
+    let outcomes = sink.deliver(delivery).await.outcomes;
     assert!(outcomes.len() == delivery.events.len() && outcomes.iter().all(|outcome| *outcome == Outcome::Delivered));
 }
 

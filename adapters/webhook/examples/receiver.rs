@@ -1,5 +1,5 @@
 //! A whole receiver: it verifies each delivery, and has each effect exactly once with one number
-//! per key, whatever is delivered again.
+//! per key (three, once it was replayed), whatever is delivered again.
 //!
 //! ```sh
 //! RECEIVER_SECRETS="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" cargo run -p laneway-webhook --example receiver
@@ -13,15 +13,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use laneway_domain::Timestamp;
-use laneway_domain::receiver::{Arrival, LastSeen, Verifier};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use laneway_domain::receiver::{Arrival, LastReplayed, LastSeen, Verifier};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All that it takes to drop duplicates is `last_seen`: a row per key.
 const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS last_seen (key TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS last_seen (key TEXT PRIMARY KEY, number INTEGER, replay INTEGER, replayed INTEGER) STRICT;
     CREATE TABLE IF NOT EXISTS effect (number INTEGER PRIMARY KEY, key TEXT NOT NULL, body BLOB NOT NULL) STRICT;";
 
 struct Receiver {
@@ -57,14 +57,23 @@ impl Receiver {
         let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let key = arrival.remembered_as();
-        let select = "SELECT number FROM last_seen WHERE key = ?1";
-        let mut last = LastSeen::stored(transaction.query_row(select, [&key], |row| row.get(0)).optional()?);
-        if last.is_new(arrival.sequence, arrival.redrive) {
-            transaction.execute("INSERT OR REPLACE INTO last_seen VALUES (?1, ?2)", (&key, last.number()))?;
+        let select = "SELECT number, replay, replayed FROM last_seen WHERE key = ?1";
+        let mut last = transaction.query_row(select, [&key], last_seen).optional()?.unwrap_or_default();
+        if last.is_new(arrival.sequence, arrival.occasion()) {
+            let (replay, replayed) = last.replayed().map(|last| (last.replay, last.number)).unzip();
+            let row = (&key, last.number(), replay, replayed);
+            transaction.execute("INSERT OR REPLACE INTO last_seen VALUES (?1, ?2, ?3, ?4)", row)?;
             effect(&transaction, &key, body)?;
         }
         transaction.commit()
     }
+}
+
+/// What is remembered of a key.
+fn last_seen(row: &Row<'_>) -> rusqlite::Result<LastSeen> {
+    let replayed: (Option<u64>, Option<u64>) = (row.get(1)?, row.get(2)?);
+    let replayed = replayed.0.zip(replayed.1).map(|(replay, number)| LastReplayed { replay, number });
+    Ok(LastSeen::stored(row.get(0)?, replayed))
 }
 
 /// What this receiver is for.

@@ -1,9 +1,10 @@
 //! What a receiver's answer means.
 
 use crate::redact::Redactor;
-use http::header::{HeaderValue, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
-use laneway_domain::{Cause, Outcome};
+use crate::request::WEBHOOK_SIGNATURE;
+use http::header::{AUTHORIZATION, HeaderValue, LOCATION, PROXY_AUTHORIZATION, RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, Request, StatusCode};
+use laneway_domain::{Answered, Cause, Outcome};
 use laneway_ports::TestedAnswer;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_EXCERPT_CHARS: usize = 200;
 /// How much of it somebody is shown who tests a destination, in characters: most errors with their first details.
 const MAX_TESTED_CHARS: usize = 1000;
+
+/// How much of an answer's headers the history tells, in characters: the dozen that most answers have.
+const MAX_HEADER_CHARS: usize = 1000;
 
 /// What a receiver answered, but for a body that nobody will look at.
 pub(crate) struct Answer {
@@ -67,6 +71,46 @@ impl Judge {
     /// The answer as somebody is shown it who tests the destination.
     pub(crate) fn shown(&self, answer: &Answer) -> TestedAnswer {
         TestedAnswer { status: answer.status.as_u16(), body: self.excerpt(&answer.body, MAX_TESTED_CHARS) }
+    }
+
+    /// The answer as the history tells it: of a success its status, of anything else its beginning too.
+    pub(crate) fn told(&self, answer: &Answer) -> Answered {
+        let told = || {
+            let body = self.excerpt(&answer.body, MAX_TESTED_CHARS).into();
+            Box::new(laneway_domain::Answer { headers: self.headers(&answer.headers).into(), body })
+        };
+        let failed = !answer.status.is_success();
+        Answered { status: Some(answer.status.as_u16()), answer: failed.then(told), request: None }
+    }
+
+    /// The first line and the headers of a request, as the history tells them of an attempt that failed.
+    pub(crate) fn sent<B>(&self, request: &Request<B>) -> String {
+        let url = self.redactor.clean(request.uri().to_string());
+        format!("{} {url}\n{}", request.method(), self.headers(request.headers()))
+    }
+
+    /// The first headers, a line each. Of those that hold credentials there is only the name, and of a signature only
+    /// its kind: whoever may read what was sent need not be able to send it again.
+    fn headers(&self, headers: &HeaderMap) -> String {
+        let mut lines = String::new();
+        let mut room = MAX_HEADER_CHARS;
+        for (name, value) in headers {
+            let value = match *name {
+                SET_COOKIE | AUTHORIZATION | PROXY_AUTHORIZATION => "[left out]".to_owned(),
+                _ if name == WEBHOOK_SIGNATURE => {
+                    let kind = |one: &str| format!("{},…", one.split(',').next().unwrap_or_default());
+                    let signatures = value.to_str().unwrap_or_default().split(' ').map(kind);
+                    signatures.collect::<Vec<_>>().join(" ")
+                }
+                LOCATION => self.excerpt(&without_secrets(value), MAX_EXCERPT_CHARS),
+                _ => self.excerpt(value.as_bytes(), MAX_EXCERPT_CHARS),
+            };
+            let line = format!("{name}: {value}\n");
+            let Some(left) = room.checked_sub(line.chars().count()) else { break };
+            room = left;
+            lines.push_str(&line);
+        }
+        lines
     }
 
     /// The first `most` characters of `bytes` as one line of printable text, without this destination's secrets.

@@ -17,6 +17,8 @@ const SEQUENCE: &str = "lanewaysequence";
 const ATTEMPT: &str = "lanewayattempt";
 /// The extension that carries what `laneway-redrive` is for a single event.
 const REDRIVE: &str = "lanewayredrive";
+/// The extension that carries what `laneway-replay` is for a single event.
+const REPLAY: &str = "lanewayreplay";
 /// The extension that carries what the header `traceparent` is for a single event (CloudEvents, distributed tracing).
 const TRACEPARENT: &str = "traceparent";
 /// How much of the hash makes a batch's id: 128 bits never collide by chance.
@@ -79,9 +81,12 @@ fn append_event(out: &mut Vec<u8>, attempted: &Attempted) {
     if attempted.redrive {
         out.extend_from_slice(format!(",\"{REDRIVE}\":true").as_bytes());
     }
+    if let Some(number) = attempted.replay {
+        out.extend_from_slice(format!(",\"{REPLAY}\":{number}").as_bytes());
+    }
     for (name, value) in &event.attributes {
         // A producer cannot pass an event off as another of its key.
-        if ![SEQUENCE, ATTEMPT, REDRIVE].contains(&&**name) {
+        if ![SEQUENCE, ATTEMPT, REDRIVE, REPLAY].contains(&&**name) {
             append_value(out, name, value);
         }
     }

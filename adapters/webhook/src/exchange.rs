@@ -11,7 +11,7 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use laneway_domain::{Cause, End, Outcome, REST_OF_ANSWER};
+use laneway_domain::{Answered, Cause, End, Outcome, REST_OF_ANSWER};
 use laneway_egress::{Dial, Placed, gave_way};
 use laneway_ports::{TestReport, TestedAnswer, is_shortage};
 use std::error::Error;
@@ -90,15 +90,27 @@ impl<D: Dial> Exchange<D> {
         Self { client, fresh, connector, timeout, judge }
     }
 
+    /// What judges the answers, and knows what nobody is to see.
+    pub(crate) const fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
     /// The deadline of an exchange that begins now.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
     }
 
     /// Sends `request`, and says what came of it, at the `deadline` at the latest. `fresh`: over a connection
-    /// that was never used before.
-    pub(crate) async fn outcome(&self, request: Request<Full<Bytes>>, fresh: bool, deadline: Instant) -> Outcome {
-        self.witnessed(request, fresh, deadline, &Nobody).await
+    /// that was never used before. Beside it what the receiver answered, for the history.
+    pub(crate) async fn outcome(
+        &self,
+        request: Request<Full<Bytes>>,
+        fresh: bool,
+        deadline: Instant,
+    ) -> (Outcome, Answered) {
+        let seen = Seen(Mutex::default());
+        let outcome = self.witnessed(request, fresh, deadline, &seen).await;
+        (outcome, seen.0.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The same, over a connection of its own, with the answer as people may see it.
@@ -221,13 +233,15 @@ trait Witness: Sync {
     fn saw(&self, judge: &Judge, answer: impl FnOnce() -> Answer);
 }
 
-/// At an event's delivery there is nobody, and nothing of this is done.
-struct Nobody;
+/// Notes what the history tells of an event's delivery.
+struct Seen(Mutex<Answered>);
 
-impl Witness for Nobody {
+impl Witness for Seen {
     const KEEPS: bool = false;
 
-    fn saw(&self, _: &Judge, _: impl FnOnce() -> Answer) {}
+    fn saw(&self, judge: &Judge, answer: impl FnOnce() -> Answer) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = judge.told(&answer());
+    }
 }
 
 /// Notes what a tester is shown.

@@ -12,17 +12,19 @@
 //! | `ce-specversion`, `ce-id`, `ce-type`, `ce-source`, `ce-subject`, `ce-time`, `ce-partitionkey`, `ce-<attribute>` | CloudEvents 1.0, HTTP binding, binary mode; values percent-encoded as its section 3.1.3.2 says |
 //! | `laneway-sequence` | `<partition>-<offset>`, the offset in 20 digits; rising per key, as text and as a number |
 //! | `laneway-attempt` | which attempt this is, from 1 |
-//! | `laneway-redrive` | `true` of a dead letter that is attempted once more; otherwise absent |
+//! | `laneway-redrive` | `true` of a dead letter that is attempted once more, and of what a replay delivers; otherwise absent |
+//! | `laneway-replay` | of what a replay delivers: a number that rises per key from one replay to the next; otherwise absent |
 //!
 //! A receiver that drops duplicates by their sequence must not do so with `laneway-redrive: true`:
-//! that event comes with its old sequence, after later events of its key.
+//! that event comes with its old sequence, after later events of its key. What a replay delivers is a duplicate if
+//! (`laneway-replay`, sequence) is not larger than the last such pair of its key.
 //!
 //! `ce-source` is `/laneway` where the producer named none (CloudEvents wants one), and `ce-time` is
 //! when the event was accepted where the producer gave no time.
 //!
 //! With [`WebhookConfig::batch`] the body is a CloudEvents JSON batch instead
 //! (`application/cloudevents-batch+json`). Every event in it carries the above as members, its
-//! sequence and attempt as `lanewaysequence` and `lanewayattempt`, `lanewayredrive` (`true`) where
+//! sequence and attempt as `lanewaysequence` and `lanewayattempt`, `lanewayredrive` (`true`) and `lanewayreplay` where
 //! that applies, and its data as `data` (JSON byte for byte, text and XML as a string) or `data_base64`. `webhook-id` is then `batch_` and a hash of the events' ids in
 //! their order, the same whenever the same events are sent together, and the answer is for all.
 

@@ -22,12 +22,13 @@ const OWN_HEADERS: usize = 19;
 
 static WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 static WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-static WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+pub(crate) static WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 static SEQUENCE: HeaderName = HeaderName::from_static(SEQUENCE_HEADER);
 static ATTEMPT: HeaderName = HeaderName::from_static("laneway-attempt");
 /// What tells a receiver that a dead letter comes once more, after later events of its key: it must
 /// not drop it by its sequence, which is the old one.
 static REDRIVE: HeaderName = HeaderName::from_static("laneway-redrive");
+static REPLAY: HeaderName = HeaderName::from_static("laneway-replay");
 /// The trace of the request that brought the event in. A header of that name in the configuration goes before it.
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static CE_SPECVERSION: HeaderName = HeaderName::from_static("ce-specversion");
@@ -96,6 +97,9 @@ impl Template {
         headers.append(&SEQUENCE, sequence(logged));
         if attempted.redrive {
             headers.append(&REDRIVE, HeaderValue::from_static("true"));
+        }
+        if let Some(number) = attempted.replay {
+            headers.append(&REPLAY, HeaderValue::from(number));
         }
         headers.append(&CE_SPECVERSION, HeaderValue::from_static(SPEC_VERSION));
         headers.append(&CE_ID, cloud_event_value(event.id.as_str()));

@@ -9,11 +9,13 @@ use crate::request::Template;
 use crate::secret::Secret;
 use crate::tls;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::future::join_all;
-use http::Uri;
-use laneway_domain::Outcome;
+use http::{Request, Uri};
+use http_body_util::Full;
+use laneway_domain::{Answered, Cause, Outcome};
 use laneway_egress::{Dial, Guard, Resolve, SystemResolver, Tcp};
-use laneway_ports::{Attempted, Delivery, Sink, TestReport};
+use laneway_ports::{Attempted, Delivery, DeliveryReport, Sink, TestReport};
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeMap;
@@ -82,13 +84,30 @@ impl<D: Dial> WebhookSink<D> {
         Ok(Self { template, exchange, batch: config.batch, origin: origin(&url) })
     }
 
-    async fn one(&self, attempted: &Attempted, deadline: Instant) -> Outcome {
-        self.exchange.outcome(self.template.single(attempted, now()), attempted.fresh, deadline).await
+    async fn one(&self, attempted: &Attempted, deadline: Instant) -> (Outcome, Answered) {
+        let request = |now| self.template.single(attempted, now);
+        self.exchanged(request, attempted.fresh, deadline).await
+    }
+
+    /// Sends the request of this moment. Where it fails, what was sent is told with what was answered: the request is
+    /// made once more for that, from the same event and moment, so that a delivery costs nothing for it.
+    async fn exchanged(
+        &self,
+        request: impl Fn(u64) -> Request<Full<Bytes>>,
+        fresh: bool,
+        deadline: Instant,
+    ) -> (Outcome, Answered) {
+        let now = now();
+        let (outcome, mut answered) = self.exchange.outcome(request(now), fresh, deadline).await;
+        if was_sent(&outcome) {
+            answered.request = Some(self.exchange.judge().sent(&request(now)).into());
+        }
+        (outcome, answered)
     }
 
     /// Delivers several events one request each: those of a key one after the other up to the
     /// first failure, the keys side by side.
-    async fn several(&self, events: &[Attempted], deadline: Instant) -> Vec<Outcome> {
+    async fn several(&self, events: &[Attempted], deadline: Instant) -> DeliveryReport {
         let mut of_key: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         let mut chains: Vec<Vec<usize>> = Vec::new();
         for (index, attempted) in events.iter().enumerate() {
@@ -98,38 +117,44 @@ impl<D: Dial> WebhookSink<D> {
             }
         }
         chains.extend(of_key.into_values());
-        let mut outcomes = vec![Outcome::NotTried; events.len()];
+        let outcomes = vec![Outcome::NotTried; events.len()];
+        let mut report = DeliveryReport { outcomes, answers: vec![Answered::default(); events.len()] };
         let ended = join_all(chains.into_iter().map(|chain| async move {
             let mut ended = Vec::with_capacity(chain.len());
             for index in chain {
-                let outcome = self.one(&events[index], deadline).await;
+                let (outcome, answered) = self.one(&events[index], deadline).await;
                 let failed = outcome != Outcome::Delivered;
-                ended.push((index, outcome));
+                ended.push((index, outcome, answered));
                 if failed {
                     break;
                 }
             }
             ended
         }));
-        for (index, outcome) in ended.await.into_iter().flatten() {
-            outcomes[index] = outcome;
+        for (index, outcome, answered) in ended.await.into_iter().flatten() {
+            report.outcomes[index] = outcome;
+            report.answers[index] = answered;
         }
-        outcomes
+        report
     }
 }
 
 #[async_trait]
 impl<D: Dial> Sink for WebhookSink<D> {
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+    async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
         let deadline = self.exchange.deadline();
         match delivery.events.as_slice() {
-            [] => Vec::new(),
+            [] => DeliveryReport::default(),
             events if self.batch => {
                 let fresh = events.iter().any(|attempted| attempted.fresh);
-                let outcome = self.exchange.outcome(self.template.batch(events, now()), fresh, deadline).await;
-                vec![outcome; events.len()]
+                let request = |now| self.template.batch(events, now);
+                let (outcome, answered) = self.exchanged(request, fresh, deadline).await;
+                DeliveryReport { outcomes: vec![outcome; events.len()], answers: vec![answered] }
             }
-            [only] => vec![self.one(only, deadline).await],
+            [only] => {
+                let (outcome, answered) = self.one(only, deadline).await;
+                DeliveryReport { outcomes: vec![outcome], answers: vec![answered] }
+            }
             several => self.several(several, deadline).await,
         }
     }
@@ -145,6 +170,18 @@ impl<D: Dial> Sink for WebhookSink<D> {
 impl<D> fmt::Debug for WebhookSink<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookSink").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// Whether an attempt failed, and something of it was sent, or may have been.
+const fn was_sent(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Delivered | Outcome::NotTried => false,
+        Outcome::Rejected { .. } | Outcome::Gone { .. } => true,
+        Outcome::Retry { cause, .. } => match cause {
+            Cause::Refused | Cause::Unanswered | Cause::StaleConnection | Cause::Unprocessed => true,
+            Cause::NotConnected | Cause::Queued | Cause::Shortage | Cause::Broken => false,
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper_util::client::legacy::connect::CaptureConnection;
+use memchr::memmem;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,10 @@ use tokio::sync::Notify;
 const MAX_STATUS_LINE: usize = 8 * 1024;
 /// The line that ends a head.
 const EMPTY: &[u8] = b"\r\n";
+/// What the head of a message ends with.
+const HEAD_ENDS: &[u8] = b"\r\n\r\n";
+/// The header with a body's length, as far as its value.
+const LENGTH: &[u8] = b"content-length:";
 /// The most bytes that are read of an answer that came while its request was still being sent.
 const MAX_EARLY_ANSWER: usize = 64 * 1024;
 
@@ -133,11 +138,20 @@ impl Progress {
                 }
                 Sending::Head(head) => {
                     let before = head.len();
-                    head.extend_from_slice(bytes);
-                    let from = before.saturating_sub(3);
-                    let end = head[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|at| from + at + 4);
-                    let Some(end) = end else { return false };
-                    let length = content_length(&head[..end]);
+                    // Nearly always it is written at once, and nothing of it need be kept.
+                    if before > 0 {
+                        head.extend_from_slice(bytes);
+                    }
+                    let begun = if before > 0 { &head[..] } else { bytes };
+                    let from = before.saturating_sub(HEAD_ENDS.len() - 1);
+                    let Some(at) = memmem::find(&begun[from..], HEAD_ENDS) else {
+                        if before == 0 {
+                            head.extend_from_slice(bytes);
+                        }
+                        return false;
+                    };
+                    let end = from + at + HEAD_ENDS.len();
+                    let length = content_length(&begun[..end]);
                     bytes = &bytes[end - before..];
                     self.sending = if length == 0 { Sending::Whole } else { Sending::Body(length) };
                 }
@@ -221,14 +235,14 @@ fn status(line: &[u8]) -> Option<StatusCode> {
     matches!(after.first(), None | Some(b' ' | b'\r')).then(|| StatusCode::from_bytes(code).ok())?
 }
 
-/// The length that the head of one of our own requests gives.
+/// The length that the head of one of our own requests gives, in one of the lines behind its first.
 fn content_length(head: &[u8]) -> u64 {
-    let lines = head.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    let mut values = lines.filter_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
-    values.next().unwrap_or(0)
+    let value = |line: &[u8]| {
+        let (name, value) = line.split_at_checked(LENGTH.len())?;
+        name.eq_ignore_ascii_case(LENGTH).then(|| str::from_utf8(value).ok()?.trim().parse().ok())?
+    };
+    let lines = memchr::memchr_iter(b'\n', head).filter_map(|before| head.get(before + 1..));
+    lines.map(|rest| &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())]).find_map(value).unwrap_or(0)
 }
 
 /// A connection whose traffic is looked at.

@@ -1,15 +1,22 @@
 //! What can be written behind `laneway`.
 
+mod dead_letters;
+mod lookup;
+mod replays;
 mod tokens;
 
+pub(super) use dead_letters::{By, Chosen, DeadLettersArgs, DeadLettersCommand, Filter};
+pub(super) use lookup::{AttemptsArgs, EventsArgs, EventsCommand, Span, StoreSizeArgs, WhyArgs, WorkersArgs};
+pub(super) use replays::{BeginArgs, RecoverArgs, ReplayArgs, ReplayCommand};
 pub(super) use tokens::{TokensArgs, TokensCommand};
 
 use super::failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE};
 use super::screen::Colour;
-use crate::config::{Overrides, parse_duration};
+use super::when::Since;
+use crate::config::Overrides;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use laneway_domain::{DestinationName, EventId, Key};
+use laneway_domain::DestinationName;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,7 +103,7 @@ pub(super) enum Command {
     /// Copy the store into a file while Laneway runs, and check the copy
     #[command(after_help = BACKUP_HELP)]
     Backup(BackupArgs),
-    /// Put a backup in place of the store, while Laneway is stopped
+    /// Make the store from a backup, while Laneway is stopped
     #[command(after_help = RESTORE_HELP)]
     Restore(RestoreArgs),
     /// Send events from a file: NDJSON or a JSON array
@@ -110,10 +117,22 @@ pub(super) enum Command {
     /// Ask whether the server can do its work: exit code 0 if so, for health checks
     #[command(after_help = "Example:  laneway ready --server http://127.0.0.1:8080")]
     Ready(ReadyArgs),
+    /// Say why a destination has an event or has not, in plain words
+    Why(WhyArgs),
+    /// List events, or show one with its way through the destinations
+    Events(EventsArgs),
+    /// List attempts: when, how long, with which status, and what was answered
+    Attempts(AttemptsArgs),
+    /// Say which worker has each partition, and which had it when something happened
+    Workers(WorkersArgs),
+    /// Say what the store holds, and how much room it takes
+    Store(StoreSizeArgs),
     /// List, show, retry or discard events that were given up
     DeadLetters(DeadLettersArgs),
-    /// Retry or skip the failed event that blocks a key
+    /// Retry or skip the failed event that blocks a key, or deliver a key again in order
     Keys(KeysArgs),
+    /// Deliver settled events to a destination once more, and see how far that is
+    Replay(ReplayArgs),
     /// List, make, change, pause, test and delete destinations; replay events to one, or forget one
     Destinations(DestinationsArgs),
     /// Make, list and revoke tokens of the HTTP interface
@@ -154,16 +173,20 @@ Examples:  laneway send events.ndjson
            producer | laneway send - --server https://events.example";
 
 const BACKUP_HELP: &str = "\
-The copy is of one moment, with all that was acknowledged before; producers and receivers notice nothing. It is a \
-SQLite file that only its owner can read, and Laneway does not run on it: `laneway restore` puts it in place.
+The copy holds all that was acknowledged before; producers and receivers notice nothing. Of SQLite it is of one moment; \
+of Redis, each partition's progress is of a moment after its events were copied. Only its owner can read the file, and \
+Laneway does not run on it: `laneway restore` puts it in place. The key that seals secrets (store.key) is not in it.
 
-Example:  laneway backup /backups/laneway-$(date +%F).db";
+Examples:  laneway backup /backups/laneway-$(date +%F).db
+           laneway backup --store redis://127.0.0.1:6379 laneway.backup";
 
 const RESTORE_HELP: &str = "\
 What was accepted after the backup was made is gone; what was delivered after it is delivered again, with the numbers \
-that it had. New events get numbers that were never given out before, so that no receiver takes one for an old one.
+that it had. New events get numbers that were never given out before, so that no receiver takes one for an old one. On \
+Redis there must be no store yet: use an empty Redis, or another store.key_prefix.
 
-Example:  laneway restore /backups/laneway-2026-11-26.db --replace";
+Examples:  laneway restore /backups/laneway-2026-11-26.db --replace
+           laneway restore --store redis://127.0.0.1:6379 laneway.backup";
 
 /// Where the store is.
 #[derive(Args, Debug, Default)]
@@ -190,7 +213,7 @@ pub(super) struct RestoreArgs {
     /// The backup
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// Replace the existing store, which is kept beside the new one under another name
+    /// Replace the existing store, which is kept beside the new one under another name (SQLite only)
     #[arg(long)]
     pub(super) replace: bool,
     /// Keep the tokens that were made over HTTP, which are revoked otherwise
@@ -241,13 +264,13 @@ impl ServeArgs {
 #[derive(Args, Debug, Default)]
 pub(super) struct ClientArgs {
     /// The server [env: LANEWAY_URL] [default: where the configuration listens]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     pub(super) server: Option<String>,
     /// One of its tokens; other users can see flags, so prefer the variable [env: LANEWAY_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", global = true)]
     pub(super) token: Option<String>,
     /// The configuration to find the server by [env: LANEWAY_CONFIG]
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
 }
 
@@ -305,86 +328,6 @@ pub(super) struct StatusArgs {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct DeadLettersArgs {
-    #[command(subcommand)]
-    pub(super) command: DeadLettersCommand,
-    #[command(flatten)]
-    pub(super) client: ClientArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DeadLettersCommand {
-    /// List them, oldest first
-    #[command(after_help = "Example:  laneway dead-letters list --destination billing --json")]
-    List {
-        #[command(flatten)]
-        filter: Filter,
-        /// The most dead letters to list
-        #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-        limit: usize,
-        /// Print one JSON object per line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one with its history and its event
-    #[command(after_help = "Example:  laneway dead-letters show billing evt_1")]
-    Show {
-        /// The destination that it was meant for
-        #[arg(value_parser = DestinationName::new)]
-        destination: DestinationName,
-        /// The event's id
-        #[arg(value_parser = EventId::new)]
-        event: EventId,
-        /// Print it as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Attempt each of them once more
-    #[command(after_help = "Example:  laneway dead-letters retry --destination billing --key order-7")]
-    Retry {
-        #[command(flatten)]
-        chosen: Chosen,
-    },
-    /// Remove them for good
-    #[command(after_help = "Example:  laneway dead-letters discard --destination billing --event evt_1 --yes")]
-    Discard {
-        #[command(flatten)]
-        chosen: Chosen,
-        /// Do not ask for confirmation
-        #[arg(long, short)]
-        yes: bool,
-    },
-}
-
-/// Which dead letters to list.
-#[derive(Args, Clone, Debug, Default)]
-pub(super) struct Filter {
-    /// Only those of this destination
-    #[arg(long, short, value_name = "NAME", value_parser = DestinationName::new)]
-    pub(super) destination: Option<DestinationName>,
-    /// Only those of this key
-    #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
-    pub(super) key: Option<Key>,
-    /// Only the one of this event
-    #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
-    pub(super) event: Option<EventId>,
-}
-
-/// Which dead letters to change: a destination has to be named.
-#[derive(Args, Clone, Debug)]
-pub(super) struct Chosen {
-    /// Those of this destination
-    #[arg(long, short, value_name = "NAME", value_parser = DestinationName::new)]
-    pub(super) destination: DestinationName,
-    /// Only those of this key
-    #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
-    pub(super) key: Option<Key>,
-    /// Only the one of this event
-    #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
-    pub(super) event: Option<EventId>,
-}
-
-#[derive(Args, Debug)]
 pub(super) struct KeysArgs {
     #[command(subcommand)]
     pub(super) command: KeysCommand,
@@ -400,6 +343,10 @@ pub(super) enum KeysCommand {
     /// Give up the key's failed event: it becomes a dead letter, and the key continues
     #[command(after_help = "Example:  laneway keys skip billing order-7")]
     Skip(BlockedKey),
+    /// Deliver a key again from its first dead letter on, in order, before anything new of it
+    #[command(after_help = "Examples:  laneway keys recover billing order-7 --dry-run
+           laneway keys recover billing order-7 --from 10:00")]
+    Recover(RecoverArgs),
 }
 
 #[derive(Args, Debug)]
@@ -531,8 +478,9 @@ pub(super) enum DestinationsCommand {
         /// The destination's name
         #[arg(value_parser = DestinationName::new)]
         name: DestinationName,
-        /// How long ago (90s, 2h, 1d), a date-time (2026-01-31T12:00:00Z), or `beginning` for all that is still stored
-        #[arg(long, value_name = "WHEN", value_parser = Since::read)]
+        /// How long ago (2h), 10:00 (today), yesterday, '2026-01-31 10:00', a date-time of RFC 3339, or `beginning` for all
+        /// that is still stored. Times without an offset are local
+        #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
         since: Since,
         /// Do not ask for confirmation
         #[arg(long, short)]
@@ -566,25 +514,4 @@ pub(super) struct ApplyArgs {
     /// Do not ask for confirmation before something is deleted
     #[arg(long, short)]
     pub(super) yes: bool,
-}
-
-/// From when on events are delivered again, as it was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Since {
-    Ago(Duration),
-    /// As the server reads it.
-    Moment(String),
-}
-
-impl Since {
-    fn read(text: &str) -> Result<Self, String> {
-        if text == "beginning" || text.parse::<jiff::Timestamp>().is_ok() {
-            return Ok(Self::Moment(text.to_owned()));
-        }
-        parse_duration(text).map(Self::Ago).map_err(|_| {
-            "it is none of: how long ago (such as 90s, 2h or 1d), a date-time of RFC 3339 (2026-01-31T12:00:00Z), \
-             `beginning`"
-                .to_owned()
-        })
-    }
 }

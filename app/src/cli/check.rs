@@ -1,22 +1,30 @@
 //! `laneway check`: what would run, without running it.
 
 use super::args::ServeArgs;
+use super::prose::Prose;
 use super::table::{Align, Look, Table};
 use super::{Failure, output, serve};
 use crate::compose;
 use crate::config::{Config, DestinationConfig, Durability, Source, StoreUrl, show_duration};
 use laneway_domain::Ordering;
-use std::fmt::Write as _;
 
 /// Checks configuration and store, and says what they make.
 pub(super) async fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
     let config = serve::load(args.config.clone(), &args.overrides(), source)?;
     output::print(&describe(&config, Look::plain()))?;
     let checked = compose::check_store(&config.store).await.map_err(Failure::new)?;
+    let mut text = Prose::new(Look::plain());
     for warning in &checked.warnings {
-        output::line(&format!("warning       {warning}"))?;
+        text.line("warning       ", warning);
     }
-    output::line(&format!("store state   {}", checked.found))
+    if let Some(upgrade) = &checked.upgrade {
+        text.line("upgrade       ", upgrade);
+    }
+    if let Ok(found) = &checked.found {
+        text.line("store state   ", found);
+    }
+    output::print(&text.into_text())?;
+    checked.found.map(drop).map_err(Failure::new)
 }
 
 /// The configuration for people.
@@ -33,14 +41,15 @@ pub(super) fn describe(config: &Config, look: Look) -> String {
         Durability::Relaxed => "RELAXED: accepted events can be lost with the machine's power",
     };
     let retain = show_duration(store.retain);
-    let mut text = String::new();
-    let _ = writeln!(text, "configuration {file}");
-    let _ = writeln!(text, "listens on    {} ({access})", config.server.listen);
+    let mut text = Prose::new(look);
+    text.line("configuration ", &file);
+    text.line("listens on    ", &format!("{} ({access})", config.server.listen));
     if matches!(store.url, StoreUrl::Redis(_)) {
-        let _ = writeln!(text, "workers on    {} (status of the `worker` binary)", config.worker.listen);
+        text.line("workers on    ", &format!("{} (status of the `worker` binary)", config.worker.listen));
     }
-    let _ = writeln!(text, "store         {} ({durability}; settled events kept for {retain})", store.url);
-    text.push('\n');
+    text.line("store         ", &format!("{} ({durability}; settled events kept for {retain})", store.url));
+    text.gap();
+    let mut text = text.into_text();
     text.push_str(&destinations(&config.destinations, look));
     text.push_str("`laneway destinations list` shows those that were made over HTTP, too\n");
     text.push('\n');

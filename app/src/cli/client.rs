@@ -156,6 +156,12 @@ impl Client {
         answer.map_err(|none| self.unreachable(&none.why))
     }
 
+    /// Puts something at `path`, whatever is there.
+    pub(super) async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(|e| Failure::new(format!("the request cannot be written: {e}")))?;
+        self.ask(Method::PUT, path, body.into()).await.and_then(|answer| self.read(&answer))
+    }
+
     /// Removes what is at `path`.
     pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.ask(Method::DELETE, path, Bytes::new()).await.and_then(|answer| self.read(&answer))

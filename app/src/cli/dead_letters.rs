@@ -1,8 +1,9 @@
 //! `laneway dead-letters`: list, show, retry, discard.
 
-use super::args::{Chosen, DeadLettersCommand, Filter};
+use super::args::{By, Chosen, DeadLettersCommand, Filter};
 use super::client::Client;
-use super::table::{Align, Look, moment, rows_with_text};
+use super::table::{Align, Look, rows_with_text};
+use super::when::{When, moment};
 use super::{Failure, output, suggest};
 use crate::config::nearest;
 use laneway_domain::{DestinationName, EventId};
@@ -18,16 +19,22 @@ pub(super) async fn run(client: &Client, command: DeadLettersCommand) -> Result<
     match command {
         DeadLettersCommand::List { filter, limit, json } => list(client, &filter, limit, json).await,
         DeadLettersCommand::Show { destination, event, json } => show(client, &destination, &event, json).await,
+        DeadLettersCommand::Retry { chosen } | DeadLettersCommand::Discard { chosen, .. } if chosen.dry_run => {
+            let count = asked(client, "retry", &chosen).await?;
+            output::say(&which(&filter(&chosen), &counted(count)))
+        }
         DeadLettersCommand::Retry { chosen } => {
             let count = change(client, "retry", &chosen).await?;
             let (letters, name) = (counted(count), chosen.destination);
-            output::line(&format!("{letters} of {name} will be attempted once more; what fails stays in the list"))
+            output::say(&format!("{letters} of {name} will be attempted once more; what fails stays in the list"))
         }
         DeadLettersCommand::Discard { chosen, yes } => {
-            output::confirm(&question(client, &chosen).await?, yes)?;
+            if !yes {
+                output::confirm(&question(client, &chosen).await?, yes)?;
+            }
             let count = change(client, "discard", &chosen).await?;
             let are = if count == 1 { "is" } else { "are" };
-            output::line(&format!("{} of {} {are} gone", counted(count), chosen.destination))
+            output::say(&format!("{} of {} {are} gone", counted(count), chosen.destination))
         }
     }
 }
@@ -35,11 +42,17 @@ pub(super) async fn run(client: &Client, command: DeadLettersCommand) -> Result<
 async fn page(client: &Client, filter: &Filter, limit: usize, after: Option<&str>) -> Result<DeadLetterPage, Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &limit.clamp(1, PAGE).to_string());
+    let By { key, event, event_type, status, span } = &filter.by;
+    let moment = |when: Option<When>| when.map(When::to_rfc3339);
     let filters = [
-        ("destination", filter.destination.as_ref().map(DestinationName::as_str)),
-        ("key", filter.key.as_ref().map(laneway_domain::Key::as_str)),
-        ("event_id", filter.event.as_ref().map(EventId::as_str)),
-        ("after", after),
+        ("destination", filter.destination.as_ref().map(ToString::to_string)),
+        ("key", key.as_ref().map(|key| key.as_str().to_owned())),
+        ("event_id", event.as_ref().map(ToString::to_string)),
+        ("type", event_type.as_ref().map(ToString::to_string)),
+        ("status", status.map(|status| status.to_string())),
+        ("from", moment(span.since)),
+        ("to", moment(span.until)),
+        ("after", after.map(str::to_owned)),
     ];
     for (name, value) in filters {
         query.extend_pairs(value.map(|value| (name, value)));
@@ -113,7 +126,8 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
 }
 
 async fn show(client: &Client, destination: &DestinationName, event: &EventId, json: bool) -> Result<(), Failure> {
-    let filter = Filter { destination: Some(destination.clone()), event: Some(event.clone()), key: None };
+    let by = By { event: Some(event.clone()), ..By::default() };
+    let filter = Filter { destination: Some(destination.clone()), by };
     let found = match page(client, &filter, 1, None).await {
         Ok(mut page) => page.dead_letters.pop(),
         Err(failure) => return Err(suggest::destination(client, destination, failure).await),
@@ -165,64 +179,88 @@ fn describe(letter: &DeadLetterView, dead: &DeadEvent) -> String {
 }
 
 fn selection(chosen: &Chosen) -> DeadLetterSelection {
+    let By { key, event, event_type, status, span } = chosen.by.clone();
     DeadLetterSelection {
         destination: chosen.destination.clone(),
-        key: chosen.key.clone(),
-        event_id: chosen.event.clone(),
+        key,
+        event_id: event,
+        types: event_type.iter().map(ToString::to_string).collect(),
+        statuses: status.into_iter().collect(),
+        from: span.since.map(When::to_rfc3339),
+        to: span.until.map(When::to_rfc3339),
+        dry_run: chosen.dry_run,
     }
 }
 
-/// How many it was done to, at least one.
-async fn change(client: &Client, what: &str, chosen: &Chosen) -> Result<u64, Failure> {
+/// How many it was done to, or would be.
+async fn asked(client: &Client, what: &str, chosen: &Chosen) -> Result<u64, Failure> {
     match client.post(&format!("{PATH}/{what}"), &selection(chosen)).await {
-        Ok(Count { count: 0 }) => Err(nothing(client, &filter(chosen)).await),
         Ok(Count { count }) => Ok(count),
         Err(failure) => Err(suggest::destination(client, &chosen.destination, failure).await),
     }
 }
 
+/// The same; none is a failure.
+async fn change(client: &Client, what: &str, chosen: &Chosen) -> Result<u64, Failure> {
+    match asked(client, what, chosen).await? {
+        0 => Err(nothing(client, &filter(chosen)).await),
+        count => Ok(count),
+    }
+}
+
 fn filter(chosen: &Chosen) -> Filter {
-    let Chosen { destination, key, event } = chosen.clone();
-    Filter { destination: Some(destination), key, event }
+    Filter { destination: Some(chosen.destination.clone()), by: chosen.by.clone() }
 }
 
 /// Says what there is none of: `billing has no dead letters of the key order-7`.
 fn absence(filter: &Filter) -> String {
+    which(filter, &counted(0))
+}
+
+/// Says how many there are of what: `billing has 2 dead letters of the key order-7`.
+fn which(filter: &Filter, letters: &str) -> String {
     let mut what = match &filter.destination {
-        Some(name) => format!("{name} has no dead letters"),
-        None => "there are no dead letters".to_owned(),
+        Some(name) => format!("{name} has {letters}"),
+        None => format!("there are {letters}"),
     };
+    let By { key, event, event_type, status, span } = &filter.by;
+    let moment = |when: &Option<When>| when.map(When::local);
     let of = [
-        ("key", filter.key.as_ref().map(laneway_domain::Key::as_str)),
-        ("event", filter.event.as_ref().map(EventId::as_str)),
+        (" of the key ", key.as_ref().map(|key| key.as_str().to_owned())),
+        (" of the event ", event.as_ref().map(ToString::to_string)),
+        (" of the type ", event_type.as_ref().map(ToString::to_string)),
+        (" answered with ", status.map(|status| status.to_string())),
+        (" given up since ", moment(&span.since)),
+        (" given up before ", moment(&span.until)),
     ];
-    for (kind, value) in of.into_iter().filter_map(|(kind, value)| Some((kind, value?))) {
-        let _ = write!(what, " of the {kind} {}", output::clean(value));
+    for (of, value) in of.into_iter().filter_map(|(of, value)| Some((of, value?))) {
+        let _ = write!(what, "{of}{}", output::clean(&value));
     }
     what
 }
 
 /// A key or an event that was probably meant, among the dead letters that there are.
 async fn meant(client: &Client, chosen: &Filter) -> Option<String> {
-    if chosen.key.is_none() && chosen.event.is_none() {
+    let By { key, event, .. } = &chosen.by;
+    if key.is_none() && event.is_none() {
         return None;
     }
     let all = Filter { destination: chosen.destination.clone(), ..Filter::default() };
     let letters = page(client, &all, PAGE, None).await.ok()?.dead_letters;
-    let key = chosen.key.as_ref().and_then(|key| {
+    let near_key = key.as_ref().and_then(|key| {
         let keys = letters.iter().filter_map(|letter| letter.lane_key.strip_prefix("key:"));
         nearest(key.as_str(), keys)
     });
-    let event = || {
-        let event = chosen.event.as_ref()?;
+    let near_event = || {
+        let event = event.as_ref()?;
         nearest(event.as_str(), letters.iter().map(|letter| letter.event_id.as_str()))
     };
     // What is there itself was combined with something that it does not go with.
     let typed = |name: &&str| {
-        chosen.key.as_ref().is_none_or(|key| key.as_str() != *name)
-            && chosen.event.as_ref().is_none_or(|event| event.as_str() != *name)
+        key.as_ref().is_none_or(|key| key.as_str() != *name)
+            && event.as_ref().is_none_or(|event| event.as_str() != *name)
     };
-    key.filter(typed).or_else(event).filter(typed).map(suggest::did_you_mean)
+    near_key.filter(typed).or_else(near_event).filter(typed).map(suggest::did_you_mean)
 }
 
 /// What a list that is empty says.
@@ -242,16 +280,18 @@ async fn nothing(client: &Client, filter: &Filter) -> Failure {
 }
 
 fn counted(count: u64) -> String {
-    if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") }
+    match count {
+        0 => "no dead letters".to_owned(),
+        1 => "1 dead letter".to_owned(),
+        count => format!("{count} dead letters"),
+    }
 }
 
 async fn question(client: &Client, chosen: &Chosen) -> Result<String, Failure> {
-    let found = match page(client, &filter(chosen), PAGE, None).await {
-        Ok(found) if found.dead_letters.is_empty() => return Err(nothing(client, &filter(chosen)).await),
-        Ok(found) => found,
-        Err(failure) => return Err(suggest::destination(client, &chosen.destination, failure).await),
-    };
-    let count = counted(found.dead_letters.len() as u64);
-    let or_more = if found.next.is_some() { " or more" } else { "" };
-    Ok(format!("Discard {count}{or_more} of {} for good?", chosen.destination))
+    let count = change(client, "discard", &Chosen { dry_run: true, ..chosen.clone() }).await?;
+    Ok(format!(
+        "{}. Discard {} for good?",
+        which(&filter(chosen), &counted(count)),
+        if count == 1 { "it" } else { "them" }
+    ))
 }

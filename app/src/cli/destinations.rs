@@ -4,12 +4,10 @@ mod apply;
 mod edit;
 mod managed;
 
-use super::args::{BlockedKey, DestinationsCommand, KeysCommand, Since};
+use super::args::{BlockedKey, DestinationsCommand, KeysCommand};
 use super::client::Client;
-use super::table::moment;
-use super::{Failure, output, suggest};
+use super::{Failure, output, replays, suggest};
 use crate::config::Source;
-use crate::worker::Clock;
 use laneway_domain::LaneKey;
 use laneway_http::wire::{Done, KeyChoice, ReplayChoice};
 
@@ -18,6 +16,7 @@ pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Fai
     let (what, said, chosen) = match command {
         KeysCommand::Retry(chosen) => ("retry", "is attempted now", chosen),
         KeysCommand::Skip(chosen) => ("skip", "is given up: it becomes a dead letter, and the key goes on", chosen),
+        KeysCommand::Recover(args) => return replays::recover(client, args).await,
     };
     let BlockedKey { destination, key } = chosen;
     let key = lane_key(&key);
@@ -25,7 +24,7 @@ pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Fai
     if let Err(failure) = client.post::<Done>(&path, &KeyChoice { key: key.clone() }).await {
         return Err(suggest::key(client, &destination, &key, failure).await);
     }
-    output::line(&format!("{destination}: the failed event of {} {said}", output::clean(&key)))
+    output::say(&format!("{destination}: the failed event of {} {said}", output::clean(&key)))
 }
 
 /// What was typed, as the status writes it: a bare key stands for itself.
@@ -75,22 +74,19 @@ async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source
         DestinationsCommand::Changes { name, limit, json } => managed::changes(client, &name, limit, json).await,
         DestinationsCommand::Resume { name } => {
             client.post::<Done>(&format!("/v1/destinations/{name}/resume"), &serde_json::json!({})).await?;
-            output::line(&format!("{name} goes on"))
+            output::say(&format!("{name} goes on"))
         }
         DestinationsCommand::Replay { name, since, yes } => {
-            let since = match since {
-                Since::Moment(moment) => moment,
-                Since::Ago(long) => moment(Clock::system().now().before(long)),
-            };
+            let said = since.local();
             let question = format!(
-                "Deliver to {name} again what was accepted since {since}? Receivers that do not know duplicates will \
+                "Deliver to {name} again what was accepted since {said}? Receivers that do not know duplicates will \
                  act on it twice."
             );
             output::confirm(&question, yes)?;
-            let choice = ReplayChoice { since: since.clone() };
+            let choice = ReplayChoice { since: since.to_text() };
             client.post::<Done>(&format!("/v1/destinations/{name}/replay"), &choice).await?;
-            output::line(&format!(
-                "{name} gets again what was accepted since {since}; laneway status shows how far it is"
+            output::say(&format!(
+                "{name} gets again what was accepted since {said}; laneway status shows how far it is"
             ))
         }
         DestinationsCommand::Forget { name, yes } => {
@@ -99,7 +95,7 @@ async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source
             );
             output::confirm(&question, yes)?;
             client.delete::<Done>(&format!("/v1/destinations/{name}/progress")).await?;
-            output::line(&format!("{name} is forgotten"))
+            output::say(&format!("{name} is forgotten"))
         }
     }
 }

@@ -1,8 +1,9 @@
 //! How a command fails: one line that says what happened, one that says what to do, and a code.
 
+use super::wrap::for_terminals;
 use crate::config::ConfigError;
 use std::fmt;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 /// It was done.
@@ -69,8 +70,10 @@ impl fmt::Display for Failure {
 /// Says on standard error what went wrong; the code to end with.
 pub(super) fn report(failure: &Failure) -> ExitCode {
     if !failure.what.is_empty() {
+        let said = format!("laneway: {failure}");
+        let said = if std::io::stderr().is_terminal() { for_terminals(&said) } else { said };
         // Where standard error is closed, the code has to be enough.
-        let _ = writeln!(std::io::stderr(), "laneway: {failure}");
+        let _ = writeln!(std::io::stderr(), "{said}");
     }
     ExitCode::from(failure.code)
 }

@@ -7,16 +7,23 @@ mod client;
 mod dead_letters;
 mod destinations;
 mod failure;
+mod lookup;
 mod manual;
 mod output;
+mod prose;
 mod ready;
+mod replays;
 mod screen;
 mod send;
 mod serve;
 mod status;
+mod store;
 mod suggest;
 mod table;
 mod tokens;
+mod when;
+mod workers;
+mod wrap;
 
 pub use args::Cli;
 pub use failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE, Failure};
@@ -87,13 +94,19 @@ pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
         Command::Send(args) => send::run(&connect(&args.client, source)?, &args).await,
         Command::Status(args) => status::run(&connect(&args.client, source)?, &args).await,
         Command::Ready(args) => ready::run(&connect(&args.client, source)?).await,
+        Command::Why(args) => lookup::why(&connect(&args.client, source)?, args).await,
+        Command::Events(args) => lookup::events(&connect(&args.client, source)?, args.command).await,
+        Command::Attempts(args) => lookup::attempts(&connect(&args.client, source)?, args).await,
         Command::DeadLetters(args) => dead_letters::run(&connect(&args.client, source)?, args.command).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(dir.as_deref()),
         Command::Keys(args) => destinations::key(&connect(&args.client, source)?, args.command).await,
+        Command::Replay(args) => replays::run(&connect(&args.client, source)?, args.command).await,
         Command::Destinations(args) => {
             destinations::destination(&connect(&args.client, source)?, args.command, source).await
         }
+        Command::Store(args) => store::run(&connect(&args.client, source)?, &args).await,
+        Command::Workers(args) => workers::run(&connect(&args.client, source)?, &args).await,
         Command::Tokens(args) => tokens::run(&connect(&args.client, source)?, args.command).await,
     }
 }

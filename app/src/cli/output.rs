@@ -1,6 +1,7 @@
 //! Standard output, that may be closed at any time (`laneway status | head`), and questions.
 
 use super::failure::{EXIT_OK, Failure};
+use super::wrap::for_terminals;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 /// Writes text as it is. When nobody reads any more, the command ends well, without a word.
@@ -12,13 +13,19 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Writes text and a line break.
+/// Writes something that may be read by a program, and a line break.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
+/// Writes a sentence for people and a line break: on a terminal in lines that fit.
+pub(super) fn say(text: &str) -> Result<(), Failure> {
+    if io::stdout().is_terminal() { line(&for_terminals(text)) } else { line(text) }
+}
+
 /// Writes a note for people to standard error; if that is closed, they do not want it.
 pub(super) fn note(text: &str) {
+    let text = if io::stderr().is_terminal() { for_terminals(text) } else { text.to_owned() };
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -30,7 +37,7 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new(format!("{question} Nobody can be asked here.")).advising("say --yes if it is meant"));
     }
-    let _ = write!(io::stderr(), "{question} [y/N] ");
+    let _ = write!(io::stderr(), "{} ", for_terminals(&format!("{question} [y/N]")));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {

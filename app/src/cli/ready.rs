@@ -8,5 +8,5 @@ use laneway_http::wire::Health;
 pub(super) async fn run(client: &Client) -> Result<(), Failure> {
     let health: Health = client.get("/readyz").await?;
     output::line(&health.status)?;
-    health.limitations.iter().try_for_each(|limitation| output::line(&format!("but: {limitation}")))
+    health.limitations.iter().try_for_each(|limitation| output::say(&format!("but: {limitation}")))
 }

@@ -9,6 +9,7 @@ use super::{Failure, output, screen, suggest};
 use laneway_domain::{BlockedKey, BreakerStatus, Partition, RECENTLY, Timestamp};
 use laneway_http::wire::{DestinationView, Status};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Prints the status once, or until the operator has seen enough.
 pub(super) async fn run(client: &Client, args: &StatusArgs) -> Result<(), Failure> {
@@ -76,9 +77,10 @@ fn wide(status: &Status) -> Table {
     ]);
     for view in &status.destinations {
         let mut cells = numbers(status.at, view);
-        let (state, detail) = state(status.at, view);
-        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-        cells.push(Cell::from(format!("{}{detail}", state.word)).styled(state.style));
+        let (state, details) = state(status.at, view);
+        let word = state.word;
+        let said = if details.is_empty() { word.to_owned() } else { format!("{word}: {}", details.join("; ")) };
+        cells.push(Cell::whole(&said).styled(state.style));
         cells.push(Cell::from(view.to.clone().unwrap_or_default()).styled(FAINT));
         table.row(cells);
     }
@@ -106,10 +108,10 @@ fn narrow(status: &Status, look: Look) -> Table {
     ]);
     for view in &status.destinations {
         let mut cells = numbers(status.at, view);
-        let (state, detail) = state(status.at, view);
+        let (state, details) = state(status.at, view);
         cells.push(Cell::from(state.word.to_owned()).styled(state.style));
         table.row(cells);
-        let below: Vec<String> = view.to.clone().into_iter().chain(detail).collect();
+        let below: Vec<String> = view.to.clone().into_iter().chain(details).collect();
         table.details(&below, " · ", look);
     }
     for (name, count) in &status.other_dead_letters {
@@ -147,10 +149,10 @@ fn forgotten(name: String, dead_letters: u64) -> Vec<Cell> {
     vec![name.into(), empty(), empty(), empty(), empty(), empty(), dead]
 }
 
-/// Deliveries a second, as they went lately.
+/// So many a second, as it went lately.
 #[allow(clippy::cast_precision_loss)]
-fn rate(delivered_recently: u64) -> String {
-    match delivered_recently as f64 / RECENTLY.as_secs_f64() {
+fn rate(recently: u64) -> String {
+    match recently as f64 / RECENTLY.as_secs_f64() {
         0.0 => "-".to_owned(),
         few if few < 10.0 => format!("{few:.1}/s"),
         many => format!("{many:.0}/s"),
@@ -163,17 +165,17 @@ struct State {
     style: anstyle::Style,
 }
 
-/// How it is, and what is to be said of that.
-fn state(now: Timestamp, view: &DestinationView) -> (State, Option<String>) {
+/// How it is, and what is to be said of that: why, since when, and when it will have caught up.
+fn state(now: Timestamp, view: &DestinationView) -> (State, Vec<String>) {
     let status = &view.status;
     if let Some(reason) = &status.paused {
-        return (State { word: "paused", style: CAUTION }, Some(reason.clone()));
+        return (State { word: "paused", style: CAUTION }, vec![reason.clone()]);
     }
     if !status.configured {
         let advice = "not configured; `laneway destinations forget` drops it".to_owned();
-        return (State { word: "left", style: CAUTION }, Some(advice));
+        return (State { word: "left", style: CAUTION }, vec![advice]);
     }
-    match &status.breaker {
+    let (state, why) = match &status.breaker {
         BreakerStatus::Closed if status.blocked_keys > 0 => (State { word: "failing", style: BAD }, longest(now, view)),
         BreakerStatus::Closed => (State { word: "ok", style: GOOD }, None),
         BreakerStatus::Open { since, next_probe } => {
@@ -183,7 +185,25 @@ fn state(now: Timestamp, view: &DestinationView) -> (State, Option<String>) {
             }
             (State { word: "down", style: BAD }, Some(detail))
         }
-    }
+    };
+    (state, why.into_iter().chain(failures(view)).chain(catch_up(now, view)).collect())
+}
+
+/// How many attempts fail, where some did lately.
+fn failures(view: &DestinationView) -> Option<String> {
+    let failed = view.status.failed_recently;
+    (failed > 0).then(|| format!("{} attempts fail", rate(failed)))
+}
+
+/// When it will have caught up, where something waits.
+fn catch_up(now: Timestamp, view: &DestinationView) -> Option<String> {
+    let status = &view.status;
+    let change = status.pending_change_per_minute.filter(|_| status.pending > 0)?;
+    Some(match status.caught_up_in_seconds {
+        Some(seconds) => format!("caught up {} at this rate", until(now, now.after(Duration::from_secs(seconds)))),
+        None if change > 0 => format!("not caught up at this rate: {change} more wait every minute"),
+        None => "not caught up at this rate".to_owned(),
+    })
 }
 
 /// The key that has been blocked for the longest time.
@@ -224,7 +244,7 @@ fn processes(status: &Status, look: Look) -> String {
 }
 
 /// `0-3, 7`
-fn ranges(partitions: &[Partition]) -> String {
+pub(super) fn ranges(partitions: &[Partition]) -> String {
     let mut sorted: Vec<u32> = partitions.iter().map(|partition| partition.0).collect();
     sorted.sort_unstable();
     let runs = sorted.chunk_by(|a, b| a.checked_add(1) == Some(*b));

@@ -2,9 +2,9 @@
 
 use super::output::clean;
 use super::screen;
+use super::wrap::wrapped;
 use crate::config::show_duration;
 use anstyle::{AnsiColor, Style};
-use jiff::{Timestamp as Calendar, ToSpan as _};
 use laneway_domain::Timestamp;
 use std::time::Duration;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -13,6 +13,8 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 const MAX_CELL: usize = 72;
 /// What a cell that may be cut keeps at least.
 const LEAST_CELL: usize = 8;
+/// The most lines of what stands below a row.
+const MAX_DETAIL_LINES: usize = 4;
 /// Between two columns.
 const GAP: usize = 2;
 
@@ -52,6 +54,11 @@ impl From<String> for Cell {
 }
 
 impl Cell {
+    /// A text that is not cut, however long: what a receiver answered is its end.
+    pub(super) fn whole(text: &str) -> Self {
+        Self { text: clean(text), style: Style::new() }
+    }
+
     /// The same, coloured.
     pub(super) fn styled(self, style: Style) -> Self {
         Self { style, ..self }
@@ -135,11 +142,12 @@ impl Table {
             match row {
                 Row::Cells(cells) => self.write_cells(cells, &widths, look.colour, &mut text),
                 Row::Detail(cell) => {
-                    let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(GAP));
-                    let cell = Cell { text: cut(&cell.text, room), style: cell.style };
-                    text.push_str(&" ".repeat(GAP));
-                    write_cell(&cell, 0, false, look.colour, &mut text);
-                    text.push('\n');
+                    for (n, line) in detail_lines(&cell.text, look).into_iter().enumerate() {
+                        let cell = Cell { text: line, style: cell.style };
+                        text.push_str(&" ".repeat(if n == 0 { GAP } else { 2 * GAP }));
+                        write_cell(&cell, 0, false, look.colour, &mut text);
+                        text.push('\n');
+                    }
                 }
             }
         }
@@ -195,9 +203,12 @@ pub(super) fn rows_with_text(
     rows: Vec<Vec<String>>,
     look: Look,
 ) -> String {
-    let mut wide = Table::new(columns);
-    rows.iter().for_each(|row| wide.row(row.clone()));
     let above = columns.len().saturating_sub(below);
+    let mut wide = Table::new(columns);
+    for row in &rows {
+        let cell = |(n, text): (usize, &String)| if n < above { Cell::from(text.clone()) } else { Cell::whole(text) };
+        wide.row(row.iter().enumerate().map(cell));
+    }
     if look.width.is_none_or(|width| wide.natural_width() <= width) {
         return wide.fitted(look);
     }
@@ -212,6 +223,21 @@ pub(super) fn rows_with_text(
         narrow.details(&named, " · ", look);
     }
     narrow.fitted(look)
+}
+
+/// A line below a row, in as many lines as it takes: what a receiver answered is the end of it. Of an endless one the
+/// rest is left out.
+fn detail_lines(text: &str, look: Look) -> Vec<String> {
+    let Some(width) = look.width else { return vec![text.to_owned()] };
+    let room = width.saturating_sub(GAP);
+    let mut lines = wrapped(text, room, room.saturating_sub(GAP));
+    if lines.len() > MAX_DETAIL_LINES {
+        lines.truncate(MAX_DETAIL_LINES);
+        if let Some(last) = lines.last_mut() {
+            *last = cut(&format!("{last} …"), room.saturating_sub(GAP));
+        }
+    }
+    lines
 }
 
 fn total(widths: &[usize]) -> usize {
@@ -275,11 +301,23 @@ fn brief(duration: Duration) -> String {
     show_duration(Duration::from_secs(seconds - seconds % step))
 }
 
-/// A moment as RFC 3339, in UTC.
-pub(super) fn moment(at: Timestamp) -> String {
-    let millis = i64::try_from(at.as_millis()).ok();
-    let calendar = millis.and_then(|millis| Calendar::UNIX_EPOCH.checked_add(millis.milliseconds()).ok());
-    calendar.map_or_else(|| "never".to_owned(), |at| format!("{at:.3}"))
+/// How much that is: `12 B`, `1.4 KiB`.
+#[allow(clippy::cast_precision_loss, reason = "it is shown with two digits")]
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        if size < 1023.95 {
+            break;
+        }
+        size /= 1024.0;
+        unit = larger;
+    }
+    format!("{size:.1} {unit}")
 }
 
 #[cfg(test)]
@@ -333,7 +371,9 @@ a-key-of-an-order  1
 KEY               N
 a-key-of-an-ord…  1
   since: 5s ago
-  last error: the …
+  last error: the
+    receiver
+    answered 500
 ";
         assert_eq!(text(Some(19)), apart);
     }
@@ -355,7 +395,11 @@ a-key-of-an-ord…  1
         assert_eq!(ago(at(90_061), at(0)), "1d1h ago");
         assert_eq!(until(at(5), at(70)), "in 1m5s");
         assert_eq!(until(at(5), at(4)), "now");
-        assert_eq!(moment(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
-        assert_eq!(moment(Timestamp::MAX), "never");
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let sizes = [0, 1023, 1024, 1434, 1_048_575, 1 << 20, 5 << 40].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.4 KiB", "1.0 MiB", "1.0 MiB", "5.0 TiB"]);
     }
 }

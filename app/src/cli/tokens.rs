@@ -3,6 +3,7 @@
 use super::args::TokensCommand;
 use super::client::Client;
 use super::table::{Align, Look, Table};
+use super::when::{local, local_second};
 use super::{Failure, output};
 use laneway_domain::{Origin, Roles, TokenName};
 use laneway_http::wire::{MadeToken, RevokedToken, TokenChoice, TokenJournalPage, TokenList, TokenRecord};
@@ -57,11 +58,11 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
         let TokenRecord { name, roles, origin, created, created_by, .. } = record;
         let name = name.map_or_else(|| "(server.tokens)".to_owned(), |name| name.to_string());
         let origin = if origin == Origin::File { "file" } else { "api" };
-        let (created, by) = (created.as_deref().map(to_the_second), created_by.unwrap_or_default());
+        let (created, by) = (created.as_deref().map(local_second), created_by.unwrap_or_default());
         table.row([name, in_short(roles), origin.to_owned(), created.unwrap_or_default(), output::clean(&by)]);
     }
     if table.is_empty() {
-        return output::line("there is no token: this server asks nobody for one");
+        return output::say("there is no token: this server asks nobody for one");
     }
     output::print(&table.fitted(Look::plain()))
 }
@@ -69,7 +70,7 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
 async fn revoke(client: &Client, name: &TokenName, yes: bool) -> Result<(), Failure> {
     output::confirm(&format!("Revoke {name}? Whoever uses it is refused from then on."), yes)?;
     let revoked: RevokedToken = client.delete(&format!("/v1/tokens/{name}")).await?;
-    output::line(&format!("{} is revoked; every process refuses it within a second", revoked.name))
+    output::say(&format!("{} is revoked; every process refuses it within a second", revoked.name))
 }
 
 async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure> {
@@ -80,10 +81,10 @@ async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure>
     let mut table =
         Table::new(&[("WHEN", Align::Left), ("TOKEN", Align::Left), ("WHO", Align::Text), ("WHAT", Align::Text)]);
     for line in page.items {
-        table.row([line.at, line.name.to_string(), output::clean(&line.by), output::clean(&line.what)]);
+        table.row([local(&line.at), line.name.to_string(), output::clean(&line.by), output::clean(&line.what)]);
     }
     if table.is_empty() {
-        output::line("no token was made over HTTP yet")
+        output::say("no token was made over HTTP yet")
     } else {
         output::print(&table.fitted(Look::plain()))
     }
@@ -92,11 +93,6 @@ async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure>
 /// Roles in a table of 80 columns.
 fn in_short(roles: Roles) -> String {
     if roles == Roles::ALL { "all".to_owned() } else { roles.to_string() }
-}
-
-/// A moment without fractions of a second: nobody needs them in a list.
-fn to_the_second(moment: &str) -> String {
-    moment.split_once('.').map_or_else(|| moment.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 fn text(value: &impl Serialize) -> Result<String, Failure> {
@@ -112,7 +108,5 @@ mod tests {
     fn a_row_is_short() {
         assert_eq!(in_short(Roles::ALL), "all");
         assert_eq!(in_short(Roles::of([Role::Publish, Role::Operate, Role::Admin])), "publish, operate, admin");
-        assert_eq!(to_the_second("2026-11-27T08:14:41.094Z"), "2026-11-27T08:14:41Z");
-        assert_eq!(to_the_second("2026-11-27T08:14:41Z"), "2026-11-27T08:14:41Z");
     }
 }

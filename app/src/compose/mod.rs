@@ -6,14 +6,16 @@ mod operations;
 mod reload;
 mod signals;
 mod sinks;
+mod spans;
 mod stores;
 mod systemd;
 
-pub use backup::{Copied, RestoreOptions, Restored, backup, restore};
+pub use backup::{BackupReport, Progressed, RestoreOptions, Restored, backup, restore};
 pub use reload::ReadAgain;
 pub use stores::check as check_store;
 
 use crate::config::Config;
+use crate::lookup::{Finder, StoreSetup};
 use crate::registry::{Destinations, check_keys};
 use crate::telemetry::destinations::DestinationMetrics;
 use crate::telemetry::metrics;
@@ -21,9 +23,10 @@ use crate::tokens::MadeTokens;
 use crate::worker::{Clock, Handle, Worker};
 use destinations::Known;
 use laneway_http::{Api, CurrentLimits, Tokens, router};
-use laneway_ports::{Operator, Stores, WorkerId};
+use laneway_ports::{KeptHistory, Operator, Spans, Stores, WorkerId};
 use operations::Shared;
 use reload::Reloading;
+use spans::Exporting;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +63,6 @@ impl Role {
     }
 
     /// What it is called, for people.
-    #[cfg(feature = "redis")]
     fn name(self) -> &'static str {
         match self {
             Self::Both => "serve",
@@ -105,8 +107,13 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let id = process_id();
     let stores = stores::open(&config, role, &id).await?;
     let of_destinations = DestinationMetrics::new()?;
-    let mut delivering =
-        if role.delivers() { Some(deliver(id, &config, &stores, &known, &of_destinations).await?) } else { None };
+    let exporting = Exporting::begin(&config.telemetry, &id, role)?;
+    let spans = exporting.as_ref().map(Exporting::spans);
+    let mut delivering = if role.delivers() {
+        Some(deliver(id, &config, &stores, &known, &of_destinations, spans.clone()).await?)
+    } else {
+        None
+    };
     if delivering.is_none() {
         check_keys(&*stores.registry, &known.reader).await?;
     }
@@ -121,10 +128,12 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
         dead_letters: stores.dead_letters.clone(),
+        lookup: Some(Arc::new(Finder::new(stores.clone(), setup_of(&config)))),
         operations: Some(Arc::new(Operator::new(workers.clone(), stores.clone()))),
         destinations: Some(Arc::new(Destinations::new(stores.clone(), workers, known.reader.clone()))),
         token_admin: Some(made),
         metrics: Arc::new(move || render.render() + &of_destinations.render()),
+        spans,
         limits: limits.clone(),
         tokens: tokens.clone(),
         hosts: config.server.hosts.clone(),
@@ -142,7 +151,13 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     manager.ready(&format!("listening on {}", listener.local_addr().unwrap_or(listen)));
     let mut stopping = stop.clone();
     let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
-    let mut serving = tokio::spawn(laneway_http::serve(listener, router(api), limits.clone(), stopped));
+    let mut served = router(api.clone());
+    if config.server.console {
+        let (console, keeping) = laneway_web::with_console(served, api, stop.clone());
+        served = console;
+        tokio::spawn(keeping);
+    }
+    let mut serving = tokio::spawn(laneway_http::serve(listener, served, limits.clone(), stopped));
     let grace = config.worker.grace;
     let mut reloading = Reloading {
         read: read_again,
@@ -154,6 +169,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         limits,
         delivers: role.delivers(),
     };
+    let (mut http_ended, told) = (None, stop.clone());
     loop {
         tokio::select! {
             // First: told to stop, the HTTP side ends too.
@@ -164,7 +180,14 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
             _ = &mut following_tokens => {
                 return Err("the tokens made over HTTP are no longer followed; please report this with the log".to_owned());
             }
-            _ = &mut serving => return Err("the HTTP side has ended by itself; please report this with the log".to_owned()),
+            // It may hear of the stop, and end, just after it was looked for above.
+            ended = &mut serving => {
+                if *told.borrow() {
+                    http_ended = Some(ended);
+                    break;
+                }
+                return Err("the HTTP side has ended by itself; please report this with the log".to_owned());
+            }
             _ = reload.recv() => reloading.reload().await,
         }
     }
@@ -173,7 +196,17 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     signs_of_life.abort();
     following_tokens.abort();
     tidying.abort();
-    match tokio::join!(serving, finish(delivering, grace)) {
+    let serving = async {
+        match http_ended {
+            Some(ended) => ended,
+            None => serving.await,
+        }
+    };
+    let finished = tokio::join!(serving, finish(delivering, grace));
+    if let Some(exporting) = exporting {
+        exporting.finish().await;
+    }
+    match finished {
         (Ok(ended), true) if ended.cut_off == 0 => tracing::info!("stopped"),
         (ended, in_time) => tracing::warn!(
             requests_cut_off = ended.map_or(0, |ended| ended.cut_off),
@@ -191,9 +224,11 @@ async fn deliver(
     stores: &Stores,
     known: &Known,
     metrics: &DestinationMetrics,
+    spans: Option<Arc<dyn Spans>>,
 ) -> Result<Delivering, String> {
     let mut begun = known.begin(config, stores).await?;
     let sinks = std::mem::take(&mut begun.change.sinks);
+    let told = std::mem::take(&mut begun.change.told);
     let (handle, working, upkeep) = Worker {
         id: id.clone(),
         stores: stores.clone(),
@@ -203,6 +238,10 @@ async fn deliver(
         clock: Clock::system(),
         seed: rand::random(),
         retain: config.store.retain,
+        operational: config.operational,
+        told,
+        spans,
+        history: kept_history(config),
         metrics: metrics.clone(),
     }
     .start();
@@ -254,6 +293,9 @@ fn announce(config: &Config, role: Role, listener: &TcpListener) {
         }
         Role::Both => tracing::info!(%store, partitions, %destinations, "listening on http://{address}"),
     }
+    if config.server.console {
+        tracing::info!("the console is at http://{address}/console");
+    }
 }
 
 fn hint(error: &std::io::Error) -> &'static str {
@@ -261,5 +303,19 @@ fn hint(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::AddrInUse => "; another process has that address: stop it, or choose another port",
         std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
         _ => "",
+    }
+}
+
+const fn kept_history(config: &Config) -> KeptHistory {
+    KeptHistory { max_age: config.history.max_age, max_bytes: config.history.max_bytes }
+}
+
+/// What is set about the store, for whoever looks it up.
+fn setup_of(config: &Config) -> StoreSetup {
+    StoreSetup {
+        place: config.store.url.to_string(),
+        retain: config.store.retain,
+        duplicate_window: config.store.duplicate_window,
+        history: config.history.enabled.then(|| kept_history(config)),
     }
 }

@@ -3,7 +3,7 @@
 use crate::registry::Targets;
 use crate::worker::{Handle, command_all, status_of_all};
 use async_trait::async_trait;
-use laneway_domain::{Command, DestinationName, StatusReport};
+use laneway_domain::{Command, DestinationName, Filters, StatusReport};
 use laneway_ports::{Stores, WorkerControl, WorkerId};
 use std::sync::Arc;
 
@@ -34,6 +34,11 @@ impl WorkerControl for Shared {
 
     fn target(&self, destination: &DestinationName) -> Option<String> {
         self.targets.of(destination)
+    }
+
+    async fn filters(&self, destination: &DestinationName) -> Option<Arc<Filters>> {
+        let (_, own) = self.own.as_ref()?;
+        own.filters(destination).await
     }
 
     async fn not_ready(&self) -> Vec<String> {

@@ -68,12 +68,15 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
     let egress = before.egress == now.egress || (!connections && before.egress.allow == now.egress.allow);
     let sections = [
         ("server.listen", before.server.listen == now.server.listen),
+        ("server.console", before.server.console == now.server.console),
         ("server.hosts", before.server.hosts == now.server.hosts),
         ("server.limits.connections", connections),
         ("store", before.store == now.store),
         ("egress", egress),
         ("worker", before.worker == now.worker),
         ("log", before.log == now.log),
+        ("telemetry", before.telemetry == now.telemetry),
+        ("operational_events", before.operational == now.operational),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }

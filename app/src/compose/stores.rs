@@ -15,6 +15,9 @@ mod redis;
 #[path = "stores/without_redis.rs"]
 mod redis;
 
+#[cfg(feature = "redis")]
+pub(super) use redis::options as redis_options;
+
 /// Opens the store, for a process of that name.
 ///
 /// # Errors
@@ -46,16 +49,19 @@ fn open_sqlite(store: &Store, path: &Path) -> Result<SqliteStore, String> {
 
 /// What a check has found.
 pub struct Checked {
-    /// What is there, for people.
-    pub found: String,
+    /// What is there, or what is wrong with it, for people.
+    pub found: Result<String, String>,
     /// What should be changed, for people; a line each.
     pub warnings: Vec<String>,
+    /// What this release makes of what is there when it starts, and whether an earlier one can go back; nothing where
+    /// nothing is there.
+    pub upgrade: Option<String>,
 }
 
 /// Checks the store without changing it, and says what is there. Reads all of it.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// Says why it cannot be checked.
 pub async fn check(store: &Store) -> Result<Checked, String> {
     match &store.url {
         StoreUrl::Sqlite(path) => check_sqlite(store, path),
@@ -86,14 +92,16 @@ fn check_sqlite(store: &Store, path: &Path) -> Result<Checked, String> {
     if !path.try_exists().map_err(|e| format!("{} cannot be inspected: {e}", path.display()))? {
         can_be_made(path)?;
         let found = format!("{} will be made, with {} partitions", path.display(), store.partitions);
-        return Ok(Checked { found, warnings: Vec::new() });
+        return Ok(Checked { found: Ok(found), warnings: Vec::new(), upgrade: None });
     }
     if path.is_dir() {
         return Err(format!("{} is a folder: store.url needs the path of a file", path.display()));
     }
     let report = laneway_sqlite::check(path).map_err(|e| e.to_string())?;
+    let upgrade = upgrade(report.schema);
     if !report.findings.is_empty() {
-        return Err(format!("{} is damaged:\n  {}", path.display(), report.findings.join("\n  ")));
+        let damage = format!("{} is damaged:\n  {}", path.display(), report.findings.join("\n  "));
+        return Ok(Checked { found: Err(damage), warnings: report.warnings, upgrade: Some(upgrade) });
     }
     if report.partitions != store.partitions {
         let made = report.partitions;
@@ -103,5 +111,18 @@ fn check_sqlite(store: &Store, path: &Path) -> Result<Checked, String> {
         ));
     }
     let found = format!("{} events in {} partitions, all sound", report.events, report.partitions);
-    Ok(Checked { found, warnings: report.warnings })
+    Ok(Checked { found: Ok(found), warnings: report.warnings, upgrade: Some(upgrade) })
+}
+
+/// What becomes of a store that has the format `found` when this release starts on it.
+fn upgrade(found: u32) -> String {
+    let (this, writes) = (env!("CARGO_PKG_VERSION"), laneway_sqlite::SCHEMA_VERSION);
+    if found == writes {
+        return format!("none: the store has the format of this Laneway {this}, which is {writes}");
+    }
+    format!(
+        "the store has format {found}, and this Laneway {this} writes format {writes}. It brings it there when it starts, in \
+         one step for each format, and nothing is lost: a step that fails changes nothing. An earlier release does not \
+         open it any more then; `laneway backup FILE` of the earlier release, made before, is the way back"
+    )
 }

@@ -7,6 +7,7 @@
 mod console;
 mod destination;
 mod egress;
+mod history;
 mod kinds;
 mod log;
 #[cfg(feature = "mongodb")]
@@ -14,6 +15,7 @@ mod mongodb;
 #[cfg(not(feature = "mongodb"))]
 #[path = "without_mongodb.rs"]
 mod mongodb;
+mod operational;
 mod overlay;
 mod problem;
 mod reader;
@@ -23,6 +25,7 @@ mod setting;
 mod sink;
 mod source;
 mod store;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -34,6 +37,7 @@ mod written;
 
 pub use console::Console;
 pub use destination::{DestinationConfig, SettingsRead, read_settings};
+pub use history::History;
 pub use laneway_webhook::Secret;
 pub use log::{Log, LogFormat};
 pub use overlay::{ALIASES, COMMAND_LINE};
@@ -43,12 +47,14 @@ pub use server::{DEFAULT_PORT, Server};
 pub use sink::SinkConfig;
 pub use source::{Given, MAX_FILE_BYTES, Process, References, Source};
 pub use store::{Durability, RedisStore, Store, StoreUrl};
+pub use telemetry::Telemetry;
 pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
 pub use written::{MARK, Written, hide_path};
 
 use crate::files;
+use laneway_domain::OperationalSettings;
 use laneway_egress::EgressPolicy;
 use problem::Place;
 use reader::{Findings, Section};
@@ -60,7 +66,8 @@ use tree::Table;
 pub const DEFAULT_FILE: &str = "laneway.toml";
 
 /// The tables of a configuration file beside those of destinations.
-const OTHER_SECTIONS: [&str; 5] = ["server", "store", "egress", "worker", "log"];
+const OTHER_SECTIONS: [&str; 8] =
+    ["server", "store", "egress", "worker", "history", "log", "telemetry", "operational_events"];
 
 /// All settings of a process, checked.
 #[derive(Clone, Debug)]
@@ -75,8 +82,14 @@ pub struct Config {
     pub egress: EgressPolicy,
     /// How deliveries are driven.
     pub worker: Worker,
+    /// What is kept of what attempts met.
+    pub history: History,
     /// What is logged.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
+    /// When an operator is told what.
+    pub operational: OperationalSettings,
     /// The destinations, in the order of the file; names are unique. Never empty: without any, it is
     /// one `console`.
     pub destinations: Vec<DestinationConfig>,
@@ -156,11 +169,15 @@ fn read(findings: &Findings<'_>, root: Table) -> Config {
     let store = Store::read(root.section("store"));
     let left = files::shares(files::limit(), server.limits.connections).to_receivers.min(1_000_000);
     let egress = egress::read(root.section("egress"), left);
-    let worker = Worker::read(root.section("worker"), !server.tokens.is_empty());
+    let mut worker = Worker::read(root.section("worker"), !server.tokens.is_empty());
+    let history = History::read(root.section("history"), &store.url);
+    worker.settings.history = history.enabled;
     let log = Log::read(root.section("log"));
+    let telemetry = Telemetry::read(root.section("telemetry"));
+    let operational = operational::read(root.section("operational_events"));
     let (destinations, names_none) = destination::read_all(&mut root, &egress);
     root.finish();
-    Config { file: None, server, store, egress, worker, log, destinations, names_none }
+    Config { file: None, server, store, egress, worker, history, log, telemetry, operational, destinations, names_none }
 }
 
 /// Reads only what a command needs to reach a running server: `[server]`. Mistakes elsewhere, and

@@ -23,6 +23,8 @@ pub struct Server {
     /// Bearer tokens: those of `server.tokens` with every role, then those of `[[server.token]]`. Without any,
     /// whoever reaches the (loopback) address may do everything.
     pub tokens: Vec<Token>,
+    /// Whether it serves the console's pages too.
+    pub console: bool,
     /// Names by which it is reached, besides those of this machine's loopback.
     pub hosts: Hosts,
     /// What is refused as too much.
@@ -41,6 +43,7 @@ impl Server {
         {
             section.problem("listen", what);
         }
+        let console = section.or("console", true);
         let names: Vec<String> = section.list("hosts");
         let hosts = Hosts::new(names.iter().map(String::as_str)).unwrap_or_else(|what| {
             section.problem("hosts", what);
@@ -48,7 +51,7 @@ impl Server {
         });
         let limits = read_limits(section.section("limits"));
         section.finish();
-        Self { listen, tokens, hosts, limits }
+        Self { listen, tokens, console, hosts, limits }
     }
 }
 

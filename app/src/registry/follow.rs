@@ -4,7 +4,7 @@
 use super::lost::Recent;
 use super::read::{Read, Reader};
 use crate::worker::{Change, Handle};
-use laneway_domain::{Destination, DestinationName, Registered, Revision, Standing};
+use laneway_domain::{ChangedDestination, Destination, DestinationName, Registered, Revision, Standing};
 use laneway_ports::{MAX_REGISTRY_PAGE, Registry, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -201,6 +201,7 @@ pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) ->
         let change = change(&present, reader, targets);
         all.destinations.present.extend(change.destinations.present);
         all.sinks.extend(change.sinks);
+        all.told.extend(change.told);
         if !page.more {
             heard.upto = all.destinations.revision;
             return Ok((all, heard));
@@ -231,7 +232,7 @@ pub async fn check_keys(registry: &dyn Registry, reader: &Reader) -> Result<(), 
 
 /// What records that have changed mean for a worker.
 fn change(records: &[Registered], reader: &Reader, targets: &Targets) -> Change {
-    let mut change = Change::default();
+    let mut change = Change { told: records.iter().map(ChangedDestination::from).collect(), ..Change::default() };
     let destinations = &mut change.destinations;
     for record in records {
         destinations.revision = destinations.revision.max(record.revision);

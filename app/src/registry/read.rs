@@ -5,7 +5,7 @@ use super::keys::Keyring;
 use super::rotating::Rotation;
 use super::stored::Stored;
 use crate::config::{DestinationConfig, References, SinkConfig, read_settings};
-use laneway_domain::{Destination, DestinationName, Origin, Registered, StartFrom};
+use laneway_domain::{Destination, DestinationName, Origin, PAUSED_BY_OPERATOR, Registered, StartFrom};
 use laneway_egress::EgressPolicy;
 use laneway_ports::Sink;
 use std::collections::BTreeMap;
@@ -146,8 +146,8 @@ impl Settings {
 /// What the record knows of a destination beside its settings.
 fn of_record(record: &Registered, destination: Destination) -> Destination {
     let by_operator = record.paused.as_ref().map(|pause| match &*pause.reason {
-        "" => "paused by an operator".into(),
-        reason => format!("paused by an operator: {reason}").into(),
+        "" => PAUSED_BY_OPERATOR.into(),
+        reason => format!("{PAUSED_BY_OPERATOR}: {reason}").into(),
     });
     Destination {
         name: record.name.clone(),

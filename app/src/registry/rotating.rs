@@ -4,9 +4,9 @@ use super::checked::read_checked;
 use super::stored::SigningSecret;
 use crate::config::SinkConfig;
 use async_trait::async_trait;
-use laneway_domain::{Destination, DestinationName, Outcome, Timestamp};
+use laneway_domain::{Destination, DestinationName, Timestamp};
 use laneway_egress::EgressPolicy;
-use laneway_ports::{Attempted, Delivery, Sink, TestReport};
+use laneway_ports::{Attempted, Delivery, DeliveryReport, Sink, TestReport};
 use serde_json::{Map, Value as Json};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -102,7 +102,7 @@ impl RotatingSink {
 
 #[async_trait]
 impl Sink for RotatingSink {
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+    async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
         self.current(Rotation::now()).deliver(delivery).await
     }
 

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use changing::{Asked, Purpose};
 use laneway_domain::{
-    Attempted, DestinationName, Event, EventId, EventType, LoggedEvent, Offset, Outcome, Partition, Registered,
-    Revision, Standing, Timestamp,
+    Attempted, DestinationName, Event, EventId, EventType, LoggedEvent, OWN_SOURCE, Offset, Outcome, Partition,
+    Registered, Revision, Standing, TEST_TYPE, Timestamp,
 };
 use laneway_ports::{
     AdminError, Change, ChangeRequest, Changed, ChangesDone, DestinationAdmin, DestinationList, DestinationRecord,
@@ -166,7 +166,7 @@ impl DestinationAdmin for Destinations {
         let event = test_event(name, self.means().now).map_err(conflict)?;
         let event_id = event.event.id.as_str().to_owned();
         // A receiver that remembers sequences must not take this one for a place in the order.
-        let attempted = Attempted { event: Arc::new(event), attempt: 1, redrive: true, fresh: false };
+        let attempted = Attempted { event: Arc::new(event), attempt: 1, redrive: true, replay: None, fresh: false };
         let begun = Instant::now();
         let TestReport { outcome, answer } = sink.test(attempted).await;
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -197,8 +197,8 @@ fn tell_of_deletions(by: &str, results: &[Result<Changed, AdminError>]) {
 /// What is sent as a test.
 fn test_event(name: &DestinationName, now: Timestamp) -> Result<LoggedEvent, String> {
     let id = EventId::new(&format!("test_{:032x}", rand::random::<u128>())).map_err(|error| error.to_string())?;
-    let event_type = EventType::new("laneway.test").map_err(|error| error.to_string())?;
+    let event_type = EventType::new(TEST_TYPE).map_err(|error| error.to_string())?;
     let data = serde_json::json!({ "test": true, "destination": name.as_str() }).to_string();
-    let event = Event { source: Some("urn:laneway".into()), ..Event::new(id, event_type, Bytes::from(data)) };
+    let event = Event { source: Some(OWN_SOURCE.into()), ..Event::new(id, event_type, Bytes::from(data)) };
     Ok(LoggedEvent { partition: Partition(0), offset: Offset::ZERO, accepted_at: now, event })
 }

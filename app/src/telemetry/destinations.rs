@@ -2,10 +2,10 @@
 //! long as the process runs, so these have a registry of their own.
 
 use super::metrics::{
-    BLOCKED_KEYS, BREAKER_OPEN, DEAD_LETTERS, DELIVERIES, DELIVERY_SECONDS, END_TO_END_SECONDS, IN_FLIGHT, KEYS_BEHIND,
-    LATENCY_BUCKETS, PAUSED, PENDING_EVENTS, help,
+    BLOCKED_KEYS, BREAKER_OPEN, CAUGHT_UP_IN, DEAD_LETTERS, DELIVERIES, DELIVERY_SECONDS, END_TO_END_SECONDS,
+    IN_FLIGHT, KEYS_BEHIND, LATENCY_BUCKETS, OLDEST_EVENT, PAUSED, PENDING_EVENTS, help,
 };
-use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus};
+use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, StatusReport, Timestamp};
 use laneway_ports::DeadLetterCount;
 use prometheus::{
     Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
@@ -19,7 +19,17 @@ const OUTCOME: &str = "outcome";
 /// The outcomes of an attempt, as the label says them.
 const OUTCOMES: [&str; 5] = ["delivered", "retry", "rejected", "gone", "not-tried"];
 /// The gauges, in the order of [`Gauges::set`].
-const GAUGES: [&str; 7] = [PENDING_EVENTS, IN_FLIGHT, BLOCKED_KEYS, KEYS_BEHIND, BREAKER_OPEN, PAUSED, DEAD_LETTERS];
+const GAUGES: [&str; 9] = [
+    PENDING_EVENTS,
+    IN_FLIGHT,
+    BLOCKED_KEYS,
+    KEYS_BEHIND,
+    BREAKER_OPEN,
+    PAUSED,
+    DEAD_LETTERS,
+    OLDEST_EVENT,
+    CAUGHT_UP_IN,
+];
 
 /// The metrics of all destinations that this process knows of.
 #[derive(Clone)]
@@ -108,7 +118,8 @@ impl DestinationMetrics {
 
     /// Sets the gauges, and forgets what is neither in the status nor delivered to.
     #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    pub fn set(&self, as_of: AsOf, status: &[DestinationStatus], dead_letters: &[DeadLetterCount]) {
+    pub fn set(&self, as_of: AsOf, report: &StatusReport, dead_letters: &[DeadLetterCount]) {
+        let status = &report.destinations;
         let dead: HashMap<&DestinationName, u64> =
             dead_letters.iter().map(|count| (&count.destination, count.count)).collect();
         let families = &*self.0;
@@ -130,6 +141,8 @@ impl DestinationMetrics {
                 flag(destination.breaker != BreakerStatus::Closed),
                 flag(destination.paused.is_some()),
                 dead.get(name).map_or(0.0, |count| *count as f64),
+                age(report.at, destination),
+                caught_up_in(destination),
             ];
             entry.gauges.iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
         }
@@ -153,6 +166,26 @@ impl DestinationMetrics {
             tracing::error!(%error, "the metrics of destinations could not be written; please report this");
             String::new()
         })
+    }
+}
+
+/// Seconds since the oldest event that waits was accepted; not a number if it was not found out.
+fn age(now: Timestamp, status: &DestinationStatus) -> f64 {
+    match status.oldest_accepted_at {
+        _ if status.pending == 0 => 0.0,
+        Some(accepted_at) => now.since(accepted_at).as_secs_f64(),
+        None => f64::NAN,
+    }
+}
+
+/// Seconds until nothing waits any more; infinite if that does not come, not a number while it is not known.
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn caught_up_in(status: &DestinationStatus) -> f64 {
+    match (status.caught_up_in_seconds, status.pending_change_per_minute) {
+        _ if status.pending == 0 => 0.0,
+        (Some(seconds), _) => seconds as f64,
+        (None, Some(_)) => f64::INFINITY,
+        (None, None) => f64::NAN,
     }
 }
 
@@ -213,6 +246,14 @@ mod tests {
         DestinationStatus { pending, ..DestinationStatus::idle(name(text), true) }
     }
 
+    fn report(destinations: &[DestinationStatus]) -> StatusReport {
+        StatusReport {
+            at: Timestamp::from_millis(9_000),
+            destinations: destinations.to_vec(),
+            ..StatusReport::default()
+        }
+    }
+
     /// The lines that name a destination.
     fn series(metrics: &DestinationMetrics, text: &str) -> usize {
         let label = format!("destination=\"{text}\"");
@@ -226,7 +267,7 @@ mod tests {
         attempts.outcomes[0].inc();
         attempts.seconds.observe(0.0007);
         let dead = [DeadLetterCount { destination: name("a"), count: 2 }];
-        metrics.set(metrics.as_of(), &[status("a", 7)], &dead);
+        metrics.set(metrics.as_of(), &report(&[status("a", 7)]), &dead);
         let page = metrics.render();
         for line in [
             "# TYPE laneway_deliveries_total counter",
@@ -238,6 +279,8 @@ mod tests {
             "laneway_delivery_seconds_bucket{destination=\"a\",le=\"+Inf\"} 1",
             "laneway_pending_events{destination=\"a\"} 7",
             "laneway_dead_letters{destination=\"a\"} 2",
+            "laneway_oldest_event_age_seconds{destination=\"a\"} NaN",
+            "laneway_caught_up_in_seconds{destination=\"a\"} NaN",
             "# HELP laneway_pending_events Events not settled yet; label destination.",
         ] {
             assert!(page.lines().any(|known| known == line), "{line} is not in\n{page}");
@@ -249,15 +292,15 @@ mod tests {
         let metrics = DestinationMetrics::new().unwrap();
         let held = metrics.attempts_of(&name("a"));
         let before = metrics.as_of();
-        metrics.set(before, &[status("a", 1)], &[]);
+        metrics.set(before, &report(&[status("a", 1)]), &[]);
         assert!(series(&metrics, "a") > 40);
         metrics.forget(&name("a"));
         held.outcomes[0].inc();
         assert_eq!(series(&metrics, "a"), 0);
         // A status that was asked for before does not bring it back; a new one of another destination does come.
-        metrics.set(before, &[status("a", 1)], &[]);
+        metrics.set(before, &report(&[status("a", 1)]), &[]);
         assert_eq!(series(&metrics, "a"), 0);
-        metrics.set(metrics.as_of(), &[status("b", 1)], &[]);
+        metrics.set(metrics.as_of(), &report(&[status("b", 1)]), &[]);
         assert_eq!(series(&metrics, "b"), GAUGES.len());
         // Made again, it counts from nothing.
         metrics.attempts_of(&name("a")).outcomes[0].inc();
@@ -269,13 +312,36 @@ mod tests {
         let metrics = DestinationMetrics::new().unwrap();
         let _ = metrics.attempts_of(&name("a"));
         metrics.left(&name("a"));
-        metrics.set(metrics.as_of(), &[status("a", 1), status("b", 1)], &[]);
+        metrics.set(metrics.as_of(), &report(&[status("a", 1), status("b", 1)]), &[]);
         assert!(series(&metrics, "a") > 40 && series(&metrics, "b") > 0);
-        metrics.set(metrics.as_of(), &[], &[]);
+        metrics.set(metrics.as_of(), &report(&[]), &[]);
         assert_eq!((series(&metrics, "a"), series(&metrics, "b")), (0, 0));
         // One that is delivered to may not be in a status yet.
         let _ = metrics.attempts_of(&name("c"));
-        metrics.set(metrics.as_of(), &[], &[]);
+        metrics.set(metrics.as_of(), &report(&[]), &[]);
         assert!(series(&metrics, "c") > 0);
+    }
+
+    #[test]
+    fn a_lag_is_told_in_seconds() {
+        let metrics = DestinationMetrics::new().unwrap();
+        let waiting = |name: &str, change: i64, seconds: Option<u64>| DestinationStatus {
+            oldest_accepted_at: Some(Timestamp::from_millis(1_500)),
+            pending_change_per_minute: Some(change),
+            caught_up_in_seconds: seconds,
+            ..status(name, 5)
+        };
+        let all = [waiting("falls", -60, Some(5)), waiting("grows", 3, None), status("idle", 0)];
+        metrics.set(metrics.as_of(), &report(&all), &[]);
+        let page = metrics.render();
+        for line in [
+            "laneway_oldest_event_age_seconds{destination=\"falls\"} 7.5",
+            "laneway_oldest_event_age_seconds{destination=\"idle\"} 0",
+            "laneway_caught_up_in_seconds{destination=\"falls\"} 5",
+            "laneway_caught_up_in_seconds{destination=\"grows\"} inf",
+            "laneway_caught_up_in_seconds{destination=\"idle\"} 0",
+        ] {
+            assert!(page.lines().any(|known| known == line), "{line} is not in\n{page}");
+        }
     }
 }

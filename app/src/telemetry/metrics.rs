@@ -1,6 +1,7 @@
 //! The metrics: their names, what they count, and the recorder that keeps them. Those of destinations are kept in
 //! [`destinations`](super::destinations).
 
+use laneway_otlp::{DROPPED, EXPORTED};
 use laneway_sqlite::{LOG_BYTES, LOG_HELD};
 use metrics::Unit;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -46,6 +47,15 @@ pub const QUARANTINED: &str = "laneway_quarantined_records_total";
 /// Partitions leased.
 pub const PARTITIONS_LEASED: &str = "laneway_partitions_leased";
 
+/// How old the oldest waiting event is.
+pub const OLDEST_EVENT: &str = "laneway_oldest_event_age_seconds";
+/// When the destination will have caught up.
+pub const CAUGHT_UP_IN: &str = "laneway_caught_up_in_seconds";
+/// Operational events appended.
+pub const OPERATIONAL_EVENTS: &str = "laneway_operational_events_total";
+/// Operational events that were lost.
+pub const OPERATIONAL_DROPPED: &str = "laneway_operational_events_dropped_total";
+
 /// Upper bounds of the buckets of every latency, in seconds: 0.1 ms to 60 s, about 2.3 times apart.
 pub(super) const LATENCY_BUCKETS: [f64; 18] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -59,7 +69,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Latency};
 
 /// Every metric: name, kind, what it says (with its labels).
-const ALL: [(&str, Kind, &str); 22] = [
+const ALL: [(&str, Kind, &str); 28] = [
     (EVENTS_ACCEPTED, Counter, "Events stored, duplicates apart."),
     (LOG_BYTES, Gauge, "Bytes of the write-ahead log's file (SQLite)."),
     (LOG_HELD, Gauge, "1 while another program's read transaction keeps the write-ahead log from beginning anew."),
@@ -77,6 +87,12 @@ const ALL: [(&str, Kind, &str); 22] = [
     (COMMIT_SECONDS, Latency, "How long commits of progress take."),
     (COMMITS_FAILED, Counter, "Commits of progress that failed and are made again."),
     (PENDING_EVENTS, Gauge, "Events not settled yet; label destination."),
+    (OLDEST_EVENT, Gauge, "Age of the oldest event that waits, 0 if none does; label destination."),
+    (
+        CAUGHT_UP_IN,
+        Gauge,
+        "When nothing will wait any more at the rate of the last minutes, +Inf if it does not become fewer; label destination.",
+    ),
     (IN_FLIGHT, Gauge, "Attempts under way; label destination."),
     (BLOCKED_KEYS, Gauge, "Keys that wait for their first unsettled event, which has failed; label destination."),
     (KEYS_BEHIND, Gauge, "Keys that are recorded as behind their lane, failed or slow; label destination."),
@@ -86,6 +102,10 @@ const ALL: [(&str, Kind, &str); 22] = [
     (DROPPED_EVENTS, Counter, "Events, about, that waited for destinations which were deleted by way of this process."),
     (QUARANTINED, Counter, "Records of the log that could not be read and were set aside."),
     (PARTITIONS_LEASED, Gauge, "Partitions that this process works on."),
+    (OPERATIONAL_EVENTS, Counter, "Operational events (laneway.*) appended, those that were known already among them."),
+    (OPERATIONAL_DROPPED, Counter, "Operational events lost: too many waited, or the store refused them."),
+    (EXPORTED, Counter, "Spans that the collector (telemetry.otlp) has taken."),
+    (DROPPED, Counter, "Spans that were dropped; label reason (queue-full, collector)."),
 ];
 
 /// A recorder with the right buckets and descriptions, not yet installed. It has no server of its own:
@@ -143,7 +163,7 @@ mod tests {
         for (name, kind, _) in ALL {
             assert!(name.starts_with("laneway_"), "{name}");
             assert_eq!(name.ends_with("_total"), kind == Counter, "{name}");
-            assert_eq!(name.ends_with("_seconds"), kind == Latency, "{name}");
+            assert!(name.ends_with("_seconds") || kind != Latency, "{name}");
         }
     }
 

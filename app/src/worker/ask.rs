@@ -105,6 +105,8 @@ impl Heard {
             // A pause is the store's, and of every process that has seen the reason for it.
             Command::Resume { .. } => ((0..partitions).map(Partition).collect(), true),
             Command::Replay { from, .. } => (from.keys().copied().collect(), false),
+            Command::BeginReplay { order, .. } => (order.ranges.keys().copied().collect(), false),
+            Command::CancelReplay { .. } => ((0..partitions).map(Partition).collect(), false),
             // What nobody works on is the store's alone, which has forgotten it.
             Command::Forget { .. } => (BTreeSet::new(), true),
         };

@@ -1,16 +1,17 @@
 //! Calls of the stores, each as a future that ends with what it means for the worker.
 
 use super::ages;
+use super::pace::Pace;
 use super::{ANNOUNCE_EVERY, Clock, LEASE, PRESENT_FOR, RENEW_EVERY};
 use futures_util::future::{BoxFuture, join_all};
 use laneway_domain::{
-    Commit, DestinationName, Input, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId, Revision,
-    Standing, StatusReport, Timestamp,
+    Commit, DestinationName, Input, Lags, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId,
+    Revision, Standing, StatusReport, Timestamp,
 };
 use laneway_ports::{CommitError, Lease, LogRecord, MAX_REGISTRY_PAGE, StoreError, Stores, WorkerId};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -35,6 +36,10 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Calls {
     pub(super) stores: Stores,
     pub(super) clock: Clock,
+    /// How what waits has changed lately.
+    pub(super) lags: Arc<Mutex<Lags>>,
+    /// Of all partitions together, when what nothing new waits for is read.
+    pub(super) pace: Arc<Pace>,
 }
 
 /// A partition that was claimed.
@@ -42,6 +47,8 @@ pub(super) struct Claimed {
     pub(super) lease: Lease,
     pub(super) progress: PartitionProgress,
     pub(super) log: Range<Offset>,
+    /// What the store has lost of it, ever.
+    pub(super) losses: Vec<Range<Offset>>,
     pub(super) until: Timestamp,
     /// Destinations that have progress there and were deleted. `None` while that is not known.
     pub(super) gone: Option<BTreeSet<DestinationName>>,
@@ -115,12 +122,15 @@ impl Calls {
     async fn try_claim(&self, partition: Partition, worker: &WorkerId) -> Result<Option<Done>, StoreError> {
         let until = self.usable_until();
         let Some(lease) = self.stores.progress.claim(partition, worker, LEASE).await? else { return Ok(None) };
-        let loaded =
-            async { Ok((self.stores.progress.load(partition).await?, self.stores.log.bounds(partition).await?)) };
+        let Stores { progress, log, .. } = &self.stores;
+        let loaded = async {
+            let progress = progress.load(partition).await?;
+            Ok((progress, tokio::try_join!(log.bounds(partition), log.losses(partition))?))
+        };
         match loaded.await {
-            Ok((progress, bounds)) => {
+            Ok((progress, (bounds, losses))) => {
                 let log = bounds.start..bounds.end;
-                let claimed = Claimed { lease, progress, log, until, gone: None, waited: false };
+                let claimed = Claimed { lease, progress, log, losses, until, gone: None, waited: false };
                 Ok(Some(Done::Claimed(Box::new(claimed))))
             }
             Err(error) => {
@@ -228,8 +238,9 @@ impl Calls {
     }
 
     /// Finds out how old what waits is, and answers with the report.
-    pub(super) fn answer(&self, report: StatusReport, answer: oneshot::Sender<StatusReport>) -> Call {
+    pub(super) fn answer(&self, mut report: StatusReport, answer: oneshot::Sender<StatusReport>) -> Call {
         let log = self.stores.log.clone();
+        self.lags.lock().unwrap_or_else(PoisonError::into_inner).tell(&mut report);
         Box::pin(async move {
             let report = ages::looked_up(&*log, report).await;
             // Whoever asked may have gone; then nobody misses the answer.
@@ -249,6 +260,19 @@ impl Calls {
                 Err(error) => Done::NotRead(read, error),
             }
         })
+    }
+
+    /// The same of something that nothing new waits for.
+    pub(super) fn read_unhurried(
+        &self,
+        read: ReadId,
+        partition: Partition,
+        from: Offset,
+        most: usize,
+        bytes: usize,
+    ) -> Call {
+        let (reading, pace) = (self.read(read, partition, from, most, bytes), self.pace.clone());
+        Box::pin(async move { pace.read(reading).await })
     }
 
     /// Asks where a log ends.

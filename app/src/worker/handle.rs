@@ -1,7 +1,9 @@
 //! Asking and telling a running worker.
 
 use async_trait::async_trait;
-use laneway_domain::{Command, DestinationChanges, DestinationName, Offset, Partition, Redrive, StatusReport};
+use laneway_domain::{
+    ChangedDestination, Command, DestinationChanges, DestinationName, Filters, Offset, Partition, Redrive, StatusReport,
+};
 use laneway_ports::{Sink, WorkerControl, WorkerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,6 +33,8 @@ pub(super) enum Request {
     /// Of what the worker has heard of, at once.
     Report(oneshot::Sender<StatusReport>),
     Command(Command, oneshot::Sender<Told>),
+    /// By which filters a destination judges events.
+    Filters(DestinationName, oneshot::Sender<Option<Arc<Filters>>>),
     NotReady(oneshot::Sender<Vec<String>>),
     Partitions(oneshot::Sender<Vec<Partition>>),
     Redrive(Partition, Vec<Redrive>),
@@ -47,6 +51,8 @@ pub struct Change {
     pub destinations: DestinationChanges,
     /// Where those that were made or changed send to now.
     pub sinks: BTreeMap<DestinationName, Arc<dyn Sink>>,
+    /// The records that say so, for whoever is to be told of a change.
+    pub told: Vec<ChangedDestination>,
 }
 
 /// A way to ask and tell a worker.
@@ -129,6 +135,10 @@ impl WorkerControl for Handle {
 
     async fn command(&self, command: Command) -> Result<bool, String> {
         self.tell(command).await.map(|told| told.acted)
+    }
+
+    async fn filters(&self, destination: &DestinationName) -> Option<Arc<Filters>> {
+        self.ask(|answer| Request::Filters(destination.clone(), answer)).await.flatten()
     }
 
     async fn not_ready(&self) -> Vec<String> {

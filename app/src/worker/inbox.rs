@@ -4,7 +4,9 @@
 use super::Handle;
 use super::calls::REGISTER_WITHIN;
 use super::handle::Told;
-use laneway_domain::{Command, DestinationName, LaneKey, Offset, Partition};
+use laneway_domain::{
+    Command, DestinationName, LaneKey, Offset, Partition, ReplayId, ReplayOrder, Selection, Timestamp,
+};
 use laneway_ports::{StoreError, Workers};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -48,6 +50,18 @@ enum Written {
         destination: DestinationName,
         from: Vec<(Partition, Offset)>,
     },
+    BeginReplay {
+        destination: DestinationName,
+        replay: ReplayId,
+        asked_at: Timestamp,
+        ranges: Vec<(Partition, Offset, Offset)>,
+        selection: Selection,
+        first: bool,
+    },
+    CancelReplay {
+        destination: DestinationName,
+        replay: ReplayId,
+    },
 }
 
 impl From<Command> for Written {
@@ -58,6 +72,12 @@ impl From<Command> for Written {
             Command::Resume { destination } => Self::Resume { destination },
             Command::Forget { destination } => Self::Forget { destination },
             Command::Replay { destination, from } => Self::Replay { destination, from: from.into_iter().collect() },
+            Command::BeginReplay { destination, replay, order } => {
+                let ReplayOrder { asked_at, ranges, selection, first } = *order;
+                let ranges = ranges.into_iter().map(|(partition, range)| (partition, range.start, range.end)).collect();
+                Self::BeginReplay { destination, replay, asked_at, ranges, selection, first }
+            }
+            Command::CancelReplay { destination, replay } => Self::CancelReplay { destination, replay },
         }
     }
 }
@@ -70,6 +90,12 @@ impl Written {
             Self::Resume { destination } => Command::Resume { destination },
             Self::Forget { destination } => Command::Forget { destination },
             Self::Replay { destination, from } => Command::Replay { destination, from: from.into_iter().collect() },
+            Self::BeginReplay { destination, replay, asked_at, ranges, selection, first } => {
+                let ranges = ranges.into_iter().map(|(partition, from, until)| (partition, from..until)).collect();
+                let order = Box::new(ReplayOrder { asked_at, ranges, selection, first });
+                Command::BeginReplay { destination, replay, order }
+            }
+            Self::CancelReplay { destination, replay } => Command::CancelReplay { destination, replay },
         })
     }
 }

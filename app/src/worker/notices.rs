@@ -1,10 +1,12 @@
 //! Says what happens: log lines for people, counters for machines.
 
 use crate::telemetry::metrics as names;
-use laneway_domain::Notice;
+use laneway_domain::{EventId, LoggedEvent, Notice, TraceId};
 use metrics::{Counter, counter};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::field::{DisplayValue, display};
 
 /// Lines a second about single events and keys. When a destination fails for thousands of keys, a
 /// few lines tell as much; the rest is counted.
@@ -42,7 +44,10 @@ impl Reporter {
 
     pub(super) fn notice(&mut self, notice: &Notice) {
         match notice {
-            Notice::KeyBlocked { .. } | Notice::GivenUp { .. } | Notice::EventMissing { .. } => {
+            Notice::KeyBlocked { .. }
+            | Notice::GivenUp { .. }
+            | Notice::Redriven { .. }
+            | Notice::EventMissing { .. } => {
                 if self.may_write() {
                     about_event(notice);
                 }
@@ -59,6 +64,9 @@ impl Reporter {
             Notice::Replay { destination, partition, from } => tracing::info!(
                 %destination, partition = partition.0, offset = from.0,
                 "a replay begins: everything that the destination subscribes to from this offset on is delivered again"
+            ),
+            Notice::ReplayBegins { destination, partition, replay } => tracing::info!(
+                %destination, partition = partition.0, %replay, "a replay begins: events are delivered again"
             ),
             Notice::TooManyBehind { destination, partition, keys } => tracing::warn!(
                 %destination, partition = partition.0, keys,
@@ -79,17 +87,37 @@ impl Reporter {
     }
 }
 
+/// The event's id, as a log line has it.
+fn id_of(event: &Option<Arc<LoggedEvent>>) -> Option<DisplayValue<&EventId>> {
+    event.as_ref().map(|event| display(&event.event.id))
+}
+
+/// The id of the trace that the event belongs to, as a log line has it.
+fn trace_of(event: &Option<Arc<LoggedEvent>>) -> Option<DisplayValue<TraceId>> {
+    event.as_ref().and_then(|event| event.event.traceparent).map(|trace| display(trace.trace_id()))
+}
+
 /// A line about one event or key.
 fn about_event(notice: &Notice) {
     match notice {
-        Notice::KeyBlocked { destination, partition, key, reason, .. } => tracing::info!(
-            %destination, partition = partition.0, %key, error = %reason,
+        Notice::KeyBlocked { destination, partition, key, reason, event, .. } => tracing::info!(
+            event_id = id_of(event), %destination, trace_id = trace_of(event),
+            partition = partition.0, %key, error = %reason,
             "an attempt failed; the key waits for the next one"
         ),
-        Notice::GivenUp { partition, given_up, held } => tracing::warn!(
-            destination = %given_up.destination, partition = partition.0, offset = given_up.offset.0,
+        Notice::GivenUp { partition, event, given_up, held } => tracing::warn!(
+            event_id = id_of(event), destination = %given_up.destination, trace_id = trace_of(event),
+            partition = partition.0, offset = given_up.offset.0,
             key = %given_up.key, attempts = given_up.retry.attempts, reason = %given_up.reason,
             "{}", if *held { "an event was given up; its key is held" } else { "an event was given up; it is a dead letter now" }
+        ),
+        Notice::Redriven { destination, partition, event, failed: None } => tracing::info!(
+            event_id = id_of(event), %destination, trace_id = trace_of(event), partition = partition.0,
+            "a dead letter was delivered"
+        ),
+        Notice::Redriven { destination, partition, event, failed: Some(error) } => tracing::warn!(
+            event_id = id_of(event), %destination, trace_id = trace_of(event), partition = partition.0, %error,
+            "a dead letter was attempted once more and failed; it is kept"
         ),
         Notice::EventMissing { destination, partition, offset } => tracing::error!(
             %destination, partition = partition.0, offset = offset.0,

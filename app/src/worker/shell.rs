@@ -6,20 +6,22 @@ use super::calls::{Call, Calls, Done};
 use super::handle::{Change, Request, Told};
 use super::metered_sink::MeteredSink;
 use super::notices::Reporter;
+use super::operational::{Committing, Teller};
 use super::share::Share;
+use super::traced::TracedCommits;
 use super::{Clock, Worker};
 use crate::telemetry::destinations::DestinationMetrics;
 use crate::telemetry::metrics as names;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use laneway_domain::{
-    AttemptId, Attempted, Cause, CommandId, DestinationName, Dispatcher, Input, Offset, Outcome, Output, Partition,
-    Revision, StatusReport, Timestamp,
+    AttemptId, Attempted, Cause, CommandId, DestinationName, Dispatcher, Input, Lags, Met, Offset, Outcome, Output,
+    Partition, Revision, StatusReport, Timestamp,
 };
-use laneway_ports::Lease;
+use laneway_ports::{Lease, Spans};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -43,6 +45,8 @@ pub(super) struct Shell {
     stores: Calls,
     sinks: BTreeMap<DestinationName, Arc<MeteredSink>>,
     metrics: DestinationMetrics,
+    spans: Option<Arc<dyn Spans>>,
+    traced: TracedCommits,
     owned: BTreeMap<Partition, Owned>,
     share: Share,
     calls: FuturesUnordered<Call>,
@@ -50,12 +54,14 @@ pub(super) struct Shell {
     register: Call,
     /// Calls that were done at once.
     done: VecDeque<Done>,
-    attempts: JoinSet<(AttemptId, Vec<Outcome>)>,
+    attempts: JoinSet<(AttemptId, Vec<Outcome>, Met)>,
     requests: mpsc::Receiver<Request>,
     /// Who waits for the answer to a command.
     commands: BTreeMap<CommandId, oneshot::Sender<Told>>,
     last_command: u64,
     reporter: Reporter,
+    teller: Teller,
+    committing: Committing,
     commit_seconds: Histogram,
     commits_failed: Counter,
     leased: Gauge,
@@ -65,10 +71,15 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(worker: Worker, requests: mpsc::Receiver<Request>) -> Self {
-        let Worker { id, stores, destinations, sinks, settings, clock, seed, metrics, .. } = worker;
-        let metered = |(name, sink)| {
-            let sink = Arc::new(MeteredSink::new(&name, sink, &metrics));
+    pub(super) fn new(
+        worker: Worker,
+        requests: mpsc::Receiver<Request>,
+        teller: Teller,
+        lags: Arc<Mutex<Lags>>,
+    ) -> Self {
+        let Worker { id, stores, destinations, sinks, settings, clock, seed, metrics, spans, .. } = worker;
+        let metered = |(name, sink): (DestinationName, _)| {
+            let sink = Arc::new(MeteredSink::new(name.clone(), sink, &metrics, spans.clone()));
             (name, sink)
         };
         let sinks = sinks.into_iter().map(metered).collect();
@@ -76,7 +87,7 @@ impl Shell {
         let (known, _) = watch::channel(destinations.revision);
         dispatcher.handle(Input::Destinations(destinations), clock.now());
         let share = Share::new(id.clone(), stores.log.partitions());
-        let stores = Calls { stores, clock };
+        let stores = Calls { stores, clock, lags, pace: Arc::default() };
         Self {
             register: stores.announce(id, true),
             dispatcher,
@@ -85,6 +96,8 @@ impl Shell {
             stores,
             sinks,
             metrics,
+            traced: TracedCommits::new(spans.clone()),
+            spans,
             owned: BTreeMap::new(),
             share,
             calls: FuturesUnordered::new(),
@@ -94,6 +107,8 @@ impl Shell {
             commands: BTreeMap::new(),
             last_command: 0,
             reporter: Reporter::new(),
+            teller,
+            committing: Committing::default(),
             commit_seconds: histogram!(names::COMMIT_SECONDS),
             commits_failed: counter!(names::COMMITS_FAILED),
             leased: gauge!(names::PARTITIONS_LEASED),
@@ -160,8 +175,12 @@ impl Shell {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Attempt { attempt, destination, events } => self.attempt(attempt, &destination, events),
-            Output::Read { read, partition, from, most, most_bytes } => {
-                let call = self.stores.read(read, partition, from, most, most_bytes);
+            Output::Read { read, partition, from, most, most_bytes, unhurried } => {
+                let call = if unhurried {
+                    self.stores.read_unhurried(read, partition, from, most, most_bytes)
+                } else {
+                    self.stores.read(read, partition, from, most, most_bytes)
+                };
                 self.begin(call);
             }
             Output::ReadEnd { read, partition } => {
@@ -173,6 +192,8 @@ impl Shell {
             }
             Output::Commit { partition, commit } => {
                 if let Some(owned) = self.owned.get(&partition) {
+                    self.traced.begin(partition);
+                    self.committing.begin(partition, &commit);
                     self.calls.push(self.stores.commit(owned.lease.clone(), commit));
                 }
             }
@@ -187,7 +208,10 @@ impl Shell {
                     let _ = answer.send(Told { acted, partitions: self.owned.keys().copied().collect() });
                 }
             }
-            Output::Notice(notice) => self.reporter.notice(&notice),
+            Output::Notice(notice) => {
+                self.reporter.notice(&notice);
+                self.teller.notice(&notice);
+            }
         }
     }
 
@@ -202,22 +226,24 @@ impl Shell {
     fn attempt(&mut self, attempt: AttemptId, destination: &DestinationName, events: Vec<Attempted>) {
         let (sink, clock) = (self.sinks.get(destination).cloned(), self.clock);
         let name = destination.clone();
+        self.traced.attempt(attempt, destination, &events);
         self.attempts.spawn(async move {
-            let outcomes = match sink {
+            let (outcomes, met) = match sink {
                 Some(sink) => sink.deliver(events, clock).await,
                 None => {
                     let reason = format!("destination {name} has no sink in this process");
-                    vec![Outcome::retry(Cause::Broken, reason); events.len()]
+                    (vec![Outcome::retry(Cause::Broken, reason); events.len()], Met::default())
                 }
             };
-            (attempt, outcomes)
+            (attempt, outcomes, met)
         });
     }
 
-    fn attempt_ended(&mut self, ended: Result<(AttemptId, Vec<Outcome>), tokio::task::JoinError>) {
+    fn attempt_ended(&mut self, ended: Result<(AttemptId, Vec<Outcome>, Met), tokio::task::JoinError>) {
         // An attempt catches the sink's panics, and is aborted only with the whole shell.
-        if let Ok((attempt, outcomes)) = ended {
-            self.feed(Input::AttemptEnded { attempt, outcomes });
+        if let Ok((attempt, outcomes, met)) = ended {
+            self.traced.attempt_ended(attempt, &outcomes);
+            self.feed(Input::AttemptEnded { attempt, outcomes, met });
         }
     }
 
@@ -273,6 +299,10 @@ impl Shell {
             }
             Done::Committed(lease, took) if self.holds(&lease) => {
                 self.commit_seconds.record(took.as_secs_f64());
+                self.traced.stored(lease.partition);
+                if let Some(commit) = self.committing.stored(lease.partition) {
+                    self.teller.committed(lease.partition, &commit);
+                }
                 self.feed(Input::Committed(lease.partition));
             }
             Done::NotCommitted(lease, error) if self.holds(&lease) => {
@@ -283,6 +313,8 @@ impl Shell {
             Done::Fenced(lease) if self.holds(&lease) => self.lost(lease.partition),
             Done::Released(lease) if self.holds(&lease) => {
                 self.owned.remove(&lease.partition);
+                self.traced.lost(lease.partition);
+                self.teller.lost(lease.partition);
                 self.count_leases();
                 self.share.released(lease.partition);
                 self.rebalance();
@@ -298,6 +330,9 @@ impl Shell {
             "another worker has taken the partition over; this one stops working on it"
         );
         self.owned.remove(&partition);
+        self.traced.lost(partition);
+        self.committing.stored(partition);
+        self.teller.lost(partition);
         self.count_leases();
         self.feed(Input::LeaseLost(partition));
         self.share.lost(partition);
@@ -323,6 +358,7 @@ impl Shell {
             }
             Request::NotReady(answer) => drop(answer.send(self.share.not_ready())),
             Request::Partitions(answer) => drop(answer.send(self.dispatcher.partitions().collect())),
+            Request::Filters(name, answer) => drop(answer.send(self.dispatcher.filters(&name))),
             Request::Command(command, answer) => {
                 self.last_command += 1;
                 let id = CommandId(self.last_command);
@@ -344,7 +380,8 @@ impl Shell {
 
     /// Destinations have come, changed or gone. What is under way keeps the sink that it has.
     fn change(&mut self, change: Change) {
-        let Change { destinations, sinks } = change;
+        self.teller.changed(&change);
+        let Change { destinations, sinks, .. } = change;
         for gone in &destinations.left {
             self.sinks.remove(gone);
             self.metrics.left(gone);
@@ -354,7 +391,7 @@ impl Shell {
             self.metrics.forget(gone);
         }
         for (name, sink) in sinks {
-            let sink = Arc::new(MeteredSink::new(&name, sink, &self.metrics));
+            let sink = Arc::new(MeteredSink::new(name.clone(), sink, &self.metrics, self.spans.clone()));
             self.sinks.insert(name, sink);
         }
         let revision = destinations.revision;

@@ -4,12 +4,14 @@
 
 use super::deleted;
 use super::inbox::serve_inbox;
+use super::operational::Teller;
 use super::roster::{LastReport, REPORT_EVERY};
 use super::{Clock, Handle};
 use crate::telemetry::destinations::DestinationMetrics;
-use laneway_domain::{DestinationName, DestinationStatus, Partition, StatusReport, Timestamp};
-use laneway_ports::Stores;
+use laneway_domain::{DestinationName, DestinationStatus, Lags, Partition, StatusReport, Timestamp};
+use laneway_ports::{HistoryBounds, KeptHistory, Stores};
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -25,6 +27,9 @@ const GAUGES_EVERY: u32 = 5;
 const TRIM_CHUNK: usize = 2000;
 /// Chunks per partition and turn: 50,000 events a second, more than a single store accepts.
 const TRIM_CHUNKS: usize = 25;
+/// Records of the history that are trimmed at a time: with [`TRIM_CHUNKS`] a partition can let go of 2,500 a second,
+/// and makes some 40.
+const HISTORY_CHUNK: usize = 100;
 /// Dead letters whose retry is begun at a time, per partition.
 const RETRIES: usize = 256;
 
@@ -35,7 +40,10 @@ pub(super) struct Upkeep {
     pub(super) clock: Clock,
     /// How long settled events are kept.
     pub(super) retain: Duration,
+    pub(super) history: KeptHistory,
     pub(super) metrics: DestinationMetrics,
+    pub(super) teller: Teller,
+    pub(super) lags: Arc<Mutex<Lags>>,
 }
 
 impl Upkeep {
@@ -68,6 +76,7 @@ impl Upkeep {
             rounds.tick().await;
             for partition in self.worker.partitions().await.unwrap_or_default() {
                 self.trim(partition).await;
+                self.trim_history(partition).await;
                 self.look_for_retries(partition).await;
                 if round % STARTS_EVERY == 0 {
                     self.tell_start(partition).await;
@@ -89,6 +98,8 @@ impl Upkeep {
         let as_of = self.metrics.as_of();
         // A worker that does not answer is stopping, or in trouble that it tells of itself.
         let Some(status) = self.worker.report().await else { return };
+        self.teller.status(&status);
+        self.lags.lock().unwrap_or_else(PoisonError::into_inner).note(&status);
         for gone in left.not_told(&status) {
             tracing::warn!(
                 destination = %gone.name, waiting = gone.pending,
@@ -99,7 +110,7 @@ impl Upkeep {
         }
         // Without the counts the others are set all the same; the next look sets these.
         let dead_letters = self.stores.dead_letters.counts().await.unwrap_or_default();
-        self.metrics.set(as_of, &status.destinations, &dead_letters);
+        self.metrics.set(as_of, &status, &dead_letters);
     }
 
     async fn trim(&self, partition: Partition) {
@@ -110,6 +121,22 @@ impl Upkeep {
                 Ok(trimmed) if trimmed >= TRIM_CHUNK => {}
                 Ok(_) => return,
                 Err(error) => return tracing::warn!(partition = partition.0, %error, "the log could not be trimmed"),
+            }
+        }
+    }
+
+    /// Keeps the history of attempts within its bounds. Each partition has an equal share of the bytes: what it has
+    /// not used, none of the others may, so that no worker needs to know what others keep.
+    async fn trim_history(&self, partition: Partition) {
+        let max_bytes = self.history.max_bytes / u64::from(self.stores.log.partitions());
+        let bounds = HistoryBounds { since: self.clock.now().before(self.history.max_age), max_bytes };
+        for _ in 0..TRIM_CHUNKS {
+            match self.stores.history.trim_history(partition, bounds, HISTORY_CHUNK).await {
+                Ok(trimmed) if trimmed >= HISTORY_CHUNK => {}
+                Ok(_) => return,
+                Err(error) => {
+                    return tracing::warn!(partition = partition.0, %error, "the history could not be trimmed");
+                }
             }
         }
     }

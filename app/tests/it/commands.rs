@@ -25,10 +25,12 @@ async fn start() -> Running {
     let api = Api {
         log: Some(store.clone()),
         dead_letters: store.clone(),
+        lookup: None,
         operations: None,
         destinations: None,
         token_admin: None,
         metrics: Arc::new(String::new),
+        spans: None,
         limits: limits.clone().into(),
         tokens: Token::new(TOKEN).into_iter().collect::<Vec<_>>().into(),
         hosts: laneway_http::Hosts::default(),

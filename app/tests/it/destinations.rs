@@ -18,7 +18,7 @@ use laneway_domain::{DestinationName, Revision};
 use laneway_egress::EgressPolicy;
 use laneway_http::{Api, Hosts, Limits, Role, Roles, Token, router};
 use laneway_memory::{Disk, MemoryStore, Settings};
-use laneway_ports::{Operator, Stores, WorkerControl, WorkerId};
+use laneway_ports::{KeptHistory, Operator, Stores, WorkerControl, WorkerId};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,10 +128,12 @@ impl Process {
         let api = Api {
             log: Some(stores.log.clone()),
             dead_letters: stores.dead_letters.clone(),
+            lookup: None,
             operations: Some(Arc::new(Operator::new(workers, stores.clone()))),
             destinations: Some(Arc::new(service)),
             token_admin: None,
             metrics: Arc::new(String::new),
+            spans: None,
             limits: Limits::default().into(),
             tokens: setup.tokens.into(),
             hosts: Hosts::default(),
@@ -201,6 +203,10 @@ async fn work(stores: &Stores, reader: &Arc<Reader>, clock: Clock, tasks: &mut V
         clock,
         seed: 1,
         retain: Duration::from_secs(100_000),
+        operational: laneway_domain::OperationalSettings::default(),
+        told: Vec::new(),
+        spans: None,
+        history: KeptHistory { max_age: Duration::from_secs(3600), max_bytes: 1 << 20 },
         metrics: DestinationMetrics::new().unwrap(),
     }
     .start();

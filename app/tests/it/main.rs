@@ -4,5 +4,6 @@
 mod binary;
 mod commands;
 mod destinations;
+mod lookup;
 mod operators;
 mod tokens;

@@ -9,7 +9,8 @@ use laneway_domain::{
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
-    Delivery, EventLog, ProgressStore as _, Sink, StoreError, Stores, WorkerControl as _, WorkerId, Workers,
+    Delivery, DeliveryReport, EventLog, KeptHistory, ProgressStore as _, Sink, StoreError, Stores, WorkerControl as _,
+    WorkerId, Workers,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ struct Gate {
 
 #[async_trait]
 impl Sink for Gate {
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+    async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
         let one = |_| {
             if self.open.load(Ordering::SeqCst) {
                 self.delivered.fetch_add(1, Ordering::SeqCst);
@@ -45,7 +46,7 @@ impl Sink for Gate {
             }
             Outcome::retry(Cause::Refused, "closed".to_owned())
         };
-        delivery.events.iter().map(one).collect()
+        delivery.events.iter().map(one).collect::<Vec<_>>().into()
     }
 }
 
@@ -105,6 +106,10 @@ impl Scene {
             clock,
             seed: 1,
             retain: NEVER,
+            operational: laneway_domain::OperationalSettings::default(),
+            told: Vec::new(),
+            spans: None,
+            history: KeptHistory { max_age: Duration::from_secs(3600), max_bytes: 1 << 20 },
             metrics: DestinationMetrics::new().unwrap(),
         }
         .start();

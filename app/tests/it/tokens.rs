@@ -80,10 +80,12 @@ impl Process {
         let router = router(Api {
             log: Some(stores.log.clone()),
             dead_letters: stores.dead_letters.clone(),
+            lookup: None,
             operations: None,
             destinations: None,
             token_admin: Some(made),
             metrics: Arc::new(String::new),
+            spans: None,
             limits: Limits::default().into(),
             tokens: tokens.clone(),
             hosts: Hosts::default(),

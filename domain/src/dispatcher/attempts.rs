@@ -6,7 +6,9 @@ use super::under_way::Attempt;
 use crate::breaker::Effect;
 use crate::destination::DestinationIndex;
 use crate::end::Cause;
+use crate::history::{Met, Sent};
 use crate::io::{AttemptId, Notice};
+use crate::lane::Ends;
 use crate::lane_key::LaneKey;
 use crate::outcome::{Outcome, first_cause};
 use crate::partition::Partition;
@@ -23,30 +25,41 @@ struct Verdict {
 }
 
 impl Dispatcher {
-    pub(super) fn attempt_ended(&mut self, id: AttemptId, mut outcomes: Vec<Outcome>) {
+    pub(super) fn attempt_ended(&mut self, id: AttemptId, mut outcomes: Vec<Outcome>, met: Met) {
         // An attempt that has ended before.
-        let Some(attempt) = self.shared.attempts.remove(&id) else { return };
+        let Some(mut attempt) = self.shared.attempts.remove(&id) else { return };
         let (partition, destination) = (attempt.partition, attempt.destination);
         // Of most attempts everything was delivered.
         let may_bury = outcomes.iter().any(|outcome| *outcome != Outcome::Delivered);
         if self.shared.end_waits(partition, id) || may_bury && self.has_to_wait(&attempt) {
             // Until then it is in flight. The first that is said of it counts.
             self.shared.attempts.insert(id, attempt);
-            self.shared.waiting_ends.entry(partition).or_default().entry(id).or_insert(outcomes);
+            self.shared.waiting_ends.entry(partition).or_default().entry(id).or_insert((outcomes, met));
             return;
         }
         outcomes.resize(attempt.parts.iter().map(|part| part.count).sum(), Outcome::NotTried);
+        let statuses = if may_bury { met.statuses(outcomes.len()) } else { Vec::new() };
+        Sent::met(&mut attempt.sent, met);
         let delivered = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Delivered)).count();
+        let not_tried = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::NotTried)).count();
         let now = self.shared.now;
         let gate = self.shared.destinations.gate_mut(destination);
         gate.in_flight -= 1;
         gate.delivered.add(delivered as u64, now);
+        gate.failed.add((outcomes.len() - delivered - not_tried) as u64, now);
         self.shared.to_admit.insert(destination);
         let Verdict { outage, pause } = self.shared.judge(&attempt, &outcomes);
-        if let Some(pause) = pause {
-            self.within(partition, |owned, shared| owned.pause(destination, pause, shared));
-        }
-        self.within(partition, |owned, shared| owned.attempt_ended(&attempt, &outcomes, outage, shared));
+        let ends = Ends { outcomes: &outcomes, statuses: &statuses, outage };
+        self.within(partition, |owned, shared| {
+            let is_paused = pause.is_some();
+            if let Some(pause) = pause {
+                owned.pause(destination, pause, shared);
+            }
+            owned.attempt_ended(id, &attempt, ends, shared);
+            if is_paused {
+                owned.serve_destination(destination, shared);
+            }
+        });
         self.shared.destinations.forget_if_gone(destination);
     }
 
@@ -58,8 +71,8 @@ impl Dispatcher {
     /// Attempts of the partition whose ends had to wait end now, as far as that has become possible.
     pub(super) fn end_waiting(&mut self, partition: Partition) {
         let Some(waiting) = self.shared.waiting_ends.remove(&partition) else { return };
-        for (id, outcomes) in waiting {
-            self.attempt_ended(id, outcomes);
+        for (id, (outcomes, met)) in waiting {
+            self.attempt_ended(id, outcomes, met);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::io::{CommandId, Output};
 use crate::lane::{Context, Lane};
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
+use crate::replay::{ReplayId, ReplayOrder};
 use crate::status::Command;
 use std::collections::BTreeMap;
 
@@ -20,6 +21,8 @@ impl Dispatcher {
             Command::Resume { destination } => self.resume(destination),
             Command::Forget { destination } => self.forget(destination),
             Command::Replay { destination, from } => self.replay(destination, from),
+            Command::BeginReplay { destination, replay, order } => self.begin_replay(destination, replay, order),
+            Command::CancelReplay { destination, replay } => self.cancel_replay(destination, replay),
         };
         self.shared.output(Output::CommandDone { id, acted });
     }
@@ -41,7 +44,7 @@ impl Dispatcher {
     ) -> bool {
         // Operators may name what was never configured.
         let Some(index) = self.shared.destinations.named(destination) else { return false };
-        self.in_any(|owned, shared| owned.with_lane(index, shared, |lane, cx| act(lane, key, cx)) == Some(true))
+        self.in_any(|owned, shared| owned.with_lanes_of(index, shared, |lane, cx| act(lane, key, cx)))
     }
 
     /// Lets go of a destination that is not configured.
@@ -55,7 +58,7 @@ impl Dispatcher {
         let Some(index) = self.shared.destinations.named(name) else { return false };
         let was_stopped = self.shared.destinations.gate_mut(index).resume();
         self.shared.to_admit.insert(index);
-        self.in_any(|owned, shared| owned.with_lane(index, shared, |lane, _| lane.set_paused(None)).is_some());
+        self.in_any(|owned, shared| owned.resume(index, shared));
         was_stopped
     }
 
@@ -71,5 +74,22 @@ impl Dispatcher {
             acted = true;
         }
         acted
+    }
+
+    /// Begins in each of these partitions, of those that are worked on here. `false` if one of them cannot, or the
+    /// destination is not configured.
+    fn begin_replay(&mut self, name: &DestinationName, replay: &ReplayId, order: &ReplayOrder) -> bool {
+        let Some(index) = self.shared.destinations.named(name) else { return false };
+        let mut begun = true;
+        for owned in self.partitions.values_mut() {
+            begun &= owned.begin_replay(index, replay, order, &mut self.shared);
+        }
+        begun
+    }
+
+    /// Ends it wherever it is. `false` if it is nowhere here.
+    fn cancel_replay(&mut self, name: &DestinationName, replay: &ReplayId) -> bool {
+        let Some(index) = self.shared.destinations.named(name) else { return false };
+        self.in_any(|owned, shared| owned.cancel_replay(index, replay, shared))
     }
 }

@@ -12,6 +12,8 @@ mod lanes;
 mod membership;
 mod reads;
 mod replay;
+mod replaying;
+mod replays;
 
 pub(super) use reads::Answer;
 
@@ -21,12 +23,15 @@ use crate::destination::{Destination, DestinationIndex, DestinationName};
 use crate::lane::{Context, Lane, Memory};
 use crate::partition::{Offset, Partition};
 use crate::progress::{LaneProgress, Redrive};
+use crate::replay::Held;
 use crate::revision::Cuts;
 use crate::time::Timestamp;
 use crate::timers::LaneTimer;
+use crate::way::{LaneAt, Way};
 use commits::Commits;
 use following::Following;
 use lanes::Lanes;
+use replays::Replays;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -46,6 +51,7 @@ pub(super) struct OwnedPartition {
     head: Offset,
     head_reading: bool,
     lanes: Lanes,
+    replays: Replays,
     commits: Commits,
     /// From where on it follows which revision of the destinations, as far as that is stored.
     cuts: Cuts,
@@ -77,6 +83,7 @@ impl OwnedPartition {
             head: scanned,
             head_reading: false,
             lanes: Lanes::default(),
+            replays: Replays::default(),
             commits: Commits::from(scanned),
             cuts: Cuts::default(),
             following: Following::default(),
@@ -104,7 +111,7 @@ impl OwnedPartition {
 
     /// What its lanes hold of the memory that all lanes share.
     pub(super) fn holds(&self) -> Memory {
-        self.lanes.all().map(Lane::holds).fold(Memory::default(), Memory::plus)
+        self.lanes.all().chain(self.replays.all()).map(Lane::holds).fold(Memory::default(), Memory::plus)
     }
 
     /// Lets go of it.
@@ -112,73 +119,141 @@ impl OwnedPartition {
         for lane in self.lanes.all() {
             lane.discard(memory);
         }
+        self.replays.discard(memory);
     }
 
-    /// A destination's lane, and what it needs for a decision; `None` where nothing is under way.
-    fn lane_with_context<'a>(
-        &'a mut self,
-        index: DestinationIndex,
-        shared: &'a mut Shared,
-    ) -> Option<(&'a mut Lane, Context<'a>)> {
-        let lane = self.lanes.get_mut(index)?;
-        Some((lane, shared.context(index, &mut self.commits.uncommitted)))
+    /// A lane, if it is there still.
+    fn find_lane_mut(&mut self, at: LaneAt) -> Option<&mut Lane> {
+        match at.way {
+            Way::Live => self.lanes.get_mut(at.destination),
+            Way::Replay(lane) => self.replays.lane_mut(at.destination, lane),
+        }
+    }
+
+    /// The lane that has this id now, of those of a destination.
+    fn lane_with_id(&self, index: DestinationIndex, id: u64) -> Option<LaneAt> {
+        let live = self.lanes.get(index).filter(|lane| lane.id == id);
+        live.or_else(|| self.replays.lane(index, id)).map(Lane::at)
+    }
+
+    /// The lanes of a destination, but for one.
+    #[inline]
+    fn lanes_but(&self, index: DestinationIndex, but: Option<LaneAt>) -> Vec<LaneAt> {
+        if self.replays.is_empty() && but == Some(index.into()) {
+            return Vec::new(); // As nearly always: there is no other.
+        }
+        let lanes = self.lanes.get(index).into_iter().chain(self.replays.lanes_of(index)).map(Lane::at);
+        lanes.filter(|at| Some(*at) != but).collect()
+    }
+
+    /// Notes that a lane has changed.
+    fn touch(&mut self, at: LaneAt) {
+        match at.way {
+            Way::Live => self.lanes.touch(at.destination),
+            Way::Replay(_) => self.replays.touch(at.destination),
+        }
+    }
+
+    /// A lane, and what it needs for a decision; `None` where nothing is under way.
+    fn lane_with_context<'a>(&'a mut self, at: LaneAt, shared: &'a mut Shared) -> Option<(&'a mut Lane, Context<'a>)> {
+        let lane = match at.way {
+            Way::Live => self.lanes.get_mut(at.destination),
+            Way::Replay(lane) => self.replays.lane_mut(at.destination, lane),
+        }?;
+        Some((lane, shared.context(at.destination, &mut self.commits.uncommitted)))
     }
 
     /// The same, of a lane that is there.
-    fn known_lane<'a>(&'a mut self, index: DestinationIndex, shared: &'a mut Shared) -> (&'a mut Lane, Context<'a>) {
-        (self.lanes.known_mut(index), shared.context(index, &mut self.commits.uncommitted))
+    fn known_lane<'a>(&'a mut self, at: LaneAt, shared: &'a mut Shared) -> (&'a mut Lane, Context<'a>) {
+        let lane = self.lane_with_context(at, shared);
+        lane.unwrap_or_else(|| panic!("there is no lane at {at:?}"))
     }
 
-    /// Lets `act` change a destination's lane, then sees to whatever it needs now. `None` where nothing
-    /// is under way.
-    pub(super) fn with_lane<R>(
+    /// Lets `act` change all lanes of a destination. Whether it says of any that it did.
+    pub(super) fn with_lanes_of(
         &mut self,
         index: DestinationIndex,
         shared: &mut Shared,
+        act: impl Fn(&mut Lane, &mut Context<'_>) -> bool,
+    ) -> bool {
+        let mut acted = false;
+        for at in self.lanes_but(index, None) {
+            acted |= self.with_lane(at, shared, &act) == Some(true);
+        }
+        acted
+    }
+
+    /// Lets `act` change a lane, then sees to whatever it needs now. `None` where nothing
+    /// is under way.
+    pub(super) fn with_lane<R>(
+        &mut self,
+        at: LaneAt,
+        shared: &mut Shared,
         act: impl FnOnce(&mut Lane, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        let (lane, mut cx) = self.lane_with_context(index, shared)?;
+        let (lane, mut cx) = self.lane_with_context(at, shared)?;
         let result = act(lane, &mut cx);
-        self.lanes.touch(index);
-        self.serve_lane(index, shared);
+        self.touch(at);
+        self.serve_lane(at, shared);
         Some(result)
     }
 
     /// Makes the destination's lane, if nothing was under way in it until now.
     fn make_lane(&mut self, index: DestinationIndex, shared: &mut Shared) {
         if self.lanes.get(index).is_none() {
-            let lane = self.new_lane(index, Offset::ZERO, shared);
+            let lane = self.new_lane(index, Offset::ZERO, None, shared);
             self.lanes.insert(lane);
         }
     }
 
-    fn new_lane(&self, index: DestinationIndex, from: Offset, shared: &mut Shared) -> Lane {
+    /// A lane of a destination: with a `number`, one of a replay.
+    fn new_lane(&self, index: DestinationIndex, from: Offset, number: Option<u64>, shared: &mut Shared) -> Lane {
         let (id, seed, ordering) = (shared.next_id(), shared.random.next(), shared.destinations.get(index).ordering);
         let mut lane = Lane::new(id, index, self.partition, ordering, from, seed);
-        lane.follow(shared.attempts_in(self.partition, self.incarnation, index));
+        let (mut former, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
+        for (attempt, of) in shared.attempts_at(self.partition, self.incarnation, index) {
+            if self.lane_with_id(index, of.lane).is_some() {
+                elsewhere.extend(of.keys().cloned());
+            } else {
+                former.insert(*attempt);
+            }
+        }
+        let held = match number {
+            Some(number) => {
+                lane.replays_as(number);
+                Held::default()
+            }
+            None => self.replays.held(index),
+        };
+        lane.follow(former, elsewhere, held);
         lane
     }
 
     /// Sees to what a lane needs: its place at the gate, data, a scan, more of the log, a commit.
-    fn serve_lane(&mut self, index: DestinationIndex, shared: &mut Shared) {
-        self.queue_at_gate(index, shared);
-        self.read_for_lane(index, shared);
+    fn serve_lane(&mut self, at: LaneAt, shared: &mut Shared) {
+        self.queue_at_gate(at, shared);
+        self.read_for_lane(at, shared);
         self.note_change(shared);
     }
 
+    /// The same, of a destination's lane for what is new, if it has one.
+    pub(super) fn serve_destination(&mut self, index: DestinationIndex, shared: &mut Shared) {
+        self.serve_lane(index.into(), shared);
+    }
+
     /// Puts a lane that has events in hand into its destination's queue.
-    fn queue_at_gate(&mut self, index: DestinationIndex, shared: &mut Shared) {
+    fn queue_at_gate(&mut self, at: LaneAt, shared: &mut Shared) {
         // A destination with nothing under way has no lane, and most have nothing in hand.
-        let Some(lane) = self.lanes.get_mut(index) else { return };
+        let Some(lane) = self.find_lane_mut(at) else { return };
         if lane.has_ready() && !lane.queued_at_gate {
             lane.queued_at_gate = true;
-            shared.queue_at_gate(self.partition, index);
+            shared.queue_at_gate(self.partition, at);
         }
     }
 
     /// A moment that a lane has waited for has come. The lane may have gone since.
-    pub(super) fn lane_due(&mut self, index: DestinationIndex, timer: &LaneTimer, shared: &mut Shared) {
-        self.with_lane(index, shared, |lane, cx| match timer {
+    pub(super) fn lane_due(&mut self, at: LaneAt, timer: &LaneTimer, shared: &mut Shared) {
+        self.with_lane(at, shared, |lane, cx| match timer {
             LaneTimer::Straggler => lane.look_for_stragglers(cx),
             LaneTimer::Linger => {}
             LaneTimer::Key(key) => lane.key_due(key, cx),
@@ -194,7 +269,7 @@ impl OwnedPartition {
                 continue; // Of one before it that had its name.
             }
             self.make_lane(index, shared);
-            self.with_lane(index, shared, |lane, cx| lane.redrive(&request.key, request.offset, cx));
+            self.with_lane(index.into(), shared, |lane, cx| lane.redrive(&request.key, request.offset, cx));
         }
     }
 
@@ -207,7 +282,8 @@ impl OwnedPartition {
     /// reader is.
     pub(super) fn apart(&self, destinations: &Destinations) -> impl Iterator<Item = DestinationIndex> {
         let unsaved = self.commits.unsaved().filter_map(|unsaved| destinations.named(&unsaved.destination));
-        self.lanes.all().map(|lane| lane.destination).chain(self.joining.iter().copied()).chain(unsaved)
+        let in_lanes = self.lanes.all().map(|lane| lane.destination).chain(self.replays.destinations());
+        in_lanes.chain(self.joining.iter().copied()).chain(unsaved)
     }
 
     /// Whether the destination has a lane here, be it one with nothing under way.

@@ -4,6 +4,7 @@ use super::destinations::{Changes, Destinations};
 use super::under_way::{Attempt, Purpose, Read};
 use crate::destination::DestinationIndex;
 use crate::gate::Admission;
+use crate::history::Met;
 use crate::io::{AttemptId, DestinationChanges, Notice, Output, ReadId};
 use crate::lane::{Context, Memory, Uncommitted};
 use crate::outcome::Outcome;
@@ -12,6 +13,7 @@ use crate::random::Random;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
+use crate::way::{LaneAt, Way};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ pub(super) struct Shared {
     /// Attempts and reads under way, also those of partitions that were lost since.
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
     /// Of the attempts, those that have ended and whose ends have to wait for a commit of their partition.
-    pub(super) waiting_ends: BTreeMap<Partition, BTreeMap<AttemptId, Vec<Outcome>>>,
+    pub(super) waiting_ends: BTreeMap<Partition, BTreeMap<AttemptId, (Vec<Outcome>, Met)>>,
     pub(super) reads: BTreeMap<ReadId, Read>,
     /// Gates that may let something pass since the last poll.
     pub(super) to_admit: BTreeSet<DestinationIndex>,
@@ -111,14 +113,13 @@ impl Shared {
     }
 
     /// Puts a partition's lane into its destination's queue.
-    pub(super) fn queue_at_gate(&mut self, partition: Partition, destination: DestinationIndex) {
-        self.destinations.gate_mut(destination).waiting.push_back(partition);
-        self.to_admit.insert(destination);
+    pub(super) fn queue_at_gate(&mut self, partition: Partition, at: LaneAt) {
+        self.destinations.gate_mut(at.destination).waiting.push_back((partition, at.way));
+        self.to_admit.insert(at.destination);
     }
 
-    /// The next partition whose lane may start an attempt at the destination, if its gate admits any
-    /// now. Else, where only time is missing, a timer is set.
-    pub(super) fn admit(&mut self, destination: DestinationIndex) -> Option<Partition> {
+    /// The next lane that may start an attempt at the destination, if its gate admits any now. Else, where only time is missing, a timer is set.
+    pub(super) fn admit(&mut self, destination: DestinationIndex) -> Option<(Partition, Way)> {
         // It may have gone since.
         let gate = self.destinations.find_gate(destination)?;
         if gate.waiting.is_empty() {
@@ -154,14 +155,14 @@ impl Shared {
     /// Asks for a read. Its timer may come when it has been answered, or the partition lost.
     pub(super) fn ask_again(&mut self, id: ReadId) {
         let Some(read) = self.reads.get(&id) else { return };
-        let Read { partition, from, most, most_bytes, ref purpose, .. } = *read;
+        let Read { partition, from, most, most_bytes, ref purpose, unhurried, .. } = *read;
         self.outputs.push_back(match purpose {
             Purpose::DeadLetter(destination, _) => {
-                let destination = self.destinations.get(*destination).name.clone();
+                let destination = self.destinations.get(destination.destination).name.clone();
                 Output::ReadDeadLetter { read: id, partition, offset: from, destination }
             }
             Purpose::End => Output::ReadEnd { read: id, partition },
-            _ => Output::Read { read: id, partition, from, most, most_bytes },
+            _ => Output::Read { read: id, partition, from, most, most_bytes, unhurried },
         });
     }
 
@@ -174,12 +175,16 @@ impl Shared {
         self.waiting_ends.get(&partition).is_some_and(|waiting| waiting.contains_key(&attempt))
     }
 
-    /// How many attempts at the destination are in flight in this ownership of a partition.
-    pub(super) fn attempts_in(&self, partition: Partition, incarnation: u64, destination: DestinationIndex) -> usize {
-        let of = |attempt: &&Attempt| {
+    /// The attempts at the destination that are in flight in this ownership of a partition.
+    pub(super) fn attempts_at(
+        &self,
+        partition: Partition,
+        incarnation: u64,
+        destination: DestinationIndex,
+    ) -> impl Iterator<Item = (&AttemptId, &Attempt)> {
+        self.attempts.iter().filter(move |(_, attempt)| {
             attempt.partition == partition && attempt.destination == destination && attempt.incarnation == incarnation
-        };
-        self.attempts.values().filter(of).count()
+        })
     }
 
     /// Compares with what the partitions hold together. See [`super::Dispatcher::check`].

@@ -97,6 +97,7 @@ impl Dispatcher {
         let mut status = DestinationStatus::idle(gate.destination.name.clone(), true);
         status.in_flight = u64::from(gate.in_flight);
         status.delivered_recently = gate.delivered.count(now);
+        status.failed_recently = gate.failed.count(now);
         status.paused = match &gate.pause {
             Some(pause) => Some(pause.reason.to_string()),
             None => gate.destination.paused.as_ref().map(ToString::to_string),
@@ -126,6 +127,9 @@ impl Dispatcher {
                 }
             }
         }
+        for owned in self.partitions.values() {
+            owned.add_replays_to(index, &mut status);
+        }
         if let BreakerStatus::Open { next_probe, .. } = status.breaker {
             status.wait_for_probe(next_probe);
         }
@@ -140,7 +144,12 @@ impl Dispatcher {
             let one = self.status_of_one_apart(index, now);
             let told = all.binary_search_by(|known| known.name.cmp(&one.name)).map(|at| &all[at]);
             // Of one before it that had its name, something may be left.
-            let is_alone = self.partitions.values().all(|owned| !owned.unconfigured.contains_key(&one.name));
+            let is_alone = self.partitions.values().all(|owned| !owned.unconfigured.contains_key(&one.name))
+                && self
+                    .shared
+                    .destinations
+                    .gates()
+                    .all(|(other, gate)| other == index || gate.destination.name != one.name);
             assert!(!is_alone || told == Ok(&one), "the status of {} is {told:?}, not {one:?}", one.name);
         }
     }

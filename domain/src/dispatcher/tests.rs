@@ -10,9 +10,12 @@ mod ends;
 mod fixtures;
 mod isolation;
 mod positions;
+mod replaying;
 mod replays;
 mod scenarios;
 mod status;
+mod storing;
+mod telling;
 mod world;
 
 use super::*;
@@ -36,6 +39,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => Just(Op::Renew),
         1 => any::<u64>().prop_map(Op::LoseWrites),
         1 => (any::<u8>(), any::<u64>()).prop_map(|(destination, from)| Op::Replay { destination, from }),
+        2 => replaying::wishes().prop_map(Op::BeginReplay),
+        1 => (any::<u8>(), 0_u8..4).prop_map(|(destination, id)| Op::CancelReplay { destination, id }),
         3 => (0_usize..3, changing::changes()).prop_map(|(which, change)| Op::Change { which, change }),
     ];
     prop::collection::vec(op, 1..250)
@@ -57,6 +62,7 @@ fn tight_settings() -> impl Strategy<Value = Settings> {
             waiting_total: waiting * 2,
             read_events: read,
             read_bytes: 1 << 20,
+            history: true,
             check_state: true,
         },
     )
@@ -75,6 +81,40 @@ proptest! {
         }
         world.heal_and_finish();
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    /// The same, of many replays at one destination.
+    #[test]
+    fn replays_that_meet_deliver_what_each_has_to(ops in ops_of_replays(), seed: u64) {
+        let settings = Settings { commit_settlements: 2, check_state: true, ..Settings::default() };
+        let mut world = World::new(settings, seed);
+        for op in &ops {
+            world.step(op);
+        }
+        world.heal_and_finish();
+    }
+}
+
+/// Replays of few keys, of which many meet: of most of what can happen else, [`ops`] has enough.
+fn ops_of_replays() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        6 => (1_u8..4, 1_u8..4).prop_map(|(key, count)| Op::Append { key, count }),
+        12 => (any::<u64>(), prop_oneof![1 => 0_u8..9, 3 => Just(9_u8)])
+            .prop_map(|(which, outcome)| Op::End { which, outcome }),
+        10 => any::<u64>().prop_map(Op::Answer),
+        8 => (any::<u64>(), prop_oneof![1 => 0_u8..3, 5 => Just(3_u8)])
+            .prop_map(|(which, answer)| Op::Store { which, answer }),
+        4 => (0_u16..120).prop_map(Op::Wait),
+        4 => Just(Op::Renew),
+        1 => Just(Op::Crash),
+        1 => Just(Op::Release),
+        4 => replaying::wishes().prop_map(|wish| Op::BeginReplay(wish.of_few())),
+        1 => (0_u8..4).prop_map(|id| Op::CancelReplay { destination: 0, id }),
+    ];
+    prop::collection::vec(op, 50..300)
 }
 
 /// More with `PROPTEST_CASES`.

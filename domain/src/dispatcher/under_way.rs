@@ -1,10 +1,12 @@
 //! What was asked of the world and has not been answered.
 
 use crate::destination::DestinationIndex;
+use crate::history::Sent;
 use crate::lane::Part;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::revision::Revision;
+use crate::way::LaneAt;
 
 /// An attempt under way.
 #[derive(Debug)]
@@ -15,9 +17,18 @@ pub(super) struct Attempt {
     pub(super) lane: u64,
     pub(super) incarnation: u64,
     pub(super) parts: Vec<Part>,
+    /// What is to be told of its events when it ends; empty if there is no history.
+    pub(super) sent: Vec<Sent>,
     pub(super) probe: bool,
     /// Since when the destination has sent to where this one goes.
     pub(super) target_since: Revision,
+}
+
+impl Attempt {
+    /// The keys of its events, each once.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &LaneKey> {
+        self.parts.iter().map(|part| &part.key)
+    }
 }
 
 /// A read under way.
@@ -32,6 +43,8 @@ pub(super) struct Read {
     pub(super) most: usize,
     pub(super) most_bytes: usize,
     pub(super) purpose: Purpose,
+    /// See [`crate::Output::Read`].
+    pub(super) unhurried: bool,
 }
 
 /// What a read is for.
@@ -42,11 +55,11 @@ pub(super) enum Purpose {
     /// Where the log ends, of a change of the destinations.
     End,
     /// For a lane that reads for itself.
-    Lane(DestinationIndex),
+    Lane(LaneAt),
     /// For the keys of a lane that are behind and not remembered.
-    Scan(DestinationIndex),
+    Scan(LaneAt),
     /// For a key whose turn it is.
-    Fetch(DestinationIndex, LaneKey),
+    Fetch(LaneAt, LaneKey),
     /// The same, of a dead letter.
-    DeadLetter(DestinationIndex, LaneKey),
+    DeadLetter(LaneAt, LaneKey),
 }

@@ -1,7 +1,8 @@
 //! The filters that a destination has had: every event is judged by the one that stood for it.
 
 use super::Filter;
-use crate::revision::Revision;
+use crate::event::LoggedEvent;
+use crate::revision::{Cuts, Revision};
 use serde::{Deserialize, Serialize};
 
 /// A filter that was replaced.
@@ -25,6 +26,13 @@ pub struct Filters {
 }
 
 impl Filters {
+    /// Whether an event is wanted, by the filter that stood for it in a partition with these cuts.
+    #[must_use]
+    pub fn wanted(&self, cuts: &Cuts, event: &LoggedEvent) -> bool {
+        let filter = if self.former.is_empty() { &self.current } else { self.at(cuts.revision_at(event.offset)) };
+        filter.wants(&event.event)
+    }
+
     /// A filter that judges all events.
     #[must_use]
     pub fn always(filter: Filter) -> Self {

@@ -218,7 +218,10 @@ impl<T: Copy + Ord> FilterIndex<T> {
     /// each once.
     pub fn wanted_by(&self, event: &Event, wanted: &mut Vec<T>) {
         wanted.clear();
-        wanted.extend(self.all.iter());
+        // What says nothing of types does not ask for Laneway's own events.
+        if !event.is_operational() {
+            wanted.extend(self.all.iter());
+        }
         let mut look = |drawer: Option<&Drawer<T>>| {
             let filters = drawer.into_iter().flat_map(|drawer| &drawer.filters);
             wanted.extend(filters.filter(|(_, filter)| filter.wants(event)).map(|(name, _)| *name));
@@ -266,7 +269,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn filters() -> impl Strategy<Value = Vec<Filter>> {
-        let types = prop::collection::vec("[ab.*]{1,5}", 0..3);
+        let own = prop::sample::select(vec!["laneway.*", "laneway.a*", "laneway.a", "laneway*", "l*", "*a"]);
+        let pattern = prop_oneof![3 => "[ab.*]{1,5}", 1 => own.prop_map(str::to_owned)];
+        let types = prop::collection::vec(pattern, 0..3);
         let attributes = prop::collection::btree_map("[xyz]", "[01]", 0..3);
         let filter = (types, attributes).prop_map(|(types, attributes)| Filter {
             types: types.iter().map(|t| TypePattern::new(t).unwrap()).collect(),
@@ -275,8 +280,14 @@ mod tests {
         prop::collection::vec(filter, 0..20)
     }
 
+    /// Types of events, Laneway's own among them.
+    fn event_types() -> impl Strategy<Value = String> {
+        prop_oneof![3 => "[ab.é]{1,6}", 1 => "laneway\\.[ab]{1,2}", 1 => Just("laneway.test".to_owned())]
+    }
+
     fn event(event_type: &str, attributes: BTreeMap<String, String>) -> Event {
         Event {
+            source: event_type.starts_with("laneway").then(|| crate::OWN_SOURCE.into()),
             content_type: "text/plain".into(),
             attributes: attributes.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
             ..Event::new(EventId::new("e").unwrap(), EventType::new(event_type).unwrap(), Bytes::new())
@@ -287,7 +298,7 @@ mod tests {
         #[test]
         fn the_index_gives_what_scanning_every_destination_gives(
             filters in filters(),
-            event_type in "[ab.é]{1,6}",
+            event_type in event_types(),
             attributes in prop::collection::btree_map("[xyz]", "[01]", 0..4),
         ) {
             let event = event(&event_type, attributes);
@@ -304,7 +315,7 @@ mod tests {
         fn filters_come_and_go(
             steps in prop::collection::vec((0_usize..12, prop::option::weighted(0.7, any::<prop::sample::Index>())), 0..80),
             filters in filters(),
-            event_type in "[ab.é]{1,6}",
+            event_type in event_types(),
             attributes in prop::collection::btree_map("[xyz]", "[01]", 0..4),
         ) {
             prop_assume!(!filters.is_empty());

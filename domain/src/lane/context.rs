@@ -1,14 +1,17 @@
 //! What a lane is given for a decision, beside what it knows itself.
 
 use crate::destination::{Destination, DestinationName};
+use crate::history::ToTell;
 use crate::io::Notice;
 use crate::lane_key::LaneKey;
+use crate::partition::Offset;
 use crate::progress::{GivenUp, Quarantined, Redriven};
 use crate::random::Random;
 use crate::revision::Revision;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::Timers;
+use crate::way::Way;
 use std::collections::VecDeque;
 
 /// What all lanes of a process share, and what a lane needs for a decision.
@@ -44,6 +47,8 @@ impl Memory {
 pub(crate) struct Unsaved {
     pub(crate) destination: DestinationName,
     pub(crate) born: Revision,
+    /// Whose key waits for it.
+    pub(crate) way: Way,
     pub(crate) key: LaneKey,
 }
 
@@ -58,9 +63,17 @@ pub(crate) struct Uncommitted {
     pub(crate) dead_letter_bytes: usize,
     pub(crate) redriven: Vec<Redriven>,
     pub(crate) quarantined: Vec<Quarantined>,
+    /// Attempts that have ended, whatever came of them.
+    pub(crate) to_tell: ToTell,
 }
 
 impl Uncommitted {
+    /// A dead letter was delivered, and is none any more: also if it is not in a commit yet.
+    pub(crate) fn take_back(&mut self, destination: &DestinationName, offset: Offset) {
+        self.dead_letters.retain(|given_up| given_up.destination != *destination || given_up.offset != offset);
+        self.redriven.push(Redriven { destination: destination.clone(), offset, failed: None });
+    }
+
     /// Nothing is said of a destination that was deleted. The bytes of its dead letters count until the commit.
     pub(crate) fn drop_all(&mut self, destination: &DestinationName) {
         self.unsaved.retain(|unsaved| unsaved.destination != *destination);

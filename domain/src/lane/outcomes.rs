@@ -5,85 +5,168 @@ use super::context::{Context, Unsaved};
 use super::queues::Part;
 use crate::destination::OnGiveUp;
 use crate::end::{Cause, Resends};
+use crate::event::LoggedEvent;
+use crate::history::{Ended, Fate, Sent, Told};
 use crate::io::Notice;
 use crate::lane_key::LaneKey;
 use crate::outcome::Outcome;
 use crate::progress::{GivenUp, Redriven};
 use crate::retry::{Backoff, Failure, NextAttempt, RetryState, Verdict};
+use crate::revision::Revision;
+use crate::time::Timestamp;
 use crate::timers::LaneTimer;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What an event whose data is not in memory counts as where dead letters are bounded: the most that one may have
 /// by default.
 const WEIGHT_OF_UNSEEN: usize = 256 << 10;
 
+/// What came of the events of an attempt, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends<'a> {
+    pub(crate) outcomes: &'a [Outcome],
+    /// The HTTP statuses that they were answered with. None where all were delivered.
+    pub(crate) statuses: &'a [Option<u16>],
+    /// Whether the failure is the destination's, and spends no retry.
+    pub(crate) outage: bool,
+}
+
+impl Ends<'_> {
+    /// Those of the first `count` events, and those of the rest.
+    pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
+        let (outcomes, others) = self.outcomes.split_at(count);
+        let (statuses, other_statuses) = self.statuses.split_at(count.min(self.statuses.len()));
+        (Self { outcomes, statuses, ..self }, Self { outcomes: others, statuses: other_statuses, ..self })
+    }
+
+    /// The failure of the `nth` event, for this reason.
+    fn failure(self, nth: usize, reason: &str, now: Timestamp) -> Failure {
+        Failure::new(now, reason).answered(self.statuses.get(nth).copied().flatten())
+    }
+}
+
 impl Lane {
-    /// An attempt at a key's first events has ended. `outage`: its failure is the destination's, and
-    /// spends no retry.
-    pub(crate) fn ended(&mut self, part: &Part, outcomes: &[Outcome], outage: bool, cx: &mut Context<'_>) {
+    /// An attempt at a key's first events has ended. `sent`: what is to be told of the events, one for each; empty if
+    /// nothing is.
+    pub(crate) fn ended(&mut self, part: &Part, ends: Ends<'_>, sent: &[Sent], cx: &mut Context<'_>) {
+        let outcomes = ends.outcomes;
         let queue = self.queues.known_mut(&part.key);
         assert!(queue.in_flight.take().is_some(), "an attempt at {} ended twice", part.key);
         if part.redrive {
-            match outcomes.first() {
-                // It goes again at once. After a pause it would not: who asked for it is told, and may ask again.
-                Some(Outcome::Retry { cause, .. })
-                    if queue.redrive_resends.is_free(*cause) && queue.redrive_resends.spend(*cause).is_zero() => {}
-                outcome => self.redrive_ended(&part.key, outcome, cx),
-            }
+            let fate = self.retry_of_letter_ended(&part.key, ends, cx);
+            tell(sent, outcomes, 0, fate, cx);
         } else {
-            for (nth, outcome) in outcomes.iter().enumerate() {
-                match outcome {
-                    Outcome::Delivered => self.settle_first(&part.key, cx),
-                    Outcome::Retry { cause, reason, .. } if part.is_free(nth, *cause) => {
-                        self.repeat(&part.key, *cause, Failure::new(cx.now, reason), cx);
-                        break;
-                    }
-                    Outcome::Retry { reason, not_before, .. } if !outage => {
-                        self.failed(part, Failure::new(cx.now, reason), *not_before, cx);
-                        break;
-                    }
-                    Outcome::Rejected { reason } => {
-                        let before = self.take_retry(&part.key);
-                        let state = Backoff::note(before, Failure::new(cx.now, reason));
-                        self.give_up(part, state, "rejected by the destination", cx);
-                        break;
-                    }
-                    Outcome::Retry { .. } | Outcome::Gone { .. } | Outcome::NotTried => break,
+            for nth in 0..outcomes.len() {
+                let fate = self.first_ended(part, nth, ends, cx);
+                tell(sent, outcomes, nth, fate, cx);
+                if fate != Fate::Delivered {
+                    // They went with it, and go again behind it.
+                    (nth + 1..outcomes.len()).for_each(|rest| tell(sent, outcomes, rest, Fate::Waits, cx));
+                    break;
                 }
             }
         }
         self.schedule(&part.key, cx);
     }
 
+    /// What the `nth` outcome of an attempt means for the event that is now the key's first. Behind one that is not
+    /// delivered none counts.
+    fn first_ended(&mut self, part: &Part, nth: usize, ends: Ends<'_>, cx: &mut Context<'_>) -> Fate {
+        match &ends.outcomes[nth] {
+            Outcome::Delivered => {
+                self.take_back(&part.key, cx);
+                self.settle_first(&part.key, cx);
+                Fate::Delivered
+            }
+            Outcome::Retry { cause, reason, .. } if part.is_free(nth, *cause) => {
+                let failure = ends.failure(nth, reason, cx.now);
+                self.repeat(&part.key, *cause, failure, self.event_of(part, nth), cx);
+                Fate::Waits
+            }
+            Outcome::Retry { reason, not_before, .. } if !ends.outage => {
+                self.failed(part, nth, ends.failure(nth, reason, cx.now), *not_before, cx)
+            }
+            Outcome::Rejected { reason } => {
+                let before = self.take_retry(&part.key);
+                let state = Backoff::note(before, ends.failure(nth, reason, cx.now));
+                self.give_up(part, nth, state, "rejected by the destination", cx)
+            }
+            Outcome::Retry { .. } | Outcome::Gone { .. } | Outcome::NotTried => Fate::Waits,
+        }
+    }
+
+    /// The retry of a dead letter of the key has ended.
+    fn retry_of_letter_ended(&mut self, key: &LaneKey, ends: Ends<'_>, cx: &mut Context<'_>) -> Fate {
+        let queue = self.queues.known_mut(key);
+        match ends.outcomes.first() {
+            // It goes again at once. After a pause it would not: who asked for it is told, and may ask again.
+            Some(Outcome::Retry { cause, .. })
+                if queue.redrive_resends.is_free(*cause) && queue.redrive_resends.spend(*cause).is_zero() =>
+            {
+                Fate::Waits
+            }
+            outcome => {
+                self.redrive_ended(key, ends, cx);
+                if outcome == Some(&Outcome::Delivered) { Fate::Delivered } else { Fate::DeadLetter }
+            }
+        }
+    }
+
     /// Lets the key's first event go again at no cost: at once, or after a pause.
-    fn repeat(&mut self, key: &LaneKey, cause: Cause, failure: Failure, cx: &mut Context<'_>) {
+    fn repeat(
+        &mut self,
+        key: &LaneKey,
+        cause: Cause,
+        failure: Failure,
+        event: Option<Arc<LoggedEvent>>,
+        cx: &mut Context<'_>,
+    ) {
         let pause = self.queues.known_mut(key).resends.spend(cause);
         if pause.is_zero() {
             return;
         }
         let before = self.take_retry(key);
         let first = before.is_none();
-        self.wait(key, Backoff::postponed(before, failure, pause), first, cx);
+        self.wait(key, Backoff::postponed(before, failure, pause), first, event, cx);
     }
 
     fn take_retry(&mut self, key: &LaneKey) -> Option<RetryState> {
         self.queues.known_mut(key).behind_mut()?.retry.take()
     }
 
-    fn failed(&mut self, part: &Part, failure: Failure, not_before: Option<std::time::Duration>, cx: &mut Context<'_>) {
+    fn failed(
+        &mut self,
+        part: &Part,
+        nth: usize,
+        failure: Failure,
+        not_before: Option<Duration>,
+        cx: &mut Context<'_>,
+    ) -> Fate {
         let before = self.take_retry(&part.key);
         let first = before.is_none();
         match Backoff::failed(&cx.destination.retry, before, failure, not_before, cx.random.next()) {
-            Verdict::Retry(state) => self.wait(&part.key, state, first, cx),
-            Verdict::GiveUp(state) => self.give_up(part, state, "the next delay would pass the retry limit", cx),
+            Verdict::Retry(state) => {
+                self.wait(&part.key, state, first, self.event_of(part, nth), cx);
+                Fate::Retried
+            }
+            Verdict::GiveUp(state) => self.give_up(part, nth, state, "the next delay would pass the retry limit", cx),
         }
     }
 
     /// Lets the key wait for another attempt; `first` is whether nothing of its event had failed before.
-    fn wait(&mut self, key: &LaneKey, state: RetryState, first: bool, cx: &mut Context<'_>) {
+    fn wait(
+        &mut self,
+        key: &LaneKey,
+        state: RetryState,
+        first: bool,
+        event: Option<Arc<LoggedEvent>>,
+        cx: &mut Context<'_>,
+    ) {
         if first {
             let (destination, reason) = (cx.destination.name.clone(), state.last_error().into());
             let (partition, next_attempt, key) = (self.partition, state.next_attempt, key.clone());
-            cx.notices.push_back(Notice::KeyBlocked { destination, partition, key, reason, next_attempt });
+            cx.notices.push_back(Notice::KeyBlocked { destination, partition, key, reason, next_attempt, event });
         }
         self.block(key, state, cx);
     }
@@ -105,15 +188,18 @@ impl Lane {
         }
     }
 
-    fn give_up(&mut self, part: &Part, retry: RetryState, why: &str, cx: &mut Context<'_>) {
+    fn give_up(&mut self, part: &Part, nth: usize, retry: RetryState, why: &str, cx: &mut Context<'_>) -> Fate {
         let key = &part.key;
         let given_up = self.given_up(key, retry, why, cx);
         let held = cx.destination.on_give_up == OnGiveUp::Hold;
-        cx.notices.push_back(Notice::GivenUp { partition: self.partition, given_up: given_up.clone(), held });
+        let (partition, event) = (self.partition, self.event_of(part, nth));
+        cx.notices.push_back(Notice::GivenUp { partition, event, given_up: given_up.clone(), held });
         if held {
             self.block(key, given_up.retry, cx);
+            Fate::Held
         } else {
             self.bury(key, given_up, part.bytes, cx);
+            Fate::DeadLetter
         }
     }
 
@@ -122,14 +208,27 @@ impl Lane {
         cx.uncommitted.dead_letter_bytes += most_bytes;
         self.queues.known_mut(key).unsaved += 1;
         cx.uncommitted.dead_letters.push(given_up);
-        let (destination, born) = (cx.destination.name.clone(), cx.destination.born);
-        cx.uncommitted.unsaved.push(Unsaved { destination, born, key: key.clone() });
+        let (destination, born, way) = (cx.destination.name.clone(), cx.destination.born, self.at().way);
+        cx.uncommitted.unsaved.push(Unsaved { destination, born, way, key: key.clone() });
         self.settle_first(key, cx);
+    }
+
+    /// A replay delivers the key's first event. If it was a dead letter, it is none any more.
+    fn take_back(&self, key: &LaneKey, cx: &mut Context<'_>) {
+        if self.replaying.is_none() {
+            return;
+        }
+        let first = self.queues.known(key).entries().front();
+        let first = first.unwrap_or_else(|| panic!("what is delivered of {key} was waiting"));
+        cx.uncommitted.take_back(&cx.destination.name, first.offset);
     }
 
     /// The key's first event is settled.
     pub(super) fn settle_first(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         cx.uncommitted.settled += 1;
+        if let Some(replaying) = &mut self.replaying {
+            replaying.settled += 1;
+        }
         self.queues.known_mut(key).resends = Resends::default();
         let (offset, was_on_track) = self.queues.settle_first(key, cx.memory);
         if was_on_track {
@@ -143,24 +242,27 @@ impl Lane {
         self.record.changed(key.clone());
     }
 
-    fn redrive_ended(&mut self, key: &LaneKey, outcome: Option<&Outcome>, cx: &mut Context<'_>) {
+    fn redrive_ended(&mut self, key: &LaneKey, ends: Ends<'_>, cx: &mut Context<'_>) {
         let queue = self.queues.known_mut(key);
         queue.redrive_resends = Resends::default();
         let redrive = queue.redrive.pop_front();
         let redrive =
             redrive.unwrap_or_else(|| panic!("the dead letter of {key} that was in flight stays until it ends"));
-        let failed = match outcome {
+        let failed = match ends.outcomes.first() {
             Some(Outcome::Delivered) => None,
             Some(Outcome::Retry { reason, .. } | Outcome::Rejected { reason } | Outcome::Gone { reason }) => {
-                Some(Failure::new(cx.now, reason))
+                Some(ends.failure(0, reason, cx.now))
             }
             Some(Outcome::NotTried) | None => Some(Failure::new(cx.now, "the sink did not try it")),
         };
-        cx.uncommitted.redriven.push(Redriven {
-            destination: cx.destination.name.clone(),
-            offset: redrive.offset,
-            failed,
+        let destination = cx.destination.name.clone();
+        cx.notices.push_back(Notice::Redriven {
+            destination: destination.clone(),
+            partition: self.partition,
+            event: redrive.event,
+            failed: failed.as_ref().map(|failure| failure.reason.clone()),
         });
+        cx.uncommitted.redriven.push(Redriven { destination, offset: redrive.offset, failed });
     }
 
     /// Makes a key's failed event due now. `false` if it has none that waits: an operator may be late, or name
@@ -192,9 +294,24 @@ impl Lane {
         // A record with a retry state names exactly the failed event, remembered or not.
         self.queues.remember_failed(key, cx.memory);
         let given_up = self.given_up(key, retry, "skipped by the operator", cx);
-        cx.notices.push_back(Notice::GivenUp { partition: self.partition, given_up: given_up.clone(), held: false });
+        let (partition, event) = (self.partition, self.first_event(key));
+        cx.notices.push_back(Notice::GivenUp { partition, event, given_up: given_up.clone(), held: false });
+        if cx.settings.history {
+            cx.uncommitted.to_tell.tell(skipped(&given_up, cx.destination.born));
+        }
         self.bury(key, given_up, WEIGHT_OF_UNSEEN, cx);
         true
+    }
+
+    /// The `nth` event of an attempt, which is the key's first unsettled one by now. Behind the first one it may be that
+    /// its data was let go of while the attempt took long.
+    fn event_of(&self, part: &Part, nth: usize) -> Option<Arc<LoggedEvent>> {
+        if nth == 0 { Some(part.first.clone()) } else { self.first_event(&part.key) }
+    }
+
+    /// The key's first event, if its data is in memory.
+    fn first_event(&self, key: &LaneKey) -> Option<Arc<LoggedEvent>> {
+        self.queues.known(key).entries().front()?.event.clone()
     }
 
     /// That the key's first event is given up, and why.
@@ -209,5 +326,39 @@ impl Lane {
             reason: format!("{why}: {}", retry.last_error()).into(),
             retry,
         }
+    }
+}
+
+/// Tells what came of the `nth` event of an attempt.
+fn tell(sent: &[Sent], outcomes: &[Outcome], nth: usize, fate: Fate, cx: &mut Context<'_>) {
+    // Nothing is sent that could be told of where there is no history.
+    let (Some(sent), Some(outcome)) = (sent.get(nth), outcomes.get(nth)) else { return };
+    if let Some(told) = sent.told(cx.destination, cx.now, outcome, fate) {
+        cx.uncommitted.to_tell.tell(told);
+    }
+}
+
+/// That an operator gave an event up. Its data is not in memory, so its id is not known here.
+fn skipped(given_up: &GivenUp, born: Revision) -> Told {
+    let key = match &given_up.key {
+        LaneKey::Key(key) => Some(key.clone()),
+        LaneKey::Event(_) | LaneKey::All => None,
+    };
+    Told {
+        destination: given_up.destination.clone(),
+        born,
+        offset: given_up.offset,
+        id: None,
+        key,
+        attempt: 0,
+        redrive: false,
+        at: given_up.at,
+        took: Duration::ZERO,
+        ended: Ended::Skipped,
+        fate: Fate::DeadLetter,
+        status: None,
+        reason: Some(given_up.reason.clone()),
+        answer: None,
+        request: None,
     }
 }

@@ -18,6 +18,11 @@ impl Lane {
         self.is_attached() && matches!(self.record.position, Position::Shared)
     }
 
+    /// Where it stands in the last commit that was made, with the default position of that.
+    pub(crate) fn stood_at(&self, default: Offset) -> Offset {
+        self.record.position.offset(default)
+    }
+
     /// A lane whose stored position is its own.
     pub(crate) const fn stands_at(&mut self, offset: Offset) {
         self.record.position = Position::At(offset);
@@ -46,7 +51,7 @@ impl Lane {
         };
         let behind = self.record.take_changed().into_iter().map(record).collect();
         let paused = self.record.take_paused();
-        let change = LaneChange { born: None, position, paused, behind };
+        let change = LaneChange { position, paused, behind, ..LaneChange::default() };
         (change != LaneChange::default()).then_some(change)
     }
 
@@ -91,6 +96,7 @@ impl Lane {
             position: Position::At(self.settled_below(head)),
             paused: self.record.paused().cloned(),
             behind: self.behind.iter().filter_map(record).collect(),
+            ..LaneProgress::default()
         }
     }
 

@@ -13,7 +13,6 @@ impl Lane {
         let mut unknown_from = looked_up_to;
         let mut unknown_failed = 0;
         let mut first = self.settled_below(head);
-        status.keys_behind += self.behind.len() as u64;
         for key in self.behind.iter() {
             let queue = self.queues.known(key);
             pending += queue.entries().len() as u64;
@@ -21,27 +20,35 @@ impl Lane {
             if let Some(offset) = queue.known_below() {
                 unknown_from = unknown_from.min(offset);
             }
-            if let Some(retry) = queue.retry() {
-                status.blocked_keys += 1;
-                // Its record names an event that has failed, remembered or not.
-                unknown_failed += u64::from(queue.entries().is_empty());
-                if status.blocked.len() < MAX_LISTED_KEYS {
-                    let record = queue.record();
-                    status.blocked.push(BlockedKey {
-                        key: key.to_string(),
-                        partition: self.partition,
-                        head: record.map_or(Offset::ZERO, |record| record.offset),
-                        attempts: retry.attempts,
-                        since: retry.first_failure,
-                        next_attempt: retry.next_attempt.at(),
-                        last_error: retry.last_error().into(),
-                    });
-                }
-            }
+            // A record with a retry state names an event that has failed, remembered or not.
+            unknown_failed += u64::from(queue.retry().is_some() && queue.entries().is_empty());
         }
+        self.add_keys_to(status);
         status.waits_from(self.partition, first, end);
         // Across generations, nobody knows how many there are: those that have failed, at least.
         status.pending += pending + unknown_from.may_wait_until(end).max(unknown_failed);
         status.pending_exact &= unknown_from >= end;
+    }
+
+    /// Adds the keys that are behind, of a replay too: what they wait for can be retried or skipped.
+    pub(crate) fn add_keys_to(&self, status: &mut DestinationStatus) {
+        status.keys_behind += self.behind.len() as u64;
+        for key in self.behind.iter() {
+            let queue = self.queues.known(key);
+            let Some(retry) = queue.retry() else { continue };
+            status.blocked_keys += 1;
+            if status.blocked.len() < MAX_LISTED_KEYS {
+                let record = queue.record();
+                status.blocked.push(BlockedKey {
+                    key: key.to_string(),
+                    partition: self.partition,
+                    head: record.map_or(Offset::ZERO, |record| record.offset),
+                    attempts: retry.attempts,
+                    since: retry.first_failure,
+                    next_attempt: retry.next_attempt.at(),
+                    last_error: retry.last_error().into(),
+                });
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a delivery says of itself: whose event it is, and where it stands.
 
-use super::{InvalidSequence, Sequence};
+use super::{InvalidSequence, Occasion, Sequence};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -12,8 +12,10 @@ pub const KEY_HEADER: &str = "ce-partitionkey";
 pub const SEQUENCE_HEADER: &str = "laneway-sequence";
 /// The header with the number of the attempt, from 1.
 pub const ATTEMPT_HEADER: &str = "laneway-attempt";
-/// The header that says `true` of a dead letter that comes once more.
+/// The header that says `true` of what comes once more because somebody wanted that.
 pub const REDRIVE_HEADER: &str = "laneway-redrive";
+/// The header with the number of the replay that delivers the event again.
+pub const REPLAY_HEADER: &str = "laneway-replay";
 
 /// One event that has arrived, as far as duplicates are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +29,10 @@ pub struct Arrival {
     pub sequence: Sequence,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// Whether it is a dead letter that comes once more.
+    /// Whether it comes once more because somebody wanted that.
     pub redrive: bool,
+    /// If a replay delivers it: the number of that.
+    pub replay: Option<u64>,
 }
 
 /// What a delivery lacks that every delivery of Laneway has.
@@ -43,6 +47,9 @@ pub enum Unreadable {
     /// The attempt is not a number.
     #[error("{ATTEMPT_HEADER}: it is not a number from 1 to {}", u32::MAX)]
     Attempt,
+    /// The replay's number is none.
+    #[error("{REPLAY_HEADER}: it is not a number from 0 to {}", u64::MAX)]
+    Replay,
 }
 
 impl Arrival {
@@ -60,7 +67,18 @@ impl Arrival {
             sequence: required(SEQUENCE_HEADER)?.parse()?,
             attempt: attempt.ok_or(Unreadable::Attempt)?,
             redrive: header(REDRIVE_HEADER) == Some("true"),
+            replay: header(REPLAY_HEADER).map(str::parse).transpose().map_err(|_| Unreadable::Replay)?,
         })
+    }
+
+    /// On what occasion it comes.
+    #[must_use]
+    pub fn occasion(&self) -> Occasion {
+        match self.replay {
+            Some(replay) => Occasion::Replay(replay),
+            None if self.redrive => Occasion::Redrive,
+            None => Occasion::Live,
+        }
     }
 
     /// What its number is remembered under: its key or, without one, its id, because an event
@@ -91,6 +109,8 @@ pub struct CloudEventMembers {
     /// As [`REDRIVE_HEADER`].
     #[serde(default)]
     pub lanewayredrive: bool,
+    /// As [`REPLAY_HEADER`].
+    pub lanewayreplay: Option<u64>,
 }
 
 impl TryFrom<CloudEventMembers> for Arrival {
@@ -105,6 +125,7 @@ impl TryFrom<CloudEventMembers> for Arrival {
             sequence: members.lanewaysequence.parse()?,
             attempt: members.lanewayattempt,
             redrive: members.lanewayredrive,
+            replay: members.lanewayreplay,
         })
     }
 }

@@ -1,41 +1,77 @@
-//! One number per key: what drops duplicates.
+//! What is remembered per key: what drops duplicates.
 
 use super::Sequence;
 use std::collections::BTreeMap;
 
-/// The number of the last event of one key that took effect, if there was one.
+/// On what occasion an event is delivered. [`super::Arrival::occasion`] reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// In its turn.
+    Live,
+    /// It is a dead letter that is retried by itself, after later events of its key.
+    Redrive,
+    /// A replay delivers it again, in the order of its key. Replays of a key have rising numbers: this is it.
+    Replay(u64),
+}
+
+/// What a replay delivered last of one key, and took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LastReplayed {
+    /// The replay's number: what `laneway-replay` said.
+    pub replay: u64,
+    /// The event's [`Sequence::number`].
+    pub number: u64,
+}
+
+/// What has taken effect of one key: the number of its last event and, if it was ever replayed, what came last then.
 ///
 /// To be stored in the same transaction as the effect: read it, ask [`LastSeen::is_new`], and write
-/// [`LastSeen::number`] with what the event does, or nothing.
+/// [`LastSeen::number`] and [`LastSeen::replayed`] with what the event does, or nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LastSeen(Option<u64>);
+pub struct LastSeen {
+    number: Option<u64>,
+    replayed: Option<LastReplayed>,
+}
 
 impl LastSeen {
-    /// What was stored; `None` of a key that was never seen.
+    /// What was stored; nothing of a key that was never seen.
     #[must_use]
-    pub const fn stored(number: Option<u64>) -> Self {
-        Self(number)
+    pub const fn stored(number: Option<u64>, replayed: Option<LastReplayed>) -> Self {
+        Self { number, replayed }
     }
 
-    /// What is to be stored.
+    /// What is to be stored of what came in its turn.
     #[must_use]
     pub const fn number(self) -> Option<u64> {
-        self.0
+        self.number
     }
 
-    /// Whether this event of the key has not taken effect yet; from then on it has.
+    /// What is to be stored of what was replayed.
+    #[must_use]
+    pub const fn replayed(self) -> Option<LastReplayed> {
+        self.replayed
+    }
+
+    /// Whether the effect of this delivery is still to be had; from then on it has been.
     ///
-    /// `redrive` is what `laneway-redrive` says: a dead letter that comes once more, after later
-    /// events of its key. It is new unless its number is the last one, and it leaves a larger
-    /// number as it is.
-    pub fn is_new(&mut self, sequence: Sequence, redrive: bool) -> bool {
+    /// - In its turn: if the number is larger than the last one.
+    /// - Of a replay: if replay and number, in this order, are larger than the last ones. So each replay has each effect
+    ///   once more, and a repetition within it has none.
+    /// - A dead letter by itself: unless its number is the last one. It leaves a larger number as it is.
+    pub fn is_new(&mut self, sequence: Sequence, occasion: Occasion) -> bool {
         let number = sequence.number();
-        match self.0 {
-            Some(last) if number == last => false,
-            Some(last) if number < last => redrive,
-            _ => {
-                self.0 = Some(number);
-                true
+        match occasion {
+            Occasion::Replay(replay) => {
+                let next = Some(LastReplayed { replay, number });
+                let is_new = next > self.replayed;
+                self.replayed = self.replayed.max(next);
+                is_new
+            }
+            Occasion::Redrive if self.number.is_some_and(|last| number < last) => true,
+            Occasion::Live | Occasion::Redrive => {
+                let is_new = Some(number) > self.number;
+                self.number = self.number.max(Some(number));
+                is_new
             }
         }
     }
@@ -54,10 +90,10 @@ impl LastSeenByKey {
     }
 
     /// [`LastSeen::is_new`] of that key.
-    pub fn is_new(&mut self, key: &str, sequence: Sequence, redrive: bool) -> bool {
+    pub fn is_new(&mut self, key: &str, sequence: Sequence, occasion: Occasion) -> bool {
         match self.0.get_mut(key) {
-            Some(last) => last.is_new(sequence, redrive),
-            None => self.0.entry(key.into()).or_default().is_new(sequence, redrive),
+            Some(last) => last.is_new(sequence, occasion),
+            None => self.0.entry(key.into()).or_default().is_new(sequence, occasion),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a receiver can rely on.
 
 mod exactly_once;
+mod replays;
 mod verifying;
 
 use super::*;
@@ -44,21 +45,33 @@ fn an_arrival_is_read_from_headers_and_from_a_batch_alike() {
         sequence: Sequence { partition: Partition(3), offset: Offset(41) },
         attempt: 2,
         redrive: false,
+        replay: None,
     };
     assert_eq!(single, expected);
+    let replayed = [&given[..], &[("laneway-redrive", "true"), ("laneway-replay", "77")]].concat();
+    let replayed = Arrival::of_headers(headers(&replayed)).unwrap();
+    assert_eq!(replayed, Arrival { redrive: true, replay: Some(77), ..expected.clone() });
+    let occasions = [single.occasion(), Arrival { redrive: true, ..single }.occasion(), replayed.occasion()];
+    assert_eq!(occasions, [Occasion::Live, Occasion::Redrive, Occasion::Replay(77)]);
     let batch = r#"[{"specversion":"1.0","id":"evt_1","type":"t","partitionkey":"order-7","data":{},
         "lanewaysequence":"3-00000000000000000041","lanewayattempt":2},
-        {"id":"evt_1","lanewaysequence":"3-41","lanewayattempt":2,"lanewayredrive":true}]"#;
+        {"id":"evt_1","lanewaysequence":"3-41","lanewayattempt":2,"lanewayredrive":true,"lanewayreplay":77}]"#;
     let members: Vec<CloudEventMembers> = serde_json::from_str(batch).unwrap();
     let [first, second] = <[_; 2]>::try_from(members).unwrap().map(|of| Arrival::try_from(of).unwrap());
     assert_eq!(first, expected);
-    assert_eq!(second, Arrival { key: None, redrive: true, ..expected });
+    assert_eq!(second, Arrival { key: None, redrive: true, replay: Some(77), ..expected });
     assert_eq!((first.remembered_as(), second.remembered_as()), ("key:order-7".into(), "event:evt_1".into()));
 }
 
 #[test]
 fn what_every_delivery_has_is_missed() {
-    let all = [("webhook-id", "a"), ("laneway-sequence", "1-1"), ("laneway-attempt", "1"), ("laneway-redrive", "true")];
+    let all = [
+        ("webhook-id", "a"),
+        ("laneway-sequence", "1-1"),
+        ("laneway-attempt", "1"),
+        ("laneway-redrive", "true"),
+        ("laneway-replay", "9"),
+    ];
     assert!(Arrival::of_headers(headers(&all)).unwrap().redrive);
     for missing in 0..3 {
         let some: Vec<_> = all.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, pair)| *pair).collect();
@@ -70,4 +83,5 @@ fn what_every_delivery_has_is_missed() {
     };
     assert!(wrong("laneway-attempt", "0").contains("laneway-attempt"));
     assert!(wrong("laneway-sequence", "x").contains("laneway-sequence"));
+    assert!(wrong("laneway-replay", "x").contains("laneway-replay"));
 }

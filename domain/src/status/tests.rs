@@ -54,15 +54,41 @@ fn the_worst_that_any_worker_says_of_a_destination_is_told() {
         DestinationStatus {
             oldest_accepted_at: Some(Timestamp::from_millis(3)),
             delivered_recently: 2,
+            failed_recently: 3,
             ..destination("x", 0)
         },
-        DestinationStatus { breaker: open(4, 9), paused: Some("gone".into()), ..destination("x", 0) },
+        DestinationStatus {
+            failed_recently: 4,
+            breaker: open(4, 9),
+            paused: Some("gone".into()),
+            ..destination("x", 0)
+        },
     ];
     let reports = workers.into_iter().zip(["a", "b", "c"]);
     let all = StatusReport::of_all(reports.map(|(status, id)| (id.to_owned(), report(1, &[], vec![status]))));
     let x = &all.destinations[0];
     assert_eq!((&x.breaker, x.paused.as_deref(), x.pending_exact), (&open(4, 6), Some("on worker c: gone"), false));
     assert_eq!((x.oldest_accepted_at, x.delivered_recently), (Some(Timestamp::from_millis(3)), 2));
+    assert_eq!(x.failed_recently, 7);
+}
+
+#[test]
+fn what_waits_at_several_workers_is_caught_up_with_by_all_of_them() {
+    let of = |workers: &[(u64, Option<i64>)]| {
+        let status = |&(pending, change): &(u64, Option<i64>)| {
+            let mut status = destination("x", pending);
+            change.into_iter().for_each(|change| status.set_pending_change(change));
+            status
+        };
+        let reports = workers.iter().map(status).zip(["a", "b", "c"]);
+        let all = StatusReport::of_all(reports.map(|(status, id)| (id.to_owned(), report(1, &[], vec![status]))));
+        (all.destinations[0].pending_change_per_minute, all.destinations[0].caught_up_in_seconds)
+    };
+    assert_eq!(of(&[(100, Some(-60)), (20, Some(-60))]), (Some(-120), Some(60)));
+    assert_eq!(of(&[(100, Some(-60)), (20, Some(90))]), (Some(30), None));
+    // Nothing waits at one; of another it is not known.
+    assert_eq!(of(&[(0, None), (100, Some(-60)), (0, None)]), (Some(-60), Some(100)));
+    assert_eq!(of(&[(100, Some(-60)), (5, None)]), (None, None));
 }
 
 #[test]

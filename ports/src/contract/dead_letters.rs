@@ -6,8 +6,8 @@ use super::fixtures::{
 };
 use crate::{DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, MAX_DEAD_LETTER_PAGE, ProgressStore, Selection};
 use laneway_domain::{
-    Backoff, Commit, DeadLetter, Failure, Key, LaneKey, NextAttempt, Offset, Partition, Position, Redrive, Redriven,
-    Timestamp,
+    Backoff, Commit, DeadLetter, Event, EventType, Failure, Key, LaneKey, NextAttempt, Offset, Partition, Position,
+    Redrive, Redriven, Timestamp, TypePattern,
 };
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ macro_rules! dead_letters_contract {
             dead_letters_are_listed_by_partition_offset_and_destination
             pages_meet_every_dead_letter_once
             a_selection_needs_all_its_conditions
+            dead_letters_are_selected_by_type_status_and_time
+            of_many_dead_letters_exactly_the_selected_ones_are_listed_counted_and_changed
             counts_are_per_destination_in_order_of_name
             a_change_without_a_destination_is_refused
             a_retry_is_remembered_until_a_commit_ends_it
@@ -86,14 +88,15 @@ pub async fn a_dead_letter_says_what_was_committed<S: Subject>() {
     let subject = filled::<S>(3).await;
     let lease = lease(subject.store()).await;
     let mut expected = given_up("a", 1, LaneKey::Key(Key::new("k:1'ü").unwrap()));
-    expected.retry = Backoff::note(Some(expected.retry), failure(9, "timeout · 15 s"));
+    expected.retry = Backoff::note(Some(expected.retry), failure(9, "timeout · 15 s").answered(Some(504)));
     expected.retry.next_attempt = NextAttempt::Never;
     let commit = Commit { dead_letters: vec![expected.clone()], ..Commit::default() };
     subject.store().commit(&lease, &commit).await.unwrap();
     let subject = subject.reopen().await;
     let found = list(subject.store(), Selection::default()).await;
-    let event_id = event("e1").event.id;
-    assert_eq!(found, [DeadLetter { partition: P, given_up: expected, event_id, retry_requested: false }]);
+    let Event { id: event_id, event_type, .. } = event("e1").event;
+    let event_type = Some(event_type);
+    assert_eq!(found, [DeadLetter { partition: P, given_up: expected, event_id, event_type, retry_requested: false }]);
 }
 
 /// The copy is there also when the log has trimmed the event.
@@ -184,6 +187,104 @@ pub async fn a_selection_needs_all_its_conditions<S: Subject>() {
     assert_eq!(store.discard(&Selection { key, ..of("b") }).await.unwrap(), 2);
     assert_eq!(offsets(store, of("b")).await, [0, 2, 4]);
     assert_eq!(offsets(store, of("a")).await, [0, 1, 2, 4, 5]);
+}
+
+/// A store with `count` events `e0`, `e1`, …, all of them dead letters of `a` and of `b`: of the types `t.0`, `t.1`, …, of
+/// which there are `kinds`, given up a millisecond after each other; every third without an answer, the others with
+/// 422 or 500.
+async fn of_kinds<S: Subject>(count: u64, kinds: u64) -> S {
+    let subject = S::create(1).await;
+    let event = |n: u64| {
+        let mut new = event(&format!("e{n}"));
+        new.event.event_type = EventType::new(&format!("t.{}", n % kinds)).unwrap();
+        new
+    };
+    append(subject.store(), (0..count).map(event).collect()).await;
+    let letter = |name: &str, n: u64| {
+        let mut letter = given_up(name, n, LaneKey::Event(Offset(n)));
+        letter.at = Timestamp::from_millis(1000 + n);
+        letter.retry = Backoff::note(None, failure(7, "first").answered(Some(503)));
+        let status = [None, Some(422), Some(500)][n as usize % 3];
+        letter.retry = Backoff::note(Some(letter.retry), failure(8, "last").answered(status));
+        letter
+    };
+    let held = lease(subject.store()).await;
+    for name in ["a", "b"] {
+        let commit = Commit { dead_letters: (0..count).map(|n| letter(name, n)).collect(), ..Commit::default() };
+        subject.store().commit(&held, &commit).await.unwrap();
+    }
+    subject
+}
+
+/// By each, and by all of them: the bounds of a time are its first moment, and the first one behind.
+pub async fn dead_letters_are_selected_by_type_status_and_time<S: Subject>() {
+    let subject = of_kinds::<S>(8, 4).await;
+    let subject = subject.reopen().await;
+    let store = subject.store();
+    let types = |patterns: &[&str]| patterns.iter().map(|text| TypePattern::new(text).unwrap()).collect::<Vec<_>>();
+    let at = |millis| Some(Timestamp::from_millis(millis));
+    let none = of("a");
+    let cases = [
+        (Selection { types: types(&["t.1"]), ..none.clone() }, vec![1, 5]),
+        (Selection { types: types(&["t.1", "t.2"]), ..none.clone() }, vec![1, 2, 5, 6]),
+        (Selection { types: types(&["t.*"]), ..none.clone() }, (0..8).collect()),
+        (Selection { types: types(&["x"]), ..none.clone() }, vec![]),
+        (Selection { statuses: [422].into(), ..none.clone() }, vec![1, 4, 7]),
+        (Selection { statuses: [422, 500].into(), ..none.clone() }, vec![1, 2, 4, 5, 7]),
+        (Selection { statuses: [503].into(), ..none.clone() }, vec![]),
+        (Selection { from: at(1003), ..none.clone() }, (3..8).collect()),
+        (Selection { to: at(1003), ..none.clone() }, (0..3).collect()),
+        (Selection { from: at(1002), to: at(1002), ..none.clone() }, vec![]),
+        (Selection { from: Some(Timestamp::MAX), ..none.clone() }, vec![]),
+        (Selection { to: Some(Timestamp::MAX), ..none.clone() }, (0..8).collect()),
+        (Selection { types: types(&["t.1"]), statuses: [422].into(), from: at(1001), ..none.clone() }, vec![1]),
+        (Selection { statuses: [422].into(), from: at(1002), to: at(1007), ..none.clone() }, vec![4]),
+        (Selection { statuses: [422].into(), event_id: Some(event("e4").event.id), ..none }, vec![4]),
+    ];
+    for (selection, expected) in cases {
+        assert_eq!(offsets(store, selection.clone()).await, expected, "{selection:?}");
+        assert_eq!(store.count(&selection).await.unwrap(), expected.len() as u64, "{selection:?}");
+        assert_eq!(store.retry(&selection).await.unwrap(), expected.len() as u64, "{selection:?}");
+        let wanted: Vec<Redrive> = expected.iter().map(|offset| request("a", *offset)).collect();
+        assert_eq!(store.retry_requested(P, 10).await.unwrap(), wanted, "{selection:?}");
+        for offset in expected {
+            commit_redriven(
+                &subject,
+                "a",
+                offset,
+                Some(failure(9, "again").answered([None, Some(422), Some(500)][offset as usize % 3])),
+            )
+            .await;
+        }
+        assert_eq!(store.retry_requested(P, 10).await.unwrap(), [], "{selection:?}");
+    }
+}
+
+/// More than a store looks at in one step.
+pub async fn of_many_dead_letters_exactly_the_selected_ones_are_listed_counted_and_changed<S: Subject>() {
+    const MANY: u64 = 1200;
+    let subject = of_kinds::<S>(MANY, 600).await;
+    let store = subject.store();
+    let rare = Selection { types: vec![TypePattern::new("t.599").unwrap()], ..of("a") };
+    assert_eq!(offsets(store, rare.clone()).await, [599, 1199]);
+    let selection = Selection { statuses: [422].into(), ..of("a") };
+    let expected: Vec<u64> = (0..MANY).filter(|n| n % 3 == 1).collect();
+    let (mut after, mut met) = (None, Vec::new());
+    loop {
+        let query = DeadLetterQuery { selection: selection.clone(), after: after.clone(), most: 7 };
+        let page = store.list(&query).await.unwrap();
+        met.extend(page.iter().map(|letter| letter.given_up.offset.0));
+        let Some(last) = page.last() else { break };
+        after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
+    }
+    assert_eq!(met, expected);
+    assert_eq!(store.count(&selection).await.unwrap(), 400);
+    assert_eq!(store.count(&of("a")).await.unwrap(), MANY);
+    assert_eq!(store.discard(&selection).await.unwrap(), 400);
+    assert_eq!(store.discard(&selection).await.unwrap(), 0);
+    assert_eq!((store.count(&of("a")).await.unwrap(), store.count(&of("b")).await.unwrap()), (800, MANY));
+    assert_eq!(store.retry(&Selection { statuses: [500].into(), ..of("a") }).await.unwrap(), 400);
+    assert_eq!(store.retry_requested(P, 1000).await.unwrap().len(), 400);
 }
 
 /// Only destinations that have any.

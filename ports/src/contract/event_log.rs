@@ -15,6 +15,7 @@ use std::time::Duration;
 macro_rules! event_log_contract {
     ($subject:ty, #[$test:meta]) => {
         $crate::contract_tests! { event_log, event_log_contract, $subject, #[$test],
+            an_id_that_is_remembered_leads_to_its_event
             the_offsets_of_a_partition_are_dense_from_zero
             results_stand_in_the_order_of_the_events
             an_event_goes_to_the_partition_of_its_key_or_id
@@ -362,4 +363,16 @@ pub async fn a_partition_that_is_not_there_is_refused<S: Subject>() {
     assert_refused(&store.read(Partition(2), Offset(0), 1, 1).await.map(|_| ()), "read");
     assert_refused(&store.grown(Partition(2), Offset(0)).await, "grown");
     assert_refused(&store.trim(Partition(2), Timestamp::MAX, 1).await, "trim");
+}
+
+/// Of ids that producers gave; every partition that knows it says so.
+pub async fn an_id_that_is_remembered_leads_to_its_event<S: Subject>() {
+    let subject = S::create(2).await;
+    let store = subject.store();
+    let [first, second] = [0, 1].map(|p| key_in(Partition(p), 2));
+    let placed = append(store, vec![given("e", &first), given("e", &second), given("f", &first), event("g")]).await;
+    let of = |n: usize| (placed[n].partition, placed[n].offset);
+    assert_eq!(store.remembered("e").await.unwrap(), [of(0), of(1)]);
+    assert_eq!(store.remembered("f").await.unwrap(), [of(2)]);
+    assert_eq!(store.remembered("g").await.unwrap(), [], "nobody gave this id");
 }

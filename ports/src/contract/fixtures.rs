@@ -124,7 +124,8 @@ pub(super) async fn seen(store: &impl Store) -> String {
     let progress = store.load(Partition(0)).await.unwrap();
     let bounds = store.bounds(Partition(0)).await.unwrap();
     let query = crate::DeadLetterQuery { most: 1000, ..crate::DeadLetterQuery::default() };
-    format!("{progress:?} {bounds:?} {:?}", store.list(&query).await.unwrap())
+    let history = store.history_size(Partition(0)).await.unwrap();
+    format!("{progress:?} {bounds:?} {history:?} {:?}", store.list(&query).await.unwrap())
 }
 
 pub(super) fn assert_refused<T: std::fmt::Debug>(result: &Result<T, StoreError>, why: &str) {

@@ -8,6 +8,7 @@
 //! laneway_ports::event_log_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::progress_store_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::dead_letters_contract!(MySubject, #[tokio::test]);
+//! laneway_ports::history_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::workers_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::registry_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::tokens_contract!(MySubject, #[tokio::test]);
@@ -17,9 +18,12 @@
 pub mod cuts;
 pub mod dead_letters;
 pub mod event_log;
+pub mod extent;
 mod fixtures;
+pub mod history;
 pub mod progress_store;
 pub mod registry;
+pub mod replays;
 pub mod sink;
 pub mod tokens;
 pub mod trim;

@@ -4,10 +4,12 @@ use super::Subject;
 use super::fixtures::{
     LONG, Numbers, append, destination, event, failure, filled, given_up, gives_up, lease, moved, seen, worker,
 };
-use crate::{CommitError, EventLog, Lease, MAX_REVISION, ProgressStore, Selection, StoreError};
+use super::history::told;
+use super::replays::{mark, spec};
+use crate::{CommitError, EventLog, Lease, MAX_REVISION, ProgressStore, Selection, StoreError, TenureEnd};
 use laneway_domain::{
     Backoff, Behind, Commit, Cut, Key, LaneChange, LaneKey, Offset, Partition, PartitionProgress, Pause, Position,
-    Quarantined, Redrive, Redriven, Revision, Timestamp,
+    Quarantined, Redrive, Redriven, ReplayChange, ReplayId, RetryState, Revision, Timestamp,
 };
 use std::time::Duration;
 
@@ -17,12 +19,15 @@ macro_rules! progress_store_contract {
     ($subject:ty, #[$test:meta]) => {
         $crate::contract_tests! { progress_store, progress_store_contract, $subject, #[$test],
             a_free_partition_can_be_claimed_and_a_held_one_not
+            where_some_keys_stand_is_what_the_whole_progress_says
             each_partition_has_a_lease_of_its_own
             a_lease_that_ran_out_can_be_claimed_by_another
             a_renewed_lease_holds_for_longer
             a_released_lease_can_be_claimed_at_once
             a_worker_that_claims_again_gets_a_new_epoch
             epochs_rise_over_a_reopen
+            who_had_a_partition_is_told_the_latest_first
+            of_many_leases_the_last_are_told
             a_stale_lease_can_neither_be_renewed_nor_released
             a_stale_lease_commits_nothing
             a_released_lease_commits_nothing
@@ -44,6 +49,11 @@ macro_rules! progress_store_contract {
             a_destination_with_many_dead_letters_is_dropped_whole
             a_commit_that_is_refused_drops_nothing
         }
+        $crate::contract_tests! { replays, replays_contract, $subject, #[$test],
+            replays_are_what_applying_the_commits_gives
+            a_replay_holds_the_trim_until_it_is_done
+            replays_go_with_their_destination
+        }
     };
 }
 
@@ -61,7 +71,8 @@ pub(super) fn full_commit() -> Commit {
         born: Some(Revision(5)),
         position: Some(Position::At(Offset(2))),
         paused: Some(Some(Pause { since: Timestamp::from_millis(7), reason: "gone".into() })),
-        behind: [(LaneKey::All, Some(Behind { offset: Offset(1), retry: Some(retry) }))].into(),
+        behind: [(LaneKey::All, Some(Behind { offset: Offset(1), retry: Some(retry.clone()) }))].into(),
+        replays: [(ReplayId::new("r").unwrap(), Some(replay(retry)))].into(),
     };
     Commit {
         scanned: Some(Offset(3)),
@@ -71,6 +82,16 @@ pub(super) fn full_commit() -> Commit {
         dead_letters: vec![given_up("a", 0, LaneKey::Event(Offset(0)))],
         redriven: Vec::new(),
         quarantined: vec![Quarantined { offset: Offset(2), reason: "checksum".into() }],
+        history: Some(told(1, &[0]).into()),
+    }
+}
+
+/// A replay that has begun, with a key that has failed.
+fn replay(retry: RetryState) -> ReplayChange {
+    ReplayChange {
+        made: Some(spec(0, 2)),
+        mark: mark(3, 2, 1),
+        behind: [(LaneKey::All, Some(Behind { offset: Offset(1), retry: Some(retry) }))].into(),
     }
 }
 
@@ -129,6 +150,71 @@ pub async fn a_worker_that_claims_again_gets_a_new_epoch<S: Subject>() {
     let new = lease(subject.store()).await;
     assert!(new.epoch > old.epoch);
     assert_fenced(&subject.store().commit(&old, &Commit::default()).await, old.epoch);
+}
+
+/// A claim, and a release, must tell of it in the same step.
+pub async fn who_had_a_partition_is_told_the_latest_first<S: Subject>() {
+    let subject = S::create(2).await;
+    let store = subject.store();
+    assert_eq!(store.tenures(P).await.unwrap(), []);
+    let a = store.claim(P, &worker("a"), LONG).await.unwrap().unwrap();
+    let [of_a] = &store.tenures(P).await.unwrap()[..] else { panic!("one has it") };
+    assert_eq!((of_a.epoch, &of_a.worker, of_a.ended), (a.epoch, &a.worker, None));
+    let since = of_a.since.expect("this release writes it down");
+    assert_eq!(of_a.until.since(since), LONG);
+    assert_eq!(store.tenures(Partition(1)).await.unwrap(), [], "another partition has others");
+    // Renewed, it goes on; what somebody else wants meanwhile changes nothing.
+    subject.pass(Duration::from_millis(20)).await;
+    store.renew(&a, LONG).await.unwrap();
+    assert_eq!(store.claim(P, &worker("b"), LONG).await.unwrap(), None);
+    let [of_a] = &store.tenures(P).await.unwrap()[..] else { panic!("it still has it") };
+    assert!(of_a.until.since(since) > LONG && of_a.since == Some(since), "{of_a:?}");
+    store.release(&a).await.unwrap();
+    let handed = Some(TenureEnd::HandedOver);
+    let [of_a] = &store.tenures(P).await.unwrap()[..] else { panic!("nobody else has had it") };
+    assert!(of_a.ended == handed && of_a.since == Some(since) && of_a.until.since(since) < LONG, "{of_a:?}");
+    let of_a = of_a.clone();
+
+    // Another one, which dies; and one that claims twice.
+    let b = store.claim(P, &worker("b"), Duration::from_millis(50)).await.unwrap().unwrap();
+    subject.pass(Duration::from_millis(80)).await;
+    let c = store.claim(P, &worker("c"), LONG).await.unwrap().unwrap();
+    let again = store.claim(P, &worker("c"), LONG).await.unwrap().unwrap();
+    let all = store.tenures(P).await.unwrap();
+    let told: Vec<_> = all.iter().map(|tenure| (tenure.epoch, tenure.worker.0.as_str(), tenure.ended)).collect();
+    let ran_out = Some(TenureEnd::RanOut);
+    let expected = [(again.epoch, "c", None), (c.epoch, "c", handed), (b.epoch, "b", ran_out), (a.epoch, "a", handed)];
+    assert_eq!(told, expected);
+    assert_eq!(all[3], of_a);
+    let since = |n: usize| all[n].since.unwrap();
+    // Its end is that of its lease, and not when somebody found out.
+    assert_eq!(all[2].until.since(since(2)), Duration::from_millis(50));
+    assert!(all[2].until <= since(1) && since(1) <= since(0) && all[1].until >= since(1), "{all:?}");
+    assert!(all[3].until <= since(2), "{all:?}");
+    // Where only one process can have the store, its end is the end of what it had.
+    let subject = subject.reopen().await;
+    let again = subject.store().tenures(P).await.unwrap();
+    assert_eq!((again[0].epoch, &again[0].worker, again[0].since), (all[0].epoch, &all[0].worker, all[0].since));
+    assert!(again[0].ended.is_none() || again[0].ended == ran_out, "{again:?}");
+    assert_eq!(again[1..], all[1..]);
+    assert!(subject.store().tenures(Partition(2)).await.is_err(), "there is no such partition");
+}
+
+/// At most [`crate::MAX_TENURES`].
+pub async fn of_many_leases_the_last_are_told<S: Subject>() {
+    let subject = S::create(1).await;
+    let store = subject.store();
+    let mut epochs = Vec::new();
+    for n in 0..crate::MAX_TENURES + 9 {
+        let lease = store.claim(P, &worker(&format!("w{n}")), LONG).await.unwrap().unwrap();
+        epochs.push(lease.epoch);
+        if n < crate::MAX_TENURES + 8 {
+            store.release(&lease).await.unwrap();
+        }
+    }
+    let told: Vec<u64> = store.tenures(P).await.unwrap().iter().map(|tenure| tenure.epoch).collect();
+    epochs.reverse();
+    assert_eq!(told, epochs[..crate::MAX_TENURES]);
 }
 
 /// Must raise the epoch durably.
@@ -343,7 +429,8 @@ pub async fn a_forgotten_destination_leaves_nothing<S: Subject>() {
     store.commit(&lease, &moved("other", 1, Position::Shared)).await.unwrap();
     store.commit(&lease, &gives_up("other", &[0])).await.unwrap();
     let before = seen(store).await;
-    let of_a = Commit { scanned: Some(Offset(1)), cut: None, quarantined: Vec::new(), ..full_commit() };
+    // What was told of its attempts stays, until its age ends it.
+    let of_a = Commit { scanned: Some(Offset(1)), cut: None, quarantined: Vec::new(), history: None, ..full_commit() };
     store.commit(&lease, &of_a).await.unwrap();
     store.commit(&lease, &gives_up("only-dead-letters", &[0])).await.unwrap();
     assert!(store.forget(&destination("a")).await.unwrap());
@@ -363,4 +450,32 @@ pub async fn a_quarantined_record_is_accepted<S: Subject>() {
     subject.store().commit(&lease, &commit).await.unwrap();
     subject.store().commit(&lease, &commit).await.unwrap();
     assert_eq!(subject.store().load(P).await.unwrap().scanned, Offset(3));
+}
+
+/// [`ProgressStore::standing`] says what [`ProgressStore::load`] says, restricted to what was asked for.
+pub async fn where_some_keys_stand_is_what_the_whole_progress_says<S: Subject>() {
+    let subject = filled::<S>(5).await;
+    let store = subject.store();
+    let lease = lease(store).await;
+    store.commit(&lease, &full_commit()).await.unwrap();
+    let behind = |offset| Some(Behind { offset: Offset(offset), retry: None });
+    let key = |n: u64| LaneKey::Key(Key::new(&format!("k{n}")).unwrap());
+    let change = LaneChange {
+        position: Some(Position::Shared),
+        behind: [(key(1), behind(1)), (key(2), behind(2)), (LaneKey::Event(Offset(0)), behind(0))].into(),
+        ..LaneChange::default()
+    };
+    let commit = Commit { lanes: [(destination("b"), change)].into(), ..Commit::default() };
+    store.commit(&lease, &commit).await.unwrap();
+    let whole = store.load(P).await.unwrap();
+    let (a, b, none) = (destination("a"), destination("b"), destination("none"));
+    for (names, keys) in [
+        (vec![a.clone()], vec![LaneKey::All, key(1)]),
+        (vec![a.clone(), b.clone(), none], vec![key(2), LaneKey::Event(Offset(0)), key(9)]),
+        (vec![b], vec![]),
+        (vec![], vec![key(1)]),
+    ] {
+        let standing = store.standing(P, &names, &keys).await.unwrap();
+        assert_eq!(standing, whole.clone().restricted(&names, &keys), "{names:?} {keys:?}");
+    }
 }

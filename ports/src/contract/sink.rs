@@ -62,7 +62,7 @@ fn delivery(events: &[(&str, &str)]) -> Delivery {
             accepted_at: Timestamp::from_millis(1_700_000_000_000),
             event: keyed(id, key).event,
         };
-        Attempted { event: Arc::new(event), attempt: 1, redrive: false, fresh: false }
+        Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }
     };
     Delivery { events: events.iter().enumerate().map(attempted).collect() }
 }
@@ -72,7 +72,7 @@ fn script(answers: &[(&str, Answer)]) -> BTreeMap<EventId, Answer> {
 }
 
 async fn deliver<S: SinkSubject>(subject: &S, events: &[(&str, &str)]) -> Vec<Outcome> {
-    let outcomes = subject.sink().deliver(&delivery(events)).await;
+    let outcomes = subject.sink().deliver(&delivery(events)).await.outcomes;
     assert_eq!(outcomes.len(), events.len(), "one outcome per event: {outcomes:?}");
     outcomes
 }

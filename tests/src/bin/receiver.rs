@@ -106,7 +106,7 @@ impl Receiver {
         }
         let arrival = Arrival::of_headers(header).map_err(|e| e.to_string())?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = state.seen.is_new(&arrival.remembered_as(), arrival.sequence, arrival.redrive);
+        let is_new = state.seen.is_new(&arrival.remembered_as(), arrival.sequence, arrival.occasion());
         if let Ok(numbered) = serde_json::from_slice::<Numbered>(body) {
             state.runs.note(&numbered, is_new);
         }

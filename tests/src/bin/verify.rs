@@ -89,7 +89,7 @@ async fn send(settings: &Settings, run: &str, deadline: Instant) -> Result<usize
         .map(|i| {
             let key = format!("{run}-{}", i % settings.keys);
             let data = Numbered { run: run.to_owned(), key: key.clone(), n: (i / settings.keys) as u64 };
-            json!({"id": format!("{run}-{i}"), "type": "laneway.verify", "source": "/verify", "key": key, "data": data})
+            json!({"id": format!("{run}-{i}"), "type": "verify.numbered", "source": "/verify", "key": key, "data": data})
         })
         .collect();
     let mut sent = 0;

@@ -14,7 +14,9 @@ use laneway_app::worker::{Clock, Handle, Worker, command_all};
 use laneway_domain::{Command, DestinationChanges, Outcome, Partition, PartitionProgress, StatusReport};
 use laneway_http::{Api, Limits, router, serve};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
-use laneway_ports::{Delivery, Operator, ProgressStore as _, Sink, Stores, WorkerControl, WorkerId};
+use laneway_ports::{
+    Delivery, DeliveryReport, KeptHistory, Operator, ProgressStore as _, Sink, Stores, WorkerControl, WorkerId,
+};
 use laneway_webhook::{EgressPolicy, HttpVersion, Secret, SystemResolver, WebhookConfig, WebhookSink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,6 +129,10 @@ impl Machine {
             seed,
             // The oracle reads the whole log in the end.
             retain: Duration::from_secs(24 * 3600),
+            operational: laneway_domain::OperationalSettings::default(),
+            told: Vec::new(),
+            spans: None,
+            history: KeptHistory { max_age: Duration::from_secs(3600), max_bytes: 1 << 20 },
             metrics: DestinationMetrics::new().expect("their names are right"),
         }
         .start();
@@ -141,10 +147,12 @@ impl Machine {
         let api = Api {
             log: Some(store.clone()),
             dead_letters: store.clone(),
+            lookup: None,
             operations: Some(Arc::new(Operator::new(Arc::new(operations), Stores::of(store)))),
             destinations: None,
             token_admin: None,
             metrics: Arc::new(String::new),
+            spans: None,
             limits: limits.clone().into(),
             tokens: laneway_http::Tokens::default(),
             hosts: laneway_http::Hosts::new([super::LANEWAY]).expect("a host's name"),
@@ -211,7 +219,7 @@ struct WatchedSink {
 
 #[async_trait]
 impl Sink for WatchedSink {
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+    async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
         let (life, to) = (self.life, self.to);
         let places = delivery.events.iter().map(|attempted| {
             let event = &attempted.event;
@@ -219,7 +227,8 @@ impl Sink for WatchedSink {
         });
         let events: Vec<(Place, u32)> = places.collect();
         self.story.happened(What::Began { life, to, events: events.clone() });
-        let outcomes = self.sink.deliver(delivery).await;
+        let report = self.sink.deliver(delivery).await;
+        let outcomes = &report.outcomes;
         // Of a batch that was refused each event is tried alone.
         let alone = events.len() == 1;
         let settled = |outcome: &Outcome| match outcome {
@@ -233,8 +242,8 @@ impl Sink for WatchedSink {
             }
             first => first.map_or("nothing", Outcome::label).to_owned(),
         };
-        let events = events.iter().zip(&outcomes).map(|((place, _), outcome)| (*place, settled(outcome))).collect();
+        let events = events.iter().zip(outcomes).map(|((place, _), outcome)| (*place, settled(outcome))).collect();
         self.story.happened(What::Heard { life, to, events, outcome });
-        outcomes
+        report
     }
 }

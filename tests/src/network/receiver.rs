@@ -123,7 +123,7 @@ impl Receiver {
     fn answers(&self, arrivals: &[Arrival], status: u16) {
         let good = (200..300).contains(&status);
         let takes_effect = |arrival: &Arrival| {
-            self.with(|_, seen| seen.is_new(&arrival.remembered_as(), arrival.sequence, arrival.redrive))
+            self.with(|_, seen| seen.is_new(&arrival.remembered_as(), arrival.sequence, arrival.occasion()))
         };
         let events = arrivals.iter().map(|arrival| (place(arrival), good && takes_effect(arrival))).collect();
         self.story.happened(What::Answered { to: self.number, events, status });

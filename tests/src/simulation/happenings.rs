@@ -30,6 +30,10 @@ pub(super) const DEAD_LETTER: &str = "dead letters are there in the end";
 pub(super) const REDRIVE: &str = "the retry of a dead letter is asked for";
 pub(super) const REPLAY: &str = "a replay is asked for";
 pub(super) const REPLAY_AT_THE_END: &str = "a replay is asked for in the end, and everything has to come again";
+pub(super) const CHOOSE: &str = "a replay with a selection is asked for";
+pub(super) const CANCEL: &str = "a replay with a selection is ended before it is done";
+pub(super) const REPLAYED: &str = "an attempt is one of a replay with a selection";
+pub(super) const CHOOSE_AT_THE_END: &str = "in the end some events are chosen, and just these have to come once more";
 pub(super) const TRIMMED: &str = "the log is trimmed";
 
 /// A tally of all these.
@@ -38,5 +42,7 @@ pub(super) fn tally() -> Tally {
     let of_leases = [FAILOVER, LOSSY_FAILOVER, CUT_OFF, TAKEN, FENCED_COMMIT, FENCED_RENEWAL];
     let of_attempts = [LATE, FAILS, NOT_BEFORE, REJECTS, HANGS, ABANDONED, SEVERAL, DUPLICATE];
     let of_events = [SENT_AGAIN, DEAD_LETTER, REDRIVE, REPLAY, REPLAY_AT_THE_END, TRIMMED];
-    Tally::of(OF_STORES.into_iter().chain(of_workers).chain(of_leases).chain(of_attempts).chain(of_events))
+    let of_replays = [CHOOSE, CANCEL, REPLAYED, CHOOSE_AT_THE_END];
+    let of_work = of_workers.into_iter().chain(of_leases).chain(of_attempts);
+    Tally::of(OF_STORES.into_iter().chain(of_work).chain(of_events).chain(of_replays))
 }

@@ -1,7 +1,10 @@
 //! Judges a trace against the guarantees, from plain sets.
 
+mod chosen;
+
 use super::trace::{By, Line, What};
 use crate::seeded::{Trace, Violation};
+use chosen::Chosen;
 use laneway_domain::{
     DeadLetter, Destination, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Ordering, Partition,
     PartitionProgress, Position,
@@ -33,6 +36,8 @@ struct Seen {
     delivered: BTreeSet<Place>,
     /// What is in flight, by what it is ordered with.
     in_flight: BTreeMap<OrderedBy, Vec<By>>,
+    /// What replays have attempted, by what it is ordered with: the number of the replay, and the place.
+    replayed: BTreeMap<OrderedBy, BTreeSet<(u64, Place)>>,
 }
 
 impl Seen {
@@ -103,6 +108,11 @@ impl Oracle {
         self.dead.extend(places);
     }
 
+    /// What the history tells of dead letters, of those included that a replay has taken back before anybody saw them.
+    pub(super) fn given_up(&mut self, places: Vec<(DestinationName, Place)>) {
+        self.dead.extend(places);
+    }
+
     /// These are left when everything has come to its end.
     pub(super) fn at_the_end(&mut self, letters: &[DeadLetter]) {
         let place = |letter: &DeadLetter| (letter.partition, letter.given_up.offset);
@@ -136,12 +146,19 @@ impl Oracle {
         let lines = trace.lines();
         let log = log_of(&lines);
         for destination in &self.destinations {
-            let mut judge =
-                Judge { oracle: self, destination, log: &log, seen: Seen::default(), violations: &mut violations };
+            let mut judge = Judge {
+                oracle: self,
+                destination,
+                log: &log,
+                seen: Seen::default(),
+                chosen: None,
+                violations: &mut violations,
+            };
             for line in &lines {
                 match line {
                     Line::At(_, name, by, what) if *name == destination.name => judge.look(*by, what),
                     Line::Replay(_, name, from) if *name == destination.name => judge.seen.forget(from),
+                    Line::Chosen(_, name, order) if *name == destination.name => judge.chosen(order),
                     _ => {}
                 }
             }
@@ -165,6 +182,8 @@ struct Judge<'a> {
     destination: &'a Destination,
     log: &'a BTreeMap<Place, Arc<LoggedEvent>>,
     seen: Seen,
+    /// What was chosen in the end.
+    chosen: Option<Chosen>,
     violations: &'a mut Vec<Violation>,
 }
 
@@ -197,14 +216,24 @@ impl Judge<'_> {
                         self.broken(&format!("{by} two attempts of {key:?} in flight"));
                     }
                 }
+                match by.replay {
+                    Some(number) => self.replayed(by, number, events),
+                    None => self.comes_after_what_was_chosen(events),
+                }
                 for (n, event) in events.iter().enumerate() {
                     self.started(event, &events[..n]);
                 }
             }
             What::Ended(events, delivered) => {
                 self.ended(by, events);
-                let delivered = events.iter().zip(delivered).filter(|(_, delivered)| **delivered);
-                self.seen.delivered.extend(delivered.map(|(event, _)| place(event)));
+                for (event, _) in events.iter().zip(delivered).filter(|(_, delivered)| **delivered) {
+                    self.seen.delivered.insert(place(event));
+                    if by.replay.is_some()
+                        && let Some(chosen) = &mut self.chosen
+                    {
+                        chosen.delivered.push(place(event));
+                    }
+                }
             }
             What::Abandoned(events) => self.ended(by, events),
         }
@@ -269,5 +298,6 @@ impl Judge<'_> {
         if !lost.is_empty() {
             self.broken(&format!("accepted, and neither delivered nor a dead letter: {lost:?}"));
         }
+        self.just_what_was_chosen_has_come();
     }
 }

@@ -11,9 +11,9 @@ use crate::seeded::TroubledStore;
 use async_trait::async_trait;
 use laneway_app::telemetry::destinations::DestinationMetrics;
 use laneway_app::worker::{Clock, Handle, Worker};
-use laneway_domain::{DestinationChanges, DestinationName, Outcome, Partition, Timestamp};
+use laneway_domain::{DestinationChanges, DestinationName, Partition, Timestamp};
 use laneway_memory::{Disk, MemoryStore, Sabotage, Settings};
-use laneway_ports::{Delivery, Sink, Stores, WorkerId};
+use laneway_ports::{Delivery, DeliveryReport, KeptHistory, Sink, Stores, WorkerId};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ use tokio::time::{Instant, sleep};
 /// How wrong a clock can be.
 const HOUR_MS: u64 = 3_600_000;
 
+/// Longer than clocks are wrong: the oracle learns from the history what was given up.
+const HISTORY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// A worker renews its leases, if nothing else, this often; unless it stands still.
 const WRITES_WITHIN: Duration = Duration::from_secs(2);
 /// The longest time between the decision on an attempt and its begin.
@@ -91,6 +93,10 @@ impl Process {
             clock,
             seed: chance.next(),
             retain: plan.retain,
+            operational: laneway_domain::OperationalSettings::default(),
+            told: Vec::new(),
+            spans: None,
+            history: KeptHistory { max_age: HISTORY_KEPT, max_bytes: 1 << 20 },
             metrics: DestinationMetrics::new().expect("their names are right"),
         }
         .start();
@@ -217,7 +223,7 @@ impl WatchedSink {
 
 #[async_trait]
 impl Sink for WatchedSink {
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Outcome> {
+    async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
         let partition = delivery.events[0].event.partition;
         let (decided, stands_still) = (self.epoch(partition), self.stillness.is(true));
         let times = self.stillness.times.load(Ordering::SeqCst);
@@ -229,8 +235,9 @@ impl Sink for WatchedSink {
             let late = stands_still || self.stillness.times.load(Ordering::SeqCst) != times;
             // One that is not late must begin under the lease that it was decided on with.
             let epoch = if late { decided } else { self.epoch(partition).and(decided) };
-            self.sink.take(delivery, By { process: self.number, epoch, late }).await
+            let replay = delivery.events.first().and_then(|attempted| attempted.replay);
+            self.sink.take(delivery, By { process: self.number, epoch, late, replay }).await
         };
-        unless_frozen(attempt, self.stillness.clone()).await
+        unless_frozen(attempt, self.stillness.clone()).await.into()
     }
 }

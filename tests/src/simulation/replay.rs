@@ -35,9 +35,8 @@ impl Simulation {
         }
     }
 
-    async fn draw_replay(&mut self) -> (DestinationName, BTreeMap<Partition, Offset>) {
-        let at = self.chance.below(self.plan.destinations.len() as u64);
-        let destination = self.plan.destinations[usize::try_from(at).unwrap_or(0)].name.clone();
+    pub(super) async fn draw_replay(&mut self) -> (DestinationName, BTreeMap<Partition, Offset>) {
+        let destination = self.draw_destination();
         let store = MemoryStore::open(self.disk.clone(), Settings::default());
         let mut from = BTreeMap::new();
         for partition in (0..self.plan.partitions).map(Partition) {

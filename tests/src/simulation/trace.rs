@@ -1,8 +1,8 @@
 //! Everything that happened, in order: for the oracle, and for whoever reads a failure.
 
-use super::happenings::{self, ABANDONED, DUPLICATE, LATE, SEVERAL};
+use super::happenings::{self, ABANDONED, DUPLICATE, LATE, REPLAYED, SEVERAL};
 use crate::seeded::{self, Trace};
-use laneway_domain::{DestinationName, LoggedEvent, Offset, Partition, Timestamp};
+use laneway_domain::{DestinationName, LoggedEvent, Offset, Partition, ReplayOrder, Timestamp};
 use laneway_memory::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,6 +18,8 @@ pub struct By {
     pub epoch: Option<u64>,
     /// Whether the process had decided on the attempt, then stood still, and began it only after.
     pub late: bool,
+    /// If a replay with a selection delivers: its number.
+    pub replay: Option<u64>,
 }
 
 /// Something that happened at a destination.
@@ -40,6 +42,8 @@ pub enum Line {
     At(Timestamp, DestinationName, By, What),
     /// From here on the destination has to get everything from these offsets on again.
     Replay(Timestamp, DestinationName, BTreeMap<Partition, Offset>),
+    /// All is settled, and from here on the destination has to get this once more, by a replay.
+    Chosen(Timestamp, DestinationName, ReplayOrder),
 }
 
 /// Writes lines into the trace, with the disk's time. Clones write into the same one.
@@ -70,6 +74,10 @@ impl Recorder {
 
     pub(super) fn replay(&self, destination: &DestinationName, from: BTreeMap<Partition, Offset>) {
         self.trace.push(Line::Replay(self.disk.now(), destination.clone(), from));
+    }
+
+    pub(super) fn chosen(&self, destination: &DestinationName, order: ReplayOrder) {
+        self.trace.push(Line::Chosen(self.disk.now(), destination.clone(), order));
     }
 
     pub(super) fn at(&self, destination: &DestinationName, by: By, what: What) {
@@ -112,6 +120,7 @@ impl Recorder {
             match what {
                 What::Started(events) => {
                     tally.add(LATE, u64::from(by.late));
+                    tally.add(REPLAYED, u64::from(by.replay.is_some()));
                     tally.add(SEVERAL, u64::from(events.len() > 1));
                 }
                 What::Abandoned(_) => tally.count(ABANDONED),
@@ -128,11 +137,14 @@ impl Recorder {
 
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { process, epoch, late } = self;
+        let Self { process, epoch, late, replay } = self;
         write!(f, "process {process} ")?;
         match epoch {
             Some(epoch) => write!(f, "(epoch {epoch})")?,
             None => f.write_str("(without a lease)")?,
+        }
+        if let Some(number) = replay {
+            write!(f, " replay {number}")?;
         }
         f.write_str(if *late { " late:" } else { ":" })
     }
@@ -150,6 +162,7 @@ impl seeded::Line for Line {
         match self {
             Self::Text(at, text) => write!(f, "{at} {text}"),
             Self::Replay(at, to, from) => write!(f, "{at} {to} has to get again what is from {from:?} on"),
+            Self::Chosen(at, to, order) => write!(f, "{at} {to} has to get once more {order:?}"),
             Self::At(at, to, by, What::Started(events)) => write!(f, "{at} {to} <- {by} {}", names(events)),
             Self::At(at, to, by, What::Ended(events, delivered)) => {
                 write!(f, "{at} {to} {by} ended {}: {delivered:?}", names(events))

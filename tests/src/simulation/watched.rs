@@ -5,7 +5,7 @@ use crate::seeded::Tally;
 use async_trait::async_trait;
 use laneway_domain::{Commit, Cut, Cuts, DestinationName, Partition, PartitionProgress};
 use laneway_memory::MemoryStore;
-use laneway_ports::{CommitError, Lease, ProgressStore, StoreError, WorkerId};
+use laneway_ports::{CommitError, Lease, ProgressStore, StoreError, Tenure, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,10 @@ impl ProgressStore for Watched {
 
     async fn release(&self, lease: &Lease) -> Result<(), CommitError> {
         self.store.release(lease).await
+    }
+
+    async fn tenures(&self, partition: Partition) -> Result<Vec<Tenure>, StoreError> {
+        self.store.tenures(partition).await
     }
 
     async fn load(&self, partition: Partition) -> Result<PartitionProgress, StoreError> {

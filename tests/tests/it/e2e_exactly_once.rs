@@ -3,7 +3,7 @@
 
 #[allow(dead_code, reason = "its main function is not called")]
 #[path = "../../../adapters/webhook/examples/receiver.rs"]
-mod receiver;
+pub(crate) mod receiver;
 
 use axum::extract::Request;
 use axum::http::StatusCode;

@@ -67,6 +67,24 @@ async fn dead_letters_are_listed_retried_and_discarded() {
     let shown = said(&installation, &["dead-letters", "show", "main", "bad-1", "--json"]);
     assert_eq!(serde_json::from_str::<Value>(&shown).expect("JSON")["event"]["data"], 1);
 
+    // By what was answered, by type and time: counted first, and nothing is changed by that.
+    let counted = |more: &[&str]| {
+        said(&installation, &[&["dead-letters", "discard", "--destination", "main", "--dry-run"], more].concat())
+    };
+    assert_eq!(
+        counted(&["--status", "500", "--type", "t"]),
+        "main has 3 dead letters of the type t answered with 500\n"
+    );
+    assert_eq!(counted(&["--since", "1h"]).split(" given up since ").next(), Some("main has 3 dead letters"));
+    for none in [["--status", "422"], ["--type", "x.*"], ["--until", "1h"]] {
+        let arguments = [&["dead-letters", "retry", "--destination", "main"], &none[..]].concat();
+        let output = installation.run(&arguments);
+        assert!(!output.status.success(), "{none:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("main has no dead letters"), "{none:?}");
+        assert_eq!(said(&installation, &[&["dead-letters", "list", "--json"], &none[..]].concat()), "", "{none:?}");
+    }
+    assert_eq!(said(&installation, &["dead-letters", "list", "--status", "500", "--json"]).lines().count(), 3);
+
     // Retried while the receiver still refuses: it stays one.
     said(&installation, &["dead-letters", "retry", "--destination", "main", "--event", "bad-0"]);
     receiver.until("bad-0 attempted once more", |r| r.deliveries.iter().filter(|d| d.id == "bad-0").count() > 3).await;
@@ -217,7 +235,7 @@ async fn a_replay_delivers_again_in_order_and_survives_a_crash() {
     for (arguments, why) in [
         (&["main", "--since", "1h"][..], "--yes"),
         (&["mian", "--since", "1h", "--yes"][..], "there is no destination mian"),
-        (&["main", "--since", "yesterday", "--yes"][..], "date-time"),
+        (&["main", "--since", "the day before", "--yes"][..], "is no moment"),
     ] {
         let refused = installation.run(&[&["destinations", "replay"], arguments].concat());
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();

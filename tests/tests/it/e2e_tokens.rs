@@ -85,7 +85,8 @@ async fn a_token_is_made_used_listed_and_revoked_from_the_command_line() {
     assert_eq!(lines[0], ["TOKEN", "ROLES", "FROM", "CREATED", "CREATED", "BY"]);
     assert_eq!(lines[1], ["boss", "publish,", "read,", "admin", "file"]);
     assert_eq!(
-        (&lines[2][..4], &lines[2][5..]),
+        // Between them when: a date, a time, an offset.
+        (&lines[2][..4], &lines[2][7..]),
         (&["shop", "publish,", "read", "api"][..], &["the", "token", "boss"][..])
     );
     let json = said(&installation, &["tokens", "list", "--json"]);

@@ -1,11 +1,13 @@
 //! Several ingests and workers over one Redis, or a Cluster, with the real binaries.
 
+mod backup;
 mod cluster;
 mod isolation;
 mod kills;
 mod operators;
 mod refusals;
-mod scene;
+pub(crate) mod scene;
+mod told;
 mod trouble;
 mod upgrade;
 mod zombies;

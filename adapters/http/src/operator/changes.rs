@@ -135,6 +135,12 @@ pub(crate) async fn rotate_secret(
 ) -> Answer {
     let name = destination(&name)?;
     let itself = request_name(request.headers())?;
+    if itself.is_some() && condition::of_headers(request.headers())? == Condition::None {
+        // Also of a request that was made before: what it needs does not depend on that.
+        let what =
+            "rotating a secret needs If-Match with the destination's revision, also where the request is repeated";
+        return Err(Problem::from_admin(&AdminError::ConditionMissing(what.to_owned())));
+    }
     changed(&shared, name, request, async |request| {
         let RotateChoice { keep } = choice(&shared, request).await?;
         Ok(Change::Rotate { keep: keep.map(Into::into), request: itself })

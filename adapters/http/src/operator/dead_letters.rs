@@ -1,5 +1,6 @@
 //! Dead letters: list, look at, retry, discard.
 
+use super::asked::{invalid, status, time};
 use super::{Answer, InPath, destination, json, known, note};
 use crate::media::is_json;
 use crate::problem::{Kind, Problem};
@@ -10,7 +11,7 @@ use axum::extract::{Query, Request, State};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::Uri;
-use laneway_domain::{DeadLetter, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Partition};
+use laneway_domain::{DeadLetter, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Partition, TypePattern};
 use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 
 /// How many dead letters a page has when nothing is said.
 const DEFAULT_PAGE: usize = 100;
+/// The most types and statuses, each, that can be chosen at once: as many as a replay can choose by.
+const MAX_CHOICES: usize = laneway_domain::MAX_REPLAY_CHOICES;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,12 +28,13 @@ struct ListQuery {
     destination: Option<String>,
     key: Option<String>,
     event_id: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    status: Option<u16>,
+    from: Option<String>,
+    to: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
-}
-
-fn invalid(parameter: &str, reason: impl std::fmt::Display) -> Box<Problem> {
-    Problem::new(Kind::Invalid, format!("{parameter}: {reason}")).about(parameter)
 }
 
 /// `GET /v1/dead-letters`.
@@ -47,6 +51,10 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer 
             key: asked.key.as_deref().map(Key::new).transpose().map_err(|error| invalid("key", error.reason))?,
             event_id: (asked.event_id.as_deref().map(EventId::new).transpose())
                 .map_err(|error| invalid("event_id", error.reason))?,
+            types: asked.event_type.as_deref().map(|text| pattern("type", text)).transpose()?.into_iter().collect(),
+            statuses: asked.status.map(|said| status("status", said)).transpose()?.into_iter().collect(),
+            from: time("from", asked.from.as_deref())?,
+            to: time("to", asked.to.as_deref())?,
         },
         after: asked.after.as_deref().map(decode_cursor).transpose()?,
         most: limit,
@@ -108,7 +116,7 @@ fn dead_event(destination: DestinationName, logged: LoggedEvent) -> DeadEvent {
     }
 }
 
-fn event_view(event: Event) -> EventView {
+pub(super) fn event_view(event: Event) -> EventView {
     let json =
         is_json(&event.content_type).then(|| serde_json::from_slice::<Box<RawValue>>(&event.data).ok()).flatten();
     let data_base64 = (json.is_none() && !event.data.is_empty()).then(|| STANDARD.encode(&event.data));
@@ -127,40 +135,84 @@ fn event_view(event: Event) -> EventView {
     }
 }
 
-fn selection(chosen: DeadLetterSelection) -> Selection {
-    Selection { destination: Some(chosen.destination), key: chosen.key, event_id: chosen.event_id }
+fn pattern(parameter: &str, text: &str) -> Result<TypePattern, Box<Problem>> {
+    TypePattern::new(text).map_err(|error| invalid(parameter, error))
+}
+
+fn selection(chosen: &DeadLetterSelection) -> Result<Selection, Box<Problem>> {
+    let several = chosen.types.len().max(chosen.statuses.len());
+    if several > MAX_CHOICES {
+        let what = format!("there are {several}, and {MAX_CHOICES} can be chosen at once");
+        return Err(Problem::new(Kind::Invalid, what));
+    }
+    let types = chosen.types.iter().enumerate().map(|(nth, text)| pattern(&format!("/types/{nth}"), text));
+    let statuses = chosen.statuses.iter().enumerate().map(|(nth, said)| status(&format!("/statuses/{nth}"), *said));
+    Ok(Selection {
+        destination: Some(chosen.destination.clone()),
+        key: chosen.key.clone(),
+        event_id: chosen.event_id.clone(),
+        types: types.collect::<Result<_, _>>()?,
+        statuses: statuses.collect::<Result<_, _>>()?,
+        from: time("/from", chosen.from.as_deref())?,
+        to: time("/to", chosen.to.as_deref())?,
+    })
+}
+
+/// What is done to dead letters.
+#[derive(Clone, Copy)]
+enum Change {
+    Retry,
+    Discard,
 }
 
 /// `POST /v1/dead-letters/retry`.
 pub(crate) async fn retry(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
-    let by = who(&shared.api.tokens.now(), request.headers());
-    let chosen: DeadLetterSelection = json(&shared, request).await?;
-    let selection = selection(chosen.clone());
-    let count = shared.api.dead_letters.retry(&selection).await.map_err(|error| Problem::from_store(&error))?;
-    counted(&shared, &by, "retried", &chosen, count).await
+    change(&shared, request, Change::Retry).await
 }
 
 /// `POST /v1/dead-letters/discard`.
 pub(crate) async fn discard(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
-    let by = who(&shared.api.tokens.now(), request.headers());
-    let chosen: DeadLetterSelection = json(&shared, request).await?;
-    let selection = selection(chosen.clone());
-    let count = shared.api.dead_letters.discard(&selection).await.map_err(|error| Problem::from_store(&error))?;
-    counted(&shared, &by, "discarded", &chosen, count).await
+    change(&shared, request, Change::Discard).await
 }
 
-/// How many it was done to. None of a destination that does not exist is a mistake, and told as one.
-async fn counted(shared: &Shared, by: &str, did: &str, chosen: &DeadLetterSelection, count: u64) -> Answer {
-    let DeadLetterSelection { destination, key, event_id } = chosen;
+/// Does to the chosen dead letters what is asked, or counts them. None of a destination that does not exist is a mistake,
+/// and told as one.
+async fn change(shared: &Shared, request: Request, change: Change) -> Answer {
+    let by = who(&shared.api.tokens.now(), request.headers());
+    let chosen: DeadLetterSelection = json(shared, request).await?;
+    let (selection, letters) = (selection(&chosen)?, &shared.api.dead_letters);
+    let (did, done) = match change {
+        _ if chosen.dry_run => ("counted", letters.count(&selection).await),
+        Change::Retry => ("retried", letters.retry(&selection).await),
+        Change::Discard => ("discarded", letters.discard(&selection).await),
+    };
+    let count = done.map_err(|error| Problem::from_store(&error))?;
     if count == 0 {
-        known(shared, destination).await?;
-        return answer::ok(&Count { count });
+        known(shared, &chosen.destination).await?;
+    } else if !chosen.dry_run {
+        note(shared, &by, &chosen.destination, &format!("{did} {}", described(&chosen, count))).await;
     }
-    let (letters, of_key) = (if count == 1 { "dead letter" } else { "dead letters" }, key.as_ref().map(Key::as_str));
-    let mut what = format!("{did} {count} {letters}");
-    for (of, which) in [("the key", of_key), ("the event", event_id.as_ref().map(EventId::as_str))] {
-        what.extend(which.map(|which| format!(" of {of} {which}")));
-    }
-    note(shared, by, destination, &what).await;
     answer::ok(&Count { count })
+}
+
+/// How many dead letters, and which: `2 dead letters of the key order-7, answered 422`.
+fn described(chosen: &DeadLetterSelection, count: u64) -> String {
+    let mut what = format!("{count} {}", if count == 1 { "dead letter" } else { "dead letters" });
+    let of = [
+        (" of the key ", chosen.key.as_ref().map(|key| key.as_str().to_owned())),
+        (" of the event ", chosen.event_id.as_ref().map(|id| id.as_str().to_owned())),
+        (" of ", (!chosen.types.is_empty()).then(|| chosen.types.join(" or "))),
+        (", answered ", (!chosen.statuses.is_empty()).then(|| joined(&chosen.statuses))),
+        (", given up from ", chosen.from.clone()),
+        (", given up before ", chosen.to.clone()),
+    ];
+    for (of, which) in of.into_iter().filter_map(|(of, which)| Some((of, which?))) {
+        what.push_str(of);
+        what.push_str(&which);
+    }
+    what
+}
+
+fn joined(statuses: &[u16]) -> String {
+    statuses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }

@@ -115,7 +115,7 @@ pub(crate) async fn replay(
 }
 
 /// A moment as it is written: `beginning`, or a date-time of RFC 3339.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     if text == "beginning" {
         return Ok(Timestamp::ZERO);
     }
@@ -170,7 +170,7 @@ pub(crate) async fn forget(
     done()
 }
 
-fn problem(error: OperationError) -> Box<Problem> {
+pub(super) fn problem(error: OperationError) -> Box<Problem> {
     match error {
         OperationError::NotReady => status::not_ready(),
         OperationError::Store(error) => Problem::from_store(&error),

@@ -94,10 +94,12 @@ impl Server {
         let api = Api {
             log: (!setup.no_ingest).then(|| store.clone() as Arc<dyn EventLog>),
             dead_letters: store.clone(),
+            lookup: None,
             operations: (!setup.no_worker).then(|| operations(worker.clone(), &store)),
             destinations: None,
             token_admin: None,
             metrics: Arc::new(|| "laneway_up 1\n".into()),
+            spans: None,
             limits: setup.limits.into(),
             tokens: setup.tokens.into(),
             hosts: setup.hosts,

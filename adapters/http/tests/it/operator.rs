@@ -8,7 +8,7 @@ use laneway_domain::{
     BreakerStatus, Command, Commit, DestinationName, DestinationStatus, Failure, GivenUp, Key, LaneChange, LaneKey,
     NewEvent, NextAttempt, Offset, Partition, Position, RetryState, StatusReport, Timestamp,
 };
-use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, Done, Health, Status};
+use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterView, Done, Health, Status};
 use laneway_http::{Api, Limits, router};
 use laneway_memory::MemoryStore;
 use laneway_ports::{Bounds, DeadLetters, EventLog, Lease, ProgressStore, WorkerControl, WorkerId};
@@ -56,7 +56,7 @@ impl Server {
                 attempts: 1,
                 first_failure: at,
                 next_attempt: NextAttempt::At(at),
-                history: vec![Failure::new(at, "422")],
+                history: vec![Failure::new(at, "422").answered(Some(422))],
             },
         };
         let commit = Commit { dead_letters: vec![given_up], ..Commit::default() };
@@ -151,7 +151,12 @@ async fn a_wrong_question_is_answered_with_what_is_wrong() {
         ("limit=0", Some("limit")),
         ("limit=1001", Some("limit")),
         ("after=zzz", Some("after")),
+        ("status=99", Some("status")),
+        ("type=", Some("type")),
+        ("from=monday", Some("from")),
+        ("to=10:00", Some("to")),
         ("limit=many", None),
+        ("status=many", None),
         ("dest=a", None),
     ] {
         let problem = server.get(&format!("/v1/dead-letters?{query}")).await.problem(422, "invalid");
@@ -196,12 +201,55 @@ async fn what_is_selected_is_retried_or_discarded() {
     for body in ["{}", r#"{"destination":"billing","keys":"k"}"#, r#"{"destination":"B"}"#, r#"{"destination":7}"#] {
         tell("discard", body).await.problem(422, "invalid");
     }
+    for (body, field) in [
+        (r#"{"destination":"billing","types":["a",""]}"#, "/types/1"),
+        (r#"{"destination":"billing","statuses":[1000]}"#, "/statuses/0"),
+        (r#"{"destination":"billing","from":"monday"}"#, "/from"),
+        (r#"{"destination":"billing","to":"10:00"}"#, "/to"),
+    ] {
+        tell("discard", body).await.invalid(field);
+    }
     let problem = tell("discard", "{\n\"destination\": oops}").await.problem(400, "malformed");
     assert_eq!(problem.position.unwrap().line, 2);
     // What a foreign page in a browser could send.
     let body = r#"{"destination":"billing"}"#;
     server.post("/v1/dead-letters/discard", "text/plain", body).await.problem(415, "unsupported-media-type");
     assert_eq!(server.store.counts().await.unwrap()[0].count, 2);
+}
+
+#[tokio::test]
+async fn dead_letters_are_chosen_by_type_status_and_time_and_counted_first() {
+    let server = Server::new();
+    for event_type in ["order.paid", "order.sent", "x"] {
+        server.bury("billing", &format!(r#"{{"type":"{event_type}","key":"k"}}"#)).await;
+    }
+    let types = async |query: &str| {
+        let page: DeadLetterPage = server.get(&format!("/v1/dead-letters?{query}")).await.read();
+        let of = |letter: DeadLetterView| (letter.event_type.unwrap().as_str().to_owned(), letter.status);
+        page.dead_letters.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let answered = |event_type: &str| (event_type.to_owned(), Some(422));
+    let orders = [answered("order.paid"), answered("order.sent")];
+    assert_eq!(types("type=order.*").await, orders);
+    assert_eq!(types("status=422&type=x").await, [answered("x")]);
+    assert_eq!(types("status=500").await, []);
+    // They were given up nine milliseconds after 1970 had begun.
+    assert_eq!(types("from=1970-01-01T00:00:00.010Z").await, []);
+    assert_eq!(types("from=1970-01-01T00:00:00.009Z&to=1970-01-01T00:00:00.010Z").await.len(), 3);
+
+    let tell =
+        |what: &str, body: &'static str| server.send(crate::post(&format!("/v1/dead-letters/{what}"), JSON, body));
+    for what in ["retry", "discard"] {
+        let body = r#"{"destination":"billing","types":["order.*"],"statuses":[422,500],"dry_run":true}"#;
+        assert_eq!(tell(what, body).await.read::<Count>().count, 2, "{what}");
+    }
+    let page: DeadLetterPage = server.get("/v1/dead-letters").await.read();
+    assert!(page.dead_letters.iter().all(|letter| !letter.retry_requested) && page.dead_letters.len() == 3);
+    let body = r#"{"destination":"billing","statuses":[422],"to":"1970-01-01T00:00:01Z","types":["x"]}"#;
+    assert_eq!(tell("discard", body).await.read::<Count>().count, 1);
+    assert_eq!(types("").await, orders);
+    let body = r#"{"destination":"billing","types":["order.sent","y"],"from":"1970-01-01T00:00:00Z"}"#;
+    assert_eq!(tell("retry", body).await.read::<Count>().count, 1);
 }
 
 #[tokio::test]
@@ -335,10 +383,12 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
     let api = Api {
         log: None,
         dead_letters: store.clone(),
+        lookup: None,
         operations: Some(late),
         destinations: None,
         token_admin: None,
         metrics: Arc::new(String::new),
+        spans: None,
         limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),
         hosts: laneway_http::Hosts::default(),
@@ -402,6 +452,7 @@ async fn a_destination_that_does_not_exist_is_said_not_to_exist_wherever_it_is_n
         ("GET", "/v1/dead-letters?destination=NAME&key=k&event_id=e", ""),
         ("POST", "/v1/dead-letters/retry", r#"{"destination":"NAME"}"#),
         ("POST", "/v1/dead-letters/discard", r#"{"destination":"NAME","key":"other"}"#),
+        ("POST", "/v1/dead-letters/discard", r#"{"destination":"NAME","statuses":[422],"dry_run":true}"#),
         ("POST", "/v1/destinations/NAME/keys/retry", key),
         ("POST", "/v1/destinations/NAME/keys/skip", key),
         ("POST", "/v1/destinations/NAME/resume", "{}"),

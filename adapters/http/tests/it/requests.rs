@@ -166,11 +166,9 @@ async fn other_paths_and_methods_are_problems_too() {
     let server = Server::new();
     let problem = server.get("/v1/evnets").await.problem(404, "not-found");
     assert!(problem.detail.contains("/v1/evnets"));
-    for path in ["/v1/events", "/v1/events/batch", "/v1/dead-letters/retry"] {
-        let answer = server.get(path).await;
-        answer.problem(405, "method-not-allowed");
-        assert_eq!(answer.headers["allow"], "POST", "{path}");
-    }
+    let answer = server.get("/v1/dead-letters/retry").await;
+    answer.problem(405, "method-not-allowed");
+    assert_eq!(answer.headers["allow"], "POST");
     let answer = server.post("/v1/status", JSON, "").await;
     answer.problem(405, "method-not-allowed");
     assert_eq!(answer.headers["allow"], "GET,HEAD");
@@ -209,4 +207,43 @@ async fn a_batch_of_cloudevents_is_taken_at_either_door() {
     let body = r#"[{"specversion":"1.0","id":"1","source":"s","type":"a"}]"#;
     assert_eq!(server.post("/v1/events", CLOUDEVENTS, body).await.batch().len(), 1);
     assert!(server.post("/v1/events/batch", CLOUDEVENTS, body).await.batch()[0].duplicate);
+}
+
+#[tokio::test]
+async fn laneways_own_types_are_refused_whichever_way_they_come_and_that_of_a_test_is_not() {
+    let cloud =
+        |event_type: &str| format!(r#"{{"specversion":"1.0","id":"1","source":"urn:laneway","type":"{event_type}"}}"#);
+    for (event_type, taken) in [
+        ("laneway.destination.paused", false),
+        ("laneway.", false),
+        ("laneway.test.more", false),
+        ("laneway.test", true),
+        ("laneway", true),
+        ("lanewayish.thing", true),
+        ("Laneway.destination.paused", true),
+    ] {
+        let plain = format!(r#"{{"type":"{event_type}"}}"#);
+        for (path, content_type, body, field) in [
+            ("/v1/events", JSON, plain.clone(), "/type"),
+            ("/v1/events/batch", JSON, format!("[{plain}]"), "/0/type"),
+            ("/v1/events/batch", "application/x-ndjson", plain.clone(), "/0/type"),
+            ("/v1/events", "application/cloudevents+json", cloud(event_type), "/type"),
+            ("/v1/events/batch", CLOUDEVENTS, format!("[{}]", cloud(event_type)), "/0/type"),
+        ] {
+            let server = Server::new();
+            let answer = server.post(path, content_type, body).await;
+            if taken {
+                assert_eq!(answer.status, 202, "{event_type} {content_type}: {answer:?}");
+            } else {
+                let problem = answer.invalid(field);
+                assert!(problem.detail.contains("only Laneway itself"), "{problem:?}");
+                assert!(server.stored().await.is_empty(), "{event_type} {content_type}");
+            }
+        }
+        let binary = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", event_type)];
+        let request =
+            binary.iter().fold(Request::post("/v1/events"), |request, (name, value)| request.header(*name, *value));
+        let answer = Server::new().send(request.body(Body::empty()).unwrap()).await;
+        if taken { assert_eq!(answer.status, 202) } else { drop(answer.invalid("ce-type")) }
+    }
 }

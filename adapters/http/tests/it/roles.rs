@@ -6,9 +6,14 @@ use http::Request;
 use laneway_http::{Role, Roles, Route, Token, routes};
 
 /// Every route, and the role that it needs. A route that is not here makes the first test fail.
-const NEEDS: [(&str, &str, Option<Role>); 30] = [
+const NEEDS: [(&str, &str, Option<Role>); 40] = [
     ("POST", "/v1/events", Some(Role::Publish)),
     ("POST", "/v1/events/batch", Some(Role::Publish)),
+    ("GET", "/v1/events", Some(Role::Read)),
+    ("GET", "/v1/events/{id}", Some(Role::Read)),
+    ("GET", "/v1/attempts", Some(Role::Read)),
+    ("GET", "/v1/workers", Some(Role::Read)),
+    ("GET", "/v1/store", Some(Role::Read)),
     ("GET", "/v1/status", Some(Role::Read)),
     ("GET", "/v1/dead-letters", Some(Role::Read)),
     ("GET", "/v1/dead-letters/{destination}/{partition}/{offset}", Some(Role::Read)),
@@ -18,6 +23,11 @@ const NEEDS: [(&str, &str, Option<Role>); 30] = [
     ("POST", "/v1/destinations/{name}/keys/skip", Some(Role::Operate)),
     ("POST", "/v1/destinations/{name}/resume", Some(Role::Operate)),
     ("POST", "/v1/destinations/{name}/replay", Some(Role::Operate)),
+    ("GET", "/v1/destinations/{name}/replays", Some(Role::Read)),
+    ("GET", "/v1/destinations/{name}/replays/{id}", Some(Role::Read)),
+    ("PUT", "/v1/destinations/{name}/replays/{id}", Some(Role::Operate)),
+    ("DELETE", "/v1/destinations/{name}/replays/{id}", Some(Role::Operate)),
+    ("POST", "/v1/destinations/{name}/keys/replay", Some(Role::Operate)),
     ("DELETE", "/v1/destinations/{name}/progress", Some(Role::Admin)),
     ("GET", "/v1/destinations", Some(Role::Read)),
     ("GET", "/v1/destinations/{name}", Some(Role::Read)),

@@ -36,6 +36,8 @@ impl Subject for Crashing {
 laneway_ports::event_log_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::progress_store_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::dead_letters_contract!(Crashing, #[tokio::test(start_paused = true)]);
+laneway_ports::history_contract!(Crashing, #[tokio::test(start_paused = true)]);
+laneway_ports::extent_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::workers_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::registry_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::tokens_contract!(Crashing, #[tokio::test(start_paused = true)]);

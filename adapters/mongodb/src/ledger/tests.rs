@@ -11,7 +11,7 @@ fn events(keys: &[Option<&str>]) -> Vec<Attempted> {
         };
         let accepted_at = Timestamp::ZERO;
         let event = Arc::new(LoggedEvent { partition: Partition(0), offset: Offset(n as u64), accepted_at, event });
-        Attempted { event, attempt: 1, redrive: false, fresh: false }
+        Attempted { event, attempt: 1, redrive: false, replay: None, fresh: false }
     };
     keys.iter().enumerate().map(attempted).collect()
 }

@@ -9,9 +9,10 @@
 //! ```
 //! Neither ids nor keys can contain a line break, and JSON writes none.
 
-use crate::progress::unreadable;
+use crate::numbers::Numbers;
+use crate::progress::{Names, unreadable};
 use laneway_domain::{
-    DeadLetter, DestinationName, EventId, GivenUp, LaneKey, Offset, Partition, RetryState, Timestamp,
+    DeadLetter, DestinationName, EventId, EventType, GivenUp, LaneKey, Offset, RetryState, Timestamp,
 };
 use laneway_ports::StoreError;
 use serde::{Deserialize, Serialize};
@@ -25,16 +26,16 @@ struct Fate {
 }
 
 /// The name of the dead letter of `destination` at `offset`. Names are ordered as (offset,
-/// destination) are: 16 digits hold all of [`crate::progress::MAX_OFFSET`].
-pub(crate) fn name(offset: Offset, destination: &DestinationName) -> String {
-    format!("{:016}:{destination}", offset.0)
+/// destination) are: 16 digits hold all offsets that Redis can count (see [`crate::numbers`]).
+pub(crate) fn name(numbers: &Numbers, offset: Offset, destination: &DestinationName) -> String {
+    format!("{:016}:{destination}", numbers.stored(offset).0)
 }
 
 /// The offset and the destination of a name in `key`.
-pub(crate) fn parse_name(key: &str, name: &str) -> Result<(Offset, DestinationName), StoreError> {
+pub(crate) fn parse_name(numbers: &Numbers, key: &str, name: &str) -> Result<(Offset, DestinationName), StoreError> {
     let parse = || {
         let (offset, destination) = name.split_once(':')?;
-        Some((Offset(offset.parse().ok()?), DestinationName::new(destination).ok()?))
+        Some((numbers.shown(Offset(offset.parse().ok()?)), DestinationName::new(destination).ok()?))
     };
     parse().ok_or_else(|| unreadable(key, format!("the name {name:?}"), "it is not <offset>:<destination>"))
 }
@@ -52,16 +53,17 @@ pub(crate) fn rest(given_up: &GivenUp) -> String {
     format!("{}\n{}", given_up.key, json(&fate))
 }
 
-/// Reads the dead letter `name`, which `key` has with `text`.
+/// Reads the dead letter `name`, which the partition has with `text`, of an event of this type: of none, if its copy
+/// cannot be read.
 pub(crate) fn parse(
-    key: &str,
-    partition: Partition,
-    name: &str,
-    text: &str,
+    names: &Names<'_>,
+    (name, text): (&str, &str),
+    event_type: &str,
     retry_requested: bool,
 ) -> Result<DeadLetter, StoreError> {
-    let (offset, destination) = parse_name(key, name)?;
-    let wrong = |why: &dyn std::fmt::Display| unreadable(key, format!("the dead letter {name:?}"), why);
+    let (key, partition) = (names.dead(), names.partition());
+    let (offset, destination) = parse_name(names.numbers(), &key, name)?;
+    let wrong = |why: &dyn std::fmt::Display| unreadable(&key, format!("the dead letter {name:?}"), why);
     let mut lines = text.splitn(4, '\n');
     let (Some(id), Some(_), Some(lane_key), Some(fate)) = (lines.next(), lines.next(), lines.next(), lines.next())
     else {
@@ -71,14 +73,20 @@ pub(crate) fn parse(
     let lane_key = LaneKey::parse(lane_key).ok_or_else(|| wrong(&"its third line is not what it was ordered with"))?;
     let fate: Fate = serde_json::from_str(fate).map_err(|error| wrong(&error))?;
     let given_up = GivenUp { destination, offset, key: lane_key, at: fate.at, reason: fate.reason, retry: fate.retry };
-    Ok(DeadLetter { partition, given_up, event_id, retry_requested })
+    Ok(DeadLetter { partition, given_up, event_id, event_type: EventType::new(event_type).ok(), retry_requested })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use laneway_domain::{Backoff, Failure, Key};
+    use crate::keys::Keys;
+    use laneway_domain::{Backoff, Failure, Key, Partition};
     use proptest::prelude::*;
+
+    /// A store that was never restored, and one that was.
+    fn numberings() -> [Numbers; 2] {
+        [Numbers::default(), Numbers::default().with(2, 60_000_000)]
+    }
 
     fn destination() -> DestinationName {
         DestinationName::new("billing").unwrap()
@@ -86,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_dead_letter_survives_a_round_trip(reason: String, failed: String, at: u64, offset in 0..1_u64 << 53) {
+        fn a_dead_letter_survives_a_round_trip(reason: String, failed: String, at: u64, offset in 0..1_u64 << 40) {
             let retry = Backoff::note(None, Failure::new(Timestamp::from_millis(at), &failed));
             let given_up = GivenUp {
                 destination: destination(),
@@ -96,29 +104,43 @@ mod tests {
                 reason: reason.into(),
                 retry,
             };
-            let (name, text) = (name(given_up.offset, &destination()), format!("evt_1\nk\n{}", rest(&given_up)));
-            let letter = parse("k", Partition(3), &name, &text, true).unwrap();
-            let event_id = EventId::new("evt_1").unwrap();
-            prop_assert_eq!(letter, DeadLetter { partition: Partition(3), given_up, event_id, retry_requested: true });
+            for numbers in numberings() {
+                let name = name(&numbers, given_up.offset, &destination());
+                let text = format!("evt_1\nk\n{}", rest(&given_up));
+                let keys = Keys::new("k").numbered(numbers);
+                let letter = parse(&Names::new(&keys, Partition(3)), (&name, &text), "t", true).unwrap();
+                let event_id = EventId::new("evt_1").unwrap();
+                let expected = DeadLetter {
+                    partition: Partition(3),
+                    given_up: given_up.clone(),
+                    event_id,
+                    event_type: EventType::new("t").ok(),
+                    retry_requested: true,
+                };
+                prop_assert_eq!(letter, expected);
+            }
         }
 
         #[test]
         fn reading_any_text_never_panics(name: String, text: String) {
-            let _ = parse("k", Partition(0), &name, &text, false);
+            let _ = parse(&Names::new(&Keys::new("k"), Partition(0)), (&name, &text), &name, false);
         }
 
         #[test]
-        fn names_are_ordered_as_offsets_are(a in 0..1_u64 << 53, b in 0..1_u64 << 53) {
-            let of = |offset| name(Offset(offset), &destination());
-            prop_assert_eq!(of(a).cmp(&of(b)), a.cmp(&b));
+        fn names_are_ordered_as_offsets_are(a in 0..1_u64 << 32, b in 0..1_u64 << 32) {
+            for numbers in numberings() {
+                let of = |offset| name(&numbers, numbers.shown(Offset(offset)), &destination());
+                prop_assert_eq!(of(a).cmp(&of(b)), a.cmp(&b));
+            }
         }
     }
 
     #[test]
     fn what_cannot_be_read_says_which_it_is() {
-        let name = name(Offset(7), &destination());
+        let name = name(&Numbers::default(), Offset(7), &destination());
         for text in ["", "evt_1\n\nall", "evt_1\n\nnone\n{}", "evt_1\n\nall\n{}"] {
-            let error = parse("{laneway:1}:dead", Partition(1), &name, text, false).unwrap_err().to_string();
+            let keys = Keys::new("laneway");
+            let error = parse(&Names::new(&keys, Partition(1)), (&name, text), "t", false).unwrap_err().to_string();
             assert!(error.contains("{laneway:1}:dead") && error.contains("0000000000000007:billing"), "{error}");
         }
     }

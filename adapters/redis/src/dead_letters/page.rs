@@ -14,6 +14,8 @@ use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError
 /// How many dead letters one call looks at: about a millisecond of Redis' time, and at most some
 /// megabytes of histories.
 const EXAMINED: usize = 500;
+/// How many one call looks at that also looks into the copies of their events, which are 256 KiB at most by default.
+const LISTED: usize = 100;
 
 /// What an operator wants of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +35,8 @@ fn page_args(after: String, examined: usize, selection: &Selection) -> [Bytes; 4
 
 /// How many to look at so as to find `missing`.
 fn examined(selection: &Selection, missing: usize) -> usize {
-    let all = selection.key.is_none() && selection.event_id.is_none();
-    if all { missing.min(EXAMINED) } else { EXAMINED }
+    let all = selection.key.is_none() && selection.event_id.is_none() && selection.is_plain();
+    if all { missing.min(LISTED) } else { LISTED }
 }
 
 /// [`laneway_ports::DeadLetters::list`].
@@ -49,10 +51,12 @@ pub(super) async fn list(
     let first = query.after.as_ref().map_or(0, |(partition, _, _)| partition.0);
     for partition in (first..partitions).map(Partition) {
         let after = query.after.as_ref().filter(|(of, _, _)| *of == partition);
-        let mut after = after.map_or_else(String::new, |(_, offset, name)| letter::name(*offset, name));
+        let mut after = after.map_or_else(String::new, |(_, offset, name)| letter::name(keys.numbers(), *offset, name));
         while found.len() < most {
             let names = Names::new(keys, partition);
-            let last = list_page(redis, &names, partition, &query.selection, after, most, &mut found).await?;
+            let missing = most - found.len();
+            let (last, letters) = list_page(redis, &names, &query.selection, after, missing).await?;
+            found.extend(letters.into_iter().take(missing));
             let Some(last) = last else { break };
             after = last;
         }
@@ -60,31 +64,28 @@ pub(super) async fn list(
     Ok(found)
 }
 
-/// Adds one page to `found`; gives the name to go on after, if there may be more.
+/// One page: the name to go on after, if there may be more, and those that are selected.
 async fn list_page(
     redis: &Redis,
     names: &Names<'_>,
-    partition: Partition,
     selection: &Selection,
     after: String,
-    most: usize,
-    found: &mut Vec<DeadLetter>,
-) -> Result<Option<String>, StoreError> {
+    missing: usize,
+) -> Result<(Option<String>, Vec<DeadLetter>), StoreError> {
     let order = selection.destination.as_ref().map_or_else(|| names.dead_order(), |name| names.dead_of(name));
-    let keys = [order, names.dead(), names.dead_requested()];
-    let args = page_args(after, examined(selection, most - found.len()), selection);
-    let answer = redis.call("laneway_dead_list", Effect::Reads, &keys, args.into()).await?;
+    let keys = [order, names.dead(), names.dead_requested(), names.dead_events()];
+    let args = page_args(after, examined(selection, missing), selection);
+    let answer = redis.call("laneway_dead_typed", Effect::Reads, &keys, args.into()).await?;
     let (last, rows) = answer::first_and_rest(answer)?;
-    for row in rows.chunks_exact(3) {
-        if found.len() == most {
-            return Ok(None);
-        }
+    let mut letters = Vec::new();
+    for row in rows.chunks_exact(4) {
         let requested = answer::number(&row[2])? == 1;
-        let (name, text) = (answer::text(&row[0])?, answer::text(&row[1])?);
-        found.push(letter::parse(&keys[1], partition, &name, &text, requested)?);
+        let [name, text, event_type] = [&row[0], &row[1], &row[3]].map(answer::text);
+        letters.push(letter::parse(names, (&name?, &text?), &event_type?, requested)?);
     }
+    letters.retain(|letter| selection.picks(letter));
     let last = answer::text(&last)?;
-    Ok((!last.is_empty()).then_some(last))
+    Ok(((!last.is_empty()).then_some(last), letters))
 }
 
 /// [`laneway_ports::DeadLetters::retry`] and [`laneway_ports::DeadLetters::discard`].
@@ -126,6 +127,16 @@ async fn change_page(
         Change::Discard => "discard",
     };
     let mut args: Vec<Bytes> = vec![change.into(), destination.as_str().to_owned().into()];
+    if !selection.is_plain() {
+        let (last, letters) = list_page(&shared.redis, names, selection, after, LISTED).await?;
+        let name = |letter: &DeadLetter| letter::name(names.numbers(), letter.given_up.offset, destination);
+        args.extend(letters.iter().map(|letter| Bytes::from(name(letter))));
+        let count = match letters.len() {
+            0 => 0,
+            _ => answer::number(&shared.write("laneway_dead_change_named", &keys, args).await?)?,
+        };
+        return Ok((last, count));
+    }
     args.extend(page_args(after, EXAMINED, selection));
     // Unknown whether it happened: asking again is right, for a change again changes nothing more.
     let answer = shared.write("laneway_dead_change", &keys, args).await?;
@@ -170,7 +181,7 @@ pub(super) async fn event_bytes(
     offset: Offset,
     destination: &DestinationName,
 ) -> Result<Option<Bytes>, StoreError> {
-    field(redis, &Names::new(keys, partition).dead_events(), &letter::name(offset, destination)).await
+    field(redis, &Names::new(keys, partition).dead_events(), &letter::name(keys.numbers(), offset, destination)).await
 }
 
 /// What a hash has in that field.

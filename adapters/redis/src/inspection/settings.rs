@@ -19,7 +19,7 @@ pub(super) const SETTINGS: [&str; 5] =
     ["appendonly", "appendfsync", "maxmemory-policy", "aof-load-truncated", "cluster-require-full-coverage"];
 
 /// The answer to INFO, line by line.
-pub(super) fn parse_info(text: &str) -> Known {
+pub(crate) fn parse_info(text: &str) -> Known {
     text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect()
 }
 

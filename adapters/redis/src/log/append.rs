@@ -8,6 +8,7 @@ use crate::codec;
 use crate::connect::{MAX_TRIES, Reconnects, Redis};
 use crate::failure::Effect;
 use crate::library::{CallError, Called, slot};
+use crate::numbers::Numbers;
 use crate::shared::Shared;
 use bytes::Bytes;
 use fred::types::{ClusterHash, Value};
@@ -192,7 +193,7 @@ impl Sender {
             let weight = group.iter().map(|request| request.weight).sum();
             let stored = self.store(log, &group).await;
             self.shared.waiting.give_back(events, weight);
-            answer(group, &stored, log.partition);
+            answer(group, &stored, log.partition, self.shared.keys.numbers());
         }
     }
 
@@ -310,8 +311,9 @@ fn fill(group: &mut Vec<Request>, requests: &mut mpsc::UnboundedReceiver<Request
     None
 }
 
-fn answer(group: Vec<Request>, stored: &Result<Stored, StoreError>, partition: Partition) {
-    let mut places = stored.as_ref().map(|stored| stored.places(partition));
+fn answer(group: Vec<Request>, stored: &Result<Stored, StoreError>, partition: Partition, numbers: &Numbers) {
+    let places = stored.as_ref().map(|stored| stored.places(partition));
+    let mut places = places.map(|places| places.map(|place| Appended { offset: numbers.shown(place.offset), ..place }));
     for request in group {
         let placed = request.events.iter().map(|_| match &mut places {
             Ok(places) => places.next().ok_or_else(|| StoreError::unknown("Redis did not say where the event went")),
@@ -322,7 +324,7 @@ fn answer(group: Vec<Request>, stored: &Result<Stored, StoreError>, partition: P
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -2,7 +2,9 @@
 //! checked for being UTF-8 and copied on its way.
 
 use crate::codec;
+use crate::numbers::Numbers;
 use crate::place;
+use bytes::Bytes;
 use fred::types::Resp3Frame;
 use laneway_domain::{Offset, Partition};
 use laneway_ports::{LogRecord, StoreError};
@@ -37,16 +39,34 @@ impl Entry {
 /// # Errors
 /// [`StoreError::RetryLater`] if the first of them was written by a newer release. Those before one that was are returned:
 /// they can be read, and it is the first of what is asked for then.
-pub(crate) fn entries(partition: Partition, frame: &Resp3Frame, newest: u8) -> Result<Vec<Entry>, StoreError> {
+pub(crate) fn entries(
+    partition: Partition,
+    frame: &Resp3Frame,
+    newest: u8,
+    numbers: &Numbers,
+) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     for frame in items(frame) {
-        match entry(partition, frame, newest) {
+        match entry(partition, frame, newest, numbers) {
             Ok(entry) => entries.extend(entry),
             Err(error) if entries.is_empty() => return Err(error),
             Err(_) => break,
         }
     }
     Ok(entries)
+}
+
+/// Id and bytes of the entries of one stream, as XRANGE answers them; no bytes: Laneway has not written that one.
+pub(crate) fn raw_entries(frame: &Resp3Frame) -> Vec<(Bytes, Option<Bytes>)> {
+    let raw = |frame: &Resp3Frame| {
+        let [id, fields] = items(frame) else { return None };
+        let value = match items(fields) {
+            [name, value] if bytes(name) == Some(codec::FIELD.as_bytes()) => bytes(value),
+            _ => None,
+        };
+        Some((Bytes::copy_from_slice(bytes(id)?), value.map(Bytes::copy_from_slice)))
+    };
+    items(frame).iter().filter_map(raw).collect()
 }
 
 /// The streams of an answer to XREAD: their names and entries.
@@ -57,13 +77,14 @@ pub(crate) fn streams(frame: &Resp3Frame) -> impl Iterator<Item = (&[u8], &Resp3
     })
 }
 
-fn entry(partition: Partition, frame: &Resp3Frame, newest: u8) -> Result<Option<Entry>, StoreError> {
+fn entry(partition: Partition, frame: &Resp3Frame, newest: u8, numbers: &Numbers) -> Result<Option<Entry>, StoreError> {
     let [id, fields] = items(frame) else { return Ok(None) };
     let Some(id) = bytes(id) else { return Ok(None) };
     let Some(offset) = place::offset_of(id) else {
         tracing::error!(%partition, id = %String::from_utf8_lossy(id), "the log has an entry that Laneway did not write; it is skipped");
         return Ok(None);
     };
+    let offset = numbers.shown(offset);
     let (name, value) = match items(fields) {
         [name, value, ..] => (bytes(name).unwrap_or_default(), bytes(value).unwrap_or_default()),
         _ => Default::default(),

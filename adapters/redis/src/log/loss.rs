@@ -15,6 +15,8 @@ use bytes::Bytes;
 use fred::types::Value;
 use laneway_domain::{Offset, Partition};
 use laneway_ports::StoreError;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What reads are answered with until the partition was claimed again.
 pub(crate) fn waits_for_claim(partition: Partition) -> StoreError {
@@ -53,7 +55,8 @@ impl Shared {
         other: (Offset, u32),
         lost: (Offset, Offset),
     ) -> Result<(), StoreError> {
-        let arguments = [other.0.0, u64::from(other.1), lost.0.0, lost.1.0];
+        let [at, from, below] = [other.0, lost.0, lost.1].map(|offset| self.keys.numbers().stored(offset).0);
+        let arguments = [at, u64::from(other.1), from, below];
         let arguments = arguments.iter().map(|number| Bytes::from(number.to_string())).collect();
         let called =
             self.redis.call("laneway_diverged", Effect::Writes, &self.log_keys(log.partition), arguments).await;
@@ -93,11 +96,25 @@ impl Shared {
 
     /// Whether this entry is still there (or was trimmed), and the log's end.
     async fn compare(&self, partition: Partition, check: (Offset, u32)) -> Result<(bool, Offset), StoreError> {
-        let arguments = [check.0.0, u64::from(check.1)].map(|number| Bytes::from(number.to_string())).into();
+        let at = self.keys.numbers().stored(check.0);
+        let arguments = [at.0, u64::from(check.1)].map(|number| Bytes::from(number.to_string())).into();
         let answer = self.redis.call("laneway_compare", Effect::Reads, &[self.keys.log(partition)], arguments).await?;
         let (same, end): (u64, u64) =
             answer.convert().map_err(|error| self.misunderstood("laneway_compare", &error))?;
-        Ok((same == 1, Offset(end)))
+        Ok((same == 1, self.keys.numbers().shown(Offset(end))))
+    }
+
+    /// All that was ever found to be lost of a partition, by ascending offset.
+    pub(super) async fn losses(&self, partition: Partition) -> Result<Vec<Range<Offset>>, StoreError> {
+        let key = self.keys.lost(partition);
+        let slot = crate::library::slot(std::slice::from_ref(&key));
+        let answer = self.redis.command("HGETALL", slot, vec![key.into()], Effect::Reads).await?;
+        let by_generation: BTreeMap<String, String> =
+            answer.convert().map_err(|error| self.misunderstood("HGETALL", &error))?;
+        let mut losses: Vec<_> = by_generation.values().filter_map(|text| range(text)).collect();
+        losses.sort_by_key(|lost| lost.start);
+        let shown = |offset| self.keys.numbers().shown(offset);
+        Ok(losses.into_iter().map(|lost| shown(lost.start)..shown(lost.end)).collect())
     }
 
     /// Says what was lost, if the answer (generation, from, below, …) tells of something new, and
@@ -106,6 +123,7 @@ impl Shared {
         let number = |at: usize| answer.get(at).and_then(Value::as_u64);
         let (Some(generation), Some(from), Some(below)) = (number(0), number(1), number(2)) else { return };
         let count = count(from, below);
+        let [from, below] = [from, below].map(|offset| self.keys.numbers().shown(Offset(offset)).0);
         tracing::error!(
             redis = self.redis.place(),
             %partition,
@@ -137,6 +155,12 @@ impl Shared {
             self.keys.lost(partition),
         ]
     }
+}
+
+/// A range as the log's functions write it, `<from>:<below>`. What is none was written by no release of Laneway.
+fn range(text: &str) -> Option<Range<Offset>> {
+    let (from, below) = text.split_once(':')?;
+    Some(Offset(from.parse().ok()?)..Offset(below.parse().ok()?))
 }
 
 /// How many offsets there are from `from` to `below`; where these are of different generations,

@@ -38,6 +38,7 @@ impl Shared {
     /// Writes something behind the entry at `at`, and waits for the replicas to have that.
     async fn mark(&self, log: &PartitionLog, at: Offset, check: u32) -> Result<(), StoreError> {
         let keys = [self.keys.log(log.partition), self.keys.mark(log.partition)];
+        let at = self.keys.numbers().stored(at);
         let arguments = [at.0, u64::from(check)].map(|number| Bytes::from(number.to_string()));
         match self.write("laneway_mark", &keys, arguments.into()).await {
             Ok(_) => Ok(()),

@@ -13,6 +13,7 @@ mod stored;
 mod waiting;
 pub(crate) mod watch;
 
+pub(crate) use frames::raw_entries;
 pub(crate) use group::{Group, groups};
 pub(crate) use partition::PartitionLog;
 pub(crate) use waiting::Waiting;
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use laneway_domain::{NewEvent, Offset, Partition, Timestamp};
 use laneway_ports::{Appended, Bounds, Chunk, EventLog, StoreError};
+use std::ops::Range;
 
 /// How many events one call removes: freeing their memory takes Redis less than a millisecond, in which nothing else
 /// runs. (`lua/trim.lua` bounds the bytes that it looks at.)
@@ -61,6 +63,23 @@ impl EventLog for RedisStore {
     async fn bounds(&self, partition: Partition) -> Result<Bounds, StoreError> {
         self.partition(partition)?;
         self.shared.bounds(partition).await
+    }
+
+    async fn losses(&self, partition: Partition) -> Result<Vec<Range<Offset>>, StoreError> {
+        self.partition(partition)?;
+        self.shared.losses(partition).await
+    }
+
+    async fn remembered(&self, id: &str) -> Result<Vec<(Partition, Offset)>, StoreError> {
+        let look = async |partition: Partition| {
+            let key = self.shared.keys.id(partition, id);
+            let slot = crate::library::slot(std::slice::from_ref(&key));
+            let value = self.shared.redis.command("GET", slot, vec![key.into()], Effect::Reads).await?;
+            let shown = |offset| self.shared.keys.numbers().shown(Offset(offset));
+            Ok::<_, StoreError>(value.as_u64().map(|offset| (partition, shown(offset))))
+        };
+        let all = (0..self.partitions()).map(Partition).map(look);
+        Ok(futures_util::future::try_join_all(all).await?.into_iter().flatten().collect())
     }
 
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub(crate) struct PartitionLog {
     pub(crate) partition: Partition,
     memory: Mutex<Memory>,
-    /// The offset after the highest that this process has acknowledged; zero if none.
+    /// The offset after the highest that this process has acknowledged, as Redis has it; zero if none.
     acknowledged: AtomicU64,
     /// How many wait for the partition to grow, and since when nobody has.
     watched: Mutex<Watched>,
@@ -72,6 +72,7 @@ impl PartitionLog {
         self.memory().witness()
     }
 
+    /// As Redis has it.
     pub(crate) fn acknowledged(&self) -> Offset {
         Offset(self.acknowledged.load(Ordering::Acquire))
     }

@@ -121,10 +121,15 @@ impl Shared {
         let key = self.keys.log(partition);
         let at = slot(std::slice::from_ref(&key));
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let arguments: Vec<Value> =
-            vec![key.into(), place::entry_id(from).into(), "+".into(), "COUNT".into(), count.into()];
+        let arguments: Vec<Value> = vec![
+            key.into(),
+            place::entry_id(self.keys.numbers().stored(from)).into(),
+            "+".into(),
+            "COUNT".into(),
+            count.into(),
+        ];
         let frame = self.redis.raw("XRANGE", at, arguments, false).await?;
-        frames::entries(partition, &frame, self.processes.reads_entries())
+        frames::entries(partition, &frame, self.processes.reads_entries(), self.keys.numbers())
     }
 
     /// Where the log begins and ends.
@@ -133,7 +138,8 @@ impl Shared {
         let answer = self.redis.call("laneway_bounds", Effect::Reads, &keys, Vec::new()).await?;
         let (start, end, _generation): (u64, u64, u64) =
             answer.convert().map_err(|error| self.misunderstood("laneway_bounds", &error))?;
-        Ok(Bounds { start: Offset(start), end: Offset(end) })
+        let shown = |offset| self.keys.numbers().shown(Offset(offset));
+        Ok(Bounds { start: shown(start), end: shown(end) })
     }
 }
 

@@ -4,7 +4,7 @@ use fred::types::Value;
 use laneway_domain::{Offset, Partition};
 use laneway_ports::Appended;
 
-/// Where the events of a group went.
+/// Where the events of a group went, in offsets as Redis has them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stored {
     /// How many were appended, one behind the other, and where the first of them is.

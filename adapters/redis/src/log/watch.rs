@@ -202,14 +202,16 @@ fn arguments(shared: &Shared, positions: &[(&PartitionLog, Position)], wanted: b
         block.into(),
         "STREAMS".into(),
     ];
+    let numbers = shared.keys.numbers();
     arguments.extend(positions.iter().map(|(log, _)| Value::from(shared.keys.log(log.partition))));
-    arguments.extend(positions.iter().map(|(_, position)| Value::from(place::id_before(position.from))));
+    arguments
+        .extend(positions.iter().map(|(_, position)| Value::from(place::id_before(numbers.stored(position.from)))));
     arguments
 }
 
 /// Keeps new entries in the tail, and says that the log has grown.
 async fn keep(shared: &Shared, log: &PartitionLog, position: &Position, frame: &Resp3Frame) -> Result<(), StoreError> {
-    let entries = frames::entries(log.partition, frame, shared.processes.reads_entries())?;
+    let entries = frames::entries(log.partition, frame, shared.processes.reads_entries(), shared.keys.numbers())?;
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
     let end = last.offset().next();
     if first.offset() != position.from {

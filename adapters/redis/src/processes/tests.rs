@@ -20,7 +20,9 @@ fn versions(reads: [u8; 2], writes: u8, since: &str) -> Versions {
 
 /// A release whose events have such versions, and whose functions answer such calls.
 fn release(release: &str, functions: [i64; 2], entry: Versions) -> Statement {
-    Statement { role: "worker".into(), release: release.into(), functions, formats: [(ENTRY.to_owned(), entry)].into() }
+    let replay = versions([0, 1], 0, "0.1.0");
+    let formats = [(ENTRY.to_owned(), entry), (REPLAY.to_owned(), replay)].into();
+    Statement { role: "worker".into(), release: release.into(), functions, formats }
 }
 
 const FUNCTIONS: [i64; 2] = [library::OLDEST_CALLS, library::VERSION];

@@ -39,7 +39,7 @@ pub(crate) fn first_and_rest(value: Value) -> Result<(Value, Vec<Value>), StoreE
     Ok((values.swap_remove(0), rest))
 }
 
-fn unexpected(value: &Value) -> StoreError {
+pub(crate) fn unexpected(value: &Value) -> StoreError {
     StoreError::refused(format!(
         "a function of the library laneway answered with a value of the kind \"{}\" that this version does not \
          understand: was the library loaded by another version of Laneway?",

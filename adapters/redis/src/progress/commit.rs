@@ -12,9 +12,9 @@ use laneway_ports::{CommitError, Lease, StoreError};
 
 /// [`laneway_ports::ProgressStore::commit`].
 pub(super) async fn commit(store: &RedisStore, lease: &Lease, commit: &Commit) -> Result<(), CommitError> {
-    encode::check_numbers(commit)?;
     let log = store.partition(lease.partition)?;
     let names = Names::new(&store.shared.keys, lease.partition);
+    encode::check_numbers(&names, commit)?;
     let mut rests = Vec::with_capacity(commit.redriven.len());
     for redriven in &commit.redriven {
         rests.push(rest_after(store, &names, redriven).await?);
@@ -22,7 +22,8 @@ pub(super) async fn commit(store: &RedisStore, lease: &Lease, commit: &Commit) -
     loop {
         let mut call = Call::new(&names, lease, log.witness(), commit);
         call.add_commit(&names, commit, &rests);
-        match store.shared.write("laneway_commit_cut", &call.keys, call.args).await {
+        call.add_history(&names, lease.epoch, commit);
+        match store.shared.write("laneway_commit_replays", &call.keys, call.args).await {
             Ok(_) => return Ok(()),
             Err(CallError::Refused(Refusal::Letters)) => drop_letters(store, &names, lease, commit).await?,
             Err(error) => return Err(not_made(store, lease, error).await),
@@ -92,14 +93,14 @@ async fn if_not_lost(store: &RedisStore, log: &PartitionLog, lease: &Lease, erro
 /// safe because only commits change it, and only the lease's holder commits.
 async fn rest_after(store: &RedisStore, names: &Names<'_>, redriven: &Redriven) -> Result<encode::Rest, StoreError> {
     let Some(failure) = &redriven.failed else { return Ok(encode::Rest::Delivered) };
-    let name = letter::name(redriven.offset, &redriven.destination);
+    let name = letter::name(names.numbers(), redriven.offset, &redriven.destination);
     let key = names.dead();
     let Some(text) = crate::dead_letters::field(&store.shared.redis, &key, &name).await? else {
         // Discarded meanwhile: there is nothing to change.
         return Ok(encode::Rest::Gone);
     };
     let text = String::from_utf8_lossy(&text);
-    let mut given_up = letter::parse(&key, names.partition(), &name, &text, true)?.given_up;
+    let mut given_up = letter::parse(names, (&name, &text), "", true)?.given_up;
     given_up.retry = Backoff::note(Some(given_up.retry), failure.clone());
     Ok(encode::Rest::Failed(letter::rest(&given_up)))
 }

@@ -5,8 +5,12 @@ use super::names::Names;
 use super::text::{self, MAX_OFFSET};
 use crate::dead_letters::letter;
 use bytes::Bytes;
-use laneway_domain::{Behind, Commit, DestinationName, GivenUp, LaneChange, LaneKey, Offset, Quarantined, Redriven};
-use laneway_ports::{Lease, MAX_REVISION, StoreError};
+use laneway_domain::{
+    Behind, Commit, DestinationName, GivenUp, LaneChange, LaneKey, Offset, Quarantined, Redriven, ReplayChange,
+    ReplayId, ReplayMark,
+};
+use laneway_ports::{Lease, MAX_REVISION, StoreError, encoded_history};
+use std::collections::BTreeMap;
 
 /// What becomes of a dead letter that was retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(super) enum Rest {
 
 /// What the position of no change, and a retry that was delivered, are in the call.
 const NOTHING: &str = "";
+/// The end of a replay.
+const GONE: &str = "-";
 /// The end of a pause.
 const NO_PAUSE: &str = "-";
 
@@ -42,7 +48,7 @@ impl Call {
 }
 
 /// Refuses offsets and revisions that Redis would round.
-pub(super) fn check_numbers(commit: &Commit) -> Result<(), StoreError> {
+pub(super) fn check_numbers(names: &Names<'_>, commit: &Commit) -> Result<(), StoreError> {
     let born = commit.lanes.values().filter_map(|change| change.born);
     if let Some(last) = born.chain(commit.cut.map(|cut| cut.revision)).max().filter(|last| *last > MAX_REVISION) {
         let what = format!("revision {last} cannot be stored in Redis: {MAX_REVISION} is the last one");
@@ -50,11 +56,17 @@ pub(super) fn check_numbers(commit: &Commit) -> Result<(), StoreError> {
     }
     let behind = commit.lanes.values().flat_map(|change| change.behind.values().flatten()).map(|behind| behind.offset);
     let dead = commit.dead_letters.iter().map(|given_up| given_up.offset);
-    let highest = behind.chain(dead).fold(commit.highest(), Offset::max);
-    if highest <= MAX_OFFSET {
+    let replays = commit.lanes.values().flat_map(|change| change.replays.values().flatten());
+    let numbers = replays.clone().filter_map(|replay| replay.mark).map(|mark| Offset(mark.number));
+    let replayed = replays.flat_map(|replay| replay.behind.values().flatten()).map(|behind| behind.offset);
+    let highest = behind.chain(dead).chain(numbers).chain(replayed).fold(commit.highest(), Offset::max);
+    if names.stored(highest) <= MAX_OFFSET {
         return Ok(());
     }
-    Err(StoreError::refused(format!("offset {highest} cannot be stored in Redis: {MAX_OFFSET} is the last one")))
+    Err(StoreError::refused(format!(
+        "offset {highest} cannot be stored in Redis: {} is the last one",
+        names.numbers().shown(MAX_OFFSET)
+    )))
 }
 
 /// The position that the log must have reached.
@@ -70,18 +82,18 @@ impl Call {
         call.keys.extend([names.log(), names.lease(), names.progress(), names.lowest()]);
         call.keys.extend(names.all_dead());
         call.keys.extend([names.quarantine(), names.cuts()]);
-        call.conditions(lease, witness, commit);
+        call.conditions(names, lease, witness, commit);
         call
     }
 
-    fn conditions(&mut self, lease: &Lease, witness: Option<(Offset, u32)>, commit: &Commit) {
+    fn conditions(&mut self, names: &Names<'_>, lease: &Lease, witness: Option<(Offset, u32)>, commit: &Commit) {
         self.arg(lease.epoch.to_string());
         self.arg(lease.worker.0.as_str());
         let (offset, check) =
-            witness.map_or_else(Default::default, |(offset, check)| (offset.to_string(), check.to_string()));
+            witness.map_or_else(Default::default, |(offset, check)| (stored(names, offset), check.to_string()));
         self.arg(offset);
         self.arg(check);
-        self.arg(highest(commit).to_string());
+        self.arg(stored(names, highest(commit)));
     }
 
     /// One step of dropping the dead letters of a destination that the commit drops.
@@ -94,7 +106,7 @@ impl Call {
     ) -> Self {
         let mut call = Self { keys: vec![names.log(), names.lease(), names.dead_of(name)], args: Vec::new() };
         call.keys.extend(names.all_dead());
-        call.conditions(lease, witness, commit);
+        call.conditions(names, lease, witness, commit);
         call.arg(name.as_str());
         call
     }
@@ -103,13 +115,13 @@ impl Call {
     pub(super) fn add_commit(&mut self, names: &Names<'_>, commit: &Commit, rests: &[Rest]) {
         let redriven: Vec<(&Redriven, &Rest)> =
             commit.redriven.iter().zip(rests).filter(|(_, rest)| **rest != Rest::Gone).collect();
-        self.arg(commit.scanned.map_or_else(String::new, |offset| offset.to_string()));
+        self.arg(commit.scanned.map_or_else(String::new, |offset| stored(names, offset)));
         self.number(commit.lanes.len());
         self.number(redriven.len());
         self.number(commit.dead_letters.len());
         self.number(commit.quarantined.len());
         let (revision, at) =
-            commit.cut.map_or_else(Default::default, |cut| (cut.revision.to_string(), cut.at.to_string()));
+            commit.cut.map_or_else(Default::default, |cut| (cut.revision.to_string(), stored(names, cut.at)));
         self.arg(revision);
         self.arg(at);
         self.number(commit.dropped.len());
@@ -121,24 +133,86 @@ impl Call {
             self.keys.extend([names.behind(name), names.retry(name)]);
             self.arg(change.born.map_or_else(String::new, |born| born.to_string()));
             self.arg(name.as_str());
-            add_change(self, change);
+            add_change(self, names, change);
         }
         for (redriven, rest) in redriven {
             self.keys.push(names.dead_of(&redriven.destination));
-            add_redriven(self, redriven, rest);
+            add_redriven(self, names, redriven, rest);
         }
         for given_up in &commit.dead_letters {
             self.keys.push(names.dead_of(&given_up.destination));
-            add_given_up(self, given_up);
+            add_given_up(self, names, given_up);
         }
         for quarantined in &commit.quarantined {
-            add_quarantined(self, quarantined);
+            add_quarantined(self, names, quarantined);
         }
+        self.add_replays(names, commit);
+    }
+
+    /// What the commit says of replays.
+    fn add_replays(&mut self, names: &Names<'_>, commit: &Commit) {
+        self.number(commit.dropped.len());
+        for name in &commit.dropped {
+            self.keys.push(names.replaying());
+            self.keys.extend(names.replays(name));
+            self.arg(name.as_str());
+        }
+        let changed = commit.lanes.iter().filter(|(_, change)| !change.replays.is_empty());
+        let changed: Vec<_> = changed.collect();
+        self.number(changed.len());
+        for (name, change) in changed {
+            self.keys.push(names.replaying());
+            self.keys.extend(names.replays(name));
+            self.arg(name.as_str());
+            self.number(change.replays.len());
+            for (id, replay) in &change.replays {
+                add_replay(self, names, id, replay.as_ref());
+            }
+        }
+    }
+
+    /// What the commit tells of attempts, if anything. `epoch`: that of its lease.
+    pub(super) fn add_history(&mut self, names: &Names<'_>, epoch: u64, commit: &Commit) {
+        let Some(told) = &commit.history else { return };
+        self.keys.extend(names.history());
+        self.arg(told.at.as_millis().to_string());
+        self.arg(text::place(epoch, told.number));
+        self.args.push(encoded_history(told).into());
     }
 }
 
-fn add_change(call: &mut Call, change: &LaneChange) {
-    call.arg(change.position.map_or_else(String::new, text::position));
+fn add_replay(call: &mut Call, names: &Names<'_>, id: &ReplayId, change: Option<&ReplayChange>) {
+    call.arg(id.as_str());
+    let made = change.and_then(|change| change.made.as_ref());
+    match (change, made) {
+        (None, _) => [GONE, NOTHING].map(|text| call.arg(text)),
+        (Some(_), None) => [NOTHING, NOTHING].map(|text| call.arg(text)),
+        (Some(_), Some(spec)) => [letter::json(spec), stored(names, spec.until)].map(|text| call.arg(text)),
+    };
+    // One that begins stands at its beginning.
+    let begins = made.map(|spec| ReplayMark { number: 0, scanned: spec.from, settled: 0 });
+    call.arg(
+        change
+            .and_then(|change| change.mark)
+            .or(begins)
+            .map_or_else(String::new, |mark| text::mark(names.numbers(), mark)),
+    );
+    let behind = change.map(|change| &change.behind);
+    call.number(behind.map_or(0, BTreeMap::len));
+    for (key, behind) in behind.into_iter().flatten() {
+        call.arg(key.to_string());
+        call.arg(behind.as_ref().map_or_else(String::new, |behind| stored(names, behind.offset)));
+        let retry = behind.as_ref().and_then(|behind| behind.retry.as_ref());
+        call.arg(retry.map_or_else(String::new, letter::json));
+    }
+}
+
+fn stored(names: &Names<'_>, offset: Offset) -> String {
+    names.stored(offset).to_string()
+}
+
+fn add_change(call: &mut Call, names: &Names<'_>, change: &LaneChange) {
+    call.arg(change.position.map_or_else(String::new, |position| text::position(names.numbers(), position)));
     call.arg(match &change.paused {
         None => NOTHING.to_owned(),
         Some(None) => NO_PAUSE.to_owned(),
@@ -148,7 +222,7 @@ fn add_change(call: &mut Call, change: &LaneChange) {
         change.behind.iter().filter_map(|(key, behind)| Some((key, behind.as_ref()?))).collect();
     call.number(behind.len() * 2);
     for (key, behind) in &behind {
-        call.arg(behind.offset.to_string());
+        call.arg(stored(names, behind.offset));
         call.arg(key.to_string());
     }
     let failed: Vec<(&LaneKey, String)> =
@@ -169,23 +243,23 @@ fn add_change(call: &mut Call, change: &LaneChange) {
     call.number(caught_up.len());
 }
 
-fn add_redriven(call: &mut Call, redriven: &Redriven, rest: &Rest) {
+fn add_redriven(call: &mut Call, names: &Names<'_>, redriven: &Redriven, rest: &Rest) {
     call.arg(redriven.destination.as_str());
-    call.arg(letter::name(redriven.offset, &redriven.destination));
+    call.arg(letter::name(names.numbers(), redriven.offset, &redriven.destination));
     call.arg(match rest {
         Rest::Failed(rest) => rest,
         Rest::Delivered | Rest::Gone => NOTHING,
     });
 }
 
-fn add_given_up(call: &mut Call, given_up: &GivenUp) {
+fn add_given_up(call: &mut Call, names: &Names<'_>, given_up: &GivenUp) {
     call.arg(given_up.destination.as_str());
-    call.arg(given_up.offset.to_string());
-    call.arg(letter::name(given_up.offset, &given_up.destination));
+    call.arg(stored(names, given_up.offset));
+    call.arg(letter::name(names.numbers(), given_up.offset, &given_up.destination));
     call.arg(letter::rest(given_up));
 }
 
-fn add_quarantined(call: &mut Call, quarantined: &Quarantined) {
-    call.arg(quarantined.offset.to_string());
+fn add_quarantined(call: &mut Call, names: &Names<'_>, quarantined: &Quarantined) {
+    call.arg(stored(names, quarantined.offset));
     call.arg(quarantined.reason.as_ref());
 }

@@ -1,13 +1,14 @@
 //! Leases, by the server's clock.
 
 use super::names::Names;
+use super::text::unreadable;
 use super::{answer, refused};
 use crate::failure::Effect;
 use crate::store::RedisStore;
 use bytes::Bytes;
 use fred::types::Value;
-use laneway_domain::Partition;
-use laneway_ports::{CommitError, Lease, StoreError, WorkerId};
+use laneway_domain::{Partition, Timestamp};
+use laneway_ports::{CommitError, Lease, StoreError, Tenure, TenureEnd, WorkerId};
 use std::time::Duration;
 
 fn millis(ttl: Duration) -> Bytes {
@@ -48,6 +49,38 @@ pub(super) async fn renew(store: &RedisStore, lease: &Lease, ttl: Duration) -> R
 /// [`laneway_ports::ProgressStore::release`].
 pub(super) async fn release(store: &RedisStore, lease: &Lease) -> Result<(), CommitError> {
     change(store, "laneway_release", lease, held(lease).into()).await
+}
+
+/// [`laneway_ports::ProgressStore::tenures`].
+pub(super) async fn tenures(store: &RedisStore, partition: Partition) -> Result<Vec<Tenure>, StoreError> {
+    let key = Names::new(&store.shared.keys, partition).lease();
+    let asked = store.shared.redis.call("laneway_tenures", Effect::Reads, std::slice::from_ref(&key), Vec::new());
+    let [epoch, worker, since, until, former] = answer::exactly::<5>(asked.await?)?;
+    let [epoch, worker, since, until] =
+        [answer::text(&epoch)?, answer::text(&worker)?, answer::text(&since)?, answer::text(&until)?];
+    let mut all = Vec::new();
+    if !worker.is_empty() {
+        let present = tenure(&epoch, &since, &until, None, &worker);
+        all.push(present.ok_or_else(|| unreadable(&key, "the lease", "its fields are no numbers"))?);
+    }
+    for line in answer::text(&former)?.lines() {
+        let parts: Vec<&str> = line.splitn(5, ' ').collect();
+        let former = match parts[..] {
+            [epoch, since, until, "over", worker] => tenure(epoch, since, until, Some(TenureEnd::HandedOver), worker),
+            [epoch, since, until, "out", worker] => tenure(epoch, since, until, Some(TenureEnd::RanOut), worker),
+            _ => None,
+        };
+        all.push(former.ok_or_else(|| unreadable(&key, "the field former", format!("{line:?} is none of its lines")))?);
+    }
+    Ok(all)
+}
+
+fn tenure(epoch: &str, since: &str, until: &str, ended: Option<TenureEnd>, worker: &str) -> Option<Tenure> {
+    // Older releases do not write down since when.
+    let since: u64 = if since.is_empty() { 0 } else { since.parse().ok()? };
+    let since = (since > 0).then(|| Timestamp::from_millis(since));
+    let until = Timestamp::from_millis(until.parse().ok()?);
+    Some(Tenure { epoch: epoch.parse().ok()?, worker: WorkerId(worker.to_owned()), since, until, ended })
 }
 
 async fn change(

@@ -1,6 +1,8 @@
 //! Reading progress: in pages, because a lane may have 100,000 keys behind, and Redis does nothing
 //! else meanwhile.
 
+mod replays;
+
 use super::answer;
 use super::names::Names;
 use super::text::{Lanes, unreadable};
@@ -8,6 +10,7 @@ use crate::connect::Redis;
 use crate::dead_letters::letter;
 use crate::failure::Effect;
 use crate::keys::Keys;
+use crate::numbers::Numbers;
 use bytes::Bytes;
 use fred::types::Value;
 use futures_util::future::try_join_all;
@@ -58,6 +61,9 @@ async fn load_once(redis: &Redis, names: &Names<'_>) -> Result<Try, StoreError> 
             .behind = behind;
     }
     drop(reading);
+    if !replays::load(redis, names, &mut lanes).await? {
+        return Ok(Try::Changed);
+    }
     Ok(Try::Whole(lanes.progress))
 }
 
@@ -86,28 +92,60 @@ async fn load_lanes(redis: &Redis, names: &Names<'_>) -> Result<Option<(Lanes, V
             break;
         }
     }
-    let mut lanes = Lanes::parse(&key, &fields)?;
-    lanes.progress.cuts = parse_cuts(&names.cuts(), cuts)?;
-    lanes.progress.redrives = requests(&names.dead(), requested)?;
-    let holding = holding.iter().map(|name| {
+    let mut lanes = Lanes::parse(names.numbers(), &key, &fields)?;
+    lanes.progress.cuts = parse_cuts(names.numbers(), &names.cuts(), cuts)?;
+    lanes.progress.redrives = requests(names.numbers(), &names.dead(), requested)?;
+    // What replays hold stands there too, under names that are no destination's.
+    let holding = holding.iter().filter(|name| !name.ends_with("/replays")).map(|name| {
         DestinationName::new(name).map_err(|error| unreadable(&names.lowest(), format!("the member {name:?}"), error))
     });
     Ok(Some((lanes, holding.collect::<Result<_, _>>()?)))
 }
 
-fn parse_cuts(key: &str, flat: Vec<String>) -> Result<Cuts, StoreError> {
+fn parse_cuts(numbers: &Numbers, key: &str, flat: Vec<String>) -> Result<Cuts, StoreError> {
     let cut = |(revision, at): (String, String)| match (revision.parse(), at.parse()) {
-        (Ok(revision), Ok(at)) => Ok(Cut { revision: Revision(revision), at: Offset(at) }),
+        (Ok(revision), Ok(at)) => Ok(Cut { revision: Revision(revision), at: numbers.shown(Offset(at)) }),
         _ => Err(unreadable(key, format!("the member {revision:?}"), "it is no revision, or its score no offset")),
     };
     Ok(Cuts::of(pairs(flat).into_iter().map(cut).collect::<Result<_, _>>()?))
+}
+
+/// [`laneway_ports::ProgressStore::standing`].
+pub(super) async fn standing(
+    redis: &Redis,
+    keys: &Keys,
+    partition: Partition,
+    destinations: &[DestinationName],
+    of: &[LaneKey],
+) -> Result<PartitionProgress, StoreError> {
+    let names = Names::new(keys, partition);
+    let mut called = vec![names.progress(), names.cuts()];
+    called.extend(destinations.iter().flat_map(|name| [names.behind(name), names.retry(name)]));
+    let args = std::iter::once(destinations.len().to_string())
+        .chain(destinations.iter().map(ToString::to_string))
+        .chain(of.iter().map(ToString::to_string));
+    let args = args.map(Bytes::from).collect();
+    let answer = redis.call("laneway_standing", Effect::Reads, &called, args).await?;
+    let [fields, cuts, behind] = answer::exactly(answer)?;
+    let fields = pairs(answer::texts(fields)?);
+    let mut progress = Lanes::parse(names.numbers(), &names.progress(), &fields)?.progress;
+    progress.cuts = parse_cuts(names.numbers(), &names.cuts(), answer::texts(cuts)?)?;
+    for four in answer::texts(behind)?.chunks(4) {
+        let [name, key, offset, retry] = four else { continue };
+        let unknown = |why: &dyn std::fmt::Display| unreadable(&names.progress(), format!("the lane {name:?}"), why);
+        let name = DestinationName::new(name).map_err(|error| unknown(&error))?;
+        let (key, behind) = parse_behind(names.numbers(), &names.behind(&name), key, offset, retry)?;
+        let lane = progress.lanes.get_mut(&name).ok_or_else(|| unknown(&"it has keys behind but is not there"))?;
+        lane.behind.insert(key, behind);
+    }
+    Ok(progress)
 }
 
 /// [`laneway_ports::ProgressStore::cuts`].
 pub(super) async fn cuts(redis: &Redis, keys: &Keys, partition: Partition) -> Result<Cuts, StoreError> {
     let key = keys.cuts(partition);
     let answer = redis.call("laneway_cuts", Effect::Reads, std::slice::from_ref(&key), Vec::new()).await?;
-    parse_cuts(&key, answer::texts(answer)?)
+    parse_cuts(keys.numbers(), &key, answer::texts(answer)?)
 }
 
 /// [`laneway_ports::ProgressStore::taken`]: all at once, so that each node is asked over its link without a wait between.
@@ -120,7 +158,7 @@ pub(super) async fn taken(
         let key = keys.cuts(*partition);
         async move {
             let answer = redis.call("laneway_taken", Effect::Reads, std::slice::from_ref(&key), Vec::new()).await?;
-            Ok(parse_cuts(&key, answer::texts(answer)?)?.last())
+            Ok(parse_cuts(keys.numbers(), &key, answer::texts(answer)?)?.last())
         }
     };
     try_join_all(partitions.iter().map(ask)).await
@@ -136,9 +174,9 @@ fn pairs(flat: Vec<String>) -> Vec<(String, String)> {
 }
 
 /// Dead letters to retry, from names and what they were ordered with.
-fn requests(key: &str, flat: Vec<String>) -> Result<Vec<Redrive>, StoreError> {
+fn requests(numbers: &Numbers, key: &str, flat: Vec<String>) -> Result<Vec<Redrive>, StoreError> {
     let request = |(name, ordered): (String, String)| {
-        let (offset, destination) = letter::parse_name(key, &name)?;
+        let (offset, destination) = letter::parse_name(numbers, key, &name)?;
         let ordered = LaneKey::parse(&ordered).ok_or_else(|| {
             unreadable(key, format!("the dead letter {name:?}"), "what it was ordered with is no key")
         })?;
@@ -165,7 +203,7 @@ async fn load_behind(
         }
         let rows = answer::texts(Value::Array(rows))?;
         for row in rows.chunks_exact(3) {
-            let (key, behind) = parse_behind(&keys[1], &row[0], &row[1], &row[2])?;
+            let (key, behind) = parse_behind(names.numbers(), &keys[1], &row[0], &row[1], &row[2])?;
             all.insert(key, behind);
         }
         if rows.len() < PAGE * 3 {
@@ -174,10 +212,16 @@ async fn load_behind(
     }
 }
 
-fn parse_behind(of: &str, key: &str, offset: &str, retry: &str) -> Result<(LaneKey, Behind), StoreError> {
+fn parse_behind(
+    numbers: &Numbers,
+    of: &str,
+    key: &str,
+    offset: &str,
+    retry: &str,
+) -> Result<(LaneKey, Behind), StoreError> {
     let wrong = |why: &str| unreadable(of, format!("the member {key:?}"), why);
     let lane_key = LaneKey::parse(key).ok_or_else(|| wrong("this is not what events are ordered with"))?;
-    let offset = Offset(offset.parse().map_err(|_| wrong("its score is not an offset"))?);
+    let offset = numbers.shown(Offset(offset.parse().map_err(|_| wrong("its score is not an offset"))?));
     let retry = if retry.is_empty() {
         None
     } else {
@@ -197,5 +241,5 @@ pub(crate) async fn retry_requested(
     let most = Bytes::from(most.min(MAX_DEAD_LETTER_PAGE).to_string());
     let keys = [names.dead_requested(), names.dead()];
     let answer = redis.call("laneway_dead_requested", Effect::Reads, &keys, vec![most]).await?;
-    requests(&keys[1], answer::texts(answer)?)
+    requests(names.numbers(), &keys[1], answer::texts(answer)?)
 }

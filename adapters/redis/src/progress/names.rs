@@ -2,7 +2,8 @@
 //! `lua/dead.lua` say what is in each.
 
 use crate::keys::Keys;
-use laneway_domain::{DestinationName, Partition};
+use crate::numbers::Numbers;
+use laneway_domain::{DestinationName, Offset, Partition};
 
 /// The keys of one partition.
 pub(crate) struct Names<'k> {
@@ -13,6 +14,16 @@ pub(crate) struct Names<'k> {
 impl<'k> Names<'k> {
     pub(crate) fn new(keys: &'k Keys, partition: Partition) -> Self {
         Self { keys, partition }
+    }
+
+    /// What offsets are in Redis.
+    pub(crate) fn numbers(&self) -> &'k Numbers {
+        self.keys.numbers()
+    }
+
+    /// An offset as Redis has it.
+    pub(crate) fn stored(&self, offset: Offset) -> Offset {
+        self.numbers().stored(offset)
     }
 
     pub(crate) fn log(&self) -> String {
@@ -40,6 +51,10 @@ impl<'k> Names<'k> {
         self.keys.cuts(self.partition)
     }
 
+    pub(crate) fn history(&self) -> [String; 2] {
+        self.keys.history(self.partition)
+    }
+
     pub(crate) fn quarantine(&self) -> String {
         self.keys.of(self.partition, "quarantine")
     }
@@ -53,6 +68,17 @@ impl<'k> Names<'k> {
     /// The retry states of those of them that have failed.
     pub(crate) fn retry(&self, destination: &DestinationName) -> String {
         self.behind(destination) + ":retry"
+    }
+
+    /// The destinations that have replays, or had.
+    pub(crate) fn replaying(&self) -> String {
+        self.keys.of(self.partition, "replays")
+    }
+
+    /// A destination's replays: what they are, their keys behind, and the retry states of these.
+    pub(crate) fn replays(&self, destination: &DestinationName) -> [String; 3] {
+        let own = format!("{}:{destination}", self.replaying());
+        [own.clone(), format!("{own}:behind"), format!("{own}:retry")]
     }
 
     pub(crate) fn dead(&self) -> String {

@@ -1,11 +1,16 @@
 //! Progress as text, and back.
 
-use laneway_domain::{DestinationName, LaneProgress, Offset, PartitionProgress, Pause, Position, Revision, Timestamp};
+use crate::numbers::Numbers;
+use laneway_domain::{
+    DestinationName, LaneProgress, Offset, PartitionProgress, Pause, Position, ReplayId, ReplayMark, ReplayProgress,
+    Revision, Timestamp,
+};
 use laneway_ports::StoreError;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Whole numbers up to this one are exact in Redis' sorted sets and in Lua: what has a larger
-/// offset cannot be stored.
+/// offset there cannot be stored.
 pub(crate) const MAX_OFFSET: Offset = Offset(1 << 53);
 
 const SHARED: &str = "shared";
@@ -20,10 +25,10 @@ pub(crate) fn unreadable(key: &str, what: impl fmt::Display, why: impl fmt::Disp
     ))
 }
 
-pub(super) fn position(position: Position) -> String {
+pub(super) fn position(numbers: &Numbers, position: Position) -> String {
     match position {
         Position::Shared => SHARED.to_owned(),
-        Position::At(offset) => offset.to_string(),
+        Position::At(offset) => numbers.stored(offset).to_string(),
     }
 }
 
@@ -32,16 +37,66 @@ pub(super) fn pause(pause: &Pause) -> String {
     format!("{} {}", pause.since.as_millis(), pause.reason)
 }
 
+pub(super) fn mark(numbers: &Numbers, mark: ReplayMark) -> String {
+    let [number, scanned] = [Offset(mark.number), mark.scanned].map(|offset| numbers.stored(offset));
+    format!("{number} {scanned} {}", mark.settled)
+}
+
+fn parse_mark(numbers: &Numbers, text: &str) -> Option<ReplayMark> {
+    let mut parts = text.split(' ').map(str::parse);
+    let mut next = || parts.next()?.ok();
+    let (number, scanned, settled) = (Offset(next()?), Offset(next()?), next()?);
+    // Of one that does not run there is no number.
+    let number = if number == Offset::ZERO { number } else { numbers.shown(number) };
+    parts.next().is_none().then_some(ReplayMark { number: number.0, scanned: numbers.shown(scanned), settled })
+}
+
+/// The replays of a destination, without the keys behind, from the fields of the hash `key`; and the last number that one
+/// was given.
+pub(super) fn parse_replays(
+    numbers: &Numbers,
+    key: &str,
+    fields: &[(String, String)],
+) -> Result<(BTreeMap<ReplayId, ReplayProgress>, u64), StoreError> {
+    let (mut specs, mut marks, mut last) = (BTreeMap::new(), BTreeMap::new(), 0);
+    for (field, value) in fields {
+        let wrong = |why: String| unreadable(key, format!("the field {field:?}"), why);
+        let id = |id: &str| ReplayId::new(id).map_err(|error| wrong(error.to_string()));
+        match field.split_once(':') {
+            None if field == "last" => {
+                last = numbers.shown(Offset(value.parse().map_err(|_| wrong("it is no number".into()))?)).0
+            }
+            Some(("spec", of)) => {
+                let spec = serde_json::from_str(value).map_err(|error| wrong(error.to_string()))?;
+                specs.insert(id(of)?, ReplayProgress::new(spec));
+            }
+            Some(("mark", of)) => {
+                let mark = parse_mark(numbers, value).ok_or_else(|| wrong("these are no three numbers".into()))?;
+                marks.insert(id(of)?, mark);
+            }
+            // The functions look at it; it is in the spec too.
+            Some(("until", _)) => {}
+            _ => return Err(wrong("it is not known to this version".into())),
+        }
+    }
+    for (id, mark) in marks {
+        let of =
+            specs.get_mut(&id).ok_or_else(|| unreadable(key, format!("the replay {id}"), "nothing says what it is"))?;
+        of.mark = mark;
+    }
+    Ok((specs, last))
+}
+
 fn parse_pause(text: &str) -> Option<Pause> {
     let (since, reason) = text.split_once(' ')?;
     Some(Pause { since: Timestamp::from_millis(since.parse().ok()?), reason: reason.into() })
 }
 
-fn parse_position(text: &str) -> Option<Position> {
+fn parse_position(numbers: &Numbers, text: &str) -> Option<Position> {
     if text == SHARED {
         return Some(Position::Shared);
     }
-    text.parse().ok().map(|offset| Position::At(Offset(offset)))
+    text.parse().ok().map(|offset| Position::At(numbers.shown(Offset(offset))))
 }
 
 /// Progress without the keys that are behind, and the number of commits that made it.
@@ -54,22 +109,22 @@ pub(super) struct Lanes {
 impl Lanes {
     /// Reads the fields of the hash `key`. One that is not known was written by a later version, and
     /// means something there: it is refused.
-    pub(super) fn parse(key: &str, fields: &[(String, String)]) -> Result<Self, StoreError> {
+    pub(super) fn parse(numbers: &Numbers, key: &str, fields: &[(String, String)]) -> Result<Self, StoreError> {
         let mut lanes = Self::default();
         for (field, value) in fields {
-            lanes.take(field, value).map_err(|why| unreadable(key, format!("the field {field:?}"), why))?;
+            lanes.take(numbers, field, value).map_err(|why| unreadable(key, format!("the field {field:?}"), why))?;
         }
         Ok(lanes)
     }
 
-    fn take(&mut self, field: &str, value: &str) -> Result<(), String> {
+    fn take(&mut self, numbers: &Numbers, field: &str, value: &str) -> Result<(), String> {
         let wrong = |expected: &str| format!("{value:?} is not {expected}");
         if field == "scanned" {
-            self.progress.scanned = Offset(value.parse().map_err(|_| wrong("an offset"))?);
+            self.progress.scanned = numbers.shown(Offset(value.parse().map_err(|_| wrong("an offset"))?));
         } else if field == "commits" {
             self.commits = value.parse().map_err(|_| wrong("a number"))?;
         } else if let Some(name) = field.strip_prefix(LANE) {
-            self.lane(name)?.position = parse_position(value).ok_or_else(|| wrong("an offset or `shared`"))?;
+            self.lane(name)?.position = parse_position(numbers, value).ok_or_else(|| wrong("an offset or `shared`"))?;
         } else if let Some(name) = field.strip_prefix(PAUSED) {
             self.lane(name)?.paused = Some(parse_pause(value).ok_or_else(|| wrong("a moment and a reason"))?);
         } else if let Some(name) = field.strip_prefix(BORN) {
@@ -84,6 +139,11 @@ impl Lanes {
         let name = DestinationName::new(name).map_err(|error| error.to_string())?;
         Ok(self.progress.lanes.entry(name).or_default())
     }
+}
+
+/// Where a record of the history stands, as text. Places of one length are in order as texts, too.
+pub(crate) fn place(epoch: u64, number: u64) -> String {
+    format!("{epoch:016x}-{number:016x}")
 }
 
 #[cfg(test)]
@@ -103,21 +163,24 @@ mod tests {
         }
 
         #[test]
-        fn a_position_survives_a_round_trip(offset: u64) {
-            for at in [Position::Shared, Position::At(Offset(offset))] {
-                prop_assert_eq!(parse_position(&position(at)), Some(at));
+        fn a_position_survives_a_round_trip(offset in 0..1_u64 << 40) {
+            for numbers in [Numbers::default(), Numbers::default().with(1, 60_000_000)] {
+                for at in [Position::Shared, Position::At(numbers.shown(Offset(offset)))] {
+                    prop_assert_eq!(parse_position(&numbers, &position(&numbers, at)), Some(at));
+                }
             }
         }
 
         #[test]
         fn reading_any_field_never_panics(field: String, value: String) {
-            let _ = Lanes::parse("k", &[(field, value)]);
+            let _ = Lanes::parse(&Numbers::default(), "k", &[(field, value)]);
         }
     }
 
     #[test]
     fn a_lane_is_read_from_its_fields() {
         let read = Lanes::parse(
+            &Numbers::default(),
             "k",
             &fields(&[
                 ("scanned", "9"),
@@ -148,7 +211,9 @@ mod tests {
             ("born:a", "x"),
             ("new", ""),
         ] {
-            let error = Lanes::parse("{laneway:3}:progress", &fields(&[(field, value)])).unwrap_err().to_string();
+            let error = Lanes::parse(&Numbers::default(), "{laneway:3}:progress", &fields(&[(field, value)]))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(field) && error.contains("{laneway:3}:progress"), "{error}");
         }
     }

@@ -127,7 +127,7 @@ async fn no_function_touches_more_than_some_of_the_largest_events() {
     within(&server, ONE_CALL, "list", store.list(&DeadLetterQuery { most: 100, ..DeadLetterQuery::default() }))
         .await
         .unwrap();
-    let of_it = Selection { destination: Some(name()), event_id: None, key: None };
+    let of_it = Selection::of(name());
     within(&server, ONE_CALL, "retry", store.retry(&of_it)).await.unwrap();
     within(&server, ONE_CALL, "requested", store.retry_requested(P, 100)).await.unwrap();
     // Nothing is old enough; then all of it; the small ones and the large ones in one call, as far as that goes.

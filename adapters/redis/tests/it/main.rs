@@ -1,6 +1,7 @@
 //! The Redis store against real servers of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod backup;
 mod commit_cost;
 mod formats;
 mod large;

@@ -2,8 +2,9 @@
 
 use crate::support::{new_store, open};
 use laneway_domain::{
-    Behind, Commit, Cut, DestinationName, Failure, GivenUp, Key, LaneChange, LaneKey, Offset, Partition, Pause,
-    Position, Quarantined, Redriven, RetryState, Revision, Timestamp,
+    Behind, Commit, Cut, DestinationName, EventId, Failure, GivenUp, Key, LaneChange, LaneKey, Offset, Partition,
+    Pause, Position, Quarantined, Redriven, ReplayChange, ReplayId, ReplayMark, ReplaySpec, RetryState, Revision,
+    Timestamp, TypePattern,
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{DeadLetterQuery, Lease, MAX_REVISION, Selection, Store, WorkerId};
@@ -45,7 +46,8 @@ fn moment() -> impl Strategy<Value = Timestamp> {
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    (moment(), any::<String>()).prop_map(|(at, reason)| Failure::new(at, &reason))
+    let status = prop_oneof![Just(None), Just(Some(422)), Just(Some(500))];
+    (moment(), any::<String>(), status).prop_map(|(at, reason, status)| Failure::new(at, &reason).answered(status))
 }
 
 fn retry_state() -> impl Strategy<Value = RetryState> {
@@ -68,8 +70,33 @@ fn change() -> impl Strategy<Value = LaneChange> {
     let pause = (moment(), any::<String>()).prop_map(|(since, reason)| Pause { since, reason: reason.into() });
     let behind = btree_map(lane_key(), option::of(behind()), 0..5);
     let born = option::weighted(0.3, (0..=MAX_REVISION.0).prop_map(Revision));
-    (born, option::of(position), option::of(option::of(pause)), behind)
-        .prop_map(|(born, position, paused, behind)| LaneChange { born, position, paused, behind })
+    let id = prop::sample::select(&["a", "a-1", "A.b"][..]).prop_map(|id| ReplayId::new(id).unwrap());
+    let replays = btree_map(id, option::weighted(0.8, replay()), 0..3);
+    (born, option::of(position), option::of(option::of(pause)), behind, replays)
+        .prop_map(|(born, position, paused, behind, replays)| LaneChange { born, position, paused, behind, replays })
+}
+
+fn replay() -> impl Strategy<Value = ReplayChange> {
+    let spec =
+        (moment(), 0..=EVENTS, 0..=EVENTS, any::<bool>()).prop_map(|(asked_at, from, until, first)| ReplaySpec {
+            asked_at,
+            from: Offset(from),
+            until: Offset(until),
+            selection: laneway_domain::Selection {
+                types: vec![TypePattern::new("order.*").unwrap()],
+                keys: [Key::new("a b:c\"ü").unwrap()].into(),
+                events: [EventId::new("1").unwrap()].into(),
+            },
+            first,
+        });
+    let number = prop_oneof![0..9_u64, Just(1 << 53)];
+    let mark = (number, 0..=EVENTS, any::<u64>()).prop_map(|(number, scanned, settled)| ReplayMark {
+        number,
+        scanned: Offset(scanned),
+        settled,
+    });
+    (option::of(spec), option::of(mark), btree_map(lane_key(), option::of(behind()), 0..4))
+        .prop_map(|(made, mark, behind)| ReplayChange { made, mark, behind })
 }
 
 fn given_up() -> impl Strategy<Value = GivenUp> {
@@ -113,17 +140,27 @@ fn commit() -> impl Strategy<Value = Commit> {
             dead_letters,
             redriven,
             quarantined,
+            history: None,
         })
 }
 
 fn selection() -> impl Strategy<Value = Selection> {
     let key = option::weighted(0.3, (0..4).prop_map(|n| Key::new(&format!("k{n}")).unwrap()));
-    let id = option::weighted(0.2, (0..EVENTS).prop_map(|n| laneway_domain::EventId::new(&format!("e{n}")).unwrap()));
-    (option::weighted(0.9, name()), key, id).prop_map(|(destination, key, event_id)| Selection {
-        destination,
-        key,
-        event_id,
-    })
+    let id = option::weighted(0.2, (0..EVENTS).prop_map(|n| EventId::new(&format!("e{n}")).unwrap()));
+    let types = prop_oneof![3 => Just(Vec::new()), 1 => Just(vec![TypePattern::new("order.*").unwrap()]), 1 => Just(vec![TypePattern::new("x").unwrap()])];
+    let statuses = prop_oneof![2 => Just([].into()), 1 => Just([422].into()), 1 => Just([422, 500].into())];
+    let times = (option::weighted(0.2, moment()), option::weighted(0.2, moment()));
+    (option::weighted(0.9, name()), key, id, types, statuses, times).prop_map(
+        |(destination, key, event_id, types, statuses, (from, to))| Selection {
+            destination,
+            key,
+            event_id,
+            types,
+            statuses,
+            from,
+            to,
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {

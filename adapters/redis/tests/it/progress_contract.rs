@@ -5,6 +5,8 @@ mod single {
     use crate::support::subject::Single;
     laneway_ports::progress_store_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::dead_letters_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::history_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::extent_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::workers_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::registry_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::tokens_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
@@ -14,6 +16,8 @@ mod cluster {
     use crate::support::subject::Clustered;
     laneway_ports::progress_store_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::dead_letters_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::history_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::extent_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::workers_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::registry_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::tokens_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);

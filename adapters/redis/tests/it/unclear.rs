@@ -102,8 +102,8 @@ async fn cut_off(answers: Answers, happens: bool) {
     let before = seen(&direct).await;
 
     // What the commit reads before it is written must get through.
-    wire.cut_at("laneway_commit_cut", answers);
-    let (commit, ()) = tokio::join!(async { through_wire.commit(&lease, &everything()).await }, wire.was_cut(),);
+    wire.cut_at("laneway_commit_replays", answers);
+    let commit = through_wire.commit(&lease, &everything()).await;
     assert!(matches!(commit, Err(CommitError::Store(StoreError::Unknown { .. }))), "{commit:?}");
     assert_eq!(seen(&direct).await == expected, happens);
     assert_eq!(seen(&direct).await == before, !happens);
@@ -111,6 +111,20 @@ async fn cut_off(answers: Answers, happens: bool) {
     assert_eq!(seen(&direct).await, expected);
     through_wire.commit(&lease, &everything()).await.unwrap();
     assert_eq!(seen(&direct).await, expected);
+}
+
+/// All that is written then may be written again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_opened_although_an_answer_to_its_opening_is_lost() {
+    let server = server().await;
+    for answers in [Answers::Lost, Answers::NeverAsked] {
+        let wire = Wire::to(server.address()).await;
+        wire.cut_at("laneway_attend", answers);
+        let options = RedisOptions { url: wire.url(), ..new_store(&server.url(), 1) };
+        let store = open(&options).await;
+        wire.was_cut().await;
+        prepared(&store).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

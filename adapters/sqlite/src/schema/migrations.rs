@@ -3,7 +3,9 @@
 //! A list of our own, since the tables of events are as many as the store has partitions, and since the number is
 //! where the first release put it (`meta`), so that an older process sees it and refuses.
 
-use super::{NEEDS, NEEDS_RELEASE, REGISTRY_TABLES, SCHEMA_VERSION, TOKEN_TABLE, cannot_open, note, setting};
+use super::{
+    NEEDS, NEEDS_RELEASE, REGISTRY_TABLES, REPLAY_TABLES, SCHEMA_VERSION, TOKEN_TABLE, cannot_open, note, setting,
+};
 use laneway_ports::StoreError;
 use rusqlite::Connection;
 use std::path::Path;
@@ -15,7 +17,8 @@ pub(crate) const FIRST: u32 = 2;
 type Step = fn(&Connection, u32) -> rusqlite::Result<()>;
 
 /// The steps, from [`FIRST`] on: the first makes schema 3, the next 4, …
-const STEPS: [Step; (SCHEMA_VERSION - FIRST) as usize] = [rows_have_a_format, generations, destinations_change, tokens];
+const STEPS: [Step; (SCHEMA_VERSION - FIRST) as usize] =
+    [rows_have_a_format, generations, destinations_change, tokens, replays];
 
 /// Brings a store of schema `found` to the present one.
 pub(super) fn migrate(conn: &Connection, path: &Path, found: u32, partitions: u32) -> Result<(), StoreError> {
@@ -72,6 +75,11 @@ fn tokens(conn: &Connection, _partitions: u32) -> rusqlite::Result<()> {
     conn.execute_batch(TOKEN_TABLE)
 }
 
+/// Schema 7: events are delivered once more. There were no replays, so that the checksum over progress stays what it is.
+fn replays(conn: &Connection, _partitions: u32) -> rusqlite::Result<()> {
+    conn.execute_batch(REPLAY_TABLES)
+}
+
 fn event_tables(partitions: u32) -> impl Iterator<Item = String> {
     (0..partitions).map(|p| format!("event_{p}")).chain(["dead_letter".to_owned()])
 }
@@ -99,6 +107,10 @@ pub(crate) fn seen_as_now(conn: &Connection, path: &Path, found: u32) -> Result<
         }
         if found < 6 {
             conn.execute_batch(&TOKEN_TABLE.replace("CREATE TABLE ", "CREATE TEMP TABLE "))?;
+        }
+        if found < 7 {
+            let own = REPLAY_TABLES.replace("CREATE TABLE ", "CREATE TEMP TABLE ");
+            conn.execute_batch(&own.replace("CREATE INDEX ", "CREATE INDEX temp."))?;
         }
         Ok(())
     };

@@ -84,7 +84,7 @@ async fn a_restore_revokes_the_tokens_unless_they_are_to_be_kept() {
 async fn a_store_of_schema_5_has_no_tokens_and_takes_some() {
     let mut subject = InDirectory::new(1, |_| ());
     subject.store = None;
-    subject.sqlite3().execute_batch("DROP TABLE token; UPDATE meta SET value = '5' WHERE name = 'schema'").unwrap();
+    subject.sqlite3().execute_batch("DROP TABLE token; DROP TABLE replay; DROP TABLE replay_behind; DROP TABLE replay_number; UPDATE meta SET value = '5' WHERE name = 'schema'").unwrap();
     assert_eq!(check(&subject.path()).unwrap().findings, Vec::<String>::new());
     subject.store = Some(SqliteStore::open(subject.options.clone()).unwrap());
     let book = put(subject.store(), "a").await;

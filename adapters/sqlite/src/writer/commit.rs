@@ -1,8 +1,11 @@
 //! Commits of progress.
 
+mod replays;
+
 use super::{dropped, lease};
 use crate::digest;
 use crate::failure::{self, Failed, unreadable};
+use crate::history;
 use crate::progress;
 use crate::request::Tx;
 use crate::row::{moment, signed};
@@ -47,6 +50,9 @@ pub(crate) fn commit(tx: &Tx<'_>, lease: &Lease, commit: &Commit) -> Result<bool
     }
     for quarantined in &commit.quarantined {
         quarantine(tx, p, quarantined)?;
+    }
+    if let Some(told) = &commit.history {
+        history::add(tx, lease, told)?;
     }
     Ok(true)
 }
@@ -109,6 +115,9 @@ fn change_lane(tx: &Tx<'_>, p: Partition, name: &DestinationName, change: &LaneC
         let key = key.to_string();
         let row = || digest::of_behind(tx.conn, p, name.as_str(), &key);
         changed = changed.wrapping_add(difference(row, || change_behind(tx, p, name, &key, behind.as_ref()))?);
+    }
+    for (id, replay) in &change.replays {
+        changed = changed.wrapping_add(replays::change(tx, p, (name, id), replay.as_ref())?);
     }
     Ok(changed)
 }
@@ -225,7 +234,7 @@ fn quarantine(tx: &Tx<'_>, p: Partition, quarantined: &Quarantined) -> Result<()
 /// [`laneway_ports::ProgressStore::forget`].
 pub(crate) fn forget(tx: &Tx<'_>, name: &DestinationName) -> Result<bool, Failed> {
     let mut gone = 0;
-    for table in ["behind", "lane", "dead_letter"] {
+    for table in ["behind", "lane", "dead_letter", "replay", "replay_behind", "replay_number"] {
         gone += tx.run(&format!("DELETE FROM {table} WHERE destination = ?1"), [name.as_str()])?;
     }
     // Summed up anew from what is left, in every partition.

@@ -5,7 +5,7 @@ use crate::failure::Failed;
 use crate::request::Tx;
 use crate::row::moment;
 use laneway_domain::{Partition, Timestamp};
-use laneway_ports::{CommitError, Lease, WorkerId};
+use laneway_ports::{CommitError, Lease, MAX_TENURES, WorkerId};
 use std::time::Duration;
 
 /// [`laneway_ports::ProgressStore::claim`].
@@ -14,10 +14,19 @@ pub(crate) fn claim(tx: &Tx<'_>, p: Partition, worker: &WorkerId, ttl: Duration)
         .conn
         .prepare_cached("SELECT epoch, worker, leased_until FROM partition WHERE partition = ?1")?
         .query_row([p.0], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, i64>(2)?)))?;
-    if holder.is_some_and(|holder| holder != worker.0) && until > moment(tx.now) {
+    let now = moment(tx.now);
+    if holder.as_ref().is_some_and(|holder| *holder != worker.0) && until > now {
         return Ok(None);
     }
+    if let Some(holder) = holder {
+        end_tenure(tx, p, epoch, &holder, until.min(now), until > now)?;
+    }
     let epoch = epoch + 1;
+    let begin = "INSERT INTO tenure (partition, epoch, worker, since) VALUES (?1, ?2, ?3, ?4)";
+    tx.run(begin, (p.0, epoch, &worker.0, now))?;
+    let forget = "DELETE FROM tenure WHERE partition = ?1 AND epoch NOT IN \
+                  (SELECT epoch FROM tenure WHERE partition = ?1 ORDER BY epoch DESC LIMIT ?2)";
+    tx.run(forget, (p.0, MAX_TENURES))?;
     tx.run(
         "UPDATE partition SET epoch = ?2, worker = ?3, leased_until = ?4 WHERE partition = ?1",
         (p.0, epoch, &worker.0, moment(tx.now.after(ttl))),
@@ -35,7 +44,24 @@ pub(crate) fn renew(tx: &Tx<'_>, lease: &Lease, ttl: Duration) -> Result<(), Fai
 /// [`laneway_ports::ProgressStore::release`].
 pub(crate) fn release(tx: &Tx<'_>, lease: &Lease) -> Result<(), Failed> {
     check(tx, lease)?;
+    end_tenure(tx, lease.partition, lease.epoch, &lease.worker.0, moment(tx.now), true)?;
     set(tx, lease, None, Timestamp::ZERO)
+}
+
+/// A worker's time with a partition has ended.
+fn end_tenure(
+    tx: &Tx<'_>,
+    p: Partition,
+    epoch: u64,
+    worker: &str,
+    until: i64,
+    handed_over: bool,
+) -> Result<(), Failed> {
+    // There is no row of a lease that was claimed before there were such rows.
+    let sql = "INSERT INTO tenure (partition, epoch, worker, until, handed_over) VALUES (?1, ?2, ?3, ?4, ?5) \
+               ON CONFLICT (partition, epoch) DO UPDATE SET until = excluded.until, handed_over = excluded.handed_over";
+    tx.run(sql, (p.0, epoch, worker, until, handed_over))?;
+    Ok(())
 }
 
 fn set(tx: &Tx<'_>, lease: &Lease, holder: Option<&WorkerId>, until: Timestamp) -> Result<(), Failed> {

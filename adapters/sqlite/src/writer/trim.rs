@@ -8,12 +8,14 @@ use laneway_domain::{Offset, Partition, Timestamp};
 
 /// The position below which every lane has settled everything, as
 /// [`laneway_domain::PartitionProgress::settled_below`] says it: the lowest of the partition's
-/// default, the lanes' own positions, and the keys behind; zero while there is no lane.
+/// default, the lanes' own positions, the keys behind, and what replays need; zero while there is no lane.
 pub(crate) const SETTLED_BELOW: &str = "
 SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM lane WHERE partition = ?1) THEN 0 ELSE min(
   (SELECT scanned FROM partition WHERE partition = ?1),
   coalesce((SELECT min(scanned) FROM lane WHERE partition = ?1 AND scanned IS NOT NULL), ?2),
-  coalesce((SELECT min(offset) FROM behind WHERE partition = ?1), ?2)
+  coalesce((SELECT min(offset) FROM behind WHERE partition = ?1), ?2),
+  coalesce((SELECT min(scanned) FROM replay WHERE partition = ?1 AND scanned < until), ?2),
+  coalesce((SELECT min(offset) FROM replay_behind WHERE partition = ?1), ?2)
 ) END";
 
 fn settled_below(tx: &Tx<'_>, p: Partition) -> rusqlite::Result<u64> {

@@ -14,7 +14,7 @@ async fn deliver(events: Vec<Attempted>, status: u16) -> (Vec<Outcome>, Request)
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(status)).mount(&server).await;
     let settings =
         WebhookConfig { batch: true, reject: vec![422], secrets: vec![Secret::new(SECRET)], ..config(server.uri()) };
-    let outcomes = WebhookSink::new(settings).unwrap().deliver(&Delivery { events }).await;
+    let outcomes = WebhookSink::new(settings).unwrap().deliver(&Delivery { events }).await.outcomes;
     let mut got = server.received_requests().await.unwrap();
     assert_eq!(got.len(), 1);
     (outcomes, got.remove(0))
@@ -54,6 +54,13 @@ async fn a_batch_is_cloudevents_json_and_signed_as_a_whole() {
 async fn a_retried_dead_letter_is_marked_in_a_batch() {
     let (_, got) = deliver(vec![Attempted { redrive: true, ..attempted(event("a")) }], 200).await;
     assert_eq!(got.body_json::<Value>().unwrap()[0]["lanewayredrive"], json!(true));
+    let mut forged = event("b");
+    forged.attributes.insert("lanewayreplay".into(), 9.into());
+    let replayed = Attempted { redrive: true, replay: Some(7), ..attempted(event("a")) };
+    let (_, got) = deliver(vec![replayed, attempted(forged)], 200).await;
+    let got = got.body_json::<Value>().unwrap();
+    assert_eq!((&got[0]["lanewayredrive"], &got[0]["lanewayreplay"]), (&json!(true), &json!(7)));
+    assert_eq!(got[1]["lanewayreplay"], Value::Null, "a producer cannot pass an event off as replayed");
 }
 
 #[tokio::test]

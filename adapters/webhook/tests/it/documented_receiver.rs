@@ -60,6 +60,11 @@ fn shapes() -> Vec<(&'static str, Attempted)> {
         ("all attributes", with(&|event| event.attributes.clone_from(&attributes))),
         ("a later attempt", Attempted { attempt: 9, ..with(&|_| ()) }),
         ("a retried dead letter", Attempted { redrive: true, ..with(&|_| ()) }),
+        ("a replayed event", Attempted { redrive: true, replay: Some(7), ..with(&|_| ()) }),
+        (
+            "a replayed event without a key",
+            Attempted { redrive: true, replay: Some(7), ..with(&|event| event.key = None) },
+        ),
         ("a retried dead letter without a key", Attempted { redrive: true, ..with(&|event| event.key = None) }),
     ]
 }
@@ -84,7 +89,7 @@ async fn the_documented_receiver_takes_every_shape_of_an_event() {
     let settings = WebhookConfig { secrets: vec![Secret::new(SECRET)], ..config(format!("http://{address}/hooks")) };
     let sink = WebhookSink::new(settings).unwrap();
     for (shape, attempted) in shapes() {
-        let outcomes = sink.deliver(&Delivery { events: vec![attempted] }).await;
+        let outcomes = sink.deliver(&Delivery { events: vec![attempted] }).await.outcomes;
         assert_eq!(outcomes, [Outcome::Delivered], "{shape}");
     }
 }

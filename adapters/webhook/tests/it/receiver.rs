@@ -73,7 +73,7 @@ async fn an_event_arrives_with_all_its_headers_and_its_bytes() {
     }
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     assert!(header(&got, "webhook-timestamp").parse::<u64>().unwrap().abs_diff(now) < 100);
-    for absent in ["webhook-signature", "authorization", "laneway-redrive"] {
+    for absent in ["webhook-signature", "authorization", "laneway-redrive", "laneway-replay"] {
         assert!(got.headers.get(absent).is_none(), "{absent}");
     }
 }
@@ -82,11 +82,15 @@ async fn an_event_arrives_with_all_its_headers_and_its_bytes() {
 async fn a_retried_dead_letter_says_that_its_sequence_is_old() {
     let server = answering(ResponseTemplate::new(200)).await;
     let sink = WebhookSink::new(config(server.uri())).unwrap();
-    let redriven = Attempted { redrive: true, ..attempted(event("evt_1")) };
-    assert_eq!(sink.deliver(&Delivery { events: vec![redriven] }).await, [Outcome::Delivered]);
-    let got = server.received_requests().await.unwrap().remove(0);
-    assert_eq!(header(&got, "laneway-redrive"), "true");
-    assert_eq!(header(&got, "laneway-sequence"), "3-00000000000000000041");
+    for replay in [None, Some(u64::MAX)] {
+        let redriven = Attempted { redrive: true, replay, ..attempted(event("evt_1")) };
+        assert_eq!(sink.deliver(&Delivery { events: vec![redriven] }).await.outcomes, [Outcome::Delivered]);
+        let got = server.received_requests().await.unwrap().pop().unwrap();
+        assert_eq!(header(&got, "laneway-redrive"), "true");
+        assert_eq!(header(&got, "laneway-sequence"), "3-00000000000000000041");
+        let says = got.headers.get("laneway-replay").map(|value| value.to_str().unwrap());
+        assert_eq!(says, replay.map(|_| "18446744073709551615"));
+    }
 }
 
 #[tokio::test]
@@ -230,7 +234,7 @@ async fn of_several_events_those_behind_a_failure_of_their_key_are_not_tried() {
     let sink = WebhookSink::new(config(server.uri())).unwrap();
     let events = [("a1", Some("a")), ("b1", Some("b")), ("c", None), ("b2", Some("b")), ("a2", Some("a"))];
     let events = events.iter().zip(1..).map(|(&(id, key), offset)| keyed(id, key, offset)).collect();
-    let outcomes = sink.deliver(&Delivery { events }).await;
+    let outcomes = sink.deliver(&Delivery { events }).await.outcomes;
     let labels: Vec<_> = outcomes.iter().map(Outcome::label).collect();
     assert_eq!(labels, ["delivered", "retry", "delivered", "not-tried", "delivered"]);
     let got = server.received_requests().await.unwrap();

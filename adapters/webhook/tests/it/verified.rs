@@ -55,6 +55,7 @@ async fn an_arrival_is_read_from_a_request_and_from_a_batch() {
         sequence: Sequence { partition: Partition(3), offset: Offset(41) },
         attempt: 14,
         redrive: true,
+        replay: None,
     };
     let second = Arrival { id: "evt_2".into(), key: None, attempt: 1, redrive: false, ..first.clone() };
     for (event, expected) in [(redriven.clone(), &first), (keyless.clone(), &second)] {

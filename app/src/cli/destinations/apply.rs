@@ -38,7 +38,7 @@ pub(super) async fn run(client: &Client, args: &ApplyArgs, source: &dyn Source) 
         output::note(&format!("{they_stay}; --prune deletes what the file does not name"));
     }
     if wanted.is_empty() {
-        return output::line("nothing to change");
+        return output::say("nothing to change");
     }
     if args.dry_run {
         wanted.iter().try_for_each(|(said, _)| output::line(said))?;
@@ -90,7 +90,7 @@ async fn differing(
             let said = said(change.op, result);
             if result.problem.is_some() {
                 let advice = "; take it out of one of the two files, or take it over with --adopt";
-                output::line(&format!("{said}{}", if foreign.contains(&change.name) { advice } else { "" }))?;
+                output::say(&format!("{said}{}", if foreign.contains(&change.name) { advice } else { "" }))?;
                 refused += 1;
             } else if result.what.is_some() {
                 differing.push((said, change));

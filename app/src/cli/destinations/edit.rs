@@ -40,7 +40,7 @@ pub(super) async fn run(client: &Client, name: &DestinationName, source: &dyn So
     loop {
         let edited = sheet.edit(&text::heading(name, &mistakes), &body)?;
         if edited.trim().is_empty() || edited == settings {
-            return output::line("nothing to change");
+            return output::say("nothing to change");
         }
         if !mistakes.is_empty() && edited == body {
             return Err(sheet.kept(Failure::new(format!("the mistakes are still there; {name} is as it was"))));
@@ -55,7 +55,7 @@ pub(super) async fn run(client: &Client, name: &DestinationName, source: &dyn So
         };
         wanted.entry("name").or_insert_with(|| name.as_str().into());
         if wanted == with_name(name, &record.settings) {
-            return output::line("nothing to change");
+            return output::say("nothing to change");
         }
         let answer = match client.put_if(&path, record.revision.0, &wanted).await {
             Ok(answer) => answer,
@@ -64,7 +64,7 @@ pub(super) async fn run(client: &Client, name: &DestinationName, source: &dyn So
         match answer.status {
             status if status.is_success() => {
                 let answer: ChangeAnswer = client.read(&answer).map_err(|failure| sheet.kept(failure))?;
-                return output::line(&said(&answer, "is changed"));
+                return output::say(&said(&answer, "is changed"));
             }
             StatusCode::PRECONDITION_FAILED => {
                 let what = format!("somebody else has changed or deleted {name} meanwhile; nothing of yours was done");

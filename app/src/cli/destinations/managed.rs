@@ -2,6 +2,7 @@
 
 use super::super::client::Client;
 use super::super::table::{Align, Look, Table, rows_with_text};
+use super::super::when::local;
 use super::super::{Failure, output};
 use laneway_domain::{DestinationName, Origin};
 use laneway_http::wire::{
@@ -50,7 +51,7 @@ pub(super) async fn list(client: &Client, state: Option<&str>, json: bool) -> Re
         let cells = [record.name.as_str(), state_of(record.state), origin, url].map(str::to_owned);
         table.row(cells.into_iter().chain([record.revision.to_string()]));
     }
-    if table.is_empty() { output::line("there is no destination") } else { output::print(&table.fitted(Look::plain())) }
+    if table.is_empty() { output::say("there is no destination") } else { output::print(&table.fitted(Look::plain())) }
 }
 
 const fn state_of(state: DestinationState) -> &'static str {
@@ -74,7 +75,7 @@ pub(super) async fn show(client: &Client, name: &DestinationName) -> Result<(), 
 pub(super) async fn pause(client: &Client, name: &DestinationName, reason: &str) -> Result<(), Failure> {
     let choice = PauseChoice { reason: reason.to_owned() };
     let answer: ChangeAnswer = client.post(&format!("/v1/destinations/{name}/pause"), &choice).await?;
-    output::line(&said(&answer, "is paused; its events wait"))
+    output::say(&said(&answer, "is paused; its events wait"))
 }
 
 pub(super) async fn delete(client: &Client, name: &DestinationName, yes: bool) -> Result<(), Failure> {
@@ -86,7 +87,7 @@ pub(super) async fn delete(client: &Client, name: &DestinationName, yes: bool) -
         Some(1) => "is deleted, and about 1 event with it that waited".to_owned(),
         Some(some) => format!("is deleted, and about {some} events with it that waited"),
     };
-    output::line(&said(&answer, &what))
+    output::say(&said(&answer, &what))
 }
 
 pub(super) async fn rotate_secret(
@@ -121,8 +122,8 @@ pub(super) async fn test(client: &Client, name: &DestinationName, json: bool) ->
         output::note(&format!("{name} answered: {}", output::clean(body)));
     }
     if answer.delivered {
-        let said = format!("{name} took the test event {} within {took_ms} ms{status}", answer.event_id);
-        return output::line(&said);
+        output::say(&format!("{name} took the test event within {took_ms} ms{status}"))?;
+        return output::say(&format!("  its id: {}", answer.event_id));
     }
     let reason = output::clean(answer.reason.as_deref().unwrap_or(&answer.outcome));
     Err(Failure::new(format!("{name} did not take the test event ({took_ms} ms{status}): {reason}")))
@@ -142,9 +143,9 @@ pub(super) async fn changes(client: &Client, name: &DestinationName, limit: u32,
     ];
     let rows = page.items.into_iter().map(|line| {
         let cuts: Vec<String> = line.cuts.iter().map(|(partition, offset)| format!("{partition}:{offset}")).collect();
-        vec![line.at, line.by, line.what, line.revision.to_string(), cuts.join(" ")]
+        vec![local(&line.at), line.by, line.what, line.revision.to_string(), cuts.join(" ")]
     });
-    output::print(&rows_with_text(&columns, 2, rows.collect(), Look::plain()))
+    output::print(&rows_with_text(&columns, 3, rows.collect(), Look::plain()))
 }
 
 /// A change in a line, with what it still waits for.

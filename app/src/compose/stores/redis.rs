@@ -2,9 +2,10 @@
 
 use super::{Checked, Role};
 use crate::config::{Durability, RedisStore as RedisConfig, Store};
-use laneway_domain::Partition;
-use laneway_ports::{EventLog as _, Stores, WorkerId};
+use laneway_domain::{Partition, ProcessStatus};
+use laneway_ports::{EventLog as _, StoreHealth as _, Stores, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Connects to it.
@@ -14,7 +15,8 @@ pub(super) async fn open(store: &Store, redis: &RedisConfig, role: Role, process
     connected.map(Arc::new).map(Stores::of).map_err(|e| e.to_string())
 }
 
-fn options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, String> {
+/// As the configuration names it.
+pub(in crate::compose) fn options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, String> {
     Ok(RedisOptions {
         key_prefix: redis.key_prefix.clone(),
         duplicate_window: store.duplicate_window,
@@ -39,5 +41,24 @@ pub(super) async fn check(store: &Store, redis: &RedisConfig) -> Result<Checked,
         events += bounds.start.events_until(bounds.end);
     }
     let found = format!("about {events} events in {partitions} partitions");
-    Ok(Checked { found, warnings: store.warnings().to_vec() })
+    let upgrade = Some(upgrade(&store.processes()));
+    Ok(Checked { found: Ok(found), warnings: store.warnings().to_vec(), upgrade })
+}
+
+/// What it takes to bring these processes to this release. One that would not understand them could not even check.
+fn upgrade(there: &[ProcessStatus]) -> String {
+    let this = env!("CARGO_PKG_VERSION");
+    let working: Vec<&str> = there.iter().filter(|one| one.role != "tool").map(|one| one.release.as_str()).collect();
+    if working.iter().all(|release| *release == this) {
+        return format!("none: {} processes share the store, all of this Laneway {this}", working.len());
+    }
+    let releases: BTreeSet<&str> = working.iter().copied().collect();
+    let releases: Vec<&str> = releases.into_iter().collect();
+    format!(
+        "replace the {} processes that share the store (Laneway {}) by this Laneway {this}, one after the other. While an \
+         earlier one is there, nothing is written that it cannot read, and you can go back; when the last one is gone, \
+         you cannot",
+        working.len(),
+        releases.join(", ")
+    )
 }

@@ -32,7 +32,7 @@ fn mistakes_in_sections_are_named_precisely() {
         ("\n[server]\nlisen = 1\n", r#"laneway.toml:3: server: unknown key "lisen"; did you mean "listen"?"#),
         (
             "zzz = 1",
-            r#"laneway.toml:1: unknown key "zzz"; known here: server, store, egress, worker, log, destination"#,
+            r#"laneway.toml:1: unknown key "zzz"; known here: server, store, egress, worker, history, log, telemetry, operational_events, destination"#,
         ),
         ("server = 1", "laneway.toml:1: server: expected a table, found a whole number"),
         ("[server]\nlisten = 8080", "laneway.toml:2: server.listen: expected text in quotes, found a whole number"),
@@ -52,6 +52,35 @@ fn mistakes_in_sections_are_named_precisely() {
         (
             "[server.limits]\nevent_bytes = '16MiB'",
             "laneway.toml:1: server.limits.batch_bytes: 8MiB is less than event_bytes (16MiB), which would never be taken",
+        ),
+        (
+            "[operational_events]\nbreaker_after = '2d'",
+            "laneway.toml:2: operational_events.breaker_after: 2d is out of bounds; use 0s to 1d",
+        ),
+        (
+            "[operational_events]\nbraker_after = '2m'",
+            r#"laneway.toml:2: operational_events: unknown key "braker_after"; did you mean "breaker_after"?"#,
+        ),
+        (
+            "[telemetry]\notpl = 'http://127.0.0.1:4318'",
+            r#"laneway.toml:2: telemetry: unknown key "otpl"; did you mean "otlp"?"#,
+        ),
+        (
+            "[telemetry]\notlp = '127.0.0.1:4318'",
+            r#"laneway.toml:2: telemetry.otlp: it has to begin with http:// or https://; write for instance "http://127.0.0.1:4318""#,
+        ),
+        ("[telemetry]\notlp = 4318", "laneway.toml:2: telemetry.otlp: expected text in quotes, found a whole number"),
+        (
+            "[telemetry]\notlp = 'http://a'\nratio = 2.0",
+            "laneway.toml:3: telemetry.ratio: 2 is out of bounds; use 0 to 1",
+        ),
+        (
+            "[telemetry]\nratio = 0.5",
+            "laneway.toml:2: telemetry.ratio: says something of spans, but none go anywhere: set telemetry.otlp too",
+        ),
+        (
+            "[telemetry]\notlp = 'http://a'\nheaders = { 'x y' = 'hunter2' }",
+            r#"laneway.toml:3: telemetry.headers: "x y" is not a header name"#,
         ),
         ("[store]\npartitions = 0", "laneway.toml:2: store.partitions: 0 is out of bounds; use 1 to 1024"),
         ("[store]\npartitions = 1025", "laneway.toml:2: store.partitions: 1025 is out of bounds; use 1 to 1024"),

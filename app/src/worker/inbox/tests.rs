@@ -1,5 +1,5 @@
 use super::*;
-use laneway_domain::{Key, MAX_KEY_BYTES, MAX_PARTITIONS};
+use laneway_domain::{Key, MAX_KEY_BYTES, MAX_PARTITIONS, ReplayId, ReplayOrder, Selection, Timestamp};
 use laneway_ports::MAX_MESSAGE_BYTES;
 
 fn read(message: &str) -> (String, Option<Command>) {
@@ -14,6 +14,17 @@ fn every_command_is_read_as_it_was_written() {
     let mut commands = vec![
         Command::Resume { destination: destination.clone() },
         Command::Forget { destination: destination.clone() },
+        Command::BeginReplay {
+            destination: destination.clone(),
+            replay: ReplayId::new("r").unwrap(),
+            order: Box::new(ReplayOrder {
+                asked_at: Timestamp::from_millis(7),
+                ranges: [(Partition(3), Offset(4)..Offset(9))].into(),
+                selection: Selection { keys: [Key::new("a").unwrap()].into(), ..Selection::default() },
+                first: true,
+            }),
+        },
+        Command::CancelReplay { destination: destination.clone(), replay: ReplayId::new("r").unwrap() },
         Command::Replay {
             destination: destination.clone(),
             from: [(Partition(0), Offset(7)), (Partition(12), Offset::in_generation(3, 1))].into(),

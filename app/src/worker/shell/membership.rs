@@ -47,12 +47,13 @@ impl Shell {
                 return self.calls.push(self.stores.look_up(claimed, unknown));
             }
         }
-        let Claimed { lease, progress, log, until, gone, .. } = claimed;
+        let Claimed { lease, progress, log, losses, until, gone, .. } = claimed;
         let (partition, end) = (lease.partition, log.end);
         self.calls.push(self.stores.renew(lease.clone(), false));
         self.calls.push(self.stores.watch(lease.clone(), end, false));
         self.owned.insert(partition, Owned { lease, end });
         self.count_leases();
+        self.teller.claimed(partition, &progress, &losses);
         self.feed(Input::Claimed { partition, progress, gone: gone.unwrap_or_default(), log, until });
         self.share.claimed(partition);
         self.rebalance();

@@ -3,6 +3,8 @@
 use super::OwnedPartition;
 use crate::dispatcher::shared::Shared;
 use crate::partition::Partition;
+use crate::replay::Held;
+use crate::way::Way;
 
 impl OwnedPartition {
     /// See [`crate::Dispatcher::check`].
@@ -25,20 +27,27 @@ impl OwnedPartition {
             assert!(self.lanes.get(*index).is_none(), "a destination that joins has no lane");
         }
         self.lanes.check(shared.destinations.present().count() - self.joining.len(), self.head);
-        for lane in self.lanes.all() {
+        self.replays.check(|index| shared.destinations.get(index).ordering);
+        for lane in self.lanes.all().chain(self.replays.all()) {
             lane.check();
+            let (destination, at) = (lane.destination, lane.at());
             assert!(
-                shared.destinations.is_present(lane.destination),
+                shared.destinations.is_present(destination),
                 "a lane is of a destination that there is: {}",
-                lane.destination.0
+                destination.0
             );
             if lane.queued_at_gate {
-                let waiting = &shared.destinations.gate(lane.destination).waiting;
+                let waiting = &shared.destinations.gate(destination).waiting;
                 assert!(
-                    waiting.contains(&partition),
+                    waiting.contains(&(partition, at.way)),
                     "a lane of partition {partition} waits at a gate, and is not there"
                 );
             }
+            let attempts = shared.attempts_at(partition, self.incarnation, destination);
+            let others = attempts.filter(|(_, attempt)| attempt.lane != lane.id);
+            let others = others.map(|(id, attempt)| (*id, attempt.keys().collect::<Vec<_>>()));
+            let held = if at.way == Way::Live { self.replays.held(destination) } else { Held::default() };
+            lane.check_yielding(others, &held);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::lanes::SharedPosition;
 use crate::destination::{Destination, DestinationName};
 use crate::dispatcher::shared::Shared;
 use crate::io::{Notice, Output};
-use crate::lane::{Uncommitted, Unsaved};
+use crate::lane::{Lane, Uncommitted, Unsaved};
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
 use crate::progress::{Commit, LaneChange, Quarantined};
@@ -14,6 +14,7 @@ use crate::revision::Cut;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::Timer;
+use crate::way::{LaneAt, Way};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(super) struct Commits {
     unsaved: Vec<Unsaved>,
     /// What the next commit says beside the changes of lanes.
     prepared: Commit,
+    /// How many commits of this ownership have told something of attempts.
+    told: u64,
 }
 
 impl From<Offset> for Commits {
@@ -113,6 +116,7 @@ impl Commits {
     pub(super) fn unsaved_of(&self, destination: &Destination) -> Vec<LaneKey> {
         let is_its =
             |unsaved: &&Unsaved| unsaved.destination == destination.name && destination.goes_on_from(unsaved.born);
+        let is_its = |unsaved: &&Unsaved| unsaved.way == Way::Live && is_its(unsaved);
         let of = self.unsaved().filter(is_its);
         of.map(|unsaved| unsaved.key.clone()).collect()
     }
@@ -121,7 +125,10 @@ impl Commits {
 impl OwnedPartition {
     /// Sees to it that what has changed is committed in time.
     pub(super) fn note_change(&mut self, shared: &mut Shared) {
-        let changed = self.commits.dirty || self.commits.uncommitted.settled > 0 || self.lanes.any_touched();
+        let uncommitted = &self.commits.uncommitted;
+        let is_new = uncommitted.settled > 0 || !uncommitted.to_tell.is_empty();
+        let changed = self.commits.dirty || is_new || self.lanes.any_touched();
+        let changed = changed || self.replays.any_touched();
         if !changed || self.commits.is_in_flight() {
             return;
         }
@@ -171,7 +178,7 @@ impl OwnedPartition {
         shared.output(Output::Commit { partition: self.partition, commit });
     }
 
-    fn make_commit(&mut self, shared: &Shared) -> Commit {
+    fn make_commit(&mut self, shared: &mut Shared) -> Commit {
         let commits = &mut self.commits;
         let SharedPosition { at: scanned, is_held_back } =
             self.lanes.share_position(self.head, commits.head_at_commit, commits.scanned);
@@ -190,27 +197,34 @@ impl OwnedPartition {
         }
         commit.scanned = (scanned != commits.scanned).then_some(scanned);
         commits.scanned = scanned;
+        self.commit_replays(&mut commit, scanned, shared);
+        let commits = &mut self.commits;
         commit.dead_letters = std::mem::take(&mut commits.uncommitted.dead_letters);
         commits.uncommitted.dead_letter_bytes = 0;
         commits.unsaved = std::mem::take(&mut commits.uncommitted.unsaved);
         commit.redriven = std::mem::take(&mut commits.uncommitted.redriven);
         commit.quarantined = std::mem::take(&mut commits.uncommitted.quarantined);
+        commit.history = commits.uncommitted.to_tell.take(commits.told + 1, shared.now);
+        commits.told += u64::from(commit.history.is_some());
         commits.dirty = is_held_back;
         commit
     }
 
     pub(in crate::dispatcher) fn committed(&mut self, shared: &mut Shared) {
         let cut = self.commits.in_flight.take().and_then(|(commit, _)| commit.cut);
-        for Unsaved { destination, born, key } in std::mem::take(&mut self.commits.unsaved) {
+        // Before anything can make the next commit.
+        let looked_at = self.note_stored_replays(shared);
+        for Unsaved { destination, born, way, key } in std::mem::take(&mut self.commits.unsaved) {
             // A destination that has gone since has no lane that waits for it, nor has another one of that name.
             let index = shared.destinations.named(&destination);
             if let Some(index) = index.filter(|index| shared.destinations.get(*index).goes_on_from(born)) {
-                self.with_lane(index, shared, |lane, cx| lane.saved(&key, cx));
+                self.with_lane(LaneAt { destination: index, way }, shared, |lane, cx| lane.saved(&key, cx));
             }
         }
         if let Some(cut) = cut {
             self.taken_over(cut, shared);
         }
+        self.go_on_with_replays(looked_at, shared);
         self.unstall(shared);
         self.note_change(shared);
         self.finish_release(shared);
@@ -219,7 +233,10 @@ impl OwnedPartition {
     /// Attempts may start again that waited for a commit or for the lease.
     pub(super) fn unstall(&mut self, shared: &mut Shared) {
         for index in self.lanes.take_stalled() {
-            self.queue_at_gate(index, shared);
+            self.queue_at_gate(index.into(), shared);
+        }
+        for at in self.replays.take_stalled() {
+            self.queue_at_gate(at, shared);
         }
     }
 
@@ -253,11 +270,12 @@ impl OwnedPartition {
         if self.attempts > 0 || self.commits.is_in_flight() {
             return self.note_change(shared);
         }
-        for index in self.lanes.all_on_track() {
-            if let Some((lane, mut cx)) = self.lane_with_context(index, shared) {
+        let on_track = self.lanes.all_on_track().into_iter().map(LaneAt::from);
+        for at in on_track.chain(self.replays.all().map(Lane::at)).collect::<Vec<_>>() {
+            if let Some((lane, mut cx)) = self.lane_with_context(at, shared) {
                 lane.wind_down(&mut cx);
             }
-            self.lanes.touch(index);
+            self.touch(at);
         }
         self.commit(shared);
         if !self.commits.is_in_flight() {

@@ -34,12 +34,7 @@ pub(super) struct Judge<'a> {
 
 impl Judge<'_> {
     pub(super) fn wants(&self, event: &LoggedEvent) -> bool {
-        let filter = if self.filters.former.is_empty() {
-            &self.filters.current
-        } else {
-            self.filters.at(self.cuts.revision_at(event.offset))
-        };
-        filter.wants(&event.event)
+        self.filters.wanted(self.cuts, event)
     }
 }
 
@@ -66,17 +61,19 @@ impl OwnedPartition {
             self.keep_judging(*index, shared);
         }
         for index in &changes.moved {
-            self.with_lane(*index, shared, |lane, cx| {
-                lane.set_paused(None);
+            self.with_lane((*index).into(), shared, |lane, _| lane.set_paused(None));
+            self.with_lanes_of(*index, shared, |lane, cx| {
                 lane.retry_all(cx);
+                true
             });
         }
         for index in changes.added.iter().chain(&changes.reordered) {
-            self.serve_lane(*index, shared);
+            self.serve_lane((*index).into(), shared);
         }
         self.follow(shared);
         self.note_change(shared);
         self.read_head(shared);
+        self.read_replays(shared);
     }
 
     /// Gives a destination its lane, or lets it wait for the cut from which on it has one.
@@ -124,7 +121,7 @@ impl OwnedPartition {
             let at = lane.looked_up_to(self.head);
             self.lanes.detach(index, at);
         }
-        self.serve_lane(index, shared);
+        self.serve_lane(index.into(), shared);
     }
 
     /// Whether the filter by which the shared reader finds the destination stands for what it reads next.
@@ -175,7 +172,7 @@ impl OwnedPartition {
             if let Some(pause) = shared.destinations.gate_mut(index).pause.clone() {
                 self.pause(index, pause, shared);
             }
-            self.serve_lane(index, shared);
+            self.serve_lane(index.into(), shared);
         }
         self.is_new = false;
         self.commits.take_over(cut);
@@ -212,6 +209,11 @@ impl OwnedPartition {
         if let Some(index) = deleted.index.filter(|index| !self.joining.remove(index)) {
             self.lanes.is_member(false);
             if let Some(lane) = self.lanes.remove(index) {
+                lane.discard(&mut shared.memory);
+            }
+            for lane in
+                self.replays.remove(index).iter().flat_map(|of| of.records.values()).filter_map(|r| r.lane.as_ref())
+            {
                 lane.discard(&mut shared.memory);
             }
             self.drop_progress(&deleted.name);

@@ -1,15 +1,16 @@
 //! Which destinations have a lane here: at a claim, and when one comes, leaves or goes.
 
 use super::OwnedPartition;
-use crate::destination::{DestinationIndex, DestinationName, StartFrom};
+use crate::destination::{DestinationIndex, DestinationName, Ordering, StartFrom};
 use crate::dispatcher::shared::Shared;
 use crate::io::Notice;
+use crate::lane::Lane;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
-use crate::progress::{LaneProgress, PartitionProgress, Position};
+use crate::progress::{Behind, LaneProgress, PartitionProgress, Position, ReplayMark};
 use crate::revision::Revision;
 use crate::time::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 impl OwnedPartition {
@@ -37,7 +38,7 @@ impl OwnedPartition {
         }
         owned.keep_unconfigured(shared);
         for index in owned.lanes.indices() {
-            owned.serve_lane(index, shared);
+            owned.serve_lane(index.into(), shared);
         }
         owned.follow(shared);
         owned.note_change(shared);
@@ -67,22 +68,24 @@ impl OwnedPartition {
         if !destination.is_kept {
             return self.add_unkept(index, &name, shared);
         }
-        let progress = self.unconfigured.remove(&name).unwrap_or_else(|| {
+        let mut progress = self.unconfigured.remove(&name).unwrap_or_else(|| {
             let start = self.start(born, from, end);
             let change = self.commits.prepare(&name);
             change.position = Some(start.position);
             change.born = (born != Revision::ORIGIN).then_some(born);
             start
         });
+        self.restore_replays(index, &mut progress, shared);
         let unsaved = self.commits.unsaved_of(shared.destinations.get(index));
         let idle = LaneProgress { born, ..LaneProgress::default() };
-        if progress == idle && unsaved.is_empty() {
-            return; // Where the others are, with nothing under way.
+        // Where it is where the others are, with nothing under way, it needs no lane.
+        if progress != idle || !unsaved.is_empty() {
+            if let Some(pause) = &progress.paused {
+                shared.destinations.gate_mut(index).pause.get_or_insert_with(|| pause.clone());
+            }
+            self.restore_lane(index, progress, unsaved, shared);
         }
-        if let Some(pause) = &progress.paused {
-            shared.destinations.gate_mut(index).pause.get_or_insert_with(|| pause.clone());
-        }
-        self.restore_lane(index, progress, unsaved, shared);
+        self.start_replays(index, shared);
     }
 
     /// Adds the lane of a destination whose progress is not kept. A store may have some of an earlier version.
@@ -110,15 +113,8 @@ impl OwnedPartition {
             Position::Shared => self.commits.scanned,
             Position::At(offset) => offset.min(self.end),
         };
-        // Under another ordering the records of keys do not apply. The lane goes back to the first
-        // of them: some events come again, none is missed.
-        let ordering = shared.destinations.get(index).ordering;
-        let settled = |key: &LaneKey, at: Offset| matches!(key, LaneKey::Event(offset) if at > *offset);
-        let (done, behind): (Vec<_>, Vec<_>) =
-            progress.behind.into_iter().partition(|(key, behind)| settled(key, behind.offset));
-        let (kept, foreign): (Vec<_>, Vec<_>) = behind.into_iter().partition(|(key, _)| ordering.has(key));
-        let at = foreign.iter().map(|(_, behind)| behind.offset).fold(stored, Offset::min);
-        let mut lane = self.new_lane(index, at, shared);
+        let Sorted { at, kept, dropped } = Sorted::of(progress.behind, shared.destinations.get(index).ordering, stored);
+        let mut lane = self.new_lane(index, at, None, shared);
         let stands_apart = at != stored || progress.position != Position::Shared;
         if stands_apart {
             lane.stands_at(stored);
@@ -128,7 +124,7 @@ impl OwnedPartition {
             lane.detach(at);
         }
         lane.restore_paused(progress.paused);
-        lane.forget_keys(foreign.into_iter().chain(done).map(|(key, _)| key));
+        lane.forget_keys(dropped.into_iter());
         let mut cx = shared.context(index, &mut self.commits.uncommitted);
         for (key, behind) in kept {
             lane.restore(&key, behind, self.head, &mut cx);
@@ -142,16 +138,39 @@ impl OwnedPartition {
         self.lanes.touch(index);
     }
 
+    /// Makes the lane of a replay that says this number, where its record says. It is not among the others yet.
+    pub(super) fn lane_of_replay(
+        &mut self,
+        index: DestinationIndex,
+        mark: ReplayMark,
+        behind: BTreeMap<LaneKey, Behind>,
+        shared: &mut Shared,
+    ) -> Lane {
+        let stored = mark.scanned;
+        let Sorted { at, kept, dropped } = Sorted::of(behind, shared.destinations.get(index).ordering, stored);
+        let mut lane = self.new_lane(index, at, Some(mark.number), shared);
+        lane.stands_at(stored);
+        lane.detach(at);
+        lane.forget_keys(dropped.into_iter());
+        let mut cx = shared.context(index, &mut self.commits.uncommitted);
+        for (key, behind) in kept {
+            lane.restore(&key, behind, self.head, &mut cx);
+        }
+        lane
+    }
+
     /// Takes a destination's lane out; its progress stays.
     pub(super) fn remove_lane(&mut self, index: DestinationIndex, shared: &mut Shared) {
-        if let Some((lane, mut cx)) = self.lane_with_context(index, shared) {
+        let mut replays = LaneProgress::default();
+        self.take_replays(index, &mut replays, shared);
+        if let Some((lane, mut cx)) = self.lane_with_context(index.into(), shared) {
             lane.wind_down(&mut cx);
         }
         self.lanes.is_member(false);
         let destination = shared.destinations.get(index);
         let (name, born) = (destination.name.clone(), destination.born);
         let change = self.commits.prepare(&name);
-        let progress = match self.lanes.remove(index) {
+        let mut progress = match self.lanes.remove(index) {
             None => LaneProgress { born, position: Position::At(self.head), ..LaneProgress::default() },
             Some(mut lane) => {
                 lane.discard(&mut shared.memory);
@@ -165,6 +184,7 @@ impl OwnedPartition {
             }
         };
         change.position = Some(progress.position);
+        (progress.replays, progress.last_replay) = (replays.replays, replays.last_replay);
         self.unconfigured.insert(name, progress);
     }
 
@@ -186,5 +206,28 @@ impl OwnedPartition {
         let is_shared = at == self.commits.scanned && at == self.head;
         let position = if is_shared { Position::Shared } else { Position::At(at) };
         LaneProgress { born, position, ..LaneProgress::default() }
+    }
+}
+
+/// The keys behind of a stored record, as far as they are of the ordering that there is now.
+struct Sorted {
+    /// From where on the lane has to look.
+    at: Offset,
+    kept: Vec<(LaneKey, Behind)>,
+    /// Those whose records say nothing any more.
+    dropped: Vec<LaneKey>,
+}
+
+impl Sorted {
+    /// Of a lane that stands at `stored`. Under another ordering the records of keys do not apply: the lane goes back
+    /// to the first of them, so that some events come again, and none is missed.
+    fn of(behind: BTreeMap<LaneKey, Behind>, ordering: Ordering, stored: Offset) -> Self {
+        let settled = |key: &LaneKey, at: Offset| matches!(key, LaneKey::Event(offset) if at > *offset);
+        let (done, behind): (Vec<_>, Vec<_>) =
+            behind.into_iter().partition(|(key, behind)| settled(key, behind.offset));
+        let (kept, foreign): (Vec<_>, Vec<_>) = behind.into_iter().partition(|(key, _)| ordering.has(key));
+        let at = foreign.iter().map(|(_, behind)| behind.offset).fold(stored, Offset::min);
+        let dropped = foreign.into_iter().chain(done).map(|(key, _)| key).collect();
+        Self { at, kept, dropped }
     }
 }

@@ -6,9 +6,10 @@ use crate::destination::DestinationIndex;
 use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::{Purpose, Read};
 use crate::event::LoggedEvent;
-use crate::lane::Fetch;
+use crate::lane::{Fetch, Lane};
 use crate::partition::Offset;
 use crate::progress::Quarantined;
+use crate::way::{LaneAt, Way};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -50,54 +51,75 @@ impl OwnedPartition {
     pub(super) fn read_detached(&mut self, shared: &mut Shared) {
         if self.lanes.any_detached() {
             for index in self.lanes.apart() {
-                self.read_own(index, shared);
+                self.read_own(index.into(), shared);
             }
         }
     }
 
+    /// Replays that a pause has kept from reading may read on.
+    pub(super) fn read_replays(&mut self, shared: &mut Shared) {
+        for at in self.replays.all().map(Lane::at).collect::<Vec<_>>() {
+            self.read_own(at, shared);
+        }
+    }
+
     /// Reads on for a lane that reads for itself, if it may.
-    fn read_own(&mut self, index: DestinationIndex, shared: &mut Shared) {
+    fn read_own(&mut self, at: LaneAt, shared: &mut Shared) {
+        let index = at.destination;
         if self.releasing || shared.destinations.gate(index).is_paused() {
             return;
         }
+        if at.way != Way::Live {
+            return self.read_replay(at, shared);
+        }
         let (head, end, is_shared) = (self.head, self.end.min(self.judged_below()), self.lanes.attached() > 0);
-        let (lane, cx) = self.known_lane(index, shared);
+        let (lane, cx) = self.known_lane(at, shared);
         // Ahead of the shared reader, as it may be after all have read for themselves, it waits to be overtaken.
         if is_shared && lane.looked_up_to(head) >= head {
             return;
         }
         if let Some(from) = lane.next_read(end, &cx) {
             let id = lane.id;
-            self.read_chunk(from, id, Purpose::Lane(index), shared);
+            self.read_chunk(from, id, Purpose::Lane(at), shared);
         }
     }
 
     pub(super) fn read_chunk(&self, from: Offset, asked_by: u64, purpose: Purpose, shared: &mut Shared) {
+        self.read_chunk_in_time(from, asked_by, purpose, false, shared);
+    }
+
+    /// The same for somebody who may be kept waiting.
+    pub(super) fn read_chunk_in_time(
+        &self,
+        from: Offset,
+        asked_by: u64,
+        purpose: Purpose,
+        unhurried: bool,
+        shared: &mut Shared,
+    ) {
         let (most, most_bytes) = (shared.settings.read_events, shared.settings.read_bytes);
-        shared.read(Read { partition: self.partition, asked_by, from, end: self.end, most, most_bytes, purpose });
+        let (partition, end) = (self.partition, self.end);
+        shared.read(Read { partition, asked_by, from, end, most, most_bytes, purpose, unhurried });
     }
 
     /// What a lane needs read, as far as it may go on.
-    pub(super) fn read_for_lane(&mut self, index: DestinationIndex, shared: &mut Shared) {
-        // A destination with nothing under way needs nothing.
-        if self.releasing || self.lanes.get(index).is_none() {
-            return;
-        }
+    pub(super) fn read_for_lane(&mut self, at: LaneAt, shared: &mut Shared) {
         let (partition, end, most_bytes) = (self.partition, self.end, FETCH_BYTES);
-        let asked_by = self.lanes.known_mut(index).id;
+        // A destination with nothing under way needs nothing.
+        let Some(asked_by) = self.find_lane_mut(at).map(|lane| lane.id).filter(|_| !self.releasing) else { return };
         loop {
-            let (lane, mut cx) = self.known_lane(index, shared);
+            let (lane, mut cx) = self.known_lane(at, shared);
             let (from, most, purpose) = match lane.next_fetch(&mut cx) {
                 None => break,
-                Some(Fetch::Log { key, from, most }) => (from, most, Purpose::Fetch(index, key)),
-                Some(Fetch::DeadLetter { key, offset }) => (offset, 1, Purpose::DeadLetter(index, key)),
+                Some(Fetch::Log { key, from, most }) => (from, most, Purpose::Fetch(at, key)),
+                Some(Fetch::DeadLetter { key, offset }) => (offset, 1, Purpose::DeadLetter(at, key)),
             };
-            shared.read(Read { partition, asked_by, from, end, most, most_bytes, purpose });
+            shared.read(Read { partition, asked_by, from, end, most, most_bytes, purpose, unhurried: false });
         }
-        if let Some(from) = self.lanes.known_mut(index).next_scan() {
-            self.read_chunk(from, asked_by, Purpose::Scan(index), shared);
+        if let Some(from) = self.find_lane_mut(at).and_then(Lane::next_scan) {
+            self.read_chunk(from, asked_by, Purpose::Scan(at), shared);
         }
-        self.read_own(index, shared);
+        self.read_own(at, shared);
     }
 
     /// Whether whoever asked for a read still waits for it: this ownership, or the lane that asked.
@@ -105,7 +127,7 @@ impl OwnedPartition {
         match &read.purpose {
             Purpose::Head | Purpose::End => self.incarnation == read.asked_by,
             Purpose::Lane(of) | Purpose::Scan(of) | Purpose::Fetch(of, _) | Purpose::DeadLetter(of, _) => {
-                self.lanes.get(*of).is_some_and(|lane| lane.id == read.asked_by)
+                self.lane_with_id(of.destination, read.asked_by).is_some()
             }
         }
     }
@@ -122,8 +144,8 @@ impl OwnedPartition {
                 }
             }
             Answer::DeadLetter(event) => {
-                if let Purpose::DeadLetter(index, key) = &read.purpose {
-                    self.with_lane(*index, shared, |lane, cx| lane.fetched_dead_letter(key, event, cx));
+                if let Purpose::DeadLetter(at, key) = &read.purpose {
+                    self.with_lane(*at, shared, |lane, cx| lane.fetched_dead_letter(key, event, cx));
                 }
             }
         }
@@ -142,20 +164,21 @@ impl OwnedPartition {
         self.quarantine(corrupt, shared);
         match &read.purpose {
             Purpose::Head => self.head_ended(events, reached, shared),
-            Purpose::Lane(index) => self.lane_read_ended(*index, events, reached, shared),
-            Purpose::Scan(index) => {
+            Purpose::Lane(at) if at.way == Way::Live => {
+                self.lane_read_ended(at.destination, events, reached, shared);
+            }
+            Purpose::Lane(at) => self.replay_read_ended(*at, events, reached, shared),
+            Purpose::Scan(at) => {
                 // After a restart a scan may be the only one that comes by here: what is wanted below
                 // the shared position is wanted by keys behind.
-                let (head, filters) = (self.head, shared.destinations.get(*index).filters.clone());
-                let judge = Judge { filters: &filters, cuts: &self.cuts };
-                let wanted = events.iter().filter(|event| judge.wants(event)).map(AsRef::as_ref);
-                let wanted: Vec<&LoggedEvent> = wanted.collect();
-                self.with_lane(*index, shared, |lane, cx| lane.scanned(wanted.into_iter(), reached, head, cx));
+                let (head, wanted) = (self.head, self.wanted_in(*at, events, shared));
+                let wanted = wanted.into_iter().map(AsRef::as_ref);
+                self.with_lane(*at, shared, |lane, cx| lane.scanned(wanted, reached, head, cx));
             }
-            Purpose::Fetch(index, key) => {
+            Purpose::Fetch(at, key) => {
                 // Nothing there, although the log has grown beyond it: it is gone.
                 let range = read.from..next.max(read.from.next());
-                self.with_lane(*index, shared, |lane, cx| lane.fetched(key, events, range, cx));
+                self.with_lane(*at, shared, |lane, cx| lane.fetched(key, events, range, cx));
             }
             // Something else was asked than was answered.
             Purpose::DeadLetter(..) | Purpose::End => {}
@@ -183,7 +206,7 @@ impl OwnedPartition {
         self.head = self.head.max(next.min(limit));
         self.commits.head_has_moved();
         for index in served {
-            self.serve_lane(index, shared);
+            self.serve_lane(index.into(), shared);
         }
         self.attach_lanes(shared);
         self.note_change(shared);
@@ -193,7 +216,7 @@ impl OwnedPartition {
 
     fn offer_from_head(&mut self, index: DestinationIndex, event: &Arc<LoggedEvent>, shared: &mut Shared) {
         self.make_lane(index, shared);
-        let (lane, mut cx) = self.known_lane(index, shared);
+        let (lane, mut cx) = self.known_lane(index.into(), shared);
         if !lane.is_attached() {
             return; // It comes by here by itself.
         }
@@ -229,7 +252,7 @@ impl OwnedPartition {
         lane.advance(reached);
         self.lanes.touch(index);
         self.attach_lanes(shared);
-        self.serve_lane(index, shared);
+        self.serve_lane(index.into(), shared);
     }
 
     /// Attaches lanes that have come as far as the shared reader, or it to them: while no lane is

@@ -36,7 +36,7 @@ impl OwnedPartition {
         self.add_lane(index, self.end, shared);
         self.keep_judging(index, shared);
         shared.notice(Notice::Replay { destination, partition: self.partition, from });
-        self.serve_lane(index, shared);
+        self.serve_lane(index.into(), shared);
         self.read_head(shared);
     }
 }

@@ -19,6 +19,7 @@ impl World {
             let wanted_again = |(of, offset): &Place| *of == destination && *offset >= from;
             self.again.extend(self.settled.extract_if(.., wanted_again));
             self.replayed.extend(self.again.iter().cloned());
+            self.replays_go_back(&destination, from);
             for settled in [&mut self.settled_here, &mut self.made.here, &mut self.made.here_before] {
                 settled.retain(|place| !wanted_again(place));
             }

@@ -174,6 +174,7 @@ impl World {
 
     /// Whatever happened at a destination that is gone says nothing of the next one of its name.
     fn forget_all(&mut self, of: &DestinationName) {
+        self.forget_replays(of);
         let other = |place: &Place| place.0 != *of;
         for places in [
             &mut self.settled,

@@ -33,7 +33,8 @@ impl World {
             if self.work_once() {
                 continue;
             }
-            if self.is_complete(&well) && self.changes_are_complete() {
+            let complete = self.is_complete(&well) && self.changes_are_complete() && self.replays_are_complete();
+            if complete && self.telling.is_empty() {
                 break;
             }
             let at = self.dispatcher.next_wakeup();
@@ -43,6 +44,8 @@ impl World {
         }
         self.check_stored();
         self.check_changes();
+        self.check_stored_replays();
+        self.check_replays();
         let pending: u64 = self.dispatcher.status(self.now).destinations.iter().map(|status| status.pending).sum();
         assert_eq!(pending, 0, "something is counted as pending, and all is settled");
     }

@@ -35,7 +35,7 @@ impl World {
     pub(super) fn end_attempt(&mut self, id: AttemptId, outcomes: Vec<Outcome>) {
         if self.attempts.contains_key(&id) {
             self.ending.entry(id).or_insert_with(|| outcomes.clone());
-            self.input(Input::AttemptEnded { attempt: id, outcomes });
+            self.input(Input::AttemptEnded { attempt: id, outcomes, met: Met::default() });
         }
     }
 
@@ -54,9 +54,17 @@ impl World {
         for (attempted, outcome) in events.iter().zip(outcomes) {
             let key = self.lane_key(&destination, &attempted.event);
             let place = (destination.clone(), attempted.event.offset);
+            self.telling.ended(&place, attempted, outcome, whose);
             if *outcome != Outcome::Delivered {
                 if failed.insert(key) && whose == Whose::Lane && !attempted.redrive {
                     self.ends.failed(&place, attempted, outcome);
+                }
+            } else if let (false, Some(number)) = (failed.contains(&key), attempted.replay) {
+                if whose == Whose::Lane {
+                    self.replay_delivers(&destination, number, attempted.event.offset);
+                }
+                if whose != Whose::Gone {
+                    self.delivered.push((self.now, destination.clone(), attempted.event.offset));
                 }
             } else if !failed.contains(&key) {
                 if whose == Whose::Lane && !attempted.redrive {

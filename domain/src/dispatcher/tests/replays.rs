@@ -19,6 +19,7 @@ fn settings(window: usize, per_key: usize, behind: usize, read: usize) -> Settin
         waiting_total: 2,
         read_events: read,
         read_bytes: 1 << 20,
+        history: true,
         check_state: true,
     }
 }
@@ -165,5 +166,50 @@ fn a_replay_of_what_a_key_had_settled_ahead_of_its_lane() {
     ops.extend(std::iter::repeat_n(append(1), 3));
     ops.push(Op::Replay { destination: 0, from: 0 });
     let settings = Settings { commit_settlements: 3, max_uncommitted: 9, ..settings(6, 1, 2, 2) };
+    replay(settings, 0, &ops);
+}
+
+/// It was the test that told them apart wrongly.
+#[test]
+fn attempts_of_a_lane_and_of_a_former_one_end_alike() {
+    let ops = [
+        Op::AppendUnheard(162),
+        Op::Reconfigure(4),
+        append(1),
+        Op::Replay { destination: 0, from: 0 },
+        Op::Renew,
+        append(1),
+        Op::Answer(0),
+        Op::Answer(0),
+        end(0, 6),
+        end(0, 0),
+        Op::Reconfigure(12),
+        end(0, 0),
+        end(0, 6),
+    ];
+    replay(Settings { commit_dead_letter_bytes: 1, ..settings(2, 1, 1, 1) }, 0, &ops);
+}
+
+/// A destination goes back as a whole while the commit that begins a replay of it is on its way.
+#[test]
+fn a_destination_goes_back_before_its_replay_is_stored() {
+    let wish = super::replaying::Wish::of_all(207);
+    let ops = [
+        append(1),
+        Op::Change { which: 0, change: super::changing::Change::Put(2) },
+        Op::Answer(0),
+        end(12_297_829_382_473_034_411, 3),
+        Op::Answer(0),
+        store(3),
+        append(2),
+        append(1),
+        append(1),
+        Op::BeginReplay(wish),
+        Op::RetryDeadLetter(0),
+        Op::Wait(25),
+        Op::Replay { destination: 86, from: 0 },
+    ];
+    let settings =
+        Settings { commit_settlements: 2, max_uncommitted: 6, commit_dead_letter_bytes: 357, ..settings(3, 1, 1, 2) };
     replay(settings, 0, &ops);
 }

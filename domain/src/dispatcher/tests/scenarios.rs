@@ -129,7 +129,14 @@ fn a_destination_that_left_and_then_says_gone_keeps_its_place() {
     drain(&mut dispatcher, now);
     dispatcher.handle(claimed(Offset(0)..Offset(1)), now);
     drain(&mut dispatcher, now);
-    dispatcher.handle(Input::AttemptEnded { attempt, outcomes: vec![Outcome::Gone { reason: "410".into() }] }, now);
+    dispatcher.handle(
+        Input::AttemptEnded {
+            attempt,
+            outcomes: vec![Outcome::Gone { reason: "410".into() }],
+            met: crate::Met::default(),
+        },
+        now,
+    );
     let mut outputs = drain(&mut dispatcher, now);
     while let Some(due) = dispatcher.next_wakeup().filter(|due| *due < until) {
         outputs.extend(drain(&mut dispatcher, due));
@@ -163,7 +170,7 @@ fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
     let strict = Destination { ordering: Ordering::Strict, ..Destination::new(name("strict")) };
     dispatcher
         .handle(Input::Destinations(DestinationChanges::present(vec![strict, Destination::new(name("stays"))])), now);
-    let failure = Failure { at: now, reason: "no".into() };
+    let failure = Failure { at: now, reason: "no".into(), status: None };
     let retry =
         RetryState { attempts: 1, first_failure: now, next_attempt: NextAttempt::At(now), history: vec![failure] };
     let behind = [(LaneKey::All, Behind { offset: Offset(0), retry: Some(retry) })].into();

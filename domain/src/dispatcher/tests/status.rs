@@ -2,9 +2,9 @@
 
 use super::fixtures::{PARTITION, logged, name};
 use crate::{
-    AttemptId, BreakerPolicy, BreakerStatus, Cause, Destination, DestinationChanges, DestinationStatus, Dispatcher,
-    Input, Offset, Outcome, Output, PAUSED_IN_CONFIGURATION, PartitionProgress, RECENTLY, ReadId, Settings, StartFrom,
-    Timestamp,
+    AttemptId, BatchPolicy, BreakerPolicy, BreakerStatus, Cause, Destination, DestinationChanges, DestinationStatus,
+    Dispatcher, Input, Offset, Outcome, Output, PAUSED_IN_CONFIGURATION, PartitionProgress, RECENTLY, ReadId, Settings,
+    StartFrom, Timestamp,
 };
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ impl Scene {
     }
 
     fn ended(&mut self, attempt: AttemptId, outcome: Outcome) {
-        self.dispatcher.handle(Input::AttemptEnded { attempt, outcomes: vec![outcome] }, self.now);
+        self.dispatcher
+            .handle(Input::AttemptEnded { attempt, outcomes: vec![outcome], met: crate::Met::default() }, self.now);
         assert_eq!(self.run(), [], "nothing else was waiting for it");
     }
 
@@ -111,13 +112,28 @@ fn what_waits_and_what_was_delivered_is_told() {
     scene.ended(attempts[2], Outcome::Delivered);
     let status = scene.status();
     assert_eq!((status.waiting_from.as_slice(), status.delivered_recently), ([(PARTITION, Offset(1))].as_slice(), 2));
+    assert_eq!(status.failed_recently, 1);
     let retry = scene.status().blocked[0].next_attempt.unwrap();
     scene.now = retry;
     let again = scene.run();
     scene.ended(again[0], Outcome::Delivered);
     assert_eq!((scene.status().waiting_from, scene.status().delivered_recently), (Vec::new(), 3));
     scene.now = scene.now.after(RECENTLY * 2);
-    assert_eq!(scene.status().delivered_recently, 0);
+    assert_eq!((scene.status().delivered_recently, scene.status().failed_recently), (0, 0));
+}
+
+#[test]
+fn of_a_batch_what_was_tried_and_not_delivered_counts_as_failed() {
+    let batch = BatchPolicy { max_events: 3, max_bytes: 1 << 20, linger: Duration::ZERO };
+    let destination = Destination { batch, from: StartFrom::Beginning, ..Destination::new(name("billing")) };
+    let mut scene = Scene::new(3, destination);
+    let attempts = scene.run();
+    assert_eq!(attempts.len(), 1, "they go together");
+    // Of the third nothing is said: it was not tried.
+    let (outcomes, met) = (vec![Outcome::Delivered, failed()], crate::Met::default());
+    scene.dispatcher.handle(Input::AttemptEnded { attempt: attempts[0], outcomes, met }, scene.now);
+    let status = scene.status();
+    assert_eq!((status.delivered_recently, status.failed_recently), (1, 1));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use super::super::*;
 use super::changing::{Change, Registry};
 use super::ends::Ends;
 use super::fixtures::{PARTITION, destinations, logged};
+use super::replaying::{Replays, Wish};
+use super::telling::Telling;
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,6 +48,12 @@ pub(super) enum Op {
     Replay {
         destination: u8,
         from: u64,
+    },
+    /// An operator wants some events again.
+    BeginReplay(Wish),
+    CancelReplay {
+        destination: u8,
+        id: u8,
     },
     /// What everybody has settled is trimmed.
     Trim,
@@ -119,6 +127,7 @@ pub(super) struct World {
     pub(super) again: BTreeSet<Place>,
     /// What was ever wanted again.
     pub(super) replayed: BTreeSet<Place>,
+    pub(super) replays: Replays,
     pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, Whose)>,
     /// Those of before the partition was lost.
     lost: BTreeSet<AttemptId>,
@@ -135,6 +144,9 @@ pub(super) struct World {
     pub(super) delivered: Vec<(Timestamp, DestinationName, Offset)>,
     pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
     pub(super) ends: Ends,
+    pub(super) telling: Telling,
+    /// How many commits of this ownership have told something.
+    pub(super) histories: u64,
     pub(super) owned: bool,
     leased_until: Timestamp,
     /// The answer to the command that was given last.
@@ -164,10 +176,13 @@ impl World {
             settled_here: BTreeSet::new(),
             again: BTreeSet::new(),
             replayed: BTreeSet::new(),
+            replays: Replays::default(),
             attempts: BTreeMap::new(),
             lost: BTreeSet::new(),
             ending: BTreeMap::new(),
             ends: Ends::default(),
+            telling: Telling::default(),
+            histories: 0,
             reads: Vec::new(),
             commits: Vec::new(),
             made: Made::default(),
@@ -192,9 +207,11 @@ impl World {
 
     fn claim(&mut self) {
         self.ends.forget();
+        self.forget_telling();
         self.settled_here.clear();
         self.made = Made::default();
         self.lose_unstored_replays();
+        self.replays_are_claimed();
         self.owned = true;
         let progress = self.stored.clone();
         let until = self.now.after(LEASE);
@@ -238,6 +255,7 @@ impl World {
         while let Some(output) = self.dispatcher.poll(self.now) {
             match output {
                 Output::Read { .. } | Output::ReadDeadLetter { .. } | Output::ReadEnd { .. } => {
+                    self.note_hurry(&output);
                     self.reads.push((output, self.log.len()))
                 }
                 Output::Attempt { attempt, destination, events } => self.attempt(attempt, destination, events),
@@ -253,18 +271,42 @@ impl World {
                     self.owned = false;
                     self.reads.clear();
                     self.check_released();
+                    self.check_released_replays();
                     self.claim();
                 }
                 Output::Notice(Notice::Replay { destination, .. }) => self.lane_is_new(&destination),
                 Output::CommandDone { id, acted } => {
                     assert_eq!((id, self.acted.replace(acted)), (CommandId(7), None));
                 }
-                Output::Notice(_) => {}
+                Output::Notice(notice) => self.check_notice(&notice),
             }
         }
         if let Some(at) = self.dispatcher.next_wakeup() {
             assert!(at > self.now, "a timer that has come was left");
         }
+    }
+
+    /// A notice about an event names it, wherever its data is at hand.
+    fn check_notice(&self, notice: &Notice) {
+        match notice {
+            Notice::KeyBlocked { destination, key, event, .. } => {
+                let Some(event) = event else { return self.may_lack_event(destination, "") };
+                assert_eq!(self.lane_key(destination, event), *key);
+                assert!(self.wants(destination, event), "{destination} does not want what blocks it");
+            }
+            Notice::GivenUp { given_up, event: Some(event), .. } => assert_eq!(event.offset, given_up.offset),
+            Notice::GivenUp { given_up, event: None, .. } => {
+                self.may_lack_event(&given_up.destination, &given_up.reason);
+            }
+            Notice::Redriven { event, .. } => assert!(event.is_some(), "what was attempted is at hand"),
+            _ => {}
+        }
+    }
+
+    /// Whether a notice about an event of that destination may come without it.
+    fn may_lack_event(&self, destination: &DestinationName, reason: &str) {
+        let batched = destination.as_str() == "batched";
+        assert!(batched || reason.starts_with("skipped"), "what has just failed at {destination} is at hand: {reason}");
     }
 
     /// What the events of one destination are ordered by.
@@ -290,6 +332,7 @@ impl World {
         // One that has failed is sent again, the same.
         if self.made.last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, commit)) {
             self.check_letters(commit);
+            self.check_history(commit);
             self.made.last = Some(commit.clone());
             self.made.here_before = std::mem::replace(&mut self.made.here, self.settled_here.clone());
         }
@@ -309,6 +352,10 @@ impl World {
                 assert!(!keys.contains(&key), "two attempts of {key} in flight at {destination}");
             }
         }
+        match events[0].replay {
+            Some(number) => self.replay_starts(&destination, number, &events),
+            None => self.live_starts(&destination, &events),
+        }
         let mut here = BTreeSet::new();
         for attempted in &events {
             let offset = attempted.event.offset;
@@ -321,7 +368,7 @@ impl World {
                 self.ends.started(&(destination.clone(), offset), attempted);
             }
             self.started.push((self.now, destination.clone(), offset));
-            if redrive || self.settled.contains(&(destination.clone(), offset)) {
+            if redrive || attempted.replay.is_some() || self.settled.contains(&(destination.clone(), offset)) {
                 continue;
             }
             let key = self.lane_key(&destination, &attempted.event);
@@ -370,10 +417,13 @@ impl World {
             Op::Renew => self.renew(),
             Op::LoseWrites(which) => self.lose_writes(*which),
             Op::Replay { destination, from } => self.replay(*destination, *from),
+            Op::BeginReplay(wish) => self.begin_replay(wish),
+            Op::CancelReplay { destination, id } => self.cancel_replay(*destination, *id),
             Op::Change { which, change } => self.change(*which, *change),
             Op::Trim => self.trim_cuts(),
         }
         self.check_stored();
+        self.check_stored_replays();
         self.check_status();
         if self.moments.len() == MOMENTS {
             self.moments.remove(0);
@@ -461,36 +511,6 @@ impl World {
         self.input(if failed { Input::CommitFailed(PARTITION) } else { Input::Committed(PARTITION) });
     }
 
-    pub(super) fn apply(&mut self, commit: &Commit) {
-        assert!(commit.highest() <= self.end(), "a commit claims more than the log has");
-        if let Some(scanned) = commit.scanned {
-            assert!(scanned >= self.stored.scanned, "the default position went back");
-        }
-        self.commits_stored += 1;
-        self.lanes_in_commits += commit.lanes.len();
-        self.check_cut(commit);
-        self.stored.apply(commit);
-        self.replays_are_stored();
-        self.check_repeats();
-        self.dead.retain(|(of, _), _| !commit.dropped.contains(of));
-        for given_up in &commit.dead_letters {
-            let place = (given_up.destination.clone(), given_up.offset);
-            // A commit that was on its way may tell of a destination that is gone meanwhile.
-            let lane = self.stored.lanes.get(&given_up.destination);
-            if lane.is_some_and(|lane| self.is_of_now(&given_up.destination, lane)) {
-                self.settled.insert(place.clone());
-            }
-            self.dead.insert(place, given_up.clone());
-        }
-        for redriven in &commit.redriven {
-            let place = (redriven.destination.clone(), redriven.offset);
-            if redriven.failed.is_none() && self.dead.remove(&place).is_some() {
-                let delivered = self.delivered.iter().any(|(_, to, offset)| (to, offset) == (&place.0, &place.1));
-                assert!(delivered, "a dead letter went although nothing was delivered");
-            }
-        }
-    }
-
     pub(super) fn renew(&mut self) {
         self.leased_until = self.now.after(LEASE);
         self.input(Input::LeaseRenewed { partition: PARTITION, until: self.leased_until });
@@ -527,6 +547,7 @@ impl World {
 
     /// What is in flight to the destination ends some time, and says nothing to its next lane.
     fn lane_is_new(&mut self, destination: &DestinationName) {
+        self.replays_are_unsure(destination);
         for (to, _, whose) in self.attempts.values_mut() {
             if to == destination && *whose == Whose::Lane {
                 *whose = Whose::FormerLane;

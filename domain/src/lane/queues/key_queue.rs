@@ -25,6 +25,8 @@ pub(crate) struct Part {
     pub(crate) redrive: bool,
     /// What free resends of its first event there have been.
     pub(crate) resends: Resends,
+    /// Its first event. The key's queue may let go of the data while the attempt is under way.
+    pub(crate) first: Arc<LoggedEvent>,
 }
 
 impl Part {
@@ -290,7 +292,7 @@ impl KeyQueue {
             let event = redrive.event.clone();
             let count = usize::from(event.is_some());
             let fresh = self.redrive_resends.fresh;
-            events.extend(event.map(|event| Attempted { event, attempt: 1, redrive: true, fresh }));
+            events.extend(event.map(|event| Attempted { event, attempt: 1, redrive: true, replay: None, fresh }));
             return Taken { count, bytes: 0, redrive: true };
         }
         let (mut count, mut bytes) = (0, 0);
@@ -301,7 +303,7 @@ impl KeyQueue {
                 break;
             }
             let fresh = count == 0 && self.resends.fresh;
-            events.push(Attempted { event: event.clone(), attempt, redrive: false, fresh });
+            events.push(Attempted { event: event.clone(), attempt, redrive: false, replay: None, fresh });
             attempt = 1;
             bytes += weight;
             count += 1;

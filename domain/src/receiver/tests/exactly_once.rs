@@ -57,7 +57,9 @@ struct Receiver {
 
 impl Receiver {
     fn request(&mut self, key: usize, event: usize, fate: Fate) -> bool {
-        if !matches!(fate, Fate::NothingHappens) && self.last.is_new(&format!("k{key}"), sequence(key, event), false) {
+        if !matches!(fate, Fate::NothingHappens)
+            && self.last.is_new(&format!("k{key}"), sequence(key, event), Occasion::Live)
+        {
             self.effects[key].push(event);
         }
         matches!(fate, Fate::Answered)
@@ -121,31 +123,39 @@ proptest! {
 fn an_event_that_comes_again_is_not_new() {
     let mut last = LastSeen::default();
     let at = |offset| Sequence { partition: Partition(0), offset: Offset(offset) };
-    assert!(last.is_new(at(0), false), "zero is a number like others");
-    assert!(!last.is_new(at(0), false));
-    assert!(last.is_new(at(7), false), "numbers of a key have gaps");
-    assert!(!last.is_new(at(0), false) && !last.is_new(at(6), false) && !last.is_new(at(7), false));
+    assert!(last.is_new(at(0), Occasion::Live), "zero is a number like others");
+    assert!(!last.is_new(at(0), Occasion::Live));
+    assert!(last.is_new(at(7), Occasion::Live), "numbers of a key have gaps");
+    assert!(
+        !last.is_new(at(0), Occasion::Live)
+            && !last.is_new(at(6), Occasion::Live)
+            && !last.is_new(at(7), Occasion::Live)
+    );
     assert_eq!(last.number(), Some(7));
-    let mut restarted = LastSeen::stored(last.number());
-    assert!(!restarted.is_new(at(7), false) && restarted.is_new(at(8), false));
+    let mut restarted = LastSeen::stored(last.number(), last.replayed());
+    assert!(!restarted.is_new(at(7), Occasion::Live) && restarted.is_new(at(8), Occasion::Live));
 }
 
 #[test]
 fn a_retried_dead_letter_is_new_and_leaves_the_number_where_it_was() {
     let at = |offset| Sequence { partition: Partition(0), offset: Offset(offset) };
-    let mut last = LastSeen::stored(Some(9));
-    assert!(last.is_new(at(4), true));
+    let mut last = LastSeen::stored(Some(9), None);
+    assert!(last.is_new(at(4), Occasion::Redrive));
     assert_eq!(last.number(), Some(9));
-    assert!(!last.is_new(at(9), true), "the last number itself was taken");
-    assert!(!last.is_new(at(4), false), "what is no redrive is a late duplicate");
+    assert!(!last.is_new(at(9), Occasion::Redrive), "the last number itself was taken");
+    assert!(!last.is_new(at(4), Occasion::Live), "what is no redrive is a late duplicate");
     let mut none = LastSeen::default();
-    assert!(none.is_new(at(4), true) && !none.is_new(at(4), true) && none.is_new(at(5), false));
+    assert!(
+        none.is_new(at(4), Occasion::Redrive)
+            && !none.is_new(at(4), Occasion::Redrive)
+            && none.is_new(at(5), Occasion::Live)
+    );
 }
 
 #[test]
 fn keys_do_not_know_of_each_other() {
     let at = |offset| Sequence { partition: Partition(0), offset: Offset(offset) };
     let mut last = LastSeenByKey::new();
-    assert!(last.is_new("a", at(5), false) && last.is_new("b", at(4), false));
-    assert!(!last.is_new("a", at(5), false) && !last.is_new("b", at(4), false));
+    assert!(last.is_new("a", at(5), Occasion::Live) && last.is_new("b", at(4), Occasion::Live));
+    assert!(!last.is_new("a", at(5), Occasion::Live) && !last.is_new("b", at(4), Occasion::Live));
 }

@@ -154,6 +154,12 @@ fn the_page_of_operating_mends_what_it_says() {
     same_columns(&status, &printed);
     session.run(&page.next("sh"));
     session.status("billing", "a dead letter", |status| status["dead_letters"] == 1 && status["blocked_keys"] == 0);
+    // Where it is now, as the page says it of another one.
+    let why = page.next("");
+    assert!(why.text.starts_with("$ laneway why billing "), "{}", why.text);
+    let (success, printed) = session.command("laneway why billing a");
+    assert!(success && printed.contains("billing: DEAD LETTER"), "{printed}");
+    session.run(&page.next("sh"));
     session.run(&page.next("sh"));
     session.status("billing", "it is discarded", |status| status["dead_letters"] == 0);
 
@@ -164,9 +170,25 @@ fn the_page_of_operating_mends_what_it_says() {
     session.run(&page.next("sh"));
     session.status("billing", "all is delivered", |status| status["pending"] == 0);
 
+    receiver.answer(500);
+    session.accepted(&json!({"id": "evt_1", "type": "invoice.paid", "key": "order-7", "data": 3}));
+    session.status("billing", "the key is blocked", |status| status["blocked_keys"] == 1);
+    let (success, said) = session.command("laneway keys skip billing order-7");
+    assert!(success, "{said}");
+    session.status("billing", "a dead letter", |status| status["dead_letters"] == 1);
+    receiver.answer(200);
+    session.run(&page.next("sh"));
+    session.status("billing", "the dead letter is taken back", |status| status["dead_letters"] == 0);
+    session.run(&page.next("sh"));
+
     let before = receiver.seen();
     session.run(&page.next("sh"));
     until("everything comes again", || receiver.seen() > before, || receiver.seen().to_string());
+
+    let workers = session.run(&page.next("sh"));
+    assert!(workers.contains(" has partitions 0-7"), "{workers}");
+    let store = session.run(&page.next("sh"));
+    assert!(store.contains("8 partitions") && store.contains("laneway.db-wal"), "{store}");
     page.end();
 }
 

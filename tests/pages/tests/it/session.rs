@@ -35,7 +35,14 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
 ];
 
 /// Commands that ask back, and what says yes beforehand: here nobody can be asked.
-const ASKING: &[&str] = &["laneway destinations replay", "laneway destinations forget", "laneway dead-letters discard"];
+const ASKING: &[&str] = &[
+    "laneway destinations replay",
+    "laneway destinations forget",
+    "laneway dead-letters discard",
+    "laneway keys recover",
+    "laneway replay begin",
+    "laneway replay end",
+];
 
 /// What keeps a terminal to itself until Ctrl-C, the port in the pages at which it answers, and what it is here.
 const SERVERS: &[(&str, &str, &str)] = &[

@@ -31,7 +31,7 @@ it with the command that stands there.
 ";
 
 /// What each measurement is about, in the order of the page.
-const TITLES: [(&str, &str); 18] = [
+const TITLES: [(&str, &str); 19] = [
     ("summary", "Taking in, draining, end to end"),
     ("throughput", "End to end against a bare relay"),
     ("latency", "Latency at half of the saturated rate"),
@@ -49,6 +49,7 @@ const TITLES: [(&str, &str); 18] = [
     ("disinterest", "Destinations that do not want an event"),
     ("many-destinations", "Very many destinations, made over HTTP"),
     ("wrong-url", "A wrong URL with events behind it, and its mending"),
+    ("replays", "Replays over a large log"),
     ("profile", "Where the CPU time goes"),
 ];
 

@@ -19,6 +19,7 @@ mod process;
 mod profile;
 mod redis;
 mod reference;
+mod replays;
 mod report;
 mod sink;
 mod store;
@@ -111,6 +112,8 @@ enum Measurement {
     ManyDestinations,
     /// A wrong URL with events behind it, and its mending.
     WrongUrl,
+    /// Replays over a log of ten million events.
+    Replays,
     /// Where the CPU time goes, by `perf`.
     Profile,
 }
@@ -260,6 +263,7 @@ async fn measure(
         Measurement::Disinterest => neighbours::uninterested(bench, section).await,
         Measurement::ManyDestinations => changes::many(bench, section).await,
         Measurement::WrongUrl => changes::mended(bench, section).await,
+        Measurement::Replays => replays::measure(bench, section).await,
         Measurement::Profile => profile::measure(bench, section).await,
     }
 }

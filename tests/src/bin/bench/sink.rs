@@ -41,7 +41,8 @@ struct Seen {
     slots: Vec<u32>,
 }
 
-/// `/main` (which with `?fail=N` fails N of a thousand keys, with `?poison` the key `kpoison`) and `/other` (which fails that key).
+/// `/main` (which with `?fail=N` fails N of a thousand keys, with `?poison` the key `kpoison`) and `/other` (which fails that key, unless it
+/// has `?all`).
 struct State {
     main: RefCell<Seen>,
     other: RefCell<Seen>,
@@ -94,7 +95,7 @@ async fn serve(stream: TcpStream, state: Rc<State>) -> io::Result<()> {
                 OK.to_vec()
             }
         } else if head.starts_with(b"POST /other") {
-            let poisoned = wire::find(head, b"poison").is_some();
+            let poisoned = !head.starts_with(b"POST /other?all") && wire::find(head, b"poison").is_some();
             let mut seen = state.other.borrow_mut();
             if poisoned {
                 seen.counts.failed += 1;

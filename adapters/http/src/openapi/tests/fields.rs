@@ -2,16 +2,19 @@
 
 use super::*;
 use crate::wire::{
-    Accepted, AcceptedBatch, BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult, ChangeAnswer, Count,
-    DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, DestinationList, DestinationRecord,
-    DestinationState, DestinationView, Done, Empty, EventResult, EventView, Health, JournalLine, JournalPage,
-    KeyChoice, MadeToken, Mistake, PauseChoice, PauseRecord, Position, ReplayChoice, Resumed, RevokedToken,
-    RotateChoice, Status, Stored, TestAnswer, TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord,
+    Accepted, AcceptedBatch, AttemptAnswer, AttemptLine, AttemptPage, BatchAnswer, BatchChange, BatchOfChanges,
+    BatchOp, BatchResult, ChangeAnswer, Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView,
+    DestinationList, DestinationRecord, DestinationState, DestinationView, Done, Empty, EventAt, EventLine, EventPage,
+    EventResult, EventView, EventWay, FoundEvents, Health, JournalLine, JournalPage, KeyChoice, MadeToken, Mistake,
+    PauseChoice, PauseRecord, Position, RecoveryAsked, ReplayAsked, ReplayChoice, ReplayCounted, ReplayList,
+    ReplayView, Resumed, RevokedToken, RotateChoice, Status, Stored, TestAnswer, TokenChoice, TokenJournalLine,
+    TokenJournalPage, TokenList, TokenRecord, WorkerTenure, WorkerTenures,
 };
 use boon::{Compiler, SchemaIndex, Schemas};
 use laneway_domain::{
-    AttributeValue, BlockedKey, BreakerStatus, DestinationName, DestinationStatus, EventId, Failure, Key, Offset,
-    Origin, Partition, ProcessStatus, Revision, Role, Roles, Timestamp, TokenName, WorkerStatus,
+    AttributeValue, BlockedKey, BreakerStatus, DestinationName, DestinationStatus, Ended, EventId, EventType, Failure,
+    Fate, Key, Offset, Origin, Partition, ProcessStatus, ReplayId, ReplayPart, ReplayState, ReplayStatus, Revision,
+    Role, Roles, Selection, Timestamp, TokenName, TypePattern, WorkerStatus,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,7 +67,7 @@ fn fields(json: &Json) -> BTreeSet<String> {
 /// A value with every field filled has exactly the fields of its schema; one with as few as possible has exactly the
 /// required ones. Both are as the schema says.
 #[track_caller]
-fn answers(name: &'static str, full: &impl Serialize, least: &impl Serialize) {
+pub(super) fn answers(name: &'static str, full: &impl Serialize, least: &impl Serialize) {
     let said = Said::of(name);
     let (full, least) = (serde_json::to_value(full).unwrap(), serde_json::to_value(least).unwrap());
     assert_eq!(said.fields(), fields(&full), "{name}");
@@ -204,6 +207,8 @@ fn statuses() {
     let idle = DestinationStatus::idle(name(), true);
     let status = DestinationStatus {
         oldest_accepted_at: Some(Timestamp::ZERO),
+        pending_change_per_minute: Some(-60),
+        caught_up_in_seconds: Some(1),
         blocked: vec![key],
         paused: Some(text()),
         ..idle.clone()
@@ -230,23 +235,63 @@ fn statuses() {
 }
 
 #[test]
+fn replays() {
+    let counted = ReplayCounted { dry_run: true, events: 7, is_all: true, filtered: false };
+    answers("ReplayCounted", &counted, &counted);
+    let states =
+        [ReplayState::Asked, ReplayState::Waiting, ReplayState::Running, ReplayState::Done, ReplayState::Ending];
+    values("/ReplayState/enum", &states);
+    let part = ReplayPart {
+        partition: Partition(0),
+        state: ReplayState::Running,
+        from: Offset(0),
+        until: Offset(9),
+        scanned: Offset(4),
+        settled: 3,
+        keys_behind: 1,
+        number: 9,
+    };
+    answers("ReplayPart", &part, &part);
+    let view = ReplayView::from(ReplayStatus {
+        id: ReplayId::new("r").unwrap(),
+        asked_at: Timestamp::ZERO,
+        selection: Selection {
+            types: vec![TypePattern::new("*").unwrap()],
+            keys: [Key::new("k").unwrap()].into(),
+            events: [id()].into(),
+        },
+        first: false,
+        partitions: vec![part],
+    });
+    assert_eq!((view.state, view.looked_at, view.to_look_at), (ReplayState::Running, 4, 9));
+    answers("ReplayView", &view, &view);
+    for answer in [serde_json::to_value(&view).unwrap(), serde_json::to_value(counted).unwrap()] {
+        Said::of("ReplayAnswer").takes(&answer);
+    }
+    let list = ReplayList { items: vec![view] };
+    answers("ReplayList", &list, &list);
+}
+
+#[test]
 fn dead_letters() {
-    let failure = Failure::new(Timestamp::ZERO, "x");
-    answers("Failure", &failure, &failure);
+    let failure = Failure::new(Timestamp::ZERO, "x").answered(Some(422));
+    answers("Failure", &failure, &failure.clone().answered(None));
     let letter = DeadLetterView {
         destination: name(),
         partition: Partition(0),
         offset: Offset(0),
         event_id: id(),
         lane_key: "all".into(),
+        event_type: Some(EventType::new("t").unwrap()),
         given_up_at: Timestamp::ZERO,
         reason: text(),
+        status: Some(422),
         attempts: 1,
         first_failure: Timestamp::ZERO,
         history: vec![failure],
         retry_requested: false,
     };
-    answers("DeadLetterView", &letter, &letter);
+    answers("DeadLetterView", &letter, &DeadLetterView { event_type: None, status: None, ..letter.clone() });
     let page = DeadLetterPage { dead_letters: vec![letter], next: Some(text()) };
     answers("DeadLetterPage", &page, &DeadLetterPage { next: None, ..page.clone() });
     let view = EventView {
@@ -283,9 +328,107 @@ fn dead_letters() {
     };
     answers("DeadEvent", &event, &event);
     answers("Count", &Count { count: 1 }, &Count { count: 1 });
-    let selection =
-        DeadLetterSelection { destination: name(), key: Some(Key::new("k").unwrap()), event_id: Some(id()) };
+    let selection = DeadLetterSelection {
+        destination: name(),
+        key: Some(Key::new("k").unwrap()),
+        event_id: Some(id()),
+        types: vec!["t.*".into()],
+        statuses: vec![422],
+        from: Some(WHEN.into()),
+        to: Some(WHEN.into()),
+        dry_run: true,
+    };
     bodies("DeadLetterSelection", &selection);
+}
+
+#[test]
+fn what_was_looked_up() {
+    let line = EventLine {
+        id: id(),
+        event_type: "t".into(),
+        key: Some(Key::new("k").unwrap()),
+        source: Some(text()),
+        partition: Partition(0),
+        offset: Offset(3),
+        accepted_at: WHEN.into(),
+        bytes: 12,
+    };
+    answers("EventLine", &line, &EventLine { key: None, source: None, ..line.clone() });
+    let (next, looked_back_to) = (Some(text()), Some(WHEN.to_owned()));
+    let page = EventPage { items: vec![line.clone()], next, looked_back_to, incomplete: vec![text()] };
+    answers("EventPage", &page, &EventPage { next: None, looked_back_to: None, ..page.clone() });
+    let answer = AttemptAnswer { headers: text(), body: text() };
+    answers("AttemptAnswer", &answer, &answer);
+    let attempt = AttemptLine {
+        destination: name(),
+        made_at: Revision(1),
+        partition: Partition(0),
+        offset: Offset(3),
+        event_id: Some(id()),
+        key: Some(Key::new("k").unwrap()),
+        attempt: 2,
+        redrive: false,
+        at: WHEN.into(),
+        took_us: 700,
+        outcome: "failed".into(),
+        then: "retried".into(),
+        status: Some(503),
+        reason: Some(text()),
+        answer: Some(answer),
+        request: Some(text()),
+    };
+    let bare = AttemptLine {
+        event_id: None,
+        key: None,
+        status: None,
+        reason: None,
+        answer: None,
+        request: None,
+        ..attempt.clone()
+    };
+    answers("AttemptLine", &attempt, &bare);
+    for (outcome, then) in Ended::ALL.into_iter().zip(Fate::ALL) {
+        let (outcome, then) = (outcome.label().to_owned(), then.label().to_owned());
+        Said::of("AttemptLine").takes(&json!(AttemptLine { outcome, then, ..bare.clone() }));
+    }
+    let (worker, until) = (text(), WHEN.to_owned());
+    let (since, ended) = (Some(WHEN.to_owned()), Some("ran-out".to_owned()));
+    let tenure = WorkerTenure { partition: Partition(0), epoch: 3, worker, since, until, ended };
+    answers("WorkerTenure", &tenure, &WorkerTenure { since: None, ended: None, ..tenure.clone() });
+    let handed_over = WorkerTenure { ended: Some("handed-over".into()), ..tenure.clone() };
+    let tenures = WorkerTenures { items: vec![tenure, handed_over], incomplete: vec![text()] };
+    answers("WorkerTenures", &tenures, &tenures);
+    let (next, looked_back_to) = (Some(text()), Some(WHEN.to_owned()));
+    let page = AttemptPage { items: vec![bare.clone()], next, looked_back_to, incomplete: Vec::new() };
+    answers("AttemptPage", &page, &AttemptPage { next: None, looked_back_to: None, ..page.clone() });
+    let at = EventAt {
+        destination: name(),
+        state: "waiting".into(),
+        detail: text(),
+        waits_for: Some(line),
+        next_attempt: Some(WHEN.into()),
+        attempts: vec![bare],
+    };
+    answers("EventAt", &at, &EventAt { waits_for: None, next_attempt: None, ..at.clone() });
+    let event = EventView {
+        id: id(),
+        event_type: "t".into(),
+        key: None,
+        source: None,
+        subject: None,
+        time: None,
+        content_type: text(),
+        attributes: BTreeMap::new(),
+        traceparent: None,
+        data: None,
+        data_base64: None,
+    };
+    let (partition, offset, accepted_at) = (Partition(0), Offset(3), WHEN.to_owned());
+    let way = EventWay { partition, offset, accepted_at, event, destinations: vec![at], not_wanted: 3 };
+    answers("EventWay", &way, &way);
+    let (next, looked_back_to) = (Some(text()), Some(WHEN.to_owned()));
+    let found = FoundEvents { items: vec![way], next, looked_back_to, incomplete: Vec::new() };
+    answers("FoundEvents", &found, &FoundEvents { next: None, looked_back_to: None, ..found.clone() });
 }
 
 #[test]
@@ -376,6 +519,19 @@ fn choices() {
     bodies("PauseChoice", &PauseChoice { reason: text() });
     bodies("KeyChoice", &KeyChoice { key: "all".into() });
     bodies("ReplayChoice", &ReplayChoice { since: "beginning".into() });
+    let asked = ReplayAsked {
+        from: Some("beginning".into()),
+        to: Some(WHEN.into()),
+        types: vec!["order.*".into()],
+        keys: vec!["k".into()],
+        events: vec!["e".into()],
+        first: true,
+        dry_run: true,
+    };
+    bodies("ReplayAsked", &asked);
+    let (id, key) = (Some(ReplayId::new("r-1").unwrap()), Key::new("k").unwrap());
+    let asked = RecoveryAsked { key, from: Some("offset:7".into()), id, partial: true, dry_run: true };
+    bodies("RecoveryAsked", &asked);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(crate) fn event(id: &str, key: &str, offset: u64) -> Attempted {
 pub(crate) fn logged(event: Event, offset: u64) -> Attempted {
     let accepted_at = Timestamp::from_millis(1_700_000_000_000 + offset);
     let event = LoggedEvent { partition: Partition(3), offset: Offset(offset), accepted_at, event };
-    Attempted { event: Arc::new(event), attempt: 1, redrive: false, fresh: false }
+    Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }
 }
 
 /// The same event with something changed.
@@ -67,7 +67,7 @@ pub(crate) fn sink(server: &MongoServer, mode: Mode) -> MongoSink {
 }
 
 pub(crate) async fn deliver(sink: &MongoSink, events: &[Attempted]) -> Vec<Outcome> {
-    let outcomes = sink.deliver(&Delivery { events: events.to_vec() }).await;
+    let outcomes = sink.deliver(&Delivery { events: events.to_vec() }).await.outcomes;
     assert_eq!(outcomes.len(), events.len());
     outcomes
 }

@@ -128,6 +128,7 @@ async fn what_a_promoted_replica_lacks_is_named_by_whoever_had_it_acknowledged()
     let placed = append_surely(&store, "b").await;
     assert!(placed.offset >= Offset(1 << 40), "{placed:?}");
     assert_eq!(what_is_known_to_be_lost(&cluster).await, "1 5:8");
+    assert_eq!(store.losses(P).await.unwrap(), [Offset(5)..Offset(8)]);
     let ids = ids_from(&store, Offset(0)).await;
     assert_eq!(ids, ["a0", "a1", "a2", "a3", "a4", "b"]);
 }

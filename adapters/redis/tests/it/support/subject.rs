@@ -58,6 +58,12 @@ pub struct Clustered {
     store: RedisStore,
 }
 
+impl Clustered {
+    pub fn options(&self) -> &RedisOptions {
+        &self.options
+    }
+}
+
 async fn cluster() -> Arc<RedisCluster> {
     static SHARED: Mutex<Weak<RedisCluster>> = Mutex::const_new(Weak::new());
     let mut shared = SHARED.lock().await;

@@ -31,7 +31,7 @@ pub(crate) fn attempted(event: Event) -> Attempted {
         accepted_at: Timestamp::from_millis(1_700_000_000_250),
         event,
     };
-    Attempted { event: Arc::new(logged), attempt: 1, redrive: false, fresh: false }
+    Attempted { event: Arc::new(logged), attempt: 1, redrive: false, replay: None, fresh: false }
 }
 
 /// A configuration that may connect to this machine.
@@ -42,7 +42,7 @@ pub(crate) fn config(url: impl Into<String>) -> WebhookConfig {
 
 /// Delivers one event.
 pub(crate) async fn deliver(sink: &WebhookSink, event: Event) -> Outcome {
-    let mut outcomes = sink.deliver(&Delivery { events: vec![attempted(event)] }).await;
+    let mut outcomes = sink.deliver(&Delivery { events: vec![attempted(event)] }).await.outcomes;
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
 }

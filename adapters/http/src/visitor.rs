@@ -1,0 +1,78 @@
+//! What another interface of the same server asks before it answers, by the same rules as this one: the console's pages.
+
+use crate::door::{self, Asked};
+use crate::hosts::Hosts;
+use crate::token::{Known, has, opened, whose};
+use crate::wire;
+use http::request::Parts;
+use laneway_domain::{Role, Roles};
+
+/// Whether a request is one that HTTP allows and, where there are no tokens, is meant for this machine and comes from
+/// none of another's pages. The token, if one is needed, is [`Visitor::of`]'s business.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn admit(parts: &Parts, hosts: &Hosts, tokens: &Known) -> Result<(), Box<wire::Problem>> {
+    door::admit(&Asked::of(parts), hosts, tokens).map_err(|problem| Box::new(problem.body))
+}
+
+/// Somebody whom the server knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visitor {
+    roles: Roles,
+    who: String,
+}
+
+impl Visitor {
+    /// Who has this token now; everyone where the server asks for none.
+    ///
+    /// # Errors
+    /// 401 if there is no such token (any more), 503 if that cannot be found out now.
+    pub fn of(tokens: &Known, token: Option<&[u8]>) -> Result<Self, Box<wire::Problem>> {
+        let roles = opened(tokens, token).map_err(|problem| Box::new(problem.body))?;
+        Ok(Self { roles, who: whose(tokens, token) })
+    }
+
+    /// What they may do.
+    #[must_use]
+    pub const fn roles(&self) -> Roles {
+        self.roles
+    }
+
+    /// Their name, for people: `the token shop`.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// Whether they may do what needs `role`.
+    ///
+    /// # Errors
+    /// 403, as the HTTP interface answers.
+    pub fn needs(&self, role: Role) -> Result<(), Box<wire::Problem>> {
+        has(self.roles, role).map_err(|problem| Box::new(problem.body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Token, Tokens};
+
+    #[test]
+    fn a_visitor_has_what_the_token_opens_and_nothing_once_it_is_gone() {
+        let shop = || Token::new("shop-token-of-some-length").unwrap().named("shop", Roles::of([Role::Read]));
+        let tokens = Tokens::of(vec![shop()]);
+        let visitor = Visitor::of(&tokens.now(), Some(b"shop-token-of-some-length")).unwrap();
+        assert_eq!((visitor.who(), visitor.roles()), ("the token shop", Roles::of([Role::Read])));
+        assert!(visitor.needs(Role::Read).is_ok());
+        assert_eq!(visitor.needs(Role::Admin).unwrap_err().status, 403);
+        for other in [None, Some(&b""[..]), Some(b"shop-token-of-some-lengtH")] {
+            assert_eq!(Visitor::of(&tokens.now(), other).unwrap_err().status, 401);
+        }
+        tokens.replace(vec![Token::new("another-token-of-some-length").unwrap()]);
+        assert_eq!(Visitor::of(&tokens.now(), Some(b"shop-token-of-some-length")).unwrap_err().status, 401);
+        tokens.replace(Vec::new());
+        assert_eq!(Visitor::of(&tokens.now(), None).unwrap().roles(), Roles::ALL);
+    }
+}

@@ -1,0 +1,67 @@
+// The console's only script: it keeps what is shown up to date. Without it, every page works as it is.
+"use strict";
+
+(() => {
+  const state = document.getElementById("live");
+  const parts = () => document.querySelectorAll("[data-live]");
+  if (!state || parts().length === 0) return;
+  let source = null;
+  let asking = false;
+
+  const say = (text) => {
+    if (state.textContent !== text) state.textContent = text;
+  };
+
+  // What somebody is about to use is not changed under their hands.
+  const isInUse = (part) => {
+    const chosen = document.getSelection();
+    return part.contains(document.activeElement)
+      || part.querySelector("details[open], input:checked") !== null
+      || (chosen !== null && !chosen.isCollapsed && part.contains(chosen.anchorNode));
+  };
+
+  const show = (page) => {
+    for (const part of parts()) {
+      const now = page.getElementById(part.id);
+      if (now !== null && now.innerHTML !== part.innerHTML && !isInUse(part)) part.replaceWith(document.importNode(now, true));
+    }
+  };
+
+  const ask = async () => {
+    if (asking || document.hidden) return;
+    asking = true;
+    try {
+      const answer = await fetch(location.href, { headers: { "x-laneway-live": "yes" }, redirect: "manual", cache: "no-store" });
+      if (answer.type === "opaqueredirect") return location.reload();
+      if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      say(answer.ok ? "Live" : "Not live: the server cannot say what there is now");
+    } catch {
+      say("Not live: the server does not answer");
+    } finally {
+      asking = false;
+    }
+  };
+
+  const open = () => {
+    if (source !== null || document.hidden) return;
+    source = new EventSource("/console/live");
+    source.addEventListener("changed", ask);
+    source.addEventListener("ended", () => location.reload());
+    source.addEventListener("error", () => {
+      say("Not live: the server does not answer");
+      // One that is closed for good was refused: the session has ended, or too many pages are open.
+      if (source.readyState === EventSource.CLOSED) ask();
+    });
+  };
+
+  // A page that nobody sees takes no connection: a browser has six of them for a server.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      source?.close();
+      source = null;
+    } else {
+      open();
+    }
+  });
+  open();
+})();

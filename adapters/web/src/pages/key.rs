@@ -1,0 +1,180 @@
+//! `GET /console/keys?key=`: a key: where it stands at each destination, and its events in their order.
+
+use super::destination::actions;
+use super::state;
+use crate::data;
+use crate::failed::Answer;
+use crate::form::Form;
+use crate::interface::{Interface, problem};
+use crate::links;
+use crate::page::{ago, live, page};
+use crate::show;
+use crate::site::Site;
+use crate::snapshot::{Row, Snapshot};
+use crate::visit::Visit;
+use axum::extract::{RawQuery, State};
+use laneway_domain::{BlockedKey, Role};
+use laneway_http::wire::{DeadLetterPage, EventLine, EventPage, FoundEvents, Problem};
+use maud::{Markup, html};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Events of a page: each costs a look at the state of its destinations.
+const EVENTS: &str = "20";
+/// With more destinations than this, the states of one are shown at a time.
+const MOST_AT_ONCE: usize = 50;
+
+pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, RawQuery(query): RawQuery) -> Answer {
+    let asked = Form::of_query(query.as_deref().unwrap_or_default());
+    let key = asked.get("key");
+    if key.is_empty() {
+        return Err(problem("not-found", 404, "Which key?", "The address names no key.").into());
+    }
+    let snapshot = site.snapshot(&visit).await?;
+    let interface = site.interface(&visit);
+    let filter = [("key", key), ("after", asked.get("after")), ("limit", EVENTS)];
+    let events: EventPage = interface.get(&links::with("/v1/events", &filter)).await?;
+    let dead: DeadLetterPage =
+        interface.get(&links::with("/v1/dead-letters", &[("key", key), ("limit", "1000")])).await?;
+    let destination = asked.get("destination");
+    let asks = !destination.is_empty() || snapshot.rows.len() <= MOST_AT_ONCE;
+    let states = if asks { states(&interface, &events.items, destination).await } else { States::default() };
+    let content = html! {
+        (live("now", &html! { (blocked(&visit, &snapshot, key)) (dead_letters(&visit, &dead, key)) }))
+        section aria-labelledby="events" {
+            h2 #events { "Its events" }
+            @if !asks { (choose(key)) }
+            @if events.items.is_empty() { p.empty { "None of its events is stored any more." } } @else {
+                p.small { "In their order, the latest last." }
+                (live("of-key", &table(&visit, &events.items, &states)))
+            }
+            @if let Some(next) = &events.next {
+                nav.pages aria-label="Pages" {
+                    a rel="next" href=(links::with(links::KEYS, &[("key", key), ("destination", destination), ("after", next)])) { "Earlier events" }
+                }
+            }
+        }
+    };
+    Ok(page(&visit, &format!("Key {}", data::visible(key)), &content))
+}
+
+/// What has become of each event, by its place in the list and the destination.
+#[derive(Default)]
+struct States {
+    destinations: BTreeSet<String>,
+    of: BTreeMap<(usize, String), (String, String)>,
+}
+
+async fn states(interface: &Interface, events: &[EventLine], destination: &str) -> States {
+    let mut states = States::default();
+    for (at, event) in events.iter().enumerate() {
+        let path = format!("/v1/events/{}", links::part(event.id.as_str()));
+        let only = [("source", event.source.as_deref().unwrap_or_default()), ("destination", destination)];
+        // Without an answer the place stays empty: the event itself is listed all the same.
+        let found: Result<FoundEvents, Box<Problem>> = interface.get(&links::with(&path, &only)).await;
+        let ways = found.map(|found| found.items).unwrap_or_default();
+        let way = ways.into_iter().find(|way| (way.partition, way.offset) == (event.partition, event.offset));
+        for it in way.map(|way| way.destinations).unwrap_or_default() {
+            states.destinations.insert(it.destination.to_string());
+            states.of.insert((at, it.destination.to_string()), (it.state, it.detail));
+        }
+    }
+    states
+}
+
+fn choose(key: &str) -> Markup {
+    html! {
+        form.filter method="get" action=(links::KEYS) {
+            input type="hidden" name="key" value=(key);
+            div { label for="destination" { "What became of them at" } input #destination name="destination" required placeholder="the name of a destination"; }
+            button type="submit" { "Show" }
+        }
+    }
+}
+
+/// Where it waits for an event that failed, as far as the workers' report lists it.
+fn blocked(visit: &Visit, snapshot: &Snapshot, key: &str) -> Markup {
+    let lane_key = format!("key:{key}");
+    let at = |row: &'_ Row| row.status.blocked.iter().find(|blocked| blocked.key == lane_key).cloned();
+    let blocked: Vec<(&str, BlockedKey)> =
+        snapshot.rows.iter().filter_map(|row| Some((row.status.name.as_str(), at(row)?))).collect();
+    let unlisted = snapshot.rows.iter().filter(|row| row.status.blocked_keys > row.status.blocked.len() as u64).count();
+    html! {
+        section aria-labelledby="stands" {
+            h2 #stands { "Where it stands" }
+            @if blocked.is_empty() { p { "It is blocked at none of the destinations." } }
+            @for (name, blocked) in &blocked {
+                div.way {
+                    h3 { a href=(links::destination(name)) { (name) } " " (state::badge(if blocked.next_attempt.is_none() { "held" } else { "blocked" })) }
+                    p {
+                        "Its event at " span.mono { (blocked.partition) ":" (blocked.head) } " has failed "
+                        (show::counted(u64::from(blocked.attempts), "time", "times")) ", for the first time " (ago(visit.now, blocked.since)) ". "
+                        @match blocked.next_attempt {
+                            Some(at) => { "The next attempt is due " (ago(visit.now, at)) "." }
+                            None => "It waits for you.",
+                        }
+                    }
+                    p.said { (data::visible(&blocked.last_error)) }
+                    @if visit.may(Role::Operate) { (actions::of_key(visit, name, &blocked.key, &links::key(key))) }
+                }
+            }
+            @if unlisted > 0 {
+                p.small { (show::counted(unlisted as u64, "destination has", "destinations have")) " more blocked keys than are listed, so that it may be among those." }
+            }
+        }
+    }
+}
+
+/// Those of its events that were given up, by destination.
+fn dead_letters(visit: &Visit, dead: &DeadLetterPage, key: &str) -> Markup {
+    let mut of: BTreeMap<&str, u64> = BTreeMap::new();
+    for letter in &dead.dead_letters {
+        *of.entry(letter.destination.as_str()).or_default() += 1;
+    }
+    html! {
+        @if !of.is_empty() {
+            section aria-labelledby="dead" {
+                h2 #dead { "Dead letters" }
+                ul.plain { @for (name, count) in of {
+                    li {
+                        a href=(links::with(links::DEAD_LETTERS, &[("destination", name), ("key", key)])) {
+                            (show::counted(count, "dead letter", "dead letters"))
+                        }
+                        " at " a href=(links::destination(name)) { (name) } ". "
+                        @if visit.may(Role::Operate) { a.button.plain href=(links::recover(name, key)) { "Recover the key…" } }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+fn table(visit: &Visit, events: &[EventLine], states: &States) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="group" aria-labelledby="events" {
+            table {
+                thead { tr {
+                    th scope="col" { "Event" } th scope="col" { "Type" } th scope="col" { "Accepted" }
+                    @for name in &states.destinations { th scope="col" { (name) } }
+                } }
+                tbody { @for (at, event) in events.iter().enumerate().rev() { (line(visit, at, event, states)) } }
+            }
+        }
+    }
+}
+
+fn line(visit: &Visit, at: usize, event: &EventLine, states: &States) -> Markup {
+    let source = event.source.as_deref().unwrap_or_default();
+    html! {
+        tr {
+            th scope="row" { a.mono href=(links::event_of(event.id.as_str(), source)) { (data::visible(event.id.as_str())) } }
+            td.mono { (event.event_type) }
+            td { @match show::read_moment(&event.accepted_at) { Some(at) => (ago(visit.now, at)), None => (event.accepted_at) } }
+            @for name in &states.destinations {
+                td {
+                    @if let Some((state, detail)) = states.of.get(&(at, name.clone())) { span title=(data::visible(detail)) { (state::badge(state)) } } @else { "–" }
+                }
+            }
+        }
+    }
+}

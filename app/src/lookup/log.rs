@@ -1,0 +1,303 @@
+//! Looking back through the log: all partitions together, the latest event first.
+
+use super::AT_ONCE;
+use futures_util::{StreamExt, stream};
+use laneway_domain::{EventId, LoggedEvent, Offset, Partition, Timestamp};
+use laneway_ports::{
+    EventLog, EventPage, EventQuery, EventSummary, FindEvent, LogCursor, LogRecord, LookedBack, LookupError,
+    MAX_LOOKUP, StoreError, accepted_since,
+};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most records that one look reads: some tenths of a second of a core.
+const MOST_RECORDS: usize = 50_000;
+/// The most bytes of events that one look reads.
+const MOST_BYTES: usize = 128 << 20;
+/// How many offsets one step goes back at once.
+const STEP: u64 = 512;
+/// The most bytes that one read brings into memory.
+const READ_BYTES: usize = 4 << 20;
+/// By how much an id that tells its time may be ahead of when its event was accepted, or behind: clocks differ, and a
+/// producer may have made it a while before.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
+
+/// A look back through one partition.
+struct Track<'l> {
+    log: &'l dyn EventLog,
+    partition: Partition,
+    /// Nothing below is looked at.
+    floor: Offset,
+    /// Everything from here on was looked at.
+    at: Offset,
+    /// What was found and not given out, the latest first.
+    found: VecDeque<Arc<LoggedEvent>>,
+    /// Why it cannot be looked at any further.
+    failed: Option<StoreError>,
+}
+
+/// What looks may still read, and what they have met.
+struct Budget {
+    records: usize,
+    bytes: usize,
+    unreadable: u64,
+    /// The earliest moment of acceptance that was looked at, of each partition the latest of these counts.
+    seen: Vec<Option<Timestamp>>,
+}
+
+impl Track<'_> {
+    fn is_done(&self) -> bool {
+        self.failed.is_some() || self.at <= self.floor
+    }
+
+    /// Goes one step back, and remembers it if that cannot be.
+    async fn go_back(&mut self, budget: &mut Budget, wanted: &(dyn Fn(&LoggedEvent) -> bool + Sync)) {
+        self.failed = self.step(budget, wanted).await.err();
+    }
+
+    /// Goes one step back, and keeps what is wanted.
+    async fn step(
+        &mut self,
+        budget: &mut Budget,
+        wanted: &(dyn Fn(&LoggedEvent) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        let from = Offset(self.at.0.saturating_sub(STEP).max(self.floor.0));
+        let (mut next, mut found, mut any) = (from, Vec::new(), false);
+        while next < self.at {
+            let most = usize::try_from(self.at.0 - next.0).unwrap_or(usize::MAX);
+            let chunk = self.log.read(self.partition, next, most, READ_BYTES).await?;
+            let below = |record: &&LogRecord| record.offset() < self.at;
+            for record in chunk.records.iter().take_while(below) {
+                budget.records = budget.records.saturating_sub(1);
+                any = true;
+                match record {
+                    LogRecord::Event(event) => {
+                        budget.bytes = budget.bytes.saturating_sub(event.event.weight());
+                        let seen = &mut budget.seen[self.partition.0 as usize];
+                        *seen = Some(seen.map_or(event.accepted_at, |seen| seen.min(event.accepted_at)));
+                        if wanted(event) {
+                            found.push(event.clone());
+                        }
+                    }
+                    LogRecord::Corrupt { .. } => budget.unreadable += 1,
+                }
+            }
+            if chunk.records.is_empty() || chunk.next <= next {
+                break; // What was there is trimmed, or is a gap between generations.
+            }
+            next = chunk.next;
+        }
+        self.at = if any { from } else { self.behind_the_last_below(from, budget).await? };
+        self.found.extend(found.into_iter().rev());
+        Ok(())
+    }
+
+    /// Where a look goes on below a gap: behind the last record below `gap`. What was trimmed is a small one; between two
+    /// generations of offsets (after a restore, or a failover that lost something) there are 2^40 and more.
+    async fn behind_the_last_below(&self, gap: Offset, budget: &mut Budget) -> Result<Offset, StoreError> {
+        let (mut last, mut low, mut high) = (None, self.floor, gap);
+        // The last record below `high` is at `low` or above, if there is one; none is between `high` and `gap`.
+        while low < high {
+            budget.records = budget.records.saturating_sub(1);
+            let middle = Offset(low.0 + (high.0 - low.0) / 2);
+            let at = self.log.read(self.partition, middle, 1, READ_BYTES).await?.records.first().map(LogRecord::offset);
+            match at.filter(|at| *at < gap) {
+                Some(at) => {
+                    last = Some(at);
+                    low = at.next();
+                }
+                None => high = middle,
+            }
+        }
+        Ok(last.map_or(self.floor, Offset::next))
+    }
+}
+
+/// What is to be looked at.
+#[derive(Clone, Copy)]
+struct Span<'q> {
+    /// This partition alone.
+    only: Option<Partition>,
+    /// From this moment on, and before that one.
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    /// Where the look before has ended.
+    after: Option<&'q LogCursor>,
+}
+
+impl Span<'_> {
+    /// Where a look back at the partition begins, and where it ends.
+    async fn ends(&self, log: &dyn EventLog, partition: Partition) -> Result<(Offset, Offset), StoreError> {
+        let bounds = log.bounds(partition).await?;
+        let meant = self.only.is_none_or(|only| only == partition);
+        let floor = match self.from {
+            Some(from) if meant => accepted_since(log, partition, from).await?,
+            _ => bounds.start,
+        };
+        let at = match (self.after, self.to) {
+            (Some(after), _) => after[partition.0 as usize].min(bounds.end),
+            (None, Some(to)) if meant => accepted_since(log, partition, to).await?,
+            (None, _) => bounds.end,
+        };
+        Ok((if meant { at } else { floor }, floor))
+    }
+}
+
+/// Begins a look back at each partition: at its end, or where the look before has ended.
+///
+/// # Errors
+/// If the cursor is another store's.
+async fn tracks<'l>(log: &'l dyn EventLog, span: Span<'_>) -> Result<Vec<Track<'l>>, LookupError> {
+    let partitions = log.partitions();
+    if span.after.is_some_and(|after| after.len() != partitions as usize) {
+        return Err(LookupError::Cursor);
+    }
+    let begin = |partition| async move {
+        let (at, floor, failed) = match span.ends(log, partition).await {
+            Ok((at, floor)) => (at, floor, None),
+            // The next look begins where this one would have.
+            Err(error) => {
+                (span.after.map_or(Offset(u64::MAX), |after| after[partition.0 as usize]), Offset::ZERO, Some(error))
+            }
+        };
+        Track { log, partition, floor, at, found: VecDeque::new(), failed }
+    };
+    let all = (0..partitions).map(Partition);
+    Ok(stream::iter(all).map(begin).buffered(AT_ONCE).collect().await)
+}
+
+/// Whether something could be looked at of what was meant.
+///
+/// # Errors
+/// If not.
+fn is_answered(tracks: Vec<Track<'_>>, only: Option<Partition>) -> Result<(), StoreError> {
+    let meant = tracks.into_iter().filter(|track| only.is_none_or(|only| only == track.partition));
+    let mut why = Ok(());
+    for track in meant {
+        match track.failed {
+            Some(error) => why = Err(error),
+            None => return Ok(()),
+        }
+    }
+    why
+}
+
+/// Where the latest event stands that was found and not given out; `None` while one of the partitions that are not
+/// through has found none: what it has may be later.
+fn latest(tracks: &[Track<'_>]) -> Option<usize> {
+    if tracks.iter().any(|track| track.found.is_empty() && !track.is_done()) {
+        return None;
+    }
+    let first = |track: &Track<'_>| track.found.front().map(|event| (event.accepted_at, event.partition, event.offset));
+    let all = tracks.iter().enumerate().filter_map(|(nth, track)| Some((first(track)?, nth)));
+    all.max().map(|(_, nth)| nth)
+}
+
+/// Looks back until `most` are found or the budget is spent.
+async fn look(
+    tracks: &mut [Track<'_>],
+    most: usize,
+    wanted: &(dyn Fn(&LoggedEvent) -> bool + Sync),
+) -> (Vec<Arc<LoggedEvent>>, LookedBack) {
+    let seen = vec![None; tracks.len()];
+    let mut budget = Budget { records: MOST_RECORDS, bytes: MOST_BYTES, unreadable: 0, seen };
+    let mut events = Vec::new();
+    while events.len() < most {
+        if let Some(nth) = latest(tracks) {
+            events.extend(tracks[nth].found.pop_front());
+            continue;
+        }
+        let behind = tracks.iter_mut().find(|track| track.found.is_empty() && !track.is_done());
+        match behind {
+            Some(track) if budget.records > 0 && budget.bytes > 0 => track.go_back(&mut budget, wanted).await,
+            _ => break,
+        }
+    }
+    // What was found and not given out is looked at again.
+    let place = |track: &Track<'_>| track.found.front().map_or(track.at, |event| event.offset.next());
+    let more = tracks.iter().any(|track| !track.found.is_empty() || !track.is_done());
+    let next = more.then(|| tracks.iter().map(place).collect());
+    let of = |track: &Track<'_>| match track.found.front() {
+        Some(event) => Some(event.accepted_at),
+        None if track.is_done() => None,
+        None => budget.seen[track.partition.0 as usize].or(Some(Timestamp::MAX)),
+    };
+    let to = tracks.iter().filter_map(of).max();
+    let to = to.or_else(|| budget.seen.iter().flatten().min().copied()).filter(|to| *to != Timestamp::MAX);
+    let why = |track: &Track<'_>| Some(format!("partition {}: {}", track.partition, track.failed.as_ref()?));
+    let not_asked = tracks.iter().filter_map(why).collect();
+    (events, LookedBack { next, to, unreadable: budget.unreadable, not_asked })
+}
+
+/// [`laneway_ports::Lookup::events`].
+pub(super) async fn events(log: &dyn EventLog, query: &EventQuery) -> Result<EventPage, LookupError> {
+    // Only events without a key are spread; those of a key are where that is.
+    let only = query.key.as_ref().map(|key| Partition::of(key.as_str(), log.partitions()));
+    let span = Span { only, from: query.from, to: query.to, after: query.after.as_ref() };
+    let mut tracks = tracks(log, span).await?;
+    let wanted = |event: &LoggedEvent| {
+        let accepted = event.accepted_at;
+        query.key.as_ref().is_none_or(|key| event.event.key.as_ref() == Some(key))
+            && query.event_type.as_ref().is_none_or(|pattern| pattern.matches(event.event.event_type.as_str()))
+            && query.from.is_none_or(|from| accepted >= from)
+            && query.to.is_none_or(|to| accepted < to)
+    };
+    let (events, looked) = look(&mut tracks, query.limit.min(MAX_LOOKUP), &wanted).await;
+    is_answered(tracks, only)?;
+    Ok(EventPage { events: events.iter().map(|event| EventSummary::from(&**event)).collect(), looked })
+}
+
+/// The events of an id: where it is remembered, where its time says, or else wherever it is.
+pub(super) async fn find(
+    log: &dyn EventLog,
+    query: &FindEvent,
+) -> Result<(Vec<Arc<LoggedEvent>>, LookedBack), LookupError> {
+    let is_it = |event: &LoggedEvent| {
+        event.event.id == query.id
+            && query.source.as_ref().is_none_or(|source| event.event.source.as_deref() == Some(source))
+    };
+    let all = Span { only: None, from: None, to: None, after: query.after.as_ref() };
+    if query.after.is_none() {
+        // What cannot be asked now is named by the look that follows.
+        let remembered = remembered(log, query).await.unwrap_or_default();
+        if !remembered.is_empty() {
+            return Ok((remembered, LookedBack::default()));
+        }
+        if let Some(made) = made_at(&query.id) {
+            let (from, to) = (Some(made.before(CLOCKS_DIFFER)), Some(made.after(CLOCKS_DIFFER)));
+            let (events, looked) = look(&mut tracks(log, Span { from, to, ..all }).await?, MAX_LOOKUP, &is_it).await;
+            if !events.is_empty() {
+                return Ok((events, LookedBack { next: None, ..looked }));
+            }
+        }
+    }
+    let mut tracks = tracks(log, all).await?;
+    let found = look(&mut tracks, MAX_LOOKUP, &is_it).await;
+    is_answered(tracks, None)?;
+    Ok(found)
+}
+
+/// The events that the store remembers under this id and source.
+async fn remembered(log: &dyn EventLog, query: &FindEvent) -> Result<Vec<Arc<LoggedEvent>>, StoreError> {
+    let named = match &query.source {
+        Some(source) => format!("{source}\n{}", query.id),
+        None => query.id.to_string(),
+    };
+    let mut events = Vec::new();
+    for (partition, offset) in log.remembered(&named).await? {
+        let chunk = log.read(partition, offset, 1, 1).await?;
+        events.extend(chunk.records.into_iter().filter_map(|record| match record {
+            LogRecord::Event(event) if event.offset == offset && event.event.id == query.id => Some(event),
+            _ => None, // It was trimmed meanwhile, or cannot be read.
+        }));
+    }
+    Ok(events)
+}
+
+/// When an id was made, if it is one that says so: a UUID of version 7 (RFC 9562), as Laneway makes them.
+fn made_at(id: &EventId) -> Option<Timestamp> {
+    let uuid = uuid::Uuid::try_parse(id.as_str()).ok().filter(|uuid| uuid.get_version_num() == 7)?;
+    let (seconds, nanos) = uuid.get_timestamp()?.to_unix();
+    Some(Timestamp::from_millis(seconds.checked_mul(1000)?.checked_add(u64::from(nanos) / 1_000_000)?))
+}

@@ -1,0 +1,259 @@
+//! The way of an event through the destinations.
+
+use crate::registry::{Stored, moment};
+use laneway_domain::{
+    DestinationName, EventState, HowSettled, LoggedEvent, NextAttempt, Offset, Ordering, PartitionProgress, Registered,
+    RetryState, Standing, StateOf, Timestamp, Told,
+};
+use laneway_ports::{
+    Became, EventAt, EventSummary, EventWay, FindEvent, FoundEvents, HistoryPlace, HistoryRange, LogRecord, LookedBack,
+    LookupError, MAX_REGISTRY_PAGE, StoreError, Stores,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The most records of the history that are looked through for the attempts at one event: some 40 MiB.
+const MOST_RECORDS: usize = 10_000;
+/// Records that are read at once.
+const PAGE: usize = 32;
+/// The most attempts at one event that are told; more are the end of a long outage.
+const MOST_ATTEMPTS: usize = 1_000;
+
+/// A destination, as far as its events' states depend on it.
+struct Known {
+    record: Registered,
+    ordering: Ordering,
+}
+
+impl Known {
+    fn of(record: Registered) -> Self {
+        let stored = Stored::of(&record).ok();
+        let ordering = stored.and_then(|stored| serde_json::from_value(stored.settings.get("ordering")?.clone()).ok());
+        Self { record, ordering: ordering.unwrap_or_default() }
+    }
+
+    fn state_of(&self) -> StateOf<'_> {
+        let Registered { name, born, is_first, filters, .. } = &self.record;
+        StateOf { name, born: *born, is_first: *is_first, ordering: self.ordering, filters }
+    }
+
+    /// Whether what was told is of this destination, and not of another one of its name.
+    fn has(&self, told: &Told) -> bool {
+        told.destination == self.record.name && (told.born == self.record.born || self.record.takes_over)
+    }
+}
+
+/// The destinations that are asked for: one, or all.
+async fn destinations(stores: &Stores, only: Option<&DestinationName>) -> Result<Vec<Known>, LookupError> {
+    if let Some(name) = only {
+        let found = stores.registry.records(std::slice::from_ref(name)).await?;
+        let known = found.into_iter().find(|record| record.standing != Standing::Deleted);
+        return Ok(vec![Known::of(known.ok_or_else(|| LookupError::UnknownDestination(name.clone()))?)]);
+    }
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = stores.registry.page(after.as_ref(), MAX_REGISTRY_PAGE).await?;
+        after = page.records.last().map(|record| record.name.clone());
+        all.extend(page.records.into_iter().map(Known::of));
+        if !page.more || after.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// The way of each of these events.
+pub(super) async fn of_all(
+    stores: &Stores,
+    query: &FindEvent,
+    (events, looked): (Vec<Arc<LoggedEvent>>, LookedBack),
+) -> Result<FoundEvents, LookupError> {
+    let mut found = FoundEvents { looked, ..FoundEvents::default() };
+    let destinations = destinations(stores, query.destination.as_ref()).await?;
+    for event in events {
+        let way = of_one(stores, event, &destinations, query.destination.is_some(), &mut found.incomplete).await?;
+        found.events.push(way);
+    }
+    Ok(found)
+}
+
+async fn of_one(
+    stores: &Stores,
+    event: Arc<LoggedEvent>,
+    destinations: &[Known],
+    named: bool,
+    incomplete: &mut Vec<String>,
+) -> Result<EventWay, LookupError> {
+    let cuts = stores.progress.cuts(event.partition).await?;
+    // What does not want it is told apart before progress is asked: there may be very many.
+    let judged = PartitionProgress { cuts, ..PartitionProgress::default() };
+    let concerns = |known: &&Known| {
+        let state = known.state_of().state(&event, &judged);
+        named || !matches!(state, EventState::NotWanted | EventState::BeforeDestination)
+    };
+    let concerned: Vec<&Known> = destinations.iter().filter(concerns).collect();
+    let names: Vec<DestinationName> = concerned.iter().map(|known| known.record.name.clone()).collect();
+    let keys: Vec<_> = concerned.iter().map(|known| known.state_of().lane_key(&event)).collect();
+    // First: what is told of attempts that progress does not know of yet is more than it knows, never less.
+    let progress = stores.progress.standing(event.partition, &names, &keys).await?;
+    let mut told = told_of(stores, &event, incomplete).await?;
+    let mut ways = Vec::with_capacity(concerned.len());
+    for known in &concerned {
+        let own: Vec<Told> = told.remove(&known.record.name).unwrap_or_default();
+        let own: Vec<Told> = own.into_iter().filter(|told| known.has(told)).collect();
+        ways.push(at(stores, &event, known, &progress, own).await?);
+    }
+    Ok(EventWay { not_wanted: (destinations.len() - concerned.len()) as u64, event, destinations: ways })
+}
+
+/// What is told of the attempts at an event, by destination, the earliest first.
+async fn told_of(
+    stores: &Stores,
+    event: &LoggedEvent,
+    incomplete: &mut Vec<String>,
+) -> Result<BTreeMap<DestinationName, Vec<Told>>, StoreError> {
+    let mut all: BTreeMap<DestinationName, Vec<Told>> = BTreeMap::new();
+    let (mut looked_at, mut count) = (0, 0);
+    // No attempt can have ended before the event was accepted.
+    let since = Timestamp::from_millis(event.accepted_at.as_millis().saturating_sub(1));
+    let mut range = HistoryRange::After(HistoryPlace { at: since, epoch: u64::MAX, number: u64::MAX });
+    loop {
+        let page = stores.history.history(event.partition, range, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(all) };
+        range = HistoryRange::After(last.place);
+        for record in page {
+            looked_at += 1;
+            let Ok(history) = record.told else {
+                incomplete.push(format!("a record of the history of partition {} cannot be read", event.partition));
+                continue;
+            };
+            let of_it = history.told.into_iter().filter(|told| told.offset == event.offset);
+            for told in of_it.take(MOST_ATTEMPTS.saturating_sub(count)) {
+                count += 1;
+                all.entry(told.destination.clone()).or_default().push(told);
+            }
+            if looked_at >= MOST_RECORDS || count >= MOST_ATTEMPTS {
+                let upto = moment(record.place.at);
+                incomplete.push(format!("attempts at event {} were looked for up to {upto} only", event.event.id));
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// What a destination has to do with an event.
+async fn at(
+    stores: &Stores,
+    event: &LoggedEvent,
+    known: &Known,
+    progress: &PartitionProgress,
+    attempts: Vec<Told>,
+) -> Result<EventAt, LookupError> {
+    let name = &known.record.name;
+    let state = known.state_of().state(event, progress);
+    let (mut waits_for, mut next_attempt) = (None, None);
+    let paused = known.record.paused.as_ref().map(|pause| format!("paused since {}", moment(pause.since)));
+    let is_paused = |what: String| paused.as_ref().map_or(what.clone(), |paused| format!("{what}; {name} is {paused}"));
+    let (became, what) = match state {
+        EventState::NotWanted => (Became::NotWanted, "the filter that stood for it does not match it".to_owned()),
+        EventState::BeforeDestination => (Became::BeforeDestination, format!("it was accepted before {name} was made")),
+        EventState::Settled => settled(stores, event, name, &attempts).await?,
+        EventState::Blocked(retry) => {
+            next_attempt = retry.next_attempt.at();
+            blocked(&retry)
+        }
+        EventState::Next => match attempts.iter().rev().find(|told| told.fate == laneway_domain::Fate::Delivered) {
+            // The commit that tells of it may be older than the position: it was above another event then.
+            Some(told) => (Became::Delivered, delivered(told)),
+            None => {
+                (Became::Waiting, is_paused("its turn has come: its attempt is under way, or about to be".to_owned()))
+            }
+        },
+        EventState::Behind(offset) => {
+            let first = at_offset(stores, event, offset).await?;
+            let key = known.state_of().lane_key(event);
+            let blocked = progress.lanes.get(name).and_then(|lane| lane.behind.get(&key)?.retry.as_ref());
+            next_attempt = blocked.and_then(|retry| retry.next_attempt.at());
+            let why = blocked.map_or_else(String::new, |retry| format!(", which failed: {}", retry.last_error()));
+            let which =
+                first.as_ref().map_or_else(|| format!("the one at offset {offset}"), |first| first.id.to_string());
+            waits_for = first;
+            (Became::Waiting, is_paused(format!("it waits for the event {which} before it{why}")))
+        }
+        EventState::ToCome(position) => match attempts.iter().rev().find(|t| t.fate == laneway_domain::Fate::Delivered)
+        {
+            Some(told) => (Became::Delivered, delivered(told)),
+            None => {
+                let before = position.events_until(event.offset);
+                (
+                    Became::Waiting,
+                    is_paused(format!("{name} has yet to come to it: up to {before} events are before it")),
+                )
+            }
+        },
+        EventState::NotBegun => (Became::Waiting, format!("no worker has begun to deliver to {name} yet")),
+    };
+    Ok(EventAt { destination: name.clone(), became, what, waits_for, next_attempt, attempts })
+}
+
+fn blocked(retry: &RetryState) -> (Became, String) {
+    let why = retry.last_error();
+    let since = moment(retry.first_failure);
+    let failed = match retry.attempts {
+        0 => format!("its attempts since {since} cost nothing so far"),
+        1 => format!("its first attempt failed {since}"),
+        n => format!("{n} attempts failed since {since}"),
+    };
+    match retry.next_attempt {
+        NextAttempt::At(_) => (Became::Blocked, format!("{failed}, and it is tried again: {why}")),
+        NextAttempt::Never => (Became::Held, format!("{failed}, it was given up, and its key is held: {why}")),
+    }
+}
+
+/// When, with which status, and at which attempt.
+fn delivered(told: &Told) -> String {
+    let with = told.status.map_or_else(String::new, |status| format!(" with {status}"));
+    let again = if told.redrive { ", wanted again" } else { "" };
+    format!("delivered {}{with}, {}{again}", moment(told.at), at_attempt(told.attempt))
+}
+
+/// The same of a dead letter, and why it is one.
+fn given_up(told: &Told) -> String {
+    let why = told.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    let which = if told.attempt == 0 { String::new() } else { format!(", {}", at_attempt(told.attempt)) };
+    format!("a dead letter since {}{which}{why}", moment(told.at))
+}
+
+fn at_attempt(number: u32) -> String {
+    if number == 1 { "at the first attempt".to_owned() } else { format!("at attempt {number}") }
+}
+
+async fn settled(
+    stores: &Stores,
+    event: &LoggedEvent,
+    name: &DestinationName,
+    attempts: &[Told],
+) -> Result<(Became, String), StoreError> {
+    let letter = stores.dead_letters.event(event.partition, event.offset, name).await?;
+    let last = |fate| attempts.iter().rev().find(|told| told.fate == fate);
+    Ok(match HowSettled::of(letter.is_some(), attempts) {
+        HowSettled::Delivered => {
+            let told = last(laneway_domain::Fate::Delivered);
+            (Became::Delivered, told.map_or_else(|| "delivered".to_owned(), delivered))
+        }
+        HowSettled::DeadLetter => {
+            let told = last(laneway_domain::Fate::DeadLetter);
+            (Became::DeadLetter, told.map_or_else(|| "it is a dead letter".to_owned(), given_up))
+        }
+        HowSettled::Discarded => (Became::Discarded, "it was a dead letter, and was discarded".to_owned()),
+        HowSettled::Unknown => (Became::Settled, "it is settled; how is no longer known".to_owned()),
+    })
+}
+
+/// The event at another offset of the same partition, if it can be read.
+async fn at_offset(stores: &Stores, event: &LoggedEvent, offset: Offset) -> Result<Option<EventSummary>, StoreError> {
+    let chunk = stores.log.read(event.partition, offset, 1, 1).await?;
+    Ok(chunk.records.first().and_then(|record| match record {
+        LogRecord::Event(first) if first.offset == offset => Some(EventSummary::from(&**first)),
+        _ => None,
+    }))
+}

@@ -1,0 +1,352 @@
+//! Looking up, over the reference store: pages, bounds, and what is said of an event.
+
+use bytes::Bytes;
+use laneway_app::lookup::{Finder, StoreSetup};
+use laneway_domain::{
+    Behind, Commit, DestinationName, Ended, Event, EventId, EventType, Fate, Filter, Filters, History, Key, LaneChange,
+    LaneKey, NewEvent, Offset, Origin, Partition, Position, Registered, Standing, Timestamp, Told, TypePattern,
+};
+use laneway_memory::{Call, Disk, Fault, Faults, MemoryStore, Settings};
+use laneway_ports::{
+    Appended, AttemptQuery, Became, EventLog, EventQuery, FindEvent, HistorySize, KeptHistory, Lookup, LookupError,
+    ProgressStore, Registry, RegistryWrite, Stores, WorkerId,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PARTITIONS: u32 = 3;
+
+struct World {
+    store: Arc<MemoryStore>,
+    finder: Finder,
+    disk: Arc<Disk>,
+}
+
+fn name(text: &str) -> DestinationName {
+    DestinationName::new(text).unwrap()
+}
+
+fn finder(store: &Arc<MemoryStore>) -> Finder {
+    let history = Some(KeptHistory { max_age: Duration::from_secs(3600), max_bytes: 1 << 20 });
+    let (retain, duplicate_window) = (Duration::from_secs(60), Duration::from_secs(120));
+    let setup = StoreSetup { place: "memory".to_owned(), retain, duplicate_window, history };
+    Finder::new(Stores::of(store.clone()), setup)
+}
+
+fn world() -> World {
+    let disk = Disk::new(PARTITIONS);
+    let store = Arc::new(MemoryStore::open(disk.clone(), Settings::default()));
+    World { finder: finder(&store), store, disk }
+}
+
+impl World {
+    async fn append(&self, id: &str, kind: &str, key: Option<&str>, given: bool) -> Appended {
+        let mut event = Event::new(EventId::new(id).unwrap(), EventType::new(kind).unwrap(), Bytes::from_static(b"{}"));
+        event.key = key.map(|key| Key::new(key).unwrap());
+        let new = NewEvent { event, id_given: given };
+        self.store.append(vec![new]).await.pop().unwrap().unwrap()
+    }
+
+    /// Each accepted some milliseconds after the one before.
+    async fn fill(&self, count: usize) -> Vec<Appended> {
+        let mut all = Vec::new();
+        for n in 0..count {
+            let kind = if n % 3 == 0 { "order.paid" } else { "ticket" };
+            let key = format!("k{}", n % 5);
+            all.push(self.append(&format!("e{n}"), kind, (n % 7 != 0).then_some(key.as_str()), false).await);
+            tokio::time::advance(Duration::from_millis(3)).await;
+        }
+        all
+    }
+
+    async fn all_events(&self, query: EventQuery) -> Vec<String> {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.finder.events(&EventQuery { after, ..query.clone() }).await.unwrap();
+            assert!(page.events.len() <= query.limit);
+            ids.extend(page.events.iter().map(|event| event.id.to_string()));
+            after = page.looked.next;
+            if after.is_none() {
+                return ids;
+            }
+        }
+    }
+
+    async fn registered(&self, of: &str, filters: Filters) -> Registered {
+        let head = self.store.head().await.unwrap();
+        let revision = head.next();
+        let record = Registered {
+            name: name(of),
+            born: revision,
+            revision,
+            origin: Origin::Api,
+            standing: Standing::Present,
+            paused: None,
+            settings: r#"{"format":1,"settings":{"url":"https://h.example/"}}"#.into(),
+            filters,
+            target_since: revision,
+            is_first: true,
+            takes_over: false,
+        };
+        let write = RegistryWrite { last: head.last, revision, records: vec![record.clone()], journal: Vec::new() };
+        assert!(self.store.write(&write).await.unwrap());
+        record
+    }
+
+    async fn commit(&self, partition: Partition, commit: &Commit) {
+        let lease = self.store.claim(partition, &WorkerId("w".into()), Duration::from_secs(60)).await.unwrap().unwrap();
+        self.store.commit(&lease, commit).await.unwrap();
+    }
+
+    async fn at(&self, id: &str, destination: &str) -> (Became, String) {
+        let id = EventId::new(id).unwrap();
+        let query = FindEvent { id, source: None, destination: Some(name(destination)), after: None };
+        let found = self.finder.find(&query).await.unwrap();
+        let [way] = found.events.as_slice() else { panic!("{found:?}") };
+        let [at] = way.destinations.as_slice() else { panic!("{way:?}") };
+        (at.became, at.what.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_events_follow_one_another_the_latest_first_and_nothing_is_left_out() {
+    let world = world();
+    world.fill(200).await;
+    let expected: Vec<String> = (0..200).rev().map(|n| format!("e{n}")).collect();
+    for limit in [1, 7, 1000] {
+        assert_eq!(world.all_events(EventQuery { limit, ..EventQuery::default() }).await, expected, "{limit}");
+    }
+    let paid: Vec<String> = (0..200).rev().filter(|n| n % 3 == 0).map(|n| format!("e{n}")).collect();
+    let event_type = Some(TypePattern::new("order.*").unwrap());
+    assert_eq!(world.all_events(EventQuery { event_type, limit: 9, ..EventQuery::default() }).await, paid);
+    let of_key: Vec<String> = (0..200).rev().filter(|n| n % 5 == 2 && n % 7 != 0).map(|n| format!("e{n}")).collect();
+    let key = Some(Key::new("k2").unwrap());
+    assert_eq!(world.all_events(EventQuery { key, limit: 4, ..EventQuery::default() }).await, of_key);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_span_of_time_has_what_was_accepted_in_it() {
+    let world = world();
+    world.fill(50).await;
+    let all = world.finder.events(&EventQuery { limit: 100, ..EventQuery::default() }).await.unwrap().events;
+    let (from, to) = (all[29].accepted_at, all[10].accepted_at);
+    let query = EventQuery { from: Some(from), to: Some(to), limit: 6, ..EventQuery::default() };
+    let expected: Vec<String> = all[11..=29].iter().map(|event| event.id.to_string()).collect();
+    assert_eq!(world.all_events(query).await, expected);
+}
+
+/// A restore, and a failover that loses something, begin a new generation of offsets, 2^40 above: nobody can wait for a
+/// look that goes through them.
+#[tokio::test(start_paused = true)]
+async fn a_look_leaps_over_the_gap_between_generations() {
+    let world = world();
+    let mut expected = Vec::new();
+    for generation in 0..3 {
+        for n in 0..40 {
+            let id = format!("g{generation}-{n}");
+            world.append(&id, "t", Some("k"), false).await;
+            world.append(&format!("{id}-alone"), "t", None, false).await;
+            tokio::time::advance(Duration::from_millis(3)).await;
+            expected.push(id);
+        }
+        for partition in (0..PARTITIONS).map(Partition) {
+            let replica = world.disk.replica(partition).unwrap();
+            world.disk.fail_over(replica);
+        }
+    }
+    expected.reverse();
+    let key = Some(Key::new("k").unwrap());
+    for limit in [7, 1000] {
+        assert_eq!(world.all_events(EventQuery { key: key.clone(), limit, ..EventQuery::default() }).await, expected);
+    }
+    let all = world.all_events(EventQuery { limit: 1000, ..EventQuery::default() }).await;
+    assert_eq!(all.len(), 2 * expected.len());
+    let query = FindEvent { id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let found = world.finder.find(&query).await.unwrap();
+    assert!(found.events.is_empty() && found.looked.next.is_none(), "{:?}", found.looked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_of_another_store_is_refused() {
+    let world = world();
+    let query = EventQuery { after: Some(vec![Offset(1)]), limit: 1, ..EventQuery::default() };
+    assert!(matches!(world.finder.events(&query).await, Err(LookupError::Cursor)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_found_by_what_is_remembered_by_its_time_and_by_looking() {
+    let world = world();
+    world.fill(20).await;
+    world.append("given", "t", Some("k"), true).await;
+    let seconds = world.store.disk().now().as_millis() / 1000;
+    let made = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0)).to_string();
+    world.append(&made, "t", None, false).await;
+    world.fill(20).await;
+    for id in ["given", &made, "e3"] {
+        let query = FindEvent { id: EventId::new(id).unwrap(), source: None, destination: None, after: None };
+        let found = world.finder.find(&query).await.unwrap();
+        let ids: Vec<_> = found.events.iter().map(|way| way.event.event.id.to_string()).collect();
+        let expected = if id == "e3" { vec!["e3", "e3"] } else { vec![id] };
+        assert_eq!(ids, expected);
+        assert_eq!(found.looked.next, None);
+    }
+    let query = FindEvent { id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let found = world.finder.find(&query).await.unwrap();
+    assert!(found.events.is_empty() && found.looked.next.is_none());
+}
+
+fn told(destination: &Registered, offset: Offset, fate: Fate) -> Told {
+    Told {
+        destination: destination.name.clone(),
+        born: destination.born,
+        offset,
+        id: None,
+        key: None,
+        attempt: 1,
+        redrive: false,
+        at: Timestamp::from_millis(u64::MAX >> 20),
+        took: Duration::from_millis(1),
+        ended: if fate == Fate::Delivered { Ended::Delivered } else { Ended::Failed },
+        fate,
+        status: Some(200),
+        reason: None,
+        answer: None,
+        request: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_an_event_is_what_progress_says() {
+    let world = world();
+    let all = world.registered("all", Filters::default()).await;
+    let pattern = Filter { types: vec![TypePattern::new("other").unwrap()], ..Filter::default() };
+    world.registered("none", Filters::always(pattern)).await;
+    let mut placed = Vec::new();
+    for id in ["a", "b", "c", "d"] {
+        placed.push(world.append(id, "t", Some("k"), true).await);
+    }
+    let (partition, first) = (placed[0].partition, placed[0].offset);
+    assert_eq!(world.at("a", "all").await.0, Became::Waiting, "no worker has begun");
+    assert_eq!(world.at("a", "none").await.0, Became::NotWanted);
+    let behind = Behind { offset: Offset(first.0 + 2), retry: None };
+    let key = LaneKey::Key(Key::new("k").unwrap());
+    let change = LaneChange {
+        born: Some(all.born),
+        position: Some(Position::At(Offset(first.0 + 4))),
+        behind: [(key, Some(behind))].into(),
+        ..LaneChange::default()
+    };
+    let at = Timestamp::from_millis(u64::MAX >> 10);
+    let history = History { number: 1, at, told: vec![told(&all, first, Fate::Delivered)], untold: 0 };
+    let commit = Commit { lanes: [(name("all"), change)].into(), history: Some(history.into()), ..Commit::default() };
+    world.commit(partition, &commit).await;
+    assert_eq!(world.at("a", "all").await.0, Became::Delivered);
+    assert_eq!(world.at("b", "all").await.0, Became::Settled, "nothing is told of it");
+    assert_eq!(world.at("c", "all").await.0, Became::Waiting);
+    let (became, what) = world.at("d", "all").await;
+    assert!(became == Became::Waiting && what.contains("the event c before it"), "{what}");
+    let query = FindEvent { id: EventId::new("a").unwrap(), source: None, destination: None, after: None };
+    let found = world.finder.find(&query).await.unwrap();
+    assert_eq!((found.events[0].destinations.len(), found.events[0].not_wanted), (1, 1));
+    let unknown = FindEvent { destination: Some(name("unknown")), ..query };
+    assert!(matches!(world.finder.find(&unknown).await, Err(LookupError::UnknownDestination(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_attempts_follow_one_another_over_all_partitions() {
+    let world = world();
+    let all = world.registered("all", Filters::default()).await;
+    let mut expected = Vec::new();
+    for number in 1..=10 {
+        for partition in (0..PARTITIONS).map(Partition) {
+            // Commits of two partitions at the same moment, and many attempts in each.
+            let at = Timestamp::from_millis(1_000_000 + number / 2);
+            let one =
+                |n: u64| Told { at, attempt: u32::try_from(n).unwrap(), ..told(&all, Offset(number), Fate::Waits) };
+            let history = History { number, at, told: (1..=4).map(one).collect(), untold: 0 };
+            world.commit(partition, &Commit { history: Some(history.into()), ..Commit::default() }).await;
+            expected.extend((1..=4_u32).map(|n| (partition, number, n)));
+        }
+    }
+    expected.sort_unstable();
+    for limit in [1, 5, 1000] {
+        let (mut got, mut after) = (Vec::new(), None);
+        let mut last = u64::MAX;
+        loop {
+            let query = AttemptQuery { after, limit, destination: Some(name("all")), ..AttemptQuery::default() };
+            let page = world.finder.attempts(&query).await.unwrap();
+            for found in &page.attempts {
+                assert!(found.told.at.as_millis() <= last, "the latest come first");
+                last = found.told.at.as_millis();
+                got.push((found.partition, found.told.offset.0, found.told.attempt));
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        got.sort_unstable();
+        assert_eq!(got, expected, "{limit}");
+    }
+    let query = AttemptQuery { limit: 1000, ended: Some(Ended::Delivered), ..AttemptQuery::default() };
+    assert_eq!(world.finder.attempts(&query).await.unwrap().attempts, []);
+    let query = AttemptQuery { limit: 1000, from: Some(Timestamp::from_millis(1_000_005)), ..AttemptQuery::default() };
+    assert_eq!(world.finder.attempts(&query).await.unwrap().attempts.len(), 12);
+}
+
+/// A node of a Cluster is away, with this partition.
+struct Away(Partition);
+
+impl Faults for Away {
+    fn fault(&self, call: Call) -> Option<Fault> {
+        let is_its = matches!(call, Call::Read(of) | Call::Load(of) if of == self.0);
+        is_its.then_some(Fault::RetryLater)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_asked_is_named_and_the_rest_is_told() {
+    let world = world();
+    let away = Partition::of("k1", PARTITIONS);
+    let all = world.registered("all", Filters::default()).await;
+    let appended = world.fill(40).await;
+    let there = appended.iter().filter(|appended| appended.partition != away).count();
+    for partition in (0..PARTITIONS).map(Partition) {
+        let told = vec![told(&all, Offset(0), Fate::Delivered)];
+        let history = History { number: 1, at: Timestamp::from_millis(1_000_000), told, untold: 0 };
+        world.commit(partition, &Commit { history: Some(history.into()), ..Commit::default() }).await;
+    }
+    let settings = Settings { faults: Some(Arc::new(Away(away))), ..Settings::default() };
+    let finder = finder(&Arc::new(MemoryStore::open(world.disk.clone(), settings)));
+    for from in [None, Some(Timestamp::ZERO.after(Duration::from_millis(1)))] {
+        let query = EventQuery { limit: 1000, from, ..EventQuery::default() };
+        let page = finder.events(&query).await.unwrap();
+        assert_eq!(page.events.len(), there);
+        assert!(page.events.iter().all(|event| event.partition != away));
+        let begin = format!("partition {away}: ");
+        assert!(matches!(&page.looked.not_asked[..], [one] if one.starts_with(&begin)), "{:?}", page.looked);
+        assert_eq!(page.looked.next, None, "there is nothing more for now");
+    }
+    let query = AttemptQuery { limit: 1000, ..AttemptQuery::default() };
+    let page = finder.attempts(&query).await.unwrap();
+    assert_eq!(page.attempts.len(), PARTITIONS as usize - 1);
+    assert!(matches!(&page.incomplete[..], [one] if one.starts_with(&format!("partition {away}: "))), "{page:?}");
+    // What the store holds is told of the others, too.
+    let holds = finder.store().await.unwrap();
+    assert!(matches!(&holds.incomplete[..], [one] if one.starts_with(&format!("partition {away}: "))), "{holds:?}");
+    let whole = world.finder.store().await.unwrap();
+    assert_eq!((whole.events, whole.partitions, whole.incomplete.len()), (40, PARTITIONS, 0));
+    let all = world.finder.events(&EventQuery { limit: 1000, ..EventQuery::default() }).await.unwrap().events;
+    assert_eq!(whole.oldest, all.last().map(|event| event.accepted_at), "{whole:?}");
+    let size = whole.history.unwrap().size;
+    assert!(size.records == u64::from(PARTITIONS) && size.bytes > HistorySize::default().bytes, "{size:?}");
+    // Nothing can be said of what is only there.
+    let key = Some(Key::new("k1").unwrap());
+    let events = EventQuery { key: key.clone(), limit: 10, ..EventQuery::default() };
+    assert!(matches!(finder.events(&events).await, Err(LookupError::Store(_))));
+    let attempts = AttemptQuery { key, limit: 10, ..AttemptQuery::default() };
+    assert!(matches!(finder.attempts(&attempts).await, Err(LookupError::Store(_))));
+    let find = FindEvent { id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let found = finder.find(&find).await.unwrap();
+    assert!(found.events.is_empty() && found.looked.not_asked.len() == 1, "{found:?}");
+}
