@@ -30,8 +30,11 @@ fn destinations() -> Vec<Destination> {
         from: StartFrom::Beginning,
         ..Destination::new(DestinationName::new(&format!("{kind}-{n}")).expect("a name"))
     };
-    let only =
-        |pattern: &str| Filter { types: vec![TypePattern::new(pattern).expect("a pattern")], ..Filter::default() };
+    let only = |pattern: &str| Filter {
+        tenant: None,
+        types: vec![TypePattern::new(pattern).expect("a pattern")],
+        ..Filter::default()
+    };
     let batch = BatchPolicy { max_events: 16, max_bytes: 1 << 20, linger: Duration::from_millis(2) };
     let mut all: Vec<_> = (0..4).map(|n| named("plain", n)).collect();
     all.extend((0..2).map(|n| Destination { filters: Filters::always(only("order.*")).into(), ..named("some", n) }));
@@ -57,6 +60,7 @@ fn event(n: usize, offset: u64, partition: Partition) -> Arc<LoggedEvent> {
     let event = Event {
         id: EventId::new(&format!("e{n}")).expect("an id"),
         event_type: EventType::new(kind).expect("a type"),
+        tenant: None,
         key: (!n.is_multiple_of(11)).then(|| Key::new(&format!("key-{}", n * 7919 % KEYS)).expect("a key")),
         source: None,
         subject: None,

@@ -6,7 +6,9 @@ use crate::filter::Filters;
 use crate::lane_key::LaneKey;
 use crate::retry::RetryPolicy;
 use crate::revision::Revision;
+use crate::tenant::{TENANT_SEPARATOR, Tenant, is_name};
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,13 +19,15 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct DestinationIndex(pub(crate) usize);
 
-/// The most bytes of a destination's name; it is a label of every metric.
+/// The most bytes of a destination's name, its tenant's aside; it is a label of every metric.
 pub const MAX_DESTINATION_NAME_BYTES: usize = 64;
 /// Attempts that one destination may have in flight by default: enough to hide a round trip of
 /// some tens of milliseconds, few enough not to flood a small receiver.
 pub const DEFAULT_MAX_IN_FLIGHT: u32 = 64;
 
-/// A destination's name: 1 to 64 of `a`–`z`, `0`–`9`, `-`, `_` and `.`, beginning with a letter or digit.
+/// A destination's name: 1 to 64 of `a`–`z`, `0`–`9`, `-`, `_` and `.`, beginning with a letter or digit. That of a
+/// tenant's destination has the tenant before it, and a colon: `acme:billing`. So whose it is cannot be told apart from
+/// its name, and each tenant has names of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DestinationName(Arc<str>);
@@ -31,7 +35,8 @@ pub struct DestinationName(Arc<str>);
 /// Why a text cannot be a destination's name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{0:?} cannot be a destination's name: use 1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a letter or digit"
+    "{0:?} cannot be a destination's name: use 1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a letter or \
+     digit; a tenant's has the tenant's name and a colon before it"
 )]
 pub struct InvalidName(pub String);
 
@@ -41,18 +46,58 @@ impl DestinationName {
     /// # Errors
     /// If it is empty, too long, or has other characters.
     pub fn new(name: &str) -> Result<Self, InvalidName> {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-        let begins_well = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if begins_well && name.len() <= MAX_DESTINATION_NAME_BYTES && name.bytes().all(allowed) {
+        let (tenant, own) = match name.split_once(TENANT_SEPARATOR) {
+            Some((tenant, own)) => (Some(tenant), own),
+            None => (None, name),
+        };
+        if is_name(own, MAX_DESTINATION_NAME_BYTES) && tenant.is_none_or(|tenant| Tenant::new(tenant).is_ok()) {
             Ok(Self(name.into()))
         } else {
             Err(InvalidName(name.into()))
         }
     }
 
+    /// The name of the tenant's destination that the tenant calls `own`.
+    ///
+    /// # Errors
+    /// If `own` can be no name, or has a tenant already.
+    pub fn of(tenant: &Tenant, own: &str) -> Result<Self, InvalidName> {
+        if is_name(own, MAX_DESTINATION_NAME_BYTES) {
+            Ok(Self(format!("{tenant}{TENANT_SEPARATOR}{own}").into()))
+        } else {
+            Err(InvalidName(own.into()))
+        }
+    }
+
+    /// Whose destination it is; `None`: the operator's.
+    #[must_use]
+    pub fn tenant(&self) -> Option<Tenant> {
+        // What stands there was checked when the name was made.
+        self.0.split_once(TENANT_SEPARATOR).and_then(|(tenant, _)| Tenant::new(tenant).ok())
+    }
+
+    /// Whether it is a destination of this tenant; of `None`: the operator's.
+    #[must_use]
+    pub fn is_of(&self, tenant: Option<&Tenant>) -> bool {
+        self.0.split_once(TENANT_SEPARATOR).map(|(of, _)| of) == tenant.map(Tenant::as_str)
+    }
+
+    /// What its tenant calls it: the name without the tenant.
+    #[must_use]
+    pub fn own(&self) -> &str {
+        self.0.split_once(TENANT_SEPARATOR).map_or(&self.0, |(_, own)| own)
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// They are ordered as texts are, so that those of a tenant lie together.
+impl Borrow<str> for DestinationName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -95,7 +140,7 @@ impl Ordering {
     pub fn key_of(self, event: &LoggedEvent) -> LaneKey {
         match (self, &event.event.key) {
             (Self::Strict, _) => LaneKey::All,
-            (Self::Key, Some(key)) => LaneKey::Key(key.clone()),
+            (Self::Key, Some(key)) => LaneKey::of(event.event.tenant.as_ref(), key),
             (Self::Key, None) | (Self::None, _) => LaneKey::Event(event.offset),
         }
     }
@@ -105,7 +150,7 @@ impl Ordering {
         matches!(
             (self, key),
             (Self::Strict, LaneKey::All)
-                | (Self::Key, LaneKey::Key(_) | LaneKey::Event(_))
+                | (Self::Key, LaneKey::Key(_) | LaneKey::Tenant(..) | LaneKey::Event(_))
                 | (Self::None, LaneKey::Event(_))
         )
     }
@@ -233,11 +278,30 @@ mod tests {
 
     #[test]
     fn names_are_safe_as_labels_and_file_names() {
-        for good in ["billing", "a", "0x", "eu-1.billing_v2", &"x".repeat(64)] {
+        let longest = format!("{}:{}", "t".repeat(64), "x".repeat(64));
+        for good in ["billing", "a", "0x", "eu-1.billing_v2", "acme:billing", &"x".repeat(64), &longest] {
             assert!(DestinationName::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "-a", ".a", "Billing", "a b", "a/b", "a:b", &"x".repeat(65)] {
+        let (long, of_long) = ("x".repeat(65), format!("{}:x", "t".repeat(65)));
+        for bad in ["", "-a", ".a", "Billing", "a b", "a/b", ":b", "a:", "a:b:c", "A:b", "a:-b", &long, &of_long] {
             assert!(DestinationName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_says_whose_destination_it_is() {
+        let (acme, umbrella) = (Tenant::new("acme").unwrap(), Tenant::new("umbrella").unwrap());
+        let of_acme = DestinationName::new("acme:billing").unwrap();
+        assert_eq!((of_acme.tenant().as_ref(), of_acme.own()), (Some(&acme), "billing"));
+        assert_eq!(DestinationName::of(&acme, "billing").as_ref(), Ok(&of_acme));
+        assert!(of_acme.is_of(Some(&acme)) && !of_acme.is_of(Some(&umbrella)) && !of_acme.is_of(None));
+        // The tenant's name begins another one's, and the operator's destination is called as the tenant is.
+        let other = DestinationName::new("acme2:billing").unwrap();
+        let operators = DestinationName::new("acme").unwrap();
+        assert!(!other.is_of(Some(&acme)) && !operators.is_of(Some(&acme)) && operators.is_of(None));
+        assert_eq!((operators.tenant(), operators.own()), (None, "acme"));
+        for bad in ["", "umbrella:billing", "acme:billing", "Billing"] {
+            assert!(DestinationName::of(&acme, bad).is_err(), "{bad}");
         }
     }
 }

@@ -7,6 +7,7 @@ pub use attribute::AttributeValue;
 pub use trace_parent::{SpanId, TraceId, TraceParent};
 
 use crate::partition::{Offset, Partition};
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -51,9 +52,21 @@ pub const MAX_EVENT_HEADER_BYTES: usize = 12 * 1024;
 pub const MAX_ATTRIBUTE_BYTES: usize = 4096;
 /// The most bytes of an attribute's name.
 pub const MAX_ATTRIBUTE_NAME_BYTES: usize = 64;
-/// Names that CloudEvents 1.0 gives a meaning of their own, so that no attribute may take them.
-const RESERVED_ATTRIBUTES: [&str; 9] =
-    ["id", "type", "source", "subject", "time", "specversion", "datacontenttype", "partitionkey", "data"];
+/// What an event's tenant is called as an attribute of CloudEvents.
+pub const TENANT_ATTRIBUTE: &str = "lanewaytenant";
+/// Names that CloudEvents 1.0 or Laneway gives a meaning of their own, so that no attribute may take them.
+const RESERVED_ATTRIBUTES: [&str; 10] = [
+    "id",
+    "type",
+    "source",
+    "subject",
+    "time",
+    "specversion",
+    "datacontenttype",
+    "partitionkey",
+    "data",
+    TENANT_ATTRIBUTE,
+];
 
 /// What is wrong with an event: the field, and why it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -168,6 +181,8 @@ pub struct Event {
     pub id: EventId,
     /// What kind of thing happened.
     pub event_type: EventType,
+    /// Whose it is; `None`: no tenant's. Keys, ids and destinations of one tenant are not those of another.
+    pub tenant: Option<Tenant>,
     /// What it is ordered with; `None` orders it with no other event.
     pub key: Option<Key>,
     /// Where it comes from (a URI reference in CloudEvents).
@@ -193,6 +208,7 @@ impl Event {
         Self {
             id,
             event_type,
+            tenant: None,
             key: None,
             source: None,
             subject: None,
@@ -243,6 +259,7 @@ impl Event {
         let fields = [
             Some(of_field("id", self.id.as_str())),
             Some(of_field("type", self.event_type.as_str())),
+            self.tenant.as_ref().map(|tenant| of_field(TENANT_ATTRIBUTE, tenant.as_str())),
             self.key.as_ref().map(|key| of_field("key", key.as_str())),
             // These two are written in any case.
             Some(of_field("source", self.source.as_deref().unwrap_or(DEFAULT_SOURCE))),
@@ -275,7 +292,8 @@ impl Event {
     }
 
     /// What the event's partition is chosen by: its key or, without one, its id (so that an id
-    /// sent again meets the same partition's memory of ids).
+    /// sent again meets the same partition's memory of ids). Tenants share partitions: one that has many keys is to
+    /// use all of them.
     #[must_use]
     pub fn ordered_by(&self) -> &str {
         self.key.as_ref().map_or(self.id.as_str(), Key::as_str)
@@ -333,17 +351,24 @@ pub struct NewEvent {
 impl NewEvent {
     /// What a partition remembers to recognise the event when it comes again: its id, behind its
     /// source if it has one, because ids are unique only within a source (CloudEvents 1.0, section
-    /// 3.1.1). `None` if the id was not given.
+    /// 3.1.1), and behind its tenant if it has one. `None` if the id was not given.
     ///
-    /// A line break joins the two: neither a source nor an id can contain one, so that no two
-    /// pairs are remembered as the same, and no pair as an id alone.
+    /// A line break joins them: none of them can contain one, so that no two are remembered as the same. A tenant's has
+    /// two, with nothing between if there is no source.
     #[must_use]
     pub fn remembered_as(&self) -> Option<Cow<'_, str>> {
         let id = self.event.id.as_str();
-        self.id_given.then(|| match &self.event.source {
-            Some(source) => Cow::Owned(format!("{source}\n{id}")),
-            None => Cow::Borrowed(id),
-        })
+        self.id_given.then(|| remembered_as(self.event.tenant.as_ref(), self.event.source.as_deref(), id))
+    }
+}
+
+/// What a partition remembers of an event with this tenant, source and id that its producer gave.
+#[must_use]
+pub fn remembered_as<'a>(tenant: Option<&Tenant>, source: Option<&str>, id: &'a str) -> Cow<'a, str> {
+    match (tenant, source) {
+        (Some(tenant), source) => Cow::Owned(format!("{tenant}\n{}\n{id}", source.unwrap_or_default())),
+        (None, Some(source)) => Cow::Owned(format!("{source}\n{id}")),
+        (None, None) => Cow::Borrowed(id),
     }
 }
 
@@ -458,6 +483,20 @@ mod tests {
     fn an_event_without_a_key_is_placed_by_its_id() {
         assert_eq!(event().ordered_by(), "evt_1");
         assert_eq!(Event { key: Some(Key::new("k").unwrap()), ..event() }.ordered_by(), "k");
+    }
+
+    #[test]
+    fn a_given_id_is_remembered_with_its_tenant() {
+        let tenants = [None, Some(Tenant::new("a").unwrap()), Some(Tenant::new("b").unwrap())];
+        let sources = [None, Some("a"), Some("b")];
+        let remembered: std::collections::BTreeSet<String> = tenants
+            .iter()
+            .flat_map(|tenant| sources.map(|source| remembered_as(tenant.as_ref(), source, "id").into_owned()))
+            .collect();
+        assert_eq!(remembered.len(), 9, "{remembered:?}");
+        let event = Event { tenant: tenants[1].clone(), source: Some("s".into()), ..event() };
+        let id = event.id.clone();
+        assert_eq!(NewEvent { event, id_given: true }.remembered_as().unwrap(), format!("a\ns\n{id}"));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 mod history;
 mod index;
+mod owners;
 
 pub use history::{Filters, FormerFilter};
-pub use index::FilterIndex;
+pub use owners::FilterIndex;
 
 use crate::event::{Event, RESERVED_TYPES};
+use crate::tenant::Tenant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -103,9 +105,12 @@ impl From<TypePattern> for String {
     }
 }
 
-/// Which events a destination wants: those of one of its types that have all its attributes.
+/// Which events a destination wants: those of its tenant and of one of its types that have all its attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
+    /// Whose events it wants, and no others. `None`: an operator's destination, which wants everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Wanted types; none means all.
     pub types: Vec<TypePattern>,
     /// Attributes that must be there with exactly this value: its text, whatever its type is
@@ -117,6 +122,9 @@ impl Filter {
     /// Whether it wants `event`.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
+        if self.tenant.is_some() && self.tenant != event.tenant {
+            return false; // Another's.
+        }
         let event_type = event.event_type.as_str();
         let of_type = if event.is_operational() {
             self.types.iter().any(|pattern| pattern.asks_for_operational() && pattern.matches(event_type))
@@ -153,7 +161,7 @@ mod tests {
 
     fn filter(types: &[&str]) -> Filter {
         let types = types.iter().map(|pattern| TypePattern::new(pattern).unwrap()).collect();
-        Filter { types, attributes: BTreeMap::new() }
+        Filter { types, ..Filter::default() }
     }
 
     #[test]
@@ -188,6 +196,22 @@ mod tests {
         ] {
             let event = event(event_type, source);
             assert!(filter(&[]).wants(&event) && filter(&["*"]).wants(&event), "{event_type} {source:?}");
+        }
+    }
+
+    #[test]
+    fn a_tenants_destination_gets_its_events_and_an_operators_gets_all() {
+        let tenant = |name: &str| Some(Tenant::new(name).unwrap());
+        for (whose, of, wants) in [
+            (None, None, true),
+            (None, tenant("a"), true),
+            (tenant("a"), tenant("a"), true),
+            (tenant("a"), tenant("b"), false),
+            (tenant("a"), None, false),
+        ] {
+            let event = Event { tenant: of.clone(), ..event("t", None) };
+            let filter = Filter { tenant: whose.clone(), ..filter(&[]) };
+            assert_eq!(filter.wants(&event), wants, "{whose:?} {of:?}");
         }
     }
 

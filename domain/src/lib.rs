@@ -34,6 +34,7 @@ mod revision;
 mod role;
 mod settings;
 mod status;
+mod tenant;
 mod time;
 mod timers;
 mod token;
@@ -51,8 +52,8 @@ pub use end::{Again, Cause, Doing, End, MAX_FREE_RESENDS, Meaning, REST_OF_ANSWE
 pub use event::{
     AttributeValue, DEFAULT_SOURCE, Event, EventId, EventType, HOP_ATTRIBUTES, InvalidEvent, Key, LoggedEvent,
     MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES, MAX_EVENT_HEADER_BYTES, MAX_HOP_ATTRIBUTE_BYTES,
-    MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, OWN_SOURCE, RESERVED_TYPES, SpanId, TEST_TYPE, TraceId, TraceParent,
-    check_attribute, check_text, counts_as_attribute,
+    MAX_KEY_BYTES, MAX_NAME_BYTES, NewEvent, OWN_SOURCE, RESERVED_TYPES, SpanId, TENANT_ATTRIBUTE, TEST_TYPE, TraceId,
+    TraceParent, check_attribute, check_text, counts_as_attribute, remembered_as,
 };
 pub use event_state::{EventState, HowSettled, StateOf};
 pub use filter::{Filter, FilterIndex, Filters, FormerFilter, InvalidPattern, MAX_PATTERN_BYTES, TypePattern};
@@ -86,6 +87,7 @@ pub use status::{
     BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, PAUSED_BY_OPERATOR,
     PAUSED_IN_CONFIGURATION, PausedBy, ProcessStatus, StatusReport, WorkerStatus,
 };
+pub use tenant::{InvalidTenant, MAX_TENANT_BYTES, TENANT_SEPARATOR, Tenant};
 pub use time::Timestamp;
 pub use token::{
     InvalidTokenName, MAX_REVOKED_TOKENS, MAX_TOKEN_CHANGES, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, Stamp, StoredToken,

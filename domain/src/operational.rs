@@ -32,6 +32,7 @@ use crate::io::Notice;
 use crate::partition::{Offset, Partition};
 use crate::progress::{Commit, PartitionProgress, Quarantined};
 use crate::status::StatusReport;
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use blocked::Blocked;
 use breakers::Breakers;
@@ -241,7 +242,8 @@ impl Operational {
         let (Ok(id), Ok(event_type)) = (EventId::new(&event.id), EventType::new(event.event_type)) else {
             return false;
         };
-        let event = Event { source: Some(OWN_SOURCE.into()), ..Event::new(id, event_type, Bytes::new()) };
+        let (tenant, source) = (event.tenant(), Some(OWN_SOURCE.into()));
+        let event = Event { tenant, source, ..Event::new(id, event_type, Bytes::new()) };
         self.asking.values().any(|filter| filter.wants(&event))
     }
 }
@@ -250,5 +252,11 @@ impl OperationalEvent {
     fn about(event_type: &'static str, id: String, name: &DestinationName, at: Timestamp, text: String) -> Self {
         let facts = Facts { text, destination: Some(name.clone()), ..Facts::default() };
         Self { id, event_type, at, facts }
+    }
+
+    /// Whose event it is: that of the tenant whose destination it is about.
+    #[must_use]
+    pub fn tenant(&self) -> Option<Tenant> {
+        self.facts.destination.as_ref().and_then(DestinationName::tenant)
     }
 }

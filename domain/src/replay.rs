@@ -5,6 +5,7 @@ use crate::event::{Event, EventId, Key};
 use crate::filter::TypePattern;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +79,9 @@ impl From<ReplayId> for String {
 /// each of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
+    /// Those of this tenant, and the keys of this tenant. `None` with keys: keys that no tenant has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Those of these types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<TypePattern>,
@@ -96,11 +100,19 @@ impl Selection {
         let of_types = self.types.is_empty() || self.types.iter().any(|of| of.matches(event.event_type.as_str()));
         let of_keys = self.keys.is_empty() || event.key.as_ref().is_some_and(|key| self.keys.contains(key));
         let one_of = self.events.is_empty() || self.events.contains(&event.id);
-        of_types && of_keys && one_of
+        of_types && of_keys && one_of && (!self.is_of_one_owner() || self.tenant == event.tenant)
+    }
+
+    /// Whether all events that it chooses are those of its tenant; of `None`: those without.
+    fn is_of_one_owner(&self) -> bool {
+        self.tenant.is_some() || !self.keys.is_empty()
     }
 
     /// Whether an event of one key can be chosen by both.
     fn overlaps(&self, other: &Self) -> bool {
+        if self.is_of_one_owner() && other.is_of_one_owner() && self.tenant != other.tenant {
+            return false;
+        }
         self.keys.is_empty() || other.keys.is_empty() || !self.keys.is_disjoint(&other.keys)
     }
 }
@@ -156,7 +168,10 @@ impl ReplaySpec {
         match ordering {
             _ if self.first => Held::All,
             _ if self.selection.keys.is_empty() => Held::default(),
-            Ordering::Key => Held::Keys(self.selection.keys.iter().cloned().map(LaneKey::Key).collect()),
+            Ordering::Key => {
+                let tenant = self.selection.tenant.as_ref();
+                Held::Keys(self.selection.keys.iter().map(|key| LaneKey::of(tenant, key)).collect())
+            }
             Ordering::Strict => Held::All,
             // Nothing there has an order that could be kept.
             Ordering::None => Held::default(),
@@ -301,6 +316,7 @@ mod tests {
         let keys = BTreeSet::from([Key::new("a").unwrap(), Key::new("b").unwrap()]);
         let events = BTreeSet::from([EventId::new("1").unwrap()]);
         let of = |types: &[TypePattern], keys: &BTreeSet<Key>, events: &BTreeSet<EventId>| Selection {
+            tenant: None,
             types: types.to_vec(),
             keys: keys.clone(),
             events: events.clone(),
@@ -322,6 +338,39 @@ mod tests {
         ];
         for (selection, event, picked) in cases {
             assert_eq!(selection.picks(&event), picked, "{selection:?} of {event:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_those_of_one_tenant_or_of_none() {
+        let tenant = |name: &str| Some(Tenant::new(name).unwrap());
+        let event = |of: Option<Tenant>| Event { tenant: of, ..event("t", Some("k"), "1") };
+        let keys: BTreeSet<Key> = [Key::new("k").unwrap()].into();
+        let of = |tenant: Option<Tenant>, keys: &BTreeSet<Key>| Selection {
+            tenant,
+            keys: keys.clone(),
+            ..Selection::default()
+        };
+        let none = BTreeSet::new();
+        for (selection, picks) in [
+            (of(None, &none), [true, true, true]),
+            (of(None, &keys), [true, false, false]),
+            (of(tenant("a"), &none), [false, true, false]),
+            (of(tenant("a"), &keys), [false, true, false]),
+        ] {
+            let picked = [None, tenant("a"), tenant("b")].map(|tenant| selection.picks(&event(tenant)));
+            assert_eq!(picked, picks, "{selection:?}");
+        }
+        let (all, nobodys, of_a, of_b) =
+            (of(None, &none), of(None, &keys), of(tenant("a"), &keys), of(tenant("b"), &none));
+        for (one, other, overlap) in [
+            (&all, &of_a, true),
+            (&all, &of_b, true),
+            (&nobodys, &of_a, false),
+            (&of_a, &of_b, false),
+            (&of_a, &of_a, true),
+        ] {
+            assert_eq!((one.overlaps(other), other.overlaps(one)), (overlap, overlap), "{one:?} {other:?}");
         }
     }
 

@@ -6,23 +6,28 @@ pub use book::{MAX_REVOKED_TOKENS, MAX_TOKEN_CHANGES, MAX_TOKENS, Stamp, TokenBo
 
 use crate::revision::Revision;
 use crate::role::Roles;
+use crate::tenant::{TENANT_SEPARATOR, Tenant};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The most bytes of a token's name: it stands in logs.
+/// The most bytes of a token's name, its tenant's aside: it stands in logs.
 pub const MAX_TOKEN_NAME_BYTES: usize = 64;
 
-/// A token's name: 1 to 64 of `a`–`z`, `0`–`9`, `-`, `_` and `.`.
+/// A token's name: 1 to 64 of `a`–`z`, `0`–`9`, `-`, `_` and `.`. That of a tenant's token has the tenant before it, and a
+/// colon: `acme:shop`. So whoever can read the name knows whose the token is, and nobody takes it for an operator's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenName(Arc<str>);
 
 /// Why a text cannot be a token's name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no name; use 1 to {MAX_TOKEN_NAME_BYTES} of a-z, 0-9, \"-\", \"_\", \".\"")]
+#[error(
+    "{0:?} is no name; use 1 to {MAX_TOKEN_NAME_BYTES} of a-z, 0-9, \"-\", \"_\", \".\"; a tenant's token has the tenant's \
+     name and a colon before it"
+)]
 pub struct InvalidTokenName(pub String);
 
 impl TokenName {
@@ -32,11 +37,34 @@ impl TokenName {
     /// If it is empty, too long, or has other characters.
     pub fn new(name: &str) -> Result<Self, InvalidTokenName> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-        if !name.is_empty() && name.len() <= MAX_TOKEN_NAME_BYTES && name.bytes().all(allowed) {
+        let (tenant, own) = match name.split_once(TENANT_SEPARATOR) {
+            Some((tenant, own)) => (Some(tenant), own),
+            None => (None, name),
+        };
+        let is_own = !own.is_empty() && own.len() <= MAX_TOKEN_NAME_BYTES && own.bytes().all(allowed);
+        if is_own && tenant.is_none_or(|tenant| Tenant::new(tenant).is_ok()) {
             Ok(Self(name.into()))
         } else {
             Err(InvalidTokenName(name.into()))
         }
+    }
+
+    /// The name of the tenant's token that is called `own`.
+    ///
+    /// # Errors
+    /// If `own` can be no name, or has a tenant already.
+    pub fn of(tenant: &Tenant, own: &str) -> Result<Self, InvalidTokenName> {
+        if own.contains(TENANT_SEPARATOR) {
+            return Err(InvalidTokenName(own.into()));
+        }
+        Self::new(&format!("{tenant}{TENANT_SEPARATOR}{own}")).map_err(|_| InvalidTokenName(own.into()))
+    }
+
+    /// Whose token it is; `None`: an operator's.
+    #[must_use]
+    pub fn tenant(&self) -> Option<Tenant> {
+        // What stands there was checked when the name was made.
+        self.0.split_once(TENANT_SEPARATOR).and_then(|(tenant, _)| Tenant::new(tenant).ok())
     }
 
     /// The name.
@@ -148,11 +176,18 @@ mod tests {
     #[test]
     fn a_name_is_one_of_the_configuration_file() {
         let longest = "x".repeat(MAX_TOKEN_NAME_BYTES);
-        for good in ["a", "shop", "-", "web-shop_2.eu", &longest] {
+        for good in ["a", "shop", "-", "web-shop_2.eu", "acme:shop", "acme:-", &longest] {
             assert_eq!(TokenName::new(good).unwrap().to_string(), good);
         }
-        for bad in ["", "Shop", "a b", "ü", "a/b", "a\n", &format!("{longest}x")] {
+        for bad in ["", "Shop", "a b", "ü", "a/b", "a\n", ":a", "a:", "-:a", "a:b:c", "A:b", &format!("{longest}x")] {
             assert_eq!(TokenName::new(bad), Err(InvalidTokenName(bad.to_owned())));
+        }
+        let tenant = Tenant::new("acme").unwrap();
+        let name = TokenName::of(&tenant, "shop").unwrap();
+        assert_eq!((name.as_str(), name.tenant()), ("acme:shop", Some(tenant.clone())));
+        assert_eq!(TokenName::new("acme").unwrap().tenant(), None);
+        for bad in ["", "acme:shop", "other:shop", "S"] {
+            assert_eq!(TokenName::of(&tenant, bad), Err(InvalidTokenName(bad.to_owned())));
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use laneway_domain::{DestinationName, Offset, Origin, Partition, Revision};
+use laneway_domain::{DestinationName, Offset, Origin, Partition, Revision, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
@@ -207,6 +207,8 @@ pub struct DestinationRecord {
 pub struct ListQuery {
     /// Those whose names come after this one.
     pub after: Option<DestinationName>,
+    /// Only those of this tenant.
+    pub tenant: Option<Tenant>,
     /// At most so many, and at most [`MAX_LIST`].
     pub limit: usize,
     /// Only those in this state.

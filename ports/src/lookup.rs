@@ -5,7 +5,8 @@
 use crate::{HistorySize, StoreError, StorePart, Tenure};
 use async_trait::async_trait;
 use laneway_domain::{
-    DestinationName, Ended, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp, Told, TypePattern,
+    DestinationName, Ended, EventId, EventType, Key, LoggedEvent, Offset, Partition, Tenant, Timestamp, Told,
+    TypePattern,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct AttemptCursor {
 /// Which events are meant; all conditions hold.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
+    /// Those of this tenant.
+    pub tenant: Option<Tenant>,
     /// Those of this key.
     pub key: Option<Key>,
     /// Those of a type that matches.
@@ -62,6 +65,8 @@ pub struct EventSummary {
     pub accepted_at: Timestamp,
     /// Its type.
     pub event_type: EventType,
+    /// Its tenant.
+    pub tenant: Option<Tenant>,
     /// Its key.
     pub key: Option<Key>,
     /// Its source.
@@ -79,6 +84,7 @@ impl From<&LoggedEvent> for EventSummary {
             offset: logged.offset,
             accepted_at: logged.accepted_at,
             event_type: event.event_type.clone(),
+            tenant: event.tenant.clone(),
             key: event.key.clone(),
             source: event.source.as_deref().map(Into::into),
             bytes: event.data.len(),
@@ -114,6 +120,9 @@ pub struct EventPage {
 pub struct FindEvent {
     /// Its id.
     pub id: EventId,
+    /// Only this tenant's, and only what its destinations have to do with it. An event of a tenant is found at once as
+    /// long as its id is remembered if the tenant is said.
+    pub tenant: Option<Tenant>,
     /// Its source, if that is known: with both it is found at once as long as its id is remembered.
     pub source: Option<Box<str>>,
     /// Only what this destination has to do with it.
@@ -205,6 +214,8 @@ pub struct FoundEvents {
 /// Which attempts are meant; all conditions hold.
 #[derive(Clone, Debug, Default)]
 pub struct AttemptQuery {
+    /// Those at this tenant's destinations.
+    pub tenant: Option<Tenant>,
     /// Those at this destination.
     pub destination: Option<DestinationName>,
     /// Those at events of this key.

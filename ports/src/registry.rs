@@ -112,10 +112,10 @@ pub trait Registry: Send + Sync {
     /// missed.
     async fn changed_since(&self, after: Revision) -> Result<RegistryChanges, StoreError>;
 
-    /// Records whose names come after `after`, in ascending order, at most `most` (and [`MAX_REGISTRY_PAGE`], and
+    /// Records whose names come after the text `after` (empty: from the first on), in ascending order, at most `most` (and [`MAX_REGISTRY_PAGE`], and
     /// [`MAX_WRITE_BYTES`]); deleted ones are left out. A name that is there all the time is in exactly one page,
     /// whatever changes meanwhile.
-    async fn page(&self, after: Option<&DestinationName>, most: usize) -> Result<RegistryPage, StoreError>;
+    async fn page(&self, after: &str, most: usize) -> Result<RegistryPage, StoreError>;
 
     /// Writes a change durably, and in one atomic step. `false`, with nothing written: the last revision is not
     /// [`RegistryWrite::last`] any more; whoever wants the change looks again.

@@ -16,6 +16,9 @@ pub(crate) fn append(out: &mut String, now: Timestamp, destination: &Destination
     append_field(out, event.event_type.as_str());
     out.push_str(" id=");
     append_field(out, event.id.as_str());
+    if let Some(tenant) = &event.tenant {
+        let _ = write!(out, " tenant={tenant}");
+    }
     if let Some(key) = &event.key {
         out.push_str(" key=");
         append_field(out, key.as_str());

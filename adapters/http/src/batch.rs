@@ -10,7 +10,7 @@ use crate::refusal::{Dialect, Read, Refusal};
 use crate::request_name;
 use bytes::Bytes;
 use http::HeaderMap;
-use laneway_domain::{EventId, NewEvent, TraceParent};
+use laneway_domain::{EventId, NewEvent, Tenant, TraceParent};
 
 /// The header with the trace that the request belongs to.
 const TRACEPARENT: &str = "traceparent";
@@ -22,11 +22,18 @@ pub(crate) struct Reader<'a> {
     body: &'a Bytes,
     headers: &'a HeaderMap,
     limits: &'a Limits,
+    /// Whose producer sent them, if a tenant's.
+    producer: Option<&'a Tenant>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(body: &'a Bytes, headers: &'a HeaderMap, limits: &'a Limits) -> Self {
-        Self { body, headers, limits }
+    pub(crate) fn new(
+        body: &'a Bytes,
+        headers: &'a HeaderMap,
+        limits: &'a Limits,
+        producer: Option<&'a Tenant>,
+    ) -> Self {
+        Self { body, headers, limits, producer }
     }
 
     /// All events, in the order of the body. All or none: one that is wrong refuses them all.
@@ -123,7 +130,7 @@ impl<'a> Reader<'a> {
 
     fn finish(&self, draft: Draft<'_>, dialect: Dialect, index: Option<usize>) -> Read<NewEvent> {
         let stand_in = if draft.id.is_none() { self.stand_in(index)? } else { None };
-        draft.finish(dialect, stand_in)
+        draft.finish(dialect, stand_in, self.producer)
     }
 
     /// The id that `Idempotency-Key` gives an event without one; in a batch, each its own.

@@ -1,7 +1,7 @@
 //! CloudEvents 1.0: the JSON event format (structured and batch) and the headers of binary mode.
 //!
 //! What the modes of one event give is one event: `partitionkey` is its key, `datacontenttype` its
-//! media type, all other extensions are attributes. JSON data must be JSON in every mode, because
+//! media type, `lanewaytenant` its tenant, all other extensions are attributes. JSON data must be JSON in every mode, because
 //! later stations (batches of CloudEvents, documents) embed it as such.
 
 use crate::draft::{Draft, JSON, TWICE};
@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use laneway_domain::{MAX_ATTRIBUTES, counts_as_attribute};
+use laneway_domain::{MAX_ATTRIBUTES, TENANT_ATTRIBUTE, counts_as_attribute};
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 use std::mem;
@@ -25,7 +25,7 @@ const VERSION: &str = "1.0";
 /// What headers of CloudEvents begin with.
 const PREFIX: &str = "ce-";
 /// The fields that are no attributes.
-pub(crate) const FIELDS: [&str; 10] = [
+pub(crate) const FIELDS: [&str; 11] = [
     "specversion",
     "id",
     "source",
@@ -36,6 +36,7 @@ pub(crate) const FIELDS: [&str; 10] = [
     "partitionkey",
     "data",
     "data_base64",
+    TENANT_ATTRIBUTE,
 ];
 
 /// Reads one event of the JSON event format. `body` is what the scanner reads from.
@@ -81,6 +82,7 @@ impl<'a> Members<'a> {
             "datacontenttype" => &mut self.draft.content_type,
             "partitionkey" => &mut self.draft.key,
             "data_base64" => &mut self.base64,
+            TENANT_ATTRIBUTE => &mut self.draft.tenant,
             _ => {
                 // To its first byte, which is its place.
                 scanner.shape()?;
@@ -213,6 +215,7 @@ fn read_header<'a>(
         "subject" => &mut draft.subject,
         "time" => &mut draft.time,
         "partitionkey" => &mut draft.key,
+        TENANT_ATTRIBUTE => &mut draft.tenant,
         "datacontenttype" => {
             return Err("must not be there: the data's type is the Content-Type (HTTP binding, section 3.1.1)".into());
         }

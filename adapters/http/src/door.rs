@@ -3,7 +3,7 @@
 
 use crate::hosts::Hosts;
 use crate::problem::{Kind, Problem};
-use crate::token::{Known, authorize};
+use crate::token::{Access, Known, authorize};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Version, header};
 use laneway_domain::Role;
@@ -23,8 +23,13 @@ impl<'a> Asked<'a> {
 }
 
 /// Lets the request in, or says why not: it is not well formed, comes from a foreign page, or has no token that
-/// opens what needs the role `needs`.
-pub(crate) fn enter(asked: &Asked<'_>, hosts: &Hosts, tokens: &Known, needs: Option<Role>) -> Result<(), Box<Problem>> {
+/// opens what needs the role `needs`. Says what it opens.
+pub(crate) fn enter(
+    asked: &Asked<'_>,
+    hosts: &Hosts,
+    tokens: &Known,
+    needs: Option<Role>,
+) -> Result<Access, Box<Problem>> {
     admit(asked, hosts, tokens)?;
     authorize(tokens, asked.headers, needs)
 }

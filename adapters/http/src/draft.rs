@@ -3,7 +3,7 @@
 use crate::refusal::{Dialect, Read, Refusal};
 use bytes::Bytes;
 use laneway_domain::{
-    AttributeValue, Event, EventId, EventType, InvalidEvent, Key, NewEvent, RESERVED_TYPES, TraceParent,
+    AttributeValue, Event, EventId, EventType, InvalidEvent, Key, NewEvent, RESERVED_TYPES, Tenant, TraceParent,
     check_attribute,
 };
 use std::borrow::Cow;
@@ -21,6 +21,7 @@ pub(crate) const TWICE: &str = "is there twice";
 pub(crate) struct Draft<'a> {
     pub(crate) id: Option<Cow<'a, str>>,
     pub(crate) event_type: Option<Cow<'a, str>>,
+    pub(crate) tenant: Option<Cow<'a, str>>,
     pub(crate) key: Option<Cow<'a, str>>,
     pub(crate) source: Option<Cow<'a, str>>,
     pub(crate) subject: Option<Cow<'a, str>>,
@@ -32,8 +33,13 @@ pub(crate) struct Draft<'a> {
 
 impl Draft<'_> {
     /// Checks everything. Without an id of its own the event gets `stand_in`, which its producer
-    /// gave too, or else a new one (UUID version 7).
-    pub(crate) fn finish(self, dialect: Dialect, stand_in: Option<EventId>) -> Read<NewEvent> {
+    /// gave too, or else a new one (UUID version 7). If its producer is a tenant's, it is that tenant's.
+    pub(crate) fn finish(
+        self,
+        dialect: Dialect,
+        stand_in: Option<EventId>,
+        producer: Option<&Tenant>,
+    ) -> Read<NewEvent> {
         let refuse = |error: InvalidEvent| dialect.refuse(&error);
         let (id, id_given) = match (self.id, stand_in) {
             (Some(id), _) => (EventId::new(&id).map_err(refuse)?, true),
@@ -51,12 +57,15 @@ impl Draft<'_> {
             );
             return Err(Refusal::field(dialect.place("type"), reason));
         }
+        let tenant = tenant(self.tenant.as_deref(), producer)
+            .map_err(|reason| Refusal::field(dialect.place("tenant"), reason))?;
         if let Some(time) = &self.time {
             check_time(time).map_err(|reason| Refusal::field(dialect.place("time"), reason))?;
         }
         let event = Event {
             id,
             event_type,
+            tenant,
             key: self.key.map(|key| Key::new(&key)).transpose().map_err(refuse)?,
             source: self.source.map(Into::into),
             subject: self.subject.map(Into::into),
@@ -82,6 +91,19 @@ impl Draft<'_> {
             check_attribute(name, "").map_err(|error| error.reason)?;
         }
         if self.attributes.insert(name.into(), value).is_some() { Err(TWICE.into()) } else { Ok(()) }
+    }
+}
+
+/// Whose an event is that says it is the tenant `said`'s, from a producer of this tenant. Whoever is no tenant's may send
+/// any tenant's events.
+fn tenant(said: Option<&str>, producer: Option<&Tenant>) -> Result<Option<Tenant>, String> {
+    match (said.map(Tenant::new).transpose(), producer) {
+        (Err(error), _) => Err(format!("is wrong: {error}")),
+        (Ok(Some(said)), Some(own)) if said != *own => Err(format!(
+            "is {:?}, and the token sends events of the tenant {own} only: leave the tenant out",
+            said.as_str()
+        )),
+        (Ok(said), own) => Ok(said.or_else(|| own.cloned())),
     }
 }
 
@@ -157,12 +179,30 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_its_producers_tenants_or_whose_it_says() {
+        let own = Tenant::new("acme").unwrap();
+        let of = |said: Option<&'static str>, producer| {
+            let draft = Draft { event_type: Some("a".into()), tenant: said.map(Into::into), ..Draft::default() };
+            draft.finish(Dialect::Laneway, None, producer).map(|new| new.event.tenant)
+        };
+        assert_eq!(of(None, None).unwrap(), None);
+        assert_eq!(of(Some("acme"), None).unwrap(), Some(own.clone()));
+        assert_eq!(of(None, Some(&own)).unwrap(), Some(own.clone()));
+        assert_eq!(of(Some("acme"), Some(&own)).unwrap(), Some(own.clone()));
+        for (said, producer) in
+            [(Some("other"), Some(&own)), (Some("A"), None), (Some(""), None), (Some("A"), Some(&own))]
+        {
+            assert!(matches!(*of(said, producer).unwrap_err(), Refusal::Field { field, .. } if field == "/tenant"));
+        }
+    }
+
+    #[test]
     fn an_event_without_an_id_gets_one_that_is_not_the_producers() {
         let draft = || Draft { event_type: Some("a".into()), ..Draft::default() };
-        let made = draft().finish(Dialect::Laneway, None).unwrap();
+        let made = draft().finish(Dialect::Laneway, None, None).unwrap();
         assert!(!made.id_given);
         assert_eq!(Uuid::parse_str(made.event.id.as_str()).unwrap().get_version_num(), 7);
-        let stood_in = draft().finish(Dialect::Laneway, Some(EventId::new("k").unwrap())).unwrap();
+        let stood_in = draft().finish(Dialect::Laneway, Some(EventId::new("k").unwrap()), None).unwrap();
         assert!(stood_in.id_given && stood_in.event.id.as_str() == "k");
     }
 }

@@ -71,8 +71,8 @@ async fn take(
 ) -> Result<Response, Box<Problem>> {
     let shared = &*intake.shared;
     let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens.now(), Some(NEEDS));
-    let media = match entered.and_then(|()| Media::of(&parts.headers, door)) {
-        Ok(media) => media,
+    let (access, media) = match entered.and_then(|access| Ok((access, Media::of(&parts.headers, door)?))) {
+        Ok(entered) => entered,
         Err(problem) => {
             refuse(&parts.headers, body, shared.api.limits.now().body_timeout).await;
             return Err(problem);
@@ -80,7 +80,7 @@ async fn take(
     };
     let limits = &*shared.api.limits.now();
     let received = receive_events(shared, limits, media, &parts.headers, body).await?;
-    let mut events = Reader::new(&received.bytes, &parts.headers, limits)
+    let mut events = Reader::new(&received.bytes, &parts.headers, limits, access.tenant.as_ref())
         .read(media)
         .map_err(|refusal| Problem::from_refusal(*refusal, &received.bytes, limits))?;
     let sent: Vec<Sent> = events.iter().map(Sent::of).collect();

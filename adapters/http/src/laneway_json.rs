@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {"id":"evt_1", "type":"order.paid", "key":"order-7", "data":{}, "source":"shop", "subject":"7",
-//!  "time":"2026-01-31T12:00:00Z", "attributes":{"tenant":"acme"}}
+//!  "time":"2026-01-31T12:00:00Z", "attributes":{"region":"eu"}, "tenant":"acme"}
 //! ```
 //! Only `type` is required, and `null` is the same as absent. `data` is kept byte for byte; an
 //! event without it has the data `null`, so that a receiver always gets the JSON that the media
@@ -16,7 +16,7 @@ use laneway_domain::AttributeValue;
 use std::borrow::Cow;
 use std::mem;
 
-pub(crate) const FIELDS: [&str; 8] = ["id", "type", "key", "data", "source", "subject", "time", "attributes"];
+pub(crate) const FIELDS: [&str; 9] = ["id", "type", "key", "data", "source", "subject", "time", "attributes", "tenant"];
 /// How many letters may be wrong in a name for another to be suggested.
 const NEAR: usize = 2;
 
@@ -39,6 +39,7 @@ pub(crate) fn read<'a>(scanner: &mut Scanner<'a>, body: &Bytes) -> Read<Draft<'a
             "source" => &mut draft.source,
             "subject" => &mut draft.subject,
             "time" => &mut draft.time,
+            "tenant" => &mut draft.tenant,
             "attributes" => return attributes(scanner, &mut draft),
             _ => {
                 let value = scanner.value().map_err(|refusal| refusal.within("/data"))?;

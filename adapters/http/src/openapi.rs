@@ -100,7 +100,8 @@ pub fn openapi() -> Json {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Ordered event delivery. Every error is a problem document (RFC 9457); its type is one of \
                             those of the schema ProblemType. Where the server has tokens, an operation needs one with \
-                            the role that x-laneway-role names.",
+                            the role that x-laneway-role names. A tenant's token opens those that say \
+                            x-laneway-tenants, for what is the tenant's.",
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         },
         "servers": [{ "url": "http://127.0.0.1:8080" }],
@@ -183,6 +184,7 @@ fn operation(route: &Route, said: &Said) -> Json {
             // Without tokens nobody is asked for one.
             operation.insert("security".to_owned(), json!([{}, { "token": [] }]));
             operation.insert("x-laneway-role".to_owned(), role.name().into());
+            operation.insert("x-laneway-tenants".to_owned(), route.tenants.into());
         }
     }
     operation

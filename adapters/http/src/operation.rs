@@ -15,6 +15,8 @@ pub struct Route {
     pub path: &'static str,
     /// The role that a token must have; `None` if nobody is asked for a token.
     pub role: Option<Role>,
+    /// Whether a tenant's token can use it, for what is the tenant's.
+    pub tenants: bool,
 }
 
 /// One operation.
@@ -23,7 +25,16 @@ pub(crate) struct Operation {
     pub(crate) path: &'static str,
     /// What a token must have; `None`: nobody is asked for one, and pages of other names are answered too.
     pub(crate) role: Option<Role>,
+    /// Whether it is for tenants too: then its handler sees to it that each gets only what is its own.
+    pub(crate) tenants: bool,
     pub(crate) handler: Handler,
+}
+
+impl Operation {
+    /// The same for whoever runs the server only.
+    pub(crate) const fn for_operators(self) -> Self {
+        Self { tenants: false, ..self }
+    }
 }
 
 /// The methods that the interface uses.

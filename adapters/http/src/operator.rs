@@ -1,6 +1,7 @@
 //! What operators ask and tell: health, metrics, status, dead letters, destinations, tokens.
 
 mod asked;
+pub(crate) mod caller;
 pub(crate) mod changes;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
@@ -21,9 +22,10 @@ use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use caller::Caller;
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, header};
-use laneway_domain::{DestinationName, Role};
+use laneway_domain::{DestinationName, Role, Tenant};
 use laneway_ports::Operations;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -36,14 +38,17 @@ pub(crate) type Answer = Result<Response, Box<Problem>>;
 const BODY_BYTES: usize = 16 * 1024;
 
 pub(crate) fn router(shared: Arc<Shared>, operations: &[Operation]) -> Router {
-    let unrouted = Guard { shared: shared.clone(), needs: None };
+    let unrouted = Guard { shared: shared.clone(), needs: None, tenants: true };
     let nothing = Router::new().fallback(not_found).layer(from_fn_with_state(unrouted, guard));
     let all = operations.iter().fold(nothing, |router, operation| {
         let Handler::Operator(handler) = operation.handler else { return router };
         let route = handler(operation.method.filter());
         let route = match operation.role {
             // Each has its guard from the table: there is no route without one but those that say so.
-            needs @ Some(_) => route.layer(from_fn_with_state(Guard { shared: shared.clone(), needs }, guard)),
+            needs @ Some(_) => {
+                let guarded = Guard { shared: shared.clone(), needs, tenants: operation.tenants };
+                route.layer(from_fn_with_state(guarded, guard))
+            }
             None => route,
         };
         router.route(operation.path, route)
@@ -56,19 +61,28 @@ pub(crate) fn router(shared: Arc<Shared>, operations: &[Operation]) -> Router {
 struct Guard {
     shared: Arc<Shared>,
     needs: Option<Role>,
+    /// Whether it is for tenants too.
+    tenants: bool,
 }
 
-async fn guard(State(Guard { shared, needs }): State<Guard>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+async fn guard(State(Guard { shared, needs, tenants }): State<Guard>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
     let asked = Asked::of(&parts);
     // What is at no path changes nothing, whatever sends it.
     let is_route = parts.extensions.get::<MatchedPath>().is_some();
-    let entered = enter(&asked, &shared.api.hosts, &shared.api.tokens.now(), needs)
-        .and_then(|()| if is_route { no_form(&asked) } else { Ok(()) });
+    let tokens = shared.api.tokens.now();
+    let entered = enter(&asked, &shared.api.hosts, &tokens, needs).and_then(|access| match &access.tenant {
+        Some(tenant) if !tenants => Err(operators_only(tenant)),
+        _ if is_route => no_form(&asked).map(|()| access),
+        _ => Ok(access),
+    });
     let within = shared.api.limits.now().body_timeout;
-    if let Err(problem) = entered {
-        refuse(&parts.headers, body, within).await;
-        return problem.into_response();
+    match entered {
+        Ok(access) => drop(parts.extensions.insert(Caller::of(&tokens, &parts.headers, access))),
+        Err(problem) => {
+            refuse(&parts.headers, body, within).await;
+            return problem.into_response();
+        }
     }
     let headers = parts.headers.clone();
     let (lent, slot) = lend(body);
@@ -77,6 +91,13 @@ async fn guard(State(Guard { shared, needs }): State<Guard>, request: Request, n
         refuse(&headers, body, within).await;
     }
     response
+}
+
+fn operators_only(tenant: &Tenant) -> Box<Problem> {
+    let what = format!(
+        "the token is the tenant {tenant}'s, and this is for whoever runs the server: it needs a token without a tenant"
+    );
+    Problem::new(Kind::Forbidden, what).challenged("Bearer realm=\"laneway\", error=\"insufficient_scope\"")
 }
 
 /// What a process says to events that takes none in.
@@ -206,10 +227,6 @@ async fn known(shared: &Shared, name: &DestinationName) -> Result<(), Box<Proble
 
 fn no_destination(name: &DestinationName) -> Box<Problem> {
     Problem::new(Kind::NotFound, format!("there is no destination {name}")).about("destination")
-}
-
-fn destination(name: &str) -> Result<DestinationName, Box<Problem>> {
-    DestinationName::new(name).map_err(|error| Problem::new(Kind::Invalid, error.to_string()).about("destination"))
 }
 
 /// Puts into the history of a destination what somebody has done there. It is done, whether that can be written down or

@@ -1,6 +1,6 @@
 //! Why a body was not taken: what is wrong, and where.
 
-use laneway_domain::InvalidEvent;
+use laneway_domain::{InvalidEvent, TENANT_ATTRIBUTE};
 
 /// What reading a body gives.
 pub(crate) type Read<T> = Result<T, Box<Refusal>>;
@@ -85,6 +85,7 @@ impl Dialect {
             (Self::CloudEvents, "content type") => "datacontenttype",
             (Self::Headers, "content type") => return "content-type".into(),
             (_, "key") => "partitionkey",
+            (_, "tenant") => TENANT_ATTRIBUTE,
             _ => attribute.unwrap_or(field),
         };
         if self == Self::Headers { format!("ce-{name}") } else { pointer(name) }

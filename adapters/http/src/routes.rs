@@ -14,6 +14,7 @@ pub fn routes() -> impl Iterator<Item = Route> {
         method: operation.method.name(),
         path: operation.path,
         role: operation.role,
+        tenants: operation.tenants,
     })
 }
 
@@ -22,11 +23,11 @@ const fn get(
     role: Option<Role>,
     handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>,
 ) -> Operation {
-    Operation { method: Verb::Get, path, role, handler: Handler::Operator(handler) }
+    Operation { method: Verb::Get, path, role, tenants: true, handler: Handler::Operator(handler) }
 }
 
 const fn admin(method: Verb, path: &'static str, handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>) -> Operation {
-    Operation { method, path, role: Some(Role::Admin), handler: Handler::Operator(handler) }
+    Operation { method, path, role: Some(Role::Admin), tenants: true, handler: Handler::Operator(handler) }
 }
 
 const fn operate(
@@ -34,15 +35,15 @@ const fn operate(
     path: &'static str,
     handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>,
 ) -> Operation {
-    Operation { method, path, role: Some(Role::Operate), handler: Handler::Operator(handler) }
+    Operation { method, path, role: Some(Role::Operate), tenants: true, handler: Handler::Operator(handler) }
 }
 
 const fn post(path: &'static str, role: Role, handler: fn(MethodFilter) -> MethodRouter<Arc<Shared>>) -> Operation {
-    Operation { method: Verb::Post, path, role: Some(role), handler: Handler::Operator(handler) }
+    Operation { method: Verb::Post, path, role: Some(role), tenants: true, handler: Handler::Operator(handler) }
 }
 
 const fn intake(path: &'static str, handler: fn(MethodFilter) -> MethodRouter<Arc<Intake>>) -> Operation {
-    Operation { method: Verb::Post, path, role: Some(ingest::NEEDS), handler: Handler::Ingest(handler) }
+    Operation { method: Verb::Post, path, role: Some(ingest::NEEDS), tenants: true, handler: Handler::Ingest(handler) }
 }
 
 /// All of them.
@@ -52,8 +53,8 @@ pub(crate) const OPERATIONS: [Operation; 40] = [
     get("/v1/events", Some(Role::Read), |m| on(m, lookup::events)),
     get("/v1/events/{id}", Some(Role::Read), |m| on(m, lookup::find)),
     get("/v1/attempts", Some(Role::Read), |m| on(m, lookup::attempts)),
-    get("/v1/workers", Some(Role::Read), |m| on(m, lookup::workers)),
-    get("/v1/store", Some(Role::Read), |m| on(m, lookup::store)),
+    get("/v1/workers", Some(Role::Read), |m| on(m, lookup::workers)).for_operators(),
+    get("/v1/store", Some(Role::Read), |m| on(m, lookup::store)).for_operators(),
     get("/v1/status", Some(Role::Read), |m| on(m, status::status)),
     get("/v1/dead-letters", Some(Role::Read), |m| on(m, dead_letters::list)),
     get("/v1/dead-letters/{destination}/{partition}/{offset}", Some(Role::Read), |m| on(m, dead_letters::event)),
@@ -68,7 +69,7 @@ pub(crate) const OPERATIONS: [Operation; 40] = [
     operate(Verb::Put, "/v1/destinations/{name}/replays/{id}", |m| on(m, replays::put)),
     operate(Verb::Delete, "/v1/destinations/{name}/replays/{id}", |m| on(m, replays::delete)),
     operate(Verb::Post, "/v1/destinations/{name}/keys/replay", |m| on(m, replays::recover)),
-    admin(Verb::Delete, "/v1/destinations/{name}/progress", |m| on(m, destinations::forget)),
+    admin(Verb::Delete, "/v1/destinations/{name}/progress", |m| on(m, destinations::forget)).for_operators(),
     get("/v1/destinations", Some(Role::Read), |m| on(m, changes::list)),
     get("/v1/destinations/{name}", Some(Role::Read), |m| on(m, changes::show)),
     get("/v1/destinations/{name}/changes", Some(Role::Read), |m| on(m, changes::journal)),
@@ -79,12 +80,12 @@ pub(crate) const OPERATIONS: [Operation; 40] = [
     post("/v1/destinations/{name}/pause", Role::Operate, |m| on(m, changes::pause)),
     admin(Verb::Post, "/v1/destinations/{name}/rotate-secret", |m| on(m, changes::rotate_secret)),
     post("/v1/destinations/{name}/test", Role::Operate, |m| on(m, changes::test)),
-    get("/v1/tokens", Some(Role::Admin), |m| on(m, tokens::list)),
-    admin(Verb::Post, "/v1/tokens", |m| on(m, tokens::create)),
-    get("/v1/token-changes", Some(Role::Admin), |m| on(m, tokens::changes)),
-    admin(Verb::Delete, "/v1/tokens/{name}", |m| on(m, tokens::revoke)),
+    get("/v1/tokens", Some(Role::Admin), |m| on(m, tokens::list)).for_operators(),
+    admin(Verb::Post, "/v1/tokens", |m| on(m, tokens::create)).for_operators(),
+    get("/v1/token-changes", Some(Role::Admin), |m| on(m, tokens::changes)).for_operators(),
+    admin(Verb::Delete, "/v1/tokens/{name}", |m| on(m, tokens::revoke)).for_operators(),
     get("/openapi.json", None, |m| on(m, status::openapi)),
-    get("/metrics", Some(Role::Read), |m| on(m, status::metrics)),
+    get("/metrics", Some(Role::Read), |m| on(m, status::metrics)).for_operators(),
     get("/healthz", None, |m| on(m, status::healthz)),
     get("/readyz", None, |m| on(m, status::readyz)),
 ];

@@ -2,7 +2,7 @@
 
 use crate::problem::{Kind, Problem};
 use http::{HeaderMap, header};
-use laneway_domain::{Role, Roles, TokenDigest, TokenName};
+use laneway_domain::{Role, Roles, Tenant, TokenDigest, TokenName};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -20,6 +20,7 @@ pub struct Token {
     name: Option<Box<str>>,
     digest: [u8; 32],
     roles: Roles,
+    tenant: Option<Tenant>,
 }
 
 impl Token {
@@ -28,13 +29,20 @@ impl Token {
     #[must_use]
     pub fn new(secret: &str) -> Option<Self> {
         let sendable = !secret.is_empty() && secret.bytes().all(|b| b.is_ascii_graphic());
-        sendable.then(|| Self { name: None, digest: Sha256::digest(secret.as_bytes()).into(), roles: Roles::ALL })
+        let digest = || Sha256::digest(secret.as_bytes()).into();
+        sendable.then(|| Self { name: None, digest: digest(), roles: Roles::ALL, tenant: None })
     }
 
     /// The same token under a name, and with these roles only.
     #[must_use]
     pub fn named(self, name: &str, roles: Roles) -> Self {
         Self { name: Some(name.into()), roles, ..self }
+    }
+
+    /// The same token for what is this tenant's only.
+    #[must_use]
+    pub fn of_tenant(self, tenant: Tenant) -> Self {
+        Self { tenant: Some(tenant), ..self }
     }
 
     /// The name that operators know it by, if it has one.
@@ -47,6 +55,12 @@ impl Token {
     #[must_use]
     pub const fn roles(&self) -> Roles {
         self.roles
+    }
+
+    /// Whose it is: it opens only what is this tenant's. `None`: it opens everybody's.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
     }
 
     /// Whether both read the same secret: then only one of them can be meant.
@@ -137,8 +151,10 @@ impl Known {
     /// Whether there are tokens, and none of them may change destinations and tokens: only the file can help then.
     #[must_use]
     pub fn lacks_an_admin(&self) -> bool {
-        let made = self.made.values().filter(|made| !self.hides(&made.name)).map(|made| made.roles);
-        let roles = self.file.iter().map(Token::roles).chain(made);
+        let of_operators = self.made.values().filter(|made| made.name.tenant().is_none());
+        let made = of_operators.filter(|made| !self.hides(&made.name)).map(|made| made.roles);
+        let of_operators = self.file.iter().filter(|token| token.tenant.is_none());
+        let roles = of_operators.map(Token::roles).chain(made);
         !self.is_open() && !roles.into_iter().any(|roles| roles.has(Role::Admin))
     }
 
@@ -195,7 +211,9 @@ impl Tokens {
     pub fn replace(&self, tokens: Vec<Token>) -> bool {
         let before = self.change(|known| known.file = tokens.into()).file.clone();
         let after = self.now().file.clone();
-        let same = |(a, b): (&Token, &Token)| a.reads_like(b) && a.name == b.name && a.roles == b.roles;
+        let same = |(a, b): (&Token, &Token)| {
+            a.reads_like(b) && (&a.name, a.roles, &a.tenant) == (&b.name, b.roles, &b.tenant)
+        };
         before.len() != after.len() || !before.iter().zip(&*after).all(same)
     }
 
@@ -265,18 +283,27 @@ pub fn digest_of(token: &[u8]) -> TokenDigest {
     TokenDigest(Sha256::digest(token).into())
 }
 
+/// What a token opens, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) roles: Roles,
+    /// Only what is this tenant's; `None`: everybody's.
+    pub(crate) tenant: Option<Tenant>,
+}
+
 /// Whether the request's `Authorization` opens what needs the role `needs` (`None`: any known token
-/// does). No token in the file lets everyone in. Who is not known gets a 401, who lacks the role a 403, and who has a
-/// token of the HTTP interface that nobody can confirm a 503.
-pub(crate) fn authorize(tokens: &Known, headers: &HeaderMap, needs: Option<Role>) -> Result<(), Box<Problem>> {
-    let roles = opened(tokens, presented(headers))?;
-    needs.map_or(Ok(()), |role| has(roles, role))
+/// does), and whose things. No token in the file lets everyone in. Who is not known gets a 401, who lacks the role a 403,
+/// and who has a token of the HTTP interface that nobody can confirm a 503.
+pub(crate) fn authorize(tokens: &Known, headers: &HeaderMap, needs: Option<Role>) -> Result<Access, Box<Problem>> {
+    let access = opened(tokens, presented(headers))?;
+    needs.map_or(Ok(()), |role| has(access.roles, role))?;
+    Ok(access)
 }
 
 /// What the token `presented` opens. No token in the file opens everything to everyone.
-pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Roles, Box<Problem>> {
+pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Access, Box<Problem>> {
     if tokens.is_open() {
-        return Ok(Roles::ALL);
+        return Ok(Access { roles: Roles::ALL, tenant: None });
     }
     let Some(presented) = presented else {
         let what = "this server wants a token: send the header `Authorization: Bearer <token>` with one of \
@@ -285,15 +312,16 @@ pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Roles, 
     };
     let digest = digest_of(presented);
     // All of them are compared, so that the time does not tell which one was nearly right.
-    let (known, bits) = tokens.file.iter().fold((Choice::from(0), 0), |(known, roles), token| {
+    let (known, place) = tokens.file.iter().zip(0_u64..).fold((Choice::from(0), 0), |(known, place), (token, at)| {
         let same = token.digest.ct_eq(&digest.0);
-        (known | same, roles | u8::conditional_select(&0, &token.roles.bits(), same))
+        (known | same, u64::conditional_select(&place, &at, same))
     });
-    if bool::from(known) {
-        return Ok(Roles::from_bits(bits));
+    let place = usize::try_from(place).unwrap_or(usize::MAX);
+    if let Some(token) = tokens.file.get(place).filter(|_| known.into()) {
+        return Ok(Access { roles: token.roles, tenant: token.tenant.clone() });
     }
     if let Some(made) = tokens.made(presented, &digest)? {
-        return Ok(made.roles);
+        return Ok(Access { roles: made.roles, tenant: made.name.tenant() });
     }
     let what = "the token is not one of server.tokens or [[server.token]], and none that was made over HTTP and stands";
     let challenge = "Bearer realm=\"laneway\", error=\"invalid_token\"";

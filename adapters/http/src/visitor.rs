@@ -5,7 +5,7 @@ use crate::hosts::Hosts;
 use crate::token::{Known, has, opened, whose};
 use crate::wire;
 use http::request::Parts;
-use laneway_domain::{Role, Roles};
+use laneway_domain::{Role, Roles, Tenant};
 
 /// Whether a request is one that HTTP allows and, where there are no tokens, is meant for this machine and comes from
 /// none of another's pages. The token, if one is needed, is [`Visitor::of`]'s business.
@@ -20,6 +20,7 @@ pub fn admit(parts: &Parts, hosts: &Hosts, tokens: &Known) -> Result<(), Box<wir
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visitor {
     roles: Roles,
+    tenant: Option<Tenant>,
     who: String,
 }
 
@@ -29,14 +30,20 @@ impl Visitor {
     /// # Errors
     /// 401 if there is no such token (any more), 503 if that cannot be found out now.
     pub fn of(tokens: &Known, token: Option<&[u8]>) -> Result<Self, Box<wire::Problem>> {
-        let roles = opened(tokens, token).map_err(|problem| Box::new(problem.body))?;
-        Ok(Self { roles, who: whose(tokens, token) })
+        let access = opened(tokens, token).map_err(|problem| Box::new(problem.body))?;
+        Ok(Self { roles: access.roles, tenant: access.tenant, who: whose(tokens, token) })
     }
 
     /// What they may do.
     #[must_use]
     pub const fn roles(&self) -> Roles {
         self.roles
+    }
+
+    /// Whose things they may see and change: this tenant's only, or `None`, everybody's.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
     }
 
     /// Their name, for people: `the token shop`.

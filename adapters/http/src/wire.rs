@@ -15,8 +15,8 @@ pub use replays::{RecoveryAsked, ReplayAsked, ReplayCounted, ReplayList, ReplayV
 pub use store::{StoreHistory, StorePartView, StoreView};
 
 use laneway_domain::{
-    DestinationName, DestinationStatus, EventId, Offset, Partition, ProcessStatus, Revision, StatusReport, Timestamp,
-    WorkerStatus,
+    DestinationName, DestinationStatus, EventId, Offset, Partition, ProcessStatus, Revision, StatusReport, Tenant,
+    Timestamp, WorkerStatus,
 };
 pub use laneway_ports::{
     DestinationList, DestinationRecord, DestinationState, JournalLine, MadeToken, Mistake, PauseRecord, RevokedToken,
@@ -395,6 +395,9 @@ pub struct JournalPage {
 pub struct TokenChoice {
     /// What it is to be called.
     pub name: String,
+    /// Whose it is to be: it opens only what is this tenant's. Its whole name has the tenant before it: `acme:shop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// What it is to open: `publish`, `read`, `operate`, `admin`; at least one.
     pub roles: Vec<String>,
 }

@@ -55,9 +55,8 @@ impl Records {
         page.finish(self.last, self.forgotten)
     }
 
-    pub(crate) fn list(&self, after: Option<&DestinationName>, most: usize) -> RegistryPage {
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let names = self.records.range::<DestinationName, _>((after, Bound::Unbounded));
+    pub(crate) fn list(&self, after: &str, most: usize) -> RegistryPage {
+        let names = self.records.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
         let there = names.map(|(_, record)| record).filter(|(record, _)| record.standing != Standing::Deleted);
         let (mut page, mut all) = (RegistryPage::default(), 0);
         for (record, bytes) in there {

@@ -46,7 +46,7 @@ impl Registry for MemoryStore {
         self.look_at_registry(|registry| registry.changed_since(after))
     }
 
-    async fn page(&self, after: Option<&DestinationName>, most: usize) -> Result<RegistryPage, StoreError> {
+    async fn page(&self, after: &str, most: usize) -> Result<RegistryPage, StoreError> {
         self.look_at_registry(|registry| registry.list(after, most))
     }
 

@@ -2,19 +2,25 @@
 
 use crate::config::Mode;
 use crate::json;
-use laneway_domain::{AttributeValue, Event, Key, LoggedEvent};
+use laneway_domain::{AttributeValue, Event, Key, LoggedEvent, Tenant};
 use mongodb::bson::raw::{CString, cstr};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, RawBson, RawDocumentBuf};
+use std::borrow::Cow;
 
 /// The most bytes of a document (MongoDB's `maxBsonObjectSize`, the same in all of its versions).
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// The `_id` of an event's document.
-pub(crate) fn document_id(event: &Event, mode: Mode) -> &str {
-    match (mode, &event.key) {
+/// The `_id` of an event's document: its key in upsert mode, else its id. Each tenant has keys and ids of its own, so
+/// that a tenant's stands behind the tenant and a line break, which no key, id or tenant has.
+pub(crate) fn document_id(event: &Event, mode: Mode) -> Cow<'_, str> {
+    let own = match (mode, &event.key) {
         (Mode::Upsert, Some(key)) => key.as_str(),
         _ => event.id.as_str(),
+    };
+    match &event.tenant {
+        None => own.into(),
+        Some(tenant) => format!("{tenant}\n{own}").into(),
     }
 }
 
@@ -40,12 +46,13 @@ fn encode(logged: &LoggedEvent, mode: Mode, data: Option<(&str, RawBson)>) -> Re
     let offset = signed(logged.offset.0).ok_or("the event's offset is beyond 2^63, which BSON cannot hold")?;
     let accepted_at = signed(logged.accepted_at.as_millis()).unwrap_or(i64::MAX);
     let mut document = RawDocumentBuf::new();
-    document.append(cstr!("_id"), document_id(event, mode));
+    document.append(cstr!("_id"), &*document_id(event, mode));
     if mode == Mode::Upsert {
         document.append(cstr!("id"), event.id.as_str());
     }
     document.append(cstr!("type"), event.event_type.as_str());
     let texts = [
+        (cstr!("tenant"), event.tenant.as_ref().map(Tenant::as_str)),
         (cstr!("key"), event.key.as_ref().map(Key::as_str)),
         (cstr!("source"), event.source.as_deref()),
         (cstr!("subject"), event.subject.as_deref()),

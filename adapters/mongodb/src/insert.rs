@@ -97,7 +97,8 @@ pub(crate) fn contradiction(written: u64, sent: usize) -> Failure {
 /// The first event's `_id` is taken, probably by an earlier attempt at it, and then probably not
 /// the only one of the batch: looks which of the events are there already.
 async fn recognise(collection: &Collection, ledger: &mut Ledger<'_>, indexes: &[usize]) -> Result<(), Failure> {
-    let id = |index: usize, ledger: &Ledger<'_>| document_id(&ledger.event(index).event.event, Mode::Insert).to_owned();
+    let id =
+        |index: usize, ledger: &Ledger<'_>| document_id(&ledger.event(index).event.event, Mode::Insert).into_owned();
     let ids: Vec<String> = indexes.iter().map(|index| id(*index, ledger)).collect();
     let found = collection.find(&ids).await?;
     let found: HashMap<&str, _> = found.iter().map(|stored| (stored.id.as_str(), stored)).collect();

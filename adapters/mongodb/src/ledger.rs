@@ -19,8 +19,9 @@ impl<'e> Ledger<'e> {
         let mut next = vec![None; events.len()];
         let mut latest = HashMap::new();
         for (index, attempted) in events.iter().enumerate() {
-            let Some(key) = &attempted.event.event.key else { continue };
-            if let Some(before) = latest.insert(key.as_str(), index) {
+            let event = &attempted.event.event;
+            let Some(key) = &event.key else { continue };
+            if let Some(before) = latest.insert((&event.tenant, key.as_str()), index) {
                 next[before] = Some(index);
             }
         }

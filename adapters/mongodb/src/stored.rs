@@ -1,7 +1,9 @@
 //! What a document that is there already says of the event it was made from.
 
+use crate::config::Mode;
+use crate::document::document_id;
 use crate::reply::whole;
-use laneway_domain::{Key, LoggedEvent};
+use laneway_domain::{Key, LoggedEvent, Tenant};
 use mongodb::bson::{Bson, Document};
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +18,7 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 pub(crate) struct Stored {
     pub(crate) id: String,
     event_id: Option<String>,
+    tenant: Option<String>,
     key: Option<String>,
     source: Option<String>,
     partition: Option<u64>,
@@ -46,6 +49,7 @@ impl Stored {
         Some(Self {
             id: text("_id")?,
             event_id: text("id"),
+            tenant: text("tenant"),
             key: text("key"),
             source: text("source"),
             partition: number("partition"),
@@ -56,7 +60,7 @@ impl Stored {
 
     /// Whether this is the document that insert mode makes of the event.
     pub(crate) fn is(&self, logged: &LoggedEvent) -> bool {
-        self.id == logged.event.id.as_str()
+        self.id == *document_id(&logged.event, Mode::Insert)
             && self.source.as_deref() == logged.event.source.as_deref()
             && self.partition == Some(u64::from(logged.partition.0))
             && self.offset == Some(logged.offset.0)
@@ -65,7 +69,8 @@ impl Stored {
     /// How this document stands to the event in upsert mode.
     pub(crate) fn standing(&self, logged: &LoggedEvent) -> Standing {
         let event = &logged.event;
-        let same_key = self.key.as_deref() == event.key.as_ref().map(Key::as_str);
+        let same_key = self.key.as_deref() == event.key.as_ref().map(Key::as_str)
+            && self.tenant.as_deref() == event.tenant.as_ref().map(Tenant::as_str);
         // Without a key the id stands for it, and an id says something only with its source.
         let same_source = event.key.is_some() || self.source.as_deref() == event.source.as_deref();
         if !same_key || !same_source || self.partition != Some(u64::from(logged.partition.0)) {

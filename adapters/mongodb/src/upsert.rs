@@ -73,10 +73,14 @@ fn update(logged: &LoggedEvent) -> Result<RawDocumentBuf, String> {
     let document = document(logged, Mode::Upsert)?;
     let offset = signed(logged.offset.0).unwrap_or(i64::MAX);
     let mut query = rawdoc! {
-        "_id": document_id(event, Mode::Upsert),
+        "_id": &*document_id(event, Mode::Upsert),
         "partition": i64::from(logged.partition.0),
         "offset": { "$lt": offset },
     };
+    match &event.tenant {
+        Some(tenant) => query.append(cstr!("tenant"), tenant.as_str()),
+        None => query.append(cstr!("tenant"), rawdoc! { "$exists": false }),
+    }
     match &event.key {
         Some(key) => query.append(cstr!("key"), key.as_str()),
         None => {
@@ -121,12 +125,12 @@ async fn settle(
 async fn recognise(collection: &Collection, ledger: &mut Ledger<'_>, groups: &[&[usize]]) -> Result<(), Failure> {
     let event = |group: &[usize], ledger: &Ledger<'_>| std::sync::Arc::clone(&ledger.event(last(group)).event);
     let events: Vec<_> = groups.iter().map(|group| event(group, ledger)).collect();
-    let ids: Vec<&str> = events.iter().map(|logged| document_id(&logged.event, Mode::Upsert)).collect();
+    let ids: Vec<_> = events.iter().map(|logged| document_id(&logged.event, Mode::Upsert)).collect();
     let found = collection.find(&ids).await?;
     let found: HashMap<&str, _> = found.iter().map(|stored| (stored.id.as_str(), stored)).collect();
     for ((group, logged), id) in groups.iter().zip(&events).zip(&ids) {
         let first = group[0];
-        match found.get(id).map(|stored| (stored.standing(logged), stored)) {
+        match found.get(&**id).map(|stored| (stored.standing(logged), stored)) {
             Some((Standing::Current, _)) => group.iter().for_each(|index| ledger.delivered(*index)),
             Some((Standing::Behind, _)) => {
                 ledger.failed(first, retry("another worker wrote an earlier event of this key at the same moment"));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use laneway_domain::{
     Behind, Commit, Cut, DestinationName, Event, EventId, EventType, Failure, Filter, Filters, GivenUp, Key,
     LaneChange, LaneKey, NewEvent, NextAttempt, Offset, OperatorPause, Origin, Partition, Pause, Position, Quarantined,
-    Registered, RetryState, Revision, Standing, Timestamp, TraceParent, TypePattern,
+    Registered, RetryState, Revision, Standing, Tenant, Timestamp, TraceParent, TypePattern,
 };
 use laneway_ports::{
     DeadLetterQuery, DeadLetters, EventLog, JournalEntry, Lease, LogRecord, ProgressStore, Registry, RegistryWrite,
@@ -89,6 +89,9 @@ fn event(n: u32) -> Done<NewEvent> {
     }
     if n.is_multiple_of(6) {
         event.traceparent = TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    }
+    if n % 7 == 3 {
+        event.tenant = Some(Tenant::new("acme")?);
     }
     Ok(NewEvent { event, id_given: n.is_multiple_of(2) })
 }
@@ -172,6 +175,7 @@ fn progress() -> Done<Commit> {
         ),
         (LaneKey::Key(Key::new("key-2")?), behind(5, Some(failed(9, NextAttempt::Never)))),
         (LaneKey::Key(Key::new("key-3")?), behind(6, None)),
+        (LaneKey::Tenant(Tenant::new("acme")?, Key::new("key-3")?), behind(7, None)),
         (LaneKey::Event(Offset(7)), behind(7, None)),
     ]
     .into();
@@ -405,6 +409,9 @@ fn described(record: &LogRecord) -> Value {
         "attributes": event.attributes,
         "data": event.data.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
     });
+    if let Some(tenant) = &event.tenant {
+        described["tenant"] = json!(tenant);
+    }
     if let Some(trace) = event.traceparent {
         described["traceparent"] = json!(trace.to_string());
     }

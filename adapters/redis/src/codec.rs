@@ -2,22 +2,24 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 1 | version: 1, or 2 if an attribute is no text or there is a trace: what is as it always was stays readable for
-//! processes that know version 1 only |
+//! | 1 | version: 1, or 2 if an attribute is no text or there is a trace, or 3 if there is a tenant: what is as it always
+//! was stays readable for processes that know version 1 only |
 //! | 4 | CRC32C over the partition (4 bytes), from version 2 on the version, and everything behind this |
 //! | 8 | accepted at, in milliseconds |
 //! | 1 | flags: which of key, source, subject, time there are (bits 0 to 3); the content type is
 //! `application/json` and left out (bit 4); the id is a UUID, and its 16 bytes are here (bit 5) |
 //! | | id, key, type, content type, source, subject, time: each 2 bytes of length, and the text |
-//! | 1 | how many attributes; each 1 byte of length and name, in version 2 1 byte of type (0 text, 1 integer,
+//! | 1 | how many attributes; each 1 byte of length and name, from version 2 on 1 byte of type (0 text, 1 integer,
 //! 2 boolean), 2 bytes of length and the value's text |
-//! | 25 | in version 2, if bit 6 of the flags is set: the trace (16 bytes of trace id, 8 of parent id, flags) |
+//! | 25 | from version 2 on, if bit 6 of the flags is set: the trace (16 bytes of trace id, 8 of parent id, flags) |
+//! | | in version 3: the tenant, 1 byte of length and the text |
 //! | | the rest: data |
 //!
 //! Numbers are big-endian. `lua/log.lua` reads check, time, id and key out of it.
 //!
 //! A process writes the newest version that it needs and that every live process reads (see `processes`): beside one
 //! that reads version 1 only, an event is written as that one would, with its attributes as text and without its trace.
+//! Whose an event is cannot be left out: beside one that does not read version 3, an event of a tenant is refused for now.
 //!
 //! Every version begins with its number and the check, and from version 2 on the check covers the number too (between the
 //! partition and everything behind the check). So a release can tell an entry that a newer one has written, which it must leave alone,
@@ -25,7 +27,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use laneway_domain::{
-    AttributeValue, Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp, TraceParent,
+    AttributeValue, Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Tenant, Timestamp, TraceParent,
 };
 use laneway_ports::StoreError;
 use std::collections::BTreeMap;
@@ -34,14 +36,16 @@ use std::fmt::{self, Write as _};
 const VERSION: u8 = 1;
 /// The version with typed attributes and a trace.
 const VERSION_TYPED: u8 = 2;
-/// The versions that this release reads. It can write each of them.
-pub(crate) const READS: [u8; 2] = [VERSION, VERSION_TYPED];
+/// The version with a tenant.
+const VERSION_TENANT: u8 = 3;
+/// The versions that this release reads: the oldest and the newest. It can write each of them.
+pub(crate) const READS: [u8; 2] = [VERSION, VERSION_TENANT];
 /// The first release that reads the newest of [`READS`].
 pub(crate) const SINCE: &str = "0.1.0";
 /// A version that there is not, in tests: what the next release may have. Like the one before, but of every event, and
 /// with every byte of the data inverted: whoever took it for that one would be found out.
 #[cfg(test)]
-pub(crate) const VERSION_NEXT: u8 = 3;
+pub(crate) const VERSION_NEXT: u8 = 4;
 const HAS_TRACE: u8 = 1 << 6;
 /// What most events are; it need not be written in each.
 const USUAL_CONTENT_TYPE: &str = "application/json";
@@ -92,7 +96,8 @@ pub(crate) const FIELD: &str = "e";
 /// The bytes of an event that was accepted at `at`, in the version `newest` at most.
 ///
 /// # Errors
-/// If a text is too long for its length to be written, which [`Event::check`] would have refused.
+/// [`StoreError::Refused`] if a text is too long for its length to be written, which [`Event::check`] would have refused;
+/// [`StoreError::RetryLater`] if the event has a tenant, and a process that is there could not read that.
 pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event, newest: u8) -> Result<Bytes, StoreError> {
     let optional =
         [event.key.as_ref().map(Key::as_str), event.source.as_deref(), event.subject.as_deref(), event.time.as_deref()];
@@ -100,7 +105,7 @@ pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event, newest:
     let uuid = uuid_of(event.id.as_str());
     let mut flags: u8 = optional.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum();
     flags |= if usual { HAS_USUAL_CONTENT_TYPE } else { 0 } | if uuid.is_some() { ID_IS_UUID } else { 0 };
-    let version = version_for(event, newest);
+    let version = version_for(event, newest)?;
     let typed = version > VERSION;
     let trace = event.traceparent.filter(|_| typed);
     flags |= if trace.is_some() { HAS_TRACE } else { 0 };
@@ -131,6 +136,11 @@ pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event, newest:
     if let Some(trace) = trace {
         out.put_slice(&trace.to_bytes());
     }
+    if version >= VERSION_TENANT {
+        let tenant = event.tenant.as_ref().map_or("", Tenant::as_str);
+        out.put_u8(u8::try_from(tenant.len()).map_err(|_| too_long("its tenant"))?);
+        out.put_slice(tenant.as_bytes());
+    }
     out.put_slice(&data_in(version, &event.data));
     let check = checksum(partition, version, out.get(CHECKED_FROM..).unwrap_or_default());
     if let Some(place) = out.get_mut(CHECK) {
@@ -141,14 +151,19 @@ pub(crate) fn encode(partition: Partition, at: Timestamp, event: &Event, newest:
 
 /// The version that an event needs, of those up to `newest`: what an earlier one can say stays readable for those that
 /// know no later one.
-fn version_for(event: &Event, newest: u8) -> u8 {
+fn version_for(event: &Event, newest: u8) -> Result<u8, StoreError> {
     #[cfg(test)]
     if newest >= VERSION_NEXT {
-        return VERSION_NEXT;
+        return Ok(VERSION_NEXT);
+    }
+    if event.tenant.is_some() {
+        let what = "a process that shares the store is of a release that does not know tenants: events of a tenant are \
+                    taken when all of them have been upgraded";
+        return if newest >= VERSION_TENANT { Ok(VERSION_TENANT) } else { Err(StoreError::retry_later(what)) };
     }
     let all_text = event.attributes.values().all(|value| matches!(value, AttributeValue::Text(_)));
     let needed = if event.traceparent.is_some() || !all_text { VERSION_TYPED } else { VERSION };
-    needed.min(newest)
+    Ok(needed.min(newest))
 }
 
 /// An event's data as a version stores it, and back.
@@ -193,8 +208,7 @@ pub(crate) fn decode(
     }
     let mut reader = Reader(body);
     let accepted_at = Timestamp::from_millis(reader.number(8)?);
-    let mut event =
-        reader.event(version > VERSION).map_err(|what| format!("the entry cannot be understood: {what}"))?;
+    let mut event = reader.event(version).map_err(|what| format!("the entry cannot be understood: {what}"))?;
     event.data = data_in(version, &event.data);
     Ok(LoggedEvent { partition, offset, accepted_at, event })
 }
@@ -285,7 +299,8 @@ impl<'a> Reader<'a> {
         if there { self.text(2).map(Some) } else { Ok(None) }
     }
 
-    fn event(&mut self, typed: bool) -> Result<Event, String> {
+    fn event(&mut self, version: u8) -> Result<Event, String> {
+        let typed = version > VERSION;
         let wrong = |error: laneway_domain::InvalidEvent| error.to_string();
         let flags = u8::try_from(self.number(1)?).unwrap_or(0);
         let id = if flags & ID_IS_UUID == 0 { self.text(2)?.to_owned() } else { uuid_text(self.take(16)?) };
@@ -308,9 +323,14 @@ impl<'a> Reader<'a> {
         } else {
             None
         };
+        let tenant = match version {
+            ..VERSION_TENANT => None,
+            _ => Some(self.text(1)?).filter(|tenant| !tenant.is_empty()),
+        };
+        let tenant = tenant.map(Tenant::new).transpose().map_err(|error| error.to_string())?;
         // A copy, so that a small event does not keep the whole of a large answer in memory.
         let data = Bytes::copy_from_slice(self.0);
-        Ok(Event { id, event_type, key, source, subject, time, content_type, attributes, traceparent, data })
+        Ok(Event { id, event_type, tenant, key, source, subject, time, content_type, attributes, traceparent, data })
     }
 }
 

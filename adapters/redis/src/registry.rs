@@ -147,11 +147,10 @@ impl Registry for RedisStore {
         })
     }
 
-    async fn page(&self, after: Option<&DestinationName>, most: usize) -> Result<RegistryPage, StoreError> {
+    async fn page(&self, after: &str, most: usize) -> Result<RegistryPage, StoreError> {
         let Names { records: key, names, .. } = self.registry();
         let keys = [key, names];
-        let after = after.map_or_else(String::new, ToString::to_string);
-        let args = vec![after, most.min(MAX_REGISTRY_PAGE).to_string(), MAX_WRITE_BYTES.to_string()];
+        let args = vec![after.to_owned(), most.min(MAX_REGISTRY_PAGE).to_string(), MAX_WRITE_BYTES.to_string()];
         let (more, found) = answer::first_and_rest(self.ask("laneway_registry_page", &keys, args).await?)?;
         Ok(RegistryPage { records: records(&keys[0], &found)?, more: answer::number(&more)? == 1 })
     }

@@ -6,7 +6,7 @@ use crate::schema::EVENT_COLUMNS;
 use bytes::Bytes;
 use checksum::{Checked, Format, StoredColumns};
 use laneway_domain::{
-    AttributeValue, Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Timestamp, TraceParent,
+    AttributeValue, Event, EventId, EventType, Key, LoggedEvent, Offset, Partition, Tenant, Timestamp, TraceParent,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Statement};
@@ -23,7 +23,7 @@ pub(crate) struct Scratch {
 pub(crate) fn insert_sql(partition: usize) -> String {
     format!(
         "INSERT INTO event_{partition} (offset, {EVENT_COLUMNS}) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
     )
 }
 
@@ -44,8 +44,10 @@ pub(crate) fn insert(stmt: &mut Statement<'_>, logged: &LoggedEvent, scratch: &m
         attributes,
         traceparent.as_deref(),
     ];
+    let tenant = event.tenant.as_ref().map(Tenant::as_str);
     let (partition, offset, data) = (logged.partition, logged.offset, event.data.as_ref());
-    let crc = scratch.checked.of_stored(&StoredColumns { partition, offset, accepted_at, texts, data });
+    let stored = StoredColumns { partition, offset, accepted_at, texts, data, tenant };
+    let crc = scratch.checked.of_stored(&stored);
     stmt.raw_bind_parameter(1, signed(offset.0)?)?;
     let [columns @ .., traceparent] = texts;
     for (text, index) in columns.into_iter().zip(2..) {
@@ -54,8 +56,9 @@ pub(crate) fn insert(stmt: &mut Statement<'_>, logged: &LoggedEvent, scratch: &m
     stmt.raw_bind_parameter(10, data)?;
     stmt.raw_bind_parameter(11, accepted_at)?;
     stmt.raw_bind_parameter(12, i64::from(crc))?;
-    stmt.raw_bind_parameter(13, Format::NOW.number())?;
+    stmt.raw_bind_parameter(13, stored.format().number())?;
     stmt.raw_bind_parameter(14, traceparent)?;
+    stmt.raw_bind_parameter(15, tenant)?;
     stmt.raw_execute()?;
     Ok(())
 }
@@ -83,12 +86,16 @@ pub(crate) fn read(
     let columns = Columns { row, first };
     let (accepted_at, crc) = (columns.number(9)?, columns.number(10)?);
     match Format::of(columns.number(11)?)? {
-        Format::Stored => {
+        format @ (Format::Stored | Format::Tenant) => {
             let mut texts = [None; 9];
             for (text, index) in texts.iter_mut().zip((0..8).chain([12])) {
                 *text = columns.optional(index)?;
             }
-            let stored = StoredColumns { partition, offset, accepted_at, texts, data: columns.bytes(8)? };
+            let tenant = columns.optional(13)?;
+            let stored = StoredColumns { partition, offset, accepted_at, texts, data: columns.bytes(8)?, tenant };
+            if stored.format() != format {
+                return Err(format!("its format is {}, and its tenant {tenant:?}", format.number()));
+            }
             compare(crc, scratch.checked.of_stored(&stored))?;
             columns.event(partition, offset, accepted_at, attributes)
         }
@@ -136,6 +143,7 @@ impl<'a> Columns<'a> {
         let event = Event {
             id: EventId::new(self.text(0)?).map_err(|e| e.to_string())?,
             event_type: EventType::new(self.text(1)?).map_err(|e| e.to_string())?,
+            tenant: self.optional(13)?.map(Tenant::new).transpose().map_err(|e| e.to_string())?,
             key: self.optional(2)?.map(Key::new).transpose().map_err(|e| e.to_string())?,
             source: self.optional(3)?.map(Into::into),
             subject: self.optional(4)?.map(Into::into),

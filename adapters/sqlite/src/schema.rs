@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The version that this code writes. It reads all from [`migrations::FIRST`] on, and changes them when it opens them.
 ///
 /// It is the format number of all tables but those of events, whose rows are never written again and have one each.
-pub const SCHEMA_VERSION: u32 = 7;
+pub const SCHEMA_VERSION: u32 = 8;
 /// The release of Laneway that first wrote [`SCHEMA_VERSION`]: what a store names to those who do not know it.
 const NEEDS_RELEASE: &str = "0.1.0";
 /// Under what name that is written down.
@@ -37,8 +37,8 @@ const READER_CACHE_KIB: u32 = 1 << 10;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The event's columns, as they are in `event_<p>` and, as a copy, in `dead_letter`.
-pub(crate) const EVENT_COLUMNS: &str =
-    "id, type, key, source, subject, time, content_type, attributes, data, accepted_at, crc, format, traceparent";
+pub(crate) const EVENT_COLUMNS: &str = "id, type, key, source, subject, time, content_type, attributes, data, accepted_at, crc, format, traceparent, \
+     tenant";
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -72,7 +72,7 @@ CREATE TABLE dead_letter (
   retry_requested INTEGER NOT NULL DEFAULT 0,
   id TEXT NOT NULL, type TEXT NOT NULL, key TEXT, source TEXT, subject TEXT, time TEXT, content_type TEXT NOT NULL,
   attributes TEXT, data BLOB NOT NULL, accepted_at INTEGER NOT NULL, crc INTEGER NOT NULL,
-  format INTEGER NOT NULL DEFAULT 1, traceparent TEXT,
+  format INTEGER NOT NULL DEFAULT 1, traceparent TEXT, tenant TEXT,
   UNIQUE (partition, offset, destination)
 ) STRICT;
 CREATE INDEX dead_letter_by_destination ON dead_letter (destination, partition, offset);
@@ -91,7 +91,8 @@ CREATE TABLE generation (
 ) STRICT, WITHOUT ROWID;
 
 -- Ids that producers gave, in the order in which they came: the oldest go first, from the left edge.
--- `id` is the event's id or, if it has a source, the source, a line break, and the id.
+-- `id` is the event's id or, if it has a source, the source, a line break, and the id. If it has a tenant: the tenant,
+-- a line break, the source if there is one, a line break, and the id.
 CREATE TABLE given_id (
   number INTEGER PRIMARY KEY AUTOINCREMENT, partition INTEGER NOT NULL, id TEXT NOT NULL, offset INTEGER NOT NULL,
   accepted_at INTEGER NOT NULL, UNIQUE (partition, id)
@@ -201,8 +202,8 @@ fn partition_tables(partitions: u32) -> String {
             sql,
             "CREATE TABLE event_{p} (offset INTEGER PRIMARY KEY, id TEXT NOT NULL, type TEXT NOT NULL, key TEXT, \
              source TEXT, subject TEXT, time TEXT, content_type TEXT NOT NULL, attributes TEXT, data BLOB NOT NULL, \
-             accepted_at INTEGER NOT NULL, crc INTEGER NOT NULL, format INTEGER NOT NULL DEFAULT 1, traceparent TEXT) \
-             STRICT;
+             accepted_at INTEGER NOT NULL, crc INTEGER NOT NULL, format INTEGER NOT NULL DEFAULT 1, \
+             traceparent TEXT, tenant TEXT) STRICT;
              INSERT INTO partition (partition) VALUES ({p});"
         );
     }

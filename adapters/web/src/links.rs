@@ -2,7 +2,7 @@
 
 use crate::form::Form;
 use form_urlencoded::Serializer;
-use laneway_domain::{Offset, Partition};
+use laneway_domain::{Offset, Partition, Tenant};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Where the console is.
@@ -65,9 +65,9 @@ pub(crate) fn event_of(id: &str, source: &str) -> String {
     with(&event(id), &[("source", source)])
 }
 
-/// The page of a key.
-pub(crate) fn key(key: &str) -> String {
-    with(KEYS, &[("key", key)])
+/// The page of a key, of a tenant or of none.
+pub(crate) fn key(tenant: Option<&Tenant>, key: &str) -> String {
+    with(KEYS, &[("key", key), ("tenant", tenant.map_or("", Tenant::as_str))])
 }
 
 /// The page of a dead letter.
@@ -76,8 +76,9 @@ pub(crate) fn dead_letter(destination: &str, partition: Partition, offset: Offse
 }
 
 /// What a recovery of a key will do.
-pub(crate) fn recover(destination: &str, key: &str) -> String {
-    with(&format!("{}/keys/recover", self::destination(destination)), &[("key", key)])
+pub(crate) fn recover(destination: &str, tenant: Option<&Tenant>, key: &str) -> String {
+    let path = format!("{}/keys/recover", self::destination(destination));
+    with(&path, &[("key", key), ("tenant", tenant.map_or("", Tenant::as_str))])
 }
 
 /// Where a token is revoked.

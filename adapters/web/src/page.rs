@@ -20,15 +20,17 @@ struct Part {
     name: &'static str,
     path: &'static str,
     role: Role,
+    /// Whether it is for tenants too.
+    tenants: bool,
 }
 
 const PARTS: [Part; 6] = [
-    Part { name: "Overview", path: links::HOME, role: Role::Read },
-    Part { name: "Events", path: links::EVENTS, role: Role::Read },
-    Part { name: "Dead letters", path: links::DEAD_LETTERS, role: Role::Read },
-    Part { name: "Send", path: links::SEND, role: Role::Publish },
-    Part { name: "Workers", path: links::WORKERS, role: Role::Read },
-    Part { name: "Tokens", path: links::TOKENS, role: Role::Admin },
+    Part { name: "Overview", path: links::HOME, role: Role::Read, tenants: true },
+    Part { name: "Events", path: links::EVENTS, role: Role::Read, tenants: true },
+    Part { name: "Dead letters", path: links::DEAD_LETTERS, role: Role::Read, tenants: true },
+    Part { name: "Send", path: links::SEND, role: Role::Publish, tenants: true },
+    Part { name: "Workers", path: links::WORKERS, role: Role::Read, tenants: false },
+    Part { name: "Tokens", path: links::TOKENS, role: Role::Admin, tenants: false },
 ];
 
 /// A page within the frame. `title` is its heading too.
@@ -120,7 +122,8 @@ fn frame(visit: Option<&Visit>, title: &str, content: &Markup) -> Markup {
 
 /// Whether a part is there for this visitor, in this process.
 fn is_open(visit: &Visit, part: &Part) -> bool {
-    visit.may(part.role) && (part.path != links::SEND || visit.takes_events)
+    let is_theirs = part.tenants || visit.tenant().is_none();
+    visit.may(part.role) && is_theirs && (part.path != links::SEND || visit.takes_events)
 }
 
 fn navigation(visit: &Visit) -> Markup {

@@ -88,7 +88,7 @@ impl Site {
     /// What there is to see now, for whoever may read it.
     pub(crate) async fn snapshot(&self, visit: &Visit) -> Result<Arc<Snapshot>, Box<Problem>> {
         visit.needs(Role::Read)?;
-        self.snapshots.now().await.map_err(|why| match why {
+        let now = self.snapshots.now().await.map_err(|why| match why {
             NoSnapshot::NoWorker => {
                 let what = "This process takes events in and cannot ask the workers. Ask the address of a worker.";
                 problem("no-worker", 501, "No worker can be asked here", what)
@@ -100,6 +100,10 @@ impl Site {
             NoSnapshot::Store(error) => {
                 problem("store-unavailable", 503, "The dead letters cannot be counted", &error.to_string())
             }
+        })?;
+        Ok(match visit.tenant() {
+            Some(tenant) => Arc::new(now.of_tenant(tenant)),
+            None => now,
         })
     }
 

@@ -3,7 +3,7 @@
 
 use crate::need::{Need, lag};
 use laneway_domain::{
-    DestinationName, DestinationStatus, Partition, ProcessStatus, StatusReport, Timestamp, WorkerStatus,
+    DestinationName, DestinationStatus, Partition, ProcessStatus, StatusReport, Tenant, Timestamp, WorkerStatus,
 };
 use laneway_ports::{DeadLetters, Operations, StoreError};
 use std::cmp::Reverse;
@@ -48,6 +48,18 @@ pub(crate) struct Totals {
     pub(crate) lag: Option<Duration>,
 }
 
+impl Totals {
+    /// Adds what a destination is at, its dead letters aside.
+    fn add(&mut self, status: &DestinationStatus, at: Timestamp) {
+        self.pending = self.pending.saturating_add(status.pending);
+        self.in_flight = self.in_flight.saturating_add(status.in_flight);
+        self.delivered_recently = self.delivered_recently.saturating_add(status.delivered_recently);
+        self.failed_recently = self.failed_recently.saturating_add(status.failed_recently);
+        self.blocked_keys = self.blocked_keys.saturating_add(status.blocked_keys);
+        self.lag = self.lag.max(lag(status, at));
+    }
+}
+
 /// Everything at a moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
@@ -72,12 +84,7 @@ impl Snapshot {
         let mut rows = Vec::with_capacity(report.destinations.len());
         for status in report.destinations {
             let dead_letters = dead_letters.remove(&status.name).unwrap_or(0);
-            totals.pending = totals.pending.saturating_add(status.pending);
-            totals.in_flight = totals.in_flight.saturating_add(status.in_flight);
-            totals.delivered_recently = totals.delivered_recently.saturating_add(status.delivered_recently);
-            totals.failed_recently = totals.failed_recently.saturating_add(status.failed_recently);
-            totals.blocked_keys = totals.blocked_keys.saturating_add(status.blocked_keys);
-            totals.lag = totals.lag.max(lag(&status, at));
+            totals.add(&status, at);
             let need = Need::of(&status, dead_letters, at);
             rows.push(Row { status, dead_letters, need });
         }
@@ -92,6 +99,20 @@ impl Snapshot {
         });
         let StatusReport { partitions, workers, processes, incomplete, .. } = report;
         Self { at, partitions, workers, processes, incomplete, rows, totals, other_dead_letters: dead_letters }
+    }
+
+    /// What a tenant sees of it: its own destinations and their sums. Who works on what, and what is missing there, is the
+    /// operator's business.
+    pub(crate) fn of_tenant(&self, tenant: &Tenant) -> Self {
+        let own = |name: &DestinationName| name.is_of(Some(tenant));
+        let rows: Vec<Row> = self.rows.iter().filter(|row| own(&row.status.name)).cloned().collect();
+        let gone = self.other_dead_letters.iter().filter(|(name, _)| own(name));
+        let other_dead_letters: BTreeMap<_, _> = gone.map(|(name, count)| (name.clone(), *count)).collect();
+        let dead_letters = rows.iter().map(|row| row.dead_letters).chain(other_dead_letters.values().copied()).sum();
+        let mut totals = Totals { dead_letters, ..Totals::default() };
+        rows.iter().for_each(|row| totals.add(&row.status, self.at));
+        let (partitions, workers, processes, incomplete) = Default::default();
+        Self { at: self.at, partitions, workers, processes, incomplete, rows, totals, other_dead_letters }
     }
 
     /// One destination.
@@ -185,6 +206,21 @@ mod tests {
     fn waiting(text: &str, seconds: u64) -> DestinationStatus {
         let oldest = Timestamp::from_millis(1_000_000 - seconds * 1000);
         DestinationStatus { pending: 2, oldest_accepted_at: Some(oldest), ..DestinationStatus::idle(name(text), true) }
+    }
+
+    #[test]
+    fn a_tenant_sees_its_own_destinations_and_their_sums() {
+        let of = |text: &str, failed| DestinationStatus { failed_recently: failed, ..waiting(text, 9) };
+        let mut report = report(vec![of("a:x", 1), of("a:y", 2), of("b:x", 4), of("a", 8)]);
+        report.incomplete = vec!["partition 3 is nobody's".to_owned()];
+        let dead = [("a:x", 1), ("b:x", 2), ("a:gone", 4), ("b:gone", 8)];
+        let all = Snapshot::of(report, dead.map(|(text, count)| (name(text), count)).into());
+        let own = all.of_tenant(&Tenant::new("a").unwrap());
+        let names: Vec<_> = own.rows.iter().map(|row| row.status.name.as_str()).collect();
+        assert_eq!(names, ["a:y", "a:x"]);
+        assert_eq!(own.totals, Totals { pending: 4, failed_recently: 3, dead_letters: 5, ..all.totals });
+        assert_eq!(own.other_dead_letters, [(name("a:gone"), 4)].into());
+        assert!(own.incomplete.is_empty() && own.workers.is_empty() && own.partitions.is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::interface::problem;
 use crate::session::{Outcome, Secret};
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use laneway_domain::{Role, Timestamp};
+use laneway_domain::{Role, TENANT_SEPARATOR, Tenant, Timestamp};
 use laneway_http::Visitor;
 use laneway_http::wire::Problem;
 use std::sync::Arc;
@@ -56,6 +56,19 @@ impl Visit {
     /// Whether they may do what needs `role`: what may not be done is not offered.
     pub(crate) fn may(&self, role: Role) -> bool {
         self.needs(role).is_ok()
+    }
+
+    /// The tenant whose things are all that they see; `None`: an operator.
+    pub(crate) fn tenant(&self) -> Option<&Tenant> {
+        self.0.visitor.as_ref().and_then(Visitor::tenant)
+    }
+
+    /// The whole name of the destination that they call so: a tenant may leave its own name out.
+    pub(crate) fn whole_name(&self, name: &str) -> String {
+        match self.tenant() {
+            Some(tenant) if !name.contains(TENANT_SEPARATOR) => format!("{tenant}{TENANT_SEPARATOR}{name}"),
+            _ => name.to_owned(),
+        }
     }
 
     /// The same, with the interface's words if they may not.

@@ -4,7 +4,7 @@ use crate::cloudevents::{SPEC_VERSION, rfc3339};
 use crate::sequence::sequence_text;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use laneway_domain::{AttributeValue, DEFAULT_SOURCE, Event, Key};
+use laneway_domain::{AttributeValue, DEFAULT_SOURCE, Event, Key, TENANT_ATTRIBUTE, Tenant};
 use laneway_ports::Attempted;
 use ring::digest;
 use serde_json::value::RawValue;
@@ -33,6 +33,10 @@ pub(crate) fn id(events: &[Attempted]) -> String {
         let id = attempted.event.event.id.as_str();
         context.update(&(id.len() as u64).to_be_bytes());
         context.update(id.as_bytes());
+        if let Some(tenant) = &attempted.event.event.tenant {
+            // No id has a line break, so that this is none either.
+            context.update(format!("\n{tenant}\n").as_bytes());
+        }
     }
     let hash = context.finish();
     let mut text = String::from("batch_");
@@ -70,6 +74,7 @@ fn append_event(out: &mut Vec<u8>, attempted: &Attempted) {
         ("source", event.source.as_deref().filter(|source| !source.is_empty()).or(Some(DEFAULT_SOURCE))),
         ("subject", event.subject.as_deref()),
         ("time", event.time.as_deref().or(accepted_at.as_deref())),
+        (TENANT_ATTRIBUTE, event.tenant.as_ref().map(Tenant::as_str)),
         ("partitionkey", event.key.as_ref().map(Key::as_str)),
         ("datacontenttype", Some(&*event.content_type)),
         (SEQUENCE, Some(&sequence)),
@@ -86,7 +91,7 @@ fn append_event(out: &mut Vec<u8>, attempted: &Attempted) {
     }
     for (name, value) in &event.attributes {
         // A producer cannot pass an event off as another of its key.
-        if ![SEQUENCE, ATTEMPT, REDRIVE, REPLAY].contains(&&**name) {
+        if ![SEQUENCE, ATTEMPT, REDRIVE, REPLAY, TENANT_ATTRIBUTE].contains(&&**name) {
             append_value(out, name, value);
         }
     }

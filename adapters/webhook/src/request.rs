@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
-use laneway_domain::{DEFAULT_SOURCE, LoggedEvent, Timestamp};
+use laneway_domain::{DEFAULT_SOURCE, LoggedEvent, TENANT_ATTRIBUTE, Timestamp};
 use laneway_ports::Attempted;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Laneway/", env!("CARGO_PKG_VERSION")));
@@ -37,6 +37,7 @@ static CE_TYPE: HeaderName = HeaderName::from_static("ce-type");
 static CE_SOURCE: HeaderName = HeaderName::from_static("ce-source");
 static CE_SUBJECT: HeaderName = HeaderName::from_static("ce-subject");
 static CE_TIME: HeaderName = HeaderName::from_static("ce-time");
+static CE_TENANT: HeaderName = HeaderName::from_static("ce-lanewaytenant");
 static CE_PARTITIONKEY: HeaderName = HeaderName::from_static("ce-partitionkey");
 
 /// Headers that belong to the connection or to the message, and are Laneway's to write.
@@ -111,10 +112,14 @@ impl Template {
         if let Some(subject) = &event.subject {
             headers.append(&CE_SUBJECT, cloud_event_value(subject));
         }
+        if let Some(tenant) = &event.tenant {
+            headers.append(&CE_TENANT, cloud_event_value(tenant.as_str()));
+        }
         if let Some(key) = &event.key {
             headers.append(&CE_PARTITIONKEY, cloud_event_value(key.as_str()));
         }
-        for (name, value) in &event.attributes {
+        // One that came in before events had tenants may have an attribute of that name, which nobody has checked.
+        for (name, value) in event.attributes.iter().filter(|(name, _)| &***name != TENANT_ATTRIBUTE) {
             if let Ok(name) = HeaderName::try_from(format!("ce-{name}")) {
                 headers.append(name, cloud_event_value(&value.text()));
             }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Uri};
 use http_body_util::Full;
-use laneway_domain::{Answered, Cause, Outcome};
+use laneway_domain::{Answered, Cause, Outcome, Tenant};
 use laneway_egress::{Dial, Guard, Resolve, SystemResolver, Tcp};
 use laneway_ports::{Attempted, Delivery, DeliveryReport, Sink, TestReport};
 use percent_encoding::percent_decode_str;
@@ -108,11 +108,12 @@ impl<D: Dial> WebhookSink<D> {
     /// Delivers several events one request each: those of a key one after the other up to the
     /// first failure, the keys side by side.
     async fn several(&self, events: &[Attempted], deadline: Instant) -> DeliveryReport {
-        let mut of_key: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut of_key: BTreeMap<(Option<&Tenant>, &str), Vec<usize>> = BTreeMap::new();
         let mut chains: Vec<Vec<usize>> = Vec::new();
         for (index, attempted) in events.iter().enumerate() {
-            match &attempted.event.event.key {
-                Some(key) => of_key.entry(key.as_str()).or_default().push(index),
+            let event = &attempted.event.event;
+            match &event.key {
+                Some(key) => of_key.entry((event.tenant.as_ref(), key.as_str())).or_default().push(index),
                 None => chains.push(vec![index]),
             }
         }

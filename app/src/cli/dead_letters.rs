@@ -6,7 +6,7 @@ use super::table::{Align, Look, rows_with_text};
 use super::when::{When, moment};
 use super::{Failure, output, suggest};
 use crate::config::nearest;
-use laneway_domain::{DestinationName, EventId};
+use laneway_domain::{DestinationName, EventId, Key, LaneKey};
 use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView};
 use std::fmt::Write as _;
 
@@ -247,10 +247,9 @@ async fn meant(client: &Client, chosen: &Filter) -> Option<String> {
     }
     let all = Filter { destination: chosen.destination.clone(), ..Filter::default() };
     let letters = page(client, &all, PAGE, None).await.ok()?.dead_letters;
-    let near_key = key.as_ref().and_then(|key| {
-        let keys = letters.iter().filter_map(|letter| letter.lane_key.strip_prefix("key:"));
-        nearest(key.as_str(), keys)
-    });
+    let lane_keys: Vec<_> = letters.iter().filter_map(|letter| LaneKey::parse(&letter.lane_key)).collect();
+    let near_key =
+        key.as_ref().and_then(|key| nearest(key.as_str(), lane_keys.iter().filter_map(LaneKey::key).map(Key::as_str)));
     let near_event = || {
         let event = event.as_ref()?;
         nearest(event.as_str(), letters.iter().map(|letter| letter.event_id.as_str()))

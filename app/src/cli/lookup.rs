@@ -6,7 +6,7 @@ use super::prose::Prose;
 use super::table::{Align, Look, rows_with_text, size};
 use super::when::{local, localized};
 use super::{Failure, output, suggest};
-use laneway_domain::{DestinationName, EventId};
+use laneway_domain::{DestinationName, EventId, Tenant};
 use laneway_http::wire::{AttemptLine, AttemptPage, EventAt, EventLine, EventPage, EventWay, FoundEvents};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -98,8 +98,9 @@ fn to_json(value: &impl Serialize) -> Result<String, Failure> {
 /// Carries `laneway events` out.
 pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<(), Failure> {
     match command {
-        EventsCommand::Show { event, source, destination, json } => {
-            let found = find(client, &event, source, destination.as_ref()).await?;
+        EventsCommand::Show { event, tenant, source, destination, json } => {
+            let meant = Meant { id: &event, tenant: tenant.as_ref(), source };
+            let found = find(client, meant, destination.as_ref()).await?;
             if json {
                 return lines(&found.items);
             }
@@ -110,8 +111,9 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
             missing(&found.incomplete);
             output::print(&text.into_text())
         }
-        EventsCommand::List { key, r#type, span: within, limit, way, json } => {
-            let mut asked = vec![("key", key.map(|key| key.to_string())), ("type", r#type)];
+        EventsCommand::List { key, tenant, r#type, span: within, limit, way, json } => {
+            let (key, tenant) = (key.map(|key| key.to_string()), tenant.map(|tenant| tenant.to_string()));
+            let mut asked = vec![("key", key), ("tenant", tenant), ("type", r#type)];
             asked.extend(span(&within));
             let found = gather::<EventPage>(client, "/v1/events", &asked, limit.max(1)).await?;
             missing(&found.incomplete);
@@ -131,7 +133,8 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
 async fn ways(client: &Client, found: Found<EventLine>, limit: usize, json: bool) -> Result<(), Failure> {
     let mut text = Prose::new(Look::plain());
     for event in &found.items {
-        let all = find(client, &event.id, event.source.clone(), None).await?;
+        let meant = Meant { id: &event.id, tenant: None, source: event.source.clone() };
+        let all = find(client, meant, None).await?;
         missing(&all.incomplete);
         // Others of its id are listed by themselves.
         let is_it = |way: &&EventWay| (way.partition, way.offset) == (event.partition, event.offset);
@@ -162,6 +165,7 @@ async fn ways(client: &Client, found: Found<EventLine>, limit: usize, json: bool
 pub(super) async fn attempts(client: &Client, args: AttemptsArgs) -> Result<(), Failure> {
     let mut asked = vec![
         ("destination", args.destination.as_ref().map(ToString::to_string)),
+        ("tenant", args.tenant.map(|tenant| tenant.to_string())),
         ("key", args.key.map(|key| key.to_string())),
         ("event_id", args.event.map(|event| event.to_string())),
         ("outcome", args.outcome),
@@ -185,7 +189,9 @@ pub(super) async fn attempts(client: &Client, args: AttemptsArgs) -> Result<(), 
 
 /// Carries `laneway why` out.
 pub(super) async fn why(client: &Client, args: WhyArgs) -> Result<(), Failure> {
-    let found = find(client, &args.event, args.source, Some(&args.destination)).await;
+    let tenant = args.destination.tenant();
+    let meant = Meant { id: &args.event, tenant: tenant.as_ref(), source: args.source };
+    let found = find(client, meant, Some(&args.destination)).await;
     let found = match found {
         Err(failure) => return Err(suggest::destination(client, &args.destination, failure).await),
         Ok(found) => found,
@@ -211,18 +217,25 @@ fn headline(way: &EventWay, text: &mut Prose) {
     text.line("event ", &format!("{id} ({kind}{key}), accepted {}", local(&way.accepted_at)));
 }
 
+/// Which event is meant.
+struct Meant<'a> {
+    id: &'a EventId,
+    tenant: Option<&'a Tenant>,
+    source: Option<String>,
+}
+
 /// Finds an event, however often that has to be asked for.
 async fn find(
     client: &Client,
-    event: &EventId,
-    source: Option<String>,
+    Meant { id: event, tenant, source }: Meant<'_>,
     destination: Option<&DestinationName>,
 ) -> Result<FoundEvents, Failure> {
     let path = format!("/v1/events/{}", utf8_percent_encode(event.as_str(), NON_ALPHANUMERIC));
     let mut after: Option<String> = None;
     loop {
         let mut query = Serializer::new(String::new());
-        let asked = [("source", &source), ("destination", &destination.map(ToString::to_string)), ("after", &after)];
+        let (tenant, destination) = (tenant.map(ToString::to_string), destination.map(ToString::to_string));
+        let asked = [("tenant", &tenant), ("source", &source), ("destination", &destination), ("after", &after)];
         for (name, value) in asked {
             query.extend_pairs(value.as_ref().map(|value| (name, value.as_str())));
         }
@@ -331,6 +344,7 @@ fn describe(way: &EventWay, text: &mut Prose) {
         ("accepted", local(&way.accepted_at)),
         ("stored at", format!("partition {}, offset {}", way.partition, way.offset)),
     ];
+    facts.extend(event.tenant.iter().map(|tenant| ("tenant", tenant.to_string())));
     facts.extend(event.key.iter().map(|key| ("key", key.to_string())));
     let optional = [("source", &event.source), ("subject", &event.subject), ("time", &event.time)];
     facts.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));

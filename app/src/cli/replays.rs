@@ -48,6 +48,7 @@ async fn begin(client: &Client, args: BeginArgs) -> Result<(), Failure> {
     let asked = ReplayAsked {
         from: args.from.map(Since::to_text),
         to: args.to.map(Since::to_text),
+        tenant: args.tenant.clone(),
         types: args.types.iter().map(ToString::to_string).collect(),
         keys: args.keys.iter().map(|key| key.as_str().to_owned()).collect(),
         events: args.events.iter().map(|id| id.as_str().to_owned()).collect(),
@@ -60,7 +61,7 @@ async fn begin(client: &Client, args: BeginArgs) -> Result<(), Failure> {
 
 /// Lets a key go back to its first dead letter, or further.
 pub(super) async fn recover(client: &Client, args: RecoverArgs) -> Result<(), Failure> {
-    let RecoverArgs { destination, key, from, partial, dry_run, json, yes } = args;
+    let RecoverArgs { destination, key, tenant, from, partial, dry_run, json, yes } = args;
     if !dry_run {
         let question = format!(
             "Deliver {} to {destination} again from {from} on, in order, before anything new of it? Receivers that do not \
@@ -76,7 +77,7 @@ pub(super) async fn recover(client: &Client, args: RecoverArgs) -> Result<(), Fa
             .to_text(),
     };
     let id = if dry_run { None } else { Some(named("recover")?) };
-    let asked = RecoveryAsked { key, from: Some(from), id, partial, dry_run };
+    let asked = RecoveryAsked { key, tenant, from: Some(from), id, partial, dry_run };
     let answered: Answered = client.post(&format!("/v1/destinations/{destination}/keys/replay"), &asked).await?;
     told(&destination, answered, json)
 }

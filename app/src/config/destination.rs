@@ -11,7 +11,7 @@ use super::written::Written;
 use super::{Secret, kinds, units};
 use laneway_domain::{
     BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, Filters, OnGiveUp,
-    Ordering, PAUSED_IN_CONFIGURATION, Rate, RetryPolicy, StartFrom, TypePattern, check_attribute,
+    Ordering, PAUSED_IN_CONFIGURATION, Rate, RetryPolicy, StartFrom, Tenant, TypePattern, check_attribute,
 };
 use laneway_egress::EgressPolicy;
 use std::collections::BTreeMap;
@@ -63,7 +63,11 @@ pub fn read_settings(
 ) -> SettingsRead {
     let source = Json(references);
     let findings = Findings::new(&source, Vec::new(), Vec::new());
-    settings.entry("name").or_insert_with(|| name.as_str().into());
+    // A tenant may call it what it calls it itself.
+    let named = settings.entry("name").or_insert_with(|| name.as_str().into());
+    if named.as_str() == Some(name.own()) {
+        *named = name.as_str().into();
+    }
     let section = Section::new(&findings, Place::default(), Origin::Json, tree::of_json(settings));
     let read = read(section, 0, egress, &mut BTreeMap::new());
     if let Some(other) = read.name.filter(|other| other != name) {
@@ -137,8 +141,9 @@ fn read(
             None
         }
     };
+    let filter = Filter { tenant: name.as_ref().and_then(DestinationName::tenant), ..read_filter(&mut section) };
     let destination = Destination {
-        filters: Filters::always(read_filter(&mut section)).into(),
+        filters: Filters::always(filter).into(),
         ordering: section.choice("ordering", Ordering::Key, &ORDERINGS),
         from: section.choice("from", StartFrom::End, &STARTS),
         max_in_flight: at_least_one(section.within("max_in_flight", DEFAULT_MAX_IN_FLIGHT, 1..=MAX_IN_FLIGHT)),
@@ -159,7 +164,10 @@ fn read(
     let sink = kind.and_then(|kind| (kind.read)(&mut section, &common));
     kinds::refuse_others(&mut section, kind);
     let mut written = section.written();
-    written.shown.remove("name");
+    // The name says whose it is.
+    for said in ["name", "tenant"] {
+        written.shown.remove(said);
+    }
     section.finish();
     Read { name, destination: Some(destination), sink, written }
 }
@@ -185,6 +193,10 @@ fn read_name(
         return None;
     };
     let name = DestinationName::new(&name).map_err(|e| section.problem("name", e.to_string())).ok()?;
+    let name = match section.get::<String>("tenant") {
+        None => name,
+        Some(tenant) => of_tenant(name, &tenant).map_err(|what| section.problem("tenant", what)).ok()?,
+    };
     if let Some(first) = first_use.get(&name) {
         let what = format!("destination.{first} already has this name; progress is stored by name, so choose another");
         section.problem("name", what);
@@ -192,6 +204,16 @@ fn read_name(
     }
     first_use.insert(name.clone(), index);
     Some(name)
+}
+
+/// The name of a destination that is said to be a tenant's, if it does not say so itself.
+fn of_tenant(name: DestinationName, tenant: &str) -> Result<DestinationName, String> {
+    let tenant = Tenant::new(tenant).map_err(|error| error.to_string())?;
+    match name.tenant() {
+        None => DestinationName::of(&tenant, name.as_str()).map_err(|error| error.to_string()),
+        Some(own) if own == tenant => Ok(name),
+        Some(_) => Err(format!("is {:?}, but {name} is the name of another tenant's destination", tenant.as_str())),
+    }
 }
 
 fn read_filter(section: &mut Section<'_, '_>) -> Filter {
@@ -214,7 +236,7 @@ fn read_filter(section: &mut Section<'_, '_>) -> Filter {
             Err(e) => section.problem("match", format!("no event can have this: {e}")),
         }
     }
-    Filter { types, attributes }
+    Filter { tenant: None, types, attributes }
 }
 
 fn read_rate(section: &mut Section<'_, '_>) -> Option<Rate> {

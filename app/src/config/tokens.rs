@@ -4,7 +4,7 @@ use super::problem::{Origin, nearest};
 use super::reader::Section;
 use super::tree::Table;
 use super::{Secret, Source, secret};
-use laneway_domain::TokenName;
+use laneway_domain::{Tenant, TokenName};
 use laneway_http::{Role, Roles, Token};
 
 /// The fewest characters of a token. Shorter ones can be guessed over the network.
@@ -38,7 +38,8 @@ pub(super) fn of_this_machine(section: &mut Section<'_, '_>, source: &dyn Source
         let mut section = open(section, index, origin, table);
         let token = secret::resolve(&section.get::<String>("token")?, source).ok()?;
         let roles: Vec<String> = section.list("roles");
-        Some((roles.len(), token))
+        // One of a tenant opens little, whatever its roles are.
+        Some(((!section.has("tenant"), roles.len()), token))
     });
     // Of equals the first.
     readable.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, token)| token)
@@ -50,7 +51,8 @@ fn open<'f, 's>(server: &Section<'f, 's>, index: usize, origin: Origin, table: T
 
 /// Reads one `[[server.token]]` to its end whatever is wrong with it, so that all mistakes are found.
 fn named(mut section: Section<'_, '_>, others: &[Token]) -> Option<Token> {
-    let name = read_name(&mut section, others);
+    let tenant = read_tenant(&mut section);
+    let name = read_name(&mut section, tenant.as_ref(), others);
     let roles = read_roles(&mut section);
     let read = section.get::<Secret>("token");
     if read.is_none() && !section.has("token") {
@@ -69,22 +71,39 @@ fn named(mut section: Section<'_, '_>, others: &[Token]) -> Option<Token> {
         section.problem("token", "is the same as another token, so that it is not clear what it opens; make a new one");
     }
     section.finish();
-    Some(token?.named(&name?, roles?))
+    let (name, roles) = (name?, roles?);
+    let named = token?.named(name.as_str(), roles);
+    Some(match name.tenant() {
+        Some(tenant) => named.of_tenant(tenant),
+        // One whose tenant was wrong must not be taken for an operator's; the mistake is told.
+        None => named,
+    })
 }
 
-fn read_name(section: &mut Section<'_, '_>, others: &[Token]) -> Option<String> {
+/// Whose the token is, if a tenant's.
+fn read_tenant(section: &mut Section<'_, '_>) -> Option<Tenant> {
+    let said: String = section.get("tenant")?;
+    Tenant::new(&said).map_err(|error| section.problem("tenant", error.to_string())).ok()
+}
+
+/// The token's name, with its tenant's before it.
+fn read_name(section: &mut Section<'_, '_>, tenant: Option<&Tenant>, others: &[Token]) -> Option<TokenName> {
     let Some(name) = section.get::<String>("name") else {
         if !section.has("name") {
             section.missing("name", "is missing; say whose token it is, for instance \"shop\"");
         }
         return None;
     };
-    let problem = if let Err(error) = TokenName::new(&name) {
-        error.to_string()
-    } else if others.iter().any(|other| other.name() == Some(&name)) {
-        format!("another token is named {name:?} already; choose another name")
-    } else {
-        return Some(name);
+    let read = match tenant {
+        Some(tenant) => TokenName::of(tenant, &name),
+        None => TokenName::new(&name),
+    };
+    let problem = match read {
+        Err(error) => error.to_string(),
+        Ok(read) if others.iter().any(|other| other.name() == Some(read.as_str())) => {
+            format!("another token is named {:?} already; choose another name", read.as_str())
+        }
+        Ok(read) => return Some(read),
     };
     section.problem("name", problem);
     None

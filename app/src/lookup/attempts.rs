@@ -69,7 +69,8 @@ fn begin(partition: Partition, query: &AttemptQuery) -> HistoryRange {
 }
 
 fn is_wanted(query: &AttemptQuery, told: &Told) -> bool {
-    query.destination.as_ref().is_none_or(|name| *name == told.destination)
+    (query.tenant.is_none() || told.destination.is_of(query.tenant.as_ref()))
+        && query.destination.as_ref().is_none_or(|name| *name == told.destination)
         && query.key.as_ref().is_none_or(|key| told.key.as_ref() == Some(key))
         && query.event_id.as_ref().is_none_or(|id| told.id.as_ref() == Some(id))
         && query.ended.is_none_or(|ended| ended == told.ended)

@@ -2,7 +2,7 @@
 
 use super::AT_ONCE;
 use futures_util::{StreamExt, stream};
-use laneway_domain::{EventId, LoggedEvent, Offset, Partition, Timestamp};
+use laneway_domain::{EventId, LoggedEvent, Offset, Partition, Timestamp, remembered_as};
 use laneway_ports::{
     EventLog, EventPage, EventQuery, EventSummary, FindEvent, LogCursor, LogRecord, LookedBack, LookupError,
     MAX_LOOKUP, StoreError, accepted_since,
@@ -238,7 +238,8 @@ pub(super) async fn events(log: &dyn EventLog, query: &EventQuery) -> Result<Eve
     let mut tracks = tracks(log, span).await?;
     let wanted = |event: &LoggedEvent| {
         let accepted = event.accepted_at;
-        query.key.as_ref().is_none_or(|key| event.event.key.as_ref() == Some(key))
+        (query.tenant.is_none() || query.tenant == event.event.tenant)
+            && query.key.as_ref().is_none_or(|key| event.event.key.as_ref() == Some(key))
             && query.event_type.as_ref().is_none_or(|pattern| pattern.matches(event.event.event_type.as_str()))
             && query.from.is_none_or(|from| accepted >= from)
             && query.to.is_none_or(|to| accepted < to)
@@ -255,6 +256,7 @@ pub(super) async fn find(
 ) -> Result<(Vec<Arc<LoggedEvent>>, LookedBack), LookupError> {
     let is_it = |event: &LoggedEvent| {
         event.event.id == query.id
+            && (query.tenant.is_none() || query.tenant == event.event.tenant)
             && query.source.as_ref().is_none_or(|source| event.event.source.as_deref() == Some(source))
     };
     let all = Span { only: None, from: None, to: None, after: query.after.as_ref() };
@@ -280,10 +282,7 @@ pub(super) async fn find(
 
 /// The events that the store remembers under this id and source.
 async fn remembered(log: &dyn EventLog, query: &FindEvent) -> Result<Vec<Arc<LoggedEvent>>, StoreError> {
-    let named = match &query.source {
-        Some(source) => format!("{source}\n{}", query.id),
-        None => query.id.to_string(),
-    };
+    let named = remembered_as(query.tenant.as_ref(), query.source.as_deref(), query.id.as_str());
     let mut events = Vec::new();
     for (partition, offset) in log.remembered(&named).await? {
         let chunk = log.read(partition, offset, 1, 1).await?;

@@ -3,7 +3,7 @@
 use crate::registry::{Stored, moment};
 use laneway_domain::{
     DestinationName, EventState, HowSettled, LoggedEvent, NextAttempt, Offset, Ordering, PartitionProgress, Registered,
-    RetryState, Standing, StateOf, Timestamp, Told,
+    RetryState, Standing, StateOf, TENANT_SEPARATOR, Timestamp, Told,
 };
 use laneway_ports::{
     Became, EventAt, EventSummary, EventWay, FindEvent, FoundEvents, HistoryPlace, HistoryRange, LogRecord, LookedBack,
@@ -43,19 +43,25 @@ impl Known {
     }
 }
 
-/// The destinations that are asked for: one, or all.
-async fn destinations(stores: &Stores, only: Option<&DestinationName>) -> Result<Vec<Known>, LookupError> {
-    if let Some(name) = only {
+/// The destinations that are asked for: one, all, or all of a tenant.
+async fn destinations(stores: &Stores, query: &FindEvent) -> Result<Vec<Known>, LookupError> {
+    let tenant = query.tenant.as_ref();
+    if let Some(name) = &query.destination {
         let found = stores.registry.records(std::slice::from_ref(name)).await?;
         let known = found.into_iter().find(|record| record.standing != Standing::Deleted);
         return Ok(vec![Known::of(known.ok_or_else(|| LookupError::UnknownDestination(name.clone()))?)]);
     }
-    let (mut all, mut after) = (Vec::new(), None);
+    // Those of a tenant lie together.
+    let mut after = tenant.map_or_else(String::new, |tenant| format!("{tenant}{TENANT_SEPARATOR}"));
+    let mut all = Vec::new();
     loop {
-        let page = stores.registry.page(after.as_ref(), MAX_REGISTRY_PAGE).await?;
-        after = page.records.last().map(|record| record.name.clone());
-        all.extend(page.records.into_iter().map(Known::of));
-        if !page.more || after.is_none() {
+        let page = stores.registry.page(&after, MAX_REGISTRY_PAGE).await?;
+        let Some(last) = page.records.last() else { return Ok(all) };
+        after = last.name.to_string();
+        let goes_on = page.more && (tenant.is_none() || last.name.is_of(tenant));
+        let records = page.records.into_iter().filter(|record| tenant.is_none() || record.name.is_of(tenant));
+        all.extend(records.map(Known::of));
+        if !goes_on {
             return Ok(all);
         }
     }
@@ -68,7 +74,7 @@ pub(super) async fn of_all(
     (events, looked): (Vec<Arc<LoggedEvent>>, LookedBack),
 ) -> Result<FoundEvents, LookupError> {
     let mut found = FoundEvents { looked, ..FoundEvents::default() };
-    let destinations = destinations(stores, query.destination.as_ref()).await?;
+    let destinations = destinations(stores, query).await?;
     for event in events {
         let way = of_one(stores, event, &destinations, query.destination.is_some(), &mut found.incomplete).await?;
         found.events.push(way);

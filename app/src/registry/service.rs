@@ -13,7 +13,7 @@ use bytes::Bytes;
 use changing::{Asked, Purpose};
 use laneway_domain::{
     Attempted, DestinationName, Event, EventId, EventType, LoggedEvent, OWN_SOURCE, Offset, Outcome, Partition,
-    Registered, Revision, Standing, TEST_TYPE, Timestamp,
+    Registered, Revision, Standing, TENANT_SEPARATOR, TEST_TYPE, Timestamp,
 };
 use laneway_ports::{
     AdminError, Change, ChangeRequest, Changed, ChangesDone, DestinationAdmin, DestinationList, DestinationRecord,
@@ -108,20 +108,26 @@ impl DestinationAdmin for Destinations {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<DestinationList, AdminError> {
-        let (mut items, mut after) = (Vec::new(), query.after.clone());
         let most = query.limit.clamp(1, MAX_LIST);
+        // Those of a tenant lie together.
+        let begin = query.tenant.as_ref().map_or_else(String::new, |tenant| format!("{tenant}{TENANT_SEPARATOR}"));
+        let mut after = query.after.as_ref().map_or_else(String::new, ToString::to_string).max(begin);
+        let mut items = Vec::new();
         // A state that few are in would otherwise take a look at every destination that there is.
         for _ in 0..shown::PAGES_LOOKED_AT {
-            let page = self.stores.registry.page(after.as_ref(), most).await?;
+            let page = self.stores.registry.page(&after, most).await?;
             for record in &page.records {
-                after = Some(record.name.clone());
+                if query.tenant.is_some() && !record.name.is_of(query.tenant.as_ref()) {
+                    return Ok(DestinationList { items, next: None, incomplete: Vec::new() });
+                }
+                after = record.name.to_string();
                 let shown = shown::record(record);
                 if query.state.is_none_or(|state| state == shown.state) {
                     items.push(shown);
                 }
                 if items.len() == most {
-                    let last = page.records.last().map(|last| &last.name) == after.as_ref();
-                    let next = if last && !page.more { None } else { after.map(|name| name.to_string()) };
+                    let last = page.records.last().is_some_and(|last| last.name == record.name);
+                    let next = if last && !page.more { None } else { Some(after) };
                     return Ok(DestinationList { items, next, incomplete: Vec::new() });
                 }
             }
@@ -129,7 +135,7 @@ impl DestinationAdmin for Destinations {
                 return Ok(DestinationList { items, next: None, incomplete: Vec::new() });
             }
         }
-        Ok(DestinationList { items, next: after.map(|name| name.to_string()), incomplete: Vec::new() })
+        Ok(DestinationList { items, next: Some(after), incomplete: Vec::new() })
     }
 
     async fn note(&self, by: &str, name: &DestinationName, what: &str) -> Result<(), AdminError> {

@@ -205,7 +205,8 @@ fn event_of(told: &OperationalEvent) -> Result<NewEvent, String> {
     let key = told.facts.destination.as_ref().map(|name| Key::new(name.as_str())).transpose().map_err(wrong)?;
     let millis = i64::try_from(told.at.as_millis()).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_millisecond(millis).ok().map(|time| time.to_string().into());
-    let event = Event { key, source: Some(OWN_SOURCE.into()), time, ..Event::new(id, event_type, Bytes::from(data)) };
+    let (tenant, source) = (told.tenant(), Some(OWN_SOURCE.into()));
+    let event = Event { tenant, key, source, time, ..Event::new(id, event_type, Bytes::from(data)) };
     Ok(NewEvent { event: event.check().map_err(wrong)?, id_given: true })
 }
 

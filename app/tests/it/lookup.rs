@@ -100,7 +100,7 @@ impl World {
 
     async fn at(&self, id: &str, destination: &str) -> (Became, String) {
         let id = EventId::new(id).unwrap();
-        let query = FindEvent { id, source: None, destination: Some(name(destination)), after: None };
+        let query = FindEvent { tenant: None, id, source: None, destination: Some(name(destination)), after: None };
         let found = self.finder.find(&query).await.unwrap();
         let [way] = found.events.as_slice() else { panic!("{found:?}") };
         let [at] = way.destinations.as_slice() else { panic!("{way:?}") };
@@ -161,7 +161,8 @@ async fn a_look_leaps_over_the_gap_between_generations() {
     }
     let all = world.all_events(EventQuery { limit: 1000, ..EventQuery::default() }).await;
     assert_eq!(all.len(), 2 * expected.len());
-    let query = FindEvent { id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let query =
+        FindEvent { tenant: None, id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
     let found = world.finder.find(&query).await.unwrap();
     assert!(found.events.is_empty() && found.looked.next.is_none(), "{:?}", found.looked);
 }
@@ -183,14 +184,16 @@ async fn an_event_is_found_by_what_is_remembered_by_its_time_and_by_looking() {
     world.append(&made, "t", None, false).await;
     world.fill(20).await;
     for id in ["given", &made, "e3"] {
-        let query = FindEvent { id: EventId::new(id).unwrap(), source: None, destination: None, after: None };
+        let query =
+            FindEvent { tenant: None, id: EventId::new(id).unwrap(), source: None, destination: None, after: None };
         let found = world.finder.find(&query).await.unwrap();
         let ids: Vec<_> = found.events.iter().map(|way| way.event.event.id.to_string()).collect();
         let expected = if id == "e3" { vec!["e3", "e3"] } else { vec![id] };
         assert_eq!(ids, expected);
         assert_eq!(found.looked.next, None);
     }
-    let query = FindEvent { id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let query =
+        FindEvent { tenant: None, id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
     let found = world.finder.find(&query).await.unwrap();
     assert!(found.events.is_empty() && found.looked.next.is_none());
 }
@@ -245,7 +248,8 @@ async fn what_became_of_an_event_is_what_progress_says() {
     assert_eq!(world.at("c", "all").await.0, Became::Waiting);
     let (became, what) = world.at("d", "all").await;
     assert!(became == Became::Waiting && what.contains("the event c before it"), "{what}");
-    let query = FindEvent { id: EventId::new("a").unwrap(), source: None, destination: None, after: None };
+    let query =
+        FindEvent { tenant: None, id: EventId::new("a").unwrap(), source: None, destination: None, after: None };
     let found = world.finder.find(&query).await.unwrap();
     assert_eq!((found.events[0].destinations.len(), found.events[0].not_wanted), (1, 1));
     let unknown = FindEvent { destination: Some(name("unknown")), ..query };
@@ -346,7 +350,8 @@ async fn what_cannot_be_asked_is_named_and_the_rest_is_told() {
     assert!(matches!(finder.events(&events).await, Err(LookupError::Store(_))));
     let attempts = AttemptQuery { key, limit: 10, ..AttemptQuery::default() };
     assert!(matches!(finder.attempts(&attempts).await, Err(LookupError::Store(_))));
-    let find = FindEvent { id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let find =
+        FindEvent { tenant: None, id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
     let found = finder.find(&find).await.unwrap();
     assert!(found.events.is_empty() && found.looked.not_asked.len() == 1, "{found:?}");
 }

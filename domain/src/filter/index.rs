@@ -1,4 +1,4 @@
-//! Finds the destinations that want an event without asking each of them.
+//! Finds the destinations of one owner that want an event, without asking each of them.
 //!
 //! Every filter is filed under the one of its conditions that the fewest others share: an
 //! attribute with its value, its exact types, or the literal beginnings of its globs. An event
@@ -42,9 +42,9 @@ impl<T> Default for Drawer<T> {
     }
 }
 
-/// An index over filters. `T` is whatever names a destination; results come in its order.
+/// An index over the filters of one tenant's destinations, or of an operator's. `T` is whatever names a destination; results come in its order.
 #[derive(Clone, Debug)]
-pub struct FilterIndex<T> {
+pub(super) struct OwnersIndex<T> {
     /// Every filter, and where it lies; nowhere if it wants everything.
     filters: BTreeMap<T, (Arc<Filter>, Vec<Place>)>,
     /// Filters with neither types nor attributes.
@@ -61,7 +61,7 @@ pub struct FilterIndex<T> {
     shared: BTreeMap<Place, usize>,
 }
 
-impl<T> Default for FilterIndex<T> {
+impl<T> Default for OwnersIndex<T> {
     fn default() -> Self {
         Self {
             filters: BTreeMap::new(),
@@ -75,9 +75,10 @@ impl<T> Default for FilterIndex<T> {
     }
 }
 
-impl<T: Copy + Ord> FilterIndex<T> {
+impl<T: Copy + Ord> OwnersIndex<T> {
     /// Files all `filters`.
-    pub fn new<'a>(filters: impl IntoIterator<Item = (T, &'a Filter)>) -> Self {
+    #[cfg(test)]
+    fn new<'a>(filters: impl IntoIterator<Item = (T, &'a Filter)>) -> Self {
         let mut index = Self::default();
         for (name, filter) in filters {
             index.insert(name, filter);
@@ -86,7 +87,7 @@ impl<T: Copy + Ord> FilterIndex<T> {
     }
 
     /// Files a filter, instead of the one that `name` had.
-    pub fn insert(&mut self, name: T, filter: &Filter) {
+    pub(super) fn insert(&mut self, name: T, filter: &Filter) {
         self.remove(name);
         let filter = Arc::new(filter.clone());
         for condition in conditions(&filter) {
@@ -104,7 +105,7 @@ impl<T: Copy + Ord> FilterIndex<T> {
     }
 
     /// Takes out the filter of `name`, if it has one.
-    pub fn remove(&mut self, name: T) {
+    pub(super) fn remove(&mut self, name: T) {
         let Some((filter, places)) = self.filters.remove(&name) else { return };
         self.all.remove(&name);
         for place in &places {
@@ -121,14 +122,12 @@ impl<T: Copy + Ord> FilterIndex<T> {
     }
 
     /// How many filters are filed.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.filters.len()
     }
 
     /// Whether none is filed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.filters.is_empty()
     }
 
@@ -214,10 +213,8 @@ impl<T: Copy + Ord> FilterIndex<T> {
         }
     }
 
-    /// Puts the names of those that want `event` into `wanted` (which is cleared), ascending and
-    /// each once.
-    pub fn wanted_by(&self, event: &Event, wanted: &mut Vec<T>) {
-        wanted.clear();
+    /// Adds the names of those that want `event`, in no order, and perhaps some of them twice.
+    pub(super) fn add_wanted_by(&self, event: &Event, wanted: &mut Vec<T>) {
         // What says nothing of types does not ask for Laneway's own events.
         if !event.is_operational() {
             wanted.extend(self.all.iter());
@@ -238,10 +235,14 @@ impl<T: Copy + Ord> FilterIndex<T> {
                 look(self.by_attribute.get(name).and_then(|values| values.get(&*value.text())));
             }
         }
-        if wanted.len() > 1 {
-            wanted.sort_unstable();
-            wanted.dedup();
-        }
+    }
+
+    /// Whether it keeps nothing of what is gone.
+    #[cfg(test)]
+    pub(super) fn is_clear(&self) -> bool {
+        self.is_empty()
+            && (self.all.is_empty() && self.by_attribute.is_empty() && self.by_type.is_empty())
+            && (self.by_prefix.is_empty() && self.prefix_lengths.is_empty() && self.shared.is_empty())
     }
 }
 
@@ -266,24 +267,6 @@ mod tests {
     use super::*;
     use crate::{EventId, EventType, TypePattern};
     use bytes::Bytes;
-    use proptest::prelude::*;
-
-    fn filters() -> impl Strategy<Value = Vec<Filter>> {
-        let own = prop::sample::select(vec!["laneway.*", "laneway.a*", "laneway.a", "laneway*", "l*", "*a"]);
-        let pattern = prop_oneof![3 => "[ab.*]{1,5}", 1 => own.prop_map(str::to_owned)];
-        let types = prop::collection::vec(pattern, 0..3);
-        let attributes = prop::collection::btree_map("[xyz]", "[01]", 0..3);
-        let filter = (types, attributes).prop_map(|(types, attributes)| Filter {
-            types: types.iter().map(|t| TypePattern::new(t).unwrap()).collect(),
-            attributes: attributes.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
-        });
-        prop::collection::vec(filter, 0..20)
-    }
-
-    /// Types of events, Laneway's own among them.
-    fn event_types() -> impl Strategy<Value = String> {
-        prop_oneof![3 => "[ab.é]{1,6}", 1 => "laneway\\.[ab]{1,2}", 1 => Just("laneway.test".to_owned())]
-    }
 
     fn event(event_type: &str, attributes: BTreeMap<String, String>) -> Event {
         Event {
@@ -294,68 +277,15 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn the_index_gives_what_scanning_every_destination_gives(
-            filters in filters(),
-            event_type in event_types(),
-            attributes in prop::collection::btree_map("[xyz]", "[01]", 0..4),
-        ) {
-            let event = event(&event_type, attributes);
-            let index = FilterIndex::new(filters.iter().enumerate());
-            let mut found = vec![99];
-            index.wanted_by(&event, &mut found);
-            let scanned: Vec<usize> =
-                filters.iter().enumerate().filter(|(_, filter)| filter.wants(&event)).map(|(n, _)| n).collect();
-            prop_assert_eq!(found, scanned);
-        }
-
-        /// One that filters came to and went from is one that was made of what is left, and keeps nothing else.
-        #[test]
-        fn filters_come_and_go(
-            steps in prop::collection::vec((0_usize..12, prop::option::weighted(0.7, any::<prop::sample::Index>())), 0..80),
-            filters in filters(),
-            event_type in event_types(),
-            attributes in prop::collection::btree_map("[xyz]", "[01]", 0..4),
-        ) {
-            prop_assume!(!filters.is_empty());
-            let (mut index, mut there) = (FilterIndex::default(), BTreeMap::new());
-            for (name, filter) in steps {
-                match filter {
-                    Some(which) => {
-                        let filter = which.get(&filters);
-                        index.insert(name, filter);
-                        there.insert(name, filter);
-                    }
-                    None => {
-                        index.remove(name);
-                        there.remove(&name);
-                    }
-                }
-            }
-            let event = event(&event_type, attributes);
-            let mut found = Vec::new();
-            index.wanted_by(&event, &mut found);
-            let scanned: Vec<usize> =
-                there.iter().filter(|(_, filter)| filter.wants(&event)).map(|(name, _)| *name).collect();
-            prop_assert_eq!(found, scanned);
-            prop_assert_eq!(index.len(), there.len());
-            for name in there.into_keys() {
-                index.remove(name);
-            }
-            let left = (index.shared.len(), index.by_attribute.len(), index.by_type.len(), index.by_prefix.len());
-            prop_assert_eq!((left, index.prefix_lengths.len(), index.all.len()), ((0, 0, 0, 0), 0, 0));
-        }
-    }
-
     #[test]
     fn filters_that_share_an_attribute_are_filed_by_the_rarer_one() {
         let filter = |n: usize| Filter {
             types: vec![TypePattern::new("*").unwrap()],
+            tenant: None,
             attributes: [("all".into(), "same".into()), ("tenant".into(), n.to_string().into())].into(),
         };
         let filters: Vec<Filter> = (0..1000).map(filter).collect();
-        let index = FilterIndex::new(filters.iter().enumerate());
+        let index = OwnersIndex::new(filters.iter().enumerate());
         // The first few came when no condition was rarer than the others.
         let ties = index.by_attribute.get("all").map_or(0, |values| values["same"].filters.len());
         assert!(ties < LOOK_AGAIN_AT, "{ties}");
@@ -366,10 +296,11 @@ mod tests {
     fn what_becomes_common_is_filed_elsewhere() {
         let filter = |n: usize, tenant: usize| Filter {
             types: vec![TypePattern::new(&format!("t{n}")).unwrap()],
+            tenant: None,
             attributes: [("tenant".into(), tenant.to_string().into())].into(),
         };
         // Each type is shared by two at first, each tenant is of its own; then all are of one tenant.
-        let mut index = FilterIndex::default();
+        let mut index = OwnersIndex::default();
         for n in 0..200 {
             index.insert(n, &filter(n / 2, n));
         }
@@ -377,7 +308,8 @@ mod tests {
             index.insert(n, &filter(n / 2, 7));
         }
         let mut wanted = Vec::new();
-        index.wanted_by(&event("t3", [("tenant".into(), "7".into())].into()), &mut wanted);
+        index.add_wanted_by(&event("t3", [("tenant".into(), "7".into())].into()), &mut wanted);
+        wanted.sort_unstable();
         assert_eq!(wanted, [6, 7]);
         assert!(index.by_attribute["tenant"]["7"].filters.len() < 2 * LOOK_AGAIN_AT);
     }

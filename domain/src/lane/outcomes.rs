@@ -340,10 +340,7 @@ fn tell(sent: &[Sent], outcomes: &[Outcome], nth: usize, fate: Fate, cx: &mut Co
 
 /// That an operator gave an event up. Its data is not in memory, so its id is not known here.
 fn skipped(given_up: &GivenUp, born: Revision) -> Told {
-    let key = match &given_up.key {
-        LaneKey::Key(key) => Some(key.clone()),
-        LaneKey::Event(_) | LaneKey::All => None,
-    };
+    let key = given_up.key.key().cloned();
     Told {
         destination: given_up.destination.clone(),
         born,

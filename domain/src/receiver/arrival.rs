@@ -8,6 +8,8 @@ use thiserror::Error;
 pub const ID_HEADER: &str = "webhook-id";
 /// The header with the event's key, percent-encoded (CloudEvents HTTP binding, section 3.1.3.2).
 pub const KEY_HEADER: &str = "ce-partitionkey";
+/// The header with the event's tenant, if it has one.
+pub const TENANT_HEADER: &str = "ce-lanewaytenant";
 /// The header with the event's [`Sequence`].
 pub const SEQUENCE_HEADER: &str = "laneway-sequence";
 /// The header with the number of the attempt, from 1.
@@ -22,6 +24,8 @@ pub const REPLAY_HEADER: &str = "laneway-replay";
 pub struct Arrival {
     /// The event's id.
     pub id: String,
+    /// Whose it is, if a tenant's: its keys and ids are not those of another.
+    pub tenant: Option<String>,
     /// Its key as the header has it, percent-encoded, or as the batch has it. Both spellings are
     /// unique to a key, but not the same: one table of numbers should see only one of the two.
     pub key: Option<String>,
@@ -63,6 +67,7 @@ impl Arrival {
         let attempt = required(ATTEMPT_HEADER)?.parse().ok().filter(|attempt| *attempt > 0);
         Ok(Self {
             id: required(ID_HEADER)?.to_owned(),
+            tenant: header(TENANT_HEADER).map(str::to_owned),
             key: header(KEY_HEADER).map(str::to_owned),
             sequence: required(SEQUENCE_HEADER)?.parse()?,
             attempt: attempt.ok_or(Unreadable::Attempt)?,
@@ -82,12 +87,13 @@ impl Arrival {
     }
 
     /// What its number is remembered under: its key or, without one, its id, because an event
-    /// without a key is ordered with no other.
+    /// without a key is ordered with no other. Each tenant has keys and ids of its own.
     #[must_use]
     pub fn remembered_as(&self) -> String {
+        let of = self.tenant.as_ref().map(|tenant| format!("tenant:{tenant}:")).unwrap_or_default();
         match &self.key {
-            Some(key) => format!("key:{key}"),
-            None => format!("event:{}", self.id),
+            Some(key) => format!("{of}key:{key}"),
+            None => format!("{of}event:{}", self.id),
         }
     }
 }
@@ -100,6 +106,8 @@ impl Arrival {
 pub struct CloudEventMembers {
     /// The event's id.
     pub id: String,
+    /// The event's tenant.
+    pub lanewaytenant: Option<String>,
     /// The event's key.
     pub partitionkey: Option<String>,
     /// As [`SEQUENCE_HEADER`].
@@ -121,6 +129,7 @@ impl TryFrom<CloudEventMembers> for Arrival {
     fn try_from(members: CloudEventMembers) -> Result<Self, Unreadable> {
         Ok(Self {
             id: members.id,
+            tenant: members.lanewaytenant,
             key: members.partitionkey,
             sequence: members.lanewaysequence.parse()?,
             attempt: members.lanewayattempt,

@@ -41,6 +41,7 @@ fn an_arrival_is_read_from_headers_and_from_a_batch_alike() {
     let single = Arrival::of_headers(headers(&given)).unwrap();
     let expected = Arrival {
         id: "evt_1".into(),
+        tenant: None,
         key: Some("order-7".into()),
         sequence: Sequence { partition: Partition(3), offset: Offset(41) },
         attempt: 2,
@@ -61,6 +62,22 @@ fn an_arrival_is_read_from_headers_and_from_a_batch_alike() {
     assert_eq!(first, expected);
     assert_eq!(second, Arrival { key: None, redrive: true, replay: Some(77), ..expected });
     assert_eq!((first.remembered_as(), second.remembered_as()), ("key:order-7".into(), "event:evt_1".into()));
+}
+
+#[test]
+fn each_tenant_has_keys_and_ids_of_its_own() {
+    let of = |tenant: Option<&str>, key: Option<&str>| {
+        let given = [("webhook-id", Some("e")), ("ce-lanewaytenant", tenant), ("ce-partitionkey", key)];
+        let rest = [("laneway-sequence", Some("1-1")), ("laneway-attempt", Some("1"))];
+        let all: Vec<_> = given.into_iter().chain(rest).filter_map(|(name, value)| Some((name, value?))).collect();
+        Arrival::of_headers(headers(&all)).unwrap().remembered_as()
+    };
+    let all =
+        [of(None, Some("k")), of(Some("a"), Some("k")), of(Some("b"), Some("k")), of(None, None), of(Some("a"), None)];
+    assert_eq!(all, ["key:k", "tenant:a:key:k", "tenant:b:key:k", "event:e", "tenant:a:event:e"]);
+    let batch = r#"{"id":"e","lanewaytenant":"a","lanewaysequence":"1-1","lanewayattempt":1}"#;
+    let member = Arrival::try_from(serde_json::from_str::<CloudEventMembers>(batch).unwrap()).unwrap();
+    assert_eq!(member.remembered_as(), "tenant:a:event:e");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::Subject;
 use super::fixtures::{append, assert_refused, event, given, key_in, keyed, read_all, whole};
 use crate::{Appended, Bounds, EventLog, accepted_since};
 use bytes::Bytes;
-use laneway_domain::{EventType, LoggedEvent, NewEvent, Offset, Partition, Timestamp};
+use laneway_domain::{EventType, LoggedEvent, NewEvent, Offset, Partition, Tenant, Timestamp};
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -24,6 +24,7 @@ macro_rules! event_log_contract {
             concurrent_appends_lose_nothing_and_keep_the_order_of_each_call
             appending_nothing_is_answered_with_nothing
             a_given_id_sent_again_is_answered_with_the_first_place
+            a_given_id_of_another_tenant_is_another_event
             a_given_id_twice_in_one_call_is_stored_once
             a_given_id_is_remembered_over_a_reopen
             the_same_id_from_another_source_is_another_event
@@ -129,6 +130,7 @@ fn of_every_kind() -> Vec<NewEvent> {
     binary.event.content_type = "application/octet-stream".into();
     let mut full = keyed("größe/日本 🚚 'quoted\" %", "schlüssel:{}\\");
     full.event.event_type = EventType::new("órder.paid·x").unwrap();
+    full.event.tenant = Some(Tenant::new(&format!("0.a-b_{}", "x".repeat(58))).unwrap());
     full.event.source = Some("urn:x:ü".into());
     full.event.subject = Some("a b\\c\"d'".into());
     full.event.time = Some("2024-02-29T23:59:59.123456789+05:30".into());
@@ -202,6 +204,27 @@ pub async fn a_given_id_sent_again_is_answered_with_the_first_place<S: Subject>(
     assert_eq!(again[0], Appended { duplicate: true, ..first[1] });
     assert_eq!(again[1], Appended { offset: Offset(2), ..first[0] });
     assert_eq!(again[2], Appended { duplicate: true, ..first[0] });
+}
+
+/// An id is unique only within its tenant; no tenant is one of its own.
+pub async fn a_given_id_of_another_tenant_is_another_event<S: Subject>() {
+    let subject = S::create(2).await;
+    let of = |tenant: Option<&str>| {
+        let mut new = given("e", "k");
+        new.event.tenant = tenant.map(|name| Tenant::new(name).unwrap());
+        new
+    };
+    let all = || vec![of(None), of(Some("a")), of(Some("b"))];
+    let placed = append(subject.store(), all()).await;
+    let there = placed[0].partition;
+    assert!(placed.iter().all(|placed| !placed.duplicate && placed.partition == there), "{placed:?}");
+    let subject = subject.reopen().await;
+    for (again, first) in append(subject.store(), all()).await.iter().zip(&placed) {
+        assert_eq!((again.offset, again.duplicate), (first.offset, true));
+    }
+    let stored = read_all(subject.store(), placed[0].partition, 10).await;
+    let events: Vec<_> = stored.into_iter().map(|logged| logged.event.clone()).collect();
+    assert_eq!(events, all().into_iter().map(|new| new.event).collect::<Vec<_>>());
 }
 
 /// … also within one call.

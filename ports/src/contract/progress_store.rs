@@ -9,7 +9,7 @@ use super::replays::{mark, spec};
 use crate::{CommitError, EventLog, Lease, MAX_REVISION, ProgressStore, Selection, StoreError, TenureEnd};
 use laneway_domain::{
     Backoff, Behind, Commit, Cut, Key, LaneChange, LaneKey, Offset, Partition, PartitionProgress, Pause, Position,
-    Quarantined, Redrive, Redriven, ReplayChange, ReplayId, RetryState, Revision, Timestamp,
+    Quarantined, Redrive, Redriven, ReplayChange, ReplayId, RetryState, Revision, Tenant, Timestamp,
 };
 use std::time::Duration;
 
@@ -358,9 +358,13 @@ fn random_change(numbers: &mut Numbers, end: u64) -> LaneChange {
     let born = numbers.one_in(4).then(|| Revision(numbers.below(MAX_REVISION.0 + 1)));
     let mut change = LaneChange { born, position, paused, ..LaneChange::default() };
     for _ in 0..numbers.below(4) {
-        let key = match numbers.below(3) {
+        let key = match numbers.below(4) {
             0 => LaneKey::All,
             1 => LaneKey::Event(Offset(numbers.below(end))),
+            2 => {
+                let key = Key::new(&format!("k:{}'", numbers.below(3))).unwrap();
+                LaneKey::Tenant(Tenant::new(["a", "b-1"][usize::from(numbers.one_in(2))]).unwrap(), key)
+            }
             _ => LaneKey::Key(Key::new(&format!("k:{}'", numbers.below(3))).unwrap()),
         };
         let retry = numbers.one_in(2).then(|| Backoff::note(None, failure(numbers.below(99), "no \"answer\"")));

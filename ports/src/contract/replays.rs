@@ -21,6 +21,7 @@ fn key(key: &str) -> LaneKey {
 /// Everything that can be said of one.
 pub(super) fn spec(from: u64, until: u64) -> ReplaySpec {
     let selection = Selection {
+        tenant: Some(laneway_domain::Tenant::new("acme").unwrap()),
         types: vec![TypePattern::new("order.*").unwrap()],
         keys: [Key::new("a b:c").unwrap(), Key::new("ä\"").unwrap()].into(),
         events: ["1", "zwei"].map(|id| laneway_domain::EventId::new(id).unwrap()).into(),

@@ -4,8 +4,8 @@ use super::{OperationError, SEARCHES, WorkerControl};
 use crate::{DeadLetterQuery, EventLog, LogRecord, Selection as Letters, StoreError, Stores, accepted_since};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use laneway_domain::{
-    Command, Cuts, DestinationName, Filters, LaneProgress, LoggedEvent, Offset, Partition, ReplayId, ReplayOrder,
-    ReplayStatus, Selection, Timestamp,
+    Command, Cuts, DeadLetter, DestinationName, Filters, LaneKey, LaneProgress, LoggedEvent, Offset, Partition,
+    ReplayId, ReplayOrder, ReplayStatus, Selection, Timestamp,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,6 +16,8 @@ pub const MAX_COUNTED: u64 = 1_000_000;
 /// Records, and bytes, of one read that counts.
 const READ_EVENTS: usize = 1_000;
 const READ_BYTES: usize = 4 << 20;
+/// Dead letters of one read that looks for the first of a key.
+const LETTERS_AT_ONCE: usize = 100;
 
 /// Where a replay begins or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,11 +176,25 @@ async fn first_dead_letter(stores: &Stores, request: &ReplayRequest) -> Result<O
     let destination = &request.destination;
     let key = request.selection.keys.first().cloned();
     let selection = Letters { key: key.clone(), ..Letters::of(destination.clone()) };
-    let letters = stores.dead_letters.list(&DeadLetterQuery { selection, after: None, most: 1 }).await?;
-    letters.first().map(|letter| letter.given_up.offset).ok_or_else(|| {
-        let key = key.map(|key| format!(" of the key {}", key.as_str())).unwrap_or_default();
-        OperationError::Conflict(format!("{destination} has no dead letter{key}: say from which moment or offset on"))
-    })
+    let lane_key = key.as_ref().map(|key| LaneKey::of(request.selection.tenant.as_ref(), key));
+    // One without order says of no tenant whose it is; what is not the tenant's is not delivered again in any case.
+    let is_its = |letter: &&DeadLetter| match &letter.given_up.key {
+        LaneKey::Event(_) | LaneKey::All => true,
+        other => lane_key.as_ref().is_none_or(|key| key == other),
+    };
+    let mut query = DeadLetterQuery { selection, after: None, most: LETTERS_AT_ONCE };
+    loop {
+        let letters = stores.dead_letters.list(&query).await?;
+        if let Some(first) = letters.iter().find(is_its) {
+            return Ok(first.given_up.offset);
+        }
+        // Other tenants have events of this key, too.
+        let Some(last) = letters.last().filter(|_| letters.len() == query.most) else { break };
+        query.after = Some((last.partition, last.given_up.offset, destination.clone()));
+    }
+    let key = key.map(|key| format!(" of the key {}", key.as_str())).unwrap_or_default();
+    let what = format!("{destination} has no dead letter{key}: say from which moment or offset on");
+    Err(OperationError::Conflict(what))
 }
 
 pub(super) async fn count<W: WorkerControl + ?Sized>(

@@ -1,5 +1,6 @@
 //! The document has every route, every error, and every field that goes over the wire.
 
+mod complete;
 mod fields;
 mod store;
 

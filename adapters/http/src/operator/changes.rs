@@ -2,12 +2,12 @@
 
 mod condition;
 
-use super::{Answer, InPath, destination, json_within};
+use super::caller::Caller;
+use super::{Answer, InPath, json_within};
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
 use crate::request_name;
-use crate::token::who;
 use crate::wire::{
     BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult, ChangeAnswer, Empty, JournalPage, PauseChoice,
     RotateChoice,
@@ -15,7 +15,7 @@ use crate::wire::{
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use laneway_domain::{DestinationName, Revision};
+use laneway_domain::{DestinationName, Revision, Tenant};
 use laneway_ports::{
     AdminError, Change, ChangeRequest, Changed, ChangesDone, Condition, DestinationAdmin, DestinationState, ListQuery,
     MAX_LIST, MAX_RECORD_BYTES, TakenOver,
@@ -33,24 +33,27 @@ const LIMIT: usize = 100;
 struct ListAsked {
     after: Option<String>,
     limit: Option<usize>,
+    tenant: Option<Tenant>,
     state: Option<DestinationState>,
 }
 
 /// `GET /v1/destinations`.
-pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn list(State(shared): State<Arc<Shared>>, caller: Caller, uri: Uri) -> Answer {
     let asked: ListAsked = query(&uri)?;
-    let after = asked.after.as_deref().map(destination).transpose()?;
-    let list = ListQuery { after, limit: limit(asked.limit)?, state: asked.state };
+    let after = asked.after.as_deref().map(|name| caller.destination(name)).transpose()?;
+    let tenant = caller.tenant().cloned().or(asked.tenant);
+    let list = ListQuery { after, limit: limit(asked.limit)?, tenant, state: asked.state };
     answer::ok(&admin(&shared)?.list(&list).await.map_err(|error| Problem::from_admin(&error))?)
 }
 
 /// `GET /v1/destinations/{name}`.
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     headers: HeaderMap,
 ) -> Answer {
-    let name = destination(&name)?;
+    let name = caller.destination(&name)?;
     let record = admin(&shared)?.show(&name).await.map_err(|error| Problem::from_admin(&error))?;
     if condition::is_known(&headers, record.revision)? {
         let mut unchanged = Response::default();
@@ -68,8 +71,13 @@ struct JournalAsked {
 }
 
 /// `GET /v1/destinations/{name}/changes`.
-pub(crate) async fn journal(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>, uri: Uri) -> Answer {
-    let name = destination(&name)?;
+pub(crate) async fn journal(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    uri: Uri,
+) -> Answer {
+    let name = caller.destination(&name)?;
     let asked: JournalAsked = query(&uri)?;
     let limit = limit(asked.limit)?;
     let found = admin(&shared)?.changes(&name, asked.before.map(Revision), limit).await;
@@ -89,38 +97,51 @@ struct PutAsked {
 /// `PUT /v1/destinations/{name}`: it is to be there, with these settings.
 pub(crate) async fn put(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     uri: Uri,
     request: Request,
 ) -> Answer {
-    let name = destination(&name)?;
+    let name = caller.destination(&name)?;
     let PutAsked { adopt } = query(&uri)?;
-    changed(&shared, name, request, async |request| {
+    changed(&shared, (name, &caller), request, async |request| {
         Ok(Change::Put { settings: settings(&shared, request).await?, adopt })
     })
     .await
 }
 
 /// `PATCH /v1/destinations/{name}`: some settings are to be different (RFC 7396).
-pub(crate) async fn patch(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>, request: Request) -> Answer {
-    let name = destination(&name)?;
-    changed(&shared, name, request, async |request| Ok(Change::Patch(settings(&shared, request).await?))).await
+pub(crate) async fn patch(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    request: Request,
+) -> Answer {
+    let name = caller.destination(&name)?;
+    changed(&shared, (name, &caller), request, async |request| Ok(Change::Patch(settings(&shared, request).await?)))
+        .await
 }
 
 /// `DELETE /v1/destinations/{name}`: it is to be gone, with all that waits for it.
 pub(crate) async fn delete(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     request: Request,
 ) -> Answer {
-    let name = destination(&name)?;
-    changed(&shared, name, request, async |_| Ok(Change::Delete)).await
+    let name = caller.destination(&name)?;
+    changed(&shared, (name, &caller), request, async |_| Ok(Change::Delete)).await
 }
 
 /// `POST /v1/destinations/{name}/pause`: no attempts any more.
-pub(crate) async fn pause(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>, request: Request) -> Answer {
-    let name = destination(&name)?;
-    changed(&shared, name, request, async |request| {
+pub(crate) async fn pause(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    request: Request,
+) -> Answer {
+    let name = caller.destination(&name)?;
+    changed(&shared, (name, &caller), request, async |request| {
         let PauseChoice { reason } = choice(&shared, request).await?;
         Ok(Change::Pause(reason.into()))
     })
@@ -130,10 +151,11 @@ pub(crate) async fn pause(State(shared): State<Arc<Shared>>, InPath(name): InPat
 /// `POST /v1/destinations/{name}/rotate-secret`: a new signing secret.
 pub(crate) async fn rotate_secret(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     request: Request,
 ) -> Answer {
-    let name = destination(&name)?;
+    let name = caller.destination(&name)?;
     let itself = request_name(request.headers())?;
     if itself.is_some() && condition::of_headers(request.headers())? == Condition::None {
         // Also of a request that was made before: what it needs does not depend on that.
@@ -141,7 +163,7 @@ pub(crate) async fn rotate_secret(
             "rotating a secret needs If-Match with the destination's revision, also where the request is repeated";
         return Err(Problem::from_admin(&AdminError::ConditionMissing(what.to_owned())));
     }
-    changed(&shared, name, request, async |request| {
+    changed(&shared, (name, &caller), request, async |request| {
         let RotateChoice { keep } = choice(&shared, request).await?;
         Ok(Change::Rotate { keep: keep.map(Into::into), request: itself })
     })
@@ -149,16 +171,20 @@ pub(crate) async fn rotate_secret(
 }
 
 /// `POST /v1/destinations/{name}/test`: one event beside the order.
-pub(crate) async fn test(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>, request: Request) -> Answer {
-    let name = destination(&name)?;
+pub(crate) async fn test(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    request: Request,
+) -> Answer {
+    let name = caller.destination(&name)?;
     let Empty {} = choice(&shared, request).await?;
     answer::ok(&admin(&shared)?.test(&name).await.map_err(|error| Problem::from_admin(&error))?)
 }
 
 /// `POST /v1/destinations`: many changes, each by itself.
-pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
+pub(crate) async fn batch(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Answer {
     let admin = admin(&shared)?;
-    let by = who(&shared.api.tokens.now(), request.headers());
     let bytes = shared.api.limits.now().batch_bytes;
     let read = json_within::<BatchOfChanges>(&shared, request, bytes, Kind::BatchTooLarge).await?;
     let Some(BatchOfChanges { changes, dry_run }) = read else {
@@ -168,6 +194,8 @@ pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -
         let what = format!("the batch has {} changes; at most {MAX_LIST} are made together", changes.len());
         return Err(Problem::new(Kind::BatchTooLarge, what).about("/changes"));
     }
+    let own = |change: BatchChange| Ok(BatchChange { name: caller.own(change.name)?, ..change });
+    let changes = changes.into_iter().map(own).collect::<Result<Vec<_>, Box<Problem>>>()?;
     let names: Vec<DestinationName> = changes.iter().map(|change| change.name.clone()).collect();
     let asked = changes.into_iter().enumerate().map(|(at, change)| asked_in_batch(at, change));
     let asked = asked.collect::<Result<Vec<_>, _>>()?;
@@ -175,7 +203,7 @@ pub(crate) async fn batch(State(shared): State<Arc<Shared>>, request: Request) -
         let taken = TakenOver { in_flight: Some(0), ..TakenOver::default() };
         ChangesDone { results: admin.preview(asked).await, taken }
     } else {
-        admin.change(&by, asked).await
+        admin.change(caller.by(), asked).await
     };
     let status =
         if taken.is_complete() || results.iter().all(Result::is_err) { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -243,15 +271,14 @@ fn status_of(changed: &Changed, taken: &TakenOver) -> StatusCode {
 /// Makes one change, which `read` finds in the request.
 async fn changed(
     shared: &Shared,
-    name: DestinationName,
+    (name, caller): (DestinationName, &Caller),
     request: Request,
     read: impl AsyncFnOnce(Request) -> Result<Change, Box<Problem>>,
 ) -> Answer {
     let admin = admin(shared)?;
-    let by = who(&shared.api.tokens.now(), request.headers());
     let condition = condition::of_headers(request.headers())?;
     let change = read(request).await?;
-    let (answer, status) = one(admin, &by, ChangeRequest { name, change, condition }).await?;
+    let (answer, status) = one(admin, caller.by(), ChangeRequest { name, change, condition }).await?;
     let mut response = tagged(answer::ok(&answer)?, answer.revision);
     *response.status_mut() = status;
     Ok(response)

@@ -1,10 +1,10 @@
 //! Dead letters: list, look at, retry, discard.
 
 use super::asked::{invalid, status, time};
-use super::{Answer, InPath, destination, json, known, note};
+use super::caller::Caller;
+use super::{Answer, InPath, json, known, note};
 use crate::media::is_json;
 use crate::problem::{Kind, Problem};
-use crate::token::who;
 use crate::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
 use crate::{Shared, answer};
 use axum::extract::{Query, Request, State};
@@ -38,7 +38,7 @@ struct ListQuery {
 }
 
 /// `GET /v1/dead-letters`.
-pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn list(State(shared): State<Arc<Shared>>, caller: Caller, uri: Uri) -> Answer {
     let Query(asked) =
         Query::<ListQuery>::try_from_uri(&uri).map_err(|error| Problem::new(Kind::Invalid, error.body_text()))?;
     let limit = asked.limit.unwrap_or(DEFAULT_PAGE);
@@ -47,7 +47,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer 
     }
     let query = DeadLetterQuery {
         selection: Selection {
-            destination: asked.destination.as_deref().map(destination).transpose()?,
+            destination: asked.destination.as_deref().map(|name| caller.destination(name)).transpose()?,
             key: asked.key.as_deref().map(Key::new).transpose().map_err(|error| invalid("key", error.reason))?,
             event_id: (asked.event_id.as_deref().map(EventId::new).transpose())
                 .map_err(|error| invalid("event_id", error.reason))?,
@@ -59,12 +59,35 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer 
         after: asked.after.as_deref().map(decode_cursor).transpose()?,
         most: limit,
     };
-    let letters = shared.api.dead_letters.list(&query).await.map_err(|error| Problem::from_store(&error))?;
+    let letters = match caller.tenant() {
+        Some(_) if query.selection.destination.is_none() => of_tenant(&shared, &caller, query.clone()).await,
+        _ => shared.api.dead_letters.list(&query).await,
+    };
+    let letters = letters.map_err(|error| Problem::from_store(&error))?;
     if let (true, Some(name), None) = (letters.is_empty(), &query.selection.destination, &query.after) {
         known(&shared, name).await?;
     }
     let next = letters.last().filter(|_| letters.len() == limit).map(encode_cursor);
     answer::ok(&DeadLetterPage { dead_letters: letters.into_iter().map(DeadLetterView::from).collect(), next })
+}
+
+/// Those of all of a tenant's destinations, one destination after the other: what others have is not looked at.
+async fn of_tenant(shared: &Shared, caller: &Caller, query: DeadLetterQuery) -> Result<Vec<DeadLetter>, StoreError> {
+    let counts = shared.api.dead_letters.counts().await?;
+    let mut own: Vec<DestinationName> = counts.into_iter().map(|count| count.destination).collect();
+    own.retain(|name| caller.sees(name) && query.after.as_ref().is_none_or(|(.., after)| name >= after));
+    own.sort_unstable();
+    let mut letters = Vec::new();
+    for name in own {
+        let after = query.after.clone().filter(|(.., after)| *after == name);
+        let selection = Selection { destination: Some(name), ..query.selection.clone() };
+        let most = query.most - letters.len();
+        letters.extend(shared.api.dead_letters.list(&DeadLetterQuery { selection, after, most }).await?);
+        if letters.len() >= query.most {
+            break;
+        }
+    }
+    Ok(letters)
 }
 
 /// Where the next page goes on. Its form is nobody's business but ours.
@@ -87,9 +110,10 @@ fn decode_cursor(cursor: &str) -> Result<(Partition, Offset, DestinationName), B
 /// `GET /v1/dead-letters/{destination}/{partition}/{offset}`.
 pub(crate) async fn event(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath((name, partition, offset)): InPath<(String, String, String)>,
 ) -> Answer {
-    let name = destination(&name)?;
+    let name = caller.destination(&name)?;
     let partition = Partition(partition.parse().map_err(|error| invalid("partition", error))?);
     let offset = Offset(offset.parse().map_err(|error| invalid("offset", error))?);
     let found = shared.api.dead_letters.event(partition, offset, &name).await;
@@ -123,6 +147,7 @@ pub(super) fn event_view(event: Event) -> EventView {
     EventView {
         id: event.id,
         event_type: event.event_type.into(),
+        tenant: event.tenant,
         key: event.key,
         source: event.source.map(Into::into),
         subject: event.subject.map(Into::into),
@@ -166,20 +191,20 @@ enum Change {
 }
 
 /// `POST /v1/dead-letters/retry`.
-pub(crate) async fn retry(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
-    change(&shared, request, Change::Retry).await
+pub(crate) async fn retry(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Answer {
+    change(&shared, &caller, request, Change::Retry).await
 }
 
 /// `POST /v1/dead-letters/discard`.
-pub(crate) async fn discard(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
-    change(&shared, request, Change::Discard).await
+pub(crate) async fn discard(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Answer {
+    change(&shared, &caller, request, Change::Discard).await
 }
 
 /// Does to the chosen dead letters what is asked, or counts them. None of a destination that does not exist is a mistake,
 /// and told as one.
-async fn change(shared: &Shared, request: Request, change: Change) -> Answer {
-    let by = who(&shared.api.tokens.now(), request.headers());
+async fn change(shared: &Shared, caller: &Caller, request: Request, change: Change) -> Answer {
     let chosen: DeadLetterSelection = json(shared, request).await?;
+    let chosen = DeadLetterSelection { destination: caller.own(chosen.destination)?, ..chosen };
     let (selection, letters) = (selection(&chosen)?, &shared.api.dead_letters);
     let (did, done) = match change {
         _ if chosen.dry_run => ("counted", letters.count(&selection).await),
@@ -190,7 +215,7 @@ async fn change(shared: &Shared, request: Request, change: Change) -> Answer {
     if count == 0 {
         known(shared, &chosen.destination).await?;
     } else if !chosen.dry_run {
-        note(shared, &by, &chosen.destination, &format!("{did} {}", described(&chosen, count))).await;
+        note(shared, caller.by(), &chosen.destination, &format!("{did} {}", described(&chosen, count))).await;
     }
     answer::ok(&Count { count })
 }

@@ -1,13 +1,13 @@
 //! What can be told to a destination.
 
-use super::{Answer, InPath, changes, destination, done, json, known, no_destination, note, status, worker};
+use super::caller::Caller;
+use super::{Answer, InPath, changes, done, json, known, no_destination, note, status, worker};
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
-use crate::token::who;
 use crate::wire::{ChangeAnswer, Empty, KeyChoice, ReplayChoice, Resumed};
 use axum::extract::{Request, State};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Timestamp};
 use laneway_ports::{AdminError, Change, OperationError};
 use std::sync::Arc;
@@ -15,42 +15,42 @@ use std::sync::Arc;
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
 pub(crate) async fn retry_key(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     request: Request,
 ) -> Answer {
-    let destination = destination(&name)?;
-    let by = who(&shared.api.tokens.now(), request.headers());
-    let key = lane_key(&shared, request).await?;
+    let destination = caller.destination(&name)?;
+    let key = lane_key(&shared, (&caller, &destination), request).await?;
     let (did, missing) = (format!("retried {key}"), format!("{destination} is not blocked at {key}"));
     let retry = Command::RetryKey { destination: destination.clone(), key };
-    command(&shared, retry, &destination, (&by, &did), missing).await
+    command(&shared, retry, &destination, (caller.by(), &did), missing).await
 }
 
 /// `POST /v1/destinations/{name}/keys/skip`: give a key's failed event up now.
 pub(crate) async fn skip_key(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     request: Request,
 ) -> Answer {
-    let destination = destination(&name)?;
-    let by = who(&shared.api.tokens.now(), request.headers());
-    let key = lane_key(&shared, request).await?;
+    let destination = caller.destination(&name)?;
+    let key = lane_key(&shared, (&caller, &destination), request).await?;
     let did = format!("skipped the failed event of {key}");
     let missing = format!("{destination} is not blocked at {key}");
     let skip = Command::SkipKey { destination: destination.clone(), key };
-    command(&shared, skip, &destination, (&by, &did), missing).await
+    command(&shared, skip, &destination, (caller.by(), &did), missing).await
 }
 
 /// `POST /v1/destinations/{name}/resume`: end an operator's pause, and one that Laneway made.
 pub(crate) async fn resume(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     request: Request,
 ) -> Answer {
-    let destination = destination(&name)?;
-    let headers = request.headers().clone();
+    let destination = caller.destination(&name)?;
     let Empty {} = changes::choice(&shared, request).await?;
-    let unpaused = end_pause(&shared, &destination, &headers).await?;
+    let unpaused = end_pause(&shared, &destination, &caller).await?;
     let resumed = match told(&shared, Command::Resume { destination: destination.clone() }).await {
         // Where nobody can be asked, the pause has ended all the same.
         Err(_) if unpaused.is_some() => true,
@@ -70,7 +70,7 @@ pub(crate) async fn resume(
         }
     }
     if resumed {
-        note(&shared, &who(&shared.api.tokens.now(), &headers), &destination, "resumed").await;
+        note(&shared, caller.by(), &destination, "resumed").await;
         return done();
     }
     known(&shared, &destination).await?;
@@ -82,13 +82,13 @@ pub(crate) async fn resume(
 async fn end_pause(
     shared: &Shared,
     destination: &DestinationName,
-    headers: &HeaderMap,
+    caller: &Caller,
 ) -> Result<Option<(ChangeAnswer, StatusCode)>, Box<Problem>> {
     let Some(admin) = shared.api.destinations.as_deref() else { return Ok(None) };
     match admin.show(destination).await {
         Ok(record) if record.paused.is_some() => {
             let change = changes::unconditional(destination.clone(), Change::Resume);
-            changes::one(admin, &who(&shared.api.tokens.now(), headers), change).await.map(Some)
+            changes::one(admin, caller.by(), change).await.map(Some)
         }
         Ok(_) | Err(AdminError::Unknown(_)) => Ok(None),
         Err(error) => Err(Problem::from_admin(&error)),
@@ -99,15 +99,15 @@ async fn end_pause(
 /// still in the log.
 pub(crate) async fn replay(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     request: Request,
 ) -> Answer {
-    let destination = destination(&name)?;
-    let by = who(&shared.api.tokens.now(), request.headers());
+    let destination = caller.destination(&name)?;
     let ReplayChoice { since: said } = json(&shared, request).await?;
     let since = moment(&said).map_err(|what| Problem::new(Kind::Invalid, what).about("/since"))?;
     if worker(&shared)?.replay(destination.clone(), since).await.map_err(problem)? {
-        note(&shared, &by, &destination, &format!("replayed from {said}")).await;
+        note(&shared, caller.by(), &destination, &format!("replayed from {said}")).await;
         return done();
     }
     known(&shared, &destination).await?;
@@ -126,10 +126,16 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp::from_millis(u64::try_from(read.as_millisecond()).unwrap_or(0)))
 }
 
-async fn lane_key(shared: &Shared, request: Request) -> Result<LaneKey, Box<Problem>> {
+async fn lane_key(
+    shared: &Shared,
+    (caller, destination): (&Caller, &DestinationName),
+    request: Request,
+) -> Result<LaneKey, Box<Problem>> {
     let KeyChoice { key } = json(shared, request).await?;
-    LaneKey::parse(&key).ok_or_else(|| {
-        let what = format!("{key:?} is not a key as the status lists it: `key:<key>`, `event:<offset>` or `all`");
+    caller.lane_key(destination, &key).ok_or_else(|| {
+        let what = format!(
+            "{key:?} is not a key as the status lists it: `key:<key>`, `tenant:<tenant>:<key>`, `event:<offset>` or `all`"
+        );
         Problem::new(Kind::Invalid, what).about("/key")
     })
 }
@@ -157,16 +163,12 @@ async fn told(shared: &Shared, command: Command) -> Result<bool, Box<Problem>> {
 }
 
 /// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration.
-pub(crate) async fn forget(
-    State(shared): State<Arc<Shared>>,
-    InPath(name): InPath<String>,
-    headers: HeaderMap,
-) -> Answer {
-    let destination = destination(&name)?;
+pub(crate) async fn forget(State(shared): State<Arc<Shared>>, caller: Caller, InPath(name): InPath<String>) -> Answer {
+    let destination = caller.destination(&name)?;
     if !worker(&shared)?.forget(&destination).await.map_err(problem)? {
         return Err(no_destination(&destination));
     }
-    note(&shared, &who(&shared.api.tokens.now(), &headers), &destination, "forgot it, and what waited").await;
+    note(&shared, caller.by(), &destination, "forgot it, and what waited").await;
     done()
 }
 

@@ -1,9 +1,10 @@
 //! What happened: events, their way, and attempts.
 
 use super::asked::{invalid, status, time};
+use super::caller::Caller;
 use super::changes::{limit, query};
 use super::dead_letters::event_view;
-use super::{Answer, InPath, destination, known};
+use super::{Answer, InPath, known};
 use crate::problem::{Kind, Problem};
 use crate::wire::{self, AttemptAnswer, AttemptLine, EventLine, WorkerTenure};
 use crate::{Shared, answer};
@@ -11,7 +12,7 @@ use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
-use laneway_domain::{Ended, EventId, Key, Offset, Partition, Timestamp, Told, TypePattern};
+use laneway_domain::{Ended, EventId, Key, Offset, Partition, Tenant, Timestamp, Told, TypePattern};
 use laneway_ports::{
     AttemptCursor, AttemptQuery, EventAt, EventQuery, EventSummary, EventWay, FindEvent, FoundTenure, HeldHistory,
     LogCursor, LookedBack, Lookup, LookupError, StorePart,
@@ -22,6 +23,7 @@ use std::sync::Arc;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EventsAsked {
+    tenant: Option<Tenant>,
     key: Option<String>,
     r#type: Option<String>,
     from: Option<String>,
@@ -31,10 +33,11 @@ struct EventsAsked {
 }
 
 /// `GET /v1/events`: those of the log, the latest first.
-pub(crate) async fn events(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn events(State(shared): State<Arc<Shared>>, caller: Caller, uri: Uri) -> Answer {
     let asked: EventsAsked = query(&uri)?;
     let pattern = asked.r#type.as_deref().map(TypePattern::new).transpose();
     let query = EventQuery {
+        tenant: caller.tenant().cloned().or(asked.tenant),
         key: key(asked.key.as_deref())?,
         event_type: pattern.map_err(|error| invalid("type", error))?,
         from: time("from", asked.from.as_deref())?,
@@ -51,24 +54,31 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>, uri: Uri) -> Answe
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FindAsked {
+    tenant: Option<Tenant>,
     source: Option<String>,
     destination: Option<String>,
     after: Option<String>,
 }
 
 /// `GET /v1/events/{id}`: the events of that id, each with its way.
-pub(crate) async fn find(State(shared): State<Arc<Shared>>, InPath(id): InPath<String>, uri: Uri) -> Answer {
+pub(crate) async fn find(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    uri: Uri,
+) -> Answer {
     let asked: FindAsked = query(&uri)?;
     let query = FindEvent {
+        tenant: caller.tenant().cloned().or(asked.tenant),
         id: EventId::new(&id).map_err(|error| invalid("id", error.reason))?,
         source: asked.source.map(Into::into),
-        destination: asked.destination.as_deref().map(destination).transpose()?,
+        destination: asked.destination.as_deref().map(|name| caller.destination(name)).transpose()?,
         after: asked.after.as_deref().map(read_log_cursor).transpose()?,
     };
     let found = lookup(&shared)?.find(&query).await.map_err(problem)?;
     let (next, looked_back_to, mut incomplete) = looked(&found.looked);
     incomplete.extend(found.incomplete);
-    let items: Vec<wire::EventWay> = found.events.into_iter().map(way).collect();
+    let items: Vec<wire::EventWay> = found.events.into_iter().map(|found| way(found, &caller)).collect();
     if items.is_empty() && next.is_none() && found.looked.not_asked.is_empty() {
         let what = format!("no event that is still stored has the id {id}; ask /v1/attempts for what is told of it");
         return Err(Problem::new(Kind::NotFound, what).about("id"));
@@ -79,6 +89,7 @@ pub(crate) async fn find(State(shared): State<Arc<Shared>>, InPath(id): InPath<S
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AttemptsAsked {
+    tenant: Option<Tenant>,
     destination: Option<String>,
     key: Option<String>,
     event_id: Option<String>,
@@ -91,11 +102,12 @@ struct AttemptsAsked {
 }
 
 /// `GET /v1/attempts`: what the history tells, the latest first.
-pub(crate) async fn attempts(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn attempts(State(shared): State<Arc<Shared>>, caller: Caller, uri: Uri) -> Answer {
     let asked: AttemptsAsked = query(&uri)?;
     let id = asked.event_id.as_deref().map(EventId::new).transpose();
     let query = AttemptQuery {
-        destination: asked.destination.as_deref().map(destination).transpose()?,
+        tenant: caller.tenant().cloned().or(asked.tenant),
+        destination: asked.destination.as_deref().map(|name| caller.destination(name)).transpose()?,
         key: key(asked.key.as_deref())?,
         event_id: id.map_err(|error| invalid("event_id", error.reason))?,
         ended: asked.outcome.as_deref().map(outcome).transpose()?,
@@ -236,6 +248,7 @@ fn event_line(event: &EventSummary) -> EventLine {
     EventLine {
         id: event.id.clone(),
         event_type: event.event_type.to_string(),
+        tenant: event.tenant.clone(),
         key: event.key.clone(),
         source: event.source.as_deref().map(Into::into),
         partition: event.partition,
@@ -245,7 +258,7 @@ fn event_line(event: &EventSummary) -> EventLine {
     }
 }
 
-fn way(way: EventWay) -> wire::EventWay {
+fn way(way: EventWay, caller: &Caller) -> wire::EventWay {
     let EventWay { event, destinations, not_wanted } = way;
     let (partition, offset) = (event.partition, event.offset);
     wire::EventWay {
@@ -253,17 +266,19 @@ fn way(way: EventWay) -> wire::EventWay {
         offset,
         accepted_at: shown(event.accepted_at),
         event: event_view(event.event.clone()),
-        destinations: destinations.into_iter().map(|at| event_at(partition, at)).collect(),
+        destinations: destinations.into_iter().map(|at| event_at(partition, at, caller)).collect(),
         not_wanted,
     }
 }
 
-fn event_at(partition: Partition, at: EventAt) -> wire::EventAt {
+fn event_at(partition: Partition, at: EventAt, caller: &Caller) -> wire::EventAt {
+    // What stands before it may be another's, of which a tenant learns nothing.
+    let waits_for = at.waits_for.filter(|other| caller.tenant().is_none() || other.tenant.as_ref() == caller.tenant());
     wire::EventAt {
         destination: at.destination,
         state: at.became.label().to_owned(),
         detail: at.what,
-        waits_for: at.waits_for.as_ref().map(event_line),
+        waits_for: waits_for.as_ref().map(event_line),
         next_attempt: at.next_attempt.map(shown),
         attempts: at.attempts.into_iter().map(|told| attempt_line(partition, told)).collect(),
     }

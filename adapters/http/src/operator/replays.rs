@@ -1,14 +1,14 @@
 //! Replays with a selection, and the recovery of a key.
 
+use super::caller::{Caller, keys_of};
 use super::destinations::{moment, problem};
-use super::{Answer, InPath, destination, done, json, known, no_destination, note, worker};
+use super::{Answer, InPath, done, json, known, no_destination, note, worker};
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
-use crate::token::who;
 use crate::wire::{RecoveryAsked, ReplayAsked, ReplayCounted, ReplayList, ReplayView};
 use axum::extract::{Request, State};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use laneway_domain::{
     DestinationName, EventId, Key, MAX_REPLAY_CHOICES, Offset, ReplayId, ReplayState, Selection, Timestamp, TypePattern,
 };
@@ -24,15 +24,19 @@ const STORED_WITHIN: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// `GET /v1/destinations/{name}/replays`.
-pub(crate) async fn list(State(shared): State<Arc<Shared>>, InPath(name): InPath<String>) -> Answer {
-    let name = destination(&name)?;
+pub(crate) async fn list(State(shared): State<Arc<Shared>>, caller: Caller, InPath(name): InPath<String>) -> Answer {
+    let name = caller.destination(&name)?;
     let items = of(&shared, &name).await?;
     answer::ok(&ReplayList { items })
 }
 
 /// `GET /v1/destinations/{name}/replays/{id}`.
-pub(crate) async fn show(State(shared): State<Arc<Shared>>, InPath((name, id)): InPath<(String, String)>) -> Answer {
-    let (name, id) = (destination(&name)?, replay_id(&id)?);
+pub(crate) async fn show(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    InPath((name, id)): InPath<(String, String)>,
+) -> Answer {
+    let (name, id) = (caller.destination(&name)?, replay_id(&id)?);
     let found = of(&shared, &name).await?.into_iter().find(|replay| replay.id == id);
     answer::ok(&found.ok_or_else(|| no_replay(&name, &id))?)
 }
@@ -40,13 +44,14 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>, InPath((name, id)): 
 /// `PUT /v1/destinations/{name}/replays/{id}`: begin it, or find it there.
 pub(crate) async fn put(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath((name, id)): InPath<(String, String)>,
     request: Request,
 ) -> Answer {
-    let (name, id) = (destination(&name)?, replay_id(&id)?);
-    let by = who(&shared.api.tokens.now(), request.headers());
+    let (name, id) = (caller.destination(&name)?, replay_id(&id)?);
     let asked: ReplayAsked = json(&shared, request).await?;
     let selection = Selection {
+        tenant: keys_of(&name, asked.tenant),
         types: each("/types", &asked.types, TypePattern::new)?,
         keys: each("/keys", &asked.keys, |text| Key::new(text).map_err(|error| error.reason))?.into_iter().collect(),
         events: each("/events", &asked.events, |text| EventId::new(text).map_err(|error| error.reason))?
@@ -66,17 +71,17 @@ pub(crate) async fn put(
     if asked.dry_run {
         return count(&shared, &request).await;
     }
-    begin(&shared, &by, &request).await
+    begin(&shared, caller.by(), &request).await
 }
 
 /// `POST /v1/destinations/{name}/keys/replay`: a key goes back, and what is new of it waits.
 pub(crate) async fn recover(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath(name): InPath<String>,
     request: Request,
 ) -> Answer {
-    let name = destination(&name)?;
-    let by = who(&shared.api.tokens.now(), request.headers());
+    let name = caller.destination(&name)?;
     let asked: RecoveryAsked = json(&shared, request).await?;
     let asked_at = now();
     let offset = asked.from.as_deref().and_then(|from| from.strip_prefix("offset:"));
@@ -89,7 +94,8 @@ pub(crate) async fn recover(
         Some(id) => id,
         None => replay_id(&format!("recover-{}", asked_at.as_millis()))?,
     };
-    let selection = Selection { keys: [asked.key].into(), ..Selection::default() };
+    let tenant = keys_of(&name, asked.tenant);
+    let selection = Selection { tenant, keys: [asked.key].into(), ..Selection::default() };
     let request = ReplayRequest {
         destination: name,
         id,
@@ -103,16 +109,16 @@ pub(crate) async fn recover(
     if asked.dry_run {
         return count(&shared, &request).await;
     }
-    begin(&shared, &by, &request).await
+    begin(&shared, caller.by(), &request).await
 }
 
 /// `DELETE /v1/destinations/{name}/replays/{id}`: end it, and forget it.
 pub(crate) async fn delete(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InPath((name, id)): InPath<(String, String)>,
-    headers: HeaderMap,
 ) -> Answer {
-    let (name, id) = (destination(&name)?, replay_id(&id)?);
+    let (name, id) = (caller.destination(&name)?, replay_id(&id)?);
     if !worker(&shared)?.cancel_replay(&name, &id).await.map_err(problem)? {
         known(&shared, &name).await?;
         return Err(no_replay(&name, &id));
@@ -121,7 +127,7 @@ pub(crate) async fn delete(
     while Instant::now() < until && of(&shared, &name).await?.iter().any(|replay| replay.id == id) {
         sleep(GLANCE).await;
     }
-    note(&shared, &who(&shared.api.tokens.now(), &headers), &name, &format!("ended the replay {id}")).await;
+    note(&shared, caller.by(), &name, &format!("ended the replay {id}")).await;
     done()
 }
 

@@ -1,6 +1,7 @@
 //! Health, metrics and status.
 
-use super::{Answer, destination, no_destination, text, worker};
+use super::caller::Caller;
+use super::{Answer, no_destination, text, worker};
 use crate::answer;
 use crate::problem::{Kind, Problem};
 use crate::{Shared, wire};
@@ -54,13 +55,19 @@ struct StatusQuery {
 }
 
 /// `GET /v1/status`, of all destinations or of one.
-pub(crate) async fn status(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn status(State(shared): State<Arc<Shared>>, caller: Caller, uri: Uri) -> Answer {
     let Query(asked) =
         Query::<StatusQuery>::try_from_uri(&uri).map_err(|error| Problem::new(Kind::Invalid, error.body_text()))?;
-    let only = asked.destination.as_deref().map(destination).transpose()?;
+    let only = asked.destination.as_deref().map(|name| caller.destination(name)).transpose()?;
     let mut report = report(&shared).await?;
     let counts = shared.api.dead_letters.counts().await.map_err(|error| Problem::from_store(&error))?;
-    let mut counts: BTreeMap<_, _> = counts.into_iter().map(|count| (count.destination, count.count)).collect();
+    let counts = counts.into_iter().filter(|count| caller.sees(&count.destination));
+    let mut counts: BTreeMap<_, _> = counts.map(|count| (count.destination, count.count)).collect();
+    if caller.tenant().is_some() {
+        // What the processes do is the operator's business; and what is missing, of whatever destinations.
+        report.destinations.retain(|destination| caller.sees(&destination.name));
+        (report.partitions, report.workers, report.processes) = Default::default();
+    }
     if let Some(only) = only {
         report.destinations.retain(|destination| destination.name == only);
         counts.retain(|name, _| *name == only);

@@ -1,15 +1,15 @@
 //! Tokens that are made over HTTP: listing, making and revoking them.
 
+use super::caller::Caller;
 use super::changes::{limit, query};
 use super::{Answer, InPath, json};
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
-use crate::token::who;
 use crate::wire::{TokenChoice, TokenJournalPage};
 use axum::extract::{Request, State};
 use http::{HeaderValue, StatusCode, Uri, header};
-use laneway_domain::{Revision, Role, Roles, TokenName};
+use laneway_domain::{InvalidTokenName, Revision, Role, Roles, TokenName};
 use laneway_ports::{NewToken, TokenAdmin, TokenListQuery};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -30,12 +30,15 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer 
 }
 
 /// `POST /v1/tokens`: a token, whose text is told this once.
-pub(crate) async fn create(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
+pub(crate) async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Answer {
     let admin = admin(&shared)?;
-    let by = who(&shared.api.tokens.now(), request.headers());
-    let TokenChoice { name: wanted, roles: words } = json(&shared, request).await?;
-    let name = name(&wanted, "/name")?;
-    let made = admin.create(&by, NewToken { name, roles: roles(&words)? }).await;
+    let TokenChoice { name: wanted, tenant, roles: words } = json(&shared, request).await?;
+    let wrong = |error: InvalidTokenName| Problem::new(Kind::Invalid, error.to_string()).about("/name");
+    let name = match tenant {
+        None => name(&wanted, "/name")?,
+        Some(tenant) => TokenName::of(&tenant, &wanted).map_err(wrong)?,
+    };
+    let made = admin.create(caller.by(), NewToken { name, roles: roles(&words)? }).await;
     let mut response = answer::ok(&made.map_err(|error| Problem::from_token_admin(&error))?)?;
     *response.status_mut() = StatusCode::CREATED;
     // What stands between here and whoever asked must not keep the token.
@@ -44,14 +47,9 @@ pub(crate) async fn create(State(shared): State<Arc<Shared>>, request: Request) 
 }
 
 /// `DELETE /v1/tokens/{name}`.
-pub(crate) async fn revoke(
-    State(shared): State<Arc<Shared>>,
-    InPath(named): InPath<String>,
-    request: Request,
-) -> Answer {
-    let by = who(&shared.api.tokens.now(), request.headers());
+pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, caller: Caller, InPath(named): InPath<String>) -> Answer {
     let name = name(&named, "name")?;
-    let revoked = admin(&shared)?.revoke(&by, &name).await;
+    let revoked = admin(&shared)?.revoke(caller.by(), &name).await;
     answer::ok(&revoked.map_err(|error| Problem::from_token_admin(&error))?)
 }
 

@@ -1,7 +1,7 @@
 //! Dead letters: what is listed, shown, chosen and counted.
 
 use laneway_domain::{
-    AttributeValue, DeadLetter, DestinationName, EventId, EventType, Failure, Key, Offset, Partition, Timestamp,
+    AttributeValue, DeadLetter, DestinationName, EventId, EventType, Failure, Key, Offset, Partition, Tenant, Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -94,6 +94,9 @@ pub struct EventView {
     /// Its type.
     #[serde(rename = "type")]
     pub event_type: String,
+    /// Its tenant, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,

@@ -1,7 +1,7 @@
 //! What was looked up, as it goes over the wire.
 
 use super::EventView;
-use laneway_domain::{DestinationName, EventId, Key, Offset, Partition, Revision};
+use laneway_domain::{DestinationName, EventId, Key, Offset, Partition, Revision, Tenant};
 use serde::{Deserialize, Serialize};
 
 /// A page of events, the latest first.
@@ -27,6 +27,9 @@ pub struct EventLine {
     /// Its type.
     #[serde(rename = "type")]
     pub event_type: String,
+    /// Its tenant, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,

@@ -1,6 +1,6 @@
 //! Replays with a selection: what is asked for, and how far it has come.
 
-use laneway_domain::{EventId, Key, ReplayId, ReplayPart, ReplayState, ReplayStatus, Timestamp, TypePattern};
+use laneway_domain::{EventId, Key, ReplayId, ReplayPart, ReplayState, ReplayStatus, Tenant, Timestamp, TypePattern};
 use serde::{Deserialize, Serialize};
 
 /// Which events a destination is to get once more. A list that is empty, or missing, leaves all in.
@@ -13,6 +13,10 @@ pub struct ReplayAsked {
     /// Those that were accepted before: a date-time of RFC 3339; up to now if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Those of this tenant, whose keys `keys` are then. Of a tenant's destination that tenant is meant if nothing is said;
+    /// else `keys` are those that no tenant has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Those of these types, or that these patterns match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<String>,
@@ -36,6 +40,9 @@ pub struct ReplayAsked {
 pub struct RecoveryAsked {
     /// The key.
     pub key: Key,
+    /// Whose key it is. Of a tenant's destination that tenant is meant if nothing is said; else a key that no tenant has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// `dead-letter`: from its first dead letter on, which is meant if nothing is said. A date-time of RFC 3339, or
     /// `beginning`: what was accepted then or later. `offset:<n>`: from there on, in its partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +81,9 @@ pub struct ReplayView {
     pub state: ReplayState,
     /// When it was asked for, in milliseconds since the Unix epoch.
     pub asked_at: Timestamp,
+    /// The tenant whose events and keys it chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Which types it chooses; all if there is none.
     pub types: Vec<TypePattern>,
     /// Which keys it chooses; all if there is none.
@@ -106,6 +116,7 @@ impl From<ReplayStatus> for ReplayView {
             to_look_at: sum(|part| part.until.0.saturating_sub(part.from.0)),
             id: status.id,
             asked_at: status.asked_at,
+            tenant: status.selection.tenant,
             types: status.selection.types,
             keys: status.selection.keys.into_iter().collect(),
             events: status.selection.events.into_iter().collect(),

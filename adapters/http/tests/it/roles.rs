@@ -6,7 +6,7 @@ use http::Request;
 use laneway_http::{Role, Roles, Route, Token, routes};
 
 /// Every route, and the role that it needs. A route that is not here makes the first test fail.
-const NEEDS: [(&str, &str, Option<Role>); 40] = [
+pub(crate) const NEEDS: [(&str, &str, Option<Role>); 40] = [
     ("POST", "/v1/events", Some(Role::Publish)),
     ("POST", "/v1/events/batch", Some(Role::Publish)),
     ("GET", "/v1/events", Some(Role::Read)),
@@ -49,6 +49,18 @@ const NEEDS: [(&str, &str, Option<Role>); 40] = [
     ("GET", "/readyz", None),
 ];
 
+/// Those that are for whoever runs the server, and for no tenant.
+pub(crate) const FOR_OPERATORS: [(&str, &str); 8] = [
+    ("GET", "/v1/workers"),
+    ("GET", "/v1/store"),
+    ("DELETE", "/v1/destinations/{name}/progress"),
+    ("GET", "/v1/tokens"),
+    ("POST", "/v1/tokens"),
+    ("GET", "/v1/token-changes"),
+    ("DELETE", "/v1/tokens/{name}"),
+    ("GET", "/metrics"),
+];
+
 /// A server with a token for each role, which is `token-of-` and its name; and one for all of them.
 fn server(setup: Setup) -> Server {
     let token = |role: Role| {
@@ -79,7 +91,11 @@ async fn ask(server: &Server, method: &str, path: &str, token: Option<&str>) -> 
 
 #[test]
 fn the_table_names_every_route_and_its_role() {
-    let named: Vec<Route> = NEEDS.map(|(method, path, role)| Route { method, path, role }).to_vec();
+    let route = |(method, path, role)| {
+        let tenants = !FOR_OPERATORS.contains(&(method, path));
+        Route { method, path, role, tenants }
+    };
+    let named: Vec<Route> = NEEDS.map(route).to_vec();
     assert_eq!(routes().collect::<Vec<_>>(), named);
 }
 

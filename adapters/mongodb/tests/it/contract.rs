@@ -5,7 +5,7 @@
 use crate::events::{COLLECTION, collection, documents, sink_at};
 use crate::proxy::{Loss, between};
 use async_trait::async_trait;
-use laneway_domain::{Event, EventId, EventType, Key};
+use laneway_domain::{Event, EventId, EventType, Key, Tenant};
 use laneway_mongodb::{Mode, MongoSink};
 use laneway_ports::contract::sink::{Answer, SinkSubject};
 use laneway_servers::mongodb::{MongoOptions, MongoServer};
@@ -43,6 +43,7 @@ fn event(document: &Document) -> Event {
     Event {
         id: EventId::new(document.get_str("_id").unwrap()).unwrap(),
         event_type: EventType::new(document.get_str("type").unwrap()).unwrap(),
+        tenant: document.get_str("tenant").ok().map(|tenant| Tenant::new(tenant).unwrap()),
         key: document.get_str("key").ok().map(|key| Key::new(key).unwrap()),
         source: None,
         subject: None,

@@ -23,11 +23,13 @@ prop_compose! {
         content_type in prop_oneof![".{1,20}", Just(String::from("application/json"))],
         attributes in btree_map("[a-z0-9]{1,64}", values(), 0..5),
         trace in option::of(vec(1..=255_u8, TraceParent::BYTES)),
+        tenant in option::of("[a-z0-9][a-z0-9._-]{0,63}"),
         data in vec(any::<u8>(), 0..600),
     ) -> Event {
         Event {
             id: EventId::new(&id).unwrap(),
             event_type: EventType::new(&event_type).unwrap(),
+            tenant: tenant.map(|tenant| Tenant::new(&tenant).unwrap()),
             key: key.map(|key| Key::new(&key).unwrap()),
             source: texts.0.map(Into::into),
             subject: texts.1.map(Into::into),
@@ -43,35 +45,35 @@ prop_compose! {
 proptest! {
     #[test]
     fn every_event_survives_a_round_trip(event in events()) {
-        let entry = encode(P, AT, &event, VERSION_TYPED).unwrap();
-        let read = decode(P, Offset(7), &entry, VERSION_TYPED).unwrap();
+        let entry = encode(P, AT, &event, VERSION_TENANT).unwrap();
+        let read = decode(P, Offset(7), &entry, VERSION_TENANT).unwrap();
         prop_assert_eq!(read, LoggedEvent { partition: P, offset: Offset(7), accepted_at: AT, event });
     }
 
     #[test]
     fn a_changed_or_cut_entry_is_noticed(event in events(), at: prop::sample::Index, bit in 0..8_u8, cut: bool) {
-        let entry = encode(P, AT, &event, VERSION_TYPED).unwrap();
+        let entry = encode(P, AT, &event, VERSION_TENANT).unwrap();
         let at = at.index(entry.len());
         let mut wrong = entry.to_vec();
         if cut { wrong.truncate(at) } else { wrong[at] ^= 1 << bit }
-        prop_assert!(decode(P, Offset(7), &wrong, VERSION_TYPED).is_err());
+        prop_assert!(decode(P, Offset(7), &wrong, VERSION_TENANT).is_err());
     }
 
     #[test]
     fn reading_anything_at_all_never_panics(bytes in vec(any::<u8>(), 0..200)) {
-        let _ = (decode(P, Offset(0), &bytes, VERSION_TYPED), check_of(&bytes));
+        let _ = (decode(P, Offset(0), &bytes, VERSION_TENANT), check_of(&bytes));
         // … also behind a check that is right.
-        for version in [VERSION, VERSION_TYPED] {
+        for version in [VERSION, VERSION_TYPED, VERSION_TENANT] {
             let mut right = vec![version];
             right.extend(checksum(P, version, &bytes).to_be_bytes());
             right.extend(&bytes);
-            let _ = decode(P, Offset(0), &right, VERSION_TYPED);
+            let _ = decode(P, Offset(0), &right, VERSION_TENANT);
         }
     }
 }
 
 #[test]
-fn only_what_version_1_cannot_say_is_written_in_version_2() {
+fn only_what_earlier_versions_cannot_say_is_written_in_later_ones() {
     let plain = || Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), Bytes::new());
     let with = |value: AttributeValue| Event { attributes: [("a".into(), value)].into(), ..plain() };
     let traceparent = TraceParent::from_bytes(&[1; TraceParent::BYTES]);
@@ -81,8 +83,9 @@ fn only_what_version_1_cannot_say_is_written_in_version_2() {
         (with(5.into()), VERSION_TYPED),
         (with(false.into()), VERSION_TYPED),
         (Event { traceparent, ..plain() }, VERSION_TYPED),
+        (Event { tenant: Some(Tenant::new("acme").unwrap()), ..plain() }, VERSION_TENANT),
     ] {
-        assert_eq!(encode(P, AT, &event, VERSION_TYPED).unwrap()[0], version, "{event:?}");
+        assert_eq!(encode(P, AT, &event, VERSION_TENANT).unwrap()[0], version, "{event:?}");
     }
 }
 
@@ -95,6 +98,17 @@ fn beside_a_process_that_reads_version_1_an_event_is_written_as_that_one_would()
     let read = decode(P, Offset(0), &written, VERSION).unwrap().event;
     let attributes = [("n".into(), "5".into()), ("b".into(), "false".into())].into();
     assert_eq!(read, Event { attributes, ..plain });
+}
+
+#[test]
+fn beside_a_process_that_knows_no_tenants_an_event_of_one_is_not_written_as_if_it_were_nobodys() {
+    let plain = Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), Bytes::from("data"));
+    let event = Event { tenant: Some(Tenant::new("acme").unwrap()), ..plain };
+    for newest in [VERSION, VERSION_TYPED] {
+        let error = encode(P, AT, &event, newest).unwrap_err();
+        assert!(matches!(error, StoreError::RetryLater { .. }), "{error}");
+        assert!(error.to_string().contains("does not know tenants"), "{error}");
+    }
 }
 
 #[test]
@@ -113,6 +127,7 @@ fn an_entry_of_another_partition_is_noticed() {
     let event = Event {
         id: EventId::new("a").unwrap(),
         event_type: EventType::new("t").unwrap(),
+        tenant: None,
         key: None,
         source: None,
         subject: None,

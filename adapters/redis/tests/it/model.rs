@@ -83,6 +83,7 @@ fn replay() -> impl Strategy<Value = ReplayChange> {
             from: Offset(from),
             until: Offset(until),
             selection: laneway_domain::Selection {
+                tenant: Some(laneway_domain::Tenant::new("acme").unwrap()),
                 types: vec![TypePattern::new("order.*").unwrap()],
                 keys: [Key::new("a b:c\"ü").unwrap()].into(),
                 events: [EventId::new("1").unwrap()].into(),

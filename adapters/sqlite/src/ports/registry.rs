@@ -31,10 +31,9 @@ impl Registry for SqliteStore {
         self.readers.read(move |conn| registry::changed_since(conn, after)).await
     }
 
-    async fn page(&self, after: Option<&DestinationName>, most: usize) -> Result<RegistryPage, StoreError> {
+    async fn page(&self, after: &str, most: usize) -> Result<RegistryPage, StoreError> {
         self.shared.usable()?;
-        // A name is never empty.
-        let after = after.map_or_else(String::new, ToString::to_string);
+        let after = after.to_owned();
         self.readers.read(move |conn| registry::page(conn, &after, most)).await
     }
 

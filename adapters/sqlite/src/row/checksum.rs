@@ -13,28 +13,30 @@ pub(super) enum Format {
     Fields,
     /// The columns as they are stored.
     Stored,
+    /// The same of an event that has a tenant, which is covered too.
+    Tenant,
 }
 
 impl Format {
-    /// What new rows are written in.
-    pub(super) const NOW: Self = Self::Stored;
+    const ALL: [Self; 3] = [Self::Fields, Self::Stored, Self::Tenant];
 
     pub(super) const fn number(self) -> i64 {
         match self {
             Self::Fields => 1,
             Self::Stored => 2,
+            Self::Tenant => 3,
         }
     }
 
     pub(super) fn of(number: i64) -> Result<Self, String> {
-        [Self::Fields, Self::Stored]
+        Self::ALL
             .into_iter()
             .find(|format| format.number() == number)
-            .ok_or_else(|| format!("its format is {number}, and this Laneway knows up to {}", Self::NOW.number()))
+            .ok_or_else(|| format!("its format is {number}, and this Laneway knows up to {}", Self::Tenant.number()))
     }
 }
 
-/// What [`Format::Stored`] covers.
+/// What [`Format::Stored`] and [`Format::Tenant`] cover.
 pub(super) struct StoredColumns<'a> {
     pub(super) partition: Partition,
     pub(super) offset: Offset,
@@ -42,6 +44,14 @@ pub(super) struct StoredColumns<'a> {
     /// The columns of texts, from `id` to `attributes`, and `traceparent`.
     pub(super) texts: [Option<&'a str>; 9],
     pub(super) data: &'a [u8],
+    pub(super) tenant: Option<&'a str>,
+}
+
+impl StoredColumns<'_> {
+    /// What such a row is written in: what has no tenant is as it was before there were any.
+    pub(super) const fn format(&self) -> Format {
+        if self.tenant.is_some() { Format::Tenant } else { Format::Stored }
+    }
 }
 
 /// Room for what is summed up, used again for each row, so that none is allocated for it.
@@ -67,11 +77,14 @@ impl Checked {
     /// CRC32C over the format, the place and all columns, each with its length, so that no two rows read the same.
     pub(super) fn of_stored(&mut self, columns: &StoredColumns<'_>) -> u32 {
         self.0.clear();
-        self.number(Format::Stored.number().unsigned_abs());
+        self.number(columns.format().number().unsigned_abs());
         self.number(u64::from(columns.partition.0));
         self.number(columns.offset.0);
         self.number(columns.accepted_at.cast_unsigned());
         columns.texts.iter().for_each(|text| self.text(*text));
+        if columns.tenant.is_some() {
+            self.text(columns.tenant);
+        }
         self.with_data(columns.data)
     }
 

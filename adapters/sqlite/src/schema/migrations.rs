@@ -18,7 +18,7 @@ type Step = fn(&Connection, u32) -> rusqlite::Result<()>;
 
 /// The steps, from [`FIRST`] on: the first makes schema 3, the next 4, …
 const STEPS: [Step; (SCHEMA_VERSION - FIRST) as usize] =
-    [rows_have_a_format, generations, destinations_change, tokens, replays];
+    [rows_have_a_format, generations, destinations_change, tokens, replays, tenants];
 
 /// Brings a store of schema `found` to the present one.
 pub(super) fn migrate(conn: &Connection, path: &Path, found: u32, partitions: u32) -> Result<(), StoreError> {
@@ -80,6 +80,14 @@ fn replays(conn: &Connection, _partitions: u32) -> rusqlite::Result<()> {
     conn.execute_batch(REPLAY_TABLES)
 }
 
+/// Schema 8: an event can have a tenant. What has none is as it was.
+fn tenants(conn: &Connection, partitions: u32) -> rusqlite::Result<()> {
+    for table in event_tables(partitions) {
+        conn.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN tenant TEXT"))?;
+    }
+    Ok(())
+}
+
 fn event_tables(partitions: u32) -> impl Iterator<Item = String> {
     (0..partitions).map(|p| format!("event_{p}")).chain(["dead_letter".to_owned()])
 }
@@ -89,9 +97,12 @@ fn event_tables(partitions: u32) -> impl Iterator<Item = String> {
 pub(crate) fn seen_as_now(conn: &Connection, path: &Path, found: u32) -> Result<(), StoreError> {
     let seen = || {
         let partitions = setting(conn, "partitions")?.unwrap_or(0);
-        if found < 3 {
+        if found < 8 {
+            let columns = match found {
+                ..3 => "1 AS format, NULL AS traceparent, NULL AS tenant",
+                _ => "NULL AS tenant",
+            };
             for table in event_tables(partitions) {
-                let columns = "1 AS format, NULL AS traceparent";
                 conn.execute_batch(&format!("CREATE TEMP VIEW {table} AS SELECT *, {columns} FROM main.{table}"))?;
             }
         }

@@ -52,7 +52,7 @@ async fn put(store: &SqliteStore, names: &[&str]) -> Revision {
 }
 
 async fn names(store: &SqliteStore) -> Vec<String> {
-    store.page(None, 100).await.unwrap().records.iter().map(|record| record.name.to_string()).collect()
+    store.page("", 100).await.unwrap().records.iter().map(|record| record.name.to_string()).collect()
 }
 
 #[tokio::test]

@@ -122,7 +122,12 @@ fn line(visit: &Visit, letter: &DeadLetterView, may: bool) -> Markup {
 /// A key as the interface lists it, which leads to its page if it is one.
 pub(crate) fn lane_key(text: &str) -> Markup {
     match LaneKey::parse(text) {
-        Some(LaneKey::Key(key)) => html! { a.mono href=(links::key(key.as_str())) { (data::visible(key.as_str())) } },
+        Some(LaneKey::Key(key)) => {
+            html! { a.mono href=(links::key(None, key.as_str())) { (data::visible(key.as_str())) } }
+        }
+        Some(LaneKey::Tenant(tenant, key)) => html! {
+            a.mono href=(links::key(Some(&tenant), key.as_str())) { (data::visible(key.as_str())) } small { " of " (tenant) }
+        },
         Some(LaneKey::Event(_)) => html! { "none" },
         _ => html! { span.mono { (data::visible(text)) } },
     }

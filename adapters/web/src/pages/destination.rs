@@ -36,6 +36,7 @@ const LISTED: usize = 20;
 pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Answer {
     let snapshot = site.snapshot(&visit).await?;
     let interface = site.interface(&visit);
+    let name = visit.whole_name(&name);
     let row = snapshot.row(&name);
     let record = known(interface.get::<DestinationRecord>(&links::api_destination(&name)).await)?;
     if row.is_none() && record.is_none() {

@@ -71,7 +71,8 @@ fn facts(visit: &Visit, way: &EventWay) -> Markup {
 pub(crate) fn of_event(event: &EventView) -> Markup {
     html! {
         div { dt { "Type" } dd.mono { (event.event_type) } }
-        @if let Some(key) = &event.key { div { dt { "Key" } dd { a.mono href=(links::key(key.as_str())) { (data::visible(key.as_str())) } } } }
+        @if let Some(tenant) = &event.tenant { div { dt { "Tenant" } dd.mono { (tenant) } } }
+        @if let Some(key) = &event.key { div { dt { "Key" } dd { a.mono href=(links::key(event.tenant.as_ref(), key.as_str())) { (data::visible(key.as_str())) } } } }
         @if let Some(source) = &event.source { div { dt { "Source" } dd.mono { (data::visible(source)) } } }
         @if let Some(subject) = &event.subject { div { dt { "Subject" } dd.mono { (data::visible(subject)) } } }
         @if let Some(time) = &event.time { div { dt { "Time" } dd.mono { (time) } } }
@@ -116,7 +117,7 @@ fn actions(visit: &Visit, way: &EventWay, at: &EventAt) -> Markup {
     let name = at.destination.as_str();
     let back = links::event(way.event.id.as_str());
     let key = match &way.event.key {
-        Some(key) => LaneKey::Key(key.clone()),
+        Some(key) => LaneKey::of(way.event.tenant.as_ref(), key),
         None => LaneKey::Event(way.offset),
     };
     html! {
@@ -126,7 +127,7 @@ fn actions(visit: &Visit, way: &EventWay, at: &EventAt) -> Markup {
                 "dead-letter" => div.actions {
                     a.button.plain href=(links::dead_letter(name, way.partition, way.offset)) { "Retry or discard…" }
                     @if let Some(key) = &way.event.key {
-                        a.button.plain href=(links::recover(name, key.as_str())) { "Recover its key…" }
+                        a.button.plain href=(links::recover(name, way.event.tenant.as_ref(), key.as_str())) { "Recover its key…" }
                     }
                 },
                 _ => {}

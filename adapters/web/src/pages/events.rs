@@ -85,7 +85,7 @@ fn line(visit: &Visit, event: &EventLine) -> Markup {
         tr {
             th scope="row" { a.mono href=(links::event_of(event.id.as_str(), source)) { (data::visible(event.id.as_str())) } }
             td.mono data-name="Type" { (event.event_type) }
-            td data-name="Key" { @if let Some(key) = &event.key { a.mono href=(links::key(key.as_str())) { (data::visible(key.as_str())) } } @else { "–" } }
+            td data-name="Key" { @if let Some(key) = &event.key { a.mono href=(links::key(event.tenant.as_ref(), key.as_str())) { (data::visible(key.as_str())) } } @else { "–" } }
             td.mono data-name="Source" { @if source.is_empty() { "–" } @else { (data::visible(source)) } }
             td data-name="Accepted" { @match show::read_moment(&event.accepted_at) { Some(at) => (ago(visit.now, at)), None => (event.accepted_at) } }
             td.mono data-name="At" { (event.partition) ":" (event.offset) }

@@ -13,7 +13,7 @@ use crate::site::Site;
 use crate::snapshot::{Row, Snapshot};
 use crate::visit::Visit;
 use axum::extract::{RawQuery, State};
-use laneway_domain::{BlockedKey, Role};
+use laneway_domain::{BlockedKey, LaneKey, Role, Tenant};
 use laneway_http::wire::{DeadLetterPage, EventLine, EventPage, FoundEvents, Problem};
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,32 +30,61 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, RawQuery(q
     if key.is_empty() {
         return Err(problem("not-found", 404, "Which key?", "The address names no key.").into());
     }
+    // Whoever is a tenant's means a key of its own.
+    let asked_for = Some(asked.get("tenant")).filter(|said| !said.is_empty()).map(Tenant::new).transpose();
+    let asked_for = asked_for.map_err(|error| problem("invalid", 422, "Whose key?", &error.to_string()))?;
+    let of = Of { tenant: visit.tenant().cloned().or(asked_for), key };
     let snapshot = site.snapshot(&visit).await?;
     let interface = site.interface(&visit);
-    let filter = [("key", key), ("after", asked.get("after")), ("limit", EVENTS)];
-    let events: EventPage = interface.get(&links::with("/v1/events", &filter)).await?;
+    let tenant = of.tenant.as_ref().map_or("", Tenant::as_str);
+    let filter = [("key", key), ("tenant", tenant), ("after", asked.get("after")), ("limit", EVENTS)];
+    let mut events: EventPage = interface.get(&links::with("/v1/events", &filter)).await?;
+    // Those of tenants are not asked for where none is said, and come all the same.
+    events.items.retain(|event| event.tenant == of.tenant);
     let dead: DeadLetterPage =
         interface.get(&links::with("/v1/dead-letters", &[("key", key), ("limit", "1000")])).await?;
     let destination = asked.get("destination");
     let asks = !destination.is_empty() || snapshot.rows.len() <= MOST_AT_ONCE;
     let states = if asks { states(&interface, &events.items, destination).await } else { States::default() };
     let content = html! {
-        (live("now", &html! { (blocked(&visit, &snapshot, key)) (dead_letters(&visit, &dead, key)) }))
+        (live("now", &html! { (blocked(&visit, &snapshot, &of)) (dead_letters(&visit, &dead, &of)) }))
         section aria-labelledby="events" {
             h2 #events { "Its events" }
-            @if !asks { (choose(key)) }
+            @if !asks { (choose(&of)) }
             @if events.items.is_empty() { p.empty { "None of its events is stored any more." } } @else {
                 p.small { "In their order, the latest last." }
                 (live("of-key", &table(&visit, &events.items, &states)))
             }
             @if let Some(next) = &events.next {
                 nav.pages aria-label="Pages" {
-                    a rel="next" href=(links::with(links::KEYS, &[("key", key), ("destination", destination), ("after", next)])) { "Earlier events" }
+                    a rel="next" href=(links::with(links::KEYS, &[("key", key), ("tenant", tenant), ("destination", destination), ("after", next)])) { "Earlier events" }
                 }
             }
         }
     };
-    Ok(page(&visit, &format!("Key {}", data::visible(key)), &content))
+    let whose = of.tenant.as_ref().filter(|_| visit.tenant().is_none()).map(|tenant| format!(" of {tenant}"));
+    Ok(page(&visit, &format!("Key {}{}", data::visible(key), whose.unwrap_or_default()), &content))
+}
+
+/// Which key it is.
+struct Of<'a> {
+    tenant: Option<Tenant>,
+    key: &'a str,
+}
+
+impl Of<'_> {
+    /// Its page.
+    fn link(&self) -> String {
+        links::key(self.tenant.as_ref(), self.key)
+    }
+
+    /// Whether what is ordered by that is of this key, or may be.
+    fn is(&self, lane_key: &str) -> bool {
+        let read = LaneKey::parse(lane_key);
+        read.as_ref()
+            .and_then(LaneKey::owner_and_key)
+            .is_none_or(|(tenant, key)| tenant == self.tenant.as_ref() && key.as_str() == self.key)
+    }
 }
 
 /// What has become of each event, by its place in the list and the destination.
@@ -82,10 +111,11 @@ async fn states(interface: &Interface, events: &[EventLine], destination: &str) 
     states
 }
 
-fn choose(key: &str) -> Markup {
+fn choose(of: &Of<'_>) -> Markup {
     html! {
         form.filter method="get" action=(links::KEYS) {
-            input type="hidden" name="key" value=(key);
+            input type="hidden" name="key" value=(of.key);
+            @if let Some(tenant) = &of.tenant { input type="hidden" name="tenant" value=(tenant); }
             div { label for="destination" { "What became of them at" } input #destination name="destination" required placeholder="the name of a destination"; }
             button type="submit" { "Show" }
         }
@@ -93,8 +123,9 @@ fn choose(key: &str) -> Markup {
 }
 
 /// Where it waits for an event that failed, as far as the workers' report lists it.
-fn blocked(visit: &Visit, snapshot: &Snapshot, key: &str) -> Markup {
-    let lane_key = format!("key:{key}");
+fn blocked(visit: &Visit, snapshot: &Snapshot, of: &Of<'_>) -> Markup {
+    let tenant = of.tenant.as_ref().map(|tenant| format!("tenant:{tenant}:{}", of.key));
+    let lane_key = tenant.unwrap_or_else(|| format!("key:{}", of.key));
     let at = |row: &'_ Row| row.status.blocked.iter().find(|blocked| blocked.key == lane_key).cloned();
     let blocked: Vec<(&str, BlockedKey)> =
         snapshot.rows.iter().filter_map(|row| Some((row.status.name.as_str(), at(row)?))).collect();
@@ -115,7 +146,7 @@ fn blocked(visit: &Visit, snapshot: &Snapshot, key: &str) -> Markup {
                         }
                     }
                     p.said { (data::visible(&blocked.last_error)) }
-                    @if visit.may(Role::Operate) { (actions::of_key(visit, name, &blocked.key, &links::key(key))) }
+                    @if visit.may(Role::Operate) { (actions::of_key(visit, name, &blocked.key, &of.link())) }
                 }
             }
             @if unlisted > 0 {
@@ -126,22 +157,22 @@ fn blocked(visit: &Visit, snapshot: &Snapshot, key: &str) -> Markup {
 }
 
 /// Those of its events that were given up, by destination.
-fn dead_letters(visit: &Visit, dead: &DeadLetterPage, key: &str) -> Markup {
-    let mut of: BTreeMap<&str, u64> = BTreeMap::new();
-    for letter in &dead.dead_letters {
-        *of.entry(letter.destination.as_str()).or_default() += 1;
+fn dead_letters(visit: &Visit, dead: &DeadLetterPage, of: &Of<'_>) -> Markup {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for letter in dead.dead_letters.iter().filter(|letter| of.is(&letter.lane_key)) {
+        *counts.entry(letter.destination.as_str()).or_default() += 1;
     }
     html! {
-        @if !of.is_empty() {
+        @if !counts.is_empty() {
             section aria-labelledby="dead" {
                 h2 #dead { "Dead letters" }
-                ul.plain { @for (name, count) in of {
+                ul.plain { @for (name, count) in counts {
                     li {
-                        a href=(links::with(links::DEAD_LETTERS, &[("destination", name), ("key", key)])) {
+                        a href=(links::with(links::DEAD_LETTERS, &[("destination", name), ("key", of.key)])) {
                             (show::counted(count, "dead letter", "dead letters"))
                         }
                         " at " a href=(links::destination(name)) { (name) } ". "
-                        @if visit.may(Role::Operate) { a.button.plain href=(links::recover(name, key)) { "Recover the key…" } }
+                        @if visit.may(Role::Operate) { a.button.plain href=(links::recover(name, of.tenant.as_ref(), of.key)) { "Recover the key…" } }
                     }
                 } }
             }

@@ -25,7 +25,12 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, RawQuery(q
     let content = html! {
         (incomplete(&snapshot.incomplete))
         @if first_run::is_one(&site, &snapshot) { (first_run::commands(&visit)) }
-        (live("totals", &html! { (totals(&snapshot)) (plots::of_hour(&site.hour().totals())) (needs(&snapshot, &wanted)) }))
+        (live("totals", &html! {
+            (totals(&snapshot))
+            // Those sums are of everybody's.
+            @if visit.tenant().is_none() { (plots::of_hour(&site.hour().totals())) }
+            (needs(&snapshot, &wanted))
+         }))
         (destinations(&site, &visit, &snapshot, &wanted))
         (others(&snapshot))
     };

@@ -3,7 +3,7 @@
 use super::ClientArgs;
 use crate::cli::when::When;
 use clap::{Args, Subcommand};
-use laneway_domain::{DestinationName, EventId, Key};
+use laneway_domain::{DestinationName, EventId, Key, Tenant};
 
 const EVENTS_HELP: &str = "\
 Examples:
@@ -34,6 +34,9 @@ pub(in crate::cli) enum EventsCommand {
         /// Only those of this key
         #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
         key: Option<Key>,
+        /// Only those of this tenant
+        #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+        tenant: Option<Tenant>,
         /// Only those of this type, or of a pattern such as 'order.*'
         #[arg(long, short = 't', value_name = "TYPE")]
         r#type: Option<String>,
@@ -56,6 +59,9 @@ pub(in crate::cli) enum EventsCommand {
         /// The event's id
         #[arg(value_parser = EventId::new)]
         event: EventId,
+        /// Only this tenant's, and only at its destinations; with it, an id of a tenant is found faster
+        #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+        tenant: Option<Tenant>,
         /// Its source, where the same id comes from several; with it, an id is found faster
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
@@ -86,6 +92,9 @@ pub(in crate::cli) struct AttemptsArgs {
     /// Only those at this destination
     #[arg(long, short, value_name = "NAME", value_parser = DestinationName::new)]
     pub(in crate::cli) destination: Option<DestinationName>,
+    /// Only those at this tenant's destinations
+    #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+    pub(in crate::cli) tenant: Option<Tenant>,
     /// Only those at events of this key
     #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
     pub(in crate::cli) key: Option<Key>,

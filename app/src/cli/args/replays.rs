@@ -3,7 +3,7 @@
 use super::ClientArgs;
 use crate::cli::when::Since;
 use clap::{Args, Subcommand};
-use laneway_domain::{DestinationName, EventId, Key, ReplayId, TypePattern};
+use laneway_domain::{DestinationName, EventId, Key, ReplayId, Tenant, TypePattern};
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ReplayArgs {
@@ -74,6 +74,9 @@ pub(in crate::cli) struct BeginArgs {
     /// Those that were accepted before, in the same forms
     #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
     pub(in crate::cli) to: Option<Since>,
+    /// Those of this tenant, whose keys --key means then
+    #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+    pub(in crate::cli) tenant: Option<Tenant>,
     /// Those of this type, or that this pattern matches; can be given several times
     #[arg(long = "type", value_name = "TYPE", value_parser = TypePattern::new)]
     pub(in crate::cli) types: Vec<TypePattern>,
@@ -108,6 +111,9 @@ pub(in crate::cli) struct RecoverArgs {
     /// The key
     #[arg(value_parser = Key::new)]
     pub(in crate::cli) key: Key,
+    /// Whose key it is, where several tenants' events go to one destination
+    #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+    pub(in crate::cli) tenant: Option<Tenant>,
     /// `dead-letter`: from its first dead letter on; offset:<n>; or a moment, as `laneway replay begin` takes it
     #[arg(long, value_name = "WHERE", default_value = "dead-letter")]
     pub(in crate::cli) from: String,

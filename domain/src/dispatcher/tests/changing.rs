@@ -122,7 +122,7 @@ impl World {
     /// Which of those that have stored progress are no more.
     pub(super) fn gone(&self) -> BTreeSet<DestinationName> {
         let lanes = self.stored.lanes.keys();
-        lanes.filter(|of| of.as_str().starts_with("api") && !self.registry.there.contains_key(of)).cloned().collect()
+        lanes.filter(|of| of.as_str().starts_with("api") && !self.registry.there.contains_key(*of)).cloned().collect()
     }
 
     /// Somebody changes a destination.

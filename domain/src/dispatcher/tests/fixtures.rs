@@ -13,12 +13,12 @@ pub(super) fn name(text: &str) -> DestinationName {
     DestinationName::new(text).unwrap()
 }
 
-/// Four destinations that between them use every ordering, filter and limit.
+/// Destinations that between them use every ordering, filter and limit.
 pub(super) fn destinations(variant: u8) -> Vec<Destination> {
     let retry =
         RetryPolicy { initial: Duration::from_millis(20), factor: 2.0, limit: Duration::from_millis(100), jitter: 0.2 };
     let base = |text: &str| Destination { retry, from: StartFrom::Beginning, ..Destination::new(name(text)) };
-    let some = Filter { types: vec![TypePattern::new("t.*").unwrap()], attributes: BTreeMap::new() };
+    let some = Filter { tenant: None, types: vec![TypePattern::new("t.*").unwrap()], attributes: BTreeMap::new() };
     let mut all = vec![
         Destination { breaker: None, ..base("by-key") },
         Destination {
@@ -39,6 +39,10 @@ pub(super) fn destinations(variant: u8) -> Vec<Destination> {
             rate: NonZeroU32::new(200).map(|per_second| Rate { per_second }),
             ..base("batched")
         },
+        Destination {
+            filters: Filters::always(Filter { tenant: Some(tenant()), ..Filter::default() }).into(),
+            ..base("acme:own")
+        },
     ];
     if variant & 4 != 0 {
         all.remove(usize::from(variant >> 3));
@@ -46,9 +50,16 @@ pub(super) fn destinations(variant: u8) -> Vec<Destination> {
     all
 }
 
-/// An event of the key numbered `key`, or of none if that is 0.
+/// The tenant of every fourth event.
+pub(super) fn tenant() -> Tenant {
+    Tenant::new("acme").unwrap()
+}
+
+/// An event of the key numbered `key`, or of none if that is 0. Every fourth is a tenant's, whose keys are called as those
+/// that no tenant has.
 pub(super) fn logged(offset: Offset, key: u8, n: u8, accepted_at: Timestamp) -> Arc<LoggedEvent> {
     let event = Event {
+        tenant: (n % 4 == 3).then(tenant),
         key: (key > 0).then(|| Key::new(&format!("k{key}")).unwrap()),
         content_type: "text/plain".into(),
         ..Event::new(

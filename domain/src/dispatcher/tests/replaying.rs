@@ -1,6 +1,6 @@
 //! Replays with a selection, against plain sets: what each has to deliver once more, and what it has delivered.
 
-use super::fixtures::PARTITION;
+use super::fixtures::{PARTITION, tenant};
 use super::world::{Op, Place, Whose, World, pick};
 use crate::*;
 use proptest::prelude::*;
@@ -15,14 +15,14 @@ pub(super) struct Wish {
     to: u64,
     /// 0: every type.
     types: u8,
-    /// As bits: the keys numbered 1 to 4.
+    /// As bits: the keys numbered 1 to 4, and whether the tenant's are meant.
     keys: u8,
     event: Option<u64>,
     first: bool,
 }
 
 pub(super) fn wishes() -> impl Strategy<Value = Wish> {
-    let keys = prop_oneof![2 => Just(0_u8), 3 => 0_u8..16];
+    let keys = prop_oneof![2 => Just(0_u8), 3 => 0_u8..32];
     let chosen = (0_u8..4, keys, prop::option::weighted(0.1, any::<u64>()), prop::bool::weighted(0.15));
     (any::<u8>(), 0_u8..4, any::<u64>(), any::<u64>(), chosen).prop_map(
         |(destination, id, from, to, (types, keys, event, first))| Wish {
@@ -78,7 +78,10 @@ impl Known {
     fn holds(&self, key: &LaneKey) -> bool {
         self.first
             || match key {
-                LaneKey::Key(key) => self.selection.keys.contains(key),
+                LaneKey::Key(key) => self.selection.tenant.is_none() && self.selection.keys.contains(key),
+                LaneKey::Tenant(of, key) => {
+                    self.selection.tenant.as_ref() == Some(of) && self.selection.keys.contains(key)
+                }
                 LaneKey::All => !self.selection.keys.is_empty(),
                 LaneKey::Event(_) => false,
             }
@@ -116,6 +119,7 @@ impl World {
         let at = |which: u64| self.log[pick(which, self.log.len())].offset;
         let keys = (1..5).filter(|key| wish.keys & (1 << (key - 1)) != 0);
         let selection = Selection {
+            tenant: (wish.keys & 16 != 0).then(tenant),
             types: match wish.types {
                 0 | 1 => Vec::new(),
                 2 => vec![TypePattern::new("t.*").unwrap()],

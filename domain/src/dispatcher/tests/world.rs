@@ -316,9 +316,10 @@ impl World {
         let found =
             self.destinations.iter().find(|d| d.name == *destination).cloned().or_else(left).map(|d| d.ordering);
         let ordering = found.or_else(|| self.changing_order(destination)).unwrap_or(Ordering::Key);
-        match (ordering, &event.event.key) {
-            (Ordering::Strict, _) => LaneKey::All,
-            (Ordering::Key, Some(key)) => LaneKey::Key(key.clone()),
+        match (ordering, &event.event.tenant, &event.event.key) {
+            (Ordering::Strict, ..) => LaneKey::All,
+            (Ordering::Key, None, Some(key)) => LaneKey::Key(key.clone()),
+            (Ordering::Key, Some(tenant), Some(key)) => LaneKey::Tenant(tenant.clone(), key.clone()),
             _ => LaneKey::Event(event.offset),
         }
     }

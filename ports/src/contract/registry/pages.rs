@@ -2,7 +2,6 @@
 
 use super::{all_by_name, all_changes, delete, head, many, names, put, put_many, record, settings_for, written};
 use crate::contract::Subject;
-use crate::contract::fixtures::destination;
 use crate::{MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, MAX_WRITE_BYTES, Registry, RegistryPage};
 use laneway_domain::Revision;
 use std::collections::BTreeSet;
@@ -83,17 +82,18 @@ pub async fn pages_of_changes_are_bounded_in_bytes<S: Subject<Store: Registry>>(
 pub async fn pages_by_name_leave_out_what_is_deleted<S: Subject<Store: Registry>>() {
     let subject = S::create(1).await;
     let registry = subject.store();
-    put(registry, &["b", "a.x", "a", "a-x", "a_x", "0", "c", "d"]).await;
+    put(registry, &["b", "a.x", "a", "a-x", "a_x", "0", "c", "d", "a:x", "a:0", "ab:x", "a9"]).await;
     delete(registry, &["c", "0"]).await;
-    let there = ["a", "a-x", "a.x", "a_x", "b", "d"];
-    for most in [1, 2, 5, 6, 7, MAX_REGISTRY_PAGE + 1] {
+    let there = ["a", "a-x", "a.x", "a9", "a:0", "a:x", "a_x", "ab:x", "b", "d"];
+    for most in [1, 2, 5, 9, 10, 11, MAX_REGISTRY_PAGE + 1] {
         assert_eq!(names(&all_by_name(registry, most).await), there, "{most}");
     }
-    let after = |name| destination(name);
-    assert_eq!(names(&registry.page(Some(&after("a.x")), 2).await.unwrap().records), ["a_x", "b"]);
-    assert_eq!(names(&registry.page(Some(&after("c")), 2).await.unwrap().records), ["d"]);
-    assert_eq!(registry.page(Some(&after("d")), 2).await.unwrap(), RegistryPage::default());
-    assert_eq!(registry.page(None, 0).await.unwrap(), RegistryPage { records: Vec::new(), more: true });
+    assert_eq!(names(&registry.page("a.x", 2).await.unwrap().records), ["a9", "a:0"]);
+    // What is no name: where those of a tenant begin.
+    assert_eq!(names(&registry.page("a:", 2).await.unwrap().records), ["a:0", "a:x"]);
+    assert_eq!(names(&registry.page("c", 2).await.unwrap().records), ["d"]);
+    assert_eq!(registry.page("d", 2).await.unwrap(), RegistryPage::default());
+    assert_eq!(registry.page("", 0).await.unwrap(), RegistryPage { records: Vec::new(), more: true });
 }
 
 /// A page ends before it would be too large, and says that there is more.
@@ -108,7 +108,7 @@ pub async fn pages_by_name_are_bounded_in_bytes<S: Subject<Store: Registry>>() {
         })
         .await;
     }
-    let page = registry.page(None, MAX_REGISTRY_PAGE).await.unwrap();
+    let page = registry.page("", MAX_REGISTRY_PAGE).await.unwrap();
     assert_eq!((page.records.len(), page.more), (fits, true));
     assert_eq!(names(&all_by_name(registry, MAX_REGISTRY_PAGE).await), all);
 }

@@ -83,8 +83,8 @@ fn actions(visit: &Visit, letter: &DeadLetterView) -> Markup {
                 button type="submit" name="ask" value="retry" { "Retry…" } " "
                 button.danger type="submit" name="ask" value="discard" { "Discard…" }
             }
-            @if let Some(LaneKey::Key(key)) = LaneKey::parse(&letter.lane_key) {
-                a.button.plain href=(links::recover(name, key.as_str())) { "Recover its key…" }
+            @if let Some((tenant, key)) = LaneKey::parse(&letter.lane_key).as_ref().and_then(LaneKey::owner_and_key) {
+                a.button.plain href=(links::recover(name, tenant, key.as_str())) { "Recover its key…" }
             }
         }
     }

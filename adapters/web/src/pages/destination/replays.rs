@@ -104,6 +104,8 @@ fn asked(form: &Form, dry_run: bool) -> ReplayAsked {
     ReplayAsked {
         from: said("from"),
         to: said("to"),
+        // Of a tenant's destination its tenant is meant.
+        tenant: None,
         types: parts("types", &[',', '\n']),
         keys: parts("keys", &['\n']),
         events: parts("events", &['\n']),

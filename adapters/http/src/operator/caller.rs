@@ -1,0 +1,118 @@
+//! Who asks, and whose things they may see and change.
+
+use super::no_destination;
+use crate::problem::{Kind, Problem};
+use crate::token::{Access, Known, who};
+use axum::extract::FromRequestParts;
+use http::HeaderMap;
+use http::request::Parts;
+use laneway_domain::{DestinationName, LaneKey, Tenant};
+
+/// Who sent a request. The guard before a route finds it out, and handlers read names of destinations through it: so that
+/// none can forget whose destination somebody has named.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    by: String,
+    tenant: Option<Tenant>,
+}
+
+impl Caller {
+    /// Whose request has these headers, whose token opens that.
+    pub(crate) fn of(tokens: &Known, headers: &HeaderMap, access: Access) -> Self {
+        Self { by: who(tokens, headers), tenant: access.tenant }
+    }
+
+    /// Their name, for people who read who changed something.
+    pub(crate) fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// The tenant whose things are all that they see; `None`: an operator, who sees everybody's.
+    pub(crate) fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
+    }
+
+    /// The destination that they mean by `name`. A tenant means one of its own, with its own name before it or not.
+    ///
+    /// # Errors
+    /// If that can be no name. Another's destination is not there, as far as a tenant can tell.
+    pub(crate) fn destination(&self, name: &str) -> Result<DestinationName, Box<Problem>> {
+        let read = DestinationName::new(name)
+            .map_err(|error| Problem::new(Kind::Invalid, error.to_string()).about("destination"))?;
+        self.own(read)
+    }
+
+    /// The same of a name that can be one.
+    pub(crate) fn own(&self, name: DestinationName) -> Result<DestinationName, Box<Problem>> {
+        match &self.tenant {
+            None => Ok(name),
+            Some(tenant) if name.is_of(Some(tenant)) => Ok(name),
+            Some(_) if name.tenant().is_some() => Err(no_destination(&name)),
+            Some(tenant) => DestinationName::of(tenant, name.as_str())
+                .map_err(|error| Problem::new(Kind::Invalid, error.to_string()).about("destination")),
+        }
+    }
+
+    /// Whether they may see a destination.
+    pub(crate) fn sees(&self, name: &DestinationName) -> bool {
+        self.tenant.is_none() || name.is_of(self.tenant.as_ref())
+    }
+
+    /// The key of a destination's lane that they mean by `text`: as the status lists it, or at a tenant's destination
+    /// also without the tenant, as `key:<key>`.
+    pub(crate) fn lane_key(&self, destination: &DestinationName, text: &str) -> Option<LaneKey> {
+        let read = LaneKey::parse(text)?;
+        Some(match (read, destination.tenant()) {
+            (LaneKey::Key(key), Some(tenant)) => LaneKey::Tenant(tenant, key),
+            (other, _) => other,
+        })
+    }
+}
+
+/// Whose keys are meant at a destination where nobody says it: those of its tenant.
+pub(crate) fn keys_of(destination: &DestinationName, said: Option<Tenant>) -> Option<Tenant> {
+    said.or_else(|| destination.tenant())
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Box<Problem>;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Box<Problem>> {
+        // Each route that has a role has a guard, which puts it there.
+        let missing = || Problem::new(Kind::Unauthorized, "it is not known who asks");
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::Key;
+
+    #[test]
+    fn a_tenant_means_its_own_destinations_and_sees_no_others() {
+        let acme = Caller { by: "the token acme:shop".into(), tenant: Some(Tenant::new("acme").unwrap()) };
+        let operator = Caller { by: "the token boss".into(), tenant: None };
+        let name = |text: &str| DestinationName::new(text).unwrap();
+        for (said, of_acme) in
+            [("billing", Some("acme:billing")), ("acme:billing", Some("acme:billing")), ("b:x", None)]
+        {
+            assert_eq!(operator.destination(said).unwrap(), name(said));
+            match (acme.destination(said), of_acme) {
+                (Ok(meant), Some(own)) => assert_eq!(meant, name(own)),
+                (Err(problem), None) => assert_eq!((problem.kind, problem.status().as_u16()), (Kind::NotFound, 404)),
+                (other, _) => panic!("{said}: {other:?}"),
+            }
+        }
+        assert!(acme.destination("Billing").is_err() && operator.destination("Billing").is_err());
+        for (destination, seen) in [("acme:billing", true), ("b:billing", false), ("acme", false), ("acme2:b", false)] {
+            assert_eq!((acme.sees(&name(destination)), operator.sees(&name(destination))), (seen, true));
+        }
+        let key = Key::new("k").unwrap();
+        let (own, tenants) = (LaneKey::Key(key.clone()), LaneKey::Tenant(Tenant::new("acme").unwrap(), key));
+        assert_eq!(operator.lane_key(&name("billing"), "key:k"), Some(own));
+        assert_eq!(operator.lane_key(&name("acme:billing"), "key:k"), Some(tenants.clone()));
+        assert_eq!(acme.lane_key(&name("acme:billing"), "tenant:acme:k"), Some(tenants));
+        assert_eq!(acme.lane_key(&name("acme:billing"), "all"), Some(LaneKey::All));
+    }
+}
