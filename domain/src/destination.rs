@@ -35,8 +35,7 @@ pub struct DestinationName(Arc<str>);
 /// Why a text cannot be a destination's name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{0:?} cannot be a destination's name: use 1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a letter or \
-     digit; a tenant's has the tenant's name and a colon before it"
+    "{0:?} cannot be a destination's name: use 1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a letter or digit"
 )]
 pub struct InvalidName(pub String);
 

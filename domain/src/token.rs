@@ -24,10 +24,7 @@ pub struct TokenName(Arc<str>);
 
 /// Why a text cannot be a token's name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "{0:?} is no name; use 1 to {MAX_TOKEN_NAME_BYTES} of a-z, 0-9, \"-\", \"_\", \".\"; a tenant's token has the tenant's \
-     name and a colon before it"
-)]
+#[error("{0:?} is no name; use 1 to {MAX_TOKEN_NAME_BYTES} of a-z, 0-9, \"-\", \"_\", \".\"")]
 pub struct InvalidTokenName(pub String);
 
 impl TokenName {

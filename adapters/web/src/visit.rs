@@ -63,6 +63,18 @@ impl Visit {
         self.0.visitor.as_ref().and_then(Visitor::tenant)
     }
 
+    /// Whether they run the server.
+    ///
+    /// # Errors
+    /// As the interface answers a tenant.
+    pub(crate) fn runs_the_server(&self) -> Result<(), Box<Problem>> {
+        let what = "This is for whoever runs the server: it needs a token without a tenant.";
+        match self.tenant() {
+            None => Ok(()),
+            Some(_) => Err(problem("forbidden", 403, "The token does not open this", what)),
+        }
+    }
+
     /// The whole name of the destination that they call so: a tenant may leave its own name out.
     pub(crate) fn whole_name(&self, name: &str) -> String {
         match self.tenant() {

@@ -8,8 +8,9 @@ import sys
 import costs
 import journeys
 import pages
+import tenants
 
-ALL = {it.__name__: it for it in (*journeys.ALL, *pages.ALL)}
+ALL = {it.__name__: it for it in (*journeys.ALL, *pages.ALL, *tenants.ALL)}
 ASKED_FOR = {"pictures": pages.pictures, "costs": costs.costs}
 
 if __name__ == "__main__":

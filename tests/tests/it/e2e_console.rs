@@ -60,12 +60,13 @@ each! {
     nothing_from_outside_does_harm,
     no_form_is_too_odd,
     everyone_can_use_every_page,
+    two_tenants_see_only_their_own,
 }
 
 /// What is written there and nobody runs shows nothing.
 #[test]
 fn everything_that_is_written_is_run() {
-    for file in ["journeys.py", "pages.py"] {
+    for file in ["journeys.py", "pages.py", "tenants.py"] {
         let text = std::fs::read_to_string(python::folder().join("console").join(file)).expect("it is there");
         let listed = text.split("\nALL = (").nth(1).expect("it lists what there is");
         for name in listed.lines().map(|line| line.trim().trim_end_matches(',')) {

@@ -129,7 +129,7 @@ async fn a_newer_process_writes_what_an_older_one_reads_and_switches_over_when_t
             forget(&server, gone).await;
         }
         let what = refused(this_release(&server, "old-again")).await;
-        assert!(what.contains("\"entry\" in version 3") && what.contains("it needs Laneway 0.2.0 or later"), "{what}");
+        assert!(what.contains("\"entry\" in version 4") && what.contains("it needs Laneway 0.2.0 or later"), "{what}");
     }
 }
 
@@ -137,17 +137,17 @@ async fn a_newer_process_writes_what_an_older_one_reads_and_switches_over_when_t
 async fn who_would_not_be_understood_or_does_not_understand_is_refused_by_name_of_the_release() {
     let cases = [
         // It writes only what the one that is there cannot read.
-        (release("0.3.0", FUNCTIONS, versions([2, 3], 3, "0.2.0")), "reads the thing \"entry\" up to version 2"),
+        (release("0.3.0", FUNCTIONS, versions([2, 4], 4, "0.2.0")), "reads the thing \"entry\" up to version 3"),
         // It reads nothing that the one that is there can write.
         (release("0.0.9", FUNCTIONS, versions([0, 0], 0, "0.0.9")), "it needs Laneway 0.1.0 or later"),
         // Its functions do not answer the calls of the one that is there.
         (
-            release("0.4.0", [library::VERSION + 1, library::VERSION + 1], versions([1, 2], 1, "0.1.0")),
+            release("0.4.0", [library::VERSION + 1, library::VERSION + 1], versions([1, 3], 1, "0.1.0")),
             "upgrade that process first, to a release between the two",
         ),
         // The functions that are there do not answer its calls.
         (
-            release("0.0.1", [1, library::OLDEST_CALLS - 1], versions([1, 2], 1, "0.1.0")),
+            release("0.0.1", [1, library::OLDEST_CALLS - 1], versions([1, 3], 1, "0.1.0")),
             "answer calls of version 6 and later",
         ),
     ];
@@ -166,7 +166,7 @@ async fn who_would_not_be_understood_or_does_not_understand_is_refused_by_name_o
     {
         let (format, since) = (format!("format:{thing}"), format!("since:{thing}"));
         server.command(&["HSET", "{laneway}:store", &format, version, &since, "0.7.0"]).await.unwrap();
-        let statement = release("0.1.0", FUNCTIONS, versions([2, 2], 2, "0.1.0"));
+        let statement = release("0.1.0", FUNCTIONS, versions([2, 3], 2, "0.1.0"));
         let what = refused(open_as(&server, "newcomer", statement)).await;
         assert!(what.contains(why), "{what}");
         server.command(&["HDEL", "{laneway}:store", &format, &since]).await.unwrap();
@@ -266,4 +266,28 @@ fn no_version_is_written_that_one_who_is_there_does_not_read() {
         })
     });
     ran.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[tokio::test]
+async fn events_of_tenants_are_taken_when_every_process_knows_tenants() {
+    let server = server().await;
+    let older = release("0.0.9", FUNCTIONS, versions([1, 2], 1, "0.0.9"));
+    let older = open_as(&server, "older", older).await.unwrap();
+    let store = this_release(&server, "new").await.unwrap();
+    let of_acme = || {
+        let event = Event::new(EventId::new("e").unwrap(), EventType::new("t").unwrap(), "e".into());
+        let tenant = Some(laneway_domain::Tenant::new("acme").unwrap());
+        NewEvent { event: Event { tenant, ..event }, id_given: false }
+    };
+    let refused = store.append(vec![of_acme()]).await.remove(0).unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::RetryLater { what, .. } if what.contains("does not know tenants")),
+        "{refused}"
+    );
+    append(&store, "of-nobody").await;
+    drop(older);
+    let processes = store.shared.processes.clone();
+    until("tenants are known", || processes.writes_entries() > 2).await;
+    store.append(vec![of_acme()]).await.remove(0).unwrap();
+    assert_eq!(written(&server).await, [1, 3]);
 }

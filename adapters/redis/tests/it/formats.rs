@@ -126,8 +126,8 @@ async fn an_event_that_a_newer_release_has_written_is_waited_for_and_not_set_asi
     let own = store.append(vec![event("own", "k")]).await.remove(0).unwrap();
     let body = b"whatever a later version has here";
     let check =
-        crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&own.partition.0.to_be_bytes()), &[3]), body);
-    let entry = [&[3][..], &check.to_be_bytes(), body].concat();
+        crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&own.partition.0.to_be_bytes()), &[4]), body);
+    let entry = [&[4][..], &check.to_be_bytes(), body].concat();
     let log = format!("{{laneway:{}}}:log", own.partition);
     server.command(&[b"XADD".as_slice(), log.as_bytes(), b"1-*", b"e", &entry]).await.unwrap();
     // What stands before it is read.
@@ -135,7 +135,7 @@ async fn an_event_that_a_newer_release_has_written_is_waited_for_and_not_set_asi
     assert_eq!((chunk.records.len(), chunk.next), (1, own.offset.next()));
     for _ in 0..2 {
         let error = store.read(own.partition, own.offset.next(), 10, usize::MAX).await.unwrap_err();
-        assert!(matches!(&error, StoreError::RetryLater { what, .. } if what.contains("version 3")), "{error:?}");
+        assert!(matches!(&error, StoreError::RetryLater { what, .. } if what.contains("version 4")), "{error:?}");
     }
 }
 

@@ -46,7 +46,7 @@ fn a_store_of_a_newer_version_is_refused_by_the_release_that_it_needs() {
         let checked = check(&subject.path()).unwrap_err().to_string();
         let what = refusal(subject.options.clone());
         for what in [what, checked] {
-            assert!(what.contains(needs) && what.contains("schema 99") && what.contains("knows up to 7"), "{what}");
+            assert!(what.contains(needs) && what.contains("schema 99") && what.contains("knows up to 8"), "{what}");
         }
         assert_eq!(std::fs::read(subject.path()).unwrap(), before);
     }

@@ -84,7 +84,10 @@ async fn a_restore_revokes_the_tokens_unless_they_are_to_be_kept() {
 async fn a_store_of_schema_5_has_no_tokens_and_takes_some() {
     let mut subject = InDirectory::new(1, |_| ());
     subject.store = None;
-    subject.sqlite3().execute_batch("DROP TABLE token; DROP TABLE replay; DROP TABLE replay_behind; DROP TABLE replay_number; UPDATE meta SET value = '5' WHERE name = 'schema'").unwrap();
+    let later = "DROP TABLE token; DROP TABLE replay; DROP TABLE replay_behind; DROP TABLE replay_number; DROP VIEW events; \
+                 ALTER TABLE event_0 DROP COLUMN tenant; ALTER TABLE dead_letter DROP COLUMN tenant;";
+    let schema = "UPDATE meta SET value = '5' WHERE name = 'schema'";
+    subject.sqlite3().execute_batch(&format!("{later} {schema}")).unwrap();
     assert_eq!(check(&subject.path()).unwrap().findings, Vec::<String>::new());
     subject.store = Some(SqliteStore::open(subject.options.clone()).unwrap());
     let book = put(subject.store(), "a").await;

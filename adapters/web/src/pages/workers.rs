@@ -12,6 +12,7 @@ use maud::{Markup, html};
 use std::sync::Arc;
 
 pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit) -> Answer {
+    visit.runs_the_server()?;
     let snapshot = site.snapshot(&visit).await?;
     let ranges = ranges(&snapshot.partitions);
     let content = live(

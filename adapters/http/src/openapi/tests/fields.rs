@@ -269,7 +269,7 @@ fn replays() {
         partitions: vec![part],
     });
     assert_eq!((view.state, view.looked_at, view.to_look_at), (ReplayState::Running, 4, 9));
-    answers("ReplayView", &view, &view);
+    answers("ReplayView", &view, &ReplayView { tenant: None, ..view.clone() });
     for answer in [serde_json::to_value(&view).unwrap(), serde_json::to_value(counted).unwrap()] {
         Said::of("ReplayAnswer").takes(&answer);
     }
@@ -315,6 +315,7 @@ fn dead_letters() {
     };
     let bare = EventView {
         key: None,
+        tenant: None,
         source: None,
         subject: None,
         time: None,
@@ -360,7 +361,7 @@ fn what_was_looked_up() {
         accepted_at: WHEN.into(),
         bytes: 12,
     };
-    answers("EventLine", &line, &EventLine { key: None, source: None, ..line.clone() });
+    answers("EventLine", &line, &EventLine { tenant: None, key: None, source: None, ..line.clone() });
     let (next, looked_back_to) = (Some(text()), Some(WHEN.to_owned()));
     let page = EventPage { items: vec![line.clone()], next, looked_back_to, incomplete: vec![text()] };
     answers("EventPage", &page, &EventPage { next: None, looked_back_to: None, ..page.clone() });

@@ -1,0 +1,278 @@
+//! Two customers in one server: each gets its own, in order, and neither learns anything of the other, whatever it asks.
+
+use http::Method;
+use laneway_http::{Role, routes};
+use laneway_tests::client::{Answer, Client};
+use laneway_tests::receiver::{Behaviour, Receiver, Record};
+use laneway_tests::server::{Installation, Running, Settings};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Everything of the one tenant has this in it, and nothing else has.
+const MARK: &str = "bumblebee";
+/// A tenant that is not there, whose name has as many letters.
+const NOBODY: &str = "bumblebox";
+const BOSS: &str = "the-token-of-whoever-runs-it";
+
+/// The token that the tenant has for a role.
+fn token(tenant: &str, role: Role) -> String {
+    format!("the-{role}-token-of-{tenant}")
+}
+
+fn settings() -> Settings {
+    let mut tables = vec![format!(
+        "[[server.token]]\nname = \"boss\"\ntoken = \"{BOSS}\"\nroles = [\"publish\", \"read\", \"operate\", \"admin\"]"
+    )];
+    for tenant in ["acme", MARK] {
+        for role in Role::ALL {
+            let token = token(tenant, role);
+            tables.push(format!(
+                "[[server.token]]\nname = \"{role}\"\ntenant = \"{tenant}\"\ntoken = \"{token}\"\nroles = [\"{role}\"]"
+            ));
+        }
+    }
+    Settings { rest: tables.join("\n"), ..Settings::default() }
+}
+
+async fn ask(client: &Client, method: &Method, path: &str, token: &str, body: &Value) -> Answer {
+    let authorization = format!("Bearer {token}");
+    let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    client.send(method.clone(), path, &headers, body).await.expect("an answer")
+}
+
+/// Two tenants with a destination each, one of which has a key that fails and a dead letter; an operator's destination;
+/// and the same events of both, but for what they say.
+struct Scene {
+    server: Running,
+    client: Client,
+    own: Receiver,
+    others: Receiver,
+    operators: Receiver,
+    _installation: Installation,
+}
+
+const KEYS: [&str; 3] = ["k1", "k2", "k3"];
+const EVENTS: usize = 30;
+
+impl Scene {
+    async fn begin() -> Self {
+        let own = Receiver::start(Behaviour::healthy(), 1).await;
+        let others = Receiver::start(Behaviour::poisoned(&["bumblebee-stuck", "bumblebee-dead"]), 2).await;
+        let operators = Receiver::start(Behaviour::healthy(), 3).await;
+        let installation = Installation::new(&settings());
+        let server = installation.start().await;
+        let client = server.client();
+        for (path, receiver, token) in [
+            ("/v1/destinations/hook", &own, &*token("acme", Role::Admin)),
+            ("/v1/destinations/hook", &others, &token(MARK, Role::Admin)),
+            ("/v1/destinations/crm", &operators, BOSS),
+        ] {
+            let retry = json!({"initial": "200ms", "factor": 1, "limit": "1h"});
+            let made = ask(&client, &Method::PUT, path, token, &json!({"url": receiver.url(), "retry": retry})).await;
+            assert_eq!(made.status, 201, "{}", made.text());
+        }
+        let scene = Self { server, client, own, others, operators, _installation: installation };
+        for n in 0..EVENTS {
+            for tenant in ["acme", MARK] {
+                let event = json!({"id": format!("e{n}"), "type": format!("{tenant}.paid"), "key": KEYS[n % KEYS.len()],
+                    "source": format!("/{tenant}"), "data": {"n": n, "of": tenant}});
+                scene.publish(tenant, &event).await;
+            }
+        }
+        for (id, key) in [("bumblebee-1", "bumblebee-stuck"), ("bumblebee-2", "bumblebee-dead")] {
+            scene.publish(MARK, &json!({"id": id, "type": "bumblebee.failed", "key": key, "data": MARK})).await;
+        }
+        let blocked = |status: &Value| status["blocked_keys"] == 2;
+        scene.status("bumblebee:hook", blocked).await;
+        let skip = json!({"key": "key:bumblebee-dead"});
+        let path = "/v1/destinations/hook/keys/skip";
+        let skipped = ask(&scene.client, &Method::POST, path, &token(MARK, Role::Operate), &skip).await;
+        assert_eq!(skipped.status, 200, "{}", skipped.text());
+        scene.status("bumblebee:hook", |status| status["dead_letters"] == 1).await;
+        scene
+    }
+
+    async fn publish(&self, tenant: &str, event: &Value) {
+        let taken = ask(&self.client, &Method::POST, "/v1/events", &token(tenant, Role::Publish), event).await;
+        assert_eq!(taken.status, 202, "{}", taken.text());
+    }
+
+    /// Waits until an operator sees the destination so.
+    async fn status(&self, destination: &str, wanted: impl Fn(&Value) -> bool) {
+        let path = format!("/v1/status?destination={destination}");
+        for _ in 0..3000 {
+            let answer = ask(&self.client, &Method::GET, &path, BOSS, &Value::Null).await;
+            if answer.status == 200 && wanted(&answer.json()["destinations"][0]) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{destination} never came to that");
+    }
+}
+
+/// The numbers of the events of a tenant's key, in the order in which they were taken for the first time.
+fn order(record: &Record, tenant: &str, key: &str) -> Vec<u64> {
+    let mut seen = Vec::new();
+    for delivery in record.deliveries.iter().filter(|delivery| delivery.taken && delivery.key.as_deref() == Some(key)) {
+        let data: Value = serde_json::from_slice(&delivery.body).expect("JSON");
+        let n = data["n"].as_u64().unwrap_or_default();
+        if data["of"] == tenant && !seen.contains(&n) {
+            seen.push(n);
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_tenant_gets_its_own_in_order_and_the_operator_gets_everybodys() {
+    let scene = Scene::begin().await;
+    scene.operators.until("all events", |record| record.taken.values().sum::<u32>() >= 2 * EVENTS as u32 + 2).await;
+    scene.status("acme:hook", |status| status["pending"] == 0).await;
+    let (own, others, operators) = (scene.own.record(), scene.others.record(), scene.operators.record());
+    for (nth, key) in KEYS.iter().enumerate() {
+        let expected: Vec<u64> = (0..EVENTS as u64).filter(|n| *n as usize % KEYS.len() == nth).collect();
+        assert_eq!(order(&own, "acme", key), expected);
+        assert_eq!(order(&others, MARK, key), expected);
+        for tenant in ["acme", MARK] {
+            assert_eq!(order(&operators, tenant, key), expected, "{tenant}");
+        }
+    }
+    let texts = |record: &Record| -> String {
+        record.deliveries.iter().map(|delivery| String::from_utf8_lossy(&delivery.body).into_owned()).collect()
+    };
+    assert!(!texts(&own).contains(MARK) && !texts(&others).contains("acme"));
+    // The same ids again are duplicates of the tenant's own, and of nobody else's.
+    let again = json!({"id": "e0", "type": "t", "source": "/acme", "key": "k1"});
+    for (tenant, duplicate) in [("acme", true), (MARK, false)] {
+        let taken = ask(&scene.client, &Method::POST, "/v1/events", &token(tenant, Role::Publish), &again).await;
+        assert_eq!(taken.json()["duplicate"], duplicate, "{tenant}");
+    }
+    // A tenant sends its own events only.
+    let foreign = json!({"type": "t", "tenant": MARK});
+    let refused = ask(&scene.client, &Method::POST, "/v1/events", &token("acme", Role::Publish), &foreign).await;
+    assert_eq!((refused.status, &refused.json()["field"]), (422, &json!("/tenant")), "{}", refused.text());
+    scene.server.stop();
+}
+
+/// What to ask of a route: the path with the names of somebody's things, and a body that it understands.
+fn asked(path: &str, tenant: &str) -> (String, Value) {
+    let whole = path
+        .replace("{name}", &format!("{tenant}:hook"))
+        .replace("{destination}", &format!("{tenant}:hook"))
+        .replace("{partition}", "0")
+        .replace("{offset}", "0")
+        .replace("/replays/{id}", "/replays/r1")
+        .replace("{id}", &format!("{tenant}-1"));
+    let selection = json!({"destination": format!("{tenant}:hook"), "dry_run": true});
+    let changes = json!({"changes": [{"name": format!("{tenant}:hook"), "op": "delete"}]});
+    let body = match path {
+        _ if path.starts_with("/v1/dead-letters/") => selection,
+        "/v1/destinations" => changes,
+        _ if path.ends_with("/keys/replay") => json!({"key": format!("{tenant}-dead"), "dry_run": true}),
+        _ if path.contains("/keys/") => json!({"key": format!("key:{tenant}-stuck")}),
+        _ if path.ends_with("/replay") => json!({"since": "beginning"}),
+        _ if path.ends_with("/replays/{id}") => json!({"dry_run": true}),
+        "/v1/destinations/{name}" => json!({"url": "https://example.com/", "paused": true}),
+        _ => json!({}),
+    };
+    (whole, body)
+}
+
+/// The answer without what differs between any two: the name that was asked for, and when the answer was made.
+fn plain(answer: &Answer, tenant: &str) -> (u16, String) {
+    let text = answer.text().replace(tenant, "T");
+    match serde_json::from_str::<Value>(&text) {
+        Ok(Value::Object(mut members)) => {
+            members.remove("at");
+            (answer.status, Value::Object(members).to_string())
+        }
+        _ => (answer.status, text),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_tenant_has_is_as_if_it_were_not_there_on_every_route_with_every_role() {
+    let scene = Scene::begin().await;
+    let mut tried = 0;
+    for route in routes().filter(|route| !route.path.starts_with("/v1/events") || route.method == "GET") {
+        let Some(needs) = route.role else { continue };
+        let method: Method = route.method.parse().expect("a method");
+        for role in Role::ALL {
+            let mine = token("acme", role);
+            let of = async |tenant: &str| {
+                let (path, body) = asked(route.path, tenant);
+                let body = if method == Method::GET || method == Method::DELETE { Value::Null } else { body };
+                plain(&ask(&scene.client, &method, &path, &mine, &body).await, tenant)
+            };
+            let (real, unreal) = (of(MARK).await, of(NOBODY).await);
+            assert_eq!(real, unreal, "{} {} as {role}", route.method, route.path);
+            assert!(!real.1.contains(MARK), "{} {} as {role}: {}", route.method, route.path, real.1);
+            let refused = if needs != role || !route.tenants { Some(403) } else { None };
+            assert!(
+                refused.is_none_or(|status| status == real.0),
+                "{} {} as {role}: {real:?}",
+                route.method,
+                route.path
+            );
+            let named = route.path.contains("{name}") || route.path.contains("{destination}");
+            if refused.is_none() && (named || route.path.ends_with("{id}")) {
+                assert_eq!(real.0, 404, "{} {}: {}", route.method, route.path, real.1);
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
+    // It has still all that it had.
+    scene.status("bumblebee:hook", |status| status["dead_letters"] == 1 && status["blocked_keys"] == 1).await;
+    let record = ask(&scene.client, &Method::GET, "/v1/destinations/bumblebee:hook", BOSS, &Value::Null).await;
+    assert_eq!((record.status, &record.json()["state"]), (200, &json!("active")), "{}", record.text());
+    scene.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_counts_and_cursors_have_only_what_is_the_tenants_own() {
+    let scene = Scene::begin().await;
+    scene.status("acme:hook", |status| status["pending"] == 0 && status["in_flight"] == 0).await;
+    let mine = token("acme", Role::Read);
+    let get = async |path: &str| {
+        let answer = ask(&scene.client, &Method::GET, path, &mine, &Value::Null).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert!(!answer.text().contains(MARK) && !answer.text().contains("crm"), "{path}: {}", answer.text());
+        answer.json()
+    };
+    let names = |found: &Value| -> Vec<String> {
+        let all = found.as_array().cloned().unwrap_or_default();
+        all.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(names(&get("/v1/destinations").await["items"]), ["acme:hook"]);
+    let status = get("/v1/status").await;
+    assert_eq!(names(&status["destinations"]), ["acme:hook"]);
+    assert_eq!((&status["partitions"], &status["workers"]), (&json!([]), &Value::Null));
+    assert_eq!(get("/v1/dead-letters").await["dead_letters"], json!([]));
+    // Page by page, all of its events come, each once.
+    let (mut ids, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = get(&format!("/v1/events?limit=7{after}")).await;
+        ids.extend(page["items"].as_array().expect("a list").iter().map(|event| event["id"].clone()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(ids.len(), EVENTS, "{ids:?}");
+    // An id that both have is each one's own, with its own destinations and no word of others.
+    let way = get("/v1/events/e0?source=/acme").await;
+    let destinations: Vec<&Value> =
+        way["items"][0]["destinations"].as_array().expect("a list").iter().map(|at| &at["destination"]).collect();
+    assert_eq!((destinations, &way["items"][0]["not_wanted"]), (vec![&json!("acme:hook")], &json!(0)));
+    let attempts = get("/v1/attempts?limit=1000").await;
+    assert_eq!(attempts["items"].as_array().expect("a list").len(), EVENTS);
+    // The other one sees what failed at its own, and the operator sees everything.
+    let theirs = ask(&scene.client, &Method::GET, "/v1/dead-letters", &token(MARK, Role::Read), &Value::Null).await;
+    assert_eq!(theirs.json()["dead_letters"][0]["lane_key"], "tenant:bumblebee:bumblebee-dead", "{}", theirs.text());
+    let all = ask(&scene.client, &Method::GET, "/v1/destinations", BOSS, &Value::Null).await;
+    assert_eq!(names(&all.json()["items"]), ["acme:hook", "bumblebee:hook", "crm"]);
+    scene.server.stop();
+}
