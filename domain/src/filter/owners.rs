@@ -54,7 +54,7 @@ impl<T: Copy + Ord> FilterIndex<T> {
             self.operators.remove(name);
             return;
         };
-        let filters = self.tenants.get_mut(&tenant).expect("who owns a filter has an index");
+        let Some(filters) = self.tenants.get_mut(&tenant) else { panic!("{tenant} owns a filter and has no index") };
         filters.remove(name);
         if filters.is_empty() {
             self.tenants.remove(&tenant);
