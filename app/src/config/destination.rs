@@ -26,6 +26,10 @@ const MAX_IN_FLIGHT: u32 = 10_000;
 const MAX_RATE: u32 = 10_000_000;
 /// The most events of one attempt; what common receivers of batches take at most.
 const MAX_BATCH_EVENTS: usize = 10_000;
+/// The shortest limit on waiting: what is due is looked for once a second.
+const MIN_MAX_AGE: Duration = Duration::from_secs(1);
+/// The longest: more is no limit at all.
+const MAX_MAX_AGE: Duration = units::MAX_DURATION;
 /// The name of the destination that there is when none is configured.
 const CONSOLE: &str = "console";
 
@@ -147,6 +151,7 @@ fn read(
         retry: read_retry(section.section("retry")),
         on_give_up: section.choice("on_give_up", OnGiveUp::DeadLetter, &GIVE_UPS),
         breaker: read_breaker(&mut section),
+        max_age: read_max_age(&mut section),
         paused: section.or("paused", false).then(|| PAUSED_IN_CONFIGURATION.into()),
         // Without a name there is a mistake, and nothing becomes of the rest.
         ..match name.clone().or_else(|| DestinationName::new(CONSOLE).ok()) {
@@ -225,6 +230,16 @@ fn read_rate(section: &mut Section<'_, '_>) -> Option<Rate> {
     }
     let per_second = section.within("rate", MAX_RATE, 1..=MAX_RATE);
     Some(Rate { per_second: at_least_one(per_second) })
+}
+
+/// How long an event may wait, if that has a limit.
+fn read_max_age(section: &mut Section<'_, '_>) -> Option<Duration> {
+    if !section.has("max_age") {
+        // Asked for all the same: it is a known key.
+        section.get::<String>("max_age");
+        return None;
+    }
+    Some(section.within("max_age", MAX_MAX_AGE, MIN_MAX_AGE..=MAX_MAX_AGE))
 }
 
 fn read_batch(mut section: Section<'_, '_>) -> BatchPolicy {
