@@ -238,6 +238,9 @@ pub struct Destination {
     pub on_give_up: OnGiveUp,
     /// When failures count as an outage of the destination; `None` never.
     pub breaker: Option<BreakerPolicy>,
+    /// How long an event may wait, from when it was accepted (of a replay: from when that was asked for). One that has
+    /// waited for so long is settled without another attempt: it *expires*. `None`: for ever.
+    pub max_age: Option<Duration>,
     /// Why the operator has paused it, if so: no attempts, nothing lost.
     pub paused: Option<Box<str>>,
 }
@@ -261,6 +264,7 @@ impl Destination {
             retry: RetryPolicy::default(),
             on_give_up: OnGiveUp::default(),
             breaker: Some(BreakerPolicy::default()),
+            max_age: None,
             paused: None,
         }
     }

@@ -20,7 +20,7 @@ pub enum EventState {
     NotWanted,
     /// The destination was made after it, and has nothing to do with it.
     BeforeDestination,
-    /// It is settled: delivered, given up, or passed over.
+    /// It is settled: delivered, given up, passed over, or expired.
     Settled,
     /// It has failed, and its key waits for its next attempt, or is held.
     Blocked(RetryState),
@@ -106,6 +106,8 @@ pub enum HowSettled {
     DeadLetter,
     /// It was a dead letter, and is none any more: somebody has discarded it.
     Discarded,
+    /// It had waited for as long as it may.
+    Expired,
     /// Nothing tells of it any more.
     Unknown,
 }
@@ -118,10 +120,10 @@ impl HowSettled {
             return Self::DeadLetter;
         }
         // What came of the others is undone by what came after them.
-        let settled =
-            told.iter().rev().map(|told| told.fate).find(|fate| matches!(fate, Fate::Delivered | Fate::DeadLetter));
-        match settled {
+        let settles = |fate: &Fate| matches!(fate, Fate::Delivered | Fate::DeadLetter | Fate::Expired);
+        match told.iter().rev().map(|told| told.fate).find(settles) {
             Some(Fate::Delivered) => Self::Delivered,
+            Some(Fate::Expired) => Self::Expired,
             Some(_) => Self::Discarded,
             None => Self::Unknown,
         }

@@ -76,11 +76,14 @@ pub enum Fate {
     DeadLetter,
     /// It is given up, and its key is held at it.
     Held,
+    /// It is settled, because it had waited for as long as it may.
+    Expired,
 }
 
 impl Fate {
     /// Every fate, in the order of their numbers where they are stored.
-    pub const ALL: [Self; 5] = [Self::Delivered, Self::Retried, Self::Waits, Self::DeadLetter, Self::Held];
+    pub const ALL: [Self; 6] =
+        [Self::Delivered, Self::Retried, Self::Waits, Self::DeadLetter, Self::Held, Self::Expired];
 
     /// Its name, as people see it.
     #[must_use]
@@ -91,6 +94,7 @@ impl Fate {
             Self::Waits => "waits",
             Self::DeadLetter => "dead-letter",
             Self::Held => "held",
+            Self::Expired => "expired",
         }
     }
 }
@@ -108,11 +112,14 @@ pub enum Ended {
     Gone,
     /// No attempt: an operator gave the event up.
     Skipped,
+    /// No attempt: the event had waited for as long as it may.
+    Expired,
 }
 
 impl Ended {
     /// Every end, in the order of their numbers where they are stored.
-    pub const ALL: [Self; 5] = [Self::Delivered, Self::Failed, Self::Rejected, Self::Gone, Self::Skipped];
+    pub const ALL: [Self; 6] =
+        [Self::Delivered, Self::Failed, Self::Rejected, Self::Gone, Self::Skipped, Self::Expired];
 
     /// Its name, as people see it.
     #[must_use]
@@ -123,6 +130,7 @@ impl Ended {
             Self::Rejected => "rejected",
             Self::Gone => "gone",
             Self::Skipped => "skipped",
+            Self::Expired => "expired",
         }
     }
 }
@@ -140,7 +148,8 @@ pub struct Told {
     pub id: Option<EventId>,
     /// The event's key, if it has one and there was room for it.
     pub key: Option<Key>,
-    /// Which attempt at the event it was, from 1, as far as they count; 0 of [`Ended::Skipped`].
+    /// Which attempt at the event it was, from 1, as far as they count; 0 of [`Ended::Skipped`] and
+    /// [`Ended::Expired`].
     pub attempt: u32,
     /// Whether it was of a dead letter, or another event that somebody wanted again, out of its key's order.
     pub redrive: bool,
@@ -204,6 +213,12 @@ pub(crate) struct ToTell {
 impl ToTell {
     pub(crate) const fn is_empty(&self) -> bool {
         self.told.is_empty() && self.untold == 0
+    }
+
+    /// What there is.
+    #[cfg(test)]
+    pub(crate) fn told(&self) -> &[Told] {
+        &self.told
     }
 
     /// Adds an attempt, as far as there is room.

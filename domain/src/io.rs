@@ -341,6 +341,17 @@ pub enum Notice {
         /// What the replay is called.
         replay: ReplayId,
     },
+    /// Events had waited for as long as they may, and are settled without being delivered. It is stored.
+    Expired {
+        /// The destination.
+        destination: DestinationName,
+        /// The partition.
+        partition: Partition,
+        /// How many.
+        count: u64,
+        /// The last of them, as far as the lane has come.
+        last: Offset,
+    },
     /// A destination that is not in the configuration holds progress here, and with it the trim.
     Unconfigured {
         /// The destination.

@@ -12,6 +12,7 @@
 mod behind;
 mod check;
 mod context;
+mod expiry;
 mod fetch;
 mod on_track;
 mod outcomes;
@@ -24,7 +25,7 @@ mod status;
 mod turns;
 mod yielding;
 
-pub(crate) use context::{Context, Memory, Uncommitted, Unsaved};
+pub(crate) use context::{Context, Expired, Memory, Uncommitted, Unsaved};
 pub(crate) use fetch::Fetch;
 pub(crate) use outcomes::Ends;
 pub(crate) use queues::Part;
@@ -34,11 +35,12 @@ use crate::event::LoggedEvent;
 use crate::io::{Attempted, Notice};
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
-use crate::progress::Behind;
+use crate::progress::{Behind, Expiry};
 use crate::retry::NextAttempt;
 use crate::timers::{LaneTimer, Timer};
 use crate::way::{LaneAt, Way};
 use behind::BehindKeys;
+use expiry::Ages;
 use on_track::OnTrack;
 use queues::{InFlight, Known, Queued, Queues};
 use reading::Reading;
@@ -73,6 +75,9 @@ pub(crate) struct Lane {
     turns: Turns,
     record: Record,
     straggler_timer: bool,
+    /// From when on waiting counts in it.
+    expiry: Expiry,
+    ages: Ages,
     yielding: Yielding,
     /// Whether it stands in its destination's queue.
     pub(crate) queued_at_gate: bool,
@@ -101,6 +106,8 @@ impl Lane {
             turns: Turns::default(),
             record: Record::default(),
             straggler_timer: false,
+            expiry: Expiry::default(),
+            ages: Ages::default(),
             yielding: Yielding::default(),
             queued_at_gate: false,
         }
@@ -113,6 +120,11 @@ impl Lane {
     /// From here on it reads for itself.
     pub(crate) fn detach(&mut self, at: Offset) {
         self.reading.detach(at);
+    }
+
+    /// The same, at an event for which there was no room.
+    pub(crate) fn stopped_at(&mut self, event: &LoggedEvent) {
+        self.reading.set_next_since(Some(self.waits_since(event)));
     }
 
     /// It has come as far as the partition's reader.
@@ -202,20 +214,20 @@ impl Lane {
             && (self.queues.bytes() < share || self.on_track.is_empty())
     }
 
-    /// Takes a wanted event that comes next in the lane's order of reading. `false`: there is no
-    /// room; the lane has not looked at it.
-    pub(crate) fn offer(&mut self, event: &Arc<LoggedEvent>, cx: &mut Context<'_>) -> bool {
+    /// Takes a wanted event that comes next in the lane's order of reading. `only_old`: unless there is time left for it.
+    /// `false`: there is no room, or time; the lane has not looked at it.
+    pub(crate) fn offer(&mut self, event: &Arc<LoggedEvent>, only_old: bool, cx: &mut Context<'_>) -> bool {
         if event.offset < self.reading.from() {
             return true;
         }
-        let key = self.ordering.key_of(event);
+        let (key, since) = (self.ordering.key_of(event), self.waits_since(event));
         if let Some(queue) = self.queues.get(&key)
             && let Some(behind) = queue.behind()
         {
             // What is not known up to here will be found by the scan.
             if event.offset >= behind.settled_below && behind.known == Known::All {
                 let was_empty = queue.entries().is_empty();
-                self.queues.remember(&key, event.offset, cx);
+                self.queues.remember(&key, event.offset, since, cx);
                 if was_empty {
                     // Its record may say that it has caught up, or that it was to come.
                     self.record.changed(key.clone());
@@ -224,11 +236,14 @@ impl Lane {
             }
             return true;
         }
-        if !self.has_room(cx) {
+        if self.expires_at_once(&key, event, cx) {
+            return true;
+        }
+        if only_old || !self.has_room(cx) {
             return false;
         }
         self.on_track.add(event.offset, key.clone(), cx.memory);
-        let waiting = self.queues.push(&key, event);
+        let waiting = self.queues.push(&key, event, since);
         if waiting == 1 {
             self.schedule(&key, cx);
         } else if waiting > cx.settings.window_events_per_key && self.ordering != Ordering::Strict {
@@ -240,8 +255,9 @@ impl Lane {
         true
     }
 
-    /// Puts a key where it belongs after anything about it has changed.
-    fn schedule(&mut self, key: &LaneKey, cx: &Context<'_>) {
+    /// Puts a key where it belongs after anything about it has changed. What of it has waited for too long is settled.
+    fn schedule(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
+        self.expire_first(key, cx);
         let stopped = self.yielding.stops(key);
         let queue = self.queues.known_mut(key);
         if queue.in_flight.is_some() || queue.queued != Queued::No || queue.unsaved > 0 {
@@ -261,8 +277,7 @@ impl Lane {
             queue.queued = Queued::Ready;
             self.turns.is_ready(key.clone(), cx.now);
         } else if !queue.fetching {
-            queue.queued = Queued::ToFetch;
-            self.turns.needs_data(key.clone());
+            queue.queued = Queued::ToFetch(self.turns.needs_data(key.clone()));
         }
     }
 
@@ -406,7 +421,7 @@ impl Lane {
     }
 
     /// A commit with a dead letter of this key is stored: the key may go on.
-    pub(crate) fn saved(&mut self, key: &LaneKey, cx: &Context<'_>) {
+    pub(crate) fn saved(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         let queue = self.queues.known_mut(key);
         assert!(queue.unsaved > 0, "{key} waits for each of its dead letters to be stored");
         queue.unsaved -= 1;
@@ -414,16 +429,17 @@ impl Lane {
     }
 
     /// A timer of a key's backoff has come. The key may have gone on since, and have nothing to do.
-    pub(crate) fn key_due(&mut self, key: &LaneKey, cx: &Context<'_>) {
+    pub(crate) fn key_due(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         if self.queues.get(key).is_some() {
             self.schedule(key, cx);
         }
     }
 
-    /// Where to read for itself, if it needs to and may.
-    pub(crate) fn next_read(&mut self, end: Offset, cx: &Context<'_>) -> Option<Offset> {
+    /// Where to read for itself, if it needs to and may. One that is paused reads only what may have waited for too long.
+    pub(crate) fn next_read(&mut self, end: Offset, is_paused: bool, cx: &Context<'_>) -> Option<Offset> {
         let half_empty = self.on_track.len() <= cx.settings.window_events / 2;
-        (self.reading.may_begin(end) && half_empty && self.has_room(cx)).then(|| self.reading.begin())
+        let takes_more = !is_paused && half_empty && self.has_room(cx);
+        (self.reading.may_begin(end) && (takes_more || self.has_to_look(cx))).then(|| self.reading.begin())
     }
 
     /// What it had asked for was read, up to `next`; offers follow. Returns where it had asked from.
@@ -431,9 +447,12 @@ impl Lane {
         self.reading.end()
     }
 
-    /// It has looked at everything below `next`.
-    pub(crate) fn advance(&mut self, next: Offset) {
+    /// It has looked at everything below `next`. `seen`: the last event that was seen there, or the first one that it has not
+    /// taken. What comes next is hardly older.
+    pub(crate) fn advance(&mut self, next: Offset, seen: Option<&LoggedEvent>, cx: &Context<'_>) {
+        self.has_looked(self.reading.looked_up_to(next), next, cx);
         self.reading.advance(next);
+        self.reading.set_next_since(seen.map(|seen| self.waits_since(seen)));
     }
 
     /// Restores a key that was behind when the progress was stored.
@@ -448,6 +467,10 @@ impl Lane {
             cx.timers.set(at, self.timer(LaneTimer::Key(key.clone())));
         }
         self.behind.insert(key.clone());
+        if self.queues.knows_oldest() && self.queues.known(key).known_below().is_some() {
+            // How old it is has to be known before its turn comes.
+            self.behind.needs_scan(key);
+        }
         self.schedule(key, cx);
     }
 }

@@ -68,8 +68,8 @@ pub use operational::{
 pub use outcome::Outcome;
 pub use partition::{MAX_PARTITIONS, Offset, Partition};
 pub use progress::{
-    Behind, Commit, DeadLetter, GivenUp, LaneChange, LaneProgress, PartitionProgress, Pause, Position, Quarantined,
-    Redrive, Redriven, ReplayChange, ReplayMark, ReplayProgress,
+    Behind, Commit, DeadLetter, Expiry, GivenUp, LaneChange, LaneProgress, PartitionProgress, Pause, Position,
+    Quarantined, Redrive, Redriven, ReplayChange, ReplayMark, ReplayProgress,
 };
 pub use recent::RECENTLY;
 pub use registered::{Edit, OperatorPause, Origin, Refused, Registered, Standing};

@@ -9,12 +9,13 @@
 //!   made from it. So several workers that see it, and one that sees it again after a crash, tell the same event, and the
 //!   log's memory of ids keeps one of them.
 //! - Nothing is about the delivery of an operational event: a dead letter of one is not told, and of a destination that
-//!   asks for such events no blocked key is. Otherwise each would bring the next.
+//!   asks for such events no blocked key is, and nothing that has expired. Otherwise each would bring the next.
 //! - What waits to be appended is bounded; what does not fit is dropped and counted.
 
 mod blocked;
 mod breakers;
 mod changes;
+mod expired;
 mod letters;
 mod losses;
 mod pauses;
@@ -38,6 +39,7 @@ use blocked::Blocked;
 use breakers::Breakers;
 use bytes::Bytes;
 use changes::Changes;
+use expired::Expired;
 use letters::Letters;
 use pauses::Pauses;
 use std::collections::{BTreeMap, VecDeque};
@@ -75,6 +77,7 @@ pub struct Operational {
     pauses: Pauses,
     breakers: Breakers,
     letters: Letters,
+    expired: Expired,
     blocked: Blocked,
     outbox: Outbox,
 }
@@ -113,6 +116,7 @@ impl Operational {
             pauses: Pauses::default(),
             breakers: Breakers::new(settings.breaker_after),
             letters: Letters::default(),
+            expired: Expired::default(),
             blocked: Blocked::new(settings.key_blocked_after),
             outbox: Outbox { worker: worker.into(), is_asked_for: false, waiting: VecDeque::new(), dropped: 0 },
         }
@@ -128,6 +132,7 @@ impl Operational {
         if filter.is_none() {
             self.breakers.forget(name);
             self.letters.forget(name);
+            self.expired.forget(name);
             self.pauses.forget(name);
         }
     }
@@ -168,6 +173,7 @@ impl Operational {
         now: Timestamp,
     ) {
         self.letters.lost(partition);
+        self.expired.claimed(partition, progress);
         losses::found(partition, progress, losses, now, &mut self.outbox);
         for (name, lane) in &progress.lanes {
             if let Some(pause) = &lane.paused {
@@ -179,6 +185,7 @@ impl Operational {
     /// The partition is not worked on any more.
     pub fn lost(&mut self, partition: Partition) {
         self.letters.lost(partition);
+        self.expired.lost(partition);
     }
 
     /// A commit is stored.
@@ -192,6 +199,11 @@ impl Operational {
                 }
                 Some(None) => self.pauses.ended(name, now, &mut self.outbox),
                 None => {}
+            }
+            if let Some(expiry) = &change.expiry {
+                // It may be such events that it does not get.
+                let is_told = !self.asking.contains_key(name);
+                self.expired.stored((partition, name), expiry.expired, is_told, now, &mut self.outbox);
             }
         }
         if !self.is_asked_for() {
@@ -219,6 +231,7 @@ impl Operational {
     pub fn poll(&mut self, now: Timestamp) -> Option<OperationalEvent> {
         self.breakers.due(now, &mut self.outbox);
         self.letters.due(now, &mut self.outbox);
+        self.expired.due(now, &mut self.outbox);
         while let Some(event) = self.outbox.waiting.pop_front() {
             if self.is_wanted(&event) {
                 return Some(event);
@@ -230,7 +243,8 @@ impl Operational {
     /// When something is due, if nothing happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        self.breakers.next_wakeup().into_iter().chain(self.letters.next_wakeup()).min()
+        let windows = self.letters.next_wakeup().into_iter().chain(self.expired.next_wakeup());
+        self.breakers.next_wakeup().into_iter().chain(windows).min()
     }
 
     /// How many events were dropped since this was asked last, because too many waited.

@@ -3,8 +3,10 @@
 //! `scanned` and the keys that are `behind` it. Order per key makes this enough: below a key's
 //! offset all of its events are settled, from there on none is.
 
+mod expiry;
 mod replays;
 
+pub use expiry::Expiry;
 pub use replays::{ReplayChange, ReplayMark, ReplayProgress};
 
 use crate::destination::DestinationName;
@@ -75,6 +77,8 @@ pub struct LaneProgress {
     pub replays: BTreeMap<ReplayId, ReplayProgress>,
     /// The largest number that a replay was given here ([`ReplayMark::number`]).
     pub last_replay: u64,
+    /// What has waited for too long here, and from when on waiting counts.
+    pub expiry: Expiry,
 }
 
 impl LaneProgress {
@@ -111,6 +115,7 @@ impl LaneProgress {
             behind: self.behind.iter().filter_map(gone_back).collect(),
             replays: self.replays.clone(),
             last_replay: self.last_replay,
+            expiry: self.expiry,
         }
     }
 }
@@ -140,7 +145,7 @@ impl PartitionProgress {
     }
 
     /// Only what it says of these destinations, and of these keys at them: what of them is settled, whatever is delivered
-    /// once more. Nothing else is left out.
+    /// once more, and however much has expired. Nothing else is left out.
     #[must_use]
     pub fn restricted(mut self, destinations: &[DestinationName], keys: &[LaneKey]) -> Self {
         self.lanes.retain(|name, _| destinations.contains(name));
@@ -148,6 +153,7 @@ impl PartitionProgress {
             lane.behind.retain(|key, _| keys.contains(key));
             lane.replays.clear();
             lane.last_replay = 0;
+            lane.expiry = Expiry::default();
         }
         self.redrives.clear();
         self
@@ -189,6 +195,9 @@ impl PartitionProgress {
                 };
                 lane.last_replay = lane.last_replay.max(after.mark.number);
                 lane.replays.insert(id.clone(), after);
+            }
+            if let Some(expiry) = change.expiry {
+                lane.expiry = expiry;
             }
         }
         let ended = |request: &Redrive| {
@@ -233,6 +242,8 @@ pub struct LaneChange {
     pub behind: BTreeMap<LaneKey, Option<Behind>>,
     /// Replays that began or moved (`Some`), or that nobody wants to know of any more (`None`).
     pub replays: BTreeMap<ReplayId, Option<ReplayChange>>,
+    /// What has expired in all and from when on waiting counts, if either changed. The same again changes nothing.
+    pub expiry: Option<Expiry>,
 }
 
 impl LaneChange {
@@ -244,6 +255,7 @@ impl LaneChange {
             self.paused = later.paused;
         }
         self.behind.extend(later.behind);
+        self.expiry = later.expiry.or(self.expiry);
         for (id, change) in later.replays {
             match self.replays.entry(id) {
                 Entry::Vacant(none) => drop(none.insert(change)),

@@ -33,12 +33,21 @@ pub struct Settings {
     pub max_behind: usize,
     /// Offsets remembered per key that is behind. What comes after is found again in the log.
     pub waiting_per_key: usize,
-    /// Offsets remembered for all keys behind of the process (24 bytes each).
+    /// Offsets remembered for all keys behind of the process (32 bytes each).
     pub waiting_total: usize,
     /// Events per read of the log.
     pub read_events: usize,
     /// Bytes per read of the log.
     pub read_bytes: usize,
+    /// How often a lane looks for what has waited for too long ([`crate::Destination::max_age`]), and so how late an
+    /// event may expire: often enough for a limit of seconds, and seldom enough that ten thousand abandoned
+    /// destinations are no work.
+    pub expire_every: Duration,
+    /// How far ahead a lane sets its timer for that, at most. A timer outlives its lane, and lanes come and go with what
+    /// they have to do: so none leaves more than this divided by `expire_every`.
+    pub expire_ahead: Duration,
+    /// Keys that a lane settles such events of in one step; the others follow at once, after what else there is to do.
+    pub expire_keys: usize,
     /// Whether commits tell what attempts met ([`crate::History`]).
     pub history: bool,
     /// Whether it is checked after each input that the state is what it is said to be
@@ -62,6 +71,9 @@ impl Default for Settings {
             waiting_total: 1 << 18,
             read_events: 256,
             read_bytes: 1 << 20,
+            expire_every: Duration::from_secs(1),
+            expire_ahead: Duration::from_secs(60),
+            expire_keys: 1024,
             history: true,
             check_state: false,
         }

@@ -81,6 +81,11 @@ pub struct DestinationStatus {
     pub name: DestinationName,
     /// Events not settled yet. One that is given up is among them until its dead letter is stored.
     pub pending: u64,
+    /// Events settled without being delivered, since they had waited for as long as they may
+    /// ([`crate::Destination::max_age`]); as far as the destination's progress reaches back. 0 also of a worker of a release
+    /// that does not tell it.
+    #[serde(default)]
+    pub expired: u64,
     /// Whether `pending` is exact. While a lane reads behind the others, it counts every event
     /// that it has yet to look at, wanted or not.
     pub pending_exact: bool,
@@ -215,6 +220,7 @@ impl DestinationStatus {
         Self {
             name,
             pending: 0,
+            expired: 0,
             pending_exact: true,
             oldest_accepted_at: None,
             pending_change_per_minute: None,
@@ -291,6 +297,7 @@ impl DestinationStatus {
             self.set_pending_change(change);
         }
         self.pending_exact &= other.pending_exact;
+        self.expired = self.expired.saturating_add(other.expired);
         self.oldest_accepted_at = self.oldest_accepted_at.into_iter().chain(other.oldest_accepted_at).min();
         self.waiting_from.extend(other.waiting_from);
         self.in_flight = self.in_flight.saturating_add(other.in_flight);

@@ -33,6 +33,8 @@ pub(crate) enum LaneTimer {
     Linger,
     /// A key whose backoff ends.
     Key(LaneKey),
+    /// What waits for longest may have waited for too long.
+    Age,
 }
 
 /// The table.
@@ -47,6 +49,12 @@ impl Timers {
     /// The first timer whose moment has come.
     pub(crate) fn pop(&mut self, now: Timestamp) -> Option<Timer> {
         if self.0.first().is_some_and(|(at, _)| *at <= now) { self.0.pop_first().map(|(_, timer)| timer) } else { None }
+    }
+
+    /// How many there are, those included that nobody needs any more.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn next(&self) -> Option<Timestamp> {

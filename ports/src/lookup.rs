@@ -146,6 +146,8 @@ pub enum Became {
     DeadLetter,
     /// It was a dead letter, and somebody has discarded it.
     Discarded,
+    /// It had waited for as long as it may.
+    Expired,
     /// The destination does not want it.
     NotWanted,
     /// The destination was made after it.
@@ -165,6 +167,7 @@ impl Became {
             Self::Held => "held",
             Self::DeadLetter => "dead-letter",
             Self::Discarded => "discarded",
+            Self::Expired => "expired",
             Self::NotWanted => "not-wanted",
             Self::BeforeDestination => "before-destination",
             Self::Settled => "settled",

@@ -64,9 +64,10 @@ end
 --      the number of changed lanes, of retried dead letters, of added ones, of records to keep
 --      aside; revision and offset of a cut ('' for none), the number of dropped destinations and
 --      their names; and then all of these, with a lane's revision ('' as it was) before its change; in calls of
---      laneway_commit_replays what it says of replays, as commit_replays takes it; and what tell takes, if it does.
+--      laneway_commit_replays what it says of replays, as commit_replays takes it, and in those of laneway_commit_expiry
+--      both that and what it says of what has expired, as commit_expiry takes it; and what tell takes, if it does.
 -- A call of library 6 has neither :cuts nor what is between the semicolons, and no lane's revision.
-local function commit_as(keys, args, is_old, has_replays)
+local function commit_as(keys, args, is_old, has_replays, has_expiry)
   local log, lease, progress, lowest, aside = keys[1], keys[2], keys[3], keys[4], keys[10]
   local refused = refuse_commit(log, lease, args)
   if refused then
@@ -139,6 +140,9 @@ local function commit_as(keys, args, is_old, has_replays)
   if has_replays then
     key, at = commit_replays(lowest, keys, key, args, at)
   end
+  if has_expiry then
+    key, at = commit_expiry(progress, keys, key, args, at)
+  end
   if keys[key] then
     tell(keys[key], keys[key + 1], args, at)
   end
@@ -151,6 +155,10 @@ end
 
 local function commit_with_replays(keys, args)
   return commit_as(keys, args, false, true)
+end
+
+local function commit_with_expiry(keys, args)
+  return commit_as(keys, args, false, true, true)
 end
 
 local function commit_of_library_6(keys, args)
@@ -173,13 +181,16 @@ end
 
 -- One step of forgetting a destination. KEYS progress, :lowest, :behind:<name>, :retry:<name>,
 -- :dead:of:<name>, those of dead_keys (5), lease (not in calls of library 10), those that drop_replays takes (not in calls
--- before version 12); ARGV destination, the most dead letters to remove. Answers whether there was anything, and whether
+-- before version 12), :expiry (not in calls before version 15); ARGV destination, the most dead letters to remove. Answers whether there was anything, and whether
 -- there is more.
 local function forget(keys, args)
   local progress, name, most = keys[1], args[1], tonumber(args[2])
   local known = drop_lane(progress, keys[2], keys[3], keys[4], name)
   if keys[12] then
     known = known + drop_replays(keys[2], keys, 12, name)
+  end
+  if keys[16] then
+    redis.call('HDEL', keys[16], name)
   end
   if known > 0 then
     redis.call('HINCRBY', progress, 'commits', 1)
@@ -287,6 +298,7 @@ redis.register_function{function_name = 'laneway_standing', callback = standing,
 redis.register_function{function_name = 'laneway_commit', callback = commit_of_library_6, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_commit_cut', callback = commit, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_commit_replays', callback = commit_with_replays, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_commit_expiry', callback = commit_with_expiry, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_drop_letters', callback = drop_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_forget', callback = forget, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_load_page', callback = load_page, flags = {'no-writes'}}

@@ -15,6 +15,7 @@ pub(crate) const SOURCE: &str = concat!(
     include_str!("../lua/dead.lua"),
     include_str!("../lua/history.lua"),
     include_str!("../lua/replays.lua"),
+    include_str!("../lua/expiry.lua"),
     include_str!("../lua/commit.lua"),
     include_str!("../lua/workers.lua"),
     include_str!("../lua/processes.lua"),
@@ -27,7 +28,7 @@ pub(crate) const SOURCE: &str = concat!(
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 14;
+pub(crate) const VERSION: i64 = 15;
 /// The oldest version whose calls these functions answer as it expects; the same number stands in `lua/header.lua`.
 pub(crate) const OLDEST_CALLS: i64 = 6;
 

@@ -115,6 +115,7 @@ impl RedisStore {
         keys.push(names.lease());
         keys.push(names.replaying());
         keys.extend(names.replays(destination));
+        keys.push(names.expiry());
         let mut known = false;
         loop {
             let args = vec![Bytes::from(destination.as_str().to_owned()), FORGOTTEN_AT_ONCE.to_string().into()];

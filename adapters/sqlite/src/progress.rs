@@ -5,8 +5,8 @@ use crate::failure::unreadable;
 use crate::readers::ReadFailed;
 use crate::row::instant;
 use laneway_domain::{
-    Behind, Cut, Cuts, DestinationName, LaneKey, LaneProgress, Offset, Partition, PartitionProgress, Pause, Position,
-    Redrive, ReplayId, ReplayMark, ReplayProgress, Revision, Timestamp,
+    Behind, Cut, Cuts, DestinationName, Expiry, LaneKey, LaneProgress, Offset, Partition, PartitionProgress, Pause,
+    Position, Redrive, ReplayId, ReplayMark, ReplayProgress, Revision, Timestamp,
 };
 use laneway_ports::{MAX_DEAD_LETTER_PAGE, StoreError, Tenure, TenureEnd, WorkerId};
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
@@ -21,6 +21,7 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     load_lanes(&tx, p, &mut progress)?;
     load_behind(&tx, p, &mut progress)?;
     load_replays(&tx, p, &mut progress)?;
+    load_expiry(&tx, p, &mut progress)?;
     progress.cuts = cuts(&tx, p)?;
     // A row that cannot be read at all has been named by now.
     digest::check(&tx, p)??;
@@ -133,6 +134,21 @@ fn load_replays(conn: &Connection, p: Partition, progress: &mut PartitionProgres
         let name = destination(row, 0, "replay_number")?;
         let lane = progress.lanes.get_mut(&name).ok_or_else(|| unreadable("replay_number", &name, "it has no lane"))?;
         lane.last_replay = row.get(1)?;
+    }
+    Ok(())
+}
+
+fn load_expiry(conn: &Connection, p: Partition, progress: &mut PartitionProgress) -> Result<(), ReadFailed> {
+    let sql = "SELECT destination, born, expired, again_below, again_since FROM expiry WHERE partition = ?1";
+    let mut stmt = conn.prepare_cached(sql)?;
+    let mut rows = stmt.query([p.0])?;
+    while let Some(row) = rows.next()? {
+        let name = destination(row, 0, "expiry")?;
+        let born = Revision(row.get(1)?);
+        // A release that does not know the table may have dropped the destination, and somebody has made it anew.
+        let Some(lane) = progress.lanes.get_mut(&name).filter(|lane| lane.born == born) else { continue };
+        let since = instant(row.get(4)?).ok_or_else(|| unreadable("expiry", &name, "again_since is negative"))?;
+        lane.expiry = Expiry { expired: row.get(2)?, again_below: Offset(row.get(3)?), again_since: since };
     }
     Ok(())
 }

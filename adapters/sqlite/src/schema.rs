@@ -194,6 +194,17 @@ CREATE TABLE IF NOT EXISTS history_size (
 ) STRICT;
 ";
 
+/// Made whenever a store is opened that lacks it. No part of the format: a release that does not know it counts nothing
+/// there, and leaves it as it is. What is said of a destination that was made at another time counts for nothing.
+const EXPIRY_TABLE: &str = "
+-- How many events of each destination expired: they had waited for as long as they may. Of the events below `again_below`
+-- waiting counts from `again_since` on (ms). `born` is that of the lane.
+CREATE TABLE IF NOT EXISTS expiry (
+  partition INTEGER NOT NULL, destination TEXT NOT NULL, born INTEGER NOT NULL, expired INTEGER NOT NULL,
+  again_below INTEGER NOT NULL, again_since INTEGER NOT NULL, PRIMARY KEY (partition, destination)
+) STRICT, WITHOUT ROWID;
+";
+
 fn partition_tables(partitions: u32) -> String {
     let mut sql = String::new();
     for p in 0..partitions {
@@ -235,6 +246,7 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, StoreError> {
     }
     conn.execute_batch(INDEXES).map_err(cannot)?;
     conn.execute_batch(HISTORY_TABLES).map_err(cannot)?;
+    conn.execute_batch(EXPIRY_TABLE).map_err(cannot)?;
     configure(&conn, options).map_err(cannot)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(cannot)?;
     if mode != "wal" {
@@ -352,6 +364,7 @@ pub(crate) fn bring_up_to_date(conn: &Connection, path: &Path) -> Result<u32, St
     let partitions = setting(conn, "partitions").map_err(|error| cannot_open(path, &error))?.unwrap_or(0);
     migrations::migrate(conn, path, found, partitions)?;
     conn.execute_batch(HISTORY_TABLES).map_err(|error| cannot_open(path, &error))?;
+    conn.execute_batch(EXPIRY_TABLE).map_err(|error| cannot_open(path, &error))?;
     Ok(partitions)
 }
 

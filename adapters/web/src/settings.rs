@@ -30,7 +30,7 @@ pub(crate) struct Field {
 }
 
 /// The fields of their own, in their order.
-pub(crate) const FIELDS: [Field; 7] = [
+pub(crate) const FIELDS: [Field; 8] = [
     Field { name: "url", label: "URL", help: "https://…, or mongodb://…/db/collection", kind: Kind::Text },
     Field { name: "types", label: "Types", help: "order.*, invoice.paid; all if it is empty", kind: Kind::List },
     Field {
@@ -42,6 +42,7 @@ pub(crate) const FIELDS: [Field; 7] = [
     Field { name: "max_in_flight", label: "Most in flight", help: "attempts at the same time", kind: Kind::Number },
     Field { name: "rate", label: "Rate", help: "attempts a second at most", kind: Kind::Number },
     Field { name: "timeout", label: "Timeout", help: "of a whole exchange, such as 15s", kind: Kind::Text },
+    Field { name: "max_age", label: "Waits at most", help: "such as 7d; for ever if it is empty", kind: Kind::Text },
     Field {
         name: "on_give_up",
         label: "When retries are used up",

@@ -77,7 +77,8 @@ fn wide(status: &Status) -> Table {
     ]);
     for view in &status.destinations {
         let mut cells = numbers(status.at, view);
-        let (state, details) = state(status.at, view);
+        let (state, mut details) = state(status.at, view);
+        details.extend(expired(view));
         let word = state.word;
         let said = if details.is_empty() { word.to_owned() } else { format!("{word}: {}", details.join("; ")) };
         cells.push(Cell::whole(&said).styled(state.style));
@@ -187,6 +188,15 @@ fn state(now: Timestamp, view: &DestinationView) -> (State, Vec<String>) {
         }
     };
     (state, why.into_iter().chain(failures(view)).chain(catch_up(now, view)).collect())
+}
+
+/// How many events expired, where some did.
+fn expired(view: &DestinationView) -> Option<String> {
+    match view.status.expired {
+        0 => None,
+        1 => Some("1 event expired".to_owned()),
+        many => Some(format!("{many} events expired")),
+    }
 }
 
 /// How many attempts fail, where some did lately.

@@ -26,6 +26,13 @@ const MAX_IN_FLIGHT: u32 = 10_000;
 const MAX_RATE: u32 = 10_000_000;
 /// The most events of one attempt; what common receivers of batches take at most.
 const MAX_BATCH_EVENTS: usize = 10_000;
+/// The shortest limit on waiting: what is due is looked for once a second.
+const MIN_MAX_AGE: Duration = Duration::from_secs(1);
+/// The longest: more is no limit at all.
+const MAX_MAX_AGE: Duration = units::MAX_DURATION;
+/// How long an event waits for a tenant's destination where nothing is said: an endpoint that its owner has abandoned must
+/// not hold the log for ever. A week is what somebody needs who mends it after a long weekend.
+const TENANT_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The name of the destination that there is when none is configured.
 const CONSOLE: &str = "console";
 
@@ -152,6 +159,7 @@ fn read(
         retry: read_retry(section.section("retry")),
         on_give_up: section.choice("on_give_up", OnGiveUp::DeadLetter, &GIVE_UPS),
         breaker: read_breaker(&mut section),
+        max_age: read_max_age(&mut section, name.as_ref()),
         paused: section.or("paused", false).then(|| PAUSED_IN_CONFIGURATION.into()),
         // Without a name there is a mistake, and nothing becomes of the rest.
         ..match name.clone().or_else(|| DestinationName::new(CONSOLE).ok()) {
@@ -247,6 +255,16 @@ fn read_rate(section: &mut Section<'_, '_>) -> Option<Rate> {
     }
     let per_second = section.within("rate", MAX_RATE, 1..=MAX_RATE);
     Some(Rate { per_second: at_least_one(per_second) })
+}
+
+/// How long an event may wait, if that has a limit.
+fn read_max_age(section: &mut Section<'_, '_>, name: Option<&DestinationName>) -> Option<Duration> {
+    if !section.has("max_age") {
+        // Asked for all the same: it is a known key.
+        section.get::<String>("max_age");
+        return name.and_then(DestinationName::tenant).map(|_| TENANT_MAX_AGE);
+    }
+    Some(section.within("max_age", MAX_MAX_AGE, MIN_MAX_AGE..=MAX_MAX_AGE))
 }
 
 fn read_batch(mut section: Section<'_, '_>) -> BatchPolicy {

@@ -53,6 +53,7 @@ fn a_destination_is_read_to_the_last_setting() {
         batch = { max_events = 50, max_bytes = "64KiB", linger = "20ms" }
         retry = { initial = "500ms", factor = 3, limit = "10m", jitter = 0 }
         on_give_up = "hold"
+        max_age = "7d"
         breaker = { failures = 5, limit = "1h" }
         paused = true
     "#);
@@ -64,6 +65,7 @@ fn a_destination_is_read_to_the_last_setting() {
     assert_eq!((d.batch.max_events, d.batch.max_bytes, d.batch.linger), (50, 65536, Duration::from_millis(20)));
     assert_eq!((d.retry.initial, d.retry.factor), (Duration::from_millis(500), 3.0));
     assert_eq!((d.retry.limit, d.retry.jitter), (Duration::from_secs(600), 0.0));
+    assert_eq!(d.max_age, Some(Duration::from_secs(7 * 24 * 3600)));
     let breaker = d.breaker.unwrap();
     assert_eq!((breaker.failures, breaker.limit), (5, Duration::from_secs(3600)));
 }

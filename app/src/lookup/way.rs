@@ -2,8 +2,8 @@
 
 use crate::registry::{Stored, moment};
 use laneway_domain::{
-    DestinationName, EventState, HowSettled, LoggedEvent, NextAttempt, Offset, Ordering, PartitionProgress, Registered,
-    RetryState, Standing, StateOf, TENANT_SEPARATOR, Timestamp, Told,
+    DestinationName, EventState, Fate, HowSettled, LoggedEvent, NextAttempt, Offset, Ordering, PartitionProgress,
+    Registered, RetryState, Standing, StateOf, TENANT_SEPARATOR, Timestamp, Told,
 };
 use laneway_ports::{
     Became, EventAt, EventSummary, EventWay, FindEvent, FoundEvents, HistoryPlace, HistoryRange, LogRecord, LookedBack,
@@ -167,9 +167,8 @@ async fn at(
             next_attempt = retry.next_attempt.at();
             blocked(&retry)
         }
-        EventState::Next => match attempts.iter().rev().find(|told| told.fate == laneway_domain::Fate::Delivered) {
-            // The commit that tells of it may be older than the position: it was above another event then.
-            Some(told) => (Became::Delivered, delivered(told)),
+        EventState::Next => match settled_above(&attempts) {
+            Some(became) => became,
             None => {
                 (Became::Waiting, is_paused("its turn has come: its attempt is under way, or about to be".to_owned()))
             }
@@ -185,9 +184,8 @@ async fn at(
             waits_for = first;
             (Became::Waiting, is_paused(format!("it waits for the event {which} before it{why}")))
         }
-        EventState::ToCome(position) => match attempts.iter().rev().find(|t| t.fate == laneway_domain::Fate::Delivered)
-        {
-            Some(told) => (Became::Delivered, delivered(told)),
+        EventState::ToCome(position) => match settled_above(&attempts) {
+            Some(became) => became,
             None => {
                 let before = position.events_until(event.offset);
                 (
@@ -199,6 +197,16 @@ async fn at(
         EventState::NotBegun => (Became::Waiting, format!("no worker has begun to deliver to {name} yet")),
     };
     Ok(EventAt { destination: name.clone(), became, what, waits_for, next_attempt, attempts })
+}
+
+/// What became of an event that the position has not come to, if something did: the commit that tells of it may be older
+/// than the position, since it was above another event then.
+fn settled_above(attempts: &[Told]) -> Option<(Became, String)> {
+    attempts.iter().rev().find_map(|told| match told.fate {
+        Fate::Delivered => Some((Became::Delivered, delivered(told))),
+        Fate::Expired => Some((Became::Expired, expired(told))),
+        _ => None,
+    })
 }
 
 fn blocked(retry: &RetryState) -> (Became, String) {
@@ -222,6 +230,12 @@ fn delivered(told: &Told) -> String {
     format!("delivered {}{with}, {}{again}", moment(told.at), at_attempt(told.attempt))
 }
 
+/// When, and after which attempt, if its last one failed then.
+fn expired(told: &Told) -> String {
+    let after = if told.attempt == 0 { String::new() } else { format!(", {}", at_attempt(told.attempt)) };
+    format!("expired {}{after}: it had waited for as long as max_age allows", moment(told.at))
+}
+
 /// The same of a dead letter, and why it is one.
 fn given_up(told: &Told) -> String {
     let why = told.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
@@ -243,12 +257,16 @@ async fn settled(
     let last = |fate| attempts.iter().rev().find(|told| told.fate == fate);
     Ok(match HowSettled::of(letter.is_some(), attempts) {
         HowSettled::Delivered => {
-            let told = last(laneway_domain::Fate::Delivered);
+            let told = last(Fate::Delivered);
             (Became::Delivered, told.map_or_else(|| "delivered".to_owned(), delivered))
         }
         HowSettled::DeadLetter => {
-            let told = last(laneway_domain::Fate::DeadLetter);
+            let told = last(Fate::DeadLetter);
             (Became::DeadLetter, told.map_or_else(|| "it is a dead letter".to_owned(), given_up))
+        }
+        HowSettled::Expired => {
+            let told = last(Fate::Expired);
+            (Became::Expired, told.map_or_else(|| "expired".to_owned(), expired))
         }
         HowSettled::Discarded => (Became::Discarded, "it was a dead letter, and was discarded".to_owned()),
         HowSettled::Unknown => (Became::Settled, "it is settled; how is no longer known".to_owned()),

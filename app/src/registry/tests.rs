@@ -58,14 +58,14 @@ fn both() -> Vec<(String, Json)> {
             "url = 'https://h.example/x'\ntypes = ['a.*']\nmatch = { tenant = 'acme' }\nordering = 'strict'\n\
              from = 'beginning'\nmax_in_flight = 7\nrate = 100\nbatch = { max_events = 50, max_bytes = 65536, \
              linger = '20ms' }\nretry = { initial = '500ms', factor = 3, limit = '600s', jitter = 0 }\n\
-             on_give_up = 'hold'\nbreaker = { failures = 5, limit = '1h' }\npaused = true\nreject = [400]\n\
+             on_give_up = 'hold'\nmax_age = '36h'\nbreaker = { failures = 5, limit = '1h' }\npaused = true\nreject = [400]\n\
              timeout = '3s'\nhttp = '1.1'\nmax_idle_connections = 3\nidle_timeout = '5s'"
                 .into(),
             json!({"url": "https://h.example/x", "types": ["a.*"], "match": {"tenant": "acme"}, "ordering": "strict",
                 "from": "beginning", "max_in_flight": 7, "rate": 100,
                 "batch": {"max_events": 50, "max_bytes": "64KiB", "linger": "20ms"},
                 "retry": {"initial": "500ms", "factor": 3.0, "limit": "10m", "jitter": 0.0},
-                "on_give_up": "hold", "breaker": {"failures": 5, "limit": "1h"}, "paused": true, "reject": [400],
+                "on_give_up": "hold", "max_age": "1d12h", "breaker": {"failures": 5, "limit": "1h"}, "paused": true, "reject": [400],
                 "timeout": "3s", "http": "1.1", "max_idle_connections": 3, "idle_timeout": "5s"}),
         ),
         (

@@ -3,7 +3,7 @@
 
 use super::metrics::{
     BLOCKED_KEYS, BREAKER_OPEN, CAUGHT_UP_IN, DEAD_LETTERS, DELIVERIES, DELIVERY_SECONDS, END_TO_END_SECONDS,
-    IN_FLIGHT, KEYS_BEHIND, LATENCY_BUCKETS, OLDEST_EVENT, PAUSED, PENDING_EVENTS, help,
+    EXPIRED_EVENTS, IN_FLIGHT, KEYS_BEHIND, LATENCY_BUCKETS, OLDEST_EVENT, PAUSED, PENDING_EVENTS, help,
 };
 use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, StatusReport, Timestamp};
 use laneway_ports::DeadLetterCount;
@@ -19,7 +19,7 @@ const OUTCOME: &str = "outcome";
 /// The outcomes of an attempt, as the label says them.
 const OUTCOMES: [&str; 5] = ["delivered", "retry", "rejected", "gone", "not-tried"];
 /// The gauges, in the order of [`Gauges::set`].
-const GAUGES: [&str; 9] = [
+const GAUGES: [&str; 10] = [
     PENDING_EVENTS,
     IN_FLIGHT,
     BLOCKED_KEYS,
@@ -27,6 +27,7 @@ const GAUGES: [&str; 9] = [
     BREAKER_OPEN,
     PAUSED,
     DEAD_LETTERS,
+    EXPIRED_EVENTS,
     OLDEST_EVENT,
     CAUGHT_UP_IN,
 ];
@@ -141,6 +142,7 @@ impl DestinationMetrics {
                 flag(destination.breaker != BreakerStatus::Closed),
                 flag(destination.paused.is_some()),
                 dead.get(name).map_or(0.0, |count| *count as f64),
+                destination.expired as f64,
                 age(report.at, destination),
                 caught_up_in(destination),
             ];

@@ -36,6 +36,8 @@ pub const BLOCKED_KEYS: &str = "laneway_blocked_keys";
 pub const KEYS_BEHIND: &str = "laneway_keys_behind";
 /// Dead letters kept.
 pub const DEAD_LETTERS: &str = "laneway_dead_letters";
+/// Events that expired.
+pub const EXPIRED_EVENTS: &str = "laneway_expired_events";
 /// Whether the breaker is open.
 pub const BREAKER_OPEN: &str = "laneway_breaker_open";
 /// Whether the destination is paused.
@@ -69,7 +71,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Latency};
 
 /// Every metric: name, kind, what it says (with its labels).
-const ALL: [(&str, Kind, &str); 28] = [
+const ALL: [(&str, Kind, &str); 29] = [
     (EVENTS_ACCEPTED, Counter, "Events stored, duplicates apart."),
     (LOG_BYTES, Gauge, "Bytes of the write-ahead log's file (SQLite)."),
     (LOG_HELD, Gauge, "1 while another program's read transaction keeps the write-ahead log from beginning anew."),
@@ -97,6 +99,11 @@ const ALL: [(&str, Kind, &str); 28] = [
     (BLOCKED_KEYS, Gauge, "Keys that wait for their first unsettled event, which has failed; label destination."),
     (KEYS_BEHIND, Gauge, "Keys that are recorded as behind their lane, failed or slow; label destination."),
     (DEAD_LETTERS, Gauge, "Dead letters kept; label destination."),
+    (
+        EXPIRED_EVENTS,
+        Gauge,
+        "Events settled without being delivered, because of max_age, as stored; label destination.",
+    ),
     (BREAKER_OPEN, Gauge, "1 while the destination's breaker is open; label destination."),
     (PAUSED, Gauge, "1 while the destination is paused; label destination."),
     (DROPPED_EVENTS, Counter, "Events, about, that waited for destinations which were deleted by way of this process."),

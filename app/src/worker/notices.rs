@@ -47,7 +47,8 @@ impl Reporter {
             Notice::KeyBlocked { .. }
             | Notice::GivenUp { .. }
             | Notice::Redriven { .. }
-            | Notice::EventMissing { .. } => {
+            | Notice::EventMissing { .. }
+            | Notice::Expired { .. } => {
                 if self.may_write() {
                     about_event(notice);
                 }
@@ -122,6 +123,10 @@ fn about_event(notice: &Notice) {
         Notice::EventMissing { destination, partition, offset } => tracing::error!(
             %destination, partition = partition.0, offset = offset.0,
             "an event that waited for this destination is no longer in the log"
+        ),
+        Notice::Expired { destination, partition, count, last } => tracing::warn!(
+            %destination, partition = partition.0, count, offset = last.0,
+            "events had waited for as long as max_age allows: they expired, and are not delivered"
         ),
         _ => {}
     }

@@ -96,8 +96,8 @@ impl Teller {
 
 /// Whether a commit has something that may be told.
 fn may_be_told(commit: &Commit) -> bool {
-    let pauses = commit.lanes.values().any(|change| change.paused.is_some());
-    pauses || !commit.dead_letters.is_empty() || !commit.quarantined.is_empty()
+    let in_lanes = commit.lanes.values().any(|change| change.paused.is_some() || change.expiry.is_some());
+    in_lanes || !commit.dead_letters.is_empty() || !commit.quarantined.is_empty()
 }
 
 /// Appends what is told.

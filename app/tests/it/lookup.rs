@@ -245,6 +245,11 @@ async fn what_became_of_an_event_is_what_progress_says() {
     world.commit(partition, &commit).await;
     assert_eq!(world.at("a", "all").await.0, Became::Delivered);
     assert_eq!(world.at("b", "all").await.0, Became::Settled, "nothing is told of it");
+    let expired = Told { attempt: 0, ended: Ended::Expired, ..told(&all, Offset(first.0 + 1), Fate::Expired) };
+    let history = History { number: 2, at, told: vec![expired], untold: 0 };
+    world.commit(partition, &Commit { history: Some(history.into()), ..Commit::default() }).await;
+    let (became, what) = world.at("b", "all").await;
+    assert!(became == Became::Expired && what.contains("as long as max_age allows"), "{what}");
     assert_eq!(world.at("c", "all").await.0, Became::Waiting);
     let (became, what) = world.at("d", "all").await;
     assert!(became == Became::Waiting && what.contains("the event c before it"), "{what}");

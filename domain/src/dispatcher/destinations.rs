@@ -42,6 +42,8 @@ pub(super) struct Changes {
     pub(super) remade: Vec<DestinationIndex>,
     /// Those that send to another place.
     pub(super) moved: Vec<DestinationIndex>,
+    /// Those whose events may wait for longer, or shorter, than before.
+    pub(super) aged: Vec<DestinationIndex>,
 }
 
 /// A destination that was deleted.
@@ -115,6 +117,9 @@ impl Destinations {
         }
         if before.target_since != now.target_since {
             changes.moved.push(index);
+        }
+        if before.max_age != now.max_age {
+            changes.aged.push(index);
         }
     }
 

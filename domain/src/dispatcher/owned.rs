@@ -7,6 +7,7 @@
 mod attempts;
 mod check;
 mod commits;
+mod expiries;
 mod following;
 mod lanes;
 mod membership;
@@ -29,6 +30,7 @@ use crate::time::Timestamp;
 use crate::timers::LaneTimer;
 use crate::way::{LaneAt, Way};
 use commits::Commits;
+use expiries::Expiries;
 use following::Following;
 use lanes::Lanes;
 use replays::Replays;
@@ -53,6 +55,7 @@ pub(super) struct OwnedPartition {
     lanes: Lanes,
     replays: Replays,
     commits: Commits,
+    expiry: Expiries,
     /// From where on it follows which revision of the destinations, as far as that is stored.
     cuts: Cuts,
     following: Following,
@@ -85,6 +88,7 @@ impl OwnedPartition {
             lanes: Lanes::default(),
             replays: Replays::default(),
             commits: Commits::from(scanned),
+            expiry: Expiries::default(),
             cuts: Cuts::default(),
             following: Following::default(),
             joining: BTreeSet::new(),
@@ -96,6 +100,12 @@ impl OwnedPartition {
             quarantined: BTreeSet::new(),
             wanted: Vec::new(),
         }
+    }
+
+    /// What the next commit tells of attempts, and of what has expired.
+    #[cfg(test)]
+    pub(super) fn untold(&self) -> &[crate::history::Told] {
+        self.commits.untold()
     }
 
     /// Whether it was let go of, and is to be forgotten.
@@ -218,12 +228,20 @@ impl OwnedPartition {
                 former.insert(*attempt);
             }
         }
+        let destination = shared.destinations.get(index);
+        if destination.max_age.is_some() {
+            lane.has_max_age(&mut shared.memory);
+        }
         let held = match number {
             Some(number) => {
                 lane.replays_as(number);
                 Held::default()
             }
-            None => self.replays.held(index),
+            None => {
+                let expiry = self.expiry.of(&destination.name);
+                lane.waits_since_again(expiry.again_below, expiry.again_since);
+                self.replays.held(index)
+            }
         };
         lane.follow(former, elsewhere, held);
         lane
@@ -233,6 +251,9 @@ impl OwnedPartition {
     fn serve_lane(&mut self, at: LaneAt, shared: &mut Shared) {
         self.queue_at_gate(at, shared);
         self.read_for_lane(at, shared);
+        if let Some((lane, mut cx)) = self.lane_with_context(at, shared) {
+            lane.watch_ages(&mut cx);
+        }
         self.note_change(shared);
     }
 
@@ -257,6 +278,7 @@ impl OwnedPartition {
             LaneTimer::Straggler => lane.look_for_stragglers(cx),
             LaneTimer::Linger => {}
             LaneTimer::Key(key) => lane.key_due(key, cx),
+            LaneTimer::Age => lane.age_due(cx),
         });
     }
 
@@ -283,7 +305,8 @@ impl OwnedPartition {
     pub(super) fn apart(&self, destinations: &Destinations) -> impl Iterator<Item = DestinationIndex> {
         let unsaved = self.commits.unsaved().filter_map(|unsaved| destinations.named(&unsaved.destination));
         let in_lanes = self.lanes.all().map(|lane| lane.destination).chain(self.replays.destinations());
-        in_lanes.chain(self.joining.iter().copied()).chain(unsaved)
+        let expired = self.expired().filter_map(|name| destinations.named(name));
+        in_lanes.chain(self.joining.iter().copied()).chain(unsaved).chain(expired)
     }
 
     /// Whether the destination has a lane here, be it one with nothing under way.

@@ -76,6 +76,7 @@ impl Dispatcher {
                     status.waits_from(*partition, from, end);
                     status.pending += from.may_wait_until(end);
                     status.pending_exact = false;
+                    status.expired += lane.expiry.expired;
                 });
             }
         }
@@ -116,6 +117,7 @@ impl Dispatcher {
                 continue;
             }
             let (head, end) = owned.reach();
+            status.expired += owned.expired_of(&self.shared.destinations.get(index).name);
             // Given up, and not yet where dead letters are counted.
             status.pending += owned.unsaved_of(self.shared.destinations.get(index)) as u64;
             match owned.lane(index) {

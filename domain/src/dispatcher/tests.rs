@@ -7,6 +7,7 @@ mod checks;
 mod ending;
 mod endings;
 mod ends;
+mod expiring;
 mod fixtures;
 mod isolation;
 mod positions;
@@ -62,6 +63,9 @@ fn tight_settings() -> impl Strategy<Value = Settings> {
             waiting_total: waiting * 2,
             read_events: read,
             read_bytes: 1 << 20,
+            expire_every: std::time::Duration::from_millis(20),
+            expire_ahead: std::time::Duration::from_millis(100),
+            expire_keys: 2,
             history: true,
             check_state: true,
         },
@@ -81,6 +85,45 @@ proptest! {
         }
         world.heal_and_finish();
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    /// The same, where waiting has a limit, which comes and goes: what has waited for so long may expire, and nothing else,
+    /// and no less is counted.
+    #[test]
+    fn every_event_ends_settled_in_order_also_where_waiting_has_a_limit(
+        ops in ops_of_waiting(), settings in tight_settings(), at_first in 0_u8..64, in_the_end in 0_u8..4, seed: u64,
+    ) {
+        let mut world = World::with(settings, seed, fixtures::destinations(at_first));
+        world.in_the_end = in_the_end * fixtures::AGED;
+        for op in &ops {
+            world.step(op);
+        }
+        world.heal_and_finish();
+    }
+}
+
+/// More waiting and fewer changes than in [`ops`], and limits that come and go.
+fn ops_of_waiting() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        6 => (0_u8..5, 1_u8..6).prop_map(|(key, count)| Op::Append { key, count }),
+        12 => (any::<u64>(), 0_u8..14).prop_map(|(which, outcome)| Op::End { which, outcome }),
+        8 => any::<u64>().prop_map(Op::Answer),
+        5 => (any::<u64>(), 0_u8..8).prop_map(|(which, answer)| Op::Store { which, answer }),
+        6 => (0_u16..200).prop_map(Op::Wait),
+        1 => Just(Op::Crash),
+        2 => (0_u8..64).prop_map(Op::Reconfigure),
+        1 => any::<u64>().prop_map(Op::RetryDeadLetter),
+        1 => (any::<u64>(), any::<bool>()).prop_map(|(which, skip)| Op::Operate { which, skip }),
+        1 => Just(Op::Release),
+        4 => Just(Op::Renew),
+        1 => any::<u64>().prop_map(Op::LoseWrites),
+        1 => (any::<u8>(), any::<u64>()).prop_map(|(destination, from)| Op::Replay { destination, from }),
+        1 => replaying::wishes().prop_map(Op::BeginReplay),
+    ];
+    prop::collection::vec(op, 1..250)
 }
 
 proptest! {

@@ -19,7 +19,7 @@ impl Lane {
                 assert!(in_hand, "{key} is on track, and its data is not in memory");
             }
             ready += usize::from(queue.queued == Queued::Ready);
-            to_fetch += usize::from(queue.queued == Queued::ToFetch);
+            to_fetch += usize::from(matches!(queue.queued, Queued::ToFetch(_)));
             fetching += usize::from(queue.fetching);
             if let Some(in_flight) = &queue.in_flight {
                 assert!(in_flight.entries <= queue.entries().len(), "{key}: what is in flight is not settled");

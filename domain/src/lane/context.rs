@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::Timers;
 use crate::way::Way;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What all lanes of a process share, and what a lane needs for a decision.
 pub(crate) struct Context<'a> {
@@ -65,6 +65,19 @@ pub(crate) struct Uncommitted {
     pub(crate) quarantined: Vec<Quarantined>,
     /// Attempts that have ended, whatever came of them.
     pub(crate) to_tell: ToTell,
+    /// What has expired, by destination.
+    pub(crate) expired: BTreeMap<DestinationName, Expired>,
+}
+
+/// What of a destination has expired since the last commit was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expired {
+    /// How many events.
+    pub(crate) count: u64,
+    /// How many of them have yet to be added to what progress counts.
+    pub(crate) uncounted: u64,
+    /// The last of them.
+    pub(crate) last: Offset,
 }
 
 impl Uncommitted {
@@ -74,9 +87,22 @@ impl Uncommitted {
         self.redriven.push(Redriven { destination: destination.clone(), offset, failed: None });
     }
 
+    /// An event has expired. `counts`: in the destination's progress.
+    pub(crate) fn note_expired(&mut self, destination: &DestinationName, offset: Offset, counts: bool) {
+        if !self.expired.contains_key(destination) {
+            self.expired.insert(destination.clone(), Expired { count: 0, uncounted: 0, last: offset });
+        }
+        if let Some(expired) = self.expired.get_mut(destination) {
+            expired.count += 1;
+            expired.uncounted += u64::from(counts);
+            expired.last = expired.last.max(offset);
+        }
+    }
+
     /// Nothing is said of a destination that was deleted. The bytes of its dead letters count until the commit.
     pub(crate) fn drop_all(&mut self, destination: &DestinationName) {
         self.unsaved.retain(|unsaved| unsaved.destination != *destination);
+        self.expired.remove(destination);
         self.dead_letters.retain(|given_up| given_up.destination != *destination);
         self.redriven.retain(|redriven| redriven.destination != *destination);
     }

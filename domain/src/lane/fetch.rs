@@ -67,7 +67,7 @@ impl Lane {
         // The key may have gone on without it, and have nothing to do any more.
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.fetching = false;
-        self.queues.fill(key, events, cx.memory);
+        self.queues.fill(key, events, self.expiry, cx.memory);
         while let Some(offset) = lost_in(self.queues.known(key), &range) {
             cx.notices.push_back(Notice::EventMissing {
                 destination: cx.destination.name.clone(),
@@ -96,7 +96,7 @@ impl Lane {
     pub(crate) fn redrive(&mut self, key: &LaneKey, offset: Offset, cx: &mut Context<'_>) {
         let queue = self.queues.get_or_new(key);
         if !queue.redrive.iter().any(|redrive| redrive.offset == offset) {
-            queue.redrive.push_back(Entry { offset, event: None });
+            queue.redrive.push_back(Entry { offset, since: None, event: None });
             self.schedule(key, cx);
         }
     }

@@ -79,6 +79,11 @@ impl Lane {
                 self.settle_first(&part.key, cx);
                 Fate::Delivered
             }
+            // It was the last one that it had time for.
+            Outcome::Retry { .. } | Outcome::Gone { .. } if self.has_expired(&part.key, cx) => {
+                self.expire_failed(&part.key, cx);
+                Fate::Expired
+            }
             Outcome::Retry { cause, reason, .. } if part.is_free(nth, *cause) => {
                 let failure = ends.failure(nth, reason, cx.now);
                 self.repeat(&part.key, *cause, failure, self.event_of(part, nth), cx);

@@ -10,8 +10,10 @@ use crate::event::LoggedEvent;
 use crate::key_map::KeyMap;
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
-use crate::progress::Behind;
+use crate::progress::{Behind, Expiry};
+use crate::time::Timestamp;
 use key_queue::Held;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// All that a lane knows of its keys. A key with nothing to do has no queue.
@@ -20,11 +22,56 @@ pub(super) struct Queues {
     by_key: KeyMap<LaneKey, KeyQueue>,
     /// The sum over all queues. Of it, `waiting` is also in the memory that all lanes share.
     held: Held,
+    /// Where waiting has a limit: the first event of each key of which the age is known, the one that waits for longest
+    /// first.
+    oldest: Option<BTreeSet<Oldest>>,
 }
+
+/// From when on the waiting of a key's first event counts, and where it is.
+pub(super) type Oldest = (Timestamp, Offset, LaneKey);
 
 impl Queues {
     pub(super) fn new(seed: u64) -> Self {
-        Self { by_key: KeyMap::new(seed), held: Held::default() }
+        Self { by_key: KeyMap::new(seed), held: Held::default(), oldest: None }
+    }
+
+    /// Whether it is known which key's first event waits for longest.
+    pub(super) const fn knows_oldest(&self) -> bool {
+        self.oldest.is_some()
+    }
+
+    /// From now on it is to be known, or no longer. Returns the keys whose first event has to be looked at for that.
+    pub(super) fn know_oldest(&mut self, wanted: bool, memory: &mut Memory) -> BTreeSet<LaneKey> {
+        let mut to_look_at = BTreeSet::new();
+        if wanted == self.knows_oldest() {
+            return to_look_at;
+        }
+        self.oldest = wanted.then(BTreeSet::new);
+        if !wanted {
+            return to_look_at;
+        }
+        let mut keys = BTreeSet::new();
+        self.by_key.for_each(|key, _| keys.extend([key.clone()]));
+        for key in keys {
+            if self.change(&key, memory, KeyQueue::seek_age) {
+                to_look_at.insert(key.clone());
+            }
+            if let (Some((since, offset)), Some(oldest)) = (self.known(&key).oldest(), &mut self.oldest) {
+                oldest.insert((since, offset, key));
+            }
+        }
+        to_look_at
+    }
+
+    /// The keys whose first event waits since `until` or before, the oldest first.
+    pub(super) fn waiting_since(&self, until: Timestamp) -> impl Iterator<Item = &Oldest> {
+        self.oldest.iter().flatten().take_while(move |(since, ..)| *since <= until)
+    }
+
+    /// Since when the first event waits that waits since later than `after`.
+    pub(super) fn next_waiting_since(&self, after: Timestamp) -> Option<Timestamp> {
+        let first = (after, Offset(u64::MAX), LaneKey::All);
+        self.oldest.as_ref()?.range(first..).map(|(since, ..)| *since).find(|since| *since > after)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -71,13 +118,19 @@ impl Queues {
         }
     }
 
-    /// Takes an event that comes next, with its data. Returns how many of its key wait now.
-    pub(super) fn push(&mut self, key: &LaneKey, event: &Arc<LoggedEvent>) -> usize {
+    /// Takes an event that comes next, with its data; its waiting counts `since` then. Returns how many of its key wait now.
+    pub(super) fn push(&mut self, key: &LaneKey, event: &Arc<LoggedEvent>, since: Timestamp) -> usize {
         let queue = self.by_key.get_or_insert_with(key.clone(), KeyQueue::default);
         let before = queue.held();
-        queue.push(event);
+        queue.push(event, since);
         self.held = self.held.after(before, queue.held());
-        queue.entries().len()
+        let waiting = queue.entries().len();
+        if waiting == 1
+            && let Some(oldest) = &mut self.oldest
+        {
+            oldest.insert((since, event.offset, key.clone()));
+        }
+        waiting
     }
 
     /// Takes a key off the track: nothing but offsets is kept of it. Returns those.
@@ -91,17 +144,18 @@ impl Queues {
     /// Restores a key from its record. See [`KeyQueue::restore`].
     pub(super) fn restore(&mut self, key: &LaneKey, behind: Behind, looked_up_to: Offset, memory: &mut Memory) -> bool {
         self.get_or_new(key);
-        self.change(key, memory, |queue| queue.restore(key, behind, looked_up_to))
+        let aging = self.knows_oldest();
+        self.change(key, memory, |queue| queue.restore(key, behind, looked_up_to, aging))
     }
 
-    /// Remembers that an event of a key behind waits, if there is room. Returns whether there was.
-    pub(super) fn remember(&mut self, key: &LaneKey, offset: Offset, cx: &mut Context<'_>) -> bool {
+    /// Remembers that an event of a key behind waits, `since` then, if there is room. Returns whether there was.
+    pub(super) fn remember(&mut self, key: &LaneKey, offset: Offset, since: Timestamp, cx: &mut Context<'_>) -> bool {
         let (most, no_room) = (cx.settings.waiting_per_key, cx.memory.waiting >= cx.settings.waiting_total);
         self.change(key, cx.memory, |queue| {
             let waiting = queue.entries().len();
             // Each key may have one, or it would never come to its turn.
             let full = waiting >= most || (no_room && waiting > 0);
-            queue.remember(offset, full);
+            queue.remember(offset, since, full);
             !full
         })
     }
@@ -116,9 +170,10 @@ impl Queues {
         self.change(key, memory, KeyQueue::drop_data);
     }
 
-    /// Gives a key data that was fetched, as far as it still waits for it.
-    pub(super) fn fill(&mut self, key: &LaneKey, events: &[Arc<LoggedEvent>], memory: &mut Memory) {
-        self.change(key, memory, |queue| events.iter().for_each(|event| queue.fill(event)));
+    /// Gives a key data that was fetched, as far as it still waits for it. `expiry` says from when on its waiting counts.
+    pub(super) fn fill(&mut self, key: &LaneKey, events: &[Arc<LoggedEvent>], expiry: Expiry, memory: &mut Memory) {
+        let since = |event: &LoggedEvent| expiry.waits_since(event.offset, event.accepted_at);
+        self.change(key, memory, |queue| events.iter().for_each(|event| queue.fill(event, since(event))));
     }
 
     /// Takes out a key's first event, which is settled. Returns where it was, and whether the key is on track.
@@ -129,11 +184,17 @@ impl Queues {
     /// Changes what is counted. The only place where the sums are.
     fn change<R>(&mut self, key: &LaneKey, memory: &mut Memory, act: impl FnOnce(&mut KeyQueue) -> R) -> R {
         let queue = self.by_key.get_mut(key).unwrap_or_else(|| panic!("nothing is known of {key}"));
-        let before = queue.held();
+        let (before, oldest_before) = (queue.held(), queue.oldest());
         let result = act(queue);
-        let after = queue.held();
+        let (after, oldest_after) = (queue.held(), queue.oldest());
         self.held = self.held.after(before, after);
         memory.waiting = memory.waiting + after.waiting - before.waiting;
+        if let Some(oldest) = self.oldest.as_mut().filter(|_| oldest_before != oldest_after) {
+            if let Some((since, offset)) = oldest_before {
+                oldest.remove(&(since, offset, key.clone()));
+            }
+            oldest.extend(oldest_after.map(|(since, offset)| (since, offset, key.clone())));
+        }
         result
     }
 
@@ -152,6 +213,13 @@ impl Queues {
             held = held.after(Held::default(), queue.held());
         });
         assert_eq!(self.held, held, "what is in memory of all keys");
+        if let Some(known) = &self.oldest {
+            let mut oldest = BTreeSet::new();
+            self.by_key.for_each(|key, queue| {
+                oldest.extend(queue.oldest().map(|(since, offset)| (since, offset, key.clone())));
+            });
+            assert_eq!(*known, oldest, "which keys' first events wait for longest");
+        }
     }
 }
 

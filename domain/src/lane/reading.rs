@@ -1,6 +1,7 @@
 //! How far a lane has looked at the log, and who reads on for it.
 
 use crate::partition::Offset;
+use crate::time::Timestamp;
 
 /// A lane's place in the log.
 #[derive(Debug)]
@@ -12,12 +13,14 @@ pub(super) struct Reading {
     from: Offset,
     /// Whether a read of its own is under way.
     under_way: bool,
+    /// While it reads for itself: since when what comes next waits at least, as far as the last read has shown.
+    next_since: Option<Timestamp>,
 }
 
 impl Reading {
     /// Takes what the partition's reader reads, from `from` on.
     pub(super) const fn attached_from(from: Offset) -> Self {
-        Self { attached: true, cursor: from, from, under_way: false }
+        Self { attached: true, cursor: from, from, under_way: false, next_since: None }
     }
 
     pub(super) const fn is_attached(&self) -> bool {
@@ -43,12 +46,25 @@ impl Reading {
         assert!(self.attached, "a lane is detached once");
         self.attached = false;
         self.cursor = at;
+        self.next_since = None;
+    }
+
+    /// Since when what it reads next waits at least; nothing if it takes what the partition's reader reads, or if that is
+    /// not known.
+    pub(super) const fn next_since(&self) -> Option<Timestamp> {
+        self.next_since
+    }
+
+    /// What comes next waits since then or later, as far as clocks go.
+    pub(super) const fn set_next_since(&mut self, since: Option<Timestamp>) {
+        self.next_since = since;
     }
 
     /// It has come as far as the partition's reader.
     pub(super) fn attach(&mut self) {
         assert!(!self.attached && !self.under_way, "a lane is attached once, and between two reads of its own");
         self.attached = true;
+        self.next_since = None;
     }
 
     /// Whether it reads for itself, is not at it, and there is more below `end`.

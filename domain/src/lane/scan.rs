@@ -69,9 +69,15 @@ impl Lane {
         if !scan.members.contains(&key) || self.known_below(&key).is_none_or(|known| event.offset < known) {
             return;
         }
-        if self.queues.remember(&key, event.offset, cx) {
+        let since = self.waits_since(event);
+        if self.queues.remember(&key, event.offset, since, cx) {
+            // Of an event by itself there is no other.
+            let is_single = matches!(key, LaneKey::Event(_));
+            if is_single {
+                scan.members.remove(&key);
+            }
             if let Some(behind) = self.queues.known_mut(&key).behind_mut() {
-                behind.known = Known::Below(event.offset.next());
+                behind.known = if is_single { Known::All } else { Known::Below(event.offset.next()) };
             }
         } else {
             scan.members.remove(&key);

@@ -1,8 +1,9 @@
 //! Whose turn it is: keys with data in hand wait for their attempt, keys without for their data.
 
+use super::queues::Queued;
 use crate::lane_key::LaneKey;
 use crate::time::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Keys in the order of their turns. Which of the queues a key stands in, it knows itself
 /// ([`super::key_queue::Queued`]), so that it stands in one of them at most.
@@ -12,8 +13,10 @@ pub(super) struct Turns {
     ready: VecDeque<LaneKey>,
     /// Since when there are any, or since the last attempt.
     ready_since: Timestamp,
-    /// Keys whose turn it is, but whose data must be fetched.
-    to_fetch: VecDeque<LaneKey>,
+    /// Keys whose turn it is, but whose data must be fetched, by the numbers of their places.
+    to_fetch: BTreeMap<u64, LaneKey>,
+    /// The number of the next place there.
+    next_place: u64,
     /// Keys in flight that will need data next.
     to_prefetch: VecDeque<LaneKey>,
     /// Fetches under way.
@@ -59,8 +62,25 @@ impl Turns {
         self.ready_since = now;
     }
 
-    pub(super) fn needs_data(&mut self, key: LaneKey) {
-        self.to_fetch.push_back(key);
+    /// Returns at which place it stands.
+    pub(super) fn needs_data(&mut self, key: LaneKey) -> u64 {
+        let place = self.next_place;
+        self.next_place += 1;
+        self.to_fetch.insert(place, key);
+        place
+    }
+
+    /// A key leaves the queue that it stands in: what it stood there for is settled.
+    pub(super) fn leave(&mut self, key: &LaneKey, queued: Queued) {
+        match queued {
+            Queued::No => {}
+            // Those that wait for longest stand at the front; there are no more than a window and some fetched ones.
+            Queued::Ready => {
+                let at = self.ready.iter().position(|ready| ready == key);
+                drop(at.and_then(|at| self.ready.remove(at)));
+            }
+            Queued::ToFetch(place) => drop(self.to_fetch.remove(&place)),
+        }
     }
 
     pub(super) fn will_need_data(&mut self, key: LaneKey) {
@@ -73,7 +93,7 @@ impl Turns {
         if self.fetches + self.ready.len() >= most {
             return None;
         }
-        let due = self.to_fetch.pop_front().map(|key| (key, false));
+        let due = self.to_fetch.pop_first().map(|(_, key)| (key, false));
         due.or_else(|| self.to_prefetch.pop_front().map(|key| (key, true)))
     }
 

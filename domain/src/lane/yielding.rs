@@ -25,6 +25,16 @@ impl Yielding {
         !self.former.is_empty() || self.held == Held::All
     }
 
+    /// Whether what is in flight of lanes that are no more may be anything that stands in this one.
+    pub(super) fn is_unsure(&self) -> bool {
+        !self.former.is_empty()
+    }
+
+    /// Whether another lane has an attempt of this key in flight: it may be at the very event that stands first in this one.
+    pub(super) fn is_elsewhere(&self, key: &LaneKey) -> bool {
+        self.elsewhere.contains(key)
+    }
+
     /// Whether nothing of this key may start now, although others may.
     #[inline]
     pub(super) fn stops(&self, key: &LaneKey) -> bool {
@@ -62,7 +72,7 @@ impl Lane {
         &mut self,
         attempt: AttemptId,
         keys: impl Iterator<Item = &'k LaneKey>,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
     ) {
         if self.yielding.former.remove(&attempt) {
             return;
@@ -100,7 +110,7 @@ impl Lane {
     }
 
     /// Sees to a key that another lane may have stopped.
-    fn go_on(&mut self, key: &LaneKey, cx: &Context<'_>) {
+    fn go_on(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         if self.queues.get(key).is_some() {
             self.schedule(key, cx);
         }

@@ -4,7 +4,7 @@ use super::letters::EVERY;
 use super::*;
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
-use crate::progress::{GivenUp, LaneChange, LaneProgress, Pause};
+use crate::progress::{Expiry, GivenUp, LaneChange, LaneProgress, Pause};
 use crate::registered::{OperatorPause, Standing};
 use crate::retry::{NextAttempt, RetryState};
 use crate::revision::Revision;
@@ -385,4 +385,58 @@ proptest! {
         }
         prop_assert_eq!(types(&events), expected);
     }
+}
+
+fn commit_of_expired(destination: &str, expired: u64) -> Commit {
+    let expiry = Some(Expiry { expired, ..Expiry::default() });
+    let change = LaneChange { expiry, ..LaneChange::default() };
+    Commit { lanes: [(name(destination), change)].into(), ..Commit::default() }
+}
+
+#[test]
+fn what_has_expired_is_told_at_once_and_then_one_count_a_minute() {
+    let mut first = operational("w1");
+    first.committed(P, &commit_of_expired("billing", 3), at(0));
+    // A commit that says it again, since something else has changed, is about nothing more.
+    first.committed(P, &commit_of_expired("billing", 3), at(1));
+    let at_once = told(&mut first, at(1));
+    assert_eq!((types(&at_once), at_once[0].facts.count), (vec!["laneway.waiting.expired"], Some(3)));
+    assert!(at_once[0].facts.text.contains("billing does not get 3 events"), "{at_once:?}");
+    first.committed(P, &commit_of_expired("billing", 4), at(2));
+    first.committed(Partition(1), &commit_of_expired("billing", 40), at(3));
+    assert_eq!(types(&told(&mut first, at(4))), [""; 0]);
+    let due = first.next_wakeup().expect("a count is due");
+    assert_eq!(due, at(1).after(EVERY).before(Duration::from_millis(1)));
+    let counted = told(&mut first, due);
+    assert_eq!((counted.len(), counted[0].facts.count), (1, Some(41)));
+    // Nothing for a minute: the next one is told at once, as one.
+    assert_eq!(types(&told(&mut first, due.after(EVERY))), [""; 0]);
+    assert_eq!(first.next_wakeup(), None);
+    first.committed(P, &commit_of_expired("billing", 5), due.after(EVERY));
+    let next = told(&mut first, due.after(EVERY));
+    assert_eq!(next[0].facts.count, Some(1));
+    assert!(next[0].facts.text.contains("does not get an event"), "{next:?}");
+}
+
+#[test]
+fn what_was_stored_before_a_claim_is_not_told_again_and_the_same_has_the_same_id() {
+    let lane = LaneProgress { expiry: Expiry { expired: 7, ..Expiry::default() }, ..LaneProgress::default() };
+    let progress = PartitionProgress { lanes: [(name("billing"), lane)].into(), ..PartitionProgress::default() };
+    let ids = ["w1", "w2"].map(|worker| {
+        let mut made = operational(worker);
+        made.claimed(P, &progress, &[], at(0));
+        made.committed(P, &commit_of_expired("billing", 9), at(1));
+        let all = told(&mut made, at(1));
+        assert_eq!(all[0].facts.count, Some(2));
+        all[0].id.clone()
+    });
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn what_expires_at_a_destination_that_asks_for_operational_events_is_not_told() {
+    let mut made = operational("w1");
+    made.committed(P, &commit_of_expired("pager", 3), at(0));
+    assert_eq!(types(&told(&mut made, at(0).after(EVERY))), [""; 0]);
+    assert_eq!(made.next_wakeup(), None);
 }

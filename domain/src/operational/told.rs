@@ -51,7 +51,7 @@ pub struct Facts {
     /// How often it was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    /// How many dead letters there are more than were told of.
+    /// How many dead letters, or events that have expired, there are more than were told of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// What the store has lost.

@@ -8,8 +8,8 @@ use super::history::told;
 use super::replays::{mark, spec};
 use crate::{CommitError, EventLog, Lease, MAX_REVISION, ProgressStore, Selection, StoreError, TenureEnd};
 use laneway_domain::{
-    Backoff, Behind, Commit, Cut, Key, LaneChange, LaneKey, Offset, Partition, PartitionProgress, Pause, Position,
-    Quarantined, Redrive, Redriven, ReplayChange, ReplayId, RetryState, Revision, Tenant, Timestamp,
+    Backoff, Behind, Commit, Cut, Expiry, Key, LaneChange, LaneKey, Offset, Partition, PartitionProgress, Pause,
+    Position, Quarantined, Redrive, Redriven, ReplayChange, ReplayId, RetryState, Revision, Tenant, Timestamp,
 };
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ macro_rules! progress_store_contract {
             a_commit_again_changes_nothing
             a_commit_beyond_the_end_of_the_log_is_refused_whole
             progress_is_what_applying_the_commits_gives
+            what_has_expired_is_counted_once_and_goes_with_its_destination
             partitions_do_not_share_progress
             a_forgotten_destination_leaves_nothing
             a_quarantined_record_is_accepted
@@ -73,6 +74,7 @@ pub(super) fn full_commit() -> Commit {
         paused: Some(Some(Pause { since: Timestamp::from_millis(7), reason: "gone".into() })),
         behind: [(LaneKey::All, Some(Behind { offset: Offset(1), retry: Some(retry.clone()) }))].into(),
         replays: [(ReplayId::new("r").unwrap(), Some(replay(retry)))].into(),
+        expiry: Some(expiry(9)),
     };
     Commit {
         scanned: Some(Offset(3)),
@@ -84,6 +86,11 @@ pub(super) fn full_commit() -> Commit {
         quarantined: vec![Quarantined { offset: Offset(2), reason: "checksum".into() }],
         history: Some(told(1, &[0]).into()),
     }
+}
+
+/// So many events expired in a lane that went back.
+fn expiry(expired: u64) -> Expiry {
+    Expiry { expired, again_below: Offset(2), again_since: Timestamp::from_millis(1_700_000_000_000) }
 }
 
 /// A replay that has begun, with a key that has failed.
@@ -232,6 +239,42 @@ pub(super) async fn taken_over<S: Subject>(subject: &S) -> (Lease, Lease) {
     subject.pass(Duration::from_millis(60)).await;
     let new = subject.store().claim(P, &worker("b"), LONG).await.unwrap().unwrap();
     (old, new)
+}
+
+/// What a commit says of it is kept until another one says something else, the same commit again counts nothing twice, and
+/// a destination that is made anew begins at none.
+pub async fn what_has_expired_is_counted_once_and_goes_with_its_destination<S: Subject>() {
+    let subject = filled::<S>(3).await;
+    let held = lease(subject.store()).await;
+    let says = |name, change: LaneChange| Commit { lanes: [(destination(name), change)].into(), ..Commit::default() };
+    let expired = |n| LaneChange { expiry: Some(expiry(n)), ..LaneChange::default() };
+    let mut expected = PartitionProgress::default();
+    let goes_on = LaneChange { born: Some(Revision(7)), ..LaneChange::default() };
+    for commit in [
+        moved("a", 1, Position::Shared),
+        says("a", expired(2)),
+        says("b", LaneChange { born: Some(Revision(5)), ..expired(1 << 40) }),
+        says("b", LaneChange { position: Some(Position::At(Offset(1))), ..LaneChange::default() }),
+        says("a", expired(3)),
+        // It goes on as one that was made anew: the registry had lost it.
+        says("b", goes_on),
+        says("c", LaneChange { expiry: Some(Expiry { expired: 1, ..Expiry::default() }), ..LaneChange::default() }),
+        Commit { dropped: [destination("c")].into(), ..says("a", LaneChange::default()) },
+        says("c", LaneChange { born: Some(Revision(9)), ..LaneChange::default() }),
+    ] {
+        expected.apply(&commit);
+        for _ in 0..2 {
+            subject.store().commit(&held, &commit).await.unwrap();
+            assert_eq!(subject.store().load(P).await.unwrap(), expected, "after {commit:?}");
+        }
+    }
+    assert_eq!(expected.lanes[&destination("b")].expiry, expiry(1 << 40));
+    let subject = subject.reopen().await;
+    assert_eq!(subject.store().load(P).await.unwrap(), expected);
+    assert!(subject.store().forget(&destination("a")).await.unwrap());
+    let held = lease(subject.store()).await;
+    subject.store().commit(&held, &moved("a", 1, Position::Shared)).await.unwrap();
+    assert_eq!(subject.store().load(P).await.unwrap().lanes[&destination("a")].expiry, Expiry::default());
 }
 
 /// Fenced, and the new holder keeps what it has.

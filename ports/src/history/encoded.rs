@@ -205,7 +205,7 @@ mod tests {
             (offset, id, key)
         });
         let numbers = (0_u64..4, 0_u32..9, 0_u64..5_000, 0_u64..9_000_000, 0_u16..600);
-        let kinds = (0_usize..5, 0_usize..5, any::<bool>());
+        let kinds = (0..Ended::ALL.len(), 0..Fate::ALL.len(), any::<bool>());
         let some = proptest::option::of::<&str>;
         let texts = (some(".{0,20}"), proptest::option::of((".{0,9}", ".{0,9}")), some(".{0,9}"));
         (event, numbers, kinds, texts).prop_map(|((offset, id, key), numbers, (ended, fate, redrive), texts)| Told {

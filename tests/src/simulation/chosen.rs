@@ -1,7 +1,7 @@
 //! Replays with a selection, recoveries among them: begun and ended while everything goes wrong, and one more in the end,
 //! where the oracle asks for just what was chosen.
 
-use super::happenings::{CANCEL, CHOOSE, CHOOSE_AT_THE_END};
+use super::happenings::{CANCEL, CHOOSE, CHOOSE_AT_THE_END, EXPIRED};
 use super::{Simulation, key_of};
 use laneway_domain::{
     Command, DestinationName, Fate, Offset, Partition, ReplayId, ReplayOrder, Selection, TypePattern,
@@ -85,6 +85,14 @@ impl Simulation {
                 let given_up = told.filter(|told| told.fate == Fate::DeadLetter);
                 let places = given_up.map(|told| (told.destination.clone(), (partition, told.offset))).collect();
                 self.oracle.given_up(places);
+                let told = page.iter().filter_map(|record| record.told.as_ref().ok()).flat_map(|history| &history.told);
+                let expired = told.filter(|told| told.fate == Fate::Expired);
+                let expired = expired.map(|told| (told.destination.clone(), (partition, told.offset), told.at));
+                let expired: Vec<_> = expired.collect();
+                if !expired.is_empty() {
+                    self.trace.count(EXPIRED);
+                }
+                self.oracle.expired(expired);
             }
         }
     }

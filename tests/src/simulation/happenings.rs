@@ -34,6 +34,7 @@ pub(super) const CHOOSE: &str = "a replay with a selection is asked for";
 pub(super) const CANCEL: &str = "a replay with a selection is ended before it is done";
 pub(super) const REPLAYED: &str = "an attempt is one of a replay with a selection";
 pub(super) const CHOOSE_AT_THE_END: &str = "in the end some events are chosen, and just these have to come once more";
+pub(super) const EXPIRED: &str = "events had waited for too long, and expired";
 pub(super) const TRIMMED: &str = "the log is trimmed";
 
 /// A tally of all these.
@@ -41,7 +42,7 @@ pub(super) fn tally() -> Tally {
     let of_workers = [CRASH, CRASH_LOSES, CRASH_TEARS, CLOCK_AHEAD, CLOCK_BEHIND, WITHOUT, JOINS, STOPS, STANDS_STILL];
     let of_leases = [FAILOVER, LOSSY_FAILOVER, CUT_OFF, TAKEN, FENCED_COMMIT, FENCED_RENEWAL];
     let of_attempts = [LATE, FAILS, NOT_BEFORE, REJECTS, HANGS, ABANDONED, SEVERAL, DUPLICATE];
-    let of_events = [SENT_AGAIN, DEAD_LETTER, REDRIVE, REPLAY, REPLAY_AT_THE_END, TRIMMED];
+    let of_events = [SENT_AGAIN, DEAD_LETTER, REDRIVE, REPLAY, REPLAY_AT_THE_END, EXPIRED, TRIMMED];
     let of_replays = [CHOOSE, CANCEL, REPLAYED, CHOOSE_AT_THE_END];
     let of_work = of_workers.into_iter().chain(of_leases).chain(of_attempts);
     Tally::of(OF_STORES.into_iter().chain(of_work).chain(of_events).chain(of_replays))

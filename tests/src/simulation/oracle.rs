@@ -7,7 +7,7 @@ use crate::seeded::{Trace, Violation};
 use chosen::Chosen;
 use laneway_domain::{
     DeadLetter, Destination, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Ordering, Partition,
-    PartitionProgress, Position,
+    PartitionProgress, Position, Timestamp,
 };
 use laneway_ports::Appended;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,8 @@ pub(super) struct Oracle {
     /// Dead letters that there ever were: a retry may have delivered them since.
     dead: BTreeSet<(DestinationName, Place)>,
     left: BTreeSet<(DestinationName, Place)>,
+    /// What had waited for too long, and when it expired first.
+    expired: BTreeMap<(DestinationName, Place), Timestamp>,
     violations: Vec<Violation>,
 }
 
@@ -69,6 +71,7 @@ impl Oracle {
             lost: Vec::new(),
             dead: BTreeSet::new(),
             left: BTreeSet::new(),
+            expired: BTreeMap::new(),
             violations: Vec::new(),
         }
     }
@@ -111,6 +114,14 @@ impl Oracle {
     /// What the history tells of dead letters, of those included that a replay has taken back before anybody saw them.
     pub(super) fn given_up(&mut self, places: Vec<(DestinationName, Place)>) {
         self.dead.extend(places);
+    }
+
+    /// What the history tells of what has expired.
+    pub(super) fn expired(&mut self, places: Vec<(DestinationName, Place, Timestamp)>) {
+        for (name, place, at) in places {
+            let first = self.expired.entry((name, place)).or_insert(at);
+            *first = at.min(*first);
+        }
     }
 
     /// These are left when everything has come to its end.
@@ -274,11 +285,25 @@ impl Judge<'_> {
         }
     }
 
+    /// Nothing expires where waiting has no limit, nor before that.
+    fn only_what_is_old_expires(&mut self) {
+        let of = self.oracle.expired.iter().filter(|((name, _), _)| *name == self.destination.name);
+        let early = of.filter(|((_, place), at)| {
+            let since = self.log.get(place).map_or(Timestamp::ZERO, |event| event.accepted_at);
+            self.destination.max_age.is_none_or(|max_age| **at < since.after(max_age))
+        });
+        let early: Vec<_> = early.map(|((_, place), at)| (*place, *at)).collect();
+        if !early.is_empty() {
+            self.broken(&format!("expired too early: {early:?}"));
+        }
+    }
+
     /// Delivered so far, or a dead letter in the end. (When it was given up is not seen from outside;
     /// but not before it was attempted.)
     fn settled(&self, place: Place) -> bool {
         let dead = self.oracle.dead.contains(&(self.destination.name.clone(), place));
-        self.seen.delivered.contains(&place) || (dead && self.seen.started.contains(&place))
+        let expired = self.oracle.expired.contains_key(&(self.destination.name.clone(), place));
+        self.seen.delivered.contains(&place) || (dead && self.seen.started.contains(&place)) || expired
     }
 
     /// G1, G6: whatever was accepted and wanted has been delivered or is a dead letter.
@@ -291,7 +316,8 @@ impl Judge<'_> {
                 let wanted =
                     self.oracle.sent.get(*id).is_some_and(|event| self.destination.filters.current.wants(event));
                 let left = self.oracle.left.contains(&(self.destination.name.clone(), **place));
-                wanted && !left && !self.seen.delivered.contains(*place)
+                let expired = self.oracle.expired.contains_key(&(self.destination.name.clone(), **place));
+                wanted && !left && !expired && !self.seen.delivered.contains(*place)
             })
             .map(|(id, (partition, offset))| format!("{id} at {partition}/{offset}"))
             .collect();
@@ -299,5 +325,6 @@ impl Judge<'_> {
             self.broken(&format!("accepted, and neither delivered nor a dead letter: {lost:?}"));
         }
         self.just_what_was_chosen_has_come();
+        self.only_what_is_old_expires();
     }
 }

@@ -79,7 +79,7 @@ impl Plan {
 fn destination(n: u64, ordering: Ordering, chance: &mut Chance) -> Destination {
     let name = DestinationName::new(&format!("d{n}")).expect("short and plain");
     let batch = small_batches(1500, chance);
-    Destination {
+    let drawn = Destination {
         ordering,
         filters: laneway_domain::Filters::always(if chance.one_in(3) { only_orders() } else { Filter::default() })
             .into(),
@@ -94,7 +94,10 @@ fn destination(n: u64, ordering: Ordering, chance: &mut Chance) -> Destination {
         on_give_up: OnGiveUp::DeadLetter,
         breaker: (!chance.one_in(3)).then(BreakerPolicy::default),
         ..Destination::new(name)
-    }
+    };
+    // Drawn from what was drawn: a seed that has found something else before finds the same still.
+    let has_limit = drawn.retry.initial.as_millis().is_multiple_of(4);
+    Destination { max_age: has_limit.then_some(drawn.retry.limit + Duration::from_secs(1)), ..drawn }
 }
 
 fn health(chance: &mut Chance) -> Health {

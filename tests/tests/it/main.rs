@@ -13,6 +13,7 @@ mod e2e_crash;
 mod e2e_documented_receiver;
 mod e2e_edit;
 mod e2e_exactly_once;
+mod e2e_expiry;
 mod e2e_faults;
 mod e2e_first_event;
 mod e2e_history;

@@ -83,8 +83,8 @@ pub struct EventWay {
 pub struct EventAt {
     /// The destination.
     pub destination: DestinationName,
-    /// In one word: `delivered`, `waiting`, `blocked`, `held`, `dead-letter`, `discarded`, `not-wanted`,
-    /// `before-destination` or `settled`.
+    /// In one word: `delivered`, `waiting`, `blocked`, `held`, `dead-letter`, `discarded`, `expired`,
+    /// `not-wanted`, `before-destination` or `settled`.
     pub state: String,
     /// The same for people, with what it waits for.
     pub detail: String,

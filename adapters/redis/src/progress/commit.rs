@@ -23,7 +23,7 @@ pub(super) async fn commit(store: &RedisStore, lease: &Lease, commit: &Commit) -
         let mut call = Call::new(&names, lease, log.witness(), commit);
         call.add_commit(&names, commit, &rests);
         call.add_history(&names, lease.epoch, commit);
-        match store.shared.write("laneway_commit_replays", &call.keys, call.args).await {
+        match store.shared.write("laneway_commit_expiry", &call.keys, call.args).await {
             Ok(_) => return Ok(()),
             Err(CallError::Refused(Refusal::Letters)) => drop_letters(store, &names, lease, commit).await?,
             Err(error) => return Err(not_made(store, lease, error).await),

@@ -59,7 +59,8 @@ pub(super) fn check_numbers(names: &Names<'_>, commit: &Commit) -> Result<(), St
     let replays = commit.lanes.values().flat_map(|change| change.replays.values().flatten());
     let numbers = replays.clone().filter_map(|replay| replay.mark).map(|mark| Offset(mark.number));
     let replayed = replays.flat_map(|replay| replay.behind.values().flatten()).map(|behind| behind.offset);
-    let highest = behind.chain(dead).chain(numbers).chain(replayed).fold(commit.highest(), Offset::max);
+    let again = commit.lanes.values().filter_map(|change| change.expiry).map(|expiry| expiry.again_below);
+    let highest = behind.chain(dead).chain(numbers).chain(replayed).chain(again).fold(commit.highest(), Offset::max);
     if names.stored(highest) <= MAX_OFFSET {
         return Ok(());
     }
@@ -147,6 +148,23 @@ impl Call {
             add_quarantined(self, names, quarantined);
         }
         self.add_replays(names, commit);
+        self.add_expiry(names, commit);
+    }
+
+    /// What the commit says of what has expired.
+    fn add_expiry(&mut self, names: &Names<'_>, commit: &Commit) {
+        self.keys.push(names.expiry());
+        self.number(commit.dropped.len());
+        for name in &commit.dropped {
+            self.arg(name.as_str());
+        }
+        let changed = commit.lanes.iter().filter(|(_, change)| change.expiry.is_some() || change.born.is_some());
+        let changed: Vec<_> = changed.collect();
+        self.number(changed.len());
+        for (name, change) in changed {
+            self.arg(name.as_str());
+            self.arg(change.expiry.map_or_else(String::new, |expiry| text::expiry(names.numbers(), expiry)));
+        }
     }
 
     /// What the commit says of replays.

@@ -1,6 +1,7 @@
 //! Reading progress: in pages, because a lane may have 100,000 keys behind, and Redis does nothing
 //! else meanwhile.
 
+mod expiry;
 mod replays;
 
 use super::answer;
@@ -61,7 +62,7 @@ async fn load_once(redis: &Redis, names: &Names<'_>) -> Result<Try, StoreError> 
             .behind = behind;
     }
     drop(reading);
-    if !replays::load(redis, names, &mut lanes).await? {
+    if !replays::load(redis, names, &mut lanes).await? || !expiry::load(redis, names, &mut lanes).await? {
         return Ok(Try::Changed);
     }
     Ok(Try::Whole(lanes.progress))

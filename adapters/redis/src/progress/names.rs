@@ -81,6 +81,11 @@ impl<'k> Names<'k> {
         [own.clone(), format!("{own}:behind"), format!("{own}:retry")]
     }
 
+    /// What of destinations has expired, and from when on their waiting counts.
+    pub(crate) fn expiry(&self) -> String {
+        self.keys.of(self.partition, "expiry")
+    }
+
     pub(crate) fn dead(&self) -> String {
         self.keys.dead(self.partition)
     }

@@ -2,8 +2,8 @@
 
 use crate::numbers::Numbers;
 use laneway_domain::{
-    DestinationName, LaneProgress, Offset, PartitionProgress, Pause, Position, ReplayId, ReplayMark, ReplayProgress,
-    Revision, Timestamp,
+    DestinationName, Expiry, LaneProgress, Offset, PartitionProgress, Pause, Position, ReplayId, ReplayMark,
+    ReplayProgress, Revision, Timestamp,
 };
 use laneway_ports::StoreError;
 use std::collections::BTreeMap;
@@ -49,6 +49,22 @@ fn parse_mark(numbers: &Numbers, text: &str) -> Option<ReplayMark> {
     // Of one that does not run there is no number.
     let number = if number == Offset::ZERO { number } else { numbers.shown(number) };
     parts.next().is_none().then_some(ReplayMark { number: number.0, scanned: numbers.shown(scanned), settled })
+}
+
+/// Three numbers. Of a lane that never went back the last two are zero.
+pub(super) fn expiry(numbers: &Numbers, expiry: Expiry) -> String {
+    let below = if expiry.again_below == Offset::ZERO { Offset::ZERO } else { numbers.stored(expiry.again_below) };
+    format!("{} {below} {}", expiry.expired, expiry.again_since.as_millis())
+}
+
+/// What has expired, and of a destination that was made when; from the value in the hash.
+pub(super) fn parse_expiry(numbers: &Numbers, text: &str) -> Option<(Revision, Expiry)> {
+    let mut parts = text.split(' ').map(str::parse);
+    let mut next = || parts.next()?.ok();
+    let (born, expired, below, since) = (next()?, next()?, Offset(next()?), next()?);
+    let again_below = if below == Offset::ZERO { below } else { numbers.shown(below) };
+    let expiry = Expiry { expired, again_below, again_since: Timestamp::from_millis(since) };
+    parts.next().is_none().then_some((Revision(born), expiry))
 }
 
 /// The replays of a destination, without the keys behind, from the fields of the hash `key`; and the last number that one
@@ -160,6 +176,16 @@ mod tests {
         fn a_pause_survives_a_round_trip(since: u64, reason: String) {
             let paused = Pause { since: Timestamp::from_millis(since), reason: reason.into() };
             prop_assert_eq!(parse_pause(&pause(&paused)), Some(paused));
+        }
+
+        #[test]
+        fn what_has_expired_survives_a_round_trip(expired: u64, below in 0..1_u64 << 40, since: u64, born: u64) {
+            for numbers in [Numbers::default(), Numbers::default().with(1, 60_000_000)] {
+                let again_below = if below == 0 { Offset::ZERO } else { numbers.shown(Offset(below)) };
+                let of = Expiry { expired, again_below, again_since: Timestamp::from_millis(since) };
+                let text = format!("{born} {}", expiry(&numbers, of));
+                prop_assert_eq!(parse_expiry(&numbers, &text), Some((Revision(born), of)));
+            }
         }
 
         #[test]

@@ -2,9 +2,9 @@
 
 use crate::support::{new_store, open};
 use laneway_domain::{
-    Behind, Commit, Cut, DestinationName, EventId, Failure, GivenUp, Key, LaneChange, LaneKey, Offset, Partition,
-    Pause, Position, Quarantined, Redriven, ReplayChange, ReplayId, ReplayMark, ReplaySpec, RetryState, Revision,
-    Timestamp, TypePattern,
+    Behind, Commit, Cut, DestinationName, EventId, Expiry, Failure, GivenUp, Key, LaneChange, LaneKey, Offset,
+    Partition, Pause, Position, Quarantined, Redriven, ReplayChange, ReplayId, ReplayMark, ReplaySpec, RetryState,
+    Revision, Timestamp, TypePattern,
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{DeadLetterQuery, Lease, MAX_REVISION, Selection, Store, WorkerId};
@@ -72,8 +72,20 @@ fn change() -> impl Strategy<Value = LaneChange> {
     let born = option::weighted(0.3, (0..=MAX_REVISION.0).prop_map(Revision));
     let id = prop::sample::select(&["a", "a-1", "A.b"][..]).prop_map(|id| ReplayId::new(id).unwrap());
     let replays = btree_map(id, option::weighted(0.8, replay()), 0..3);
-    (born, option::of(position), option::of(option::of(pause)), behind, replays)
-        .prop_map(|(born, position, paused, behind, replays)| LaneChange { born, position, paused, behind, replays })
+    let expiry = (any::<u64>(), 0..=EVENTS, moment()).prop_map(|(expired, below, again_since)| Expiry {
+        expired,
+        again_below: Offset(below),
+        again_since,
+    });
+    (born, option::of(position), option::of(option::of(pause)), behind, replays, option::weighted(0.4, expiry))
+        .prop_map(|(born, position, paused, behind, replays, expiry)| LaneChange {
+            born,
+            position,
+            paused,
+            behind,
+            replays,
+            expiry,
+        })
 }
 
 fn replay() -> impl Strategy<Value = ReplayChange> {

@@ -1,5 +1,6 @@
 //! Commits of progress.
 
+mod expiry;
 mod replays;
 
 use super::{dropped, lease};
@@ -116,6 +117,7 @@ fn change_lane(tx: &Tx<'_>, p: Partition, name: &DestinationName, change: &LaneC
         let row = || digest::of_behind(tx.conn, p, name.as_str(), &key);
         changed = changed.wrapping_add(difference(row, || change_behind(tx, p, name, &key, behind.as_ref()))?);
     }
+    expiry::change(tx, p, name, change)?;
     for (id, replay) in &change.replays {
         changed = changed.wrapping_add(replays::change(tx, p, (name, id), replay.as_ref())?);
     }
@@ -234,6 +236,7 @@ fn quarantine(tx: &Tx<'_>, p: Partition, quarantined: &Quarantined) -> Result<()
 /// [`laneway_ports::ProgressStore::forget`].
 pub(crate) fn forget(tx: &Tx<'_>, name: &DestinationName) -> Result<bool, Failed> {
     let mut gone = 0;
+    tx.run("DELETE FROM expiry WHERE destination = ?1", [name.as_str()])?;
     for table in ["behind", "lane", "dead_letter", "replay", "replay_behind", "replay_number"] {
         gone += tx.run(&format!("DELETE FROM {table} WHERE destination = ?1"), [name.as_str()])?;
     }

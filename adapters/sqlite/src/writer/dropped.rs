@@ -45,7 +45,7 @@ pub(super) fn drop_letters(
 /// Removes all that the destination has. Returns what that adds to the checksum over progress.
 pub(super) fn drop_all(tx: &Tx<'_>, p: Partition, name: &DestinationName) -> Result<i64, Failed> {
     let before = digest::of_destination(tx.conn, p, name.as_str())?;
-    for table in ["behind", "lane", "dead_letter", "replay", "replay_behind", "replay_number"] {
+    for table in ["behind", "lane", "dead_letter", "replay", "replay_behind", "replay_number", "expiry"] {
         let sql = format!("DELETE FROM {table} WHERE partition = ?1 AND destination = ?2");
         tx.run(&sql, (p.0, name.as_str()))?;
     }

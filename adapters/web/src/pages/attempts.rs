@@ -69,7 +69,7 @@ pub(crate) fn table(visit: &Visit, attempts: &[AttemptLine], columns: Columns) -
 fn line(visit: &Visit, attempt: &AttemptLine, columns: Columns) -> Markup {
     let tone = match &*attempt.outcome {
         "delivered" => "badge good",
-        "skipped" => "badge quiet",
+        "skipped" | "expired" => "badge quiet",
         _ => "badge bad",
     };
     html! {

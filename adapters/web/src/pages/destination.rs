@@ -157,6 +157,9 @@ fn numbers(snapshot: &Snapshot, row: &Row) -> Markup {
             div { dt { "Failed" } dd { (show::rate(status.failed_recently, RECENTLY.as_secs())) small { "attempts, over the last 10 s" } } }
             div { dt { "In flight" } dd { (show::count(status.in_flight)) } }
             div { dt { "Blocked keys" } dd { (show::count(status.blocked_keys)) } }
+            @if status.expired > 0 {
+                div { dt { "Expired" } dd { (show::count(status.expired)) small { "waited for longer than max_age" } } }
+            }
             div {
                 dt { "Dead letters" } dd {
                     (show::count(row.dead_letters))

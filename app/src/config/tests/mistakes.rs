@@ -156,6 +156,10 @@ fn mistakes_in_destinations_name_the_destination() {
             "ordering = 'keys'",
             r#"laneway.toml:4: destination.0 ("billing"): ordering: "keys" is none of "key", "strict", "none"; did you mean "key"?"#,
         ),
+        (
+            "max_age = \"999ms\"",
+            r#"laneway.toml:4: destination.0 ("billing"): max_age: 999ms is out of bounds; use 1s to 3650d"#,
+        ),
         ("rate = 0", r#"laneway.toml:4: destination.0 ("billing"): rate: 0 is out of bounds; use 1 to 10000000"#),
         (
             "batch.linger = '5ms'",

@@ -6,7 +6,7 @@ use super::lanes::SharedPosition;
 use crate::destination::{Destination, DestinationName};
 use crate::dispatcher::shared::Shared;
 use crate::io::{Notice, Output};
-use crate::lane::{Lane, Uncommitted, Unsaved};
+use crate::lane::{Expired, Lane, Uncommitted, Unsaved};
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
 use crate::progress::{Commit, LaneChange, Quarantined};
@@ -15,6 +15,7 @@ use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::timers::Timer;
 use crate::way::{LaneAt, Way};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(super) struct Commits {
     again: Option<Timestamp>,
     /// The keys whose dead letters are in it.
     unsaved: Vec<Unsaved>,
+    /// What has expired and is in it.
+    pub(super) expired: BTreeMap<DestinationName, Expired>,
     /// What the next commit says beside the changes of lanes.
     prepared: Commit,
     /// How many commits of this ownership have told something of attempts.
@@ -110,6 +113,12 @@ impl Commits {
     /// The keys whose dead letters are not in a stored commit, once for each.
     pub(super) fn unsaved(&self) -> impl Iterator<Item = &Unsaved> {
         self.unsaved.iter().chain(&self.uncommitted.unsaved)
+    }
+
+    /// What the next commit tells of attempts, and of what has expired.
+    #[cfg(test)]
+    pub(in crate::dispatcher) fn untold(&self) -> &[crate::history::Told] {
+        self.uncommitted.to_tell.told()
     }
 
     /// Those of a destination.
@@ -198,6 +207,7 @@ impl OwnedPartition {
         commit.scanned = (scanned != commits.scanned).then_some(scanned);
         commits.scanned = scanned;
         self.commit_replays(&mut commit, scanned, shared);
+        self.commit_expired(&mut commit);
         let commits = &mut self.commits;
         commit.dead_letters = std::mem::take(&mut commits.uncommitted.dead_letters);
         commits.uncommitted.dead_letter_bytes = 0;
@@ -213,6 +223,7 @@ impl OwnedPartition {
     pub(in crate::dispatcher) fn committed(&mut self, shared: &mut Shared) {
         let cut = self.commits.in_flight.take().and_then(|(commit, _)| commit.cut);
         // Before anything can make the next commit.
+        self.tell_expired(shared);
         let looked_at = self.note_stored_replays(shared);
         for Unsaved { destination, born, way, key } in std::mem::take(&mut self.commits.unsaved) {
             // A destination that has gone since has no lane that waits for it, nor has another one of that name.

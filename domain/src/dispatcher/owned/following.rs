@@ -67,6 +67,12 @@ impl OwnedPartition {
                 true
             });
         }
+        for index in &changes.aged {
+            self.with_lanes_of(*index, shared, |lane, cx| {
+                lane.follow_max_age(cx);
+                true
+            });
+        }
         for index in changes.added.iter().chain(&changes.reordered) {
             self.serve_lane((*index).into(), shared);
         }
@@ -225,6 +231,7 @@ impl OwnedPartition {
     /// The store lets go of all that it has of a destination of this name.
     pub(super) fn drop_progress(&mut self, name: &DestinationName) {
         self.unconfigured.remove(name);
+        self.expiry.take(name);
         self.commits.drop_all(name);
     }
 }

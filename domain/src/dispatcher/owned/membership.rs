@@ -7,7 +7,7 @@ use crate::io::Notice;
 use crate::lane::Lane;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
-use crate::progress::{Behind, LaneProgress, PartitionProgress, Position, ReplayMark};
+use crate::progress::{Behind, LaneProgress, PartitionProgress, Position, ReplayProgress};
 use crate::revision::Revision;
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +76,7 @@ impl OwnedPartition {
             start
         });
         self.restore_replays(index, &mut progress, shared);
+        self.expiry.restore(&name, std::mem::take(&mut progress.expiry));
         let unsaved = self.commits.unsaved_of(shared.destinations.get(index));
         let idle = LaneProgress { born, ..LaneProgress::default() };
         // Where it is where the others are, with nothing under way, it needs no lane.
@@ -142,13 +143,14 @@ impl OwnedPartition {
     pub(super) fn lane_of_replay(
         &mut self,
         index: DestinationIndex,
-        mark: ReplayMark,
-        behind: BTreeMap<LaneKey, Behind>,
+        progress: ReplayProgress,
         shared: &mut Shared,
     ) -> Lane {
+        let ReplayProgress { spec, mark, behind } = progress;
         let stored = mark.scanned;
         let Sorted { at, kept, dropped } = Sorted::of(behind, shared.destinations.get(index).ordering, stored);
         let mut lane = self.new_lane(index, at, Some(mark.number), shared);
+        lane.waits_since_again(Offset(u64::MAX), spec.asked_at);
         lane.stands_at(stored);
         lane.detach(at);
         lane.forget_keys(dropped.into_iter());
@@ -169,6 +171,7 @@ impl OwnedPartition {
         self.lanes.is_member(false);
         let destination = shared.destinations.get(index);
         let (name, born) = (destination.name.clone(), destination.born);
+        let (expiry, is_news) = self.take_expiry(&name);
         let change = self.commits.prepare(&name);
         let mut progress = match self.lanes.remove(index) {
             None => LaneProgress { born, position: Position::At(self.head), ..LaneProgress::default() },
@@ -183,6 +186,10 @@ impl OwnedPartition {
                 progress
             }
         };
+        progress.expiry = expiry;
+        if is_news {
+            change.expiry = Some(expiry);
+        }
         change.position = Some(progress.position);
         (progress.replays, progress.last_replay) = (replays.replays, replays.last_replay);
         self.unconfigured.insert(name, progress);

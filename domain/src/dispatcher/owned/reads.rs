@@ -65,10 +65,10 @@ impl OwnedPartition {
 
     /// Reads on for a lane that reads for itself, if it may.
     fn read_own(&mut self, at: LaneAt, shared: &mut Shared) {
-        let index = at.destination;
-        if self.releasing || shared.destinations.gate(index).is_paused() {
+        if self.releasing {
             return;
         }
+        let is_paused = shared.destinations.gate(at.destination).is_paused();
         if at.way != Way::Live {
             return self.read_replay(at, shared);
         }
@@ -78,7 +78,7 @@ impl OwnedPartition {
         if is_shared && lane.looked_up_to(head) >= head {
             return;
         }
-        if let Some(from) = lane.next_read(end, &cx) {
+        if let Some(from) = lane.next_read(end, is_paused, &cx) {
             let id = lane.id;
             self.read_chunk(from, id, Purpose::Lane(at), shared);
         }
@@ -220,8 +220,9 @@ impl OwnedPartition {
         if !lane.is_attached() {
             return; // It comes by here by itself.
         }
-        if !lane.offer(event, &mut cx) {
+        if !lane.offer(event, false, &mut cx) {
             self.lanes.detach(index, event.offset);
+            self.lanes.known_mut(index).stopped_at(event);
         }
         self.lanes.touch(index);
     }
@@ -235,6 +236,7 @@ impl OwnedPartition {
         shared: &mut Shared,
     ) {
         let filters = shared.destinations.get(index).filters.clone();
+        let only_old = self.reads_only_old(index, shared);
         // Where the shared reader moves, it takes over at its position.
         let limit = if self.lanes.attached() > 0 { self.head } else { self.judged_below() };
         let judge = Judge { filters: &filters, cuts: &self.cuts };
@@ -242,17 +244,24 @@ impl OwnedPartition {
         let mut cx = shared.context(index, &mut self.commits.uncommitted);
         let from = lane.read_ended();
         let mut reached = next.min(limit).max(from);
+        let mut seen = events.iter().rev().find(|event| event.offset < limit);
         let ours = |event: &&Arc<LoggedEvent>| event.offset >= from && event.offset < limit && judge.wants(event);
         for event in events.iter().filter(ours) {
-            if !lane.offer(event, &mut cx) {
-                reached = event.offset;
+            if !lane.offer(event, only_old, &mut cx) {
+                (reached, seen) = (event.offset, Some(event));
                 break;
             }
         }
-        lane.advance(reached);
+        lane.advance(reached, seen.map(AsRef::as_ref), &cx);
         self.lanes.touch(index);
         self.attach_lanes(shared);
         self.serve_lane(index.into(), shared);
+    }
+
+    /// Whether what is read for a destination is read only to see whether it has waited for too long: it is paused.
+    pub(super) fn reads_only_old(&self, index: DestinationIndex, shared: &Shared) -> bool {
+        let gate = shared.destinations.gate(index);
+        gate.is_paused() && gate.destination.max_age.is_some()
     }
 
     /// Attaches lanes that have come as far as the shared reader, or it to them: while no lane is

@@ -25,9 +25,11 @@ impl OwnedPartition {
         let destination = shared.destinations.get(index).name.clone();
         let before = self.unconfigured.remove(&destination);
         let before = before.unwrap_or_else(|| panic!("the progress of {destination} stays when its lane is removed"));
-        let after = before.gone_back(from, self.commits.scanned);
+        let mut after = before.gone_back(from, self.commits.scanned);
+        after.expiry.went_back(looked_up_to, shared.now);
         let change = self.commits.prepare(&destination);
         change.position = Some(after.position);
+        change.expiry = Some(after.expiry);
         for key in before.behind.into_keys() {
             let record = after.behind.get(&key).cloned();
             change.behind.insert(key, record);

@@ -386,8 +386,8 @@ impl OwnedPartition {
         }
         for id in starting {
             let Some(of) = self.replays.of(index) else { continue };
-            let ReplayProgress { mark, behind, .. } = of.records[&id].progress.clone();
-            let lane = self.lane_of_replay(index, mark, behind, shared);
+            let progress = of.records[&id].progress.clone();
+            let lane = self.lane_of_replay(index, progress, shared);
             let at = lane.at();
             if let Some(record) = self.replays.of_mut(index).and_then(|of| of.records.get_mut(&id)) {
                 record.lane = Some(Box::new(lane));
@@ -402,8 +402,9 @@ impl OwnedPartition {
         let Some((_, record)) = self.replays.record(at.destination, lane) else { return };
         // What is new waits for one that holds it.
         let (until, unhurried) = (record.progress.spec.until, !record.progress.spec.holds());
+        let is_paused = shared.destinations.gate(at.destination).is_paused();
         let Some((lane, cx)) = self.lane_with_context(at, shared) else { return };
-        if let Some(from) = lane.next_read(until, &cx) {
+        if let Some(from) = lane.next_read(until, is_paused, &cx) {
             let id = lane.id;
             self.read_chunk_in_time(from, id, Purpose::Lane(at), unhurried, shared);
         }
@@ -446,16 +447,18 @@ impl OwnedPartition {
         let Some((_, record)) = self.replays.record(at.destination, lane) else { return };
         let (until, holds) = (record.progress.spec.until, record.progress.spec.holds());
         let chosen = self.wanted_in(at, events, shared);
+        let only_old = self.reads_only_old(at.destination, shared);
         self.with_lane(at, shared, |lane, cx| {
             let from = lane.read_ended();
             let mut reached = next.min(until).max(from);
+            let mut seen = events.last();
             for event in chosen.into_iter().filter(|event| event.offset >= from) {
-                if !lane.offer(event, cx) {
-                    reached = event.offset;
+                if !lane.offer(event, only_old, cx) {
+                    (reached, seen) = (event.offset, Some(event));
                     break;
                 }
             }
-            lane.advance(reached);
+            lane.advance(reached, seen.map(AsRef::as_ref), cx);
             if reached >= until && holds {
                 // What is left is known key by key, so that every other key may go on.
                 lane.wind_down(cx);

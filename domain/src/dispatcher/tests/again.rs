@@ -2,7 +2,7 @@
 
 use super::fixtures::{PARTITION, name};
 use super::world::{Place, World, pick};
-use crate::Command;
+use crate::{Command, DestinationName, Offset};
 
 impl World {
     /// The operator wants what `destination` got from some event on again.
@@ -13,13 +13,18 @@ impl World {
             return;
         }
         let from = self.log[pick(from, self.log.len())].offset;
+        self.go_back(&destination, from);
+    }
+
+    /// The operator wants what `destination` got from `from` on again.
+    pub(super) fn go_back(&mut self, destination: &DestinationName, from: Offset) {
         let command = Command::Replay { destination: destination.clone(), from: [(PARTITION, from)].into() };
-        let configured = self.destinations.iter().any(|known| known.name == destination);
+        let configured = self.destinations.iter().any(|known| known.name == *destination);
         if configured {
-            let wanted_again = |(of, offset): &Place| *of == destination && *offset >= from;
+            let wanted_again = |(of, offset): &Place| of == destination && *offset >= from;
             self.again.extend(self.settled.extract_if(.., wanted_again));
             self.replayed.extend(self.again.iter().cloned());
-            self.replays_go_back(&destination, from);
+            self.replays_go_back(destination, from);
             for settled in [&mut self.settled_here, &mut self.made.here, &mut self.made.here_before] {
                 settled.retain(|place| !wanted_again(place));
             }

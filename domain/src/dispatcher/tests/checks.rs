@@ -78,6 +78,7 @@ impl World {
             if !self.is_of_now(&status.name, lane) {
                 continue;
             }
+            self.check_expired(&status);
             let to_come = |event: &&Arc<LoggedEvent>| {
                 let place = (status.name.clone(), event.offset);
                 self.wants(&status.name, event)

@@ -7,7 +7,7 @@ use crate::*;
 impl World {
     /// Everything works from here on; all must come to its end.
     pub(super) fn heal_and_finish(&mut self) {
-        let mut well = destinations(0);
+        let mut well = destinations(self.in_the_end);
         for destination in &mut well {
             destination.on_give_up = OnGiveUp::DeadLetter;
         }

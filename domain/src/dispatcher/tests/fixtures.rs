@@ -13,27 +13,36 @@ pub(super) fn name(text: &str) -> DestinationName {
     DestinationName::new(text).unwrap()
 }
 
+/// A bit of a variant: two of the destinations have a limit on waiting.
+pub(super) const AGED: u8 = 16;
+/// The other two have.
+pub(super) const AGED_TOO: u8 = 32;
+
 /// Destinations that between them use every ordering, filter and limit.
 pub(super) fn destinations(variant: u8) -> Vec<Destination> {
     let retry =
         RetryPolicy { initial: Duration::from_millis(20), factor: 2.0, limit: Duration::from_millis(100), jitter: 0.2 };
     let base = |text: &str| Destination { retry, from: StartFrom::Beginning, ..Destination::new(name(text)) };
     let some = Filter { tenant: None, types: vec![TypePattern::new("t.*").unwrap()], attributes: BTreeMap::new() };
+    let age = |bit: u8, millis| (variant & bit != 0).then_some(Duration::from_millis(millis));
     let mut all = vec![
-        Destination { breaker: None, ..base("by-key") },
+        Destination { breaker: None, max_age: age(AGED, 150), ..base("by-key") },
         Destination {
+            max_age: age(AGED_TOO, 90),
             ordering: Ordering::Strict,
             on_give_up: if variant & 1 == 0 { OnGiveUp::DeadLetter } else { OnGiveUp::Hold },
             max_in_flight: NonZeroU32::MIN,
             ..base("strict")
         },
         Destination {
+            max_age: age(AGED, 60),
             ordering: Ordering::None,
             filters: Filters::always(some).into(),
             paused: (variant & 2 != 0).then(|| "a test".into()),
             ..base("unordered")
         },
         Destination {
+            max_age: age(AGED_TOO, 120),
             batch: BatchPolicy { max_events: 3, max_bytes: 1 << 20, linger: Duration::from_millis(10) },
             breaker: Some(BreakerPolicy { failures: 3, limit: Duration::from_millis(300) }),
             rate: NonZeroU32::new(200).map(|per_second| Rate { per_second }),
@@ -45,7 +54,7 @@ pub(super) fn destinations(variant: u8) -> Vec<Destination> {
         },
     ];
     if variant & 4 != 0 {
-        all.remove(usize::from(variant >> 3));
+        all.remove(usize::from(variant >> 3 & 1));
     }
     all
 }

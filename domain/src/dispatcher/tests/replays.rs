@@ -19,6 +19,9 @@ fn settings(window: usize, per_key: usize, behind: usize, read: usize) -> Settin
         waiting_total: 2,
         read_events: read,
         read_bytes: 1 << 20,
+        expire_every: Duration::from_secs(1),
+        expire_ahead: Duration::from_secs(1),
+        expire_keys: 1,
         history: true,
         check_state: true,
     }

@@ -69,6 +69,10 @@ impl World {
         self.histories += 1;
         assert!(history.untold == 0 && history.at == self.now);
         for told in &history.told {
+            self.note_expired(told);
+            if told.ended == Ended::Expired {
+                continue;
+            }
             let place = (told.destination.clone(), told.offset);
             assert!(told.at <= history.at);
             let buried = |given_up: &GivenUp| (&given_up.destination, given_up.offset) == (&place.0, place.1);

@@ -4,6 +4,7 @@
 use super::super::*;
 use super::changing::{Change, Registry};
 use super::ends::Ends;
+use super::expiring::Expiring;
 use super::fixtures::{PARTITION, destinations, logged};
 use super::replaying::{Replays, Wish};
 use super::telling::Telling;
@@ -145,6 +146,9 @@ pub(super) struct World {
     pub(super) started: Vec<(Timestamp, DestinationName, Offset)>,
     pub(super) ends: Ends,
     pub(super) telling: Telling,
+    pub(super) expiring: Expiring,
+    /// The variant of the destinations by which everything comes to its end.
+    pub(super) in_the_end: u8,
     /// How many commits of this ownership have told something.
     pub(super) histories: u64,
     pub(super) owned: bool,
@@ -182,6 +186,8 @@ impl World {
             ending: BTreeMap::new(),
             ends: Ends::default(),
             telling: Telling::default(),
+            expiring: Expiring::default(),
+            in_the_end: 0,
             histories: 0,
             reads: Vec::new(),
             commits: Vec::new(),
@@ -208,6 +214,7 @@ impl World {
     fn claim(&mut self) {
         self.ends.forget();
         self.forget_telling();
+        self.forget_expired();
         self.settled_here.clear();
         self.made = Made::default();
         self.lose_unstored_replays();
@@ -253,6 +260,7 @@ impl World {
 
     pub(super) fn drain(&mut self) {
         while let Some(output) = self.dispatcher.poll(self.now) {
+            self.look_for_expired();
             match output {
                 Output::Read { .. } | Output::ReadDeadLetter { .. } | Output::ReadEnd { .. } => {
                     self.note_hurry(&output);
@@ -281,6 +289,7 @@ impl World {
                 Output::Notice(notice) => self.check_notice(&notice),
             }
         }
+        self.look_for_expired();
         if let Some(at) = self.dispatcher.next_wakeup() {
             assert!(at > self.now, "a timer that has come was left");
         }
@@ -335,7 +344,8 @@ impl World {
             self.check_letters(commit);
             self.check_history(commit);
             self.made.last = Some(commit.clone());
-            self.made.here_before = std::mem::replace(&mut self.made.here, self.settled_here.clone());
+            let here = self.settled_in_commit();
+            self.made.here_before = std::mem::replace(&mut self.made.here, here);
         }
     }
 

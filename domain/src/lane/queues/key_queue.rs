@@ -41,6 +41,8 @@ impl Part {
 #[derive(Debug)]
 pub(in crate::lane) struct Entry {
     pub(in crate::lane) offset: Offset,
+    /// From when on its waiting counts, as far as it was looked at.
+    pub(in crate::lane) since: Option<Timestamp>,
     pub(in crate::lane) event: Option<Arc<LoggedEvent>>,
 }
 
@@ -51,8 +53,8 @@ pub(in crate::lane) enum Queued {
     No,
     /// With data in hand.
     Ready,
-    /// For its data.
-    ToFetch,
+    /// For its data, at this place.
+    ToFetch(u64),
 }
 
 /// An attempt at the key's first events is under way.
@@ -135,14 +137,14 @@ impl KeyQueue {
         Held { bytes: self.entries.iter().map(weight).sum(), ..self.held() }
     }
 
-    /// Takes an event with its data.
-    pub(super) fn push(&mut self, event: &Arc<LoggedEvent>) {
+    /// Takes an event with its data, whose waiting counts `since` then.
+    pub(super) fn push(&mut self, event: &Arc<LoggedEvent>, since: Timestamp) {
         self.bytes += event.event.weight();
-        self.entries.push_back(Entry { offset: event.offset, event: Some(event.clone()) });
+        self.entries.push_back(Entry { offset: event.offset, since: Some(since), event: Some(event.clone()) });
     }
 
-    /// Remembers that the event at `offset` waits, or else (`full`) that it is no longer known what does.
-    pub(super) fn remember(&mut self, offset: Offset, full: bool) {
+    /// Remembers that the event at `offset` waits, `since` then, or else (`full`) that it is no longer known what does.
+    pub(super) fn remember(&mut self, offset: Offset, since: Timestamp, full: bool) {
         let behind = self.behind.as_mut().unwrap_or_else(|| panic!("{offset}: only of keys behind is it remembered"));
         if full {
             behind.known = Known::Below(offset);
@@ -153,7 +155,7 @@ impl KeyQueue {
             behind.retry = None;
         }
         behind.ahead = false;
-        self.entries.push_back(Entry { offset, event: None });
+        self.entries.push_back(Entry { offset, since: Some(since), event: None });
     }
 
     /// Becomes a key behind, with all its entries known.
@@ -164,14 +166,14 @@ impl KeyQueue {
         self.behind = Some(Box::new(BehindKey { retry: None, known: Known::All, settled_below, ahead: false }));
     }
 
-    /// Becomes the key that a stored record tells of, in a lane that has looked up to there.
-    /// Returns whether its first event is one that the lane has yet to look at.
-    pub(super) fn restore(&mut self, key: &LaneKey, behind: Behind, looked_up_to: Offset) -> bool {
+    /// Becomes the key that a stored record tells of, in a lane that has looked up to there. `aging`: the age of its
+    /// first event has to be found out. Returns whether that is one that the lane has yet to look at.
+    pub(super) fn restore(&mut self, key: &LaneKey, behind: Behind, looked_up_to: Offset, aging: bool) -> bool {
         let ahead = behind.offset >= looked_up_to;
-        let single = matches!(key, LaneKey::Event(_)) && !ahead;
+        let single = matches!(key, LaneKey::Event(_)) && !ahead && !aging;
         let known = if ahead || single { Known::All } else { Known::Below(behind.offset) };
         if single {
-            self.entries.push_back(Entry { offset: behind.offset, event: None });
+            self.entries.push_back(Entry { offset: behind.offset, since: None, event: None });
         }
         self.behind = Some(Box::new(BehindKey { retry: behind.retry, known, settled_below: behind.offset, ahead }));
         ahead
@@ -200,21 +202,50 @@ impl KeyQueue {
     pub(super) fn remember_failed(&mut self) {
         let Some(behind) = self.behind.as_mut().filter(|_| self.entries.is_empty()) else { return };
         let offset = behind.settled_below;
-        self.entries.push_back(Entry { offset, event: None });
+        self.entries.push_back(Entry { offset, since: None, event: None });
         behind.known = match behind.known {
             Known::Below(known) => Known::Below(known.max(offset.next())),
             Known::All => Known::All,
         };
     }
 
-    /// Takes data that was fetched, if it still waits for it.
-    pub(super) fn fill(&mut self, event: &Arc<LoggedEvent>) {
+    /// Takes data that was fetched, if it still waits for it. Its waiting counts `since` then.
+    pub(super) fn fill(&mut self, event: &Arc<LoggedEvent>, since: Timestamp) {
         let Ok(at) = self.entries.binary_search_by_key(&event.offset, |entry| entry.offset) else { return };
         let entry = &mut self.entries[at];
+        entry.since = Some(since);
         if entry.event.is_none() {
             entry.event = Some(event.clone());
             self.bytes += event.event.weight();
         }
+    }
+
+    /// Lets a scan find out how old its first event is, if that is not known and nobody is about to see it. Returns whether
+    /// it has to.
+    pub(super) fn seek_age(&mut self) -> bool {
+        let Some(behind) = &mut self.behind else { return false };
+        if self.in_flight.is_some() || self.fetching || self.unsaved > 0 || behind.ahead {
+            return false;
+        }
+        let Some(first) = self.entries.front() else { return matches!(behind.known, Known::Below(_)) };
+        if first.since.is_some() || first.event.is_some() {
+            return false;
+        }
+        behind.known = Known::Below(first.offset);
+        self.entries.clear();
+        true
+    }
+
+    /// From when on the waiting of its first event counts, and where that is; nothing if it is not known.
+    pub(in crate::lane) fn oldest(&self) -> Option<(Timestamp, Offset)> {
+        let first = self.entries.front()?;
+        Some((first.since?, first.offset))
+    }
+
+    /// Whether its first event is nobody's at the moment: neither in flight, nor behind one that has yet to be stored as
+    /// a dead letter.
+    pub(in crate::lane) const fn is_free(&self) -> bool {
+        self.in_flight.is_none() && self.unsaved == 0
     }
 
     pub(in crate::lane) fn entries(&self) -> &VecDeque<Entry> {
@@ -338,7 +369,12 @@ mod tests {
             ..Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), bytes::Bytes::new())
         };
         let (offset, accepted_at) = (Offset(offset), Timestamp::ZERO);
-        Entry { offset, event: Some(Arc::new(LoggedEvent { partition: Partition(0), offset, accepted_at, event })) }
+        let since = Some(accepted_at);
+        Entry {
+            offset,
+            since,
+            event: Some(Arc::new(LoggedEvent { partition: Partition(0), offset, accepted_at, event })),
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub(super) struct Chosen {
 impl Judge<'_> {
     /// Everything that it selects was settled, unless it is lost.
     pub(super) fn chosen(&mut self, order: &ReplayOrder) {
+        if self.destination.max_age.is_some() {
+            return; // What expired may come for the first time, and what comes again may expire.
+        }
         let filter = &self.destination.filters.current;
         let is_lost = |at: &Place| self.oracle.lost.iter().any(|lost| lost.contains(at));
         let expected = self.log.values().filter(|event| {
