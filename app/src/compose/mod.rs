@@ -130,7 +130,9 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         dead_letters: stores.dead_letters.clone(),
         lookup: Some(Arc::new(Finder::new(stores.clone(), setup_of(&config)))),
         operations: Some(Arc::new(Operator::new(workers.clone(), stores.clone()))),
-        destinations: Some(Arc::new(Destinations::new(stores.clone(), workers, known.reader.clone()))),
+        destinations: Some(Arc::new(
+            Destinations::new(stores.clone(), workers, known.reader.clone()).bounding(config.tenants.clone()),
+        )),
         token_admin: Some(made),
         metrics: Arc::new(move || render.render() + &of_destinations.render()),
         spans,

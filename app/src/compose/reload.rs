@@ -77,6 +77,7 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
         ("log", before.log == now.log),
         ("telemetry", before.telemetry == now.telemetry),
         ("operational_events", before.operational == now.operational),
+        ("tenants", before.tenants == now.tenants),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }

@@ -26,6 +26,7 @@ mod sink;
 mod source;
 mod store;
 mod telemetry;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -48,6 +49,7 @@ pub use sink::SinkConfig;
 pub use source::{Given, MAX_FILE_BYTES, Process, References, Source};
 pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use telemetry::Telemetry;
+pub use tenants::TenantBounds;
 pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
@@ -66,8 +68,8 @@ use tree::Table;
 pub const DEFAULT_FILE: &str = "laneway.toml";
 
 /// The tables of a configuration file beside those of destinations.
-const OTHER_SECTIONS: [&str; 8] =
-    ["server", "store", "egress", "worker", "history", "log", "telemetry", "operational_events"];
+const OTHER_SECTIONS: [&str; 9] =
+    ["server", "store", "egress", "worker", "history", "log", "telemetry", "operational_events", "tenants"];
 
 /// All settings of a process, checked.
 #[derive(Clone, Debug)]
@@ -90,6 +92,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// When an operator is told what.
     pub operational: OperationalSettings,
+    /// What tenants' destinations may be.
+    pub tenants: TenantBounds,
     /// The destinations, in the order of the file; names are unique. Never empty: without any, it is
     /// one `console`.
     pub destinations: Vec<DestinationConfig>,
@@ -175,9 +179,23 @@ fn read(findings: &Findings<'_>, root: Table) -> Config {
     let log = Log::read(root.section("log"));
     let telemetry = Telemetry::read(root.section("telemetry"));
     let operational = operational::read(root.section("operational_events"));
+    let tenants = TenantBounds::read(root.section("tenants"));
     let (destinations, names_none) = destination::read_all(&mut root, &egress);
     root.finish();
-    Config { file: None, server, store, egress, worker, history, log, telemetry, operational, destinations, names_none }
+    Config {
+        file: None,
+        server,
+        store,
+        egress,
+        worker,
+        history,
+        log,
+        telemetry,
+        operational,
+        tenants,
+        destinations,
+        names_none,
+    }
 }
 
 /// Reads only what a command needs to reach a running server: `[server]`. Mistakes elsewhere, and

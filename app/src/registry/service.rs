@@ -7,6 +7,7 @@ mod taking;
 use super::read::Reader;
 use super::settings::Means;
 use super::stored::moment;
+use crate::config::TenantBounds;
 use crate::telemetry::metrics as metrics_names;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,6 +36,7 @@ pub struct Destinations {
     stores: Stores,
     workers: Arc<dyn WorkerControl>,
     reader: Arc<Reader>,
+    tenants: TenantBounds,
     patience: Duration,
 }
 
@@ -42,7 +44,13 @@ impl Destinations {
     /// A service over this store, whose workers can be asked there.
     #[must_use]
     pub fn new(stores: Stores, workers: Arc<dyn WorkerControl>, reader: Arc<Reader>) -> Self {
-        Self { stores, workers, reader, patience: TAKEN_WITHIN }
+        Self { stores, workers, reader, tenants: TenantBounds::default(), patience: TAKEN_WITHIN }
+    }
+
+    /// The same, with other bounds of what tenants' destinations may be.
+    #[must_use]
+    pub fn bounding(self, tenants: TenantBounds) -> Self {
+        Self { tenants, ..self }
     }
 
     /// The same, with answers that wait for at most `patience`.
@@ -54,7 +62,7 @@ impl Destinations {
     fn means(&self) -> Means<'_> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        Means { egress: self.reader.egress(), keys: self.reader.keys(), now }
+        Means { egress: self.reader.egress(), tenants: &self.tenants, keys: self.reader.keys(), now }
     }
 
     fn partitions(&self) -> Vec<Partition> {

@@ -11,7 +11,8 @@ ROLES = ["publish", "read", "operate", "admin"]
 SERVER = "\n".join(
     [f'[[server.token]]\nname = "boss"\ntoken = "a-token-of-the-boss"\nroles = {json.dumps(ROLES)}'] +
     [f'[[server.token]]\nname = "app"\ntenant = "{tenant}"\ntoken = "the-token-of-{tenant}"\nroles = {json.dumps(ROLES)}'
-     for tenant in ("acme", MARK)])
+     for tenant in ("acme", MARK)] +
+    ['[tenants]\nschemes = ["https", "http"]'])
 
 
 def token(tenant):

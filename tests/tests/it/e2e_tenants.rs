@@ -21,7 +21,8 @@ fn token(tenant: &str, role: Role) -> String {
 
 fn settings() -> Settings {
     let mut tables = vec![format!(
-        "[[server.token]]\nname = \"boss\"\ntoken = \"{BOSS}\"\nroles = [\"publish\", \"read\", \"operate\", \"admin\"]"
+        "[tenants]\nschemes = [\"https\", \"http\"]\ndestinations = 3\n\
+         [[server.token]]\nname = \"boss\"\ntoken = \"{BOSS}\"\nroles = [\"publish\", \"read\", \"operate\", \"admin\"]"
     )];
     for tenant in ["acme", MARK] {
         for role in Role::ALL {
@@ -274,5 +275,49 @@ async fn lists_counts_and_cursors_have_only_what_is_the_tenants_own() {
     assert_eq!(theirs.json()["dead_letters"][0]["lane_key"], "tenant:bumblebee:bumblebee-dead", "{}", theirs.text());
     let all = ask(&scene.client, &Method::GET, "/v1/destinations", BOSS, &Value::Null).await;
     assert_eq!(names(&all.json()["items"]), ["acme:hook", "bumblebee:hook", "crm"]);
+    scene.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tenant_may_make_is_bounded() {
+    let scene = Scene::begin().await;
+    let put = async |tenant: &str, name: &str, url: &str| {
+        let path = format!("/v1/destinations/{name}");
+        let token = if tenant.is_empty() { BOSS.to_owned() } else { token(tenant, Role::Admin) };
+        ask(&scene.client, &Method::PUT, &path, &token, &json!({"url": url})).await
+    };
+    for url in ["console:", "mongodb://archive.example/db/events", "ftp://files.example/"] {
+        let refused = put("acme", "other", url).await;
+        assert_eq!(
+            (refused.status, &refused.json()["mistakes"][0]["field"]),
+            (422, &json!("/url")),
+            "{}",
+            refused.text()
+        );
+        assert!(refused.text().contains("to https, http only"), "{}", refused.text());
+    }
+    assert_eq!(put("", "printed", "console:").await.status, 201, "an operator's may be anything");
+    // It has one already, and may have three: one more by itself, and of two together the first.
+    assert_eq!(put("acme", "second", "https://hooks.acme.example/").await.status, 201);
+    let settings = json!({"url": "https://hooks.acme.example/"});
+    let changes = json!({"changes": [
+        {"name": "third", "op": "put", "settings": settings},
+        {"name": "acme:fourth", "op": "put", "settings": settings},
+        {"name": "hook", "op": "patch", "settings": {"rate": 7}},
+    ]});
+    let many = ask(&scene.client, &Method::POST, "/v1/destinations", &token("acme", Role::Admin), &changes).await;
+    let statuses: Vec<Value> =
+        many.json()["results"].as_array().expect("a list").iter().map(|result| result["status"].clone()).collect();
+    assert_eq!(statuses, [201, 409, 200], "{}", many.text());
+    let refused = put("acme", "fourth", "https://hooks.acme.example/").await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.text().contains("the tenant acme has 3 destinations"), "{}", refused.text());
+    // What is there can be changed, others are not concerned, and room comes back.
+    assert_eq!(put("acme", "third", "https://other.acme.example/").await.status, 200);
+    assert_eq!(put(MARK, "second", "https://hooks.bumblebee.example/").await.status, 201);
+    let path = "/v1/destinations/second";
+    let gone = ask(&scene.client, &Method::DELETE, path, &token("acme", Role::Admin), &Value::Null).await;
+    assert!(matches!(gone.status, 200 | 202), "{}", gone.text());
+    assert_eq!(put("acme", "fourth", "https://hooks.acme.example/").await.status, 201);
     scene.server.stop();
 }

@@ -6,7 +6,8 @@ use super::super::settings::{Before, Next, checked, rotated};
 use super::Destinations;
 use crate::config::parse_duration;
 use laneway_domain::{
-    DestinationName, Edit, OperatorPause, Origin, Refused, Registered, Revision, Standing, Timestamp,
+    DestinationName, Edit, OperatorPause, Origin, Refused, Registered, Revision, Standing, TENANT_SEPARATOR, Tenant,
+    Timestamp,
 };
 use laneway_ports::{
     AdminError, Change, ChangeRequest, Changed, Condition, Drafted, MAX_LIST, MAX_RECORD_BYTES, Mistake, RegistryHead,
@@ -102,6 +103,9 @@ impl Destinations {
             Purpose::Preview => "",
         };
         let needed = former::needed(&self.stores, before.values()).await?;
+        let is_there = |name: &DestinationName| before.get(name).is_some_and(|it| it.standing != Standing::Deleted);
+        let makes = |change: &&ChangeRequest| matches!(change.change, Change::Put { .. }) && !is_there(&change.name);
+        let mut room = self.room(changes.iter().take(names.len()).filter(makes)).await?;
         let mut draft = WriteDraft::new(&base.head, base.next);
         let (mut results, mut seen) = (Vec::new(), BTreeSet::new());
         let mut rest = changes;
@@ -109,7 +113,10 @@ impl Destinations {
             if !names.contains(&change.name) {
                 break;
             }
-            let made = if seen.insert(&change.name) {
+            let room = change.name.tenant().and_then(|tenant| room.get_mut(&tenant)).filter(|_| makes(&change));
+            let made = if room.as_ref().is_some_and(|room| **room == 0) {
+                Err(self.too_many(&change.name))
+            } else if seen.insert(&change.name) {
                 self.made(before.get(&change.name), change, &base, asked.waiting.get(&change.name).copied())
             } else {
                 let what = format!("{} is changed twice in this batch: send the second change by itself", change.name);
@@ -119,7 +126,10 @@ impl Destinations {
                 Ok(Made { record: Some(mut record), changed, what }) => {
                     record.filters.trim(needed);
                     match draft.add(record, by, &what) {
-                        Drafted::Taken => Ok(Changed { what: Some(what.into()), ..changed }),
+                        Drafted::Taken => {
+                            room.into_iter().for_each(|room| *room -= 1);
+                            Ok(Changed { what: Some(what.into()), ..changed })
+                        }
                         Drafted::Full => break,
                         Drafted::TooLarge(bytes) => Err(too_large(bytes)),
                     }
@@ -135,6 +145,38 @@ impl Destinations {
             Some(write) if !self.written(&write).await? => Ok(None),
             _ => Ok(Some((results, rest))),
         }
+    }
+
+    /// How many more destinations each tenant may have that is to get some by these changes.
+    async fn room(&self, makes: impl Iterator<Item = &ChangeRequest>) -> Result<BTreeMap<Tenant, usize>, StoreError> {
+        let tenants: BTreeSet<Tenant> = makes.filter_map(|change| change.name.tenant()).collect();
+        let mut room = BTreeMap::new();
+        for tenant in tenants {
+            let (mut left, mut after) = (self.tenants.destinations, format!("{tenant}{TENANT_SEPARATOR}"));
+            loop {
+                // One more than there may be says that there are too many.
+                let page = self.stores.registry.page(&after, left.saturating_add(1)).await?;
+                let own = page.records.iter().filter(|record| record.name.is_of(Some(&tenant))).count();
+                left = left.saturating_sub(own);
+                let Some(last) = page.records.last().filter(|last| last.name.is_of(Some(&tenant))) else { break };
+                if !page.more || left == 0 {
+                    break;
+                }
+                after = last.name.to_string();
+            }
+            room.insert(tenant, left);
+        }
+        Ok(room)
+    }
+
+    fn too_many(&self, name: &DestinationName) -> AdminError {
+        let (most, tenant) = (self.tenants.destinations, name.tenant());
+        let of = tenant.map_or_else(String::new, |tenant| format!(" {tenant}"));
+        let what = format!(
+            "the tenant{of} has {most} destinations, which is as many as a tenant may have (tenants.destinations): delete \
+             one that is not needed any more"
+        );
+        AdminError::Conflict { field: None, what }
     }
 
     /// Writes what was done at a destination into its history, which changes nothing.
