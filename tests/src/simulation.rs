@@ -25,7 +25,7 @@ use happenings::{
     CRASH, CRASH_LOSES, CRASH_TEARS, DEAD_LETTER, FAILOVER, LOSSY_FAILOVER, REDRIVE, SENT_AGAIN, TRIMMED, WITHOUT,
 };
 use laneway_domain::{
-    DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Offset, Partition, ReplayState,
+    DeadLetter, DestinationName, Event, EventId, EventType, Key, NewEvent, Offset, Partition, ReplayState, Tenant,
 };
 use laneway_memory::{Disk, MemoryStore, Replica, Sabotage, Settings};
 use laneway_ports::{
@@ -275,6 +275,8 @@ impl Simulation {
         self.sent += 1;
         let key = self.chance.below(self.plan.keys + 1);
         let event = Event {
+            // Every fourth is a tenant's, whose keys are called as those that no tenant has.
+            tenant: self.sent.is_multiple_of(4).then(tenant),
             key: (key > 0).then(|| key_of(key)),
             content_type: "text/plain".into(),
             ..Event::new(
@@ -395,6 +397,10 @@ impl Simulation {
 
 fn key_of(number: u64) -> Key {
     Key::new(&format!("k{number}")).expect("short and plain")
+}
+
+fn tenant() -> Tenant {
+    Tenant::new("acme").expect("short and plain")
 }
 
 async fn all_dead_letters(store: &MemoryStore) -> Vec<DeadLetter> {

@@ -90,7 +90,7 @@ impl Plan {
     pub(super) fn lane_key(&self, receiver: usize, event: &Event) -> Option<LaneKey> {
         match self.destinations[receiver].ordering {
             Ordering::Strict => Some(LaneKey::All),
-            Ordering::Key => event.key.clone().map(LaneKey::Key),
+            Ordering::Key => event.key.as_ref().map(|key| LaneKey::of(event.tenant.as_ref(), key)),
             Ordering::None => None,
         }
     }

@@ -2,7 +2,7 @@
 //! where the oracle asks for just what was chosen.
 
 use super::happenings::{CANCEL, CHOOSE, CHOOSE_AT_THE_END, EXPIRED};
-use super::{Simulation, key_of};
+use super::{Simulation, key_of, tenant};
 use laneway_domain::{
     Command, DestinationName, Fate, Offset, Partition, ReplayId, ReplayOrder, Selection, TypePattern,
 };
@@ -57,6 +57,7 @@ impl Simulation {
         let mut selection = Selection::default();
         if self.chance.one_in(2) {
             let count = 1 + self.chance.below(3);
+            selection.tenant = self.chance.one_in(3).then(tenant);
             selection.keys = (0..count).map(|_| key_of(1 + self.chance.below(self.plan.keys))).collect();
         }
         if self.chance.one_in(3) {

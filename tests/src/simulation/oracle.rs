@@ -7,7 +7,7 @@ use crate::seeded::{Trace, Violation};
 use chosen::Chosen;
 use laneway_domain::{
     DeadLetter, Destination, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Ordering, Partition,
-    PartitionProgress, Position, Timestamp,
+    PartitionProgress, Position, Tenant, Timestamp,
 };
 use laneway_ports::Appended;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ impl Seen {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum OrderedBy {
-    Key(Key),
+    Key(Option<Tenant>, Key),
     Event(Place),
     Partition(Partition),
 }
@@ -202,7 +202,7 @@ impl Judge<'_> {
     fn ordered_by(&self, event: &LoggedEvent) -> OrderedBy {
         match (self.destination.ordering, &event.event.key) {
             (Ordering::Strict, _) => OrderedBy::Partition(event.partition),
-            (Ordering::Key, Some(key)) => OrderedBy::Key(key.clone()),
+            (Ordering::Key, Some(key)) => OrderedBy::Key(event.event.tenant.clone(), key.clone()),
             _ => OrderedBy::Event(place(event)),
         }
     }

@@ -78,8 +78,8 @@ impl SimulatedSink {
             .iter()
             .map(|event| {
                 // A sink stops at a key's first failure; under `strict` that is any failure.
-                let key =
-                    (self.destination.ordering != laneway_domain::Ordering::Strict).then(|| event.event.key.clone());
+                let event_key = || (event.event.tenant.clone(), event.event.key.clone());
+                let key = (self.destination.ordering != laneway_domain::Ordering::Strict).then(event_key);
                 if failed.contains(&key) {
                     return Outcome::NotTried;
                 }

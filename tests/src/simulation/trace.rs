@@ -155,7 +155,8 @@ impl seeded::Line for Line {
         let names = |events: &[Arc<LoggedEvent>]| {
             let name = |event: &Arc<LoggedEvent>| {
                 let key = event.event.key.as_ref().map_or("-", |key| key.as_str());
-                format!("{}/{} {} ({key})", event.partition, event.offset, event.event.id)
+                let of = event.event.tenant.as_ref().map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+                format!("{}/{} {} ({key}{of})", event.partition, event.offset, event.event.id)
             };
             events.iter().map(name).collect::<Vec<_>>().join(", ")
         };

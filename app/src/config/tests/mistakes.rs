@@ -32,7 +32,7 @@ fn mistakes_in_sections_are_named_precisely() {
         ("\n[server]\nlisen = 1\n", r#"laneway.toml:3: server: unknown key "lisen"; did you mean "listen"?"#),
         (
             "zzz = 1",
-            r#"laneway.toml:1: unknown key "zzz"; known here: server, store, egress, worker, history, log, telemetry, operational_events, destination"#,
+            r#"laneway.toml:1: unknown key "zzz"; known here: server, store, egress, worker, history, log, telemetry, operational_events, tenants, destination"#,
         ),
         ("server = 1", "laneway.toml:1: server: expected a table, found a whole number"),
         ("[server]\nlisten = 8080", "laneway.toml:2: server.listen: expected text in quotes, found a whole number"),

@@ -37,6 +37,7 @@ impl World {
     pub(super) fn replays_are_stored(&mut self) {
         let again = std::mem::take(&mut self.again);
         self.again = again.into_iter().filter(|place| self.is_stored_as_settled(place)).collect();
+        self.stored_is_gone_back();
     }
 
     /// Whoever claims the partition knows of a replay only if it is stored, and not lost since.
@@ -44,6 +45,7 @@ impl World {
         let lost: Vec<Place> = self.replayed.iter().filter(|place| self.is_stored_as_settled(place)).cloned().collect();
         self.settled.extend(lost);
         self.again.clear();
+        self.nobody_goes_back();
     }
 
     fn is_stored_as_settled(&self, (destination, offset): &Place) -> bool {

@@ -45,6 +45,11 @@ impl Wish {
         Self { destination, id: 0, from: 0, to: u64::MAX, types: 0, keys: 0, event: None, first: false }
     }
 
+    /// The same, and nothing new goes before it.
+    pub(super) fn before_all(self) -> Self {
+        Self { first: true, ..self }
+    }
+
     /// The same of the first destination, and of three keys at most.
     pub(super) fn of_few(self) -> Self {
         Self { destination: 0, keys: self.keys & 7, event: None, ..self }
@@ -94,6 +99,8 @@ pub(super) struct Replays {
     known: BTreeMap<(DestinationName, ReplayId), Known>,
     /// The last number and offset of a key that came for the first time.
     marks: BTreeMap<(DestinationName, LaneKey), (u64, Offset)>,
+    /// Where destinations go back to as a whole, until that is stored.
+    going_back: BTreeMap<DestinationName, Offset>,
     /// How many events were delivered once more.
     pub(super) delivered: usize,
     /// How many reads were asked for that may take their time.
@@ -137,13 +144,15 @@ impl World {
         });
         let replay = id_of(wish.id);
         let command = Command::BeginReplay { destination: destination.clone(), replay: replay.clone(), order };
+        // What it goes back over is not settled any more, though it is stored as if it were until that is stored, too.
+        let goes_back = self.replays.going_back.get(&destination).copied();
         let reaches = self.stored.lanes.get(&destination).is_some_and(|lane| {
+            let settled_below = lane.position.offset(self.stored.scanned).min(goes_back.unwrap_or(Offset(u64::MAX)));
             let made = self.stored.cuts.iter().find(|cut| cut.revision >= lane.born);
             let began = made.filter(|_| lane.born > Revision::ORIGIN).map_or(Offset::ZERO, |cut| cut.at);
             let mut log = self.log.iter().filter(|event| range.contains(&event.offset));
             let is_of_now = self.is_of_now(&destination, lane);
-            is_of_now
-                && log.any(|event| event.offset >= began && event.offset < lane.position.offset(self.stored.scanned))
+            is_of_now && log.any(|event| event.offset >= began && event.offset < settled_below)
         });
         let chosen = self.log.iter().filter(|event| range.contains(&event.offset) && selection.picks(&event.event));
         let settled = |offset: &Offset| self.settled_here.contains(&(destination.clone(), *offset));
@@ -182,9 +191,24 @@ impl World {
     /// A destination goes back as a whole: what it is to settle anew, its replays leave to it.
     pub(super) fn replays_go_back(&mut self, destination: &DestinationName, from: Offset) {
         self.replays_are_unsure(destination);
+        let to = self.replays.going_back.entry(destination.clone()).or_insert(from);
+        *to = from.min(*to);
         for (_, known) in self.replays.known.iter_mut().filter(|((name, _), _)| name == destination) {
             known.required.retain(|offset| *offset < from || known.done.contains(offset));
         }
+    }
+
+    /// A commit was stored: where it says that a destination has gone back, that is known from then on.
+    pub(super) fn stored_is_gone_back(&mut self) {
+        let (stored, default) = (&self.stored, self.stored.scanned);
+        self.replays
+            .going_back
+            .retain(|name, to| stored.lanes.get(name).is_some_and(|lane| lane.position.offset(default) > *to));
+    }
+
+    /// Whoever claims the partition knows of none that was not stored.
+    pub(super) fn nobody_goes_back(&mut self) {
+        self.replays.going_back.clear();
     }
 
     pub(super) fn forget_replays(&mut self, destination: &DestinationName) {

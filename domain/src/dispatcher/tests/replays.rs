@@ -216,3 +216,40 @@ fn a_destination_goes_back_before_its_replay_is_stored() {
         Settings { commit_settlements: 2, max_uncommitted: 6, commit_dead_letter_bytes: 357, ..settings(3, 1, 1, 2) };
     replay(settings, 0, &ops);
 }
+
+/// A replay is asked for while the destination goes back as a whole, which is not stored yet: nothing of it is settled.
+#[test]
+fn a_replay_is_asked_for_while_its_destination_goes_back() {
+    let ops = [
+        Op::Append { key: 1, count: 4 },
+        append(1),
+        Op::Answer(0),
+        end(0, 0),
+        end(0, 0),
+        Op::Wait(8),
+        append(2),
+        append(1),
+        append(1),
+        store(1),
+        append(1),
+        end(0, 0),
+        Op::Answer(0),
+        Op::Wait(17),
+        store(2),
+        Op::Replay { destination: 0, from: 0 },
+        append(1),
+        append(1),
+        Op::Crash,
+        Op::Reconfigure(40),
+        Op::Replay { destination: 212, from: 0 },
+        append(1),
+        append(1),
+        Op::BeginReplay(super::replaying::Wish::of_all(40).before_all()),
+        append(1),
+        append(1),
+    ];
+    let (expire_every, expire_ahead) = (Duration::from_millis(20), Duration::from_millis(100));
+    let settings =
+        Settings { commit_dead_letter_bytes: 1, expire_every, expire_ahead, expire_keys: 2, ..settings(1, 1, 1, 1) };
+    replay(settings, 0, &ops);
+}

@@ -259,6 +259,20 @@ fn the_page_of_tokens_makes_and_revokes_one() {
 }
 
 #[test]
+fn the_page_of_tenants_sends_an_event_and_makes_a_destination() {
+    let (mut session, mut page) = (Session::new(), Walk::of("docs/tenants.md"));
+    session.serve("8080", "laneway");
+    let sent = json_of(&session.run(&page.next("sh")));
+    assert_eq!(sent["duplicate"], json!(false), "{sent}");
+    let made = json_of(&session.run(&page.next("sh")));
+    assert_eq!((&made["name"], &made["pending"]), (&json!("acme:billing"), &json!([])), "{made}");
+    assert!(page.next("toml").text.contains("tenant = \"acme\""));
+    page.end();
+    let (success, listed) = session.command("laneway events list --tenant acme");
+    assert!(success && listed.contains("order-7"), "{listed}");
+}
+
+#[test]
 fn the_page_of_redis_starts_both_halves() {
     let (mut session, mut page) = (Session::new(), Walk::of("docs/redis.md"));
     let redis = Redis::start();

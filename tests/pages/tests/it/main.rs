@@ -22,6 +22,7 @@ const FOLLOWED: &[&str] = &[
     "docs/redis.md",
     "docs/destinations.md",
     "docs/tokens.md",
+    "docs/tenants.md",
 ];
 /// Pages whose commands a test elsewhere takes from the page and runs, each in a situation of its own.
 const RUN_ELSEWHERE: &[(&str, &str)] = &[("docs/questions.md", "tests/tests/it/questions")];

@@ -55,7 +55,9 @@ impl Judge<'_> {
             let waits = chosen.first
                 || match (&key, self.destination.ordering) {
                     (_, Ordering::Strict) => !chosen.selection.keys.is_empty(),
-                    (OrderedBy::Key(key), _) => chosen.selection.keys.contains(key),
+                    (OrderedBy::Key(tenant, key), _) => {
+                        chosen.selection.tenant == *tenant && chosen.selection.keys.contains(key)
+                    }
                     _ => false,
                 };
             let goes_before = |at: &&Place| self.log.get(at).is_some_and(|other| self.ordered_by(other) == key);
