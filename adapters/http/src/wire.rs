@@ -15,8 +15,8 @@ pub use replays::{RecoveryAsked, ReplayAsked, ReplayCounted, ReplayList, ReplayV
 pub use store::{StoreHistory, StorePartView, StoreView};
 
 use laneway_domain::{
-    DestinationName, DestinationStatus, EventId, Offset, Partition, ProcessStatus, Revision, StatusReport, Tenant,
-    Timestamp, WorkerStatus,
+    DestinationName, DestinationStatus, EventId, Offset, Partition, ProcessStatus, Revision, StatusReport, Timestamp,
+    WorkerStatus,
 };
 pub use laneway_ports::{
     DestinationList, DestinationRecord, DestinationState, JournalLine, MadeToken, Mistake, PauseRecord, RevokedToken,
@@ -393,11 +393,8 @@ pub struct JournalPage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenChoice {
-    /// What it is to be called.
+    /// What it is to be called; with a tenant before it, as in `acme:shop`, it opens only what is that tenant's.
     pub name: String,
-    /// Whose it is to be: it opens only what is this tenant's. Its whole name has the tenant before it: `acme:shop`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<Tenant>,
     /// What it is to open: `publish`, `read`, `operate`, `admin`; at least one.
     pub roles: Vec<String>,
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(client: &Client, command: TokensCommand) -> Result<(), F
 }
 
 async fn create(client: &Client, name: &TokenName, roles: Vec<String>) -> Result<(), Failure> {
-    let choice = TokenChoice { name: name.to_string(), tenant: None, roles };
+    let choice = TokenChoice { name: name.to_string(), roles };
     let made: MadeToken = client.post("/v1/tokens", &choice).await?;
     // The token alone, so that it can be piped to where it is to be kept.
     output::note(&format!("{} can {}; its token is told this once:", made.name, made.roles));

@@ -269,8 +269,9 @@ async fn what_is_asked_wrongly_gets_a_precise_problem_and_changes_nothing() {
             "\"root\" is none of \"publish\", \"read\"",
         ),
         (json!({"name": "a"}), 422, "invalid", "", "missing field `roles`"),
-        (json!({"name": "a", "roles": ["read"], "tenant": "A"}), 422, "invalid", "", "cannot be a tenant's name"),
-        (json!({"name": "b:a", "roles": ["read"], "tenant": "a"}), 422, "invalid", "/name", "is no name"),
+        (json!({"name": "a", "roles": ["read"], "tenant": "acme"}), 422, "invalid", "", "unknown field `tenant`"),
+        (json!({"name": "A:a", "roles": ["read"]}), 422, "invalid", "/name", "is no name"),
+        (json!({"name": "a:b:c", "roles": ["read"]}), 422, "invalid", "/name", "is no name"),
         (json!({"name": "a", "roles": ["read"], "token": "lwt_mine"}), 422, "invalid", "", "unknown field `token`"),
     ];
     for (body, status, kind, field, said) in cases {

@@ -9,7 +9,7 @@ use crate::problem::{Kind, Problem};
 use crate::wire::{TokenChoice, TokenJournalPage};
 use axum::extract::{Request, State};
 use http::{HeaderValue, StatusCode, Uri, header};
-use laneway_domain::{InvalidTokenName, Revision, Role, Roles, TokenName};
+use laneway_domain::{Revision, Role, Roles, TokenName};
 use laneway_ports::{NewToken, TokenAdmin, TokenListQuery};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -32,12 +32,8 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer 
 /// `POST /v1/tokens`: a token, whose text is told this once.
 pub(crate) async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Answer {
     let admin = admin(&shared)?;
-    let TokenChoice { name: wanted, tenant, roles: words } = json(&shared, request).await?;
-    let wrong = |error: InvalidTokenName| Problem::new(Kind::Invalid, error.to_string()).about("/name");
-    let name = match tenant {
-        None => name(&wanted, "/name")?,
-        Some(tenant) => TokenName::of(&tenant, &wanted).map_err(wrong)?,
-    };
+    let TokenChoice { name: wanted, roles: words } = json(&shared, request).await?;
+    let name = name(&wanted, "/name")?;
     let made = admin.create(caller.by(), NewToken { name, roles: roles(&words)? }).await;
     let mut response = answer::ok(&made.map_err(|error| Problem::from_token_admin(&error))?)?;
     *response.status_mut() = StatusCode::CREATED;

@@ -43,7 +43,7 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, RawQuery(q
 /// `POST /console/tokens`: the only page that shows the token which it makes.
 pub(crate) async fn make(State(site): State<Arc<Site>>, visit: Visit, Posted(sent): Posted) -> Answer {
     let roles = sent.all("role").map(str::to_owned).collect();
-    let choice = TokenChoice { name: sent.get("name").trim().to_owned(), tenant: None, roles };
+    let choice = TokenChoice { name: sent.get("name").trim().to_owned(), roles };
     let made: MadeToken = match site.interface(&visit).send(Method::POST, "/v1/tokens", &[], &choice).await {
         Ok(made) => made,
         // It is the form's fault, and can be mended there.

@@ -548,7 +548,7 @@ fn choices() {
 #[test]
 fn tokens() {
     let name = TokenName::new("shop").unwrap();
-    bodies("TokenChoice", &TokenChoice { name: "shop".into(), tenant: Some(tenant()), roles: vec!["read".into()] });
+    bodies("TokenChoice", &TokenChoice { name: "shop".into(), roles: vec!["read".into()] });
     let (roles, revision) = (Roles::ALL, Revision(7));
     let names: Vec<&str> = Role::ALL.into_iter().map(Role::name).collect();
     values("/Role/enum", &names);
