@@ -56,7 +56,7 @@ async fn what_does_an_upgrade_promise() {
     says(
         &said,
         &[
-            "upgrade the store has format 5, and this Laneway 0.1.0 writes format 7",
+            "upgrade the store has format 5, and this Laneway 0.1.0 writes format 8",
             "brings it there when it starts, in one step for each format, and nothing is lost",
             "An earlier release does not open it any more then",
             "laneway backup FILE",
