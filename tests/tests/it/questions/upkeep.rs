@@ -72,7 +72,7 @@ async fn what_does_an_upgrade_promise() {
     // What was promised.
     let server = desk.installation.start().await;
     server.stop();
-    assert_eq!(format(), "7");
+    assert_eq!(format(), "8");
     let (_, said) = desk.type_in(&check);
     says(&said, &["upgrade none: the store has the format of this Laneway 0.1.0, which is 7"]);
 
