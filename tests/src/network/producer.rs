@@ -114,9 +114,7 @@ impl Producer {
         let kind = if n.is_multiple_of(3) { "other" } else { "order.paid" };
         let data = data_of(id);
         let data = std::str::from_utf8(&data).unwrap_or_default();
-        // Every third key is a tenant's.
-        let tenant = if self.key % 3 == 2 { r#""tenant":"acme","# } else { "" };
-        let body = format!(r#"{{"id":"{id}","type":"{kind}",{tenant}"key":"k{}","data":{data}}}"#, self.key);
+        let body = format!(r#"{{"id":"{id}","type":"{kind}","key":"k{}","data":{data}}}"#, self.key);
         Request::post("/v1/events")
             .header(header::HOST, LANEWAY)
             .header(header::CONTENT_TYPE, "application/json")
