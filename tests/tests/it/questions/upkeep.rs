@@ -74,7 +74,7 @@ async fn what_does_an_upgrade_promise() {
     server.stop();
     assert_eq!(format(), "8");
     let (_, said) = desk.type_in(&check);
-    says(&said, &["upgrade none: the store has the format of this Laneway 0.1.0, which is 7"]);
+    says(&said, &["upgrade none: the store has the format of this Laneway 0.1.0, which is 8"]);
 
     // What nobody can promise: a store of a later release is not touched.
     let store = rusqlite::Connection::open(desk.installation.database()).expect("it opens");
