@@ -1,8 +1,8 @@
 //! CloudEvents 1.0: the JSON event format (structured and batch) and the headers of binary mode.
 //!
 //! What the modes of one event give is one event: `partitionkey` is its key, `datacontenttype` its
-//! media type, `lanewaytenant` its tenant, all other extensions are attributes. JSON data must be JSON in every mode, because
-//! later stations (batches of CloudEvents, documents) embed it as such.
+//! media type, `lanewaytenant` its tenant, all other extensions are attributes. JSON data must be JSON
+//! in every mode, because later stations (batches of CloudEvents, documents) embed it as such.
 
 use crate::draft::{Draft, JSON, TWICE};
 use crate::json::{Scanner, Shape};

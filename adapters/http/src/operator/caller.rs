@@ -69,9 +69,19 @@ impl Caller {
     }
 }
 
-/// Whose keys are meant at a destination where nobody says it: those of its tenant.
-pub(crate) fn keys_of(destination: &DestinationName, said: Option<Tenant>) -> Option<Tenant> {
-    said.or_else(|| destination.tenant())
+/// Whose keys are meant at a destination: those of its tenant or, at an operator's, of whom somebody says.
+///
+/// # Errors
+/// If somebody says another tenant than the destination's: its events never come there, and are none of its business.
+pub(crate) fn keys_of(destination: &DestinationName, said: Option<Tenant>) -> Result<Option<Tenant>, Box<Problem>> {
+    match (destination.tenant(), said) {
+        (Some(own), Some(said)) if own != said => {
+            let what =
+                format!("the tenant is {:?}, and {destination} gets events of its own tenant only", said.as_str());
+            Err(Problem::new(Kind::Conflict, what).about("/tenant"))
+        }
+        (own, said) => Ok(own.or(said)),
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -88,6 +98,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 mod tests {
     use super::*;
     use laneway_domain::Key;
+
+    #[test]
+    fn at_a_tenants_destination_nobody_chooses_keys_of_another() {
+        let tenant = |name: &str| Some(Tenant::new(name).unwrap());
+        let name = |text: &str| DestinationName::new(text).unwrap();
+        assert_eq!(keys_of(&name("acme:x"), None).unwrap(), tenant("acme"));
+        assert_eq!(keys_of(&name("acme:x"), tenant("acme")).unwrap(), tenant("acme"));
+        assert_eq!(keys_of(&name("x"), tenant("b")).unwrap(), tenant("b"));
+        assert_eq!(keys_of(&name("x"), None).unwrap(), None);
+        assert_eq!(keys_of(&name("acme:x"), tenant("b")).unwrap_err().status().as_u16(), 409);
+    }
 
     #[test]
     fn a_tenant_means_its_own_destinations_and_sees_no_others() {

@@ -51,7 +51,7 @@ pub(crate) async fn put(
     let (name, id) = (caller.destination(&name)?, replay_id(&id)?);
     let asked: ReplayAsked = json(&shared, request).await?;
     let selection = Selection {
-        tenant: keys_of(&name, asked.tenant),
+        tenant: keys_of(&name, asked.tenant)?,
         types: each("/types", &asked.types, TypePattern::new)?,
         keys: each("/keys", &asked.keys, |text| Key::new(text).map_err(|error| error.reason))?.into_iter().collect(),
         events: each("/events", &asked.events, |text| EventId::new(text).map_err(|error| error.reason))?
@@ -94,7 +94,7 @@ pub(crate) async fn recover(
         Some(id) => id,
         None => replay_id(&format!("recover-{}", asked_at.as_millis()))?,
     };
-    let tenant = keys_of(&name, asked.tenant);
+    let tenant = keys_of(&name, asked.tenant)?;
     let selection = Selection { tenant, keys: [asked.key].into(), ..Selection::default() };
     let request = ReplayRequest {
         destination: name,
