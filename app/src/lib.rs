@@ -7,5 +7,6 @@ pub mod files;
 pub mod lookup;
 pub mod registry;
 pub mod telemetry;
+pub mod tenants;
 pub mod tokens;
 pub mod worker;

@@ -9,12 +9,13 @@ mod tenures;
 mod way;
 
 use async_trait::async_trait;
-use laneway_domain::Timestamp;
+use laneway_domain::{DeletedTenants, Timestamp};
 use laneway_ports::{
     AttemptPage, AttemptQuery, EventPage, EventQuery, FindEvent, FoundEvents, KeptHistory, Lookup, LookupError,
     StoreHolds, Stores, Tenures,
 };
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How many partitions are asked at once.
 const AT_ONCE: usize = 16;
@@ -36,29 +37,40 @@ pub struct StoreSetup {
 pub struct Finder {
     stores: Stores,
     setup: StoreSetup,
+    deleted: watch::Receiver<DeletedTenants>,
 }
 
 impl Finder {
     /// Looks up in this store.
     #[must_use]
-    pub const fn new(stores: Stores, setup: StoreSetup) -> Self {
-        Self { stores, setup }
+    pub fn new(stores: Stores, setup: StoreSetup) -> Self {
+        Self { stores, setup, deleted: watch::Sender::default().subscribe() }
+    }
+
+    /// The same, which shows nothing of the events of deleted tenants.
+    #[must_use]
+    pub fn hiding(self, deleted: watch::Receiver<DeletedTenants>) -> Self {
+        Self { deleted, ..self }
+    }
+
+    fn deleted(&self) -> DeletedTenants {
+        self.deleted.borrow().clone()
     }
 }
 
 #[async_trait]
 impl Lookup for Finder {
     async fn events(&self, query: &EventQuery) -> Result<EventPage, LookupError> {
-        log::events(&*self.stores.log, query).await
+        log::events(&*self.stores.log, query, &self.deleted()).await
     }
 
     async fn find(&self, query: &FindEvent) -> Result<FoundEvents, LookupError> {
-        let found = log::find(&*self.stores.log, query).await?;
+        let found = log::find(&*self.stores.log, query, &self.deleted()).await?;
         way::of_all(&self.stores, query, found).await
     }
 
     async fn attempts(&self, query: &AttemptQuery) -> Result<AttemptPage, LookupError> {
-        attempts::attempts(&self.stores, query).await
+        attempts::attempts(&self.stores, query, &self.deleted()).await
     }
 
     async fn tenures(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> Result<Tenures, LookupError> {

@@ -6,7 +6,7 @@ use crate::filter::Filters;
 use crate::lane_key::LaneKey;
 use crate::retry::RetryPolicy;
 use crate::revision::Revision;
-use crate::tenant::{TENANT_SEPARATOR, Tenant, is_name};
+use crate::tenant::{TENANT_SEPARATOR, Tenant, is_name, split, tenant_of};
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::fmt;
@@ -45,10 +45,7 @@ impl DestinationName {
     /// # Errors
     /// If it is empty, too long, or has other characters.
     pub fn new(name: &str) -> Result<Self, InvalidName> {
-        let (tenant, own) = match name.split_once(TENANT_SEPARATOR) {
-            Some((tenant, own)) => (Some(tenant), own),
-            None => (None, name),
-        };
+        let (tenant, own) = split(name);
         if is_name(own, MAX_DESTINATION_NAME_BYTES) && tenant.is_none_or(|tenant| Tenant::new(tenant).is_ok()) {
             Ok(Self(name.into()))
         } else {
@@ -71,20 +68,19 @@ impl DestinationName {
     /// Whose destination it is; `None`: the operator's.
     #[must_use]
     pub fn tenant(&self) -> Option<Tenant> {
-        // What stands there was checked when the name was made.
-        self.0.split_once(TENANT_SEPARATOR).and_then(|(tenant, _)| Tenant::new(tenant).ok())
+        tenant_of(&self.0)
     }
 
     /// Whether it is a destination of this tenant; of `None`: the operator's.
     #[must_use]
     pub fn is_of(&self, tenant: Option<&Tenant>) -> bool {
-        self.0.split_once(TENANT_SEPARATOR).map(|(of, _)| of) == tenant.map(Tenant::as_str)
+        split(&self.0).0 == tenant.map(Tenant::as_str)
     }
 
     /// What its tenant calls it: the name without the tenant.
     #[must_use]
     pub fn own(&self) -> &str {
-        self.0.split_once(TENANT_SEPARATOR).map_or(&self.0, |(_, own)| own)
+        split(&self.0).1
     }
 
     /// The name.

@@ -14,12 +14,14 @@ mod attempts;
 mod commands;
 mod destinations;
 mod owned;
+mod reading;
 mod shared;
 mod status;
 #[cfg(test)]
 mod tests;
 mod under_way;
 
+use crate::deleted_tenants::DeletedTenants;
 use crate::destination::{DestinationIndex, DestinationName};
 use crate::filter::Filters;
 use crate::io::{DestinationChanges, Input, Output, ReadId};
@@ -58,6 +60,7 @@ impl Dispatcher {
         self.shared.now = now;
         match input {
             Input::Destinations(change) => self.configure(change),
+            Input::DeletedTenants(deleted) => self.delete_tenants(deleted),
             Input::Claimed { partition, progress, gone, log, until } => {
                 self.claimed(partition, progress, &gone, &log, until);
             }
@@ -95,9 +98,8 @@ impl Dispatcher {
             while let Some(timer) = self.shared.timers.pop(now) {
                 self.fired(timer);
             }
-            while let Some(destination) = self.shared.to_admit.pop_first() {
-                self.pass_gate(destination);
-            }
+            self.pass_gates();
+            self.send_reads();
         }
         let output = self.shared.next_output();
         if output.is_none() && self.shared.settings.check_state {
@@ -135,7 +137,7 @@ impl Dispatcher {
     /// # Panics
     /// If something differs: its state is not what it is said to be.
     pub fn check(&self) {
-        self.shared.check(self.partitions.values().map(OwnedPartition::holds));
+        self.shared.check(self.partitions.values().flat_map(OwnedPartition::holds));
         for (partition, owned) in &self.partitions {
             owned.check(*partition, &self.shared);
         }
@@ -164,6 +166,14 @@ impl Dispatcher {
         }
     }
 
+    /// What waits of the events of these tenants goes nowhere.
+    fn delete_tenants(&mut self, deleted: DeletedTenants) {
+        self.shared.deleted_tenants = deleted;
+        for owned in self.partitions.values_mut() {
+            owned.drop_deleted_tenants(&mut self.shared);
+        }
+    }
+
     /// This process owns the partition now.
     fn claimed(
         &mut self,
@@ -183,40 +193,21 @@ impl Dispatcher {
     fn lost(&mut self, partition: Partition) {
         if let Some(owned) = self.partitions.remove(&partition) {
             owned.discard(&mut self.shared.memory);
+            self.shared.forget_reads_of(partition);
             self.end_waiting(partition);
         }
     }
 
     fn read_ended(&mut self, id: ReadId, answer: Answer) {
         // An answer that comes a second time.
-        let Some(read) = self.shared.reads.remove(&id) else { return };
+        let Some(read) = self.shared.read_is_over(id) else { return };
         self.within(read.partition, |owned, shared| owned.read_ended(&read, answer, shared));
-    }
-
-    fn read_failed(&mut self, id: ReadId) {
-        // An answer that comes a second time.
-        let Some(read) = self.shared.reads.get(&id) else { return };
-        if self.partitions.get(&read.partition).is_some_and(|owned| owned.waits_for(read)) {
-            self.shared.read_again_later(id);
-        } else {
-            self.shared.reads.remove(&id);
-        }
-    }
-
-    /// A read that failed is asked for again, if whoever asked still waits for it.
-    fn reread(&mut self, id: ReadId) {
-        // It may have been answered meanwhile.
-        let Some(read) = self.shared.reads.get(&id) else { return };
-        if self.partitions.get(&read.partition).is_some_and(|owned| owned.waits_for(read)) {
-            self.shared.ask_again(id);
-        } else {
-            self.shared.reads.remove(&id);
-        }
     }
 
     fn fired(&mut self, timer: Timer) {
         match timer {
             Timer::Gate(destination) => self.shared.gate_is_due(destination),
+            Timer::Reads => self.shared.take_places_from_slow_reads(),
             Timer::Commit(partition) => self.within(partition, OwnedPartition::commit_due),
             Timer::Recommit(partition) => self.within(partition, OwnedPartition::recommit),
             Timer::Reread(read) => self.reread(read),
@@ -226,10 +217,22 @@ impl Dispatcher {
         }
     }
 
-    /// Starts what a destination's gate lets through.
-    fn pass_gate(&mut self, destination: DestinationIndex) {
-        while let Some((partition, way)) = self.shared.admit(destination) {
+    /// Starts what gates let through: of destinations that had to wait for others of their group one attempt in turn.
+    fn pass_gates(&mut self) {
+        loop {
+            while let Some(destination) = self.shared.to_admit.pop_first() {
+                self.pass_gate(destination, false);
+            }
+            let Some(destination) = self.shared.next_in_turn() else { return };
+            self.pass_gate(destination, true);
+        }
+    }
+
+    /// Starts what a destination's gate lets through. The first is its turn, if it had to wait for that.
+    fn pass_gate(&mut self, destination: DestinationIndex, mut is_its_turn: bool) {
+        while let Some((partition, way)) = self.shared.admit(destination, is_its_turn) {
             self.within(partition, |owned, shared| owned.start_attempt(LaneAt { destination, way }, shared));
+            is_its_turn = false;
         }
     }
 }

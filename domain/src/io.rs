@@ -1,5 +1,6 @@
 //! What goes into the dispatcher and what comes out of it.
 
+use crate::deleted_tenants::DeletedTenants;
 use crate::destination::{Destination, DestinationName};
 use crate::event::LoggedEvent;
 use crate::history::Met;
@@ -73,6 +74,8 @@ impl DestinationChanges {
 pub enum Input {
     /// Destinations have come, changed or gone.
     Destinations(DestinationChanges),
+    /// All tenants that were deleted and whose events may be in the log: nobody gets those from now on.
+    DeletedTenants(DeletedTenants),
     /// This process owns the partition, and this is its progress.
     Claimed {
         /// The partition.

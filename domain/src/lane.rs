@@ -12,6 +12,7 @@
 mod behind;
 mod check;
 mod context;
+mod deleted_tenants;
 mod expiry;
 mod fetch;
 mod on_track;
@@ -25,7 +26,7 @@ mod status;
 mod turns;
 mod yielding;
 
-pub(crate) use context::{Context, Expired, Memory, Uncommitted, Unsaved};
+pub(crate) use context::{Context, Expired, Held, Memory, Uncommitted, Unsaved};
 pub(crate) use fetch::Fetch;
 pub(crate) use outcomes::Ends;
 pub(crate) use queues::Part;
@@ -37,6 +38,7 @@ use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::progress::{Behind, Expiry};
 use crate::retry::NextAttempt;
+use crate::shares::GroupIndex;
 use crate::timers::{LaneTimer, Timer};
 use crate::way::{LaneAt, Way};
 use behind::BehindKeys;
@@ -64,6 +66,8 @@ pub(crate) struct Lane {
     /// Tells it from earlier and later lanes of the same destination and partition.
     pub(crate) id: u64,
     pub(crate) destination: DestinationIndex,
+    /// Whose destination it is.
+    group: GroupIndex,
     /// If it is that of a replay: what its deliveries say, and how many events it has settled.
     replaying: Option<Replaying>,
     partition: Partition,
@@ -87,7 +91,7 @@ impl Lane {
     /// A lane that takes what the partition's reader reads, from `from` on.
     pub(crate) fn new(
         id: u64,
-        destination: DestinationIndex,
+        (destination, group): (DestinationIndex, GroupIndex),
         partition: Partition,
         ordering: Ordering,
         from: Offset,
@@ -96,6 +100,7 @@ impl Lane {
         Self {
             id,
             destination,
+            group,
             replaying: None,
             partition,
             ordering,
@@ -137,15 +142,17 @@ impl Lane {
     }
 
     /// What it holds of the memory that all lanes share.
-    pub(crate) fn holds(&self) -> Memory {
-        Memory { waiting: self.queues.waiting(), busy_lanes: self.on_track.busy_lanes() }
+    pub(crate) fn holds(&self) -> (GroupIndex, Held) {
+        (self.group, Held { waiting: self.queues.waiting(), busy_lanes: self.on_track.busy_lanes() })
     }
 
     /// Lets go of that.
     pub(crate) fn discard(&self, memory: &mut Memory) {
-        let held = self.holds();
-        memory.waiting -= held.waiting;
-        memory.busy_lanes -= held.busy_lanes;
+        let mut memory = memory.of(self.group);
+        memory.remembered(self.queues.waiting(), 0);
+        if self.has_on_track() {
+            memory.lane_is_idle();
+        }
     }
 
     /// Makes it the lane of a replay, whose deliveries say this.
@@ -208,7 +215,7 @@ impl Lane {
 
     /// Whether another event can be on track.
     fn has_room(&self, cx: &Context<'_>) -> bool {
-        let share = cx.settings.window_bytes / cx.memory.busy_lanes.max(1);
+        let share = cx.memory.share_of(cx.settings.window_bytes);
         self.behind.held_back() < cx.settings.max_behind
             && self.on_track.len() < cx.settings.window_events
             && (self.queues.bytes() < share || self.on_track.is_empty())
@@ -217,7 +224,7 @@ impl Lane {
     /// Takes a wanted event that comes next in the lane's order of reading. `only_old`: unless there is time left for it.
     /// `false`: there is no room, or time; the lane has not looked at it.
     pub(crate) fn offer(&mut self, event: &Arc<LoggedEvent>, only_old: bool, cx: &mut Context<'_>) -> bool {
-        if event.offset < self.reading.from() {
+        if event.offset < self.reading.from() || cx.deleted_tenants.had(&event.event) {
             return true;
         }
         let (key, since) = (self.ordering.key_of(event), self.waits_since(event));
@@ -242,7 +249,7 @@ impl Lane {
         if only_old || !self.has_room(cx) {
             return false;
         }
-        self.on_track.add(event.offset, key.clone(), cx.memory);
+        self.on_track.add(event.offset, key.clone(), &mut cx.memory);
         let waiting = self.queues.push(&key, event, since);
         if waiting == 1 {
             self.schedule(&key, cx);
@@ -257,6 +264,7 @@ impl Lane {
 
     /// Puts a key where it belongs after anything about it has changed. What of it has waited for too long is settled.
     fn schedule(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
+        self.drop_first_if_deleted(key, cx);
         self.expire_first(key, cx);
         let stopped = self.yielding.stops(key);
         let queue = self.queues.known_mut(key);
@@ -297,8 +305,8 @@ impl Lane {
 
     /// Takes a key off the track: from here on it holds nothing but its own record.
     fn fall_behind(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
-        for offset in self.queues.fall_behind(key, cx.memory) {
-            self.on_track.remove(offset, cx.memory);
+        for offset in self.queues.fall_behind(key, &mut cx.memory) {
+            self.on_track.remove(offset, &mut cx.memory);
         }
         self.behind.insert(key.clone());
         self.record.changed(key.clone());
@@ -339,7 +347,7 @@ impl Lane {
             queue.queued = Queued::No;
             let room = if alone { 1 } else { batch.max_events - events.len() };
             let first = events.len();
-            let taken = queue.take(room, batch.max_bytes.saturating_sub(bytes), &mut events);
+            let taken = queue.take(room, batch.max_bytes.saturating_sub(bytes), cx.deleted_tenants, &mut events);
             if let Some(Replaying { number, .. }) = self.replaying {
                 for attempted in &mut events[first..] {
                     attempted.redrive = true;
@@ -459,7 +467,7 @@ impl Lane {
     pub(crate) fn restore(&mut self, key: &LaneKey, mut behind: Behind, head: Offset, cx: &mut Context<'_>) {
         behind.retry = behind.retry.map(|retry| retry.as_of(cx.now));
         let offset = behind.offset;
-        if self.queues.restore(key, behind, self.looked_up_to(head), cx.memory) {
+        if self.queues.restore(key, behind, self.looked_up_to(head), &mut cx.memory) {
             self.behind.is_ahead(offset, key.clone());
         }
         let next_attempt = self.queues.known(key).next_attempt().and_then(NextAttempt::at);

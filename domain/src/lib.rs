@@ -6,6 +6,9 @@
 
 mod balancer;
 mod breaker;
+mod bucket;
+mod by_tenant;
+mod deleted_tenants;
 mod destination;
 mod dispatcher;
 mod end;
@@ -23,6 +26,7 @@ mod operational;
 mod outcome;
 mod partition;
 mod progress;
+mod quota;
 mod random;
 #[cfg(feature = "receiver")]
 pub mod receiver;
@@ -33,8 +37,11 @@ mod retry;
 mod revision;
 mod role;
 mod settings;
+mod shares;
 mod status;
 mod tenant;
+mod tenant_book;
+mod tenant_rates;
 mod time;
 mod timers;
 mod token;
@@ -43,6 +50,8 @@ mod way;
 
 pub use balancer::{Balancer, CLAIM_EVERY, Step};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Effect, MIN_FAILING_KEYS};
+pub use bucket::{Allowance, TokenBucket};
+pub use deleted_tenants::DeletedTenants;
 pub use destination::{
     BatchPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, InvalidName, MAX_DESTINATION_NAME_BYTES,
     OnGiveUp, Ordering, Rate, StartFrom,
@@ -71,6 +80,7 @@ pub use progress::{
     Behind, Commit, DeadLetter, Expiry, GivenUp, LaneChange, LaneProgress, PartitionProgress, Pause, Position,
     Quarantined, Redrive, Redriven, ReplayChange, ReplayMark, ReplayProgress,
 };
+pub use quota::{Quota, Quotas, TenantLimits};
 pub use recent::RECENTLY;
 pub use registered::{Edit, OperatorPause, Origin, Refused, Registered, Standing};
 pub use replay::{
@@ -88,9 +98,12 @@ pub use status::{
     PAUSED_IN_CONFIGURATION, PausedBy, ProcessStatus, StatusReport, WorkerStatus,
 };
 pub use tenant::{InvalidTenant, MAX_TENANT_BYTES, TENANT_SEPARATOR, Tenant};
+pub use tenant_book::{MAX_TENANT_RECORDS, TenantBook, TenantRecord, TenantRefusal};
+pub use tenant_rates::{TenantAct, TenantBuckets, TenantRates};
 pub use time::Timestamp;
 pub use token::{
-    InvalidTokenName, MAX_REVOKED_TOKENS, MAX_TOKEN_CHANGES, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, Stamp, StoredToken,
-    TokenBook, TokenChange, TokenDigest, TokenName, TokenRefusal,
+    DEFAULT_LINK_LASTS, InvalidTokenName, Link, LinkOver, Links, MAX_ENDED_LINKS, MAX_LINK_LASTS, MAX_REVOKED_TOKENS,
+    MAX_TOKEN_CHANGES, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, Stamp, StoredToken, TokenBook, TokenChange, TokenDigest,
+    TokenName, TokenRefusal,
 };
 pub use watermark::Watermark;

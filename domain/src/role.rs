@@ -64,6 +64,18 @@ impl Roles {
         self.0 & role.bit() != 0
     }
 
+    /// Those that are among `others` too.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
+    /// The first of them that is not among `others`.
+    #[must_use]
+    pub fn beyond(self, others: Self) -> Option<Role> {
+        self.iter().find(|role| !others.has(*role))
+    }
+
     /// How many they are.
     #[must_use]
     pub const fn count(self) -> u32 {

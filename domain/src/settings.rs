@@ -39,6 +39,14 @@ pub struct Settings {
     pub read_events: usize,
     /// Bytes per read of the log.
     pub read_bytes: usize,
+    /// Attempts that the destinations of one tenant that answer may have in flight together, or those that do not, or the
+    /// operator's, where nobody else has any; all together at most twice as many (dynamic thresholds). Each takes a connection or a stream, and its event's
+    /// memory: as many as a process with the usual limit on open files and common events can have. Where there are fewer
+    /// than twice as many connections, it is to be half of those: else one tenant's receivers that hang take them all.
+    pub max_attempts: usize,
+    /// The same of reads that lanes make for themselves: enough to keep a store busy, and few enough that one who has little
+    /// to read waits for milliseconds only.
+    pub max_reads: usize,
     /// How often a lane looks for what has waited for too long ([`crate::Destination::max_age`]), and so how late an
     /// event may expire: often enough for a limit of seconds, and seldom enough that ten thousand abandoned
     /// destinations are no work.
@@ -71,6 +79,8 @@ impl Default for Settings {
             waiting_total: 1 << 18,
             read_events: 256,
             read_bytes: 1 << 20,
+            max_attempts: 8192,
+            max_reads: 32,
             expire_every: Duration::from_secs(1),
             expire_ahead: Duration::from_secs(60),
             expire_keys: 1024,

@@ -39,6 +39,16 @@ impl Tenant {
     }
 }
 
+/// The tenant that stands before a name, and the name without it. Whether the two can be that is not asked.
+pub(crate) fn split(name: &str) -> (Option<&str>, &str) {
+    name.split_once(TENANT_SEPARATOR).map_or((None, name), |(tenant, own)| (Some(tenant), own))
+}
+
+/// The tenant of a name that was checked when it was made.
+pub(crate) fn tenant_of(name: &str) -> Option<Tenant> {
+    split(name).0.map(|tenant| Tenant(tenant.into()))
+}
+
 /// Whether a text can be a name that may follow a tenant's, or be one: of at most `max` bytes, and without
 /// [`TENANT_SEPARATOR`].
 pub(crate) fn is_name(text: &str, max: usize) -> bool {

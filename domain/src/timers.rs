@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Recommit(Partition),
     /// A read that failed is to be made again.
     Reread(ReadId),
+    /// Reads that have had a place for long.
+    Reads,
     /// Something in a lane.
     Lane(Partition, LaneAt, LaneTimer),
 }

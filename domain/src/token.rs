@@ -1,18 +1,24 @@
 //! Tokens that are made over the HTTP interface: what is kept of each, and what a change makes of all of them.
 
 mod book;
+mod links;
 
-pub use book::{MAX_REVOKED_TOKENS, MAX_TOKEN_CHANGES, MAX_TOKENS, Stamp, TokenBook, TokenRefusal};
+pub use book::{MAX_REVOKED_TOKENS, MAX_TOKEN_CHANGES, Stamp, TokenBook, TokenRefusal};
+pub use links::{DEFAULT_LINK_LASTS, Link, LinkOver, Links, MAX_ENDED_LINKS, MAX_LINK_LASTS};
 
 use crate::revision::Revision;
 use crate::role::Roles;
-use crate::tenant::{TENANT_SEPARATOR, Tenant};
+use crate::tenant::{TENANT_SEPARATOR, Tenant, split, tenant_of};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
+/// The most tokens that are made over the HTTP interface: two for each of 10,000 tenants. Every process keeps all of
+/// them in memory, and each change writes all of them.
+pub const MAX_TOKENS: usize = 20_000;
 /// The most bytes of a token's name, its tenant's aside: it stands in logs.
 pub const MAX_TOKEN_NAME_BYTES: usize = 64;
 
@@ -34,10 +40,7 @@ impl TokenName {
     /// If it is empty, too long, or has other characters.
     pub fn new(name: &str) -> Result<Self, InvalidTokenName> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-        let (tenant, own) = match name.split_once(TENANT_SEPARATOR) {
-            Some((tenant, own)) => (Some(tenant), own),
-            None => (None, name),
-        };
+        let (tenant, own) = split(name);
         let is_own = !own.is_empty() && own.len() <= MAX_TOKEN_NAME_BYTES && own.bytes().all(allowed);
         if is_own && tenant.is_none_or(|tenant| Tenant::new(tenant).is_ok()) {
             Ok(Self(name.into()))
@@ -60,13 +63,25 @@ impl TokenName {
     /// Whose token it is; `None`: an operator's.
     #[must_use]
     pub fn tenant(&self) -> Option<Tenant> {
-        // What stands there was checked when the name was made.
-        self.0.split_once(TENANT_SEPARATOR).and_then(|(tenant, _)| Tenant::new(tenant).ok())
+        tenant_of(&self.0)
+    }
+
+    /// Whether it is a token of this tenant; of `None`: an operator's.
+    #[must_use]
+    pub fn is_of(&self, tenant: Option<&Tenant>) -> bool {
+        split(&self.0).0 == tenant.map(Tenant::as_str)
     }
 
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// They are ordered as texts are, so that those of a tenant lie together.
+impl Borrow<str> for TokenName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -186,6 +186,9 @@ pub struct PauseRecord {
 pub struct DestinationRecord {
     /// Its name.
     pub name: DestinationName,
+    /// Whose it is; missing for an operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// The revision that changed it last.
     pub revision: Revision,
     /// The revision that made it. A name that was deleted and made again is another destination.

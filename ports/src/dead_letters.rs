@@ -27,6 +27,8 @@ pub struct Selection {
     pub from: Option<Timestamp>,
     /// Only those that were given up before.
     pub to: Option<Timestamp>,
+    /// Only those at these places of the log; all if there are none.
+    pub places: BTreeSet<(Partition, Offset)>,
 }
 
 impl Selection {
@@ -39,10 +41,14 @@ impl Selection {
     /// Whether nothing is asked but what [`Selection::picks`] does not look at: destination, key and event.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.types.is_empty() && self.statuses.is_empty() && self.from.is_none() && self.to.is_none()
+        self.types.is_empty()
+            && self.statuses.is_empty()
+            && self.from.is_none()
+            && self.to.is_none()
+            && self.places.is_empty()
     }
 
-    /// Whether it means this dead letter, as far as type, status and time are concerned. What a store can look for by
+    /// Whether it means this dead letter, as far as type, status, time and place are concerned. What a store can look for by
     /// itself (destination, key, event), it has looked for. What cannot be told of a dead letter, it has not.
     #[must_use]
     pub fn picks(&self, letter: &DeadLetter) -> bool {
@@ -54,6 +60,7 @@ impl Selection {
             && (self.statuses.is_empty() || status.is_some_and(|status| self.statuses.contains(&status)))
             && self.from.is_none_or(|from| at >= from)
             && self.to.is_none_or(|to| at < to)
+            && (self.places.is_empty() || self.places.contains(&(letter.partition, letter.given_up.offset)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! All errors answer the question that matters after one: did it happen? See [`StoreError`].
 
 mod admin;
+mod books;
 mod dead_letters;
 mod error;
 mod event_log;
@@ -18,6 +19,8 @@ mod sink;
 mod spans;
 mod store;
 mod stores;
+mod tenant_admin;
+mod tenants;
 mod token_admin;
 mod tokens;
 mod workers;
@@ -29,6 +32,7 @@ pub use admin::{
     AdminError, Change, ChangeRequest, Changed, ChangesDone, Condition, DestinationAdmin, DestinationList,
     DestinationRecord, DestinationState, JournalLine, ListQuery, MAX_LIST, Mistake, PauseRecord, TakenOver, TestAnswer,
 };
+pub use books::{Book, MAX_TENANTS_BYTES, MAX_TOKENS_BYTES, decoded_book, encoded_book, stored_book};
 pub use dead_letters::{DeadLetterCount, DeadLetterQuery, DeadLetters, MAX_DEAD_LETTER_PAGE, Selection};
 pub use error::{CommitError, StoreError};
 pub use event_log::{Appended, Bounds, Chunk, EventLog, LogRecord, accepted_since};
@@ -57,11 +61,13 @@ pub use sink::{Attempted, Delivery, DeliveryReport, Sink, TestReport, TestedAnsw
 pub use spans::{Span, SpanKind, SpanValue, Spans, unix_nanos};
 pub use store::Store;
 pub use stores::Stores;
+pub use tenant_admin::{DeletedTenant, TenantAdmin, TenantAdminError, TenantDoor, TenantList, TenantShown, Unwelcome};
+pub use tenants::{TenantStore, TenantsSeen};
 pub use token_admin::{
-    MadeToken, NewToken, RevokedToken, TokenAdmin, TokenAdminError, TokenJournalLine, TokenList, TokenListQuery,
-    TokenRecord,
+    MadeLink, MadeToken, NewLink, NewToken, RevokedToken, TokenAdmin, TokenAdminError, TokenJournalLine, TokenList,
+    TokenListQuery, TokenRecord,
 };
-pub use tokens::{MAX_TOKENS_BYTES, TokenStore, TokensSeen, decoded_tokens, encoded_tokens};
+pub use tokens::{TokenStore, TokensSeen};
 pub use workers::{
     ANSWERS_KEPT, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES, MAX_REPORT_BYTES, MAX_WAITING_MESSAGES, MESSAGE_KEPT, Present,
     Register, Workers, check_answer, check_message, inbox_full,

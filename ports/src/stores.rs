@@ -1,14 +1,15 @@
 //! One store, as the parts of a process hold it.
 
 use crate::{
-    DeadLetters, EventLog, HistoryStore, ProgressStore, Registry, StoreExtent, StoreHealth, TokenStore, Workers,
+    DeadLetters, EventLog, HistoryStore, ProgressStore, Registry, StoreExtent, StoreHealth, TenantStore, TokenStore,
+    Workers,
 };
 use std::fmt;
 use std::sync::Arc;
 
 /// One store behind each of its ports. Whoever needs a store gets this, and uses what it needs.
 ///
-/// All nine are one store: a commit copies events from the log into the dead letters, a trim looks at
+/// All ten are one store: a commit copies events from the log into the dead letters, a trim looks at
 /// the progress. So it is made from one thing, by [`Stores::of`]; a test may then put a watcher in the
 /// place of a part.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub struct Stores {
     pub registry: Arc<dyn Registry>,
     /// The tokens that are made over the HTTP interface.
     pub tokens: Arc<dyn TokenStore>,
+    /// What is known of tenants beside what they own.
+    pub tenants: Arc<dyn TenantStore>,
     /// Who else works on the store.
     pub workers: Arc<dyn Workers>,
     /// Whether it can be used now.
@@ -44,6 +47,7 @@ impl Stores {
             + HistoryStore
             + Registry
             + TokenStore
+            + TenantStore
             + Workers
             + StoreHealth
             + StoreExtent
@@ -56,6 +60,7 @@ impl Stores {
             history: store.clone(),
             registry: store.clone(),
             tokens: store.clone(),
+            tenants: store.clone(),
             workers: store.clone(),
             health: store.clone(),
             extent: store,

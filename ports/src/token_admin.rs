@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use laneway_domain::{Origin, Revision, Roles, TokenName, TokenRefusal};
+use laneway_domain::{Origin, Revision, Roles, Tenant, TenantRefusal, Timestamp, TokenDigest, TokenName, TokenRefusal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
@@ -14,6 +14,38 @@ pub struct NewToken {
     pub name: TokenName,
     /// What it opens.
     pub roles: Roles,
+    /// The most that the tenant may have whose it is, with this one; of an operator's, nothing.
+    pub most: usize,
+}
+
+/// A link to the console that somebody wants for a tenant's people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLink {
+    /// Whose things it opens.
+    pub tenant: Tenant,
+    /// What it opens of those.
+    pub roles: Roles,
+    /// How long it lasts, in the words of the configuration file (`1h`); `None`: as long as links do where nobody says.
+    pub lasts: Option<String>,
+    /// The name of the token that makes it; empty for one of `server.tokens`. With that token, the link ends.
+    pub maker: Box<str>,
+    /// By what that token is recognised.
+    pub maker_digest: TokenDigest,
+}
+
+/// A link to the console that was made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MadeLink {
+    /// What whoever opens it shows: a secret.
+    pub token: String,
+    /// From when on it opens nothing.
+    pub expires: Timestamp,
+}
+
+impl fmt::Debug for MadeLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MadeLink(…, expires {})", self.expires)
+    }
 }
 
 /// A token that was made.
@@ -73,6 +105,8 @@ pub struct TokenListQuery {
     pub after: Option<TokenName>,
     /// At most so many with a name.
     pub limit: usize,
+    /// Those of this tenant only; `None`: everybody's.
+    pub tenant: Option<Tenant>,
 }
 
 /// A page of tokens, by name. Those without one are on the first page.
@@ -108,9 +142,18 @@ pub enum TokenAdminError {
     /// The tokens that there are stand in the way.
     #[error(transparent)]
     Refused(#[from] TokenRefusal),
+    /// The tenant cannot have any.
+    #[error(transparent)]
+    Tenant(#[from] TenantRefusal),
     /// The configuration file stands in the way.
     #[error("{0}")]
     OfFile(String),
+    /// How long a link is to last is no such time, or too long.
+    #[error("{0}")]
+    Lasts(String),
+    /// Links cannot be signed here.
+    #[error("{0}")]
+    Unsigned(String),
     /// Others change the tokens so often that this change found no gap.
     #[error("the tokens are changed by others all the time, and this change found no gap: try again")]
     Busy,
@@ -134,6 +177,19 @@ pub trait TokenAdmin: Send + Sync {
     /// second.
     async fn revoke(&self, by: &str, name: &TokenName) -> Result<RevokedToken, TokenAdminError>;
 
-    /// What was made and revoked before the revision `before`, the latest first.
-    async fn changes(&self, before: Option<Revision>, limit: usize) -> Result<Vec<TokenJournalLine>, TokenAdminError>;
+    /// What was made and revoked before the revision `before`, the latest first; of a tenant's tokens only, if one is
+    /// named.
+    async fn changes(
+        &self,
+        tenant: Option<&Tenant>,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<TokenJournalLine>, TokenAdminError>;
+
+    /// Makes a link to the console for `by`. It is kept nowhere.
+    async fn make_link(&self, by: &str, wanted: NewLink) -> Result<MadeLink, TokenAdminError>;
+
+    /// Ends all links of a tenant that were made until now, for `by`: here from now on, in every other process within a
+    /// second.
+    async fn end_links(&self, by: &str, tenant: &Tenant) -> Result<(), TokenAdminError>;
 }

@@ -1,9 +1,5 @@
 //! The tokens that are made over the HTTP interface, as a store keeps them.
 
-mod encoded;
-
-pub use encoded::{MAX_TOKENS_BYTES, decoded_tokens, encoded_tokens};
-
 use crate::StoreError;
 use async_trait::async_trait;
 use laneway_domain::{Revision, TokenBook};
@@ -37,9 +33,12 @@ pub trait TokenStore: Send + Sync {
     /// Replaces the tokens durably, and in one atomic step. `false`, with nothing written: the last revision is not
     /// `last` any more; whoever wants the change looks again.
     ///
-    /// - Must refuse what [`encoded_tokens`] refuses, and a revision that is not larger than `last`.
+    /// - Must refuse what [`crate::encoded_book`] refuses, and a revision that is not larger than `last`.
     /// - After [`StoreError::Unknown`] the same may be written again: if it was written, and nothing after it, the answer
     ///   is `true`. Others that got the same revision are not the same.
     /// - Must work on a store that is full: a token that leaked has to be revoked.
     async fn write_tokens(&self, last: Revision, book: &TokenBook) -> Result<bool, StoreError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -201,10 +201,13 @@ async fn main() {
         operations: None,
         destinations: None,
         token_admin: None,
+        tenant_admin: None,
+        tenant_door: None,
         metrics: Arc::new(String::new),
         spans: None,
         limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),
+        tenants: laneway_http::CurrentTenantLimits::default(),
         hosts: laneway_http::Hosts::default(),
     });
     let bare = Router::new().route("/v1/events", post(bare)).with_state(Arc::new(AtomicU64::new(0)));

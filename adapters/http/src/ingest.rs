@@ -19,6 +19,8 @@ use laneway_ports::{Appended, EventLog, StoreError, unix_nanos};
 use std::sync::Arc;
 use std::time::Instant;
 
+mod tenants;
+
 /// The role that it takes to hand events in.
 pub(crate) const NEEDS: Role = Role::Publish;
 
@@ -79,6 +81,13 @@ async fn take(
         }
     };
     let limits = &*shared.api.limits.now();
+    if let (Some(door), Some(tenant)) = (&shared.api.tenant_door, &access.tenant)
+        && let Err(why) = door.look(tenant)
+    {
+        // Before its body is read.
+        refuse(&parts.headers, body, limits.body_timeout).await;
+        return Err(Problem::from_unwelcome(&why));
+    }
     let received = receive_events(shared, limits, media, &parts.headers, body).await?;
     let mut events = Reader::new(&received.bytes, &parts.headers, limits, access.tenant.as_ref())
         .read(media)
@@ -89,7 +98,12 @@ async fn take(
         traced.read(&mut events);
         asked_at = unix_nanos();
     }
-    let results = append(&*intake.log, events).await;
+    let results = match &shared.api.tenant_door {
+        Some(door) if events.iter().any(|event| event.event.tenant.is_some()) => {
+            tenants::append(&**door, &*intake.log, events).await?
+        }
+        _ => append(&*intake.log, events).await,
+    };
     if let Some(traced) = traced {
         traced.appended(asked_at, &results);
     }

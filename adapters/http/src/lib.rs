@@ -23,6 +23,9 @@
 //! | `DELETE /v1/destinations/{name}/progress` | admin | forget a destination that left the configuration |
 //! | `GET`, `POST /v1/tokens`, `DELETE …/{name}` | admin | list, make, revoke tokens |
 //! | `GET /v1/token-changes` | admin | who made and revoked tokens, and when |
+//! | `GET /v1/tenants`, `GET …/{tenant}` | read | tenants, and what each may |
+//! | `PUT`, `DELETE /v1/tenants/{tenant}` | admin | set what a tenant may; delete it with everything of it |
+//! | `POST`, `DELETE /v1/portal-links` | admin | a link that signs a tenant's people in to the console; end all of a tenant |
 //! | `GET /openapi.json` | none | this interface as an OpenAPI document |
 //! | `GET /metrics` | read | for Prometheus |
 //! | `GET /healthz`, `GET /readyz` | none | alive; ready |
@@ -44,6 +47,7 @@ mod ingest;
 mod json;
 mod laneway_json;
 mod limits;
+mod link;
 mod listen;
 mod media;
 mod object;
@@ -56,6 +60,7 @@ mod request_name;
 mod routes;
 mod server;
 mod telemetry;
+mod tenants;
 mod token;
 mod traced;
 mod visitor;
@@ -68,11 +73,16 @@ pub use limits::{
     DEFAULT_CONNECTIONS, DEFAULT_EVENT_BYTES, DEFAULT_GRACE, DEFAULT_HEADER_BYTES, DEFAULT_HEADER_TIMEOUT,
     DEFAULT_JSON_DEPTH, Limits, MAX_HEADERS, MAX_JSON_DEPTH,
 };
+pub use link::{LINK_KEY_BYTES, LINK_PREFIX, LinkKey};
 pub use listen::{Listen, Peek};
 pub use openapi::openapi;
 pub use operation::Route;
 pub use routes::routes;
 pub use server::{Ended, serve};
+pub use tenants::{
+    CurrentTenantLimits, DEFAULT_CHANGES_PER_MINUTE, DEFAULT_REPLAYS_AT_ONCE, DEFAULT_REPLAYS_PER_MINUTE,
+    DEFAULT_SEARCHES_PER_MINUTE, DEFAULT_TENANT_TOKENS, DEFAULT_TESTS_PER_MINUTE, TenantLimits,
+};
 pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen, digest_of};
 pub use visitor::{Visitor, admit};
 
@@ -80,7 +90,9 @@ use crate::operation::Handler;
 use crate::routes::OPERATIONS;
 use axum::Router;
 use axum::response::IntoResponse as _;
-use laneway_ports::{DeadLetters, DestinationAdmin, EventLog, Lookup, Operations, Spans, TokenAdmin};
+use laneway_ports::{
+    DeadLetters, DestinationAdmin, EventLog, Lookup, Operations, Spans, TenantAdmin, TenantDoor, TokenAdmin,
+};
 use std::sync::Arc;
 use tower::ServiceExt as _;
 
@@ -103,12 +115,18 @@ pub struct Api {
     pub destinations: Option<Arc<dyn DestinationAdmin>>,
     /// How tokens are made and revoked; `None` if they cannot be here.
     pub token_admin: Option<Arc<dyn TokenAdmin>>,
+    /// How tenants are limited and deleted; `None` if they cannot be here.
+    pub tenant_admin: Option<Arc<dyn TenantAdmin>>,
+    /// Whether events of tenants are taken; `None`: all are.
+    pub tenant_door: Option<Arc<dyn TenantDoor>>,
     /// The metrics.
     pub metrics: RenderMetrics,
     /// Where the spans of requests with events go, if anywhere.
     pub spans: Option<Arc<dyn Spans>>,
     /// The bounds.
     pub limits: CurrentLimits,
+    /// The bounds of what tenants do.
+    pub tenants: CurrentTenantLimits,
     /// Who may; none for everyone (see [`check_listen`]).
     pub tokens: Tokens,
     /// By which names it is reached; asked only where there are no tokens.
@@ -119,6 +137,7 @@ pub struct Api {
 struct Shared {
     api: Api,
     buffered: body::Buffered,
+    pace: tenants::Pace,
     telemetry: telemetry::Telemetry,
     /// The interface as a document.
     document: serde_json::Value,
@@ -127,7 +146,8 @@ struct Shared {
 /// The application. Install the recorder of the `metrics` crate before: the handles are made here.
 pub fn router(api: Api) -> Router {
     let buffered = body::Buffered::default();
-    let shared = Arc::new(Shared { api, buffered, telemetry: telemetry::Telemetry::new(), document: openapi() });
+    let pace = tenants::Pace::new(api.tenants.clone());
+    let shared = Arc::new(Shared { api, buffered, pace, telemetry: telemetry::Telemetry::new(), document: openapi() });
     let limits = shared.api.limits.clone();
     let operator = operator::router(shared.clone(), &OPERATIONS);
     let (under_other_names, takes_in) = (operator.clone(), shared.api.log.is_some());

@@ -101,7 +101,8 @@ pub fn openapi() -> Json {
             "description": "Ordered event delivery. Every error is a problem document (RFC 9457); its type is one of \
                             those of the schema ProblemType. Where the server has tokens, an operation needs one with \
                             the role that x-laneway-role names. A tenant's token opens those that say \
-                            x-laneway-tenants, for what is the tenant's.",
+                            x-laneway-tenants, for what is the tenant's; a link to the console those that say \
+                            x-laneway-links.",
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         },
         "servers": [{ "url": "http://127.0.0.1:8080" }],
@@ -185,6 +186,7 @@ fn operation(route: &Route, said: &Said) -> Json {
             operation.insert("security".to_owned(), json!([{}, { "token": [] }]));
             operation.insert("x-laneway-role".to_owned(), role.name().into());
             operation.insert("x-laneway-tenants".to_owned(), route.tenants.into());
+            operation.insert("x-laneway-links".to_owned(), route.links.into());
         }
     }
     operation
@@ -213,6 +215,7 @@ fn parameters(route: &Route, said: &Said) -> Vec<Json> {
             "offset" => "Offset",
             "id" if route.path.contains("/replays/") => "ReplayId",
             "id" => "EventId",
+            "tenant" => "Tenant",
             "name" if route.path.starts_with("/v1/tokens") => "TokenName",
             _ => "DestinationName",
         };
@@ -247,6 +250,9 @@ fn problems(route: &Route, said: &Said) -> Vec<Kind> {
     }
     if ["POST", "PUT", "PATCH"].contains(&route.method) {
         kinds.push(Kind::UnsupportedMedia);
+    }
+    if route.act.is_some() {
+        kinds.push(Kind::TooOften);
     }
     if !said.body.is_empty() {
         kinds.extend(OF_A_BODY);
@@ -297,7 +303,9 @@ fn problem_response(status: u16, kinds: &[Kind]) -> Json {
     });
     let header = match StatusCode::from_u16(status) {
         Ok(StatusCode::UNAUTHORIZED) => Some(("WWW-Authenticate", true, json!({ "type": "string" }))),
-        Ok(StatusCode::SERVICE_UNAVAILABLE) => Some(("Retry-After", false, json!({ "type": "integer", "minimum": 1 }))),
+        Ok(StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
+            Some(("Retry-After", false, json!({ "type": "integer", "minimum": 1 })))
+        }
         _ => None,
     };
     if let Some((name, required, schema)) = header {

@@ -3,7 +3,7 @@
 use crate::Shared;
 use crate::ingest::Intake;
 use axum::routing::{MethodFilter, MethodRouter};
-use laneway_domain::Role;
+use laneway_domain::{Role, TenantAct};
 use std::sync::Arc;
 
 /// An operation of the HTTP interface, as others may know it.
@@ -17,6 +17,10 @@ pub struct Route {
     pub role: Option<Role>,
     /// Whether a tenant's token can use it, for what is the tenant's.
     pub tenants: bool,
+    /// Whether a link to the console can use it. What it would make otherwise could outlast it.
+    pub links: bool,
+    /// What a tenant does with it that is bounded in how often.
+    pub act: Option<TenantAct>,
 }
 
 /// One operation.
@@ -27,13 +31,34 @@ pub(crate) struct Operation {
     pub(crate) role: Option<Role>,
     /// Whether it is for tenants too: then its handler sees to it that each gets only what is its own.
     pub(crate) tenants: bool,
+    /// Whether it is for whoever came by a link.
+    pub(crate) links: bool,
+    /// What is counted where a tenant uses it.
+    pub(crate) act: Option<TenantAct>,
+    /// Whether its handler counts that, since it is more than one.
+    pub(crate) counts_itself: bool,
     pub(crate) handler: Handler,
 }
 
 impl Operation {
     /// The same for whoever runs the server only.
     pub(crate) const fn for_operators(self) -> Self {
-        Self { tenants: false, ..self }
+        Self { tenants: false, links: false, act: None, ..self }
+    }
+
+    /// The same, and not for whoever came by a link.
+    pub(crate) const fn not_by_link(self) -> Self {
+        Self { links: false, ..self }
+    }
+
+    /// The same, where a tenant does that with it.
+    pub(crate) const fn is(self, act: TenantAct) -> Self {
+        Self { act: Some(act), ..self }
+    }
+
+    /// The same, of which one request does many.
+    pub(crate) const fn counts_itself(self) -> Self {
+        Self { counts_itself: true, ..self }
     }
 }
 

@@ -5,9 +5,11 @@ pub(crate) mod caller;
 pub(crate) mod changes;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
+pub(crate) mod links;
 pub(crate) mod lookup;
 pub(crate) mod replays;
 pub(crate) mod status;
+pub(crate) mod tenants;
 pub(crate) mod tokens;
 
 use crate::Shared;
@@ -25,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use caller::Caller;
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, header};
-use laneway_domain::{DestinationName, Role, Tenant};
+use laneway_domain::{DestinationName, Role, Tenant, TenantAct};
 use laneway_ports::Operations;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -38,7 +40,7 @@ pub(crate) type Answer = Result<Response, Box<Problem>>;
 const BODY_BYTES: usize = 16 * 1024;
 
 pub(crate) fn router(shared: Arc<Shared>, operations: &[Operation]) -> Router {
-    let unrouted = Guard { shared: shared.clone(), needs: None, tenants: true };
+    let unrouted = Guard { shared: shared.clone(), needs: None, tenants: true, links: true, act: None };
     let nothing = Router::new().fallback(not_found).layer(from_fn_with_state(unrouted, guard));
     let all = operations.iter().fold(nothing, |router, operation| {
         let Handler::Operator(handler) = operation.handler else { return router };
@@ -46,7 +48,9 @@ pub(crate) fn router(shared: Arc<Shared>, operations: &[Operation]) -> Router {
         let route = match operation.role {
             // Each has its guard from the table: there is no route without one but those that say so.
             needs @ Some(_) => {
-                let guarded = Guard { shared: shared.clone(), needs, tenants: operation.tenants };
+                let (tenants, links) = (operation.tenants, operation.links);
+                let act = operation.act.filter(|_| !operation.counts_itself);
+                let guarded = Guard { shared: shared.clone(), needs, tenants, links, act };
                 route.layer(from_fn_with_state(guarded, guard))
             }
             None => route,
@@ -63,9 +67,14 @@ struct Guard {
     needs: Option<Role>,
     /// Whether it is for tenants too.
     tenants: bool,
+    /// Whether it is for whoever came by a link.
+    links: bool,
+    /// What is counted where a tenant asks for it.
+    act: Option<TenantAct>,
 }
 
-async fn guard(State(Guard { shared, needs, tenants }): State<Guard>, request: Request, next: Next) -> Response {
+async fn guard(State(stands): State<Guard>, request: Request, next: Next) -> Response {
+    let Guard { shared, needs, tenants, links, act } = stands;
     let (mut parts, body) = request.into_parts();
     let asked = Asked::of(&parts);
     // What is at no path changes nothing, whatever sends it.
@@ -73,8 +82,14 @@ async fn guard(State(Guard { shared, needs, tenants }): State<Guard>, request: R
     let tokens = shared.api.tokens.now();
     let entered = enter(&asked, &shared.api.hosts, &tokens, needs).and_then(|access| match &access.tenant {
         Some(tenant) if !tenants => Err(operators_only(tenant)),
+        _ if access.is_by_link() && !links => Err(not_by_link()),
         _ if is_route => no_form(&asked).map(|()| access),
         _ => Ok(access),
+    });
+    // Whoever may not do it has not done it.
+    let entered = entered.and_then(|access| match act {
+        Some(act) => shared.pace.act(access.tenant.as_ref(), act, 1).map(|()| access),
+        None => Ok(access),
     });
     let within = shared.api.limits.now().body_timeout;
     match entered {
@@ -97,6 +112,12 @@ fn operators_only(tenant: &Tenant) -> Box<Problem> {
     let what = format!(
         "the token is the tenant {tenant}'s, and this is for whoever runs the server: it needs a token without a tenant"
     );
+    Problem::new(Kind::Forbidden, what).challenged("Bearer realm=\"laneway\", error=\"insufficient_scope\"")
+}
+
+fn not_by_link() -> Box<Problem> {
+    let what = "whoever came by a link makes no tokens and no links, which would open something after the link has \
+                expired: this needs a token";
     Problem::new(Kind::Forbidden, what).challenged("Bearer realm=\"laneway\", error=\"insufficient_scope\"")
 }
 

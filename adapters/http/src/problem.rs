@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use laneway_domain::TokenRefusal;
-use laneway_ports::{AdminError, StoreError, TokenAdminError};
+use laneway_ports::{AdminError, StoreError, TenantAdminError, TokenAdminError, Unwelcome};
 use std::time::Duration;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -35,6 +35,7 @@ pub(crate) enum Kind {
     SettingsTooLarge,
     UnsupportedMedia,
     Invalid,
+    TooOften,
     StoreRefused,
     NoWorker,
     Overloaded,
@@ -47,7 +48,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them, so that the metrics can be registered once.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Malformed,
         Self::BodyBroken,
         Self::BadRequest,
@@ -68,6 +69,7 @@ impl Kind {
         Self::SettingsTooLarge,
         Self::UnsupportedMedia,
         Self::Invalid,
+        Self::TooOften,
         Self::StoreRefused,
         Self::NoWorker,
         Self::Overloaded,
@@ -109,6 +111,7 @@ impl Kind {
                 ("unsupported-media-type", "Not in this media type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
             Self::Invalid => ("invalid", "A field is not valid", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::TooOften => ("too-often", "Too often", StatusCode::TOO_MANY_REQUESTS),
             Self::StoreRefused => ("store-refused", "The store refused", StatusCode::INTERNAL_SERVER_ERROR),
             Self::NoWorker => ("no-worker", "This process has no worker", StatusCode::NOT_IMPLEMENTED),
             Self::Overloaded => ("overloaded", "Too much at once", StatusCode::SERVICE_UNAVAILABLE),
@@ -174,6 +177,12 @@ impl Problem {
         self
     }
 
+    /// The same with another text.
+    fn saying(mut self: Box<Self>, detail: String) -> Box<Self> {
+        self.body.detail = detail;
+        self
+    }
+
     pub(crate) fn retry_after(mut self: Box<Self>, after: Duration) -> Box<Self> {
         self.retry_after = Some(after);
         self
@@ -233,11 +242,37 @@ impl Problem {
             TokenAdminError::Refused(TokenRefusal::Unknown(_)) => Self::new(Kind::NotFound, detail).about("name"),
             TokenAdminError::Refused(TokenRefusal::NoRole) => Self::new(Kind::Invalid, detail).about("/roles"),
             TokenAdminError::Refused(TokenRefusal::Exists { .. }) => Self::new(Kind::Conflict, detail).about("/name"),
-            TokenAdminError::Refused(TokenRefusal::Full | TokenRefusal::LastAdmin(_)) | TokenAdminError::OfFile(_) => {
-                Self::new(Kind::Conflict, detail)
-            }
+            TokenAdminError::Refused(
+                TokenRefusal::Full | TokenRefusal::TenantFull { .. } | TokenRefusal::LastAdmin(_),
+            )
+            | TokenAdminError::Tenant(_)
+            | TokenAdminError::OfFile(_)
+            | TokenAdminError::Unsigned(_) => Self::new(Kind::Conflict, detail),
+            TokenAdminError::Lasts(_) => Self::new(Kind::Invalid, detail).about("/lasts"),
             TokenAdminError::Busy => Self::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(1)),
             TokenAdminError::Store(error) => Self::from_store(error),
+        }
+    }
+
+    /// Why a tenant was not looked at or changed.
+    pub(crate) fn from_tenant_admin(error: &TenantAdminError) -> Box<Self> {
+        let detail = error.to_string();
+        match error {
+            TenantAdminError::Refused(_) | TenantAdminError::OfFile(_) => Self::new(Kind::Conflict, detail),
+            TenantAdminError::Busy => Self::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(1)),
+            TenantAdminError::Destinations(error) => Self::from_admin(error).saying(detail),
+            TenantAdminError::Tokens(error) => Self::from_token_admin(error).saying(detail),
+            TenantAdminError::Store(error) => Self::from_store(error),
+        }
+    }
+
+    /// Why events of a tenant are not taken.
+    pub(crate) fn from_unwelcome(why: &Unwelcome) -> Box<Self> {
+        let detail = format!("nothing was stored: {why}");
+        match why {
+            Unwelcome::Deleted(_) => Self::new(Kind::Conflict, detail).about("tenant"),
+            Unwelcome::OverQuota { after, .. } => Self::new(Kind::TooOften, detail).retry_after(*after),
+            Unwelcome::TooLarge { .. } => Self::new(Kind::EventTooLarge, detail),
         }
     }
 

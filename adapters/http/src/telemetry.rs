@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The statuses that an ingest request can have.
-const STATUSES: [u16; 17] = [202, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 421, 422, 428, 500, 501, 503];
+const STATUSES: [u16; 18] = [202, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 421, 422, 428, 429, 500, 501, 503];
 
 pub(crate) struct Telemetry {
     accepted: Counter,

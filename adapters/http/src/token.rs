@@ -1,8 +1,9 @@
 //! Bearer tokens (RFC 6750): who may hand events in, look, and operate the server.
 
+use crate::link::{LINK_PREFIX, LinkKey, Opened, Signed};
 use crate::problem::{Kind, Problem};
 use http::{HeaderMap, header};
-use laneway_domain::{Role, Roles, Tenant, TokenDigest, TokenName};
+use laneway_domain::{Link, LinkOver, Links, Role, Roles, Tenant, Timestamp, TokenDigest, TokenName};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -101,7 +102,11 @@ pub struct Known {
     ///
     /// They are looked up by the digest of what was presented. How long that takes tells nothing of a token: nobody can
     /// choose the digest of a text.
-    made: HashMap<TokenDigest, Made>,
+    made: Arc<HashMap<TokenDigest, Made>>,
+    /// Their digests, by name.
+    digests: Arc<HashMap<TokenName, TokenDigest>>,
+    /// How links are read; `None` if there can be none here.
+    links: Option<Arc<Signed>>,
     confirmed: Arc<Confirmed>,
 }
 
@@ -111,6 +116,9 @@ struct Confirmed {
     began: Instant,
     /// Milliseconds after `began`; [`Confirmed::NEVER`], or [`Confirmed::NOBODY_ASKS`].
     at: AtomicU64,
+    /// What the store's clock said when this process began, as far as the last look tells. By that clock links expire, so
+    /// that they do in all processes at the same moment, whatever their own clocks say.
+    clock_at_beginning: AtomicU64,
 }
 
 impl Confirmed {
@@ -127,7 +135,15 @@ impl Confirmed {
             at => self.began.elapsed() <= Duration::from_millis(at) + CONFIRMED_FOR,
         }
     }
+
+    /// The store's clock.
+    fn clock(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock_at_beginning.load(Ordering::Relaxed)).after(self.began.elapsed())
+    }
 }
+
+/// A link that was made here, and whether it still stands.
+type FoundLink = (Link, Result<(), LinkOver>);
 
 impl Known {
     /// Those of the configuration file.
@@ -175,8 +191,14 @@ impl Known {
         if !presented.starts_with(TOKEN_PREFIX.as_bytes()) {
             return Ok(None);
         }
+        self.confirmed()?;
+        Ok(self.made.get(digest).filter(|made| !self.hides(&made.name)))
+    }
+
+    /// Whether what is known of the HTTP interface's tokens and links can be taken for what there is.
+    fn confirmed(&self) -> Result<(), Box<Problem>> {
         if self.confirmed.stands() {
-            return Ok(self.made.get(digest).filter(|made| !self.hides(&made.name)));
+            return Ok(());
         }
         let seconds = CONFIRMED_FOR.as_secs();
         let what = format!(
@@ -184,6 +206,41 @@ impl Known {
              that it takes none of them now; tokens of its configuration file work"
         );
         Err(Problem::new(Kind::TokensUnconfirmed, what).retry_after(Duration::from_secs(1)))
+    }
+
+    /// The link whose secret is `presented`, if one was ever made, and whether it stands.
+    fn link(&self, presented: &[u8]) -> Result<Option<FoundLink>, Box<Problem>> {
+        if !presented.starts_with(LINK_PREFIX.as_bytes()) {
+            return Ok(None);
+        }
+        self.confirmed()?;
+        let Some(signed) = self.links.as_deref() else { return Ok(None) };
+        let Some(opened) = signed.open(presented) else { return Ok(None) };
+        let stands = opened.link.stands(signed.kept.ended_until(&opened.link.tenant), self.confirmed.clock());
+        let stands = stands.and_then(|()| self.allowed_by_maker(signed, &opened).ok_or(LinkOver::Ended));
+        let roles = *stands.as_ref().unwrap_or(&opened.link.roles);
+        Ok(Some((Link { roles, ..opened.link }, stands.map(drop))))
+    }
+
+    /// What a link opens of what it says, as long as the token stands that made it and may make links. A tenant's token
+    /// gives nobody more than it has itself now.
+    fn allowed_by_maker(&self, signed: &Signed, opened: &Opened) -> Option<Roles> {
+        let name = Some(&*opened.link.maker).filter(|name| !name.is_empty());
+        let of_file = self.file.iter().filter(|token| token.name() == name);
+        let mut of_file = of_file.map(|token| (TokenDigest(token.digest), token.roles, token.tenant.clone()));
+        let made = || {
+            let digest = self.digests.get(name?)?;
+            let made = self.made.get(digest).filter(|made| !self.hides(&made.name))?;
+            Some((*digest, made.roles, made.name.tenant()))
+        };
+        let is_maker = |(digest, ..): &(TokenDigest, Roles, Option<Tenant>)| signed.is_made_by(opened, digest);
+        let (_, roles, tenant) = of_file.find(is_maker).or_else(|| made().filter(is_maker))?;
+        match tenant {
+            _ if !roles.has(Role::Admin) => None,
+            None => Some(opened.link.roles),
+            Some(tenant) if tenant == opened.link.tenant => Some(opened.link.roles.and(roles)),
+            Some(_) => None,
+        }
     }
 }
 
@@ -202,8 +259,10 @@ impl Tokens {
     /// These tokens of a file, and nobody who follows others.
     #[must_use]
     pub fn of(tokens: Vec<Token>) -> Self {
-        let confirmed = Arc::new(Confirmed { began: Instant::now(), at: AtomicU64::new(Confirmed::NOBODY_ASKS) });
-        let known = Known { file: tokens.into(), made: HashMap::new(), confirmed };
+        let (at, clock_at_beginning) = (AtomicU64::new(Confirmed::NOBODY_ASKS), AtomicU64::new(0));
+        let confirmed = Arc::new(Confirmed { began: Instant::now(), at, clock_at_beginning });
+        let (made, digests) = (Arc::default(), Arc::default());
+        let known = Known { file: tokens.into(), made, digests, links: None, confirmed };
         Self(Arc::new(RwLock::new(Arc::new(known))))
     }
 
@@ -224,16 +283,28 @@ impl Tokens {
 
     /// These are the tokens of the HTTP interface from now on.
     pub fn set_made<'a>(&self, tokens: impl IntoIterator<Item = (&'a TokenName, TokenDigest, Roles)>) {
-        let made = tokens.into_iter().map(|(name, digest, roles)| (digest, Made { name: name.clone(), roles }));
-        let made = made.collect();
-        self.change(|known| known.made = made);
+        let (mut made, mut digests) = (HashMap::new(), HashMap::new());
+        for (name, digest, roles) in tokens {
+            made.insert(digest, Made { name: name.clone(), roles });
+            digests.insert(name.clone(), digest);
+        }
+        let (made, digests) = (Arc::new(made), Arc::new(digests));
+        self.change(|known| (known.made, known.digests) = (made, digests));
     }
 
-    /// At that moment (or later) the tokens of the HTTP interface were those that were said.
-    pub fn confirm(&self, at: Instant) {
+    /// Links are signed so from now on, and these were ended; `None`: there are none.
+    pub fn set_links(&self, links: Option<(LinkKey, Links)>) {
+        let links = links.map(|(key, kept)| Arc::new(Signed { key, kept }));
+        self.change(|known| known.links = links);
+    }
+
+    /// At that moment (or later) the tokens and links of the HTTP interface were those that were said, and the store's
+    /// clock said `clock`.
+    pub fn confirm(&self, at: Instant, clock: Timestamp) {
         let confirmed = &self.now().confirmed;
-        let millis = at.saturating_duration_since(confirmed.began).as_millis();
-        confirmed.at.store(u64::try_from(millis).unwrap_or(0), Ordering::Relaxed);
+        let since = at.saturating_duration_since(confirmed.began);
+        confirmed.at.store(u64::try_from(since.as_millis()).unwrap_or(0), Ordering::Relaxed);
+        confirmed.clock_at_beginning.store(clock.before(since).as_millis(), Ordering::Relaxed);
     }
 
     /// Whether tokens of the HTTP interface are taken now.
@@ -289,6 +360,15 @@ pub(crate) struct Access {
     pub(crate) roles: Roles,
     /// Only what is this tenant's; `None`: everybody's.
     pub(crate) tenant: Option<Tenant>,
+    /// Of a link: until when.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Access {
+    /// Whether it is a link's: then nothing may be made that opens something after the link has ended.
+    pub(crate) const fn is_by_link(&self) -> bool {
+        self.until.is_some()
+    }
 }
 
 /// Whether the request's `Authorization` opens what needs the role `needs` (`None`: any known token
@@ -303,7 +383,7 @@ pub(crate) fn authorize(tokens: &Known, headers: &HeaderMap, needs: Option<Role>
 /// What the token `presented` opens. No token in the file opens everything to everyone.
 pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Access, Box<Problem>> {
     if tokens.is_open() {
-        return Ok(Access { roles: Roles::ALL, tenant: None });
+        return Ok(Access { roles: Roles::ALL, tenant: None, until: None });
     }
     let Some(presented) = presented else {
         let what = "this server wants a token: send the header `Authorization: Bearer <token>` with one of \
@@ -318,12 +398,21 @@ pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Access,
     });
     let place = usize::try_from(place).unwrap_or(usize::MAX);
     if let Some(token) = tokens.file.get(place).filter(|_| known.into()) {
-        return Ok(Access { roles: token.roles, tenant: token.tenant.clone() });
+        return Ok(Access { roles: token.roles, tenant: token.tenant.clone(), until: None });
     }
     if let Some(made) = tokens.made(presented, &digest)? {
-        return Ok(Access { roles: made.roles, tenant: made.name.tenant() });
+        return Ok(Access { roles: made.roles, tenant: made.name.tenant(), until: None });
     }
-    let what = "the token is not one of server.tokens or [[server.token]], and none that was made over HTTP and stands";
+    let what = match tokens.link(presented)? {
+        Some((Link { roles, tenant, expires, .. }, Ok(()))) => {
+            return Ok(Access { roles, tenant: Some(tenant), until: Some(expires) });
+        }
+        Some((_, Err(LinkOver::Expired))) => "the link has expired: ask whoever sent it for another one",
+        Some((_, Err(LinkOver::Ended))) => "the link was ended: ask whoever sent it for another one",
+        None => {
+            "the token is not one of server.tokens or [[server.token]], and none that was made over HTTP and stands"
+        }
+    };
     let challenge = "Bearer realm=\"laneway\", error=\"invalid_token\"";
     Err(Problem::new(Kind::Unauthorized, what).challenged(challenge))
 }
@@ -333,8 +422,13 @@ pub(crate) fn has(roles: Roles, role: Role) -> Result<(), Box<Problem>> {
     if roles.has(role) { Ok(()) } else { Err(lacking(role)) }
 }
 
+/// Why a link opens nothing any more; `None` if it does, or there never was one.
+pub(crate) fn over(tokens: &Known, presented: &[u8]) -> Result<Option<LinkOver>, Box<Problem>> {
+    Ok(tokens.link(presented)?.and_then(|(_, stands)| stands.err()))
+}
+
 /// The token of a request.
-fn presented(headers: &HeaderMap) -> Option<&[u8]> {
+pub(crate) fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
 }
 
@@ -354,8 +448,20 @@ pub(crate) fn whose(tokens: &Known, presented: Option<&[u8]>) -> String {
     match (same.and_then(Token::name), tokens.made.get(&digest)) {
         (Some(name), _) => format!("the token {name}"),
         (None, Some(made)) => format!("the token {}", made.name),
-        (None, None) => "a token of server.tokens".to_owned(),
+        (None, None) => match tokens.link(presented.unwrap_or_default()) {
+            Ok(Some((link, _))) if link.maker.is_empty() => "a link of a token of server.tokens".to_owned(),
+            Ok(Some((link, _))) => format!("a link of the token {}", link.maker),
+            _ => "a token of server.tokens".to_owned(),
+        },
     }
+}
+
+/// The name of the token, which is empty for one of `server.tokens`, and what it is recognised by.
+pub(crate) fn maker(tokens: &Known, presented: Option<&[u8]>) -> (Box<str>, TokenDigest) {
+    let digest = digest_of(presented.unwrap_or_default());
+    let same = tokens.file.iter().find(|token| bool::from(token.digest.ct_eq(&digest.0))).and_then(Token::name);
+    let made = || tokens.made.get(&digest).map(|made| made.name.as_str());
+    (same.or_else(made).unwrap_or_default().into(), digest)
 }
 
 /// RFC 6750, section 3.1: a known token that opens too little.

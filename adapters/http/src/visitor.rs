@@ -2,10 +2,10 @@
 
 use crate::door::{self, Asked};
 use crate::hosts::Hosts;
-use crate::token::{Known, has, opened, whose};
+use crate::token::{Known, has, opened, over, whose};
 use crate::wire;
 use http::request::Parts;
-use laneway_domain::{Role, Roles, Tenant};
+use laneway_domain::{LinkOver, Role, Roles, Tenant, Timestamp};
 
 /// Whether a request is one that HTTP allows and, where there are no tokens, is meant for this machine and comes from
 /// none of another's pages. The token, if one is needed, is [`Visitor::of`]'s business.
@@ -21,6 +21,7 @@ pub fn admit(parts: &Parts, hosts: &Hosts, tokens: &Known) -> Result<(), Box<wir
 pub struct Visitor {
     roles: Roles,
     tenant: Option<Tenant>,
+    until: Option<Timestamp>,
     who: String,
 }
 
@@ -31,7 +32,21 @@ impl Visitor {
     /// 401 if there is no such token (any more), 503 if that cannot be found out now.
     pub fn of(tokens: &Known, token: Option<&[u8]>) -> Result<Self, Box<wire::Problem>> {
         let access = opened(tokens, token).map_err(|problem| Box::new(problem.body))?;
-        Ok(Self { roles: access.roles, tenant: access.tenant, who: whose(tokens, token) })
+        Ok(Self { roles: access.roles, tenant: access.tenant, until: access.until, who: whose(tokens, token) })
+    }
+
+    /// Whether a link is none any more, and why; `None` if it stands, or nobody has ever made it.
+    ///
+    /// # Errors
+    /// 503 if that cannot be found out now.
+    pub fn over(tokens: &Known, link: &[u8]) -> Result<Option<LinkOver>, Box<wire::Problem>> {
+        over(tokens, link).map_err(|problem| Box::new(problem.body))
+    }
+
+    /// Whoever came by a link: until when it lasts. They may not make what would outlast it.
+    #[must_use]
+    pub const fn until(&self) -> Option<Timestamp> {
+        self.until
     }
 
     /// What they may do.

@@ -18,9 +18,10 @@ use laneway_domain::{
     DestinationName, DestinationStatus, EventId, Offset, Partition, ProcessStatus, Revision, StatusReport, Timestamp,
     WorkerStatus,
 };
+use laneway_domain::{Roles, Tenant};
 pub use laneway_ports::{
-    DestinationList, DestinationRecord, DestinationState, JournalLine, MadeToken, Mistake, PauseRecord, RevokedToken,
-    TestAnswer, TokenJournalLine, TokenList, TokenRecord,
+    DeletedTenant, DestinationList, DestinationRecord, DestinationState, JournalLine, MadeToken, Mistake, PauseRecord,
+    RevokedToken, TenantList, TenantShown, TestAnswer, TokenJournalLine, TokenList, TokenRecord,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -397,6 +398,50 @@ pub struct TokenChoice {
     pub name: String,
     /// What it is to open: `publish`, `read`, `operate`, `admin`; at least one.
     pub roles: Vec<String>,
+}
+
+/// The body of `POST /v1/portal-links`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkAsked {
+    /// Whose things the link is to open. A tenant's token may leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// What it is to open of those; `read`, `operate` and `admin` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// How long it is to last: `1h` where nothing is said, and at most `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<String>,
+}
+
+/// The answer to `POST /v1/portal-links`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkMade {
+    /// The link. It is a secret: whoever opens it is signed in.
+    pub url: String,
+    /// Whose things it opens.
+    pub tenant: Tenant,
+    /// What it opens of those.
+    pub roles: Roles,
+    /// From when on it opens nothing (RFC 3339); a session that it began ends then too.
+    pub expires: String,
+}
+
+impl fmt::Debug for LinkMade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tenant, roles, expires, .. } = self;
+        write!(f, "LinkMade({tenant}: {roles}, until {expires})")
+    }
+}
+
+/// The answer to `DELETE /v1/portal-links`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinksEnded {
+    /// Whose links.
+    pub tenant: Tenant,
+    /// That no link of theirs opens anything any more that was made until now.
+    pub ended: bool,
 }
 
 /// The answer to `GET /v1/token-changes`, the latest first.

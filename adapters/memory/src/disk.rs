@@ -3,7 +3,7 @@
 use crate::growth::Growth;
 use crate::partition::Shard;
 use crate::records::Records;
-use laneway_domain::{MAX_PARTITIONS, Offset, Partition, Timestamp, TokenBook};
+use laneway_domain::{MAX_PARTITIONS, Offset, Partition, TenantBook, Timestamp, TokenBook};
 use laneway_ports::{Lease, Register, WorkerId};
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,6 +23,7 @@ pub(crate) struct Durable {
     pub(crate) shards: Vec<Shard>,
     pub(crate) registry: Records,
     pub(crate) tokens: TokenBook,
+    pub(crate) tenants: TenantBook,
 }
 
 /// Names a store among all that have the disk open.
@@ -88,7 +89,12 @@ impl Disk {
         let shards = numbers().map(Shard::new).collect();
         Arc::new(Self {
             inner: Mutex::new(Inner {
-                durable: Durable { shards, registry: Records::default(), tokens: TokenBook::default() },
+                durable: Durable {
+                    shards,
+                    registry: Records::default(),
+                    tokens: TokenBook::default(),
+                    tenants: TenantBook::default(),
+                },
                 waiting: VecDeque::new(),
                 last_ticket: 0,
                 stores: 0,

@@ -31,6 +31,8 @@ pub enum Call {
     Registry,
     /// A look at the tokens that are made over the HTTP interface, or a change of them.
     Tokens,
+    /// A look at what is known of tenants, or a change of it.
+    Tenants,
 }
 
 /// How a call fails.

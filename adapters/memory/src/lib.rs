@@ -4,6 +4,7 @@
 //! A [`Disk`] is what survives a crash, a [`MemoryStore`] is a process that has it open; several may. Nothing
 //! is random and time is tokio's, so that with paused time one script gives one run.
 
+mod books;
 mod disk;
 mod faults;
 mod growth;
@@ -13,6 +14,7 @@ mod partition;
 mod records;
 mod registry;
 mod store;
+mod tenants;
 mod tokens;
 mod workers;
 

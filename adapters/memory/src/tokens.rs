@@ -1,10 +1,11 @@
 //! The tokens that are made over the HTTP interface, as the value that they are.
 
+use crate::books::replace;
 use crate::disk::Durable;
 use crate::{Call, MemoryStore};
 use async_trait::async_trait;
 use laneway_domain::{Revision, TokenBook};
-use laneway_ports::{StoreError, TokenStore, TokensSeen, encoded_tokens};
+use laneway_ports::{StoreError, TokenStore, TokensSeen, encoded_book};
 
 #[async_trait]
 impl TokenStore for MemoryStore {
@@ -18,18 +19,9 @@ impl TokenStore for MemoryStore {
     }
 
     async fn write_tokens(&self, last: Revision, book: &TokenBook) -> Result<bool, StoreError> {
-        encoded_tokens(last, book)?;
+        encoded_book(last, book)?;
         let book = book.clone();
-        let write = move |durable: &mut Durable, _| {
-            if durable.tokens == book {
-                return true;
-            }
-            let follows = durable.tokens.revision() == last;
-            if follows {
-                durable.tokens = book;
-            }
-            follows
-        };
+        let write = move |durable: &mut Durable, _| replace(&mut durable.tokens, last, book);
         self.write_one(Call::Tokens, write).await
     }
 }

@@ -143,7 +143,7 @@ pub async fn backup(
     let ends: Vec<Offset> = noted.iter().map(|noted| noted.end).collect();
     shared::copy_ids(&source, &ends, &mut writer).await?;
     shared::copy_registry(&source, &mut writer, &mut report).await?;
-    shared::copy_tokens(&source, &mut writer).await?;
+    shared::copy_books(&source, &mut writer).await?;
     drop(attending);
     writer.finish(to)?;
     Ok(report)

@@ -138,7 +138,7 @@ impl Keys {
         let is_of_all = ["store", "workers", "processes", "reports", "inbox", "answers"].contains(&what);
         match hash_tag.strip_prefix(':') {
             None => hash_tag.is_empty() && is_of_all,
-            Some("registry" | "tokens") => true,
+            Some("registry" | "tokens" | "tenants") => true,
             Some(partition) => partition.parse::<u32>().is_ok() && !is_of_all,
         }
     }
@@ -181,6 +181,11 @@ impl Keys {
     /// The tokens that are made over the HTTP interface, in a slot of their own: a hash.
     pub(crate) fn tokens(&self) -> String {
         format!("{{{}:tokens}}:book", self.prefix)
+    }
+
+    /// What is known of tenants beside what they own, in a slot of its own: a hash.
+    pub(crate) fn tenants(&self) -> String {
+        format!("{{{}:tenants}}:book", self.prefix)
     }
 
     /// What the store was made with, and in which versions it was written: a hash, in the same slot.
@@ -226,7 +231,15 @@ mod tests {
         assert_eq!(keys.parse_id(&longer.id(P, "evt")), None);
         let all = [Keys::new("a"), Keys::new("a:b"), Keys::new("a:7"), Keys::new("ab")];
         for (nth, of) in all.iter().enumerate() {
-            let some = [of.log(P), of.store(), of.process_formats(), of.registry("head"), of.tokens(), of.id(P, "evt")];
+            let some = [
+                of.log(P),
+                of.store(),
+                of.process_formats(),
+                of.registry("head"),
+                of.tokens(),
+                of.tenants(),
+                of.id(P, "evt"),
+            ];
             for key in some {
                 let owners: Vec<usize> = (0..all.len()).filter(|owner| all[*owner].is_own(&key)).collect();
                 assert_eq!(owners, [nth], "{key}");

@@ -2,6 +2,7 @@
 
 mod address;
 mod backup;
+mod books;
 mod codec;
 mod connect;
 mod dead_letters;
@@ -23,6 +24,7 @@ mod restore;
 mod shared;
 mod startup;
 mod store;
+mod tenants;
 mod tokens;
 mod workers;
 

@@ -7,6 +7,7 @@ use crate::readers::ReadFailed;
 use crate::registry;
 use crate::room;
 use crate::schema;
+use crate::tenants;
 use crate::tokens;
 use laneway_domain::{Offset, Partition, Revision};
 use laneway_ports::{DeadLetterQuery, LogRecord, MAX_DEAD_LETTER_PAGE, StoreError};
@@ -75,6 +76,9 @@ fn look(path: &Path) -> Result<CheckReport, StoreError> {
     }
     // What nobody knows: all of them.
     if let Err(why) = tokens::read(&conn, Revision(u64::MAX)) {
+        report.add(text(&why, path));
+    }
+    if let Err(why) = tenants::read(&conn, Revision(u64::MAX)) {
         report.add(text(&why, path));
     }
     Ok(report)

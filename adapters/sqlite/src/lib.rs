@@ -5,6 +5,7 @@
 //! plain: an operator can look at them with the `sqlite3` shell while the store is in use.
 
 mod backup;
+mod books;
 mod check;
 mod checkpoint;
 mod dead_letters;
@@ -28,6 +29,7 @@ mod schema;
 mod shared;
 mod store;
 mod tail;
+mod tenants;
 mod tokens;
 mod workers;
 mod writer;

@@ -205,6 +205,16 @@ CREATE TABLE IF NOT EXISTS expiry (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Made whenever a store is opened that lacks it, as the one before.
+const TENANT_TABLE: &str = "
+-- What is known of tenants beside what they own: one row with all of it, as text with a format and a checksum. `revision` is
+-- that of the last change.
+CREATE TABLE IF NOT EXISTS tenant (
+  one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL DEFAULT 0, book TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT OR IGNORE INTO tenant (one) VALUES (1);
+";
+
 fn partition_tables(partitions: u32) -> String {
     let mut sql = String::new();
     for p in 0..partitions {
@@ -247,6 +257,7 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, StoreError> {
     conn.execute_batch(INDEXES).map_err(cannot)?;
     conn.execute_batch(HISTORY_TABLES).map_err(cannot)?;
     conn.execute_batch(EXPIRY_TABLE).map_err(cannot)?;
+    conn.execute_batch(TENANT_TABLE).map_err(cannot)?;
     configure(&conn, options).map_err(cannot)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(cannot)?;
     if mode != "wal" {
@@ -365,6 +376,7 @@ pub(crate) fn bring_up_to_date(conn: &Connection, path: &Path) -> Result<u32, St
     migrations::migrate(conn, path, found, partitions)?;
     conn.execute_batch(HISTORY_TABLES).map_err(|error| cannot_open(path, &error))?;
     conn.execute_batch(EXPIRY_TABLE).map_err(|error| cannot_open(path, &error))?;
+    conn.execute_batch(TENANT_TABLE).map_err(|error| cannot_open(path, &error))?;
     Ok(partitions)
 }
 

@@ -94,6 +94,7 @@ laneway_ports::extent_contract!(InDirectory, #[tokio::test]);
 laneway_ports::workers_contract!(InDirectory, #[tokio::test]);
 laneway_ports::registry_contract!(InDirectory, #[tokio::test]);
 laneway_ports::tokens_contract!(InDirectory, #[tokio::test]);
+laneway_ports::tenants_contract!(InDirectory, #[tokio::test]);
 
 /// The same, where nothing is kept in memory, so that every read is from disk.
 struct WithoutTail(InDirectory);

@@ -1,5 +1,22 @@
-// The console's only script: it keeps what is shown up to date. Without it, every page works as it is.
+// The console's only script: it keeps what is shown up to date, and reads links that sign in. Without it, every page works
+// as it is.
 "use strict";
+
+(() => {
+  // A link's secret stands where no server and no other page is told of it. It does not stay in the address either.
+  const form = document.getElementById("enter");
+  const secret = location.hash.slice(1);
+  if (location.pathname === "/console/enter") {
+    // Another link, where one was opened before: without a change before the # a browser would load nothing.
+    addEventListener("hashchange", () => {
+      if (location.hash.startsWith("#lwp_")) location.replace(`${location.pathname}?${Date.now()}${location.hash}`);
+    });
+  }
+  if (!form || !secret.startsWith("lwp_")) return;
+  history.replaceState(null, "", location.pathname);
+  form.querySelector("#link").value = secret;
+  form.submit();
+})();
 
 (() => {
   const state = document.getElementById("live");

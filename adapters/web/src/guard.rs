@@ -5,6 +5,7 @@ use crate::failed::Failed;
 use crate::interface::is_of_another_site;
 use crate::links;
 use crate::page;
+use crate::pages::enter::why;
 use crate::security;
 use crate::session::Outcome;
 use crate::site::Site;
@@ -78,9 +79,11 @@ fn visited(site: &Site, parts: &Parts, has_to_be_known: bool) -> Result<Visit, B
         Err(problem) if problem.status != 401 => return Err(bare(&problem)),
         // Whoever has no token, or one that was revoked.
         Err(_) => {
-            if token.is_some() {
+            if let Some(token) = &token {
                 site.sessions.end(cookie.known());
-                site.outcomes.put(cookie.known(), Outcome { is_good: false, what: ENDED.to_owned() });
+                let over = Visitor::over(&tokens, token.as_str().as_bytes()).ok().flatten();
+                let what = over.map_or(ENDED.to_owned(), |over| format!("Your session has ended. {}.", why(over).0));
+                site.outcomes.put(cookie.known(), Outcome { is_good: false, what });
             }
             if has_to_be_known {
                 // What was sent is not sent again: it goes on with a page.

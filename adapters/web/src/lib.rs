@@ -49,7 +49,7 @@ use http::{Method, Uri, header};
 use laneway_http::Api;
 use pages::dead_letters::{self, chosen, letter};
 use pages::destination::{self, actions, changes, edit, recover, replays};
-use pages::{event, events, key, overview, send, sign_in, store, tokens, workers};
+use pages::{enter, event, events, key, overview, send, sign_in, store, tokens, workers};
 use site::Site;
 use std::future::Future;
 use tokio::sync::watch;
@@ -97,6 +97,7 @@ pub fn with_console(
         .layer(from_fn_with_state(site.clone(), guard::signed_in));
     let open = Router::new()
         .route("/console/sign-in", get(sign_in::ask).post(sign_in::enter))
+        .route(links::ENTER, get(enter::ask).post(enter::enter))
         .route("/console/assets/{version}/{name}", get(assets::get))
         .layer(from_fn_with_state(site.clone(), guard::everyone));
     let keeping = site.clone().keep_the_hour();

@@ -9,6 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub(crate) const HOME: &str = "/console";
 /// Where somebody signs in.
 pub(crate) const SIGN_IN: &str = "/console/sign-in";
+/// Where somebody signs in by a link that they were sent.
+pub(crate) const ENTER: &str = "/console/enter";
 /// Where somebody signs out.
 pub(crate) const SIGN_OUT: &str = "/console/sign-out";
 /// Who works on what.

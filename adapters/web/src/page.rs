@@ -22,15 +22,17 @@ struct Part {
     role: Role,
     /// Whether it is for tenants too.
     tenants: bool,
+    /// Whether it is for whoever came by a link.
+    links: bool,
 }
 
 const PARTS: [Part; 6] = [
-    Part { name: "Overview", path: links::HOME, role: Role::Read, tenants: true },
-    Part { name: "Events", path: links::EVENTS, role: Role::Read, tenants: true },
-    Part { name: "Dead letters", path: links::DEAD_LETTERS, role: Role::Read, tenants: true },
-    Part { name: "Send", path: links::SEND, role: Role::Publish, tenants: true },
-    Part { name: "Workers", path: links::WORKERS, role: Role::Read, tenants: false },
-    Part { name: "Tokens", path: links::TOKENS, role: Role::Admin, tenants: false },
+    Part { name: "Overview", path: links::HOME, role: Role::Read, tenants: true, links: true },
+    Part { name: "Events", path: links::EVENTS, role: Role::Read, tenants: true, links: true },
+    Part { name: "Dead letters", path: links::DEAD_LETTERS, role: Role::Read, tenants: true, links: true },
+    Part { name: "Send", path: links::SEND, role: Role::Publish, tenants: true, links: true },
+    Part { name: "Workers", path: links::WORKERS, role: Role::Read, tenants: false, links: false },
+    Part { name: "Tokens", path: links::TOKENS, role: Role::Admin, tenants: true, links: false },
 ];
 
 /// A page within the frame. `title` is its heading too.
@@ -122,7 +124,8 @@ fn frame(visit: Option<&Visit>, title: &str, content: &Markup) -> Markup {
 
 /// Whether a part is there for this visitor, in this process.
 fn is_open(visit: &Visit, part: &Part) -> bool {
-    let is_theirs = part.tenants || visit.tenant().is_none();
+    let by_link = visit.visitor.as_ref().is_some_and(|visitor| visitor.until().is_some());
+    let is_theirs = (part.tenants || visit.tenant().is_none()) && (part.links || !by_link);
     visit.may(part.role) && is_theirs && (part.path != links::SEND || visit.takes_events)
 }
 
@@ -145,7 +148,12 @@ fn who(visit: &Visit) -> Markup {
     html! {
         div.who {
             @if let Some(visitor) = visit.visitor.as_ref().filter(|_| visit.token.is_some()) {
-                span.name { (visitor.who()) }
+                span.name {
+                    (visitor.who())
+                    @if let Some(until) = visitor.until() {
+                        ", until " time datetime=(show::machine(until)) { (show::moment(until)) }
+                    }
+                }
                 form method="post" action=(links::SIGN_OUT) { (proof(visit)) button.plain type="submit" { "Sign out" } }
             }
         }

@@ -3,6 +3,7 @@
 mod attempts;
 pub(crate) mod dead_letters;
 pub(crate) mod destination;
+pub(crate) mod enter;
 pub(crate) mod event;
 pub(crate) mod events;
 pub(crate) mod key;

@@ -3,11 +3,13 @@
 mod dead_letters;
 mod lookup;
 mod replays;
+mod tenants;
 mod tokens;
 
 pub(super) use dead_letters::{By, Chosen, DeadLettersArgs, DeadLettersCommand, Filter};
 pub(super) use lookup::{AttemptsArgs, EventsArgs, EventsCommand, Span, StoreSizeArgs, WhyArgs, WorkersArgs};
 pub(super) use replays::{BeginArgs, RecoverArgs, ReplayArgs, ReplayCommand};
+pub(super) use tenants::{TenantsArgs, TenantsCommand};
 pub(super) use tokens::{TokensArgs, TokensCommand};
 
 use super::failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE};
@@ -135,7 +137,9 @@ pub(super) enum Command {
     Replay(ReplayArgs),
     /// List, make, change, pause, test and delete destinations; replay events to one, or forget one
     Destinations(DestinationsArgs),
-    /// Make, list and revoke tokens of the HTTP interface
+    /// List, limit and delete tenants
+    Tenants(TenantsArgs),
+    /// Make, list and revoke tokens of the HTTP interface, and links that sign in to the console
     Tokens(TokensArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:  laneway completions bash > /etc/bash_completion.d/laneway")]

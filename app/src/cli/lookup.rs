@@ -123,8 +123,8 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
             if json {
                 return lines(&found.items);
             }
-            let rows = found.items.iter().map(event_row).collect();
-            list("no event that is still stored is meant", &EVENT_COLUMNS, 2, rows, found.more, limit)
+            let (columns, rows) = event_table(&found.items);
+            list("no event that is still stored is meant", &columns, 2, rows, found.more, limit)
         }
     }
 }
@@ -270,6 +270,22 @@ const EVENT_COLUMNS: [(&str, Align); 6] = [
     ("TYPE", Align::Text),
     ("KEY", Align::Text),
 ];
+
+/// What stands before [`EVENT_COLUMNS`]'s last two where some event is a tenant's.
+const TENANT_COLUMN: (&str, Align) = ("TENANT", Align::Left);
+
+/// The columns of these events, and their rows.
+fn event_table(events: &[EventLine]) -> (Vec<(&'static str, Align)>, Vec<Vec<String>>) {
+    let (mut columns, mut rows) = (EVENT_COLUMNS.to_vec(), events.iter().map(event_row).collect::<Vec<_>>());
+    if events.iter().any(|event| event.tenant.is_some()) {
+        let at = columns.len() - 2;
+        columns.insert(at, TENANT_COLUMN);
+        for (row, event) in rows.iter_mut().zip(events) {
+            row.insert(at, event.tenant.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string));
+        }
+    }
+    (columns, rows)
+}
 
 fn event_row(event: &EventLine) -> Vec<String> {
     vec![

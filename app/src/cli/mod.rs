@@ -10,6 +10,7 @@ mod failure;
 mod lookup;
 mod manual;
 mod output;
+mod pages;
 mod prose;
 mod ready;
 mod replays;
@@ -20,6 +21,7 @@ mod status;
 mod store;
 mod suggest;
 mod table;
+mod tenants;
 mod tokens;
 mod when;
 mod workers;
@@ -107,6 +109,7 @@ pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
         }
         Command::Store(args) => store::run(&connect(&args.client, source)?, &args).await,
         Command::Workers(args) => workers::run(&connect(&args.client, source)?, &args).await,
+        Command::Tenants(args) => tenants::run(&connect(&args.client, source)?, args.command).await,
         Command::Tokens(args) => tokens::run(&connect(&args.client, source)?, args.command).await,
     }
 }

@@ -4,13 +4,12 @@ use super::args::TokensCommand;
 use super::client::Client;
 use super::table::{Align, Look, Table};
 use super::when::{local, local_second};
-use super::{Failure, output};
-use laneway_domain::{Origin, Roles, TokenName};
-use laneway_http::wire::{MadeToken, RevokedToken, TokenChoice, TokenJournalPage, TokenList, TokenRecord};
+use super::{Failure, output, pages};
+use laneway_domain::{Origin, Roles, Tenant, TokenName};
+use laneway_http::wire::{
+    LinkAsked, LinkMade, LinksEnded, MadeToken, RevokedToken, TokenChoice, TokenJournalPage, TokenList, TokenRecord,
+};
 use serde::Serialize;
-
-/// The most of one page; what the server gives at once.
-const PAGE: usize = 1_000;
 
 /// Makes, lists and revokes tokens.
 pub(super) async fn run(client: &Client, command: TokensCommand) -> Result<(), Failure> {
@@ -18,6 +17,11 @@ pub(super) async fn run(client: &Client, command: TokensCommand) -> Result<(), F
         TokensCommand::Create { name, roles } => create(client, &name, roles).await,
         TokensCommand::List { json } => list(client, json).await,
         TokensCommand::Revoke { name, yes } => revoke(client, &name, yes).await,
+        TokensCommand::Link { tenant, lasts, roles, json } => {
+            let roles = Some(roles).filter(|roles| !roles.is_empty());
+            link(client, &LinkAsked { tenant: Some(tenant), roles, lasts }, json).await
+        }
+        TokensCommand::EndLinks { tenant, yes } => end_links(client, &tenant, yes).await,
         TokensCommand::Changes { limit, json } => changes(client, limit, json).await,
     }
 }
@@ -31,19 +35,8 @@ async fn create(client: &Client, name: &TokenName, roles: Vec<String>) -> Result
 }
 
 async fn list(client: &Client, json: bool) -> Result<(), Failure> {
-    let (mut all, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &PAGE.to_string());
-        query.extend_pairs(after.as_ref().map(|after| ("after", after)));
-        let page: TokenList = client.get(&format!("/v1/tokens?{}", query.finish())).await?;
-        all.extend(page.items);
-        let Some(next) = page.next else {
-            page.incomplete.iter().for_each(|what| output::note(&output::clean(what)));
-            break;
-        };
-        after = Some(next);
-    }
+    let parts = |page: TokenList| (page.items, page.next, page.incomplete);
+    let all = pages::all(client, "/v1/tokens", &[], parts).await?;
     if json {
         return all.iter().try_for_each(|record| output::line(&text(record)?));
     }
@@ -71,6 +64,27 @@ async fn revoke(client: &Client, name: &TokenName, yes: bool) -> Result<(), Fail
     output::confirm(&format!("Revoke {name}? Whoever uses it is refused from then on."), yes)?;
     let revoked: RevokedToken = client.delete(&format!("/v1/tokens/{name}")).await?;
     output::say(&format!("{} is revoked; every process refuses it within a second", revoked.name))
+}
+
+async fn link(client: &Client, asked: &LinkAsked, json: bool) -> Result<(), Failure> {
+    let made: LinkMade = client.post("/v1/portal-links", asked).await?;
+    if json {
+        return output::line(&text(&made)?);
+    }
+    // The link alone, so that it can be piped to where it is sent from.
+    let until = local(&made.expires);
+    output::note(&format!("Whoever opens it can {} at {}, until {until}:", made.roles, made.tenant));
+    output::line(&made.url)
+}
+
+async fn end_links(client: &Client, tenant: &Tenant, yes: bool) -> Result<(), Failure> {
+    let question = format!("End all links of {tenant}? Whoever was signed in by one is no longer.");
+    output::confirm(&question, yes)?;
+    let ended: LinksEnded = client.delete(&format!("/v1/portal-links?tenant={tenant}")).await?;
+    output::say(&format!(
+        "all links of {} have ended that were made until now, in every process within a second",
+        ended.tenant
+    ))
 }
 
 async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure> {

@@ -19,13 +19,14 @@ use crate::lookup::{Finder, StoreSetup};
 use crate::registry::{Destinations, check_keys};
 use crate::telemetry::destinations::DestinationMetrics;
 use crate::telemetry::metrics;
+use crate::tenants::{Everything, KnownTenants, Tenants, forget_deleted};
 use crate::tokens::MadeTokens;
 use crate::worker::{Clock, Handle, Worker};
 use destinations::Known;
 use laneway_http::{Api, CurrentLimits, Tokens, router};
 use laneway_ports::{KeptHistory, Operator, Spans, Stores, WorkerId};
 use operations::Shared;
-use reload::Reloading;
+use reload::{Reloading, TenantsNow};
 use spans::Exporting;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,10 +108,14 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let id = process_id();
     let stores = stores::open(&config, role, &id).await?;
     let of_destinations = DestinationMetrics::new()?;
+    let bounds = TenantsNow::of(&config.tenants);
+    let known_tenants = Arc::new(KnownTenants::new(bounds.bounds.clone(), stores.health.clone()));
+    let unread = |error| format!("limits and deletions of tenants cannot be read: {error}");
+    known_tenants.begin(&*stores.tenants).await.map_err(unread)?;
     let exporting = Exporting::begin(&config.telemetry, &id, role)?;
     let spans = exporting.as_ref().map(Exporting::spans);
     let mut delivering = if role.delivers() {
-        Some(deliver(id, &config, &stores, &known, &of_destinations, spans.clone()).await?)
+        Some(deliver(id, &config, &stores, (&known, &known_tenants), &of_destinations, spans.clone()).await?)
     } else {
         None
     };
@@ -121,22 +126,37 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let render = rendering.clone();
     let tokens = Tokens::of(config.server.tokens.clone());
     let limits = CurrentLimits::from(config.server.limits.clone());
-    let made = Arc::new(MadeTokens::new(stores.tokens.clone(), tokens.clone()));
+    let made = Arc::new(
+        MadeTokens::new(stores.tokens.clone(), tokens.clone())
+            .sealing(known.reader.keys().clone())
+            .knowing(known_tenants.clone()),
+    );
     made.begin().await;
     let mut following_tokens = tokio::spawn(made.clone().follow());
     let workers = Arc::new(Shared { own, stores: stores.clone(), targets: known.targets.clone() });
+    let destinations = Arc::new(
+        Destinations::new(stores.clone(), workers.clone(), known.reader.clone())
+            .bounding(bounds.bounds.clone())
+            .knowing(known_tenants.clone()),
+    );
+    let everything = Everything { destinations: destinations.clone(), tokens: made.clone() };
+    let tenants = Arc::new(Tenants::new(stores.clone(), known_tenants.clone(), everything));
+    let mut following_tenants = tokio::spawn(tenants.clone().follow());
+    let forgetting = tokio::spawn(forget_deleted(tenants.clone(), config.store.duplicate_window));
+    let finder = Finder::new(stores.clone(), setup_of(&config)).hiding(known_tenants.deleted());
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
         dead_letters: stores.dead_letters.clone(),
-        lookup: Some(Arc::new(Finder::new(stores.clone(), setup_of(&config)))),
-        operations: Some(Arc::new(Operator::new(workers.clone(), stores.clone()))),
-        destinations: Some(Arc::new(
-            Destinations::new(stores.clone(), workers, known.reader.clone()).bounding(config.tenants.clone()),
-        )),
+        lookup: Some(Arc::new(finder)),
+        operations: Some(Arc::new(Operator::new(workers, stores.clone()))),
+        destinations: Some(destinations),
         token_admin: Some(made),
+        tenant_admin: Some(tenants),
+        tenant_door: Some(known_tenants),
         metrics: Arc::new(move || render.render() + &of_destinations.render()),
         spans,
         limits: limits.clone(),
+        tenants: bounds.limits.clone(),
         tokens: tokens.clone(),
         hosts: config.server.hosts.clone(),
     };
@@ -169,6 +189,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         stores,
         tokens,
         limits,
+        tenants: bounds,
         delivers: role.delivers(),
     };
     let (mut http_ended, told) = (None, stop.clone());
@@ -181,6 +202,9 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
             what = ended(&mut delivering) => return Err(what.to_owned()),
             _ = &mut following_tokens => {
                 return Err("the tokens made over HTTP are no longer followed; please report this with the log".to_owned());
+            }
+            _ = &mut following_tenants => {
+                return Err("limits and deletions of tenants are no longer followed; please report this with the log".to_owned());
             }
             // It may hear of the stop, and end, just after it was looked for above.
             ended = &mut serving => {
@@ -197,6 +221,8 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     manager.stopping();
     signs_of_life.abort();
     following_tokens.abort();
+    following_tenants.abort();
+    forgetting.abort();
     tidying.abort();
     let serving = async {
         match http_ended {
@@ -224,7 +250,7 @@ async fn deliver(
     id: WorkerId,
     config: &Config,
     stores: &Stores,
-    known: &Known,
+    (known, tenants): (&Known, &KnownTenants),
     metrics: &DestinationMetrics,
     spans: Option<Arc<dyn Spans>>,
 ) -> Result<Delivering, String> {
@@ -247,6 +273,16 @@ async fn deliver(
         metrics: metrics.clone(),
     }
     .start();
+    // Before it begins: nothing of them is delivered.
+    let mut deleted = tenants.deleted();
+    handle.delete_tenants(deleted.borrow_and_update().clone()).await;
+    let told = handle.clone();
+    tokio::spawn(async move {
+        while deleted.changed().await.is_ok() {
+            let now = deleted.borrow_and_update().clone();
+            told.delete_tenants(now).await;
+        }
+    });
     let following = tokio::spawn(known.follow(stores, handle.clone(), begun).run());
     let (working, upkeep) = (tokio::spawn(working), tokio::spawn(upkeep));
     Ok(Delivering { id, handle, working, upkeep, following })

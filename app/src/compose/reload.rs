@@ -2,8 +2,8 @@
 //! tokens and limits. A configuration with a mistake changes nothing.
 
 use super::destinations::Known;
-use crate::config::Config;
-use laneway_http::{CurrentLimits, Tokens, check_listen};
+use crate::config::{Config, CurrentTenantBounds, TenantBounds};
+use laneway_http::{CurrentLimits, CurrentTenantLimits, Tokens, check_listen};
 use laneway_ports::Stores;
 
 /// Reads the configuration again, as it was read at the start.
@@ -20,6 +20,7 @@ pub(super) struct Reloading<'a> {
     pub(super) stores: Stores,
     pub(super) tokens: Tokens,
     pub(super) limits: CurrentLimits,
+    pub(super) tenants: TenantsNow,
     /// Whether the destinations are this process' affair.
     pub(super) delivers: bool,
 }
@@ -55,9 +56,28 @@ impl Reloading<'_> {
             );
         }
         let limits_changed = self.limits.replace(&config.server.limits);
+        let limits_changed = self.tenants.replace(&config.tenants) || limits_changed;
         tracing::info!(tokens_changed, limits_changed, "the configuration has been reloaded");
         self.config = config;
         Ok(())
+    }
+}
+
+/// What tenants may make and do, as long as it is not replaced.
+pub(super) struct TenantsNow {
+    pub(super) bounds: CurrentTenantBounds,
+    pub(super) limits: CurrentTenantLimits,
+}
+
+impl TenantsNow {
+    pub(super) fn of(bounds: &TenantBounds) -> Self {
+        Self { bounds: bounds.clone().into(), limits: bounds.limits.into() }
+    }
+
+    /// These from now on. Whether any is another one than before.
+    fn replace(&self, bounds: &TenantBounds) -> bool {
+        self.limits.replace(bounds.limits);
+        self.bounds.replace(bounds)
     }
 }
 
@@ -77,7 +97,6 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
         ("log", before.log == now.log),
         ("telemetry", before.telemetry == now.telemetry),
         ("operational_events", before.operational == now.operational),
-        ("tenants", before.tenants == now.tenants),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }

@@ -49,7 +49,7 @@ pub use sink::SinkConfig;
 pub use source::{Given, MAX_FILE_BYTES, Process, References, Source};
 pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use telemetry::Telemetry;
-pub use tenants::TenantBounds;
+pub use tenants::{CurrentTenantBounds, TenantBounds};
 pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
@@ -173,7 +173,7 @@ fn read(findings: &Findings<'_>, root: Table) -> Config {
     let store = Store::read(root.section("store"));
     let left = files::shares(files::limit(), server.limits.connections).to_receivers.min(1_000_000);
     let egress = egress::read(root.section("egress"), left);
-    let mut worker = Worker::read(root.section("worker"), !server.tokens.is_empty());
+    let mut worker = Worker::read(root.section("worker"), !server.tokens.is_empty(), egress.connections.most());
     let history = History::read(root.section("history"), &store.url);
     worker.settings.history = history.enabled;
     let log = Log::read(root.section("log"));

@@ -33,14 +33,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// `guarded`: there are tokens (`server.tokens`), which the worker's endpoints ask for too.
-    pub(super) fn read(mut section: Section<'_, '_>, guarded: bool) -> Self {
+    /// `guarded`: there are tokens (`server.tokens`), which the worker's endpoints ask for too. `connections`: the most to
+    /// receivers.
+    pub(super) fn read(mut section: Section<'_, '_>, guarded: bool, connections: usize) -> Self {
         let listen = read_address(&mut section, DEFAULT_WORKER_PORT);
         if !guarded && let Err(what) = check_listen(listen, &[]) {
             section.problem("listen", what);
         }
         let d = Settings::default();
         let memory = Size(d.window_bytes as u64);
+        let attempts = attempts_over(connections, d.max_attempts);
         let settings = Settings {
             straggler_after: section.within("straggler_after", d.straggler_after, 10 * MILLISECOND..=HOUR),
             commit_interval: section.within("commit_interval", d.commit_interval, MILLISECOND..=10 * SECOND),
@@ -48,10 +50,45 @@ impl Worker {
             window_bytes: section.within("event_memory", memory, Size(MIB)..=Size(1 << 40)).bytes(),
             max_behind: section.within("keys_behind", d.max_behind, 1..=10_000_000),
             waiting_total: section.within("waiting_offsets", d.waiting_total, 1024..=1 << 30),
+            max_attempts: section.within("attempts", attempts, 1..=1_000_000),
             ..d
         };
         let grace = section.within("grace", DEFAULT_GRACE, Duration::ZERO..=HOUR);
         section.finish();
         Self { listen, settings, grace }
+    }
+}
+
+/// How many attempts one tenant may have in flight by default, over so many connections: all together have at most twice
+/// as many ([`Settings::max_attempts`]), and each may take a connection. Were there more of them than connections, those
+/// at one tenant's receivers that hang would take all, and the others wait for one.
+fn attempts_over(connections: usize, most: usize) -> usize {
+    (connections / 2).clamp(1, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use proptest::prelude::*;
+
+    fn attempts(text: &str) -> usize {
+        Config::from_toml(text).unwrap().worker.settings.max_attempts
+    }
+
+    #[test]
+    fn attempts_are_bounded_by_connections_unless_it_is_said() {
+        assert_eq!(attempts("[egress]\nconnections = 1000"), 500);
+        assert_eq!(attempts("[egress]\nconnections = 1000000"), Settings::default().max_attempts);
+        assert_eq!(attempts("[egress]\nconnections = 1"), 1);
+        assert_eq!(attempts("[egress]\nconnections = 1000\n[worker]\nattempts = 900"), 900);
+        assert!(Config::from_toml("[worker]\nattempts = 0").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn those_of_all_tenants_find_a_connection(connections in 2_usize..2_000_000) {
+            prop_assert!(2 * attempts_over(connections, Settings::default().max_attempts) <= connections);
+        }
     }
 }

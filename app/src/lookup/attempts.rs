@@ -5,10 +5,10 @@
 
 use super::AT_ONCE;
 use futures_util::{StreamExt, stream};
-use laneway_domain::{Partition, Timestamp, Told};
+use laneway_domain::{DeletedTenants, Partition, Timestamp, Told};
 use laneway_ports::{
     AttemptCursor, AttemptPage, AttemptQuery, FoundAttempt, HistoryPlace, HistoryRange, HistoryRecord, HistoryStore,
-    LookupError, MAX_LOOKUP, StoreError, Stores,
+    LogRecord, LookupError, MAX_LOOKUP, StoreError, Stores,
 };
 use std::collections::VecDeque;
 
@@ -80,7 +80,11 @@ fn is_wanted(query: &AttemptQuery, told: &Told) -> bool {
 }
 
 /// [`laneway_ports::Lookup::attempts`].
-pub(super) async fn attempts(stores: &Stores, query: &AttemptQuery) -> Result<AttemptPage, LookupError> {
+pub(super) async fn attempts(
+    stores: &Stores,
+    query: &AttemptQuery,
+    deleted: &DeletedTenants,
+) -> Result<AttemptPage, LookupError> {
     let partitions = stores.log.partitions();
     let only = query.key.as_ref().map(|key| Partition::of(key.as_str(), partitions));
     let all = (0..partitions).map(Partition).filter(|partition| only.is_none_or(|only| only == *partition));
@@ -101,8 +105,37 @@ pub(super) async fn attempts(stores: &Stores, query: &AttemptQuery) -> Result<At
     {
         return Err(error.into());
     }
+    hide(stores, &mut page, deleted).await?;
     page.incomplete.extend(failed.iter().map(|(partition, error)| format!("partition {partition}: {error}")));
     Ok(page)
+}
+
+/// Takes out what is told of events of deleted tenants at the operator's destinations, as long as the log has those events:
+/// the history does not say whose an event is.
+async fn hide(stores: &Stores, page: &mut AttemptPage, deleted: &DeletedTenants) -> Result<(), StoreError> {
+    if deleted.is_empty() {
+        return Ok(()); // As nearly always.
+    }
+    let mut shown = Vec::new();
+    for found in std::mem::take(&mut page.attempts) {
+        let FoundAttempt { partition, told } = &found;
+        let hidden = match told.destination.tenant() {
+            Some(tenant) => deleted.has(&tenant),
+            None => {
+                let chunk = stores.log.read(*partition, told.offset, 1, 1).await?;
+                let is_theirs = |record: &LogRecord| match record {
+                    LogRecord::Event(event) => event.offset == told.offset && deleted.had(&event.event),
+                    LogRecord::Corrupt { .. } => false,
+                };
+                chunk.records.first().is_some_and(is_theirs)
+            }
+        };
+        if !hidden {
+            shown.push(found);
+        }
+    }
+    page.attempts = shown;
+    Ok(())
 }
 
 async fn look(tracks: &mut [Track<'_>], query: &AttemptQuery) -> AttemptPage {

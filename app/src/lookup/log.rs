@@ -2,7 +2,7 @@
 
 use super::AT_ONCE;
 use futures_util::{StreamExt, stream};
-use laneway_domain::{EventId, LoggedEvent, Offset, Partition, Timestamp, remembered_as};
+use laneway_domain::{DeletedTenants, EventId, LoggedEvent, Offset, Partition, Timestamp, remembered_as};
 use laneway_ports::{
     EventLog, EventPage, EventQuery, EventSummary, FindEvent, LogCursor, LogRecord, LookedBack, LookupError,
     MAX_LOOKUP, StoreError, accepted_since,
@@ -231,7 +231,11 @@ async fn look(
 }
 
 /// [`laneway_ports::Lookup::events`].
-pub(super) async fn events(log: &dyn EventLog, query: &EventQuery) -> Result<EventPage, LookupError> {
+pub(super) async fn events(
+    log: &dyn EventLog,
+    query: &EventQuery,
+    deleted: &DeletedTenants,
+) -> Result<EventPage, LookupError> {
     // Only events without a key are spread; those of a key are where that is.
     let only = query.key.as_ref().map(|key| Partition::of(key.as_str(), log.partitions()));
     let span = Span { only, from: query.from, to: query.to, after: query.after.as_ref() };
@@ -239,6 +243,7 @@ pub(super) async fn events(log: &dyn EventLog, query: &EventQuery) -> Result<Eve
     let wanted = |event: &LoggedEvent| {
         let accepted = event.accepted_at;
         (query.tenant.is_none() || query.tenant == event.event.tenant)
+            && !deleted.had(&event.event)
             && query.key.as_ref().is_none_or(|key| event.event.key.as_ref() == Some(key))
             && query.event_type.as_ref().is_none_or(|pattern| pattern.matches(event.event.event_type.as_str()))
             && query.from.is_none_or(|from| accepted >= from)
@@ -253,16 +258,19 @@ pub(super) async fn events(log: &dyn EventLog, query: &EventQuery) -> Result<Eve
 pub(super) async fn find(
     log: &dyn EventLog,
     query: &FindEvent,
+    deleted: &DeletedTenants,
 ) -> Result<(Vec<Arc<LoggedEvent>>, LookedBack), LookupError> {
     let is_it = |event: &LoggedEvent| {
         event.event.id == query.id
             && (query.tenant.is_none() || query.tenant == event.event.tenant)
+            && !deleted.had(&event.event)
             && query.source.as_ref().is_none_or(|source| event.event.source.as_deref() == Some(source))
     };
     let all = Span { only: None, from: None, to: None, after: query.after.as_ref() };
     if query.after.is_none() {
         // What cannot be asked now is named by the look that follows.
-        let remembered = remembered(log, query).await.unwrap_or_default();
+        let mut remembered = remembered(log, query).await.unwrap_or_default();
+        remembered.retain(|event| !deleted.had(&event.event));
         if !remembered.is_empty() {
             return Ok((remembered, LookedBack::default()));
         }

@@ -7,8 +7,9 @@ mod taking;
 use super::read::Reader;
 use super::settings::Means;
 use super::stored::moment;
-use crate::config::TenantBounds;
+use crate::config::CurrentTenantBounds;
 use crate::telemetry::metrics as metrics_names;
+use crate::tenants::KnownTenants;
 use async_trait::async_trait;
 use bytes::Bytes;
 use changing::{Asked, Purpose};
@@ -36,7 +37,8 @@ pub struct Destinations {
     stores: Stores,
     workers: Arc<dyn WorkerControl>,
     reader: Arc<Reader>,
-    tenants: TenantBounds,
+    tenants: CurrentTenantBounds,
+    known_tenants: Option<Arc<KnownTenants>>,
     patience: Duration,
 }
 
@@ -44,13 +46,20 @@ impl Destinations {
     /// A service over this store, whose workers can be asked there.
     #[must_use]
     pub fn new(stores: Stores, workers: Arc<dyn WorkerControl>, reader: Arc<Reader>) -> Self {
-        Self { stores, workers, reader, tenants: TenantBounds::default(), patience: TAKEN_WITHIN }
+        let tenants = CurrentTenantBounds::default();
+        Self { stores, workers, reader, tenants, known_tenants: None, patience: TAKEN_WITHIN }
     }
 
     /// The same, with other bounds of what tenants' destinations may be.
     #[must_use]
-    pub fn bounding(self, tenants: TenantBounds) -> Self {
+    pub fn bounding(self, tenants: CurrentTenantBounds) -> Self {
         Self { tenants, ..self }
+    }
+
+    /// The same, for a process that knows what each tenant may, and which were deleted.
+    #[must_use]
+    pub fn knowing(self, tenants: Arc<KnownTenants>) -> Self {
+        Self { known_tenants: Some(tenants), ..self }
     }
 
     /// The same, with answers that wait for at most `patience`.

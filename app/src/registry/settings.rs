@@ -2,7 +2,7 @@
 
 use super::keys::Keyring;
 use super::stored::{SigningSecret, Stored};
-use crate::config::{References, TenantBounds, Written, read_settings};
+use crate::config::{CurrentTenantBounds, References, Written, read_settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use laneway_domain::{Destination, DestinationName, Filter, Registered, Timestamp};
@@ -38,7 +38,7 @@ pub(super) struct Next {
 #[derive(Clone, Copy)]
 pub(super) struct Means<'m> {
     pub(super) egress: &'m EgressPolicy,
-    pub(super) tenants: &'m TenantBounds,
+    pub(super) tenants: &'m CurrentTenantBounds,
     pub(super) keys: &'m Keyring,
     pub(super) now: Timestamp,
 }
@@ -187,9 +187,12 @@ fn next(
     if !texts.is_empty() {
         settings.insert(SECRETS.to_owned(), texts.into());
     }
-    let refused = settings.get("url").and_then(Json::as_str).and_then(|url| means.tenants.refuses(url));
-    if let Some(detail) = refused.filter(|_| name.tenant().is_some()) {
-        return Err(AdminError::Invalid(vec![Mistake { field: "/url".to_owned(), detail }]));
+    if name.tenant().is_some() {
+        let refused = means.tenants.now().refuses(&settings, before.map(|before| before.written.whole()).as_ref());
+        let mistakes: Vec<_> = refused.into_iter().map(|(field, detail)| Mistake { field, detail }).collect();
+        if !mistakes.is_empty() {
+            return Err(AdminError::Invalid(mistakes));
+        }
     }
     let read = read_settings(name, settings, References::Refused, means.egress);
     if !read.problems.is_empty() {

@@ -4,6 +4,8 @@
 //! memory, so that a request costs a hash and a look-up, and a revoked token is refused everywhere within a second.
 
 mod follow;
+mod link_keys;
+mod links;
 mod service;
 
 pub use service::MadeTokens;

@@ -1,14 +1,18 @@
 //! Makes, lists and revokes tokens, and knows those that there are.
 
-use crate::registry::moment;
+use super::link_keys::LinkKeys;
+use crate::registry::{Keyring, moment};
+use crate::tenants::KnownTenants;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use laneway_domain::{Origin, Revision, Role, Stamp, Timestamp, TokenBook, TokenName, TokenRefusal};
+use laneway_domain::{
+    Origin, Revision, Role, Stamp, Tenant, TenantRefusal, Timestamp, TokenBook, TokenName, TokenRefusal,
+};
 use laneway_http::{Known, TOKEN_PREFIX, Token, Tokens, digest_of};
 use laneway_ports::{
-    MadeToken, NewToken, RevokedToken, StoreError, TokenAdmin, TokenAdminError, TokenJournalLine, TokenList,
-    TokenListQuery, TokenRecord, TokenStore,
+    MadeLink, MadeToken, NewLink, NewToken, RevokedToken, StoreError, TokenAdmin, TokenAdminError, TokenJournalLine,
+    TokenList, TokenListQuery, TokenRecord, TokenStore,
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::collections::BTreeMap;
@@ -30,13 +34,35 @@ pub struct MadeTokens {
     /// What the store had when it was asked last. Whoever holds it is the only one of this process that asks, so that
     /// no older answer comes behind a newer one.
     known: Mutex<TokenBook>,
+    pub(super) links: LinkKeys,
+    /// Which tenants were deleted.
+    tenants: Option<Arc<KnownTenants>>,
 }
 
 impl MadeTokens {
     /// Those of this store, for a process that checks its requests by `tokens`.
     #[must_use]
     pub fn new(store: Arc<dyn TokenStore>, tokens: Tokens) -> Self {
-        Self { store, tokens, known: Mutex::default() }
+        let links = LinkKeys::new(Arc::new(Keyring::none()));
+        Self { store, tokens, known: Mutex::default(), links, tenants: None }
+    }
+
+    /// The same, with keys to seal what links to the console are signed with. Without any nobody can make a link.
+    #[must_use]
+    pub fn sealing(self, keys: Arc<Keyring>) -> Self {
+        Self { links: LinkKeys::new(keys), ..self }
+    }
+
+    /// The same, and nothing is made for tenants that were deleted.
+    #[must_use]
+    pub fn knowing(self, tenants: Arc<KnownTenants>) -> Self {
+        Self { tenants: Some(tenants), ..self }
+    }
+
+    /// What would be made for a deleted tenant would open what the next one of that name has.
+    pub(super) fn check_tenant(&self, tenant: Option<&Tenant>) -> Result<(), TokenAdminError> {
+        let deleted = |of: &&Tenant| self.tenants.as_ref().is_some_and(|known| known.book().is_deleted(of));
+        tenant.filter(deleted).map_or(Ok(()), |of| Err(TenantRefusal::Deleted(of.clone()).into()))
     }
 
     /// Asks the store once.
@@ -53,14 +79,14 @@ impl MadeTokens {
         let asked = Instant::now();
         let seen = self.store.tokens(known.revision()).await?;
         let Some(book) = seen.book else {
-            self.tokens.confirm(asked);
+            self.tokens.confirm(asked, moment_of(seen.clock));
             return Ok(seen.clock);
         };
         let by = "laneway, since the store had lost it";
         let whole = book.lacking(known, &stamp(book.revision().max(known.revision()), seen.clock, by));
         **known = whole.as_ref().unwrap_or(&book).clone();
         self.publish(known);
-        self.tokens.confirm(asked);
+        self.tokens.confirm(asked, moment_of(seen.clock));
         if let Some(whole) = whole {
             // If somebody else is faster, the next look tells what is left to do.
             if self.store.write_tokens(book.revision(), &whole).await? {
@@ -75,10 +101,18 @@ impl MadeTokens {
 
     fn publish(&self, book: &TokenBook) {
         self.tokens.set_made(book.tokens().iter().map(|(name, token)| (name, token.digest, token.roles)));
+        self.tokens.set_links(book.links().and_then(|links| Some((self.links.open(links)?, links.clone()))));
+    }
+
+    /// What is known now, and the store's clock.
+    pub(super) async fn seen(&self) -> Result<(MutexGuard<'_, TokenBook>, u64), StoreError> {
+        let mut known = self.known.lock().await;
+        let clock = self.look_with(&mut known).await?;
+        Ok((known, clock))
     }
 
     /// Makes one change of all tokens.
-    async fn change(
+    pub(super) async fn change(
         &self,
         by: &str,
         edit: impl Fn(&mut TokenBook, &Stamp) -> Result<(), TokenAdminError> + Send + Sync,
@@ -110,7 +144,12 @@ impl MadeTokens {
 }
 
 fn stamp(last: Revision, clock: u64, by: &str) -> Stamp {
-    Stamp { revision: last.next(clock), at: Timestamp::from_millis(clock / 1000), by: by.into() }
+    Stamp { revision: last.next(clock), at: moment_of(clock), by: by.into() }
+}
+
+/// What a store's clock says.
+pub(super) const fn moment_of(micros: u64) -> Timestamp {
+    Timestamp::from_millis(micros / 1000)
 }
 
 /// A new token's text.
@@ -122,7 +161,7 @@ fn new_token() -> Result<String, StoreError> {
 }
 
 /// Why no token is made beside this file: without one of its own, its server asks nobody for a token.
-fn check_file(known: &Known, wanted: &TokenName) -> Result<(), TokenAdminError> {
+pub(super) fn check_file(known: &Known, wanted: Option<&TokenName>) -> Result<(), TokenAdminError> {
     let file = known.of_file();
     if file.is_empty() {
         return Err(TokenAdminError::OfFile(
@@ -132,7 +171,9 @@ fn check_file(known: &Known, wanted: &TokenName) -> Result<(), TokenAdminError> 
                 .to_owned(),
         ));
     }
-    if file.iter().any(|token| token.name() == Some(wanted.as_str())) {
+    if let Some(wanted) = wanted
+        && file.iter().any(|token| token.name() == Some(wanted.as_str()))
+    {
         let what = format!("the configuration file has a token {wanted} already: choose another name");
         return Err(TokenAdminError::OfFile(what));
     }
@@ -148,12 +189,13 @@ fn of_file(token: &Token) -> TokenRecord {
 #[async_trait]
 impl TokenAdmin for MadeTokens {
     async fn create(&self, by: &str, wanted: NewToken) -> Result<MadeToken, TokenAdminError> {
-        let NewToken { name, roles } = wanted;
+        let NewToken { name, roles, most } = wanted;
         let token = new_token()?;
         let digest = digest_of(token.as_bytes());
         let make = |book: &mut TokenBook, stamp: &Stamp| {
-            check_file(&self.tokens.now(), &name)?;
-            Ok(book.create(&name, digest, roles, stamp)?)
+            self.check_tenant(name.tenant().as_ref())?;
+            check_file(&self.tokens.now(), Some(&name))?;
+            Ok(book.create_within(most, &name, (digest, roles), stamp)?)
         };
         let revision = self.change(by, make).await?;
         tracing::info!(token = %name, %roles, by, "a token was made over HTTP");
@@ -164,7 +206,12 @@ impl TokenAdmin for MadeTokens {
         let mut book = self.known.lock().await;
         self.look_with(&mut book).await?;
         let known = self.tokens.now();
-        let made = book.tokens().iter().map(|(name, token)| {
+        let is_seen = |name: &TokenName| query.tenant.is_none() || name.is_of(query.tenant.as_ref());
+        let all: Box<dyn Iterator<Item = _> + Send> = match &query.tenant {
+            Some(tenant) => Box::new(book.of_tenant(tenant)),
+            None => Box::new(book.tokens().iter()),
+        };
+        let made = all.map(|(name, token)| {
             let record = TokenRecord {
                 name: Some(name.clone()),
                 roles: token.roles,
@@ -179,8 +226,9 @@ impl TokenAdmin for MadeTokens {
         let (of_file, nameless): (Vec<_>, Vec<_>) =
             known.of_file().iter().map(of_file).partition(|record| record.name.is_some());
         // That of the file is the one that counts.
-        named.extend(of_file.into_iter().filter_map(|record| Some((record.name.clone()?, record))));
-        let mut items = if query.after.is_none() { nameless } else { Vec::new() };
+        let of_file = of_file.into_iter().filter_map(|record| Some((record.name.clone()?, record)));
+        named.extend(of_file.filter(|(name, _)| is_seen(name)));
+        let mut items = if query.after.is_none() && query.tenant.is_none() { nameless } else { Vec::new() };
         let mut rest = named.into_iter().filter(|(name, _)| query.after.as_ref().is_none_or(|after| name > after));
         items.extend(rest.by_ref().take(query.limit).map(|(_, record)| record));
         let last = items.last().and_then(|record| record.name.as_ref()).map(ToString::to_string);
@@ -188,7 +236,8 @@ impl TokenAdmin for MadeTokens {
         let hidden = |name: &TokenName| {
             format!("a token {name} was made over HTTP too; it opens nothing here, since the file has one of that name")
         };
-        Ok(TokenList { items, next, incomplete: known.hidden().iter().map(hidden).collect() })
+        let incomplete = known.hidden().iter().filter(|name| is_seen(name)).map(hidden).collect();
+        Ok(TokenList { items, next, incomplete })
     }
 
     async fn revoke(&self, by: &str, name: &TokenName) -> Result<RevokedToken, TokenAdminError> {
@@ -196,7 +245,8 @@ impl TokenAdmin for MadeTokens {
             let known = self.tokens.now();
             let file = known.of_file();
             // Where nobody is asked for a token, nobody is locked out.
-            let keeps_an_admin = !file.is_empty() && !file.iter().any(|token| token.roles().has(Role::Admin));
+            let is_admin = |token: &Token| token.tenant().is_none() && token.roles().has(Role::Admin);
+            let keeps_an_admin = !file.is_empty() && !file.iter().any(is_admin);
             match book.revoke(name, keeps_an_admin, stamp) {
                 Err(TokenRefusal::Unknown(_)) if file.iter().any(|token| token.name() == Some(name.as_str())) => {
                     Err(TokenAdminError::OfFile(format!(
@@ -212,7 +262,12 @@ impl TokenAdmin for MadeTokens {
         Ok(RevokedToken { name: name.clone(), revision })
     }
 
-    async fn changes(&self, before: Option<Revision>, limit: usize) -> Result<Vec<TokenJournalLine>, TokenAdminError> {
+    async fn changes(
+        &self,
+        tenant: Option<&Tenant>,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<TokenJournalLine>, TokenAdminError> {
         let mut book = self.known.lock().await;
         self.look_with(&mut book).await?;
         let line = |change: &laneway_domain::TokenChange| TokenJournalLine {
@@ -222,6 +277,26 @@ impl TokenAdmin for MadeTokens {
             by: change.by.to_string(),
             what: change.what.to_string(),
         };
-        Ok(book.changes(before).take(limit).map(line).collect())
+        let seen = book.changes(before).filter(|change| tenant.is_none() || change.name.is_of(tenant));
+        Ok(seen.take(limit).map(line).collect())
+    }
+
+    async fn make_link(&self, by: &str, wanted: NewLink) -> Result<MadeLink, TokenAdminError> {
+        self.link(by, wanted).await
+    }
+
+    async fn end_links(&self, by: &str, tenant: &Tenant) -> Result<(), TokenAdminError> {
+        let (known, _) = self.seen().await?;
+        // Where nobody has ever made one, nothing has to be written.
+        if known.links().is_some() {
+            drop(known);
+            self.change(by, |book, stamp| {
+                book.end_links(tenant, stamp);
+                Ok(())
+            })
+            .await?;
+        }
+        tracing::info!(%tenant, by, "all links to the console were ended that the tenant had");
+        Ok(())
     }
 }

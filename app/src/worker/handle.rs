@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use laneway_domain::{
-    ChangedDestination, Command, DestinationChanges, DestinationName, Filters, Offset, Partition, Redrive, StatusReport,
+    ChangedDestination, Command, DeletedTenants, DestinationChanges, DestinationName, Filters, Offset, Partition,
+    Redrive, StatusReport,
 };
 use laneway_ports::{Sink, WorkerControl, WorkerId};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub(super) enum Request {
     Partitions(oneshot::Sender<Vec<Partition>>),
     Redrive(Partition, Vec<Redrive>),
     Trimmed(Partition, Offset),
+    /// All that were deleted.
+    DeletedTenants(DeletedTenants),
     /// Answered when nothing starts any more that the change forbids.
     Change(Change, oneshot::Sender<()>),
     Stop,
@@ -99,6 +102,12 @@ impl Handle {
     /// Tells the worker where the log of a partition begins now.
     pub(super) async fn trimmed(&self, partition: Partition, start: Offset) {
         let _ = self.requests.send(Request::Trimmed(partition, start)).await;
+    }
+
+    /// Tells the worker which tenants were deleted: all of them.
+    pub async fn delete_tenants(&self, deleted: DeletedTenants) {
+        // A worker that has ended delivers nothing to anybody.
+        let _ = self.requests.send(Request::DeletedTenants(deleted)).await;
     }
 
     /// The partitions that the worker works on now.

@@ -368,6 +368,7 @@ impl Shell {
             Request::Redrive(partition, requests) => {
                 self.feed(Input::Redrive { partition, requests });
             }
+            Request::DeletedTenants(deleted) => self.feed(Input::DeletedTenants(deleted)),
             Request::Trimmed(partition, start) => self.feed(Input::Trimmed { partition, start }),
             Request::Change(change, answer) => {
                 self.change(change);

@@ -29,10 +29,13 @@ async fn start() -> Running {
         operations: None,
         destinations: None,
         token_admin: None,
+        tenant_admin: None,
+        tenant_door: None,
         metrics: Arc::new(String::new),
         spans: None,
         limits: limits.clone().into(),
         tokens: Token::new(TOKEN).into_iter().collect::<Vec<_>>().into(),
+        tenants: laneway_http::CurrentTenantLimits::default(),
         hosts: laneway_http::Hosts::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

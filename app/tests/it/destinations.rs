@@ -88,7 +88,7 @@ impl WorkerControl for Nobody {
 }
 
 /// Workers of another process, which have not told of anything yet.
-struct Elsewhere;
+pub(crate) struct Elsewhere;
 
 #[async_trait::async_trait]
 impl WorkerControl for Elsewhere {
@@ -132,10 +132,13 @@ impl Process {
             operations: Some(Arc::new(Operator::new(workers, stores.clone()))),
             destinations: Some(Arc::new(service)),
             token_admin: None,
+            tenant_admin: None,
+            tenant_door: None,
             metrics: Arc::new(String::new),
             spans: None,
             limits: Limits::default().into(),
             tokens: setup.tokens.into(),
+            tenants: laneway_http::CurrentTenantLimits::default(),
             hosts: Hosts::default(),
         };
         Self { router: router(api), stores, tasks }

@@ -4,6 +4,8 @@
 mod binary;
 mod commands;
 mod destinations;
+mod links;
 mod lookup;
 mod operators;
+mod tenants;
 mod tokens;

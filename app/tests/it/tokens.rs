@@ -5,9 +5,10 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
+use laneway_app::registry::{KEY_BYTES, Keyring};
 use laneway_app::tokens::MadeTokens;
-use laneway_domain::{MAX_TOKENS, Revision, Role, Roles, Stamp, Timestamp, TokenBook, TokenDigest, TokenName};
-use laneway_http::{Api, Hosts, Limits, TOKEN_PREFIX, Token, Tokens, router};
+use laneway_domain::{MAX_TOKENS, Revision, Role, Roles, TokenBook};
+use laneway_http::{Api, CurrentTenantLimits, Hosts, Limits, TOKEN_PREFIX, Token, Tokens, router};
 use laneway_memory::{Call, Disk, Fault, Faults, MemoryStore, Settings};
 use laneway_ports::{Stores, TokenStore as _};
 use serde_json::{Value as Json, json};
@@ -18,13 +19,13 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 
-const BOSS: &str = "the-boss-of-the-file";
+pub(crate) const BOSS: &str = "the-boss-of-the-file";
 /// Within which every process sees what another one did.
-const SEEN_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What goes wrong at the store's tokens, and how often it was asked for them.
 #[derive(Default)]
-struct Trouble {
+pub(crate) struct Trouble {
     fault: Mutex<Option<Fault>>,
     asked: AtomicUsize,
 }
@@ -40,10 +41,10 @@ impl Faults for Trouble {
 }
 
 /// A process: its HTTP interface, its tokens, and who follows them.
-struct Process {
+pub(crate) struct Process {
     router: Router,
-    tokens: Tokens,
-    store: Arc<MemoryStore>,
+    pub(crate) tokens: Tokens,
+    pub(crate) store: Arc<MemoryStore>,
     trouble: Arc<Trouble>,
     following: JoinHandle<()>,
 }
@@ -54,17 +55,17 @@ impl Drop for Process {
     }
 }
 
-fn boss() -> Vec<Token> {
+pub(crate) fn boss() -> Vec<Token> {
     vec![Token::new(BOSS).unwrap().named("boss", Roles::ALL)]
 }
 
 impl Process {
     /// One whose file has a token for everything.
-    async fn on(disk: &Arc<Disk>) -> Self {
+    pub(crate) async fn on(disk: &Arc<Disk>) -> Self {
         Self::with(disk, boss()).await
     }
 
-    async fn with(disk: &Arc<Disk>, file: Vec<Token>) -> Self {
+    pub(crate) async fn with(disk: &Arc<Disk>, file: Vec<Token>) -> Self {
         Self::in_trouble(disk, file, None).await
     }
 
@@ -74,7 +75,8 @@ impl Process {
         let store = Arc::new(MemoryStore::open(disk.clone(), settings));
         let stores = Stores::of(store.clone());
         let tokens = Tokens::of(file);
-        let made = Arc::new(MadeTokens::new(stores.tokens.clone(), tokens.clone()));
+        let keys = Arc::new(Keyring::of(&[[7; KEY_BYTES]]).unwrap());
+        let made = Arc::new(MadeTokens::new(stores.tokens.clone(), tokens.clone()).sealing(keys));
         made.begin().await;
         let following = tokio::spawn(made.clone().follow());
         let router = router(Api {
@@ -84,20 +86,23 @@ impl Process {
             operations: None,
             destinations: None,
             token_admin: Some(made),
+            tenant_admin: None,
+            tenant_door: None,
             metrics: Arc::new(String::new),
             spans: None,
             limits: Limits::default().into(),
             tokens: tokens.clone(),
+            tenants: CurrentTenantLimits::default(),
             hosts: Hosts::default(),
         });
         Self { router, tokens, store, trouble, following }
     }
 
-    fn let_fail(&self, fault: Option<Fault>) {
+    pub(crate) fn let_fail(&self, fault: Option<Fault>) {
         *self.trouble.fault.lock().unwrap() = fault;
     }
 
-    async fn send(&self, method: &str, path: &str, token: &str, body: &Json) -> Answer {
+    pub(crate) async fn send(&self, method: &str, path: &str, token: &str, body: &Json) -> Answer {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
         let request =
             request.header("content-type", "application/json").header("authorization", format!("Bearer {token}"));
@@ -109,47 +114,47 @@ impl Process {
         Answer { status: parts.status.as_u16(), headers: parts.headers, json }
     }
 
-    async fn create_as(&self, token: &str, name: &str, roles: &[&str]) -> Answer {
+    pub(crate) async fn create_as(&self, token: &str, name: &str, roles: &[&str]) -> Answer {
         self.send("POST", "/v1/tokens", token, &json!({ "name": name, "roles": roles })).await
     }
 
     /// Makes a token, and returns its text.
-    async fn create(&self, name: &str, roles: &[&str]) -> String {
+    pub(crate) async fn create(&self, name: &str, roles: &[&str]) -> String {
         let made = self.create_as(BOSS, name, roles).await.is(201);
         made.json["token"].as_str().unwrap().to_owned()
     }
 
-    async fn revoke(&self, name: &str) -> Answer {
+    pub(crate) async fn revoke(&self, name: &str) -> Answer {
         self.send("DELETE", &format!("/v1/tokens/{name}"), BOSS, &Json::Null).await
     }
 
-    async fn get(&self, path: &str) -> Json {
+    pub(crate) async fn get(&self, path: &str) -> Json {
         self.send("GET", path, BOSS, &Json::Null).await.is(200).json
     }
 
     /// What an event that is sent with this token gets.
-    async fn publish(&self, token: &str) -> Answer {
+    pub(crate) async fn publish(&self, token: &str) -> Answer {
         self.send("POST", "/v1/events", token, &json!({ "type": "t" })).await
     }
 }
 
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    json: Json,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) json: Json,
 }
 
 impl Answer {
     #[track_caller]
-    fn is(self, status: u16) -> Self {
+    pub(crate) fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");
         self
     }
 
     /// The text of the problem that it must be.
     #[track_caller]
-    fn problem(self, status: u16, kind: &str) -> String {
+    pub(crate) fn problem(self, status: u16, kind: &str) -> String {
         let answer = self.is(status);
         assert_eq!(answer.json["type"], format!("urn:laneway:problem:{kind}"), "{answer:?}");
         answer.json["detail"].as_str().unwrap().to_owned()
@@ -293,16 +298,18 @@ async fn what_is_asked_wrongly_gets_a_precise_problem_and_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn there_are_no_more_tokens_than_there_can_be() {
     let process = Process::on(&Disk::new(1)).await;
-    let mut book = TokenBook::default();
-    for n in 0..MAX_TOKENS {
-        let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&n.to_le_bytes());
-        let stamp = Stamp { revision: Revision(n as u64 + 1), at: Timestamp::ZERO, by: "a test".into() };
-        book.create(&TokenName::new(&format!("t{n}")).unwrap(), TokenDigest(digest), Roles::ALL, &stamp).unwrap();
-    }
+    // Made one after the other, each would be checked with all before it.
+    let token = |n: usize| {
+        let token =
+            json!({"digest": format!("{n:064x}"), "roles": ["read"], "made_at": n + 1, "at": 0, "by": "a test"});
+        (format!("t{n}"), token)
+    };
+    let tokens: serde_json::Map<String, Json> = (0..MAX_TOKENS).map(token).collect();
+    let book = json!({"revision": MAX_TOKENS, "tokens": tokens, "revoked": {}, "forgotten": 0, "changes": []});
+    let book: TokenBook = serde_json::from_value(book).unwrap();
     assert!(process.store.write_tokens(Revision::ORIGIN, &book).await.unwrap());
     let full = process.create_as(BOSS, "more", &["read"]).await.problem(409, "conflict");
-    assert!(full.contains("1000 tokens"), "{full}");
+    assert!(full.contains("20000 tokens"), "{full}");
     process.revoke("t7").await.is(200);
     process.create("more", &["read"]).await;
 }

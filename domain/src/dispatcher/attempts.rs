@@ -45,6 +45,7 @@ impl Dispatcher {
         let now = self.shared.now;
         let gate = self.shared.destinations.gate_mut(destination);
         gate.in_flight -= 1;
+        self.shared.attempt_places.give_back(attempt.place);
         gate.delivered.add(delivered as u64, now);
         gate.failed.add((outcomes.len() - delivered - not_tried) as u64, now);
         self.shared.to_admit.insert(destination);
@@ -91,6 +92,7 @@ impl Shared {
                 self.notices.push_back(Notice::BreakerClosed { destination: gate.destination.name.clone() });
             }
             gate.breaker.succeeded();
+            gate.answers = true;
         }
         if let Some(reason) = outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Gone { reason } => Some(reason.clone()),
@@ -135,6 +137,7 @@ impl Shared {
     ) -> Verdict {
         let (now, random) = (self.now, self.random.next());
         let gate = self.destinations.gate_mut(attempt.destination);
+        gate.answers = false;
         match gate.breaker.failed(keys, attempt.probe, asked, &gate.destination.retry, now, random) {
             Effect::None => Verdict::default(),
             Effect::Outage => Verdict { outage: true, pause: None },

@@ -9,6 +9,7 @@ use crate::filter::FilterIndex;
 use crate::gate::Gate;
 use crate::io::DestinationChanges;
 use crate::revision::Revision;
+use crate::shares::Groups;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All destinations that there are, and those that have gone while attempts at them are in flight.
@@ -23,6 +24,8 @@ pub(super) struct Destinations {
     /// Those that left the configuration. Should one come back meanwhile, it finds its attempts.
     left: BTreeMap<DestinationName, DestinationIndex>,
     filters: FilterIndex<DestinationIndex>,
+    /// Whose they are: of all that have a gate.
+    groups: Groups,
 }
 
 /// What a change of the destinations means for lanes.
@@ -93,7 +96,10 @@ impl Destinations {
                     self.gate_mut(index).reconfigure(destination);
                     index
                 }
-                None => self.gates.add(Gate::new(destination)),
+                None => {
+                    let group = self.groups.join(name.tenant());
+                    self.gates.add(Gate::new(destination, group))
+                }
             };
             self.present.insert(name, index);
             self.indices.insert(index);
@@ -151,6 +157,7 @@ impl Destinations {
         if self.left.get(&name) == Some(&index) {
             self.left.remove(&name);
         }
+        self.groups.leave(&name.tenant());
         self.gates.remove(index);
     }
 
@@ -209,6 +216,9 @@ impl Destinations {
         let indices: BTreeSet<_> = self.present.values().copied().collect();
         assert_eq!(self.indices, indices, "which destinations there are");
         assert_eq!(self.filters.len(), indices.len(), "whose filters are filed");
+        let mut members = BTreeMap::new();
+        self.gates().for_each(|(_, gate)| *members.entry(gate.destination.name.tenant()).or_default() += 1);
+        self.groups.check(&members);
         for (index, gate) in self.gates() {
             let gone = !indices.contains(&index);
             assert!(!gone || gate.in_flight > 0, "{} has gone, and is kept", gate.destination.name);

@@ -21,11 +21,12 @@ pub(super) use reads::Answer;
 use super::destinations::Destinations;
 use super::shared::Shared;
 use crate::destination::{Destination, DestinationIndex, DestinationName};
-use crate::lane::{Context, Lane, Memory};
+use crate::lane::{Context, Held as HeldMemory, Lane, Memory};
 use crate::partition::{Offset, Partition};
 use crate::progress::{LaneProgress, Redrive};
 use crate::replay::Held;
 use crate::revision::Cuts;
+use crate::shares::GroupIndex;
 use crate::time::Timestamp;
 use crate::timers::LaneTimer;
 use crate::way::{LaneAt, Way};
@@ -120,8 +121,8 @@ impl OwnedPartition {
     }
 
     /// What its lanes hold of the memory that all lanes share.
-    pub(super) fn holds(&self) -> Memory {
-        self.lanes.all().chain(self.replays.all()).map(Lane::holds).fold(Memory::default(), Memory::plus)
+    pub(super) fn holds(&self) -> impl Iterator<Item = (GroupIndex, HeldMemory)> {
+        self.lanes.all().chain(self.replays.all()).map(Lane::holds)
     }
 
     /// Lets go of it.
@@ -219,7 +220,8 @@ impl OwnedPartition {
     /// A lane of a destination: with a `number`, one of a replay.
     fn new_lane(&self, index: DestinationIndex, from: Offset, number: Option<u64>, shared: &mut Shared) -> Lane {
         let (id, seed, ordering) = (shared.next_id(), shared.random.next(), shared.destinations.get(index).ordering);
-        let mut lane = Lane::new(id, index, self.partition, ordering, from, seed);
+        let group = shared.destinations.gate(index).group;
+        let mut lane = Lane::new(id, (index, group), self.partition, ordering, from, seed);
         let (mut former, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
         for (attempt, of) in shared.attempts_at(self.partition, self.incarnation, index) {
             if self.lane_with_id(index, of.lane).is_some() {

@@ -1,24 +1,23 @@
 //! What all partitions of a process share, and what an input needs wherever it is about.
 
 use super::destinations::{Changes, Destinations};
-use super::under_way::{Attempt, Purpose, Read};
+use super::under_way::{Attempt, Read};
+use crate::deleted_tenants::DeletedTenants;
 use crate::destination::DestinationIndex;
 use crate::gate::Admission;
 use crate::history::Met;
 use crate::io::{AttemptId, DestinationChanges, Notice, Output, ReadId};
-use crate::lane::{Context, Memory, Uncommitted};
+use crate::lane::{Context, Held, Memory, Uncommitted};
 use crate::outcome::Outcome;
 use crate::partition::Partition;
 use crate::random::Random;
 use crate::settings::Settings;
+use crate::shares::{GroupIndex, OneByOne, Places};
 use crate::time::Timestamp;
 use crate::timers::{Timer, Timers};
 use crate::way::{LaneAt, Way};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
-
-/// How long after a read failed it is made again. The shell has logged why.
-const REREAD_AFTER: Duration = Duration::from_millis(250);
 
 /// Everything of a dispatcher but its partitions.
 #[derive(Debug)]
@@ -27,6 +26,7 @@ pub(super) struct Shared {
     pub(super) now: Timestamp,
     pub(super) settings: Settings,
     pub(super) destinations: Destinations,
+    pub(super) deleted_tenants: DeletedTenants,
     pub(super) timers: Timers,
     pub(super) memory: Memory,
     pub(super) random: Random,
@@ -37,6 +37,20 @@ pub(super) struct Shared {
     pub(super) reads: BTreeMap<ReadId, Read>,
     /// Gates that may let something pass since the last poll.
     pub(super) to_admit: BTreeSet<DestinationIndex>,
+    /// Places of attempts in flight, for which gates wait that let more pass than their group may have: those that answer,
+    /// and those that do not, apart ([`GroupIndex::part`]).
+    pub(super) attempt_places: Places<DestinationIndex>,
+    /// In whose turns which gates stand there, in each once. One may have gone since, and its index be given to another
+    /// tenant's; or it answers by now.
+    standing: BTreeSet<(GroupIndex, DestinationIndex)>,
+    /// Places of the reads that lanes make for themselves.
+    pub(super) read_places: Places<ReadId>,
+    /// Of each group one read of those that nothing new waits for.
+    pub(super) unhurried: OneByOne<ReadId>,
+    /// Those of them whose turn has come.
+    pub(super) next_unhurried: VecDeque<ReadId>,
+    /// The reads that have a place, and since when; the earliest first. Some have ended.
+    pub(super) placed_reads: VecDeque<(Timestamp, ReadId)>,
     outputs: VecDeque<Output>,
     pub(super) notices: VecDeque<Notice>,
     last_id: u64,
@@ -46,8 +60,8 @@ impl Shared {
     pub(super) fn new(settings: Settings, seed: u64) -> Self {
         Self {
             now: Timestamp::ZERO,
-            settings,
             destinations: Destinations::default(),
+            deleted_tenants: DeletedTenants::default(),
             timers: Timers::default(),
             memory: Memory::default(),
             random: Random::new(seed),
@@ -55,9 +69,16 @@ impl Shared {
             waiting_ends: BTreeMap::new(),
             reads: BTreeMap::new(),
             to_admit: BTreeSet::new(),
+            attempt_places: Places::new(settings.max_attempts),
+            standing: BTreeSet::new(),
+            read_places: Places::new(settings.max_reads),
+            unhurried: OneByOne::default(),
+            next_unhurried: VecDeque::new(),
+            placed_reads: VecDeque::new(),
             outputs: VecDeque::new(),
             notices: VecDeque::new(),
             last_id: 0,
+            settings,
         }
     }
 
@@ -91,13 +112,15 @@ impl Shared {
 
     /// What a lane of this destination needs for a decision, beside what its partition has to commit.
     pub(super) fn context<'a>(&'a mut self, index: DestinationIndex, uncommitted: &'a mut Uncommitted) -> Context<'a> {
+        let group = self.destinations.gate(index).group;
         Context {
             now: self.now,
             settings: &self.settings,
             destination: self.destinations.get(index),
+            deleted_tenants: &self.deleted_tenants,
             random: &mut self.random,
             timers: &mut self.timers,
-            memory: &mut self.memory,
+            memory: self.memory.of(group),
             notices: &mut self.notices,
             uncommitted,
         }
@@ -118,15 +141,25 @@ impl Shared {
         self.to_admit.insert(at.destination);
     }
 
-    /// The next lane that may start an attempt at the destination, if its gate admits any now. Else, where only time is missing, a timer is set.
-    pub(super) fn admit(&mut self, destination: DestinationIndex) -> Option<(Partition, Way)> {
+    /// The next lane that may start an attempt at the destination, if its gate admits any now, and if its group may have one
+    /// more in flight; it stands behind others of its group unless it is its turn. Where only time is missing, a timer is set.
+    pub(super) fn admit(&mut self, destination: DestinationIndex, is_its_turn: bool) -> Option<(Partition, Way)> {
         // It may have gone since.
         let gate = self.destinations.find_gate(destination)?;
         if gate.waiting.is_empty() {
             return None;
         }
         match gate.admission(self.now) {
-            Admission::Now => gate.waiting.pop_front(),
+            Admission::Now => {
+                let (places, sharing) = (&mut self.attempt_places, gate.sharing());
+                if places.may_take(sharing) && (is_its_turn || !places.has_waiting(sharing)) {
+                    return gate.waiting.pop_front();
+                }
+                if self.standing.insert((sharing, destination)) {
+                    places.wait(sharing, destination);
+                }
+                None
+            }
             Admission::Later => None,
             Admission::At(at) => {
                 if gate.timer.is_none_or(|timer| timer > at) {
@@ -138,36 +171,22 @@ impl Shared {
         }
     }
 
+    /// The next destination that waited for a place of its group, and may have one.
+    pub(super) fn next_in_turn(&mut self) -> Option<DestinationIndex> {
+        while let Some((group, destination)) = self.attempt_places.next() {
+            self.standing.remove(&(group, destination));
+            if self.destinations.find_gate(destination).is_some_and(|gate| gate.sharing() == group) {
+                return Some(destination);
+            }
+        }
+        None
+    }
+
     pub(super) fn gate_is_due(&mut self, destination: DestinationIndex) {
         // It may have gone since.
         let Some(gate) = self.destinations.find_gate(destination) else { return };
         gate.timer = None;
         self.to_admit.insert(destination);
-    }
-
-    /// Asks for a read for the first time.
-    pub(super) fn read(&mut self, read: Read) {
-        let id = ReadId(self.next_id());
-        self.reads.insert(id, read);
-        self.ask_again(id);
-    }
-
-    /// Asks for a read. Its timer may come when it has been answered, or the partition lost.
-    pub(super) fn ask_again(&mut self, id: ReadId) {
-        let Some(read) = self.reads.get(&id) else { return };
-        let Read { partition, from, most, most_bytes, ref purpose, unhurried, .. } = *read;
-        self.outputs.push_back(match purpose {
-            Purpose::DeadLetter(destination, _) => {
-                let destination = self.destinations.get(destination.destination).name.clone();
-                Output::ReadDeadLetter { read: id, partition, offset: from, destination }
-            }
-            Purpose::End => Output::ReadEnd { read: id, partition },
-            _ => Output::Read { read: id, partition, from, most, most_bytes, unhurried },
-        });
-    }
-
-    pub(super) fn read_again_later(&mut self, id: ReadId) {
-        self.set_timer_after(REREAD_AFTER, Timer::Reread(id));
     }
 
     /// Whether the attempt has ended, and its end waits for a commit.
@@ -188,10 +207,19 @@ impl Shared {
     }
 
     /// Compares with what the partitions hold together. See [`super::Dispatcher::check`].
-    pub(super) fn check(&self, held: impl Iterator<Item = Memory>) {
+    pub(super) fn check(&self, held: impl Iterator<Item = (GroupIndex, Held)>) {
         self.destinations.check();
-        let held = held.fold(Memory::default(), Memory::plus);
-        assert_eq!(self.memory, held, "what lanes hold of the memory that they share");
+        self.memory.check(Memory::counted(held));
+        let (mut attempts, mut reads) = (BTreeMap::new(), BTreeMap::new());
+        for attempt in self.attempts.values() {
+            *attempts.entry(attempt.place).or_default() += 1;
+        }
+        self.attempt_places.check("attempts", &attempts);
+        for group in self.reads.values().filter(|read| read.has_place && !read.unhurried).filter_map(|read| read.group)
+        {
+            *reads.entry(group).or_default() += 1;
+        }
+        self.read_places.check("reads", &reads);
         for (index, gate) in self.destinations.gates() {
             let in_flight = self.attempts.values().filter(|attempt| attempt.destination == index).count();
             assert_eq!(gate.in_flight as usize, in_flight, "attempts in flight at {}", gate.destination.name);

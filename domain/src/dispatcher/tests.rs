@@ -4,6 +4,7 @@ mod again;
 mod bounds;
 mod changing;
 mod checks;
+mod deleting;
 mod ending;
 mod endings;
 mod ends;
@@ -14,6 +15,7 @@ mod positions;
 mod replaying;
 mod replays;
 mod scenarios;
+mod sharing;
 mod status;
 mod storing;
 mod telling;
@@ -66,6 +68,8 @@ fn tight_settings() -> impl Strategy<Value = Settings> {
             expire_every: std::time::Duration::from_millis(20),
             expire_ahead: std::time::Duration::from_millis(100),
             expire_keys: 2,
+            max_attempts: behind + 1,
+            max_reads: per_key,
             history: true,
             check_state: true,
         },
@@ -99,6 +103,27 @@ proptest! {
         let mut world = World::with(settings, seed, fixtures::destinations(at_first));
         world.in_the_end = in_the_end * fixtures::AGED;
         for op in &ops {
+            world.step(op);
+        }
+        world.heal_and_finish();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases() / 3, ..ProptestConfig::default() })]
+
+    /// The same, where a tenant is deleted at some moment: nothing of it is attempted after, nothing of it holds anything
+    /// up, and everybody else's events end as ever.
+    #[test]
+    fn every_event_ends_settled_in_order_also_where_a_tenant_is_deleted(
+        ops in ops(), settings in tight_settings(), at: prop::sample::Index, seed: u64,
+    ) {
+        let mut world = World::new(settings, seed);
+        let at = at.index(ops.len());
+        for (n, op) in ops.iter().enumerate() {
+            if n == at {
+                world.delete_tenant();
+            }
             world.step(op);
         }
         world.heal_and_finish();

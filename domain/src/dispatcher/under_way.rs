@@ -6,6 +6,7 @@ use crate::lane::Part;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::revision::Revision;
+use crate::shares::GroupIndex;
 use crate::way::LaneAt;
 
 /// An attempt under way.
@@ -22,6 +23,8 @@ pub(super) struct Attempt {
     pub(super) probe: bool,
     /// Since when the destination has sent to where this one goes.
     pub(super) target_since: Revision,
+    /// In whose share its place counts. Its destination may have begun to answer since, or no longer do so.
+    pub(super) place: GroupIndex,
 }
 
 impl Attempt {
@@ -45,6 +48,10 @@ pub(super) struct Read {
     pub(super) purpose: Purpose,
     /// See [`crate::Output::Read`].
     pub(super) unhurried: bool,
+    /// Whose turn it takes; nobody's if it is for all lanes of a partition.
+    pub(super) group: Option<GroupIndex>,
+    /// Whether it has one of the places that groups share.
+    pub(super) has_place: bool,
 }
 
 /// What a read is for.
@@ -62,4 +69,14 @@ pub(super) enum Purpose {
     Fetch(LaneAt, LaneKey),
     /// The same, of a dead letter.
     DeadLetter(LaneAt, LaneKey),
+}
+
+impl Purpose {
+    /// The destination whose lane asks; none if it is for all lanes of a partition.
+    pub(super) const fn destination(&self) -> Option<DestinationIndex> {
+        match self {
+            Self::Head | Self::End => None,
+            Self::Lane(at) | Self::Scan(at) | Self::Fetch(at, _) | Self::DeadLetter(at, _) => Some(at.destination),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What a lane is given for a decision, beside what it knows itself.
 
+use crate::deleted_tenants::DeletedTenants;
 use crate::destination::{Destination, DestinationName};
 use crate::history::ToTell;
 use crate::io::Notice;
@@ -9,6 +10,7 @@ use crate::progress::{GivenUp, Quarantined, Redriven};
 use crate::random::Random;
 use crate::revision::Revision;
 use crate::settings::Settings;
+use crate::shares::{GroupIndex, free};
 use crate::time::Timestamp;
 use crate::timers::Timers;
 use crate::way::Way;
@@ -19,26 +21,109 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Timestamp,
     pub(crate) settings: &'a Settings,
     pub(crate) destination: &'a Destination,
+    pub(crate) deleted_tenants: &'a DeletedTenants,
     pub(crate) random: &'a mut Random,
     pub(crate) timers: &'a mut Timers,
-    pub(crate) memory: &'a mut Memory,
+    pub(crate) memory: OfGroup<'a>,
     pub(crate) notices: &'a mut VecDeque<Notice>,
     pub(crate) uncommitted: &'a mut Uncommitted,
 }
 
-/// What the lanes of a process hold together. Each lane's parts add to it what they take, and nobody else.
+/// What lanes hold of the memory that all lanes share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Memory {
+pub(crate) struct Held {
     /// Offsets remembered for keys behind.
     pub(crate) waiting: usize,
     /// Lanes with events on track.
     pub(crate) busy_lanes: usize,
 }
 
+/// What the lanes of a process hold together. Each lane's parts add to it what they take, and nobody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    waiting: usize,
+    /// By whose they are.
+    groups: Vec<Held>,
+    /// How many groups have a lane with events on track.
+    busy_groups: usize,
+}
+
+/// The same, for a lane of one group.
+#[derive(Debug)]
+pub(crate) struct OfGroup<'a> {
+    memory: &'a mut Memory,
+    group: GroupIndex,
+}
+
 impl Memory {
-    /// What two hold together.
-    pub(crate) const fn plus(self, other: Self) -> Self {
-        Self { waiting: self.waiting + other.waiting, busy_lanes: self.busy_lanes + other.busy_lanes }
+    /// For a lane of this group.
+    pub(crate) fn of(&mut self, group: GroupIndex) -> OfGroup<'_> {
+        if self.groups.len() <= group.0 {
+            self.groups.resize(group.0 + 1, Held::default());
+        }
+        OfGroup { memory: self, group }
+    }
+
+    /// What lanes hold by group, counted anew.
+    pub(crate) fn counted(held: impl Iterator<Item = (GroupIndex, Held)>) -> Self {
+        let mut memory = Self::default();
+        for (group, Held { waiting, busy_lanes }) in held {
+            let mut of = memory.of(group);
+            of.remembered(0, waiting);
+            (0..busy_lanes).for_each(|_| of.lane_is_busy());
+        }
+        memory
+    }
+
+    /// See [`crate::Dispatcher::check`].
+    pub(crate) fn check(&self, mut counted: Self) {
+        let groups = self.groups.len().max(counted.groups.len());
+        let mut kept = self.clone();
+        kept.groups.resize(groups, Held::default());
+        counted.groups.resize(groups, Held::default());
+        assert_eq!(kept, counted, "what lanes hold of the memory that they share");
+    }
+}
+
+impl OfGroup<'_> {
+    fn own(&mut self) -> &mut Held {
+        &mut self.memory.groups[self.group.0]
+    }
+
+    /// A lane that remembered `before` offsets remembers `now`.
+    pub(crate) fn remembered(&mut self, before: usize, now: usize) {
+        self.memory.waiting = self.memory.waiting + now - before;
+        let own = self.own();
+        own.waiting = own.waiting + now - before;
+    }
+
+    /// Whether there is room for another offset, where one group may have `most` that is alone.
+    pub(crate) fn may_remember(&self, most: usize) -> bool {
+        self.memory.groups[self.group.0].waiting < free(most, self.memory.waiting)
+    }
+
+    /// A lane has events on track now.
+    pub(crate) fn lane_is_busy(&mut self) {
+        let own = self.own();
+        own.busy_lanes += 1;
+        if own.busy_lanes == 1 {
+            self.memory.busy_groups += 1;
+        }
+    }
+
+    /// One that had some has none any more.
+    pub(crate) fn lane_is_idle(&mut self) {
+        let own = self.own();
+        own.busy_lanes -= 1;
+        if own.busy_lanes == 0 {
+            self.memory.busy_groups -= 1;
+        }
+    }
+
+    /// The part of `bytes` that each of its busy lanes has: of what its group has as one of those that have any.
+    pub(crate) fn share_of(&self, bytes: usize) -> usize {
+        let own = self.memory.groups[self.group.0].busy_lanes;
+        bytes / self.memory.busy_groups.max(1) / own.max(1)
     }
 }
 

@@ -52,12 +52,12 @@ impl Lane {
 
     /// It is a new one of a destination with a limit on waiting.
     pub(crate) fn has_max_age(&mut self, memory: &mut Memory) {
-        self.queues.know_oldest(true, memory);
+        self.queues.know_oldest(true, &mut memory.of(self.group));
     }
 
     /// Its destination has a limit on waiting, or has none any more, or another one.
     pub(crate) fn follow_max_age(&mut self, cx: &mut Context<'_>) {
-        for key in self.queues.know_oldest(cx.destination.max_age.is_some(), cx.memory) {
+        for key in self.queues.know_oldest(cx.destination.max_age.is_some(), &mut cx.memory) {
             let queue = self.queues.known_mut(&key);
             let queued = std::mem::take(&mut queue.queued);
             self.turns.leave(&key, queued);

@@ -67,7 +67,7 @@ impl Lane {
         // The key may have gone on without it, and have nothing to do any more.
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.fetching = false;
-        self.queues.fill(key, events, self.expiry, cx.memory);
+        self.queues.fill(key, events, self.expiry, &mut cx.memory);
         while let Some(offset) = lost_in(self.queues.known(key), &range) {
             cx.notices.push_back(Notice::EventMissing {
                 destination: cx.destination.name.clone(),

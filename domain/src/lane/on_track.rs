@@ -1,6 +1,6 @@
 //! What is on track: taken in, not settled, of keys that are not behind. It holds the lane's position.
 
-use super::context::Memory;
+use super::context::OfGroup;
 use crate::lane_key::LaneKey;
 use crate::partition::Offset;
 use crate::watermark::Watermark;
@@ -11,15 +11,19 @@ use std::collections::BTreeSet;
 pub(super) struct OnTrack(Watermark<LaneKey>);
 
 impl OnTrack {
-    pub(super) fn add(&mut self, offset: Offset, key: LaneKey, memory: &mut Memory) {
-        memory.busy_lanes += usize::from(self.is_empty());
+    pub(super) fn add(&mut self, offset: Offset, key: LaneKey, memory: &mut OfGroup<'_>) {
+        if self.is_empty() {
+            memory.lane_is_busy();
+        }
         self.0.track(offset, key);
     }
 
     /// It is settled, or its key falls behind.
-    pub(super) fn remove(&mut self, offset: Offset, memory: &mut Memory) {
+    pub(super) fn remove(&mut self, offset: Offset, memory: &mut OfGroup<'_>) {
         self.0.settle(offset);
-        memory.busy_lanes -= usize::from(self.is_empty());
+        if self.is_empty() {
+            memory.lane_is_idle();
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {

@@ -79,6 +79,11 @@ impl Lane {
                 self.settle_first(&part.key, cx);
                 Fate::Delivered
             }
+            // Whatever it met: it goes nowhere any more, also not among the dead letters.
+            _ if self.was_of_deleted_tenant(part, nth, cx) => {
+                self.settle_first(&part.key, cx);
+                Fate::Waits
+            }
             // It was the last one that it had time for.
             Outcome::Retry { .. } | Outcome::Gone { .. } if self.has_expired(&part.key, cx) => {
                 self.expire_failed(&part.key, cx);
@@ -187,7 +192,7 @@ impl Lane {
             cx.timers.set(at, self.timer(LaneTimer::Key(key.clone())));
         }
         // Until the next attempt nothing but offsets is kept in memory.
-        self.queues.drop_data(key, cx.memory);
+        self.queues.drop_data(key, &mut cx.memory);
         if let Some(behind) = self.queues.known_mut(key).behind_mut() {
             behind.retry = Some(state);
         }
@@ -235,9 +240,9 @@ impl Lane {
             replaying.settled += 1;
         }
         self.queues.known_mut(key).resends = Resends::default();
-        let (offset, was_on_track) = self.queues.settle_first(key, cx.memory);
+        let (offset, was_on_track) = self.queues.settle_first(key, &mut cx.memory);
         if was_on_track {
-            self.on_track.remove(offset, cx.memory);
+            self.on_track.remove(offset, &mut cx.memory);
             return;
         }
         // Sooner than when nothing is left: a scan takes its time.
@@ -297,7 +302,7 @@ impl Lane {
         let Some(queue) = self.queues.get_mut(key).filter(|queue| queue.in_flight.is_none()) else { return false };
         let Some(retry) = queue.behind_mut().and_then(|behind| behind.retry.take()) else { return false };
         // A record with a retry state names exactly the failed event, remembered or not.
-        self.queues.remember_failed(key, cx.memory);
+        self.queues.remember_failed(key, &mut cx.memory);
         let given_up = self.given_up(key, retry, "skipped by the operator", cx);
         let (partition, event) = (self.partition, self.first_event(key));
         cx.notices.push_back(Notice::GivenUp { partition, event, given_up: given_up.clone(), held: false });
@@ -310,7 +315,7 @@ impl Lane {
 
     /// The `nth` event of an attempt, which is the key's first unsettled one by now. Behind the first one it may be that
     /// its data was let go of while the attempt took long.
-    fn event_of(&self, part: &Part, nth: usize) -> Option<Arc<LoggedEvent>> {
+    pub(super) fn event_of(&self, part: &Part, nth: usize) -> Option<Arc<LoggedEvent>> {
         if nth == 0 { Some(part.first.clone()) } else { self.first_event(&part.key) }
     }
 

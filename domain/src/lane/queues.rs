@@ -5,7 +5,7 @@ mod key_queue;
 pub(crate) use key_queue::Part;
 pub(super) use key_queue::{Entry, InFlight, KeyQueue, Known, Queued};
 
-use super::context::{Context, Memory};
+use super::context::{Context, OfGroup};
 use crate::event::LoggedEvent;
 use crate::key_map::KeyMap;
 use crate::lane_key::LaneKey;
@@ -41,7 +41,7 @@ impl Queues {
     }
 
     /// From now on it is to be known, or no longer. Returns the keys whose first event has to be looked at for that.
-    pub(super) fn know_oldest(&mut self, wanted: bool, memory: &mut Memory) -> BTreeSet<LaneKey> {
+    pub(super) fn know_oldest(&mut self, wanted: bool, memory: &mut OfGroup<'_>) -> BTreeSet<LaneKey> {
         let mut to_look_at = BTreeSet::new();
         if wanted == self.knows_oldest() {
             return to_look_at;
@@ -134,7 +134,7 @@ impl Queues {
     }
 
     /// Takes a key off the track: nothing but offsets is kept of it. Returns those.
-    pub(super) fn fall_behind(&mut self, key: &LaneKey, memory: &mut Memory) -> Vec<Offset> {
+    pub(super) fn fall_behind(&mut self, key: &LaneKey, memory: &mut OfGroup<'_>) -> Vec<Offset> {
         self.change(key, memory, |queue| {
             queue.fall_behind();
             queue.entries().iter().map(|entry| entry.offset).collect()
@@ -142,7 +142,13 @@ impl Queues {
     }
 
     /// Restores a key from its record. See [`KeyQueue::restore`].
-    pub(super) fn restore(&mut self, key: &LaneKey, behind: Behind, looked_up_to: Offset, memory: &mut Memory) -> bool {
+    pub(super) fn restore(
+        &mut self,
+        key: &LaneKey,
+        behind: Behind,
+        looked_up_to: Offset,
+        memory: &mut OfGroup<'_>,
+    ) -> bool {
         self.get_or_new(key);
         let aging = self.knows_oldest();
         self.change(key, memory, |queue| queue.restore(key, behind, looked_up_to, aging))
@@ -150,8 +156,8 @@ impl Queues {
 
     /// Remembers that an event of a key behind waits, `since` then, if there is room. Returns whether there was.
     pub(super) fn remember(&mut self, key: &LaneKey, offset: Offset, since: Timestamp, cx: &mut Context<'_>) -> bool {
-        let (most, no_room) = (cx.settings.waiting_per_key, cx.memory.waiting >= cx.settings.waiting_total);
-        self.change(key, cx.memory, |queue| {
+        let (most, no_room) = (cx.settings.waiting_per_key, !cx.memory.may_remember(cx.settings.waiting_total));
+        self.change(key, &mut cx.memory, |queue| {
             let waiting = queue.entries().len();
             // Each key may have one, or it would never come to its turn.
             let full = waiting >= most || (no_room && waiting > 0);
@@ -161,34 +167,42 @@ impl Queues {
     }
 
     /// Remembers a key's failed event, if only its record tells of it.
-    pub(super) fn remember_failed(&mut self, key: &LaneKey, memory: &mut Memory) {
+    pub(super) fn remember_failed(&mut self, key: &LaneKey, memory: &mut OfGroup<'_>) {
         self.change(key, memory, KeyQueue::remember_failed);
     }
 
     /// Keeps nothing but offsets of a key.
-    pub(super) fn drop_data(&mut self, key: &LaneKey, memory: &mut Memory) {
+    pub(super) fn drop_data(&mut self, key: &LaneKey, memory: &mut OfGroup<'_>) {
         self.change(key, memory, KeyQueue::drop_data);
     }
 
     /// Gives a key data that was fetched, as far as it still waits for it. `expiry` says from when on its waiting counts.
-    pub(super) fn fill(&mut self, key: &LaneKey, events: &[Arc<LoggedEvent>], expiry: Expiry, memory: &mut Memory) {
+    pub(super) fn fill(
+        &mut self,
+        key: &LaneKey,
+        events: &[Arc<LoggedEvent>],
+        expiry: Expiry,
+        memory: &mut OfGroup<'_>,
+    ) {
         let since = |event: &LoggedEvent| expiry.waits_since(event.offset, event.accepted_at);
         self.change(key, memory, |queue| events.iter().for_each(|event| queue.fill(event, since(event))));
     }
 
     /// Takes out a key's first event, which is settled. Returns where it was, and whether the key is on track.
-    pub(super) fn settle_first(&mut self, key: &LaneKey, memory: &mut Memory) -> (Offset, bool) {
+    pub(super) fn settle_first(&mut self, key: &LaneKey, memory: &mut OfGroup<'_>) -> (Offset, bool) {
         self.change(key, memory, KeyQueue::settle_first)
     }
 
     /// Changes what is counted. The only place where the sums are.
-    fn change<R>(&mut self, key: &LaneKey, memory: &mut Memory, act: impl FnOnce(&mut KeyQueue) -> R) -> R {
+    fn change<R>(&mut self, key: &LaneKey, memory: &mut OfGroup<'_>, act: impl FnOnce(&mut KeyQueue) -> R) -> R {
         let queue = self.by_key.get_mut(key).unwrap_or_else(|| panic!("nothing is known of {key}"));
         let (before, oldest_before) = (queue.held(), queue.oldest());
         let result = act(queue);
         let (after, oldest_after) = (queue.held(), queue.oldest());
         self.held = self.held.after(before, after);
-        memory.waiting = memory.waiting + after.waiting - before.waiting;
+        if after.waiting != before.waiting {
+            memory.remembered(before.waiting, after.waiting);
+        }
         if let Some(oldest) = self.oldest.as_mut().filter(|_| oldest_before != oldest_after) {
             if let Some((since, offset)) = oldest_before {
                 oldest.remove(&(since, offset, key.clone()));

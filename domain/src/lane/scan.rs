@@ -65,6 +65,9 @@ impl Lane {
     }
 
     fn found(&mut self, event: &LoggedEvent, scan: &mut Scan, cx: &mut Context<'_>) {
+        if cx.deleted_tenants.had(&event.event) {
+            return; // Nobody gets it.
+        }
         let key = self.ordering.key_of(event);
         if !scan.members.contains(&key) || self.known_below(&key).is_none_or(|known| event.offset < known) {
             return;

@@ -1,16 +1,15 @@
 //! All tokens that were made over the HTTP interface, as one state that changes as a whole.
 
-use super::{StoredToken, TokenChange, TokenDigest, TokenName};
+use super::{Links, MAX_TOKENS, StoredToken, TokenChange, TokenDigest, TokenName};
 use crate::revision::Revision;
 use crate::role::{Role, Roles};
+use crate::tenant::{TENANT_SEPARATOR, Tenant};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use thiserror::Error;
 
-/// The most tokens that are made over the HTTP interface. Every process keeps all of them in memory, and each change
-/// writes all of them (some 300 KB at most): enough for every service of an organisation.
-pub const MAX_TOKENS: usize = 1_000;
 /// How many revoked tokens are remembered, the latest: a store that lost its last moments is told again of those.
 pub const MAX_REVOKED_TOKENS: usize = 1_000;
 /// How many changes are remembered for people, the latest.
@@ -28,6 +27,9 @@ pub struct TokenBook {
     forgotten: Revision,
     /// The earliest first.
     changes: VecDeque<TokenChange>,
+    /// Of links to the console; `None` as long as nobody has made one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    links: Option<Links>,
 }
 
 /// Who makes a change, and when.
@@ -60,6 +62,17 @@ pub enum TokenRefusal {
         "there are {MAX_TOKENS} tokens of the HTTP interface, and there cannot be more: revoke one that is not used"
     )]
     Full,
+    /// The tenant has as many as it may have.
+    #[error(
+        "the tenant {tenant} has {most} tokens that were made over HTTP, which is as many as a tenant may have \
+             (tenants.tokens): revoke one that is not used"
+    )]
+    TenantFull {
+        /// Whose.
+        tenant: Tenant,
+        /// How many it may have.
+        most: usize,
+    },
     /// It would open nothing.
     #[error("the token would have no role, and would open nothing")]
     NoRole,
@@ -92,6 +105,38 @@ impl TokenBook {
         self.changes.iter().rev().filter(move |change| before.is_none_or(|before| change.revision < before))
     }
 
+    /// What is kept of links to the console; `None` if none was made yet.
+    #[must_use]
+    pub const fn links(&self) -> Option<&Links> {
+        self.links.as_ref()
+    }
+
+    /// The tokens of a tenant, by name.
+    pub fn of_tenant(&self, tenant: &Tenant) -> impl Iterator<Item = (&TokenName, &StoredToken)> {
+        // The names behind its own begin with the character that follows the separator.
+        let (from, until) = (format!("{tenant}{TENANT_SEPARATOR}"), format!("{tenant};"));
+        self.tokens.range::<str, _>((Bound::Included(&*from), Bound::Excluded(&*until)))
+    }
+
+    /// Adds a token, if the tenant whose it is has fewer than `most` then.
+    ///
+    /// # Errors
+    /// [`TokenRefusal`]; nothing has changed then.
+    pub fn create_within(
+        &mut self,
+        most: usize,
+        name: &TokenName,
+        (digest, roles): (TokenDigest, Roles),
+        stamp: &Stamp,
+    ) -> Result<(), TokenRefusal> {
+        if let Some(tenant) = name.tenant().filter(|_| !self.tokens.contains_key(name))
+            && self.of_tenant(&tenant).count() >= most
+        {
+            return Err(TokenRefusal::TenantFull { tenant, most });
+        }
+        self.create(name, digest, roles, stamp)
+    }
+
     /// Adds a token.
     ///
     /// # Errors
@@ -119,15 +164,16 @@ impl TokenBook {
         Ok(())
     }
 
-    /// Takes a token away. With `keeps_an_admin`, not the last one with [`Role::Admin`].
+    /// Takes a token away. With `keeps_an_admin`, not an operator's last one with [`Role::Admin`].
     ///
     /// # Errors
     /// [`TokenRefusal`]; nothing has changed then.
     pub fn revoke(&mut self, name: &TokenName, keeps_an_admin: bool, stamp: &Stamp) -> Result<(), TokenRefusal> {
-        let is_admin = |token: &StoredToken| token.roles.has(Role::Admin);
+        // A tenant's lets nobody in to what is the operator's.
+        let is_admin = |name: &TokenName, token: &StoredToken| name.is_of(None) && token.roles.has(Role::Admin);
         let token = self.tokens.get(name).ok_or_else(|| TokenRefusal::Unknown(name.clone()))?;
-        let has_another = self.tokens.iter().any(|(other, token)| other != name && is_admin(token));
-        if keeps_an_admin && is_admin(token) && !has_another {
+        let has_another = self.tokens.iter().any(|(other, token)| other != name && is_admin(other, token));
+        if keeps_an_admin && is_admin(name, token) && !has_another {
             return Err(TokenRefusal::LastAdmin(name.clone()));
         }
         self.revoked.insert(token.digest, stamp.revision);
@@ -137,9 +183,30 @@ impl TokenBook {
         Ok(())
     }
 
+    /// Links are signed with `key` from now on, which is sealed. Those that were signed with another one have ended.
+    pub fn sign_links_with(&mut self, key: &str, stamp: &Stamp) {
+        self.links = Some(Links::new(key, stamp.revision));
+        self.revision = stamp.revision;
+        self.check_self();
+    }
+
+    /// Ends all links of a tenant that were made until now. `false`: nobody has ever made a link, and nothing changes.
+    pub fn end_links(&mut self, tenant: &Tenant, stamp: &Stamp) -> bool {
+        let Some(links) = &mut self.links else { return false };
+        links.end(tenant, stamp.at);
+        self.revision = stamp.revision;
+        self.check_self();
+        true
+    }
+
     /// Takes all tokens away, and returns how many. Whatever opens what is asked for from then on is in a file.
+    /// No link opens anything either.
     pub fn revoke_all(&mut self, stamp: &Stamp) -> usize {
         let tokens = std::mem::take(&mut self.tokens);
+        if self.links.take().is_some() {
+            // Whoever knew the key does not bring it back.
+            (self.revision, self.forgotten) = (stamp.revision, stamp.revision);
+        }
         for (name, token) in &tokens {
             self.revoked.insert(token.digest, stamp.revision);
             self.note(name, "revoked".to_owned(), stamp);
@@ -192,6 +259,11 @@ impl TokenBook {
                 whole.tokens.insert(name.clone(), token.clone());
             }
         }
+        whole.links = match (&self.links, &known.links) {
+            (Some(own), Some(known)) => Some(own.with(known)),
+            (None, Some(known)) if known.made_at() > self.forgotten => Some(known.clone()),
+            (own, _) => own.clone(),
+        };
         if whole == *self {
             return None;
         }
@@ -227,7 +299,8 @@ impl TokenBook {
                 return Err(format!("the token {name} has no role"));
             }
         }
-        let made = self.tokens.values().map(|token| token.made_at);
+        self.links.as_ref().map_or(Ok(()), Links::check)?;
+        let made = self.tokens.values().map(|token| token.made_at).chain(self.links.as_ref().map(Links::made_at));
         let all = made.chain(self.revoked.values().copied()).chain(self.changes.iter().map(|change| change.revision));
         match all.chain([self.forgotten]).max() {
             Some(last) if last > self.revision => {

@@ -12,6 +12,7 @@
 //! laneway_ports::workers_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::registry_contract!(MySubject, #[tokio::test]);
 //! laneway_ports::tokens_contract!(MySubject, #[tokio::test]);
+//! laneway_ports::tenants_contract!(MySubject, #[tokio::test]);
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking")]
 
@@ -25,6 +26,7 @@ pub mod progress_store;
 pub mod registry;
 pub mod replays;
 pub mod sink;
+pub mod tenants;
 pub mod tokens;
 pub mod trim;
 pub mod workers;

@@ -136,7 +136,7 @@ pub async fn tokens_written_again_are_answered_as_the_first_time_until_another_c
     assert_eq!(seen(store).await.book, Some(next));
 }
 
-/// See [`crate::encoded_tokens`].
+/// See [`crate::encoded_book`].
 pub async fn tokens_beyond_a_bound_are_refused_with_nothing_written<S: Subject<Store: TokenStore>>() {
     let subject = S::create(1).await;
     let store = subject.store();
@@ -152,11 +152,16 @@ pub async fn tokens_beyond_a_bound_are_refused_with_nothing_written<S: Subject<S
 /// With names at their bound.
 pub async fn as_many_tokens_as_there_can_be_are_kept_whole<S: Subject<Store: TokenStore>>() {
     let subject = S::create(1).await;
-    let mut book = TokenBook::default();
-    for n in 0..MAX_TOKENS as u64 {
-        let revision = Revision(MAX_REVISION.0 - MAX_TOKENS as u64 + n);
-        book.create(&name(&format!("{n:064}")), digest(n), Roles::ALL, &stamp(revision)).unwrap();
-    }
+    // Made one after the other, each would be checked with all before it.
+    let last = MAX_REVISION.0;
+    let token = |n: usize| {
+        let token =
+            serde_json::json!({"digest": digest(n as u64), "roles": Roles::ALL, "made_at": last, "at": 7, "by": "x"});
+        (format!("{n:064}"), token)
+    };
+    let tokens: serde_json::Map<String, serde_json::Value> = (0..MAX_TOKENS).map(token).collect();
+    let book = serde_json::json!({"revision": last, "tokens": tokens, "revoked": {}, "forgotten": 0, "changes": []});
+    let book: TokenBook = serde_json::from_value(book).unwrap();
     assert!(subject.store().write_tokens(Revision::ORIGIN, &book).await.unwrap());
     let subject = subject.reopen().await;
     assert_eq!(seen(subject.store()).await.book, Some(book));

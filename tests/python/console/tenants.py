@@ -1,5 +1,6 @@
 """Two tenants use one console: each does what it has to do, and neither sees anything of the other."""
 
+import datetime
 import json
 import urllib.parse
 
@@ -48,7 +49,7 @@ def two_tenants_see_only_their_own():
 
         # What one of them does every day: a destination, an event, a dead letter that goes out again.
         browser.sign_in(token("acme")).until_it_shows("acme:shop")
-        assert not browser.has_link("Workers") and not browser.has_link("Tokens")
+        assert not browser.has_link("Workers") and browser.has_link("Tokens")
         browser.link("Send").fill(type="order.paid", id="e-1", key="order-7").button("Send").sees("e-1 is accepted")
         browser.go("/console/dead-letters").until_it_shows("e-1", "order-7")
         receiver.answer()
@@ -69,8 +70,15 @@ def two_tenants_see_only_their_own():
             browser.go(path)
             assert "Not found" in browser.heading() or "no " in browser.text(), (path, browser.text())
             assert f"{MARK}.paid" not in browser.driver.page_source, path
-        for path in ("/console/workers", "/console/tokens", "/console/store"):
+        for path in ("/console/workers", "/console/store"):
             browser.go(path).sees("for whoever runs the server")
+        # Its own tokens it makes and revokes itself.
+        browser.go("/console/tokens").fill(name="mine")
+        browser.one("input[value=read]").click()
+        browser.button("Make 1 token").sees("Give it to whoever is to use it now")
+        browser.go("/console/tokens").sees("acme:app", "acme:mine")
+        assert MARK not in browser.driver.page_source and "boss" not in browser.text(), browser.text()
+        browser.go("/console/tokens/acme:mine/revoke").button("Revoke 1 token").sees("The token acme:mine is revoked.")
         browser.go().button("Sign out")
 
         browser.sign_in(token(MARK)).until_it_shows(f"{MARK}:shop")
@@ -80,6 +88,86 @@ def two_tenants_see_only_their_own():
         browser.sign_in("a-token-of-the-boss").until_it_shows("acme:shop", f"{MARK}:shop", "crm")
 
 
+def link(laneway, tenant, **asked):
+    """A link to that tenant's console: where it leads to, and when it expires."""
+    made = laneway.done("POST", "/v1/portal-links", {"tenant": tenant} | asked, token="a-token-of-the-boss")
+    assert made["url"].startswith(f"{laneway.base}/console/enter#lwp_"), made
+    return made["url"].removeprefix(laneway.base), datetime.datetime.fromisoformat(made["expires"])
+
+
+def two_tenants_come_by_links():
+    with scene(SERVER) as (laneway, receiver, browser):
+        for tenant in ("acme", MARK):
+            laneway.done("PUT", "/v1/destinations/shop", {"url": receiver.url()}, token=token(tenant))
+            event = {"id": f"{tenant}-1", "type": f"{tenant}.paid", "key": "k", "data": tenant}
+            laneway.done("POST", "/v1/events", event, token=token(tenant))
+        of_acme, of_other = link(laneway, "acme")[0], link(laneway, MARK)[0]
+
+        # To open a link signs nobody in: first it says whose console that is.
+        browser.go(of_acme)
+        until("it asks", lambda: browser.heading() == "Sign in to acme?")
+        assert browser.at() == "/console/enter", "the secret stays in no address"
+        browser.go()
+        assert browser.heading() == "Sign in", browser.heading()
+        browser.go(of_acme)
+        until("it asks", lambda: browser.heading() == "Sign in to acme?")
+        browser.sees("what is acme’s, and nothing else").button("Sign in to acme").until_it_shows("acme:shop")
+        assert "a link of the token boss, until" in browser.one("header").text
+        assert not browser.has_link("Tokens") and not browser.has_link("Workers")
+        pages = crawl(browser)
+        assert len(pages) > 8, sorted(pages)
+        for path, source in pages.items():
+            assert MARK not in source and "lwp_" not in source, path
+        for path in ("/console/tokens", "/console/workers"):
+            browser.go(path)
+            assert browser.heading() == "The token does not open this", path
+        browser.go("/console/destinations/acme:shop").button("Send a test event").sees("200")
+
+        # That of somebody else takes no session's place before it is wanted.
+        browser.go(of_other)
+        until("it asks", lambda: browser.heading() == f"Sign in to {MARK}?")
+        browser.sees("You are signed in with a link of the token boss now. That session ends.")
+        browser.go().until_it_shows("acme:shop")
+        browser.go(of_other)
+        until("it asks", lambda: browser.heading() == f"Sign in to {MARK}?")
+        browser.button(f"Sign in to {MARK}").until_it_shows(f"{MARK}:shop")
+        for path, source in crawl(browser).items():
+            assert "acme" not in source, path
+
+        # When all links of a tenant are ended, whoever came by one is out, and the page says so by itself.
+        browser.go()
+        laneway.done("DELETE", f"/v1/portal-links?tenant={MARK}", token="a-token-of-the-boss")
+        until("the session has ended", lambda: browser.heading() == "Sign in")
+        browser.sees("This link was ended")
+        browser.go(of_other)
+        until("it says so", lambda: browser.heading() == "This link was ended")
+        browser.go(of_acme)
+        until("that of the other stands", lambda: browser.heading() == "Sign in to acme?")
+
+        # A session ends when its link expires: not before, and soon after.
+        short, expires = link(laneway, "acme", lasts="8s")
+        browser.go(short)
+        until("it asks", lambda: browser.heading() == "Sign in to acme?")
+        browser.button("Sign in to acme")
+        assert browser.heading() == "Overview", browser.text()
+        until("the session has ended", lambda: browser.heading() == "Sign in")
+        late = (datetime.datetime.now(datetime.UTC) - expires).total_seconds()
+        assert 0 <= late < 10, late
+        browser.sees("This link has expired")
+        browser.go(short)
+        until("it says so", lambda: browser.heading() == "This link has expired")
+        browser.sees("Ask whoever sent it to you for another one.")
+        assert not [it for it in browser.complaints() if "410" not in it and "403" not in it]
+
+    # Without a script it is pasted.
+    with scene(SERVER, script=False) as (laneway, _, browser):
+        laneway.done("PUT", "/v1/destinations/shop", {"url": "https://hooks.acme.example/"}, token=token("acme"))
+        path = link(laneway, "acme")[0]
+        browser.go(path).fill(link=path.split("#")[1]).button("Go on").button("Sign in to acme")
+        browser.until_it_shows("acme:shop")
+
+
 ALL = (
     two_tenants_see_only_their_own,
+    two_tenants_come_by_links,
 )

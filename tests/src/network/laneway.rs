@@ -151,10 +151,13 @@ impl Machine {
             operations: Some(Arc::new(Operator::new(Arc::new(operations), Stores::of(store)))),
             destinations: None,
             token_admin: None,
+            tenant_admin: None,
+            tenant_door: None,
             metrics: Arc::new(String::new),
             spans: None,
             limits: limits.clone().into(),
             tokens: laneway_http::Tokens::default(),
+            tenants: laneway_http::CurrentTenantLimits::default(),
             hosts: laneway_http::Hosts::new([super::LANEWAY]).expect("a host's name"),
         };
         let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;

@@ -61,6 +61,7 @@ each! {
     no_form_is_too_odd,
     everyone_can_use_every_page,
     two_tenants_see_only_their_own,
+    two_tenants_come_by_links,
 }
 
 /// What is written there and nobody runs shows nothing.

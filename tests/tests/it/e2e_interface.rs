@@ -105,3 +105,41 @@ async fn a_fuzzer_finds_no_answer_that_is_not_documented() {
     assert!(!logged.contains("panicked"), "{logged}");
     server.stop();
 }
+
+/// A server where two tenants have tokens for everything, and may do as much as they like.
+fn with_tenants() -> Installation {
+    let mut tables = vec![format!(
+        "[tenants]\nschemes = [\"https\", \"http\"]\nchanges_per_minute = 1000000\ntests_per_minute = 1000000\n\
+         replays_per_minute = 1000000\nsearches_per_minute = 1000000\nreplays_at_once = 1000\ntokens = 10000\n\
+         destinations = 10000\n[[server.token]]\nname = \"boss\"\ntoken = \"{TOKEN}\"\n\
+         roles = [\"publish\", \"read\", \"operate\", \"admin\"]"
+    )];
+    for tenant in ["acme", "bumblebee"] {
+        tables.push(format!(
+            "[[server.token]]\nname = \"all\"\ntenant = \"{tenant}\"\ntoken = \"the-token-of-{tenant}-for-all\"\n\
+             roles = [\"publish\", \"read\", \"operate\", \"admin\"]"
+        ));
+    }
+    Installation::new(&Settings { rest: tables.join("\n"), ..Settings::default() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_of_a_tenant_gets_a_byte_of_what_another_one_has() {
+    let python = match Python::with(TOOLS) {
+        Ok(python) => python,
+        Err(why) => return effort::skipped(&format!("e2e_interface: schemathesis is not to be had: {why}")),
+    };
+    let installation = with_tenants();
+    let server = installation.start().await;
+    let mut fuzz = Command::new(python.program("python"));
+    fuzz.arg("-B").arg(python::folder().join("interface/two_tenants.py")).arg(document());
+    fuzz.args([installation.address().to_string(), requests(), SEED.to_owned()]).env("LANEWAY_TOKEN", TOKEN);
+    let output = ended(fuzz).await;
+    let logged = tail(&installation.stderr());
+    let out = said(&output);
+    let tried: Value = out.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    let count = |what: &str| tried[what].as_u64().unwrap_or_default();
+    assert!(count("requests") > 1000 && count("twins") > 200 && count("done") > 100, "{out}\n{logged}");
+    assert!(!logged.contains("panicked"), "{logged}");
+    server.stop();
+}

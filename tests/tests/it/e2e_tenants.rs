@@ -21,7 +21,7 @@ fn token(tenant: &str, role: Role) -> String {
 
 fn settings() -> Settings {
     let mut tables = vec![format!(
-        "[tenants]\nschemes = [\"https\", \"http\"]\ndestinations = 3\n\
+        "[tenants]\nschemes = [\"https\", \"http\"]\ndestinations = 3\nchanges_per_minute = 1000\nreplays_at_once = 2\n\
          [[server.token]]\nname = \"boss\"\ntoken = \"{BOSS}\"\nroles = [\"publish\", \"read\", \"operate\", \"admin\"]"
     )];
     for tenant in ["acme", MARK] {
@@ -50,7 +50,7 @@ struct Scene {
     own: Receiver,
     others: Receiver,
     operators: Receiver,
-    _installation: Installation,
+    installation: Installation,
 }
 
 const KEYS: [&str; 3] = ["k1", "k2", "k3"];
@@ -73,7 +73,7 @@ impl Scene {
             let made = ask(&client, &Method::PUT, path, token, &json!({"url": receiver.url(), "retry": retry})).await;
             assert_eq!(made.status, 201, "{}", made.text());
         }
-        let scene = Self { server, client, own, others, operators, _installation: installation };
+        let scene = Self { server, client, own, others, operators, installation };
         for n in 0..EVENTS {
             for tenant in ["acme", MARK] {
                 let event = json!({"id": format!("e{n}"), "type": format!("{tenant}.paid"), "key": KEYS[n % KEYS.len()],
@@ -84,6 +84,9 @@ impl Scene {
         for (id, key) in [("bumblebee-1", "bumblebee-stuck"), ("bumblebee-2", "bumblebee-dead")] {
             scene.publish(MARK, &json!({"id": id, "type": "bumblebee.failed", "key": key, "data": MARK})).await;
         }
+        let asked = json!({"name": "hook", "roles": ["admin"]});
+        let made = ask(&scene.client, &Method::POST, "/v1/tokens", &token(MARK, Role::Admin), &asked).await;
+        assert_eq!(made.status, 201, "{}", made.text());
         let blocked = |status: &Value| status["blocked_keys"] == 2;
         scene.status("bumblebee:hook", blocked).await;
         let skip = json!({"key": "key:bumblebee-dead"});
@@ -92,6 +95,15 @@ impl Scene {
         assert_eq!(skipped.status, 200, "{}", skipped.text());
         scene.status("bumblebee:hook", |status| status["dead_letters"] == 1).await;
         scene
+    }
+
+    /// The secret of a link to that tenant's console.
+    async fn link(&self, tenant: &str, roles: &[Role]) -> String {
+        let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+        let asked = json!({"tenant": tenant, "roles": roles});
+        let made = ask(&self.client, &Method::POST, "/v1/portal-links", BOSS, &asked).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json()["url"].as_str().and_then(|url| url.split_once('#')).expect("a secret").1.to_owned()
     }
 
     async fn publish(&self, tenant: &str, event: &Value) {
@@ -162,10 +174,12 @@ fn asked(path: &str, tenant: &str) -> (String, Value) {
     let whole = path
         .replace("{name}", &format!("{tenant}:hook"))
         .replace("{destination}", &format!("{tenant}:hook"))
+        .replace("{tenant}", tenant)
         .replace("{partition}", "0")
         .replace("{offset}", "0")
         .replace("/replays/{id}", "/replays/r1")
         .replace("{id}", &format!("{tenant}-1"));
+    let whole = if path == "/v1/portal-links" { format!("{path}?tenant={tenant}") } else { whole };
     let selection = json!({"destination": format!("{tenant}:hook"), "dry_run": true});
     let changes = json!({"changes": [{"name": format!("{tenant}:hook"), "op": "delete"}]});
     let body = match path {
@@ -175,6 +189,8 @@ fn asked(path: &str, tenant: &str) -> (String, Value) {
         _ if path.contains("/keys/") => json!({"key": format!("key:{tenant}-stuck")}),
         _ if path.ends_with("/replay") => json!({"since": "beginning"}),
         _ if path.ends_with("/replays/{id}") => json!({"dry_run": true}),
+        "/v1/tokens" => json!({"name": format!("{tenant}:hook"), "roles": ["admin"]}),
+        "/v1/portal-links" => json!({"tenant": tenant, "roles": ["admin"]}),
         "/v1/destinations/{name}" => json!({"url": "https://example.com/", "paused": true}),
         _ => json!({}),
     };
@@ -200,33 +216,31 @@ async fn what_another_tenant_has_is_as_if_it_were_not_there_on_every_route_with_
     for route in routes().filter(|route| !route.path.starts_with("/v1/events") || route.method == "GET") {
         let Some(needs) = route.role else { continue };
         let method: Method = route.method.parse().expect("a method");
-        for role in Role::ALL {
-            let mine = token("acme", role);
+        for (role, by_link) in Role::ALL.into_iter().flat_map(|role| [(role, false), (role, true)]) {
+            let mine = if by_link { scene.link("acme", &[role]).await } else { token("acme", role) };
             let of = async |tenant: &str| {
                 let (path, body) = asked(route.path, tenant);
                 let body = if method == Method::GET || method == Method::DELETE { Value::Null } else { body };
                 plain(&ask(&scene.client, &method, &path, &mine, &body).await, tenant)
             };
             let (real, unreal) = (of(MARK).await, of(NOBODY).await);
-            assert_eq!(real, unreal, "{} {} as {role}", route.method, route.path);
-            assert!(!real.1.contains(MARK), "{} {} as {role}: {}", route.method, route.path, real.1);
-            let refused = if needs != role || !route.tenants { Some(403) } else { None };
-            assert!(
-                refused.is_none_or(|status| status == real.0),
-                "{} {} as {role}: {real:?}",
-                route.method,
-                route.path
-            );
+            let case = format!("{} {} as {role}, by link: {by_link}", route.method, route.path);
+            assert_eq!(real, unreal, "{case}");
+            assert!(!real.1.contains(MARK), "{case}: {}", real.1);
+            let is_refused = needs != role || !route.tenants || (by_link && !route.links);
+            assert_eq!(real.0 == 403, is_refused, "{case}: {real:?}");
             let named = route.path.contains("{name}") || route.path.contains("{destination}");
-            if refused.is_none() && (named || route.path.ends_with("{id}")) {
-                assert_eq!(real.0, 404, "{} {}: {}", route.method, route.path, real.1);
+            if !is_refused && (named || route.path.ends_with("{id}") || route.path.ends_with("{tenant}")) {
+                assert_eq!(real.0, 404, "{case}: {}", real.1);
             }
             tried += 1;
         }
     }
-    assert!(tried > 100, "{tried}");
+    assert!(tried > 250, "{tried}");
     // It has still all that it had.
     scene.status("bumblebee:hook", |status| status["dead_letters"] == 1 && status["blocked_keys"] == 1).await;
+    let tokens = ask(&scene.client, &Method::GET, "/v1/tokens", &token(MARK, Role::Admin), &Value::Null).await;
+    assert!(tokens.text().contains("\"bumblebee:hook\"") && !tokens.text().contains("acme"), "{}", tokens.text());
     let record = ask(&scene.client, &Method::GET, "/v1/destinations/bumblebee:hook", BOSS, &Value::Null).await;
     assert_eq!((record.status, &record.json()["state"]), (200, &json!("active")), "{}", record.text());
     scene.server.stop();
@@ -319,5 +333,110 @@ async fn what_a_tenant_may_make_is_bounded() {
     let gone = ask(&scene.client, &Method::DELETE, path, &token("acme", Role::Admin), &Value::Null).await;
     assert!(matches!(gone.status, 200 | 202), "{}", gone.text());
     assert_eq!(put("acme", "fourth", "https://hooks.acme.example/").await.status, 201);
+    scene.server.stop();
+}
+
+/// Each change by itself: what is not the tenant's is not there, and the rest is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_with_a_name_of_somebody_else_is_answered_one_by_one() {
+    let scene = Scene::begin().await;
+    let of = async |tenant: &str| {
+        let changes = json!({"changes": [
+            {"name": "hook", "op": "patch", "settings": {"rate": 7}},
+            {"name": format!("{tenant}:hook"), "op": "delete"},
+            {"name": "acme:second", "op": "put", "settings": {"url": "https://hooks.acme.example/"}},
+        ]});
+        let admin = token("acme", Role::Admin);
+        let answer = ask(&scene.client, &Method::POST, "/v1/destinations", &admin, &changes).await;
+        let results = answer.json()["results"].as_array().expect("a list").clone();
+        let statuses: Vec<u64> = results.iter().map(|result| result["status"].as_u64().unwrap_or_default()).collect();
+        (answer.status, statuses, results[1].to_string().replace(tenant, "T"))
+    };
+    let (real, unreal) = (of(MARK).await, of(NOBODY).await);
+    assert_eq!((real.0, &real.1), (200, &vec![200, 404, 201]), "{}", real.2);
+    assert_eq!((unreal.0, &unreal.1), (200, &vec![200, 404, 200]), "{}", unreal.2);
+    assert_eq!(real.2, unreal.2);
+    scene.status("bumblebee:hook", |status| status["dead_letters"] == 1).await;
+    scene.server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tenant_does_is_bounded() {
+    let scene = Scene::begin().await;
+    let send = async |tenant: &str, method: Method, path: &str, role: Role, body: &Value| {
+        ask(&scene.client, &method, path, &token(tenant, role), body).await
+    };
+    // Thirty tests in a minute, and no more; others test as before.
+    let test =
+        async |tenant: &str| send(tenant, Method::POST, "/v1/destinations/hook/test", Role::Operate, &json!({})).await;
+    let mut slowed = test("acme").await;
+    for _ in 0..200 {
+        if slowed.status == 429 {
+            break;
+        }
+        assert_eq!(slowed.status, 200, "{}", slowed.text());
+        slowed = test("acme").await;
+    }
+    assert_eq!((slowed.status, &slowed.json()["type"]), (429, &json!("urn:laneway:problem:too-often")));
+    assert!(["1", "2"].contains(&slowed.header("retry-after")), "{slowed:?}");
+    assert!(slowed.text().contains("tenants.tests_per_minute"), "{}", slowed.text());
+    assert_eq!(test(MARK).await.status, 200);
+    // Two replays under way, and the same again is no other.
+    let pause = send("acme", Method::POST, "/v1/destinations/hook/pause", Role::Operate, &json!({})).await;
+    assert_eq!(pause.status, 200, "{}", pause.text());
+    let replay = async |id: &str| {
+        let path = format!("/v1/destinations/hook/replays/{id}");
+        send("acme", Method::PUT, &path, Role::Operate, &json!({"from": "beginning"})).await
+    };
+    for id in ["r1", "r2"] {
+        let begun = replay(id).await;
+        assert_eq!(begun.status, 201, "{}", begun.text());
+    }
+    let more = replay("r3").await;
+    assert_eq!(more.status, 409, "{}", more.text());
+    assert!(more.text().contains("has 2 replays under way") && more.text().contains("tenants.replays_at_once"));
+    assert_eq!(replay("r1").await.status, 200);
+    let path = "/v1/destinations/hook/replays/r1";
+    assert_eq!(send("acme", Method::DELETE, path, Role::Operate, &Value::Null).await.status, 200);
+    assert_eq!(replay("r3").await.status, 201);
+    // What its destination says to proxies.
+    for name in ["x-forwarded-for", "Forwarded", "host", "laneway-id", "ce-source", "connection"] {
+        let patch = json!({"headers": {name: "x"}});
+        let refused = send("acme", Method::PATCH, "/v1/destinations/hook", Role::Admin, &patch).await;
+        let field = &refused.json()["mistakes"][0]["field"];
+        assert_eq!((refused.status, field), (422, &json!("/headers")), "{name}: {}", refused.text());
+    }
+    scene.server.stop();
+}
+
+/// The file is read again: what it says holds for what is changed from then on, and what is there stays and works.
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_that_become_narrower_leave_what_is_there() {
+    let scene = Scene::begin().await;
+    let narrower = settings().rest.replace("schemes = [\"https\", \"http\"]", "schemes = [\"https\"]");
+    scene.installation.configure(&Settings { rest: narrower, ..Settings::default() });
+    scene.server.signal("HUP");
+    for _ in 0..3000 {
+        if scene.installation.stderr().contains("the configuration has been reloaded") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let patch = async |body: &Value| {
+        ask(&scene.client, &Method::PATCH, "/v1/destinations/hook", &token("acme", Role::Admin), body).await
+    };
+    let refused = patch(&json!({"url": format!("{}/elsewhere", scene.own.url())})).await;
+    assert!(refused.status == 422 && refused.text().contains("to https only"), "{}", refused.text());
+    let other = patch(&json!({"rate": 9})).await;
+    assert_eq!(other.status, 200, "{}", other.text());
+    let path = "/v1/destinations/hook/rotate-secret";
+    let authorization = format!("Bearer {}", token("acme", Role::Admin));
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", authorization.as_str()),
+        ("if-match", other.header("etag")),
+    ];
+    let rotated = scene.client.send(Method::POST, path, &headers, "{}").await.expect("an answer");
+    assert_eq!(rotated.status, 200, "{}", rotated.text());
     scene.server.stop();
 }

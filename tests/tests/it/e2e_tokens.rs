@@ -107,6 +107,42 @@ async fn a_token_is_made_used_listed_and_revoked_from_the_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_made_and_ended_from_the_command_line() {
+    let file = format!("[[server.token]]\nname = \"boss\"\ntoken = \"{BOSS}\"\nroles = [\"read\", \"admin\"]");
+    let installation = Installation::new(&Settings { rest: file, ..Settings::default() });
+    let server = installation.start().await;
+    let client = server.client();
+    // The link alone is on standard output, for a pipe.
+    let made = said(&installation, &["tokens", "link", "acme", "--lasts", "2h", "--role", "read"]);
+    let entrance = format!("http://{}/console/enter#lwp_", installation.address());
+    assert!(made.starts_with(&entrance) && made.lines().count() == 1, "{made}");
+    let secret = made.trim().split_once('#').expect("a secret").1.to_owned();
+    let status = async |secret: &str| {
+        let answer = ask(&client, Method::GET, "/v1/status", secret, &Value::Null).await;
+        assert!(answer.status != 200 || answer.json()["destinations"] == json!([]), "{}", answer.text());
+        answer.status
+    };
+    assert_eq!(status(&secret).await, 200);
+    let json: Value = serde_json::from_str(&said(&installation, &["tokens", "link", "acme", "--json"])).unwrap();
+    assert_eq!((&json["tenant"], &json["roles"]), (&json!("acme"), &json!(["read", "operate", "admin"])), "{json}");
+    let refused_link = refused(&installation, &["tokens", "link", "acme", "--lasts", "2d"]);
+    assert!(refused_link.contains("between 1s and 24h"), "{refused_link}");
+    assert!(refused(&installation, &["tokens", "end-links", "acme"]).contains("say --yes"));
+    // It is known after a restart, too.
+    server.kill();
+    let server = installation.start().await;
+    let client = server.client();
+    let known = ask(&client, Method::GET, "/v1/status", &secret, &Value::Null).await;
+    assert_eq!(known.status, 200, "{}", known.text());
+    assert!(said(&installation, &["tokens", "end-links", "acme", "--yes"]).starts_with("all links of acme"));
+    let ended = ask(&client, Method::GET, "/v1/status", &secret, &Value::Null).await;
+    assert!(ended.status == 401 && ended.text().contains("was ended"), "{}", ended.text());
+    server.stop();
+    let logged = installation.stderr();
+    assert!(logged.contains("a link to the console was made") && !logged.contains(&secret), "{logged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_tokens_says_what_to_add_before_it_makes_one() {
     let installation = Installation::new(&Settings::default());
     let server = installation.start().await;

@@ -3,6 +3,7 @@
 mod complete;
 mod fields;
 mod store;
+mod tenants;
 
 use super::*;
 use crate::wire;

@@ -2,24 +2,25 @@
 
 use super::no_destination;
 use crate::problem::{Kind, Problem};
-use crate::token::{Access, Known, who};
+use crate::token::{Access, Known, maker, presented, who};
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::request::Parts;
-use laneway_domain::{DestinationName, LaneKey, Tenant};
+use laneway_domain::{DestinationName, InvalidTokenName, LaneKey, Roles, Tenant, TokenDigest, TokenName, TokenRefusal};
 
 /// Who sent a request. The guard before a route finds it out, and handlers read names of destinations through it: so that
 /// none can forget whose destination somebody has named.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     by: String,
-    tenant: Option<Tenant>,
+    access: Access,
+    maker: (Box<str>, TokenDigest),
 }
 
 impl Caller {
     /// Whose request has these headers, whose token opens that.
     pub(crate) fn of(tokens: &Known, headers: &HeaderMap, access: Access) -> Self {
-        Self { by: who(tokens, headers), tenant: access.tenant }
+        Self { by: who(tokens, headers), access, maker: maker(tokens, presented(headers)) }
     }
 
     /// Their name, for people who read who changed something.
@@ -29,7 +30,34 @@ impl Caller {
 
     /// The tenant whose things are all that they see; `None`: an operator, who sees everybody's.
     pub(crate) fn tenant(&self) -> Option<&Tenant> {
-        self.tenant.as_ref()
+        self.access.tenant.as_ref()
+    }
+
+    /// What they may do.
+    pub(crate) fn roles(&self) -> Roles {
+        self.access.roles
+    }
+
+    /// The name of their token, empty for one of `server.tokens`; and what it is recognised by.
+    pub(crate) fn maker(&self) -> (Box<str>, TokenDigest) {
+        self.maker.clone()
+    }
+
+    /// The name of a token that they mean by `text`. A tenant means one of its own, with its own name before it or not.
+    ///
+    /// # Errors
+    /// If that can be no name, about `field`. Another's token is not there, as far as a tenant can tell.
+    pub(crate) fn token(&self, text: &str, field: &str) -> Result<TokenName, Box<Problem>> {
+        let wrong = |error: InvalidTokenName| Problem::new(Kind::Invalid, error.to_string()).about(field);
+        let read = TokenName::new(text).map_err(wrong)?;
+        match self.tenant() {
+            None => Ok(read),
+            Some(tenant) if read.is_of(Some(tenant)) => Ok(read),
+            Some(_) if read.tenant().is_some() => {
+                Err(Problem::from_token_admin(&TokenRefusal::Unknown(read).into()).about(field))
+            }
+            Some(tenant) => TokenName::of(tenant, read.as_str()).map_err(wrong),
+        }
     }
 
     /// The destination that they mean by `name`. A tenant means one of its own, with its own name before it or not.
@@ -44,7 +72,7 @@ impl Caller {
 
     /// The same of a name that can be one.
     pub(crate) fn own(&self, name: DestinationName) -> Result<DestinationName, Box<Problem>> {
-        match &self.tenant {
+        match self.tenant() {
             None => Ok(name),
             Some(tenant) if name.is_of(Some(tenant)) => Ok(name),
             Some(_) if name.tenant().is_some() => Err(no_destination(&name)),
@@ -55,7 +83,7 @@ impl Caller {
 
     /// Whether they may see a destination.
     pub(crate) fn sees(&self, name: &DestinationName) -> bool {
-        self.tenant.is_none() || name.is_of(self.tenant.as_ref())
+        self.tenant().is_none() || name.is_of(self.tenant())
     }
 
     /// The key of a destination's lane that they mean by `text`: as the status lists it, or at a tenant's destination
@@ -110,10 +138,30 @@ mod tests {
         assert_eq!(keys_of(&name("acme:x"), tenant("b")).unwrap_err().status().as_u16(), 409);
     }
 
+    fn caller(tenant: Option<&str>) -> Caller {
+        let tenant = tenant.map(|tenant| Tenant::new(tenant).unwrap());
+        let access = Access { roles: Roles::ALL, tenant, until: None };
+        Caller { by: "the token x".into(), access, maker: ("x".into(), TokenDigest([0; 32])) }
+    }
+
+    #[test]
+    fn a_tenant_means_its_own_tokens() {
+        let (acme, operator) = (caller(Some("acme")), caller(None));
+        let meant = |caller: &Caller, text| match caller.token(text, "name") {
+            Ok(name) => Ok(name.to_string()),
+            Err(problem) => Err(problem.status().as_u16()),
+        };
+        for (said, of_acme) in
+            [("shop", Ok("acme:shop")), ("acme:shop", Ok("acme:shop")), ("b:x", Err(404)), ("Shop", Err(422))]
+        {
+            assert_eq!(meant(&acme, said), of_acme.map(str::to_owned), "{said}");
+            assert_eq!(meant(&operator, said), if said == "Shop" { Err(422) } else { Ok(said.to_owned()) });
+        }
+    }
+
     #[test]
     fn a_tenant_means_its_own_destinations_and_sees_no_others() {
-        let acme = Caller { by: "the token acme:shop".into(), tenant: Some(Tenant::new("acme").unwrap()) };
-        let operator = Caller { by: "the token boss".into(), tenant: None };
+        let (acme, operator) = (caller(Some("acme")), caller(None));
         let name = |text: &str| DestinationName::new(text).unwrap();
         for (said, of_acme) in
             [("billing", Some("acme:billing")), ("acme:billing", Some("acme:billing")), ("b:x", None)]

@@ -15,7 +15,7 @@ use crate::wire::{
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use laneway_domain::{DestinationName, Revision, Tenant};
+use laneway_domain::{DestinationName, Revision, Tenant, TenantAct};
 use laneway_ports::{
     AdminError, Change, ChangeRequest, Changed, ChangesDone, Condition, DestinationAdmin, DestinationState, ListQuery,
     MAX_LIST, MAX_RECORD_BYTES, TakenOver,
@@ -194,10 +194,15 @@ pub(crate) async fn batch(State(shared): State<Arc<Shared>>, caller: Caller, req
         let what = format!("the batch has {} changes; at most {MAX_LIST} are made together", changes.len());
         return Err(Problem::new(Kind::BatchTooLarge, what).about("/changes"));
     }
-    let own = |change: BatchChange| Ok(BatchChange { name: caller.own(change.name)?, ..change });
-    let changes = changes.into_iter().map(own).collect::<Result<Vec<_>, Box<Problem>>>()?;
-    let names: Vec<DestinationName> = changes.iter().map(|change| change.name.clone()).collect();
-    let asked = changes.into_iter().enumerate().map(|(at, change)| asked_in_batch(at, change));
+    shared.pace.act(caller.tenant(), TenantAct::Change, changes.len().max(1))?;
+    // What a tenant may not see is not there, for each by itself.
+    let said: Vec<DestinationName> = changes.iter().map(|change| change.name.clone()).collect();
+    let own: Vec<_> = changes.iter().map(|change| caller.own(change.name.clone())).collect();
+    let named = changes.into_iter().zip(&own).enumerate();
+    let asked = named.filter_map(|(at, (change, own))| {
+        let name = own.as_ref().ok()?.clone();
+        Some(asked_in_batch(at, BatchChange { name, ..change }))
+    });
     let asked = asked.collect::<Result<Vec<_>, _>>()?;
     let ChangesDone { results, taken } = if dry_run {
         let taken = TakenOver { in_flight: Some(0), ..TakenOver::default() };
@@ -207,7 +212,12 @@ pub(crate) async fn batch(State(shared): State<Arc<Shared>>, caller: Caller, req
     };
     let status =
         if taken.is_complete() || results.iter().all(Result::is_err) { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let results = names.into_iter().zip(results).map(|(name, result)| result_of(name, result, &taken)).collect();
+    let mut results = results.into_iter();
+    let result = |(said, own): (DestinationName, Result<DestinationName, Box<Problem>>)| match own {
+        Ok(name) => result_of(name, results.next().unwrap_or(Err(AdminError::Busy)), &taken),
+        Err(problem) => refused(said, problem.body),
+    };
+    let results = said.into_iter().zip(own).map(result).collect();
     let TakenOver { cuts, pending, in_flight } = taken;
     let mut response = answer::ok(&BatchAnswer { results, cuts, pending, in_flight })?;
     *response.status_mut() = status;
@@ -246,18 +256,12 @@ fn result_of(name: DestinationName, result: Result<Changed, AdminError>, taken: 
             let (what, revision) = (changed.what.map(Into::into), Some(changed.revision));
             BatchResult { name, status, what, dropped: changed.dropped, revision, problem: None }
         }
-        Err(error) => {
-            let problem = Problem::from_admin(&error).body;
-            BatchResult {
-                name,
-                status: problem.status,
-                what: None,
-                dropped: None,
-                revision: None,
-                problem: Some(problem),
-            }
-        }
+        Err(error) => refused(name, Problem::from_admin(&error).body),
     }
+}
+
+fn refused(name: DestinationName, problem: crate::wire::Problem) -> BatchResult {
+    BatchResult { name, status: problem.status, what: None, dropped: None, revision: None, problem: Some(problem) }
 }
 
 fn status_of(changed: &Changed, taken: &TakenOver) -> StatusCode {

@@ -15,6 +15,7 @@ use laneway_domain::{DeadLetter, DestinationName, Event, EventId, Key, LoggedEve
 use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How many dead letters a page has when nothing is said.
@@ -55,6 +56,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, caller: Caller, uri:
             statuses: asked.status.map(|said| status("status", said)).transpose()?.into_iter().collect(),
             from: time("from", asked.from.as_deref())?,
             to: time("to", asked.to.as_deref())?,
+            places: BTreeSet::new(),
         },
         after: asked.after.as_deref().map(decode_cursor).transpose()?,
         most: limit,
@@ -180,6 +182,7 @@ fn selection(chosen: &DeadLetterSelection) -> Result<Selection, Box<Problem>> {
         statuses: statuses.collect::<Result<_, _>>()?,
         from: time("/from", chosen.from.as_deref())?,
         to: time("/to", chosen.to.as_deref())?,
+        places: BTreeSet::new(),
     })
 }
 

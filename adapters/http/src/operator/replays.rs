@@ -2,7 +2,7 @@
 
 use super::caller::{Caller, keys_of};
 use super::destinations::{moment, problem};
-use super::{Answer, InPath, done, json, known, no_destination, note, worker};
+use super::{Answer, InPath, done, json, known, no_destination, note, status, worker};
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
@@ -71,7 +71,7 @@ pub(crate) async fn put(
     if asked.dry_run {
         return count(&shared, &request).await;
     }
-    begin(&shared, caller.by(), &request).await
+    begin(&shared, &caller, &request).await
 }
 
 /// `POST /v1/destinations/{name}/keys/replay`: a key goes back, and what is new of it waits.
@@ -109,7 +109,7 @@ pub(crate) async fn recover(
     if asked.dry_run {
         return count(&shared, &request).await;
     }
-    begin(&shared, caller.by(), &request).await
+    begin(&shared, &caller, &request).await
 }
 
 /// `DELETE /v1/destinations/{name}/replays/{id}`: end it, and forget it.
@@ -131,8 +131,29 @@ pub(crate) async fn delete(
     done()
 }
 
-async fn begin(shared: &Shared, by: &str, request: &ReplayRequest) -> Answer {
-    let name = &request.destination;
+/// Whether the tenant, if it is one, may have one more replay under way, as far as workers have told of those that are.
+/// One that is there already is no other.
+async fn one_more(shared: &Shared, caller: &Caller, request: &ReplayRequest) -> Result<(), Box<Problem>> {
+    let Some(tenant) = caller.tenant() else { return Ok(()) };
+    let report = status::report(shared).await?;
+    let own = report.destinations.iter().filter(|destination| destination.name.is_of(Some(tenant)));
+    let all = own.flat_map(|destination| destination.replays.iter().map(|replay| (&destination.name, replay)));
+    let others = all.filter(|(name, replay)| **name != request.destination || replay.id != request.id);
+    let count = others.filter(|(_, replay)| replay.state() != ReplayState::Done).count();
+    let most = shared.api.tenants.now().replays_at_once;
+    if count < most {
+        return Ok(());
+    }
+    let what = format!(
+        "the tenant {tenant} has {count} replays under way, and may have {most} (tenants.replays_at_once): wait until one \
+         has ended, or end one"
+    );
+    Err(Problem::new(Kind::Conflict, what))
+}
+
+async fn begin(shared: &Shared, caller: &Caller, request: &ReplayRequest) -> Answer {
+    let (by, name) = (caller.by(), &request.destination);
+    one_more(shared, caller, request).await?;
     let begun = worker(shared)?.begin_replay(request).await.map_err(problem)?;
     let begun = begun.ok_or_else(|| no_destination(name))?;
     let until = Instant::now() + STORED_WITHIN;

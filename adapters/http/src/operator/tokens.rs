@@ -9,7 +9,7 @@ use crate::problem::{Kind, Problem};
 use crate::wire::{TokenChoice, TokenJournalPage};
 use axum::extract::{Request, State};
 use http::{HeaderValue, StatusCode, Uri, header};
-use laneway_domain::{Revision, Role, Roles, TokenName};
+use laneway_domain::{Revision, Role, Roles};
 use laneway_ports::{NewToken, TokenAdmin, TokenListQuery};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -22,10 +22,11 @@ struct ListAsked {
 }
 
 /// `GET /v1/tokens`.
-pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn list(State(shared): State<Arc<Shared>>, caller: Caller, uri: Uri) -> Answer {
     let asked: ListAsked = query(&uri)?;
-    let after = asked.after.as_deref().map(|after| name(after, "after")).transpose()?;
-    let list = admin(&shared)?.list(&TokenListQuery { after, limit: limit(asked.limit)? }).await;
+    let after = asked.after.as_deref().map(|after| caller.token(after, "after")).transpose()?;
+    let query = TokenListQuery { after, limit: limit(asked.limit)?, tenant: caller.tenant().cloned() };
+    let list = admin(&shared)?.list(&query).await;
     answer::ok(&list.map_err(|error| Problem::from_token_admin(&error))?)
 }
 
@@ -33,8 +34,10 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer 
 pub(crate) async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Answer {
     let admin = admin(&shared)?;
     let TokenChoice { name: wanted, roles: words } = json(&shared, request).await?;
-    let name = name(&wanted, "/name")?;
-    let made = admin.create(caller.by(), NewToken { name, roles: roles(&words)? }).await;
+    let name = caller.token(&wanted, "/name")?;
+    let roles = given(&caller, roles(&words)?)?;
+    let most = shared.api.tenants.now().tokens;
+    let made = admin.create(caller.by(), NewToken { name, roles, most }).await;
     let mut response = answer::ok(&made.map_err(|error| Problem::from_token_admin(&error))?)?;
     *response.status_mut() = StatusCode::CREATED;
     // What stands between here and whoever asked must not keep the token.
@@ -44,7 +47,7 @@ pub(crate) async fn create(State(shared): State<Arc<Shared>>, caller: Caller, re
 
 /// `DELETE /v1/tokens/{name}`.
 pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, caller: Caller, InPath(named): InPath<String>) -> Answer {
-    let name = name(&named, "name")?;
+    let name = caller.token(&named, "name")?;
     let revoked = admin(&shared)?.revoke(caller.by(), &name).await;
     answer::ok(&revoked.map_err(|error| Problem::from_token_admin(&error))?)
 }
@@ -57,27 +60,34 @@ struct JournalAsked {
 }
 
 /// `GET /v1/token-changes`.
-pub(crate) async fn changes(State(shared): State<Arc<Shared>>, uri: Uri) -> Answer {
+pub(crate) async fn changes(State(shared): State<Arc<Shared>>, caller: Caller, uri: Uri) -> Answer {
     let asked: JournalAsked = query(&uri)?;
     let limit = limit(asked.limit)?;
-    let found = admin(&shared)?.changes(asked.before.map(Revision), limit).await;
+    let found = admin(&shared)?.changes(caller.tenant(), asked.before.map(Revision), limit).await;
     let items = found.map_err(|error| Problem::from_token_admin(&error))?;
     let more = items.len() == limit;
     let next = items.last().filter(|_| more).map(|line| line.revision.to_string());
     answer::ok(&TokenJournalPage { items, next, incomplete: Vec::new() })
 }
 
-fn admin(shared: &Shared) -> Result<&dyn TokenAdmin, Box<Problem>> {
+pub(super) fn admin(shared: &Shared) -> Result<&dyn TokenAdmin, Box<Problem>> {
     let what = "tokens cannot be made over this process";
     shared.api.token_admin.as_deref().ok_or_else(|| Problem::new(Kind::NoWorker, what))
 }
 
-fn name(text: &str, field: &str) -> Result<TokenName, Box<Problem>> {
-    TokenName::new(text).map_err(|error| Problem::new(Kind::Invalid, error.to_string()).about(field))
+/// The roles, if whoever asks may give them to somebody: an operator may give any, and a tenant those that it has.
+pub(super) fn given(caller: &Caller, roles: Roles) -> Result<Roles, Box<Problem>> {
+    match roles.beyond(caller.roles()).filter(|_| caller.tenant().is_some()) {
+        None => Ok(roles),
+        Some(beyond) => {
+            let what = format!("the token has not the role \"{beyond}\" itself, so that it gives it to nobody");
+            Err(Problem::new(Kind::Forbidden, what).about("/roles"))
+        }
+    }
 }
 
 /// The roles that the words mean. One that is none is named with the one that was probably meant.
-fn roles(words: &[String]) -> Result<Roles, Box<Problem>> {
+pub(super) fn roles(words: &[String]) -> Result<Roles, Box<Problem>> {
     let all = || Role::ALL.into_iter().map(Role::name);
     let mut roles = Vec::new();
     for (at, word) in words.iter().enumerate() {

@@ -98,10 +98,13 @@ impl Server {
             operations: (!setup.no_worker).then(|| operations(worker.clone(), &store)),
             destinations: None,
             token_admin: None,
+            tenant_admin: None,
+            tenant_door: None,
             metrics: Arc::new(|| "laneway_up 1\n".into()),
             spans: None,
             limits: setup.limits.into(),
             tokens: setup.tokens.into(),
+            tenants: laneway_http::CurrentTenantLimits::default(),
             hosts: setup.hosts,
         };
         Self { router: router(api), store, worker }

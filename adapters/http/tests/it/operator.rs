@@ -387,10 +387,13 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
         operations: Some(late),
         destinations: None,
         token_admin: None,
+        tenant_admin: None,
+        tenant_door: None,
         metrics: Arc::new(String::new),
         spans: None,
         limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),
+        tenants: laneway_http::CurrentTenantLimits::default(),
         hosts: laneway_http::Hosts::default(),
     };
     let server = Server { router: router(api), store, worker };

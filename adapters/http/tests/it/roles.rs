@@ -3,10 +3,11 @@
 use crate::{Answer, JSON, Server, Setup, post};
 use axum::body::Body;
 use http::Request;
+use laneway_domain::TenantAct;
 use laneway_http::{Role, Roles, Route, Token, routes};
 
 /// Every route, and the role that it needs. A route that is not here makes the first test fail.
-pub(crate) const NEEDS: [(&str, &str, Option<Role>); 40] = [
+pub(crate) const NEEDS: [(&str, &str, Option<Role>); 46] = [
     ("POST", "/v1/events", Some(Role::Publish)),
     ("POST", "/v1/events/batch", Some(Role::Publish)),
     ("GET", "/v1/events", Some(Role::Read)),
@@ -43,6 +44,12 @@ pub(crate) const NEEDS: [(&str, &str, Option<Role>); 40] = [
     ("POST", "/v1/tokens", Some(Role::Admin)),
     ("GET", "/v1/token-changes", Some(Role::Admin)),
     ("DELETE", "/v1/tokens/{name}", Some(Role::Admin)),
+    ("POST", "/v1/portal-links", Some(Role::Admin)),
+    ("DELETE", "/v1/portal-links", Some(Role::Admin)),
+    ("GET", "/v1/tenants", Some(Role::Read)),
+    ("GET", "/v1/tenants/{tenant}", Some(Role::Read)),
+    ("PUT", "/v1/tenants/{tenant}", Some(Role::Admin)),
+    ("DELETE", "/v1/tenants/{tenant}", Some(Role::Admin)),
     ("GET", "/openapi.json", None),
     ("GET", "/metrics", Some(Role::Read)),
     ("GET", "/healthz", None),
@@ -50,15 +57,36 @@ pub(crate) const NEEDS: [(&str, &str, Option<Role>); 40] = [
 ];
 
 /// Those that are for whoever runs the server, and for no tenant.
-pub(crate) const FOR_OPERATORS: [(&str, &str); 8] = [
+pub(crate) const FOR_OPERATORS: [(&str, &str); 7] = [
     ("GET", "/v1/workers"),
     ("GET", "/v1/store"),
     ("DELETE", "/v1/destinations/{name}/progress"),
+    ("GET", "/v1/tenants"),
+    ("PUT", "/v1/tenants/{tenant}"),
+    ("DELETE", "/v1/tenants/{tenant}"),
+    ("GET", "/metrics"),
+];
+
+/// Those that make what could outlast a link, or tell of it: whoever came by one does not use them.
+pub(crate) const NOT_BY_LINK: [(&str, &str); 6] = [
     ("GET", "/v1/tokens"),
     ("POST", "/v1/tokens"),
     ("GET", "/v1/token-changes"),
     ("DELETE", "/v1/tokens/{name}"),
-    ("GET", "/metrics"),
+    ("POST", "/v1/portal-links"),
+    ("DELETE", "/v1/portal-links"),
+];
+
+/// What of a tenant's requests is counted, beside that whatever needs a role to change something is a change.
+const COUNTED: [(&str, &str, TenantAct); 8] = [
+    ("GET", "/v1/events", TenantAct::Search),
+    ("GET", "/v1/events/{id}", TenantAct::Search),
+    ("GET", "/v1/attempts", TenantAct::Search),
+    ("GET", "/v1/dead-letters", TenantAct::Search),
+    ("POST", "/v1/destinations/{name}/replay", TenantAct::Replay),
+    ("PUT", "/v1/destinations/{name}/replays/{id}", TenantAct::Replay),
+    ("POST", "/v1/destinations/{name}/keys/replay", TenantAct::Replay),
+    ("POST", "/v1/destinations/{name}/test", TenantAct::Test),
 ];
 
 /// A server with a token for each role, which is `token-of-` and its name; and one for all of them.
@@ -74,7 +102,7 @@ fn server(setup: Setup) -> Server {
 /// Asks as a command would, with a body that every route understands as far as its role decides.
 async fn ask(server: &Server, method: &str, path: &str, token: Option<&str>) -> Answer {
     let path = path.replace("{destination}", "d").replace("{partition}", "0").replace("{offset}", "0");
-    let path = path.replace("{name}", "d");
+    let path = path.replace("{name}", "d").replace("{tenant}", "d");
     let body = if path.starts_with("/v1/events") { r#"{"type":"a"}"# } else { "{}" };
     let mut request = match method {
         "POST" => post(&path, JSON, body),
@@ -93,7 +121,11 @@ async fn ask(server: &Server, method: &str, path: &str, token: Option<&str>) -> 
 fn the_table_names_every_route_and_its_role() {
     let route = |(method, path, role)| {
         let tenants = !FOR_OPERATORS.contains(&(method, path));
-        Route { method, path, role, tenants }
+        let links = tenants && !NOT_BY_LINK.contains(&(method, path));
+        let counted = COUNTED.iter().find(|(of, at, _)| (*of, *at) == (method, path)).map(|(.., act)| *act);
+        let changes = matches!(role, Some(Role::Operate | Role::Admin)) && method != "GET";
+        let act = counted.or(changes.then_some(TenantAct::Change)).filter(|_| tenants);
+        Route { method, path, role, tenants, links, act }
     };
     let named: Vec<Route> = NEEDS.map(route).to_vec();
     assert_eq!(routes().collect::<Vec<_>>(), named);

@@ -41,6 +41,7 @@ laneway_ports::extent_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::workers_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::registry_contract!(Crashing, #[tokio::test(start_paused = true)]);
 laneway_ports::tokens_contract!(Crashing, #[tokio::test(start_paused = true)]);
+laneway_ports::tenants_contract!(Crashing, #[tokio::test(start_paused = true)]);
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_thousand_destinations_are_written_and_read_in_pages() {

@@ -62,12 +62,14 @@ pub(crate) enum Kind {
     Registry = b'N',
     /// The tokens: revision, and all of them.
     Tokens = b'T',
+    /// What is known of tenants: revision, and all of it.
+    Tenants = b'M',
     /// The last one: how many frames there were, and the SHA-256 of all before.
     End = b'Z',
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Header,
         Self::Partition,
         Self::Entries,
@@ -84,6 +86,7 @@ impl Kind {
         Self::Journal,
         Self::Registry,
         Self::Tokens,
+        Self::Tenants,
         Self::End,
     ];
 

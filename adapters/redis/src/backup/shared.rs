@@ -144,12 +144,17 @@ async fn journal(source: &Source, name: Bytes) -> Result<Vec<Bytes>, StoreError>
     Ok(fields)
 }
 
-/// Copies the tokens that were made over the HTTP interface.
-pub(super) async fn copy_tokens(source: &Source, writer: &mut Writer) -> Result<(), StoreError> {
-    let fields = hash(&source.redis, &source.keys.tokens()).await?;
+/// Copies the tokens that were made over the HTTP interface, and what is known of tenants.
+pub(super) async fn copy_books(source: &Source, writer: &mut Writer) -> Result<(), StoreError> {
+    copy_book(source, writer, Kind::Tokens, &source.keys.tokens()).await?;
+    copy_book(source, writer, Kind::Tenants, &source.keys.tenants()).await
+}
+
+async fn copy_book(source: &Source, writer: &mut Writer, kind: Kind, key: &str) -> Result<(), StoreError> {
+    let fields = hash(&source.redis, key).await?;
     let of = |name: &str| fields.iter().find(|(field, _)| *field == *name).map(|(_, value)| value.clone());
     match (of("revision"), of("book")) {
-        (Some(revision), Some(book)) => writer.add(Kind::Tokens, &[revision, book]),
+        (Some(revision), Some(book)) => writer.add(kind, &[revision, book]),
         _ => Ok(()),
     }
 }

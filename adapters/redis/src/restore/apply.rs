@@ -12,8 +12,8 @@ use crate::progress::Names;
 use crate::replicated::Replicated;
 use bytes::Bytes;
 use fred::types::Value;
-use laneway_domain::{DestinationName, Offset, Partition, Revision, Stamp};
-use laneway_ports::{StoreError, decoded_tokens, encoded_tokens};
+use laneway_domain::{DestinationName, Offset, Partition, Revision, Stamp, TokenBook};
+use laneway_ports::{StoreError, decoded_book, encoded_book};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -105,6 +105,7 @@ impl Target {
                 self.many("HSET", &self.keys.registry("head"), &fields).await
             }
             Kind::Tokens => self.tokens(frame, keep_tokens).await,
+            Kind::Tenants => self.tenants(frame).await,
             Kind::Entries
             | Kind::Progress
             | Kind::Cuts
@@ -267,19 +268,27 @@ impl Target {
     /// The tokens, revoked unless they are to be kept. Damaged ones open nothing as they are.
     async fn tokens(&mut self, frame: &Frame, keep: bool) -> Result<(), StoreError> {
         let (mut revision, mut text) = (frame.text(0)?.to_owned(), frame.text(1)?.to_owned());
-        if let Ok(mut book) = decoded_tokens(&text)
+        if let Ok(mut book) = decoded_book::<TokenBook>(&text)
             && !keep
         {
             let (last, at) = (Revision(frame.number(0)?), now());
             let next = last.next(at.as_millis().saturating_mul(1000));
             let revoked = book.revoke_all(&Stamp { revision: next, at, by: "laneway restore".into() });
-            if revoked > 0 {
-                (revision, text) = (next.to_string(), encoded_tokens(last, &book)?);
+            // Where there is no token, there may be a key of links.
+            if book.revision() != last {
+                (revision, text) = (next.to_string(), encoded_book(last, &book)?);
                 self.revoked_tokens = revoked;
             }
         }
         let fields = ["revision".to_owned(), revision, "book".to_owned(), text].map(Bytes::from);
         self.many("HSET", &self.keys.tokens(), &fields).await
+    }
+
+    /// What is known of tenants, as it is.
+    async fn tenants(&mut self, frame: &Frame) -> Result<(), StoreError> {
+        let (revision, text) = (frame.text(0)?.to_owned(), frame.text(1)?.to_owned());
+        let fields = ["revision".to_owned(), revision, "book".to_owned(), text].map(Bytes::from);
+        self.many("HSET", &self.keys.tenants(), &fields).await
     }
 
     /// Lets all partitions go on in this generation.
@@ -291,7 +300,7 @@ impl Target {
             self.write("laneway_restore_seal", &keys, args).await?;
         }
         // What is of no partition: a write that replicas must have says that they have all before.
-        for key in [self.keys.registry("head"), self.keys.tokens()] {
+        for key in [self.keys.registry("head"), self.keys.tokens(), self.keys.tenants()] {
             self.write("laneway_restore_touch", &[key], Vec::new()).await?;
         }
         Ok(())

@@ -172,6 +172,7 @@ fn selection() -> impl Strategy<Value = Selection> {
             statuses,
             from,
             to,
+            places: [].into(),
         },
     )
 }

@@ -10,6 +10,7 @@ mod single {
     laneway_ports::workers_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::registry_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::tokens_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::tenants_contract!(Single, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
 }
 
 mod cluster {
@@ -21,4 +22,5 @@ mod cluster {
     laneway_ports::workers_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::registry_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
     laneway_ports::tokens_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
+    laneway_ports::tenants_contract!(Clustered, #[tokio::test(flavor = "multi_thread", worker_threads = 1)]);
 }

@@ -4,8 +4,8 @@
 //! where the first release put it (`meta`), so that an older process sees it and refuses.
 
 use super::{
-    EXPIRY_TABLE, NEEDS, NEEDS_RELEASE, REGISTRY_TABLES, REPLAY_TABLES, SCHEMA_VERSION, TOKEN_TABLE, cannot_open, note,
-    setting,
+    EXPIRY_TABLE, NEEDS, NEEDS_RELEASE, REGISTRY_TABLES, REPLAY_TABLES, SCHEMA_VERSION, TENANT_TABLE, TOKEN_TABLE,
+    cannot_open, note, setting,
 };
 use laneway_ports::StoreError;
 use rusqlite::Connection;
@@ -124,10 +124,12 @@ pub(crate) fn seen_as_now(conn: &Connection, path: &Path, found: u32) -> Result<
             let own = REPLAY_TABLES.replace("CREATE TABLE ", "CREATE TEMP TABLE ");
             conn.execute_batch(&own.replace("CREATE INDEX ", "CREATE INDEX temp."))?;
         }
-        // It is there once this code, or a later one, has opened the store.
-        let there = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name = 'expiry'";
-        if conn.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
-            conn.execute_batch(&EXPIRY_TABLE.replace("CREATE TABLE ", "CREATE TEMP TABLE "))?;
+        // They are there once this code, or a later one, has opened the store.
+        for (name, table) in [("expiry", EXPIRY_TABLE), ("tenant", TENANT_TABLE)] {
+            let there = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
+            if conn.query_row(there, [name], |row| row.get::<_, i64>(0))? == 0 {
+                conn.execute_batch(&table.replace("CREATE TABLE ", "CREATE TEMP TABLE "))?;
+            }
         }
         Ok(())
     };

@@ -55,24 +55,34 @@ pub(crate) async fn enter(State(site): State<Arc<Site>>, visit: Visit, headers: 
     // It is copied from somewhere, often with the end of its line.
     let token = Secret::new(sent.get("token").trim());
     match Visitor::of(&tokens, Some(token.as_str().as_bytes())) {
-        Ok(visitor) => {
-            tracing::info!(who = visitor.who(), "somebody signed in to the console");
-            // A new cookie: nobody who knew the one before is signed in with it.
-            let cookie = Cookie::random(&headers);
-            site.sessions.end(visit.cookie.known());
-            site.sessions.begin(cookie.known(), token);
-            let mut response = Redirect::to(to).into_response();
-            if let Some(set) = cookie.set(is_over_tls(&headers)) {
-                response.headers_mut().insert(header::SET_COOKIE, set);
-            }
-            Ok(response)
-        }
+        Ok(visitor) => Ok(begin_session(&site, &visit, &headers, &visitor, token, to)),
         Err(problem) if problem.status == 401 => {
             let wrong = "This token is not known. It may have been revoked, or a part of it was not copied.";
             Ok(self::form(&visit, to, Some(wrong)))
         }
         Err(problem) => Err(problem.into()),
     }
+}
+
+/// Signs the visitor in, and leads on.
+pub(super) fn begin_session(
+    site: &Site,
+    visit: &Visit,
+    headers: &HeaderMap,
+    visitor: &Visitor,
+    token: Secret,
+    to: &str,
+) -> Response {
+    tracing::info!(who = visitor.who(), "somebody signed in to the console");
+    // A new cookie: nobody who knew the one before is signed in with it.
+    let cookie = Cookie::random(headers);
+    site.sessions.end(visit.cookie.known());
+    site.sessions.begin(cookie.known(), token);
+    let mut response = Redirect::to(to).into_response();
+    if let Some(set) = cookie.set(is_over_tls(headers)) {
+        response.headers_mut().insert(header::SET_COOKIE, set);
+    }
+    response
 }
 
 /// `POST /console/sign-out`.

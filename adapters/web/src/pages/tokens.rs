@@ -199,7 +199,7 @@ fn form(visit: &Visit, filled: &Form, wrong: Option<&Problem>) -> Markup {
                 p.small #name-help { "lower case letters, digits, -, _ and .: whoever changes something with it is called so" }
                 fieldset {
                     legend { "Roles" }
-                    @for role in Role::ALL {
+                    @for role in Role::ALL.into_iter().filter(|role| visit.tenant().is_none() || visit.may(*role)) {
                         label.choice {
                             input type="checkbox" name="role" value=(role.name()) checked[filled.all("role").any(|it| it == role.name())];
                             " " b { (role.name()) } " " (opens(role))

@@ -132,10 +132,13 @@ impl Server {
             operations: Some(Arc::new(Operator::new(worker.clone(), Stores::of(store.clone())))),
             destinations: None,
             token_admin: None,
+            tenant_admin: None,
+            tenant_door: None,
             metrics: Arc::new(String::new),
             spans: None,
             limits: Limits::default().into(),
             tokens: tokens.clone(),
+            tenants: laneway_http::CurrentTenantLimits::default(),
             hosts: Hosts::default(),
         };
         let (stop, stopping) = watch::channel(false);

@@ -2,6 +2,8 @@
 
 use crate::{BOSS, Browser, READER, Server, tokens};
 use http::StatusCode;
+use laneway_domain::{Link, Links, Revision, Role, Roles, Tenant, Timestamp};
+use laneway_http::{LinkKey, digest_of};
 
 #[tokio::test]
 async fn without_tokens_everyone_is_in_and_with_them_whoever_signs_in() {
@@ -118,4 +120,72 @@ async fn one_status_a_second_is_asked_for_however_many_look() {
     let asked = *server.worker.asked.lock().unwrap();
     // A slow machine may take more than a second for twenty pages.
     assert!((1..10).contains(&asked), "{asked}");
+}
+
+/// The secret of a link to a tenant's console that the boss has made, which expires then, by a clock that began with the
+/// server.
+fn link(server: &Server, expires: Timestamp) -> String {
+    let key = LinkKey::new(&[7; 32]).unwrap();
+    server.tokens.set_links(Some((key.clone(), Links::new("sealed", Revision(1)))));
+    let (tenant, roles) = (Tenant::new("acme").unwrap(), Roles::of([Role::Read]));
+    let link = Link { tenant, roles, made: Timestamp::from_millis(1), expires, maker: "boss".into() };
+    key.sign(&link, &digest_of(BOSS.as_bytes())).unwrap()
+}
+
+#[tokio::test]
+async fn a_link_signs_in_whoever_wants_that_and_takes_no_sessions_place_before() {
+    let server = Server::with(tokens());
+    let secret = link(&server, Timestamp::from_millis(3_600_000));
+    let browser = Browser::signed_in(&server, READER).await;
+    let entrance = browser.get("/console/enter").await;
+    assert_eq!((entrance.status, entrance.header("referrer-policy")), (StatusCode::OK, "same-origin"));
+    // What is not this page's form does nothing: another site's, say.
+    let forged = browser.post("/console/enter", &[("csrf", "x"), ("link", &secret), ("go", "yes")]).await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    let asked = browser.submit(&entrance, "/console/enter", &[("link", &secret)]).await;
+    assert!(asked.text.contains("<h1>Sign in to acme?</h1>"), "{}", asked.text);
+    assert!(asked.text.contains("You are signed in with the token reader now. That session ends."), "{}", asked.text);
+    assert!(browser.get("/console/workers").await.text.contains("the token reader"), "nothing has changed");
+
+    let cookie = browser.cookie.lock().unwrap().clone();
+    let fields = [("link", &*asked.field("link")), ("go", "yes")];
+    let entered = browser.submit(&asked, "/console/enter", &fields).await;
+    assert_eq!((entered.status, entered.header("location")), (StatusCode::SEE_OTHER, "/console"));
+    assert_ne!(*browser.cookie.lock().unwrap(), cookie);
+    let page = browser.get("/console").await;
+    assert!(
+        page.text.contains("a link of the token boss, until") && !page.text.contains(">Tokens</a>"),
+        "{}",
+        page.text
+    );
+    assert!(!page.text.contains("lwp_"));
+    // With its maker it ends.
+    server.tokens.replace(tokens().into_iter().filter(|token| token.name() != Some("boss")).collect());
+    assert_eq!(browser.get("/console").await.header("location"), "/console/sign-in");
+    let page = browser.get("/console/sign-in").await;
+    assert!(page.text.contains("Your session has ended. This link was ended."), "{}", page.text);
+}
+
+#[tokio::test]
+async fn whoever_opens_a_link_that_is_over_is_told_so() {
+    let server = Server::with(tokens());
+    let browser = Browser::new(&server);
+    let entrance = browser.get("/console/enter").await;
+    let open =
+        async |secret: &str| browser.submit(&entrance, "/console/enter", &[("link", secret), ("go", "yes")]).await;
+    let expired = open(&link(&server, Timestamp::from_millis(2))).await;
+    assert_eq!(expired.status, StatusCode::GONE);
+    assert!(expired.text.contains("<h1>This link has expired</h1>"), "{}", expired.text);
+    // A token is none: whoever has one signs in with it.
+    for none in ["", "lwp_", "lwp_a.b", BOSS] {
+        let page = open(none).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{none}");
+        assert!(page.text.contains("<h1>There is no such link</h1>"), "{}", page.text);
+    }
+    assert_eq!(browser.get("/console").await.status, StatusCode::SEE_OTHER);
+    // With the address before it, as it is copied.
+    let whole = format!(" http://localhost:8080/console/enter#{}\n", link(&server, Timestamp::from_millis(3_600_000)));
+    assert_eq!(open(&whole).await.status, StatusCode::SEE_OTHER);
+    // Where nobody is asked for a token, nobody has to sign in.
+    assert_eq!(Browser::new(&Server::open()).get("/console/enter").await.header("location"), "/console");
 }

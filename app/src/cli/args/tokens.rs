@@ -2,7 +2,7 @@
 
 use super::ClientArgs;
 use clap::{Args, Subcommand};
-use laneway_domain::TokenName;
+use laneway_domain::{Tenant, TokenName};
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct TokensArgs {
@@ -40,6 +40,35 @@ pub(in crate::cli) enum TokensCommand {
         /// The token's name
         #[arg(value_parser = TokenName::new)]
         name: TokenName,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Make a link that signs a tenant's people in to the console for a while, and print it
+    ///
+    /// Whoever opens it does there what the roles allow, with what is the tenant's. It ends when it expires, with
+    /// `laneway tokens end-links`, and when the token is revoked that made it.
+    #[command(after_help = "Example:  laneway tokens link acme --lasts 8h --role read")]
+    Link {
+        /// Whose things it is to open
+        #[arg(value_parser = Tenant::new)]
+        tenant: Tenant,
+        /// How long it is to last, from 1s to 24h [default: 1h]
+        #[arg(long, value_name = "DURATION")]
+        lasts: Option<String>,
+        /// What it is to open; may be given several times [default: read, operate, admin]
+        #[arg(long = "role", value_name = "ROLE", value_parser = ["publish", "read", "operate", "admin"])]
+        roles: Vec<String>,
+        /// Print the server's answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End all links of a tenant that were made until now; every process within a second
+    #[command(after_help = "Example:  laneway tokens end-links acme --yes")]
+    EndLinks {
+        /// Whose links
+        #[arg(value_parser = Tenant::new)]
+        tenant: Tenant,
         /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,

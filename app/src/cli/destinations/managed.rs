@@ -3,7 +3,7 @@
 use super::super::client::Client;
 use super::super::table::{Align, Look, Table, rows_with_text};
 use super::super::when::local;
-use super::super::{Failure, output};
+use super::super::{Failure, output, pages};
 use laneway_domain::{DestinationName, Origin};
 use laneway_http::wire::{
     ChangeAnswer, DestinationList, DestinationRecord, DestinationState, JournalPage, PauseChoice, RotateChoice,
@@ -12,25 +12,11 @@ use laneway_http::wire::{
 use serde::Serialize;
 use serde_json::Value as Json;
 
-/// The most of one page; what the server gives at once.
-const PAGE: usize = 1_000;
-
 /// All destinations that there are (in that state), page by page.
 pub(super) async fn all(client: &Client, state: Option<&str>) -> Result<Vec<DestinationRecord>, Failure> {
-    let (mut all, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &PAGE.to_string());
-        query.extend_pairs(state.map(|state| ("state", state)));
-        query.extend_pairs(after.as_ref().map(|after| ("after", after)));
-        let page: DestinationList = client.get(&format!("/v1/destinations?{}", query.finish())).await?;
-        all.extend(page.items);
-        page.incomplete.iter().for_each(|what| output::note(&output::clean(what)));
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(all),
-        }
-    }
+    let state: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
+    let parts = |page: DestinationList| (page.items, page.next, page.incomplete);
+    pages::all(client, "/v1/destinations", &state, parts).await
 }
 
 pub(super) async fn list(client: &Client, state: Option<&str>, json: bool) -> Result<(), Failure> {

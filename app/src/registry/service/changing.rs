@@ -7,7 +7,7 @@ use super::Destinations;
 use crate::config::parse_duration;
 use laneway_domain::{
     DestinationName, Edit, OperatorPause, Origin, Refused, Registered, Revision, Standing, TENANT_SEPARATOR, Tenant,
-    Timestamp,
+    TenantRefusal, Timestamp,
 };
 use laneway_ports::{
     AdminError, Change, ChangeRequest, Changed, Condition, Drafted, MAX_LIST, MAX_RECORD_BYTES, Mistake, RegistryHead,
@@ -152,7 +152,7 @@ impl Destinations {
         let tenants: BTreeSet<Tenant> = makes.filter_map(|change| change.name.tenant()).collect();
         let mut room = BTreeMap::new();
         for tenant in tenants {
-            let (mut left, mut after) = (self.tenants.destinations, format!("{tenant}{TENANT_SEPARATOR}"));
+            let (mut left, mut after) = (self.most_of(&tenant), format!("{tenant}{TENANT_SEPARATOR}"));
             loop {
                 // One more than there may be says that there are too many.
                 let page = self.stores.registry.page(&after, left.saturating_add(1)).await?;
@@ -169,8 +169,23 @@ impl Destinations {
         Ok(room)
     }
 
+    /// How many destinations a tenant may have.
+    fn most_of(&self, tenant: &Tenant) -> usize {
+        let Some(known) = &self.known_tenants else { return self.tenants.now().destinations };
+        if known.book().is_deleted(tenant) {
+            return 0;
+        }
+        known.limits_of(tenant).destinations.map_or(usize::MAX, |most| most as usize)
+    }
+
     fn too_many(&self, name: &DestinationName) -> AdminError {
-        let (most, tenant) = (self.tenants.destinations, name.tenant());
+        let tenant = name.tenant();
+        let deleted =
+            tenant.as_ref().filter(|of| self.known_tenants.as_ref().is_some_and(|it| it.book().is_deleted(of)));
+        if let Some(deleted) = deleted {
+            return AdminError::Conflict { field: None, what: TenantRefusal::Deleted(deleted.clone()).to_string() };
+        }
+        let most = tenant.as_ref().map_or(0, |tenant| self.most_of(tenant));
         let of = tenant.map_or_else(String::new, |tenant| format!(" {tenant}"));
         let what = format!(
             "the tenant{of} has {most} destinations, which is as many as a tenant may have (tenants.destinations): delete \

@@ -20,6 +20,7 @@ pub(super) fn record(record: &Registered) -> DestinationRecord {
     };
     DestinationRecord {
         name: record.name.clone(),
+        tenant: record.name.tenant(),
         revision: record.revision,
         made_at: record.born,
         origin: record.origin,

@@ -33,7 +33,7 @@ impl OwnedPartition {
         if let Some((parts, events)) = delivery {
             let attempt = AttemptId(shared.next_id());
             let gate = shared.destinations.gate_mut(index);
-            let probe = gate.started(shared.now);
+            let (probe, place) = (gate.started(shared.now), gate.sharing());
             let destination = gate.destination.name.clone();
             let target_since = gate.destination.target_since;
             let (partition, incarnation) = (self.partition, self.incarnation);
@@ -41,14 +41,24 @@ impl OwnedPartition {
             let sent =
                 |events: &[Attempted]| events.iter().map(|of| Sent::new(&of.event, of.attempt, of.redrive)).collect();
             let sent = if told { sent(&events) } else { Vec::new() };
-            let started =
-                Attempt { partition, destination: index, lane: id, incarnation, parts, sent, probe, target_since };
+            let started = Attempt {
+                partition,
+                destination: index,
+                lane: id,
+                incarnation,
+                parts,
+                sent,
+                probe,
+                target_since,
+                place,
+            };
             for other in self.lanes_but(index, Some(at)) {
                 if let Some(lane) = self.find_lane_mut(other) {
                     lane.begun_elsewhere(started.keys());
                 }
             }
             shared.attempts.insert(attempt, started);
+            shared.attempt_places.take(place);
             shared.output(Output::Attempt { attempt, destination, events });
             self.attempts += 1;
             self.queue_at_gate(at, shared);

@@ -11,6 +11,7 @@ use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::Purpose;
 use crate::event::LoggedEvent;
 use crate::filter::Filters;
+use crate::lane::Lane;
 use crate::partition::Offset;
 use crate::revision::{Cut, Cuts, Revision};
 
@@ -80,6 +81,13 @@ impl OwnedPartition {
         self.note_change(shared);
         self.read_head(shared);
         self.read_replays(shared);
+    }
+
+    /// What waits of the events of deleted tenants is settled: at the destinations of the operator, which get everybody's.
+    pub(in crate::dispatcher) fn drop_deleted_tenants(&mut self, shared: &mut Shared) {
+        for at in self.lanes.all().chain(self.replays.all()).map(Lane::at).collect::<Vec<_>>() {
+            self.with_lane(at, shared, |lane, cx| lane.drop_deleted_tenants(cx));
+        }
     }
 
     /// Gives a destination its lane, or lets it wait for the cut from which on it has one.

@@ -99,7 +99,9 @@ impl OwnedPartition {
     ) {
         let (most, most_bytes) = (shared.settings.read_events, shared.settings.read_bytes);
         let (partition, end) = (self.partition, self.end);
-        shared.read(Read { partition, asked_by, from, end, most, most_bytes, purpose, unhurried });
+        let group = purpose.destination().map(|index| shared.destinations.gate(index).group);
+        let has_place = false;
+        shared.read(Read { partition, asked_by, from, end, most, most_bytes, purpose, unhurried, group, has_place });
     }
 
     /// What a lane needs read, as far as it may go on.
@@ -114,7 +116,20 @@ impl OwnedPartition {
                 Some(Fetch::Log { key, from, most }) => (from, most, Purpose::Fetch(at, key)),
                 Some(Fetch::DeadLetter { key, offset }) => (offset, 1, Purpose::DeadLetter(at, key)),
             };
-            shared.read(Read { partition, asked_by, from, end, most, most_bytes, purpose, unhurried: false });
+            let (unhurried, has_place) = (false, false);
+            let group = Some(shared.destinations.gate(at.destination).group);
+            shared.read(Read {
+                partition,
+                asked_by,
+                from,
+                end,
+                most,
+                most_bytes,
+                purpose,
+                unhurried,
+                group,
+                has_place,
+            });
         }
         if let Some(from) = self.find_lane_mut(at).and_then(Lane::next_scan) {
             self.read_chunk(from, asked_by, Purpose::Scan(at), shared);

@@ -166,7 +166,7 @@ impl World {
             (_, None) => return,
         }
         self.registry.revision = revision;
-        self.registry.ends.insert(revision, self.end());
+        self.registry.ends.insert(revision, self.end);
         let present: Vec<_> =
             self.registry.there.get(&of).map(|record| self.registry.destination(&of, record)).into_iter().collect();
         self.input(Input::Destinations(DestinationChanges { revision, present, deleted, left: Vec::new() }));
@@ -206,6 +206,11 @@ impl World {
         }
     }
 
+    /// When a destination was made, as far as the registry knows, where its progress says `stored`.
+    pub(super) fn born(&self, of: &DestinationName, stored: Revision) -> Revision {
+        self.registry.there.get(of).map_or(stored, |record| record.born.max(stored))
+    }
+
     /// Whether a changing destination wants an event, by the stored cuts alone: from the cut of its making on, by
     /// the last filter whose cut is not above the event.
     pub(super) fn changing_wants(&self, of: &DestinationName, event: &LoggedEvent) -> bool {
@@ -214,7 +219,8 @@ impl World {
         let cut_of = |revision: Revision| cuts.iter().find(|cut| cut.revision >= revision).map(|cut| cut.at);
         let stands = record.said.iter().filter(|(said, _)| cut_of(*said).is_some_and(|at| at <= event.offset));
         let first = record.said.first().filter(|_| self.registry.first.contains(of));
-        stands.last().or(first).is_some_and(|(_, variant)| filter(*variant).wants(&event.event))
+        let wanted = stands.last().or(first).is_some_and(|(_, variant)| filter(*variant).wants(&event.event));
+        wanted && !self.deleted_tenants.had(&event.event)
     }
 
     /// Whoever had an event acknowledged before a change knows that the change does not apply to it.
@@ -254,7 +260,7 @@ impl World {
     pub(super) fn changes_are_complete(&self) -> bool {
         let complete = |(of, record): (&DestinationName, &Record)| {
             let lane = self.stored.lanes.get(of).filter(|lane| lane.born == record.born);
-            lane.is_some_and(|lane| lane.position.offset(self.stored.scanned) == self.end() && lane.behind.is_empty())
+            lane.is_some_and(|lane| lane.position.offset(self.stored.scanned) == self.end && lane.behind.is_empty())
         };
         let follows = self.stored.cuts.revision() == self.registry.revision;
         follows && self.gone().is_empty() && self.registry.there.iter().all(complete)

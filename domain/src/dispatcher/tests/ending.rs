@@ -14,7 +14,7 @@ impl World {
         self.destinations.clone_from(&well);
         self.input(Input::Destinations(DestinationChanges::present(well.clone())));
         self.end_pauses();
-        let end = self.end();
+        let end = self.end;
         self.input(Input::Grew { partition: PARTITION, end });
         // The shell tells again from time to time what someone wants retried.
         let requests = self.stored.redrives.clone();
@@ -95,7 +95,7 @@ impl World {
         destinations.iter().all(|destination| {
             let Some(lane) = self.stored.lanes.get(&destination.name) else { return false };
             let position = lane.position.offset(self.stored.scanned);
-            position == self.end()
+            position == self.end
                 && lane.behind.is_empty()
                 && self.stored.redrives.iter().all(|request| request.destination != destination.name)
         })

@@ -46,7 +46,7 @@ fn what_hangs_at_one_destination_is_repeated_at_no_other() {
         world.append(key, 0);
         // One commit may still be held back.
         pass(&mut world, Duration::from_millis(60), &["hanging"]);
-        assert_eq!(position(&world, "healthy").offset(world.stored.scanned), world.end(), "after event {key}");
+        assert_eq!(position(&world, "healthy").offset(world.stored.scanned), world.end, "after event {key}");
         assert_eq!(position(&world, "hanging"), Position::At(Offset(0)));
     }
     let commits = world.commits_stored;
@@ -55,7 +55,7 @@ fn what_hangs_at_one_destination_is_repeated_at_no_other() {
     // Once it has caught up, one number says again where both are.
     pass(&mut world, Duration::from_millis(60), &[]);
     assert_eq!(position(&world, "hanging"), Position::Shared);
-    assert_eq!(world.stored.scanned, world.end());
+    assert_eq!(world.stored.scanned, world.end);
 }
 
 #[test]

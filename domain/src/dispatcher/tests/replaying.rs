@@ -50,6 +50,11 @@ impl Wish {
         Self { first: true, ..self }
     }
 
+    /// The same, by another name.
+    pub(super) fn named(self, id: u8) -> Self {
+        Self { id, ..self }
+    }
+
     /// The same of the first destination, and of three keys at most.
     pub(super) fn of_few(self) -> Self {
         Self { destination: 0, keys: self.keys & 7, event: None, ..self }
@@ -148,8 +153,10 @@ impl World {
         let goes_back = self.replays.going_back.get(&destination).copied();
         let reaches = self.stored.lanes.get(&destination).is_some_and(|lane| {
             let settled_below = lane.position.offset(self.stored.scanned).min(goes_back.unwrap_or(Offset(u64::MAX)));
-            let made = self.stored.cuts.iter().find(|cut| cut.revision >= lane.born);
-            let began = made.filter(|_| lane.born > Revision::ORIGIN).map_or(Offset::ZERO, |cut| cut.at);
+            // One that was made anew counts from there, also before its progress says so.
+            let born = self.born(&destination, lane.born);
+            let made = self.stored.cuts.iter().find(|cut| cut.revision >= born).map(|cut| cut.at);
+            let began = if born == Revision::ORIGIN { Offset::ZERO } else { made.unwrap_or(Offset(u64::MAX)) };
             let mut log = self.log.iter().filter(|event| range.contains(&event.offset));
             let is_of_now = self.is_of_now(&destination, lane);
             is_of_now && log.any(|event| event.offset >= began && event.offset < settled_below)
@@ -381,6 +388,18 @@ impl World {
         if let Some(known) = self.replays.known.get_mut(&(destination.clone(), id)) {
             known.done.insert(offset);
             known.done_here.insert(offset);
+        }
+    }
+
+    /// Of what replays have to deliver, the events of tenants that were deleted are nobody's.
+    pub(super) fn replays_lose_deleted_tenants(&mut self) {
+        let (log, deleted) = (&self.log, &self.deleted_tenants);
+        let stays = |offset: &Offset| {
+            !log.binary_search_by_key(offset, |event| event.offset).is_ok_and(|at| deleted.had(&log[at].event))
+        };
+        for known in self.replays.known.values_mut() {
+            known.required.retain(stays);
+            known.settled.retain(stays);
         }
     }
 

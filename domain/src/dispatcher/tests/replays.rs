@@ -22,6 +22,8 @@ fn settings(window: usize, per_key: usize, behind: usize, read: usize) -> Settin
         expire_every: Duration::from_secs(1),
         expire_ahead: Duration::from_secs(1),
         expire_keys: 1,
+        max_attempts: 8192,
+        max_reads: 32,
         history: true,
         check_state: true,
     }
@@ -252,4 +254,37 @@ fn a_replay_is_asked_for_while_its_destination_goes_back() {
     let settings =
         Settings { commit_dead_letter_bytes: 1, expire_every, expire_ahead, expire_keys: 2, ..settings(1, 1, 1, 1) };
     replay(settings, 0, &ops);
+}
+
+/// Two replays are called off of which one waits for its turn to read: nothing is read for it.
+#[test]
+fn what_is_called_off_before_its_turn_is_not_read() {
+    let wish = || super::replaying::Wish::of_all(0);
+    let ops = [
+        append(4),
+        Op::Answer(0),
+        append(5),
+        Op::Release,
+        append(1),
+        store(3),
+        append(3),
+        store(2),
+        append(1),
+        Op::Crash,
+        append(1),
+        Op::Answer(0),
+        Op::BeginReplay(wish()),
+        Op::BeginReplay(wish().named(2)),
+        append(2),
+        Op::Release,
+        store(3),
+        Op::Crash,
+        Op::CancelReplay { destination: 0, id: 0 },
+        Op::Wait(25),
+        store(3),
+        Op::CancelReplay { destination: 0, id: 2 },
+        Op::Wait(25),
+        store(2),
+    ];
+    replay(Settings { commit_settlements: 2, check_state: true, ..Settings::default() }, 0, &ops);
 }

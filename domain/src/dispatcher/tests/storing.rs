@@ -5,7 +5,7 @@ use crate::*;
 
 impl World {
     pub(super) fn apply(&mut self, commit: &Commit) {
-        assert!(commit.highest() <= self.end(), "a commit claims more than the log has");
+        assert!(commit.highest() <= self.end, "a commit claims more than the log has");
         if let Some(scanned) = commit.scanned {
             assert!(scanned >= self.stored.scanned, "the default position went back");
         }
@@ -40,5 +40,6 @@ impl World {
                 self.settled.insert(place);
             }
         }
+        self.discard_letters_of_deleted_tenants();
     }
 }

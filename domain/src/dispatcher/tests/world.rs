@@ -112,6 +112,7 @@ pub(super) struct World {
     pub(super) dispatcher: Dispatcher,
     pub(super) destinations: Vec<Destination>,
     pub(super) registry: Registry,
+    pub(super) deleted_tenants: DeletedTenants,
     /// By ascending offset.
     pub(super) log: Vec<Arc<LoggedEvent>>,
     pub(super) end: Offset,
@@ -170,6 +171,7 @@ impl World {
             now: Timestamp::from_millis(1_000_000),
             destinations,
             registry: Registry::default(),
+            deleted_tenants: DeletedTenants::default(),
             log: Vec::new(),
             end: Offset::ZERO,
             heard: Offset::ZERO,
@@ -207,6 +209,7 @@ impl World {
     fn start(&mut self) {
         self.seed = self.seed.wrapping_add(1);
         self.dispatcher = Dispatcher::new(self.settings.clone(), self.seed);
+        self.input(Input::DeletedTenants(self.deleted_tenants.clone()));
         self.input(Input::Destinations(self.all_destinations()));
         self.claim();
     }
@@ -223,17 +226,13 @@ impl World {
         let progress = self.stored.clone();
         let until = self.now.after(LEASE);
         self.leased_until = until;
-        let (gone, log) = (self.gone(), Offset::ZERO..self.end());
+        let (gone, log) = (self.gone(), Offset::ZERO..self.end);
         self.input(Input::Claimed { partition: PARTITION, progress, gone, log, until });
     }
 
     /// Commits that were made and not answered.
     pub(super) fn commits_under_way(&self) -> usize {
         self.commits.len()
-    }
-
-    pub(super) fn end(&self) -> Offset {
-        self.end
     }
 
     pub(super) fn at(&self, offset: Offset) -> &Arc<LoggedEvent> {
@@ -334,8 +333,9 @@ impl World {
     }
 
     pub(super) fn wants(&self, destination: &DestinationName, event: &LoggedEvent) -> bool {
-        self.destinations.iter().any(|d| d.name == *destination && d.filters.current.wants(&event.event))
-            || self.changing_wants(destination, event)
+        let wanted = |d: &Destination| d.name == *destination && d.filters.current.wants(&event.event);
+        let wanted = self.destinations.iter().any(wanted) && !self.deleted_tenants.had(&event.event);
+        wanted || self.changing_wants(destination, event)
     }
 
     fn commit_is_made(&mut self, commit: &Arc<Commit>) {
@@ -371,6 +371,7 @@ impl World {
         for attempted in &events {
             let offset = attempted.event.offset;
             assert_eq!(*self.at(offset), attempted.event);
+            self.check_tenant(&attempted.event);
             let wanted = attempted.redrive || self.wants(&destination, &attempted.event);
             let left = self.changing_order(&destination).is_none();
             assert!(wanted || left, "{destination} gets {offset}, which it does not want: {:?}", self.stored.cuts);
@@ -468,12 +469,12 @@ impl World {
 
     pub(super) fn append(&mut self, key: u8, n: u8) {
         self.append_unheard(key, n);
-        let end = self.end();
+        let end = self.end;
         self.input(Input::Grew { partition: PARTITION, end });
     }
 
     fn append_unheard(&mut self, key: u8, n: u8) {
-        let offset = self.end();
+        let offset = self.end;
         self.log.push(logged(offset, key, n, self.now));
         self.end = offset.next();
     }

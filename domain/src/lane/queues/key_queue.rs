@@ -1,5 +1,6 @@
 //! What a lane knows of one key.
 
+use crate::deleted_tenants::DeletedTenants;
 use crate::end::{Cause, Resends};
 use crate::event::LoggedEvent;
 use crate::io::Attempted;
@@ -317,8 +318,14 @@ impl KeyQueue {
     }
 
     /// Puts the first events that have their data in hand into `events`: at most `most`, and after
-    /// the first one at most `most_bytes`.
-    pub(in crate::lane) fn take(&self, most: usize, most_bytes: usize, events: &mut Vec<Attempted>) -> Taken {
+    /// the first one at most `most_bytes`; up to one of a deleted tenant.
+    pub(in crate::lane) fn take(
+        &self,
+        most: usize,
+        most_bytes: usize,
+        deleted: &DeletedTenants,
+        events: &mut Vec<Attempted>,
+    ) -> Taken {
         if let Some(redrive) = self.redrive.front() {
             let event = redrive.event.clone();
             let count = usize::from(event.is_some());
@@ -330,7 +337,7 @@ impl KeyQueue {
         let mut attempt = self.retry().map_or(0, |retry| retry.attempts).saturating_add(1);
         for event in self.entries.iter().take(most).map_while(|entry| entry.event.as_ref()) {
             let weight = event.event.weight();
-            if count > 0 && bytes + weight > most_bytes {
+            if (count > 0 && bytes + weight > most_bytes) || deleted.had(&event.event) {
                 break;
             }
             let fresh = count == 0 && self.resends.fresh;
@@ -382,9 +389,9 @@ mod tests {
         let mut queue = KeyQueue { entries: [entry(7), entry(8)].into(), ..KeyQueue::default() };
         queue.redrive.push_back(entry(3));
         let mut taken = Vec::new();
-        assert!(queue.take(9, usize::MAX, &mut taken).redrive);
+        assert!(queue.take(9, usize::MAX, &DeletedTenants::default(), &mut taken).redrive);
         queue.redrive.clear();
-        assert!(!queue.take(9, usize::MAX, &mut taken).redrive);
+        assert!(!queue.take(9, usize::MAX, &DeletedTenants::default(), &mut taken).redrive);
         let marks: Vec<_> = taken.iter().map(|taken| (taken.event.offset.0, taken.redrive)).collect();
         assert_eq!(marks, [(3, true), (7, false), (8, false)]);
     }

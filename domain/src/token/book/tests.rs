@@ -55,6 +55,63 @@ fn the_last_admin_stays_where_somebody_has_to_be_one() {
 }
 
 #[test]
+fn a_tenants_admin_is_none_of_the_operators() {
+    let mut book = TokenBook::default();
+    book.create(&name("boss"), digest(1), Roles::ALL, &stamp(1)).unwrap();
+    book.create(&name("acme:boss"), digest(2), Roles::ALL, &stamp(2)).unwrap();
+    assert_eq!(book.revoke(&name("boss"), true, &stamp(3)), Err(TokenRefusal::LastAdmin(name("boss"))));
+    book.revoke(&name("acme:boss"), true, &stamp(3)).unwrap();
+}
+
+#[test]
+fn a_tenant_has_as_many_tokens_as_it_may_have_and_sees_no_others() {
+    let (acme, mut book) = (Tenant::new("acme").unwrap(), TokenBook::default());
+    let all = ["acm:x", "acme", "acme-2:x", "acme:a", "acme:b", "acme;", "acmf:x"];
+    for (n, of) in all.into_iter().filter(|name| !name.contains(';')).enumerate() {
+        let made = book.create_within(2, &name(of), (digest(n as u64), Roles::ALL), &stamp(n as u64 + 1));
+        assert_eq!(made, Ok(()), "{of}");
+    }
+    let own = |book: &TokenBook| book.of_tenant(&acme).map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+    assert_eq!(own(&book), ["acme:a", "acme:b"]);
+    let before = book.clone();
+    let more = book.create_within(2, &name("acme:c"), (digest(9), Roles::ALL), &stamp(9)).unwrap_err();
+    assert!(more.to_string().starts_with("the tenant acme has 2 tokens"), "{more}");
+    // What is there already is that, also where there is no room.
+    let again = book.create_within(2, &name("acme:a"), (digest(9), Roles::ALL), &stamp(9));
+    assert!(matches!(again, Err(TokenRefusal::Exists { .. })), "{again:?}");
+    assert_eq!(book, before);
+    // An operator's are not counted.
+    book.create_within(0, &name("shop"), (digest(9), Roles::ALL), &stamp(9)).unwrap();
+    book.revoke(&name("acme:a"), false, &stamp(10)).unwrap();
+    book.create_within(2, &name("acme:c"), (digest(10), Roles::ALL), &stamp(11)).unwrap();
+    assert_eq!(own(&book), ["acme:b", "acme:c"]);
+}
+
+#[test]
+fn links_end_for_one_tenant_and_a_store_that_lost_that_is_told_again() {
+    let (acme, mut book) = (Tenant::new("acme").unwrap(), TokenBook::default());
+    assert!(!book.end_links(&acme, &stamp(1)), "nobody has made one");
+    assert_eq!(book, TokenBook::default());
+    let lost = book.clone();
+    book.sign_links_with("sealed", &stamp(2));
+    assert_eq!((book.revision(), book.links().unwrap().key()), (Revision(2), "sealed"));
+    let made = book.clone();
+    assert!(book.end_links(&acme, &stamp(3)));
+    let ended = |book: &TokenBook| book.links().unwrap().ended_until(&acme);
+    assert_eq!((ended(&made), ended(&book)), (Timestamp::ZERO, Timestamp::from_millis(3)));
+    for store in [lost, made] {
+        let whole = store.lacking(&book, &stamp(4)).unwrap();
+        assert_eq!((whole.links(), whole.revision()), (book.links(), Revision(4)));
+        assert_eq!(whole.lacking(&book, &stamp(5)), None);
+    }
+    // After a restore no key comes back that a backup had.
+    let known = book.clone();
+    assert_eq!(book.revoke_all(&stamp(6)), 0);
+    assert_eq!((book.links(), book.lacking(&known, &stamp(7))), (None, None));
+    book.check().unwrap();
+}
+
+#[test]
 fn all_tokens_can_be_revoked_at_once() {
     let mut book = TokenBook::default();
     assert_eq!(book.revoke_all(&stamp(1)), 0);
@@ -71,23 +128,23 @@ fn all_tokens_can_be_revoked_at_once() {
 
 #[test]
 fn everything_is_bounded_and_what_was_forgotten_is_told() {
-    let mut book = TokenBook::default();
-    let mut at = 0;
-    for n in 0..MAX_TOKENS as u64 {
-        at += 1;
-        book.create(&name(&format!("t{n}")), digest(n), Roles::ALL, &stamp(at)).unwrap();
+    let mut at = MAX_TOKENS as u64;
+    let mut book = TokenBook { revision: Revision(at), ..TokenBook::default() };
+    // Made one after the other, each would be checked with all before it.
+    for n in 0..at {
+        let Stamp { revision: made_at, at, by } = stamp(n + 1);
+        let token = StoredToken { digest: digest(n), roles: Roles::ALL, made_at, at, by };
+        book.tokens.insert(name(&format!("t{n}")), token);
     }
     assert_eq!(book.create(&name("more"), digest(1_000_000), Roles::ALL, &stamp(at + 1)), Err(TokenRefusal::Full));
+    book.tokens.retain(|name, _| ["t0", "t1"].contains(&name.as_str()));
     for n in 0..MAX_REVOKED_TOKENS as u64 + 3 {
         let (made, gone) = (at + 1, at + 2);
         at += 2;
         book.revoke(&name("t0"), false, &stamp(made)).unwrap();
-        book.create(&name("t0"), digest(10_000 + n), Roles::ALL, &stamp(gone)).unwrap();
+        book.create(&name("t0"), digest(100_000 + n), Roles::ALL, &stamp(gone)).unwrap();
     }
-    assert_eq!(
-        (book.tokens.len(), book.revoked.len(), book.changes.len()),
-        (MAX_TOKENS, MAX_REVOKED_TOKENS, MAX_TOKEN_CHANGES)
-    );
+    assert_eq!((book.tokens.len(), book.revoked.len(), book.changes.len()), (2, MAX_REVOKED_TOKENS, MAX_TOKEN_CHANGES));
     // The third revocation is the last one that is forgotten; each took two revisions.
     assert_eq!(book.forgotten, Revision(MAX_TOKENS as u64 + 5));
     assert_eq!(book.changes(None).next().unwrap().revision, Revision(at));
@@ -137,7 +194,9 @@ fn a_book_that_no_change_could_have_made_is_found() {
     book.create(&name("b"), digest(2), Roles::ALL, &stamp(6)).unwrap();
     book.check().unwrap();
     type Spoil = fn(&mut TokenBook);
-    let spoils: [(Spoil, &str); 6] = [
+    let spoils: [(Spoil, &str); 8] = [
+        (|book| book.links = Some(Links::new("k", Revision(8))), "revision 8"),
+        (|book| book.links = Some(Links::new("", Revision(1))), "key of links is empty"),
         (|book| book.revision = Revision(5), "revision 6"),
         (|book| book.tokens.get_mut(&name("a")).unwrap().digest = digest(2), "twice"),
         (|book| assert!(book.revoked.insert(digest(1), Revision(5)).is_none()), "twice"),

@@ -267,9 +267,24 @@ fn the_page_of_tenants_sends_an_event_and_makes_a_destination() {
     let made = json_of(&session.run(&page.next("sh")));
     assert_eq!((&made["name"], &made["pending"]), (&json!("acme:billing"), &json!([])), "{made}");
     assert!(page.next("toml").text.contains("tenant = \"acme\""));
-    page.end();
     let (success, listed) = session.command("laneway events list --tenant acme");
     assert!(success && listed.contains("order-7"), "{listed}");
+    // Links are made where there are tokens.
+    let boss = "the-token-of-whoever-reads";
+    let all = "roles = [\"publish\", \"read\", \"operate\", \"admin\"]";
+    session.write("laneway.toml", &format!("[[server.token]]\nname = \"boss\"\ntoken = \"{boss}\"\n{all}\n"));
+    session.replace("$BOSS_TOKEN", boss);
+    session.stop("8080");
+    session.serve("8080", "laneway");
+    let links = session.run(&page.next("sh"));
+    assert_eq!(links.matches("/console/").count(), 2, "{links}");
+    let ended = session.run(&page.next("sh"));
+    assert!(ended.contains("acme"), "{ended}");
+    let limited = session.run(&page.next("sh"));
+    assert!(limited.contains("events/s      500") && limited.contains("\"event_bytes\":65536"), "{limited}");
+    let deleted = session.run(&page.next("sh"));
+    page.end();
+    assert!(deleted.contains("umbrella is deleted: 0 destinations"), "{deleted}");
 }
 
 #[test]

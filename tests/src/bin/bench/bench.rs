@@ -89,14 +89,23 @@ impl Bench {
 
     /// Waits until `/main` has had this many events.
     pub(crate) async fn arrived(&self, events: u64) -> io::Result<Received> {
+        self.arrived_where(events, |[main, _]| main).await
+    }
+
+    /// Waits until `/other` has had this many events.
+    pub(crate) async fn arrived_at_other(&self, events: u64) -> io::Result<Received> {
+        self.arrived_where(events, |[_, other]| other).await
+    }
+
+    async fn arrived_where(&self, events: u64, at: fn([Received; 2]) -> Received) -> io::Result<Received> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let [main, _] = self.received().await?;
-            if main.events >= events {
-                return Ok(main);
+            let received = at(self.received().await?);
+            if received.events >= events {
+                return Ok(received);
             }
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!("only {} of {events} events came in", main.events)));
+                return Err(io::Error::other(format!("only {} of {events} events came in", received.events)));
             }
             tokio::time::sleep(GLANCE).await;
         }

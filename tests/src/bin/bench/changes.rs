@@ -47,7 +47,7 @@ struct Made {
 }
 
 /// A change that has to succeed, and to be taken over by all partitions when it is answered.
-async fn changed(client: &Client, method: http::Method, name: &str, body: &Value) -> io::Result<()> {
+pub(crate) async fn changed(client: &Client, method: http::Method, name: &str, body: &Value) -> io::Result<()> {
     let headers = [("content-type", "application/json")];
     let answer = client.send(method, name, &headers, body.to_string()).await.map_err(io::Error::other)?;
     let good = (200..=201).contains(&answer.status);

@@ -31,7 +31,7 @@ it with the command that stands there.
 ";
 
 /// What each measurement is about, in the order of the page.
-const TITLES: [(&str, &str); 19] = [
+const TITLES: [(&str, &str); 21] = [
     ("summary", "Taking in, draining, end to end"),
     ("throughput", "End to end against a bare relay"),
     ("latency", "Latency at half of the saturated rate"),
@@ -50,6 +50,8 @@ const TITLES: [(&str, &str); 19] = [
     ("many-destinations", "Very many destinations, made over HTTP"),
     ("wrong-url", "A wrong URL with events behind it, and its mending"),
     ("replays", "Replays over a large log"),
+    ("tenants", "Tenants beside one in trouble"),
+    ("many-tenants", "Many tenants with few destinations each"),
     ("profile", "Where the CPU time goes"),
 ];
 

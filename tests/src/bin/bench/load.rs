@@ -51,6 +51,12 @@ pub(crate) struct Load {
     /// So many of the types go where nobody listens: their events are counted apart.
     #[arg(long, default_value_t = 0)]
     pub(crate) dead: u32,
+    /// Events are of as many tenants, at random, `t00000` and so on; 0 for none's.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) tenants: u32,
+    /// The number of the first of those.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) first_tenant: u32,
     /// One event in this many has the key `poison` instead; 0 for none.
     #[arg(long, default_value_t = 0)]
     pub(crate) poison: u64,
@@ -95,22 +101,25 @@ struct Shared {
     times: Mutex<Histogram<u64>>,
 }
 
-/// An event with places for its type, its key and its time.
+/// An event with places for its type, its key, its time and its tenant.
 struct Template {
     bytes: Vec<u8>,
     kind: usize,
     key: usize,
     time: usize,
+    tenant: Option<usize>,
 }
 
 const TYPE_DIGITS: usize = 5;
 const KEY_DIGITS: usize = 6;
+const TENANT_DIGITS: usize = 5;
 const TIME_DIGITS: usize = 19;
 
 impl Template {
-    fn new(size: usize) -> Self {
+    fn new(size: usize, has_tenant: bool) -> Self {
+        let tenant = if has_tenant { format!(r#""tenant":"t{:0TENANT_DIGITS$}","#, 0) } else { String::new() };
         let text = format!(
-            r#"{{"type":"bench.{:0TYPE_DIGITS$}","key":"k{:0KEY_DIGITS$}","data":{{"t":"{:0TIME_DIGITS$}","pad":""#,
+            r#"{{"type":"bench.{:0TYPE_DIGITS$}",{tenant}"key":"k{:0KEY_DIGITS$}","data":{{"t":"{:0TIME_DIGITS$}","pad":""#,
             0, 0, 0
         );
         let place = |of: &[u8]| wire::find(text.as_bytes(), of).unwrap_or(0) + of.len();
@@ -118,7 +127,8 @@ impl Template {
         // The first `"k` is that of the name `key`; the value comes behind it.
         let key = key + wire::find(&text.as_bytes()[key..], b"\"k").unwrap_or(0) + 2;
         let padding = "x".repeat(size.saturating_sub(text.len() + 3));
-        Self { bytes: format!("{text}{padding}\"}}}}").into_bytes(), kind, key, time }
+        let tenant = has_tenant.then(|| place(br#""tenant":"t"#));
+        Self { bytes: format!("{text}{padding}\"}}}}").into_bytes(), kind, key, time, tenant }
     }
 }
 
@@ -139,7 +149,7 @@ struct Prepared {
 
 impl Prepared {
     fn new(load: &Load) -> Self {
-        let template = Template::new(load.bytes);
+        let template = Template::new(load.bytes, load.tenants > 0);
         let request = if load.batch > 1 {
             let mut body = vec![b'['];
             for n in 0..load.batch {
@@ -168,6 +178,10 @@ impl Prepared {
                 let kind = random.random_range(0..load.types);
                 failing += u64::from(kind < load.dead);
                 write_digits(&mut event[self.template.kind..][..TYPE_DIGITS], u64::from(kind));
+            }
+            if let Some(place) = self.template.tenant {
+                let tenant = load.first_tenant + random.random_range(0..load.tenants);
+                write_digits(&mut event[place..][..TENANT_DIGITS], tenant.into());
             }
             let place = &mut event[self.template.key..][..KEY_DIGITS];
             let poisoned = load.poison > 0 && number.is_multiple_of(load.poison);

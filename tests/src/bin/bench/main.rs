@@ -24,6 +24,7 @@ mod report;
 mod sink;
 mod store;
 mod summary;
+mod tenants;
 mod throughput;
 mod wire;
 
@@ -114,6 +115,10 @@ enum Measurement {
     WrongUrl,
     /// Replays over a log of ten million events.
     Replays,
+    /// Others beside a tenant in trouble.
+    Tenants,
+    /// 10,000 tenants with 8 destinations each.
+    ManyTenants,
     /// Where the CPU time goes, by `perf`.
     Profile,
 }
@@ -264,6 +269,11 @@ async fn measure(
         Measurement::ManyDestinations => changes::many(bench, section).await,
         Measurement::WrongUrl => changes::mended(bench, section).await,
         Measurement::Replays => replays::measure(bench, section).await,
+        Measurement::Tenants => {
+            let saturated = saturated(bench, shared).await?;
+            tenants::noisy(bench, section, saturated).await
+        }
+        Measurement::ManyTenants => tenants::many(bench, section).await,
         Measurement::Profile => profile::measure(bench, section).await,
     }
 }

@@ -1,5 +1,6 @@
 //! Which store is measured, and a fresh one for each measurement.
 
+use crate::process;
 use laneway_servers::redis::{RedisServer, RedisSettings};
 use laneway_tests::client::Client;
 use laneway_tests::server::{Installation, Running, Settings};
@@ -45,6 +46,16 @@ pub(crate) struct Fresh {
     _folder: tempfile::TempDir,
 }
 
+/// The processes of one Laneway.
+pub(crate) struct Fleet(Vec<Running>);
+
+impl Fleet {
+    /// The CPU time that they have used so far.
+    pub(crate) fn cpu(&self) -> io::Result<Duration> {
+        self.0.iter().map(|process| process::cpu(process.pid())).sum()
+    }
+}
+
 impl Fresh {
     pub(crate) async fn new(kind: Kind, inside: &Path, destinations: &[String]) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(inside)?;
@@ -69,6 +80,27 @@ impl Fresh {
 
     pub(crate) async fn start(&self) -> Running {
         self.installation.start().await
+    }
+
+    /// The same with others beside it that deliver too, `workers` in all, over a store that they can share.
+    pub(crate) async fn start_fleet(&self, workers: usize) -> io::Result<Fleet> {
+        let mut processes = vec![self.start().await];
+        for _ in 1..workers {
+            let listen = laneway_tests::ports::free().to_string();
+            processes.push(self.installation.spawn(&["worker", "--listen", &listen]));
+        }
+        let (client, deadline) = (Client::new(self.address()), Instant::now() + PATIENCE);
+        loop {
+            let status = client.get("/v1/status").await.map_err(io::Error::other)?.json();
+            let working = status["workers"].as_array().map_or(0, Vec::len);
+            if working == workers {
+                return Ok(Fleet(processes));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("{working} of {workers} workers are there")));
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 
     pub(crate) fn address(&self) -> std::net::SocketAddr {

@@ -35,7 +35,7 @@ fn examples(document: &Value) -> Vec<Example> {
                 for (name, example) in body["examples"].as_object().into_iter().flatten() {
                     let example = Example {
                         method: method.to_uppercase().parse().expect("a method"),
-                        path: path.replace("{name}", NAME),
+                        path: path.replace("{name}", NAME).replace("{tenant}", "acme"),
                         headers: headers.iter().map(|header| with_value(document, header)).collect(),
                         media: media.clone(),
                         value: example["value"].clone(),
@@ -84,7 +84,7 @@ async fn prepare(client: &Client, receiver: &Receiver, path: &str) {
 async fn sent(example: Example) -> Option<String> {
     let receiver = Receiver::start(Behaviour::answering(500), 1).await;
     // Tokens can be made only where somebody is asked for one.
-    let about_tokens = example.path.starts_with("/v1/tokens");
+    let about_tokens = ["/v1/tokens", "/v1/portal-links"].iter().any(|path| example.path.starts_with(path));
     let installation = if about_tokens { with_token() } else { Installation::new(&Settings::default()) };
     let server = installation.start().await;
     let client = server.client();

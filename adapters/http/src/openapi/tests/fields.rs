@@ -5,10 +5,10 @@ use crate::wire::{
     Accepted, AcceptedBatch, AttemptAnswer, AttemptLine, AttemptPage, BatchAnswer, BatchChange, BatchOfChanges,
     BatchOp, BatchResult, ChangeAnswer, Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView,
     DestinationList, DestinationRecord, DestinationState, DestinationView, Done, Empty, EventAt, EventLine, EventPage,
-    EventResult, EventView, EventWay, FoundEvents, Health, JournalLine, JournalPage, KeyChoice, MadeToken, Mistake,
-    PauseChoice, PauseRecord, Position, RecoveryAsked, ReplayAsked, ReplayChoice, ReplayCounted, ReplayList,
-    ReplayView, Resumed, RevokedToken, RotateChoice, Status, Stored, TestAnswer, TokenChoice, TokenJournalLine,
-    TokenJournalPage, TokenList, TokenRecord, WorkerTenure, WorkerTenures,
+    EventResult, EventView, EventWay, FoundEvents, Health, JournalLine, JournalPage, KeyChoice, LinkAsked, LinkMade,
+    LinksEnded, MadeToken, Mistake, PauseChoice, PauseRecord, Position, RecoveryAsked, ReplayAsked, ReplayChoice,
+    ReplayCounted, ReplayList, ReplayView, Resumed, RevokedToken, RotateChoice, Status, Stored, TestAnswer,
+    TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord, WorkerTenure, WorkerTenures,
 };
 use boon::{Compiler, SchemaIndex, Schemas};
 use laneway_domain::{
@@ -83,7 +83,7 @@ pub(super) fn answers(name: &'static str, full: &impl Serialize, least: &impl Se
 /// A body is read with every field of its schema and with no other; without any but the required ones; and with
 /// `null` where the schema has it.
 #[track_caller]
-fn bodies<T: Serialize + DeserializeOwned>(name: &'static str, full: &T) {
+pub(super) fn bodies<T: Serialize + DeserializeOwned>(name: &'static str, full: &T) {
     let said = Said::of(name);
     let full = serde_json::to_value(full).unwrap();
     assert_eq!(said.fields(), fields(&full), "{name}");
@@ -444,6 +444,7 @@ fn what_was_looked_up() {
 fn destinations() {
     let record = DestinationRecord {
         name: name(),
+        tenant: Some(tenant()),
         revision: Revision(7),
         made_at: Revision(1),
         origin: Origin::Api,
@@ -452,7 +453,7 @@ fn destinations() {
         settings: Map::new(),
     };
     answers("PauseRecord", &record.paused, &record.paused);
-    answers("DestinationRecord", &record, &DestinationRecord { paused: None, ..record.clone() });
+    answers("DestinationRecord", &record, &DestinationRecord { paused: None, tenant: None, ..record.clone() });
     values("/DestinationRecord/properties/origin/enum", &[Origin::File, Origin::Api]);
     let states = [DestinationState::Active, DestinationState::Paused, DestinationState::Left];
     values("/DestinationState/enum", &states);
@@ -574,4 +575,17 @@ fn tokens() {
     answers("TokenJournalLine", &line, &line);
     let page = TokenJournalPage { items: vec![line], next: Some(text()), incomplete: Vec::new() };
     answers("TokenJournalPage", &page, &TokenJournalPage { next: None, ..page.clone() });
+}
+
+#[test]
+fn links() {
+    let tenant = || Tenant::new("acme").unwrap();
+    let roles = Some(vec!["read".to_owned()]);
+    bodies("LinkAsked", &LinkAsked { tenant: Some(tenant()), roles, lasts: Some("2h".into()) });
+    let url = "https://laneway.example/console/enter#lwp_a".to_owned();
+    let made = LinkMade { url, tenant: tenant(), roles: Roles::ALL, expires: WHEN.into() };
+    answers("LinkMade", &made, &made);
+    assert!(!format!("{made:?}").contains("lwp_"), "a link does not print itself");
+    let ended = LinksEnded { tenant: tenant(), ended: true };
+    answers("LinksEnded", &ended, &ended);
 }

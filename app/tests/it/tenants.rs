@@ -1,0 +1,162 @@
+//! What is left of a deleted tenant, over the reference store, with paused time.
+
+use crate::destinations::Elsewhere;
+use bytes::Bytes;
+use laneway_app::config::CurrentTenantBounds;
+use laneway_app::registry::{Destinations, KEY_BYTES, Keyring, Reader};
+use laneway_app::tenants::{Everything, KnownTenants, Tenants, forget_deleted};
+use laneway_app::tokens::MadeTokens;
+use laneway_domain::{
+    Backoff, Commit, DestinationName, Event, EventId, EventType, Failure, GivenUp, Key, LaneChange, LaneKey, NewEvent,
+    Offset, Partition, Position, Role, Roles, Tenant, TenantLimits, TokenName,
+};
+use laneway_egress::EgressPolicy;
+use laneway_http::{Token, Tokens};
+use laneway_memory::{Disk, MemoryStore, Settings};
+use laneway_ports::{
+    Change, ChangeRequest, Condition, Lease, NewToken, Selection, Stores, TenantAdmin as _, TokenListQuery, WorkerId,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const P: Partition = Partition(0);
+/// For how long ids are remembered here.
+const IDS: Duration = Duration::from_secs(3_600);
+const LONG: Duration = Duration::from_secs(1_000_000);
+
+/// A process that has nothing to do but to look after tenants.
+struct Scene {
+    disk: Arc<Disk>,
+    stores: Stores,
+    tenants: Arc<Tenants>,
+    lease: Lease,
+}
+
+impl Scene {
+    async fn begin() -> Self {
+        let disk = Disk::new(1);
+        let stores = Stores::of(Arc::new(MemoryStore::open(disk.clone(), Settings::default())));
+        let everything = everything(&stores);
+        let known = Arc::new(KnownTenants::new(CurrentTenantBounds::default(), stores.health.clone()));
+        known.begin(&*stores.tenants).await.unwrap();
+        let tenants = Arc::new(Tenants::new(stores.clone(), known, everything));
+        tokio::spawn(forget_deleted(tenants.clone(), IDS));
+        let lease = stores.progress.claim(P, &WorkerId("w".into()), LONG).await.unwrap().unwrap();
+        Self { disk, stores, tenants, lease }
+    }
+
+    /// An event of the tenant, with a key or without.
+    async fn append(&self, id: &str, tenant: &str, key: Option<&str>) {
+        let (id, of) = (EventId::new(id).unwrap(), EventType::new("t").unwrap());
+        let key = key.map(|key| Key::new(key).unwrap());
+        let event = Event { tenant: Some(named(tenant)), key, ..Event::new(id, of, Bytes::from_static(b"1")) };
+        self.stores.log.append(vec![NewEvent { event, id_given: true }]).await.remove(0).unwrap();
+    }
+
+    /// An attempt at the operator's destination has ended: its event is a dead letter.
+    async fn bury(&self, offset: u64, key: LaneKey) {
+        let now = self.disk.now();
+        let (destination, retry) = (crm(), Backoff::note(None, Failure::new(now, "answered 500")));
+        let given_up = GivenUp { destination, offset: Offset(offset), key, at: now, reason: "too often".into(), retry };
+        let commit = Commit { dead_letters: vec![given_up], ..Commit::default() };
+        self.stores.progress.commit(&self.lease, &commit).await.unwrap();
+    }
+
+    /// All that the log has is settled, and leaves it: so many events.
+    async fn trim(&self, events: usize) {
+        let settled = LaneChange { position: Some(Position::Shared), ..LaneChange::default() };
+        let scanned = Some(Offset(events as u64));
+        let commit = Commit { scanned, lanes: [(crm(), settled)].into(), ..Commit::default() };
+        self.stores.progress.commit(&self.lease, &commit).await.unwrap();
+        assert_eq!(self.stores.log.trim(P, self.disk.now(), 10).await.unwrap(), events);
+    }
+
+    async fn letters(&self) -> u64 {
+        self.stores.dead_letters.count(&Selection::of(crm())).await.unwrap()
+    }
+}
+
+/// The destinations and tokens of a process that has not heard of any deletion.
+fn everything(stores: &Stores) -> Everything {
+    let keys = Arc::new(Keyring::of(&[[7; KEY_BYTES]]).unwrap());
+    let reader = Reader::new(EgressPolicy::default(), keys.clone(), Vec::new());
+    let of_file = vec![Token::new("whoever-runs-it").unwrap().named("boss", Roles::ALL)];
+    Everything {
+        destinations: Arc::new(Destinations::new(stores.clone(), Arc::new(Elsewhere), Arc::new(reader))),
+        tokens: Arc::new(MadeTokens::new(stores.tokens.clone(), Tokens::of(of_file)).sealing(keys)),
+    }
+}
+
+fn named(tenant: &str) -> Tenant {
+    Tenant::new(tenant).unwrap()
+}
+
+fn crm() -> DestinationName {
+    DestinationName::new("crm").unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_late_is_discarded_and_the_name_is_free_when_nothing_is_left() {
+    let scene = Scene::begin().await;
+    for (id, tenant, key) in [("a", "acme", Some("k")), ("b", "acme", None), ("c", "other", Some("k"))] {
+        scene.append(id, tenant, key).await;
+    }
+    scene.bury(0, LaneKey::Tenant(named("acme"), Key::new("k").unwrap())).await;
+    let deleted = scene.tenants.delete("boss", &named("acme")).await.unwrap();
+    assert_eq!((deleted.dead_letters, scene.letters().await), (1, 0));
+    // These were in flight meanwhile: one of it, whose key does not say so, and one of another.
+    scene.bury(1, LaneKey::Event(Offset(1))).await;
+    scene.bury(2, LaneKey::Tenant(named("other"), Key::new("k").unwrap())).await;
+    sleep(Duration::from_secs(70)).await;
+    assert_eq!(scene.letters().await, 1, "the other's");
+    // Its ids are forgotten by then, and its events are still there.
+    sleep(IDS * 2).await;
+    assert!(scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.is_err());
+    scene.trim(3).await;
+    sleep(Duration::from_secs(70)).await;
+    scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.unwrap();
+    let shown = scene.tenants.show(&named("acme")).await.unwrap();
+    assert!(!shown.deleted && scene.letters().await == 1, "{shown:?}");
+}
+
+/// Makes a destination and a token of the tenant `acme`, as a process does that has not heard of its deletion.
+async fn make_late(of: &Everything, what: &str) {
+    let named = |what: &str| format!("acme:{what}");
+    let url = serde_json::json!({"url": "https://hooks.example/"});
+    let request = ChangeRequest {
+        name: DestinationName::new(&named(what)).unwrap(),
+        change: Change::Put { settings: url.as_object().unwrap().clone(), adopt: false },
+        condition: Condition::None,
+    };
+    of.destinations.change("boss", vec![request]).await.results.remove(0).unwrap();
+    let name = TokenName::new(&named(what)).unwrap();
+    of.tokens.create("boss", NewToken { name, roles: Roles::of([Role::Read]), most: 5 }).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_makes_meanwhile_is_not_left_for_whoever_has_the_name_next() {
+    let scene = Scene::begin().await;
+    let elsewhere = everything(&scene.stores);
+    make_late(&elsewhere, "before").await;
+    scene.append("a", "acme", Some("k")).await;
+    let deleted = scene.tenants.delete("boss", &named("acme")).await.unwrap();
+    assert_eq!((deleted.destinations, deleted.tokens), (1, 1));
+    make_late(&elsewhere, "late").await;
+    let left = async || {
+        let query = TokenListQuery { limit: 9, tenant: Some(named("acme")), ..TokenListQuery::default() };
+        let tokens = elsewhere.tokens.list(&query).await.unwrap();
+        let destinations = scene.tenants.show(&named("acme")).await.unwrap().destinations;
+        (tokens.items.len(), destinations)
+    };
+    assert_eq!(left().await, (1, Some(1)));
+    sleep(Duration::from_secs(70)).await;
+    assert_eq!(left().await, (0, Some(0)));
+    // And what comes however late is gone before the name is free.
+    sleep(IDS * 2).await;
+    make_late(&elsewhere, "later").await;
+    scene.trim(1).await;
+    sleep(Duration::from_secs(70)).await;
+    scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.unwrap();
+    assert_eq!(left().await, (0, Some(0)));
+}

@@ -1,0 +1,41 @@
+//! Tenants that were deleted, as whoever delivers has to know them.
+
+use crate::event::Event;
+use crate::tenant::Tenant;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The tenants that were deleted and whose events may still be in the log: nobody gets those any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletedTenants(Arc<BTreeSet<Tenant>>);
+
+impl DeletedTenants {
+    /// Whether there is none, as nearly always.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the tenant is one of them.
+    #[must_use]
+    pub fn has(&self, tenant: &Tenant) -> bool {
+        self.0.contains(tenant)
+    }
+
+    /// All of them, by name.
+    pub fn names(&self) -> impl Iterator<Item = &Tenant> {
+        self.0.iter()
+    }
+
+    /// Whether an event is one of theirs.
+    #[must_use]
+    pub fn had(&self, event: &Event) -> bool {
+        !self.is_empty() && event.tenant.as_ref().is_some_and(|tenant| self.has(tenant))
+    }
+}
+
+impl FromIterator<Tenant> for DeletedTenants {
+    fn from_iter<I: IntoIterator<Item = Tenant>>(tenants: I) -> Self {
+        Self(Arc::new(tenants.into_iter().collect()))
+    }
+}
