@@ -36,7 +36,14 @@ impl World {
     /// Something has come of an event.
     pub(super) fn note_expired(&mut self, told: &Told) {
         let place = (told.destination.clone(), told.offset);
-        if told.fate != Fate::Expired || !self.expiring.seen.insert((place.clone(), told.at, told.redrive)) {
+        if told.fate != Fate::Expired {
+            return;
+        }
+        if !self.expiring.seen.insert((place.clone(), told.at, told.redrive)) {
+            // A second replay may have begun since, of which it expires at the same moment.
+            if told.redrive {
+                self.replay_gives_up(&place);
+            }
             return;
         }
         let (destination, event) = (&told.destination, self.at(told.offset).clone());

@@ -343,7 +343,9 @@ impl World {
             here.insert(offset);
             let key = self.lane_key(destination, &attempted.event);
             let Some(known) = self.replays.known.get(&(destination.clone(), id.clone())) else { continue };
-            if known.attempted.contains(&offset) || !known.required.contains(&offset) {
+            // It may have expired, and whoever knew be gone: with more time now it is attempted after those behind it.
+            let done_before = known.attempted.contains(&offset) || known.done.contains(&offset);
+            if done_before || !known.required.contains(&offset) {
                 continue;
             }
             for earlier in known.required.range(..offset).filter(|o| self.lane_key(destination, self.at(**o)) == key) {
