@@ -25,6 +25,18 @@ pub(crate) enum Admission {
     Later,
 }
 
+/// How much of what waits a destination's lanes read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Appetite {
+    /// As much as there is room for.
+    Full,
+    /// It is down: as much as they need to have something to probe it with. Of thousands that are down for days each would
+    /// else read the whole log through, only to remember what fits.
+    ToProbe,
+    /// It is paused: nothing.
+    None,
+}
+
 /// A destination's limits and breaker, and the lanes that wait to pass.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -85,6 +97,17 @@ impl Gate {
 
     pub(crate) const fn is_paused(&self) -> bool {
         self.destination.paused.is_some() || self.pause.is_some()
+    }
+
+    /// How much of what waits its lanes read now.
+    pub(crate) const fn appetite(&self) -> Appetite {
+        if self.is_paused() {
+            Appetite::None
+        } else if self.breaker.is_open() {
+            Appetite::ToProbe
+        } else {
+            Appetite::Full
+        }
     }
 
     /// Ends a pause that Laneway has made, and closes the breaker. Whether there was anything to end.

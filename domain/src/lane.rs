@@ -33,6 +33,7 @@ pub(crate) use queues::Part;
 
 use crate::destination::{DestinationIndex, Ordering};
 use crate::event::LoggedEvent;
+use crate::gate::Appetite;
 use crate::io::{Attempted, Notice};
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
@@ -132,6 +133,11 @@ impl Lane {
         self.reading.set_next_since(Some(self.waits_since(event)));
     }
 
+    /// How far it has looked, if it reads for itself.
+    pub(crate) const fn cursor(&self) -> Offset {
+        self.reading.cursor()
+    }
+
     /// It has come as far as the partition's reader.
     pub(crate) fn attach(&mut self) {
         self.reading.attach();
@@ -211,6 +217,11 @@ impl Lane {
 
     pub(crate) fn has_ready(&self) -> bool {
         self.turns.has_ready()
+    }
+
+    /// Whether it knows of something that is attempted next, or is about to: sooner or later that wakes it.
+    fn has_to_try(&self) -> bool {
+        !self.on_track.is_empty() || !self.turns.is_idle() || self.behind.is_looking()
     }
 
     /// Whether another event can be on track.
@@ -443,10 +454,15 @@ impl Lane {
         }
     }
 
-    /// Where to read for itself, if it needs to and may. One that is paused reads only what may have waited for too long.
-    pub(crate) fn next_read(&mut self, end: Offset, is_paused: bool, cx: &Context<'_>) -> Option<Offset> {
+    /// Where to read for itself, if it needs to and may. Without appetite it reads only what may have waited for too long.
+    pub(crate) fn next_read(&mut self, end: Offset, appetite: Appetite, cx: &Context<'_>) -> Option<Offset> {
         let half_empty = self.on_track.len() <= cx.settings.window_events / 2;
-        let takes_more = !is_paused && half_empty && self.has_room(cx);
+        let wants_more = match appetite {
+            Appetite::Full => half_empty,
+            Appetite::ToProbe => !self.has_to_try(),
+            Appetite::None => false,
+        };
+        let takes_more = wants_more && self.has_room(cx);
         (self.reading.may_begin(end) && (takes_more || self.has_to_look(cx))).then(|| self.reading.begin())
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Changes {
     pub(super) remade: Vec<DestinationIndex>,
     /// Those that send to another place.
     pub(super) moved: Vec<DestinationIndex>,
+    /// Those that were paused, and are not any more.
+    pub(super) unpaused: Vec<DestinationIndex>,
     /// Those whose events may wait for longer, or shorter, than before.
     pub(super) aged: Vec<DestinationIndex>,
 }
@@ -123,6 +125,9 @@ impl Destinations {
         }
         if before.target_since != now.target_since {
             changes.moved.push(index);
+        }
+        if before.paused.is_some() && now.paused.is_none() {
+            changes.unpaused.push(index);
         }
         if before.max_age != now.max_age {
             changes.aged.push(index);

@@ -5,6 +5,7 @@ mod bounds;
 mod changing;
 mod checks;
 mod deleting;
+mod down;
 mod ending;
 mod endings;
 mod ends;

@@ -32,6 +32,11 @@ impl BehindKeys {
         self.keys.is_empty() && self.to_scan.is_empty() && self.ahead.is_empty() && self.scan.is_none()
     }
 
+    /// Whether a scan looks for the next events of some, or is about to.
+    pub(super) fn is_looking(&self) -> bool {
+        self.scan.is_some() || !self.to_scan.is_empty()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }

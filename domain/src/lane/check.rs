@@ -2,6 +2,9 @@
 
 use super::Lane;
 use super::queues::Queued;
+use crate::partition::Offset;
+use crate::retry::NextAttempt;
+use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Lane {
@@ -30,5 +33,20 @@ impl Lane {
         self.on_track.check(&on_track);
         self.behind.check(&behind);
         self.turns.check((ready, to_fetch, fetching));
+    }
+
+    /// See [`crate::Dispatcher::check`]. If it could read on below `until`, with room and nothing under way, then nothing
+    /// would ever wake it.
+    pub(crate) fn check_awake(&self, until: Offset, settings: &Settings) {
+        let has_room = self.on_track.is_empty() && self.behind.held_back() < settings.max_behind;
+        if !self.reading.may_begin(until) || !has_room || self.has_to_try() {
+            return;
+        }
+        let mut is_awake = false;
+        self.queues.for_each(|key, queue| {
+            let waits = matches!(queue.next_attempt(), Some(NextAttempt::At(_)));
+            is_awake |= !queue.is_free() || waits || self.yielding.stops(key);
+        });
+        assert!(is_awake, "a lane has come to {}, could read on below {until}, and sleeps", self.looked_up_to(until));
     }
 }

@@ -41,6 +41,11 @@ impl Reading {
         if self.attached { head.max(self.from) } else { self.cursor }
     }
 
+    /// How far it has looked while it read for itself.
+    pub(super) const fn cursor(&self) -> Offset {
+        self.cursor
+    }
+
     /// From here on it reads for itself.
     pub(super) fn detach(&mut self, at: Offset) {
         assert!(self.attached, "a lane is detached once");

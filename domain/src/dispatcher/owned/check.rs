@@ -2,7 +2,8 @@
 
 use super::OwnedPartition;
 use crate::dispatcher::shared::Shared;
-use crate::partition::Partition;
+use crate::lane::Lane;
+use crate::partition::{Offset, Partition};
 use crate::replay::Held;
 use crate::way::Way;
 
@@ -48,6 +49,23 @@ impl OwnedPartition {
             let others = others.map(|(id, attempt)| (*id, attempt.keys().collect::<Vec<_>>()));
             let held = if at.way == Way::Live { self.replays.held(destination) } else { Held::default() };
             lane.check_yielding(others, &held);
+        }
+        self.check_awake(shared);
+    }
+
+    /// No lane that reads for itself sleeps while there is something that it may read.
+    fn check_awake(&self, shared: &Shared) {
+        let may_read = |lane: &&Lane| !self.releasing && !shared.destinations.gate(lane.destination).is_paused();
+        let end = self.end.min(self.judged_below());
+        for lane in self.lanes.all().filter(may_read) {
+            // Ahead of the shared reader it waits to be overtaken.
+            let waits = self.lanes.attached() > 0 && lane.looked_up_to(self.head) >= self.head;
+            lane.check_awake(if waits { Offset::ZERO } else { end }, &shared.settings);
+        }
+        for lane in self.replays.all().filter(may_read) {
+            let record = self.replays.record(lane.destination, lane.id);
+            let until = record.map_or(Offset::ZERO, |(_, record)| record.progress.spec.until);
+            lane.check_awake(until, &shared.settings);
         }
     }
 }

@@ -74,12 +74,13 @@ impl OwnedPartition {
                 true
             });
         }
-        for index in changes.added.iter().chain(&changes.reordered) {
+        for index in changes.added.iter().chain(&changes.reordered).chain(&changes.unpaused) {
             self.serve_lane((*index).into(), shared);
         }
         self.follow(shared);
         self.note_change(shared);
         self.read_head(shared);
+        self.shared_reader_may_have_gone(shared);
         self.read_replays(shared);
     }
 
@@ -209,7 +210,7 @@ impl OwnedPartition {
         self.follow(shared);
         self.attach_lanes(shared);
         self.read_head(shared);
-        self.read_detached(shared);
+        self.read_detached(self.head.min(cut.at), shared);
     }
 
     /// The log begins there now. How what was below was judged is nobody's to ask any more.

@@ -1,7 +1,8 @@
 //! The lanes of one partition, and who among them has to be looked at.
 
 use crate::destination::DestinationIndex;
-use crate::lane::Lane;
+use crate::event::LoggedEvent;
+use crate::lane::{Context, Lane};
 use crate::partition::Offset;
 use std::collections::BTreeSet;
 
@@ -11,14 +12,16 @@ pub(super) struct Lanes {
     /// By destination. `None`: attached, at the default position, with nothing under way. That is
     /// what thousands of idle destinations cost.
     by_destination: Vec<Option<Box<Lane>>>,
-    /// How many destinations have a lane here, those included that are not in memory, and how many of these read for
-    /// themselves.
+    /// How many destinations have a lane here, those included that are not in memory.
     members: usize,
-    detached: usize,
-    /// Lanes that the next commit must look at.
+    /// Those that read for themselves, by how far they have looked. Thousands may stand still in the middle of the log, so
+    /// that nothing which happens at its end may look at all of them.
+    detached: BTreeSet<(Offset, DestinationIndex)>,
+    /// Of the others, those whose stored position is their own, or is to be: they move with the shared reader, and may come
+    /// to share its position.
+    rejoining: BTreeSet<DestinationIndex>,
+    /// Lanes that the next commit must look at, beside those.
     touched: BTreeSet<DestinationIndex>,
-    /// Lanes whose stored position is their own, or is to be.
-    own_position: BTreeSet<DestinationIndex>,
     /// Lanes that may hold the default position back.
     on_track: BTreeSet<DestinationIndex>,
     /// Lanes that could not pass their gate because too much is uncommitted, or the lease too short.
@@ -61,19 +64,24 @@ impl Lanes {
 
     /// Inserts a lane that does not begin at the shared position, or not at the shared reader.
     pub(super) fn insert_apart(&mut self, lane: Lane) {
-        self.own_position.insert(lane.destination);
-        self.detached += usize::from(!lane.is_attached());
+        if lane.is_attached() {
+            self.rejoining.insert(lane.destination);
+        } else {
+            self.detached.insert((lane.cursor(), lane.destination));
+        }
         self.insert(lane);
     }
 
     /// Takes a lane out, if there is one.
     pub(super) fn remove(&mut self, index: DestinationIndex) -> Option<Box<Lane>> {
         self.touched.remove(&index);
-        self.own_position.remove(&index);
+        self.rejoining.remove(&index);
         self.on_track.remove(&index);
         self.stalled.remove(&index);
         let lane = self.by_destination.get_mut(index.0)?.take()?;
-        self.detached -= usize::from(!lane.is_attached());
+        if !lane.is_attached() {
+            self.detached.remove(&(lane.cursor(), index));
+        }
         Some(lane)
     }
 
@@ -96,48 +104,60 @@ impl Lanes {
     }
 
     /// How many lanes take what the shared reader reads, those included that are not in memory.
-    pub(super) const fn attached(&self) -> usize {
-        self.members - self.detached
+    pub(super) fn attached(&self) -> usize {
+        self.members - self.detached.len()
     }
 
-    pub(super) const fn any_detached(&self) -> bool {
-        self.detached > 0
-    }
-
-    /// Those that read for themselves, and some that only stand apart.
-    pub(super) fn apart(&self) -> Vec<DestinationIndex> {
-        self.own_position.iter().copied().collect()
+    /// Those that read for themselves and have come as far as `from`.
+    pub(super) fn detached_from(&self, from: Offset) -> Vec<DestinationIndex> {
+        self.detached.range((from, DestinationIndex(0))..).map(|(_, index)| *index).collect()
     }
 
     /// From here on the lane reads for itself.
     pub(super) fn detach(&mut self, index: DestinationIndex, at: Offset) {
         self.known_mut(index).detach(at);
-        self.detached += 1;
-        self.own_position.insert(index);
+        self.rejoining.remove(&index);
+        self.detached.insert((at, index));
+        self.touch(index);
+    }
+
+    /// A lane that reads for itself has looked at everything below `next`; see [`Lane::advance`].
+    pub(super) fn advance(
+        &mut self,
+        index: DestinationIndex,
+        next: Offset,
+        seen: Option<&LoggedEvent>,
+        cx: &Context<'_>,
+    ) {
+        let lane = self.known_mut(index);
+        let before = lane.cursor();
+        lane.advance(next, seen, cx);
+        self.detached.remove(&(before, index));
+        self.detached.insert((next, index));
+        self.touch(index);
     }
 
     /// How far any of them has looked, with the shared reader at `head`. Those that share a position have not looked
     /// further.
     pub(super) fn looked_up_to(&self, head: Offset) -> Offset {
-        self.own_position.iter().map(|index| self.known(*index).looked_up_to(head)).fold(head, Offset::max)
+        let rejoining = self.rejoining.iter().map(|index| self.known(*index).looked_up_to(head));
+        rejoining.fold(self.foremost(head).max(head), Offset::max)
     }
 
     /// How far the foremost of those that read for themselves has looked, but for `head`.
     pub(super) fn foremost(&self, head: Offset) -> Offset {
-        let apart = self.own_position.iter().map(|index| self.known(*index));
-        apart.filter(|lane| !lane.is_attached()).map(|lane| lane.looked_up_to(head)).max().unwrap_or(head)
+        self.detached.last().map_or(head, |(at, _)| *at)
     }
 
     /// Attaches those that have come as far as the shared reader and may go along with it. Returns whether there were any.
     pub(super) fn attach_at(&mut self, head: Offset, may_follow: impl Fn(DestinationIndex) -> bool) -> bool {
-        let reached = |index: &&DestinationIndex| {
-            let lane = self.known(**index);
-            !lane.is_attached() && lane.looked_up_to(head) == head && !lane.is_reading() && may_follow(**index)
-        };
-        let attaching: Vec<DestinationIndex> = self.own_position.iter().filter(reached).copied().collect();
+        let reached = |index: &DestinationIndex| !self.known(*index).is_reading() && may_follow(*index);
+        let there = self.detached.range((head, DestinationIndex(0))..).take_while(|(at, _)| *at == head);
+        let attaching: Vec<DestinationIndex> = there.map(|(_, index)| *index).filter(reached).collect();
         for index in &attaching {
             self.known_mut(*index).attach();
-            self.detached -= 1;
+            self.detached.remove(&(head, *index));
+            self.rejoining.insert(*index);
             self.touch(*index);
         }
         !attaching.is_empty()
@@ -159,7 +179,7 @@ impl Lanes {
 
     /// Those that the commit which is being made has to look at.
     pub(super) fn take_touched(&mut self) -> Vec<DestinationIndex> {
-        let looking = self.touched.union(&self.own_position).copied().collect();
+        let looking = self.touched.union(&self.rejoining).copied().collect();
         self.touched.clear();
         looking
     }
@@ -168,13 +188,13 @@ impl Lanes {
     /// one that costs nothing from then on: so begins and ends what a destination costs that was made a moment ago.
     pub(super) fn committed(&mut self, index: DestinationIndex, shares_position: bool, look_again: bool) {
         if shares_position {
-            let stood_apart = self.own_position.remove(&index);
+            let stood_apart = self.rejoining.remove(&index);
             if stood_apart && self.known(index).is_idle() {
                 self.remove(index);
                 return;
             }
-        } else {
-            self.own_position.insert(index);
+        } else if self.known(index).is_attached() {
+            self.rejoining.insert(index);
         }
         if look_again {
             self.touched.insert(index);
@@ -209,22 +229,26 @@ impl Lanes {
         let patient = positions.iter().map(|(_, position)| *position).filter(|position| *position >= patience);
         let at = patient.fold(head, Offset::min).max(before);
         let apart = positions.iter().filter(|(_, position)| *position < at).map(|(index, _)| *index);
-        self.own_position.extend(apart);
+        self.rejoining.extend(apart);
         SharedPosition { at, is_held_back: has_company && at < head }
     }
 
     /// See [`super::super::Dispatcher::check`].
     pub(super) fn check(&self, members: usize, head: Offset) {
         assert_eq!(self.members, members, "how many destinations have a lane");
-        let detached = self.all().filter(|lane| !lane.is_attached()).count();
-        assert_eq!(self.detached, detached, "how many lanes read for themselves");
+        let (attached, detached): (Vec<_>, Vec<_>) = self.all().partition(|lane| lane.is_attached());
+        let detached = detached.into_iter().map(|lane| (lane.cursor(), lane.destination)).collect();
+        assert_eq!(self.detached, detached, "which lanes read for themselves, and how far they have looked");
         let on_track = self.all().filter(|lane| lane.has_on_track()).map(|lane| lane.destination).collect();
         assert_eq!(self.on_track, on_track, "which lanes have something on track");
-        for lane in self.all().filter(|lane| !self.own_position.contains(&lane.destination)) {
+        for lane in attached.into_iter().filter(|lane| !self.rejoining.contains(&lane.destination)) {
             assert!(lane.shares_position(), "a lane stands apart, and is not known to");
             assert_eq!(lane.looked_up_to(head), head, "a lane that shares a position is where the others are");
         }
-        for index in self.touched.iter().chain(&self.own_position).chain(&self.stalled) {
+        for index in &self.rejoining {
+            assert!(self.known(*index).is_attached(), "one that goes along with the shared reader is attached to it");
+        }
+        for index in self.touched.iter().chain(&self.stalled) {
             self.known(*index);
         }
     }

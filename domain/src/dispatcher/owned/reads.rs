@@ -29,9 +29,10 @@ pub(in crate::dispatcher) enum Answer {
 impl OwnedPartition {
     /// The log has grown to `end`.
     pub(in crate::dispatcher) fn grew(&mut self, end: Offset, shared: &mut Shared) {
-        self.end = self.end.max(end);
+        let before = self.end;
+        self.end = before.max(end);
         self.read_head(shared);
-        self.read_detached(shared);
+        self.read_detached(before, shared);
     }
 
     /// Reads on for the attached lanes, if there is more and someone to read it for.
@@ -47,12 +48,19 @@ impl OwnedPartition {
         self.read_chunk(self.head, self.incarnation, Purpose::Head, shared);
     }
 
-    /// Lanes that had reached the log's end may read on.
-    pub(super) fn read_detached(&mut self, shared: &mut Shared) {
-        if self.lanes.any_detached() {
-            for index in self.lanes.apart() {
-                self.read_own(index.into(), shared);
-            }
+    /// Lanes that read for themselves and had to stop at `from`, or beyond, may read on: the log has grown, or may be
+    /// judged further, or the shared reader has gone on. Those before it have other reasons not to read.
+    pub(super) fn read_detached(&mut self, from: Offset, shared: &mut Shared) {
+        for index in self.lanes.detached_from(from) {
+            self.read_own(index.into(), shared);
+        }
+    }
+
+    /// Lanes have gone. Those ahead of the shared reader waited for it in vain if it read for these only.
+    pub(super) fn shared_reader_may_have_gone(&mut self, shared: &mut Shared) {
+        if self.lanes.attached() == 0 {
+            self.attach_lanes(shared);
+            self.read_detached(self.head, shared);
         }
     }
 
@@ -68,17 +76,17 @@ impl OwnedPartition {
         if self.releasing {
             return;
         }
-        let is_paused = shared.destinations.gate(at.destination).is_paused();
         if at.way != Way::Live {
             return self.read_replay(at, shared);
         }
+        let appetite = shared.destinations.gate(at.destination).appetite();
         let (head, end, is_shared) = (self.head, self.end.min(self.judged_below()), self.lanes.attached() > 0);
         let (lane, cx) = self.known_lane(at, shared);
         // Ahead of the shared reader, as it may be after all have read for themselves, it waits to be overtaken.
         if is_shared && lane.looked_up_to(head) >= head {
             return;
         }
-        if let Some(from) = lane.next_read(end, is_paused, &cx) {
+        if let Some(from) = lane.next_read(end, appetite, &cx) {
             let id = lane.id;
             self.read_chunk(from, id, Purpose::Lane(at), shared);
         }
@@ -218,7 +226,8 @@ impl OwnedPartition {
         wanted.clear();
         self.wanted = wanted;
         self.head_reading = false;
-        self.head = self.head.max(next.min(limit));
+        let before = self.head;
+        self.head = before.max(next.min(limit));
         self.commits.head_has_moved();
         for index in served {
             self.serve_lane(index.into(), shared);
@@ -226,7 +235,7 @@ impl OwnedPartition {
         self.attach_lanes(shared);
         self.note_change(shared);
         self.read_head(shared);
-        self.read_detached(shared);
+        self.read_detached(before, shared);
     }
 
     fn offer_from_head(&mut self, index: DestinationIndex, event: &Arc<LoggedEvent>, shared: &mut Shared) {
@@ -267,8 +276,7 @@ impl OwnedPartition {
                 break;
             }
         }
-        lane.advance(reached, seen.map(AsRef::as_ref), &cx);
-        self.lanes.touch(index);
+        self.lanes.advance(index, reached, seen.map(AsRef::as_ref), &cx);
         self.attach_lanes(shared);
         self.serve_lane(index.into(), shared);
     }
@@ -282,9 +290,6 @@ impl OwnedPartition {
     /// Attaches lanes that have come as far as the shared reader, or it to them: while no lane is
     /// attached, it stands still, and the foremost lane takes it along.
     pub(super) fn attach_lanes(&mut self, shared: &mut Shared) {
-        if !self.lanes.any_detached() {
-            return;
-        }
         if self.lanes.attached() == 0 && !self.head_reading {
             self.head = self.head.max(self.lanes.foremost(self.head));
         }

@@ -40,5 +40,6 @@ impl OwnedPartition {
         shared.notice(Notice::Replay { destination, partition: self.partition, from });
         self.serve_lane(index.into(), shared);
         self.read_head(shared);
+        self.shared_reader_may_have_gone(shared);
     }
 }

@@ -402,9 +402,9 @@ impl OwnedPartition {
         let Some((_, record)) = self.replays.record(at.destination, lane) else { return };
         // What is new waits for one that holds it.
         let (until, unhurried) = (record.progress.spec.until, !record.progress.spec.holds());
-        let is_paused = shared.destinations.gate(at.destination).is_paused();
+        let appetite = shared.destinations.gate(at.destination).appetite();
         let Some((lane, cx)) = self.lane_with_context(at, shared) else { return };
-        if let Some(from) = lane.next_read(until, is_paused, &cx) {
+        if let Some(from) = lane.next_read(until, appetite, &cx) {
             let id = lane.id;
             self.read_chunk_in_time(from, id, Purpose::Lane(at), unhurried, shared);
         }

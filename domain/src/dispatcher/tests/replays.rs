@@ -288,3 +288,50 @@ fn what_is_called_off_before_its_turn_is_not_read() {
     ];
     replay(Settings { commit_settlements: 2, check_state: true, ..Settings::default() }, 0, &ops);
 }
+
+/// The last one that took what the shared reader reads is deleted. One that is ahead of that reader had waited for it.
+#[test]
+fn one_ahead_of_the_shared_reader_goes_on_when_nobody_else_needs_it() {
+    use super::changing::Change::{Delete, Put};
+    let of = |key, count| Op::Append { key, count };
+    let ops = [
+        Op::Change { which: 0, change: Put(2) },
+        of(4, 2),
+        of(2, 3),
+        of(3, 5),
+        of(3, 3),
+        Op::AppendUnheard(229),
+        Op::AppendUnheard(206),
+        of(1, 4),
+        end(5_233_052_008_980_488_461, 5),
+        Op::Trim,
+        append(5),
+        Op::Answer(3_359_262_242_614_834_051),
+        Op::LoseWrites(7_908_169_553_057_519_758),
+        Op::LoseWrites(11_393_554_781_134_340_571),
+        of(3, 1),
+        Op::LoseWrites(14_005_072_306_196_805_499),
+        Op::Answer(7_534_690_747_407_016_221),
+        store(5),
+        Op::Crash,
+        Op::Change { which: 1, change: Put(2) },
+        of(3, 3),
+        Op::Answer(408_196_047_454_773_928),
+        Op::Answer(16_447_413_206_995_092_583),
+        Op::Answer(906_385_375_099_348_199),
+        Op::Answer(9_149_655_828_024_630_417),
+        end(16_876_611_603_164_821_107, 8),
+        Op::Answer(3_316_971_419_317_445_381),
+        Op::Answer(16_237_908_005_398_184_477),
+        Op::Change { which: 1, change: Delete },
+    ];
+    let settings = Settings {
+        window_bytes: 1200,
+        commit_settlements: 4,
+        max_uncommitted: 12,
+        max_attempts: 2,
+        max_reads: 2,
+        ..settings(2, 2, 1, 4)
+    };
+    replay(settings, 11_592_927_182_012_659_854, &ops);
+}
