@@ -219,6 +219,11 @@ impl Lane {
         self.turns.has_ready()
     }
 
+    /// Whether keys wait for data, or will.
+    pub(crate) fn has_to_fetch(&self) -> bool {
+        self.turns.has_to_fetch()
+    }
+
     /// Whether it knows of something that is attempted next, or is about to: sooner or later that wakes it.
     fn has_to_try(&self) -> bool {
         !self.on_track.is_empty() || !self.turns.is_idle() || self.behind.is_looking()

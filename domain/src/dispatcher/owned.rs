@@ -253,7 +253,9 @@ impl OwnedPartition {
     fn serve_lane(&mut self, at: LaneAt, shared: &mut Shared) {
         self.queue_at_gate(at, shared);
         self.read_for_lane(at, shared);
-        if let Some((lane, mut cx)) = self.lane_with_context(at, shared) {
+        // A destination with nothing under way has no lane, and most have no limit on waiting.
+        if self.find_lane_mut(at).is_some_and(|lane| lane.has_limit()) {
+            let (lane, mut cx) = self.known_lane(at, shared);
             lane.watch_ages(&mut cx);
         }
         self.note_change(shared);

@@ -78,7 +78,7 @@ fn tight_settings() -> impl Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(config(cases()))]
 
     /// G2, G3, G6: any order of outcomes, answers, failures, crashes and commands. The world checks
     /// after each step; here everything must come to its end once the destinations are well.
@@ -93,7 +93,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(config(cases()))]
 
     /// The same, where waiting has a limit, which comes and goes: what has waited for so long may expire, and nothing else,
     /// and no less is counted.
@@ -111,7 +111,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases() / 3, ..ProptestConfig::default() })]
+    #![proptest_config(config(cases() / 3))]
 
     /// The same, where a tenant is deleted at some moment: nothing of it is attempted after, nothing of it holds anything
     /// up, and everybody else's events end as ever.
@@ -153,7 +153,7 @@ fn ops_of_waiting() -> impl Strategy<Value = Vec<Op>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(config(cases()))]
 
     /// The same, of many replays at one destination.
     #[test]
@@ -187,6 +187,11 @@ fn ops_of_replays() -> impl Strategy<Value = Vec<Op>> {
 }
 
 /// More with `PROPTEST_CASES`.
+/// A failure is shrunk for two minutes at most, or whoever waits for the tests would never hear of it.
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, max_shrink_time: 120_000, ..ProptestConfig::default() }
+}
+
 fn cases() -> u32 {
     #[allow(clippy::disallowed_methods)]
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());

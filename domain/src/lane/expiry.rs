@@ -55,6 +55,11 @@ impl Lane {
         self.queues.know_oldest(true, &mut memory.of(self.group));
     }
 
+    /// Whether its destination has a limit on waiting.
+    pub(crate) const fn has_limit(&self) -> bool {
+        self.queues.knows_oldest()
+    }
+
     /// Its destination has a limit on waiting, or has none any more, or another one.
     pub(crate) fn follow_max_age(&mut self, cx: &mut Context<'_>) {
         for key in self.queues.know_oldest(cx.destination.max_age.is_some(), &mut cx.memory) {

@@ -40,6 +40,11 @@ impl Turns {
         !self.ready.is_empty()
     }
 
+    /// Whether keys wait for data, or will.
+    pub(super) fn has_to_fetch(&self) -> bool {
+        !self.to_fetch.is_empty() || !self.to_prefetch.is_empty()
+    }
+
     pub(super) fn ready(&self) -> usize {
         self.ready.len()
     }

@@ -79,6 +79,9 @@ impl OwnedPartition {
         if at.way != Way::Live {
             return self.read_replay(at, shared);
         }
+        if self.lanes.get(at.destination).is_none_or(Lane::is_attached) {
+            return; // As nearly always: the shared reader reads for it.
+        }
         let appetite = shared.destinations.gate(at.destination).appetite();
         let (head, end, is_shared) = (self.head, self.end.min(self.judged_below()), self.lanes.attached() > 0);
         let (lane, cx) = self.known_lane(at, shared);
@@ -116,8 +119,9 @@ impl OwnedPartition {
     pub(super) fn read_for_lane(&mut self, at: LaneAt, shared: &mut Shared) {
         let (partition, end, most_bytes) = (self.partition, self.end, FETCH_BYTES);
         // A destination with nothing under way needs nothing.
-        let Some(asked_by) = self.find_lane_mut(at).map(|lane| lane.id).filter(|_| !self.releasing) else { return };
-        loop {
+        let lane = self.find_lane_mut(at).map(|lane| (lane.id, lane.has_to_fetch()));
+        let Some((asked_by, has_to_fetch)) = lane.filter(|_| !self.releasing) else { return };
+        while has_to_fetch {
             let (lane, mut cx) = self.known_lane(at, shared);
             let (from, most, purpose) = match lane.next_fetch(&mut cx) {
                 None => break,
