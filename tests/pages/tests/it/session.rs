@@ -20,6 +20,7 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("tests/upgrade", "it builds an earlier commit; its short form, without that, is in fleet/upgrade.rs"),
     ("tests/bench", "it takes hours, and measures nothing on a busy machine"),
     ("docker ", "it needs a Docker daemon; e2e_stack.rs runs the same processes with the same configuration"),
+    ("kubectl ", "it needs a cluster; tests/kubernetes checks what it would apply"),
     ("git clone ", "it needs the network"),
     ("cargo install ", "it needs the network and takes minutes"),
     ("cargo build ", "it takes minutes; the binary under test was built by it"),
