@@ -117,14 +117,25 @@ impl OwnedPartition {
 
     /// What a lane needs read, as far as it may go on.
     pub(super) fn read_for_lane(&mut self, at: LaneAt, shared: &mut Shared) {
-        let (partition, end, most_bytes) = (self.partition, self.end, FETCH_BYTES);
         // A destination with nothing under way needs nothing.
         let lane = self.find_lane_mut(at).map(|lane| (lane.id, lane.has_to_fetch()));
         let Some((asked_by, has_to_fetch)) = lane.filter(|_| !self.releasing) else { return };
-        while has_to_fetch {
+        if has_to_fetch {
+            self.fetch_for_lane(at, asked_by, shared);
+        }
+        if let Some(from) = self.find_lane_mut(at).and_then(Lane::next_scan) {
+            self.read_chunk(from, asked_by, Purpose::Scan(at), shared);
+        }
+        self.read_own(at, shared);
+    }
+
+    /// Asks for the data of a lane's keys, as far as attempts will soon be able to use it.
+    fn fetch_for_lane(&mut self, at: LaneAt, asked_by: u64, shared: &mut Shared) {
+        let (partition, end, most_bytes) = (self.partition, self.end, FETCH_BYTES);
+        loop {
             let (lane, mut cx) = self.known_lane(at, shared);
             let (from, most, purpose) = match lane.next_fetch(&mut cx) {
-                None => break,
+                None => return,
                 Some(Fetch::Log { key, from, most }) => (from, most, Purpose::Fetch(at, key)),
                 Some(Fetch::DeadLetter { key, offset }) => (offset, 1, Purpose::DeadLetter(at, key)),
             };
@@ -143,10 +154,6 @@ impl OwnedPartition {
                 has_place,
             });
         }
-        if let Some(from) = self.find_lane_mut(at).and_then(Lane::next_scan) {
-            self.read_chunk(from, asked_by, Purpose::Scan(at), shared);
-        }
-        self.read_own(at, shared);
     }
 
     /// Whether whoever asked for a read still waits for it: this ownership, or the lane that asked.
