@@ -1,6 +1,7 @@
 //! Tenants that were deleted, as whoever delivers has to know them.
 
 use crate::event::Event;
+use crate::lane_key::LaneKey;
 use crate::tenant::Tenant;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +32,16 @@ impl DeletedTenants {
     #[must_use]
     pub fn had(&self, event: &Event) -> bool {
         !self.is_empty() && event.tenant.as_ref().is_some_and(|tenant| self.has(tenant))
+    }
+
+    /// Whether the events of a key are theirs; `None` if the key does not tell whose each of them is.
+    #[must_use]
+    pub fn have(&self, key: &LaneKey) -> Option<bool> {
+        match key {
+            LaneKey::Tenant(tenant, _) => Some(self.has(tenant)),
+            LaneKey::Key(_) => Some(false),
+            LaneKey::Event(_) | LaneKey::All => None,
+        }
     }
 }
 

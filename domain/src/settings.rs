@@ -39,10 +39,11 @@ pub struct Settings {
     pub read_events: usize,
     /// Bytes per read of the log.
     pub read_bytes: usize,
-    /// Attempts that the destinations of one tenant that answer may have in flight together, or those that do not, or the
-    /// operator's, where nobody else has any; all together at most twice as many (dynamic thresholds). Each takes a connection or a stream, and its event's
-    /// memory: as many as a process with the usual limit on open files and common events can have. Where there are fewer
-    /// than twice as many connections, it is to be half of those: else one tenant's receivers that hang take them all.
+    /// Attempts that the destinations of one tenant that answer may have in flight together, or those that do not, or
+    /// the operator's, where nobody else has any; all together at most twice as many (dynamic thresholds). Each takes a
+    /// connection or a stream, and its event's memory: as many as a process with the usual limit on open files and
+    /// common events can have. Where there are fewer than twice as many connections, it is to be half of those: else
+    /// one tenant's receivers that hang take them all.
     pub max_attempts: usize,
     /// The same of reads that lanes make for themselves: enough to keep a store busy, and few enough that one who has little
     /// to read waits for milliseconds only.

@@ -84,7 +84,8 @@ pub struct TenantShown {
     pub revision: Option<Revision>,
 }
 
-/// A page of tenants, in the order of their destinations' names: those with limits of their own or that were deleted, and those that have destinations.
+/// A page of tenants, in the order of their destinations' names: those with limits of their own or that were deleted,
+/// and those that have destinations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantList {
     /// The tenants.

@@ -1,7 +1,7 @@
 //! What is left of deleted tenants at the operator's destinations, and when nothing of them is left anywhere.
 
 use super::service::Tenants;
-use laneway_domain::{DeadLetter, DeletedTenants, LaneKey, Offset, Partition, Timestamp};
+use laneway_domain::{DeadLetter, DeletedTenants, Offset, Partition, Timestamp};
 use laneway_ports::{
     DeadLetterQuery, EventLog, LogRecord, MAX_DEAD_LETTER_PAGE, Selection, StoreError, TenantAdminError,
 };
@@ -54,11 +54,10 @@ impl Tenants {
     ) -> Result<BTreeSet<(Partition, Offset)>, StoreError> {
         let mut places = BTreeSet::new();
         for DeadLetter { partition, given_up, .. } in letters {
-            let is_theirs = match &given_up.key {
-                LaneKey::Tenant(tenant, _) => of.has(tenant),
-                LaneKey::Key(_) => false,
+            let is_theirs = match of.have(&given_up.key) {
+                Some(is_theirs) => is_theirs,
                 // Only the event says.
-                LaneKey::Event(_) | LaneKey::All => {
+                None => {
                     let event =
                         self.stores.dead_letters.event(*partition, given_up.offset, &given_up.destination).await?;
                     event.is_some_and(|event| of.had(&event.event))
@@ -78,7 +77,10 @@ impl Tenants {
         for tenant in of.names() {
             let deleted = self.delete_destinations(by, tenant).await? + self.revoke_tokens(by, tenant).await?;
             if deleted > 0 {
-                tracing::info!(%tenant, deleted, "a process that did not know of a tenant's deletion had made things for it: they were deleted");
+                tracing::info!(
+                    %tenant, deleted,
+                    "a process that did not know of a tenant's deletion had made things for it: they were deleted"
+                );
             }
         }
         Ok(())

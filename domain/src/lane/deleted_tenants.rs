@@ -27,7 +27,7 @@ impl Lane {
             return; // As nearly always.
         }
         let queue = self.queues.known(key);
-        let is_theirs = matches!(key, LaneKey::Tenant(tenant, _) if cx.deleted_tenants.has(tenant));
+        let is_theirs = cx.deleted_tenants.have(key) == Some(true);
         if is_theirs && queue.is_free() && queue.retry().is_some() {
             // A record with a retry state names exactly the failed event, remembered or not.
             self.queues.remember_failed(key, &mut cx.memory);
@@ -59,10 +59,8 @@ impl Lane {
             return false; // As nearly always.
         }
         let Some(first) = self.queues.known(key).entries().front() else { return false };
-        match key {
-            LaneKey::Tenant(tenant, _) => cx.deleted_tenants.has(tenant),
-            _ => first.event.as_ref().is_some_and(|event| cx.deleted_tenants.had(&event.event)),
-        }
+        let by_event = || first.event.as_ref().is_some_and(|event| cx.deleted_tenants.had(&event.event));
+        cx.deleted_tenants.have(key).unwrap_or_else(by_event)
     }
 
     /// Whether the `nth` event of an attempt, now the key's first, is a deleted tenant's. Its data may have been let go of
