@@ -377,7 +377,7 @@ impl Lane {
             }
             bytes += taken.bytes;
             let entries = if taken.redrive { 0 } else { taken.count };
-            queue.in_flight = Some(InFlight { since: cx.now, entries });
+            queue.in_flight = Some(InFlight { since: cx.now, entries, asked: None });
             if queue.needs_prefetch(taken.count) {
                 self.turns.will_need_data(key.clone());
             }

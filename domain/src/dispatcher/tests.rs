@@ -4,6 +4,7 @@ mod again;
 mod bounds;
 mod changing;
 mod checks;
+mod commands;
 mod deleting;
 mod down;
 mod ending;

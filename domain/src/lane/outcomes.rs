@@ -2,7 +2,7 @@
 
 use super::Lane;
 use super::context::{Context, Unsaved};
-use super::queues::Part;
+use super::queues::{Asked, Part};
 use crate::destination::OnGiveUp;
 use crate::end::{Cause, Resends};
 use crate::event::LoggedEvent;
@@ -51,8 +51,8 @@ impl Lane {
     /// nothing is.
     pub(crate) fn ended(&mut self, part: &Part, ends: Ends<'_>, sent: &[Sent], cx: &mut Context<'_>) {
         let outcomes = ends.outcomes;
-        let queue = self.queues.known_mut(&part.key);
-        assert!(queue.in_flight.take().is_some(), "an attempt at {} ended twice", part.key);
+        let in_flight = self.queues.known_mut(&part.key).in_flight.take();
+        let in_flight = in_flight.unwrap_or_else(|| panic!("an attempt at {} ended twice", part.key));
         if part.redrive {
             let fate = self.retry_of_letter_ended(&part.key, ends, cx);
             tell(sent, outcomes, 0, fate, cx);
@@ -66,6 +66,12 @@ impl Lane {
                     break;
                 }
             }
+        }
+        match in_flight.asked {
+            // Without a failed event there is nothing to do any more: it was delivered, say.
+            Some(Asked::Retry) => _ = self.retry_now(&part.key, cx),
+            Some(Asked::Skip) => _ = self.skip(&part.key, cx),
+            None => {}
         }
         self.schedule(&part.key, cx);
     }
@@ -275,10 +281,14 @@ impl Lane {
         cx.uncommitted.redriven.push(Redriven { destination, offset: redrive.offset, failed });
     }
 
-    /// Makes a key's failed event due now. `false` if it has none that waits: an operator may be late, or name
-    /// any key.
+    /// Makes a key's failed event due now; if an attempt is under way, as soon as that fails. `false` if it has none: an
+    /// operator may be late, or name any key.
     pub(crate) fn retry_now(&mut self, key: &LaneKey, cx: &mut Context<'_>) -> bool {
-        let Some(queue) = self.queues.get_mut(key).filter(|queue| queue.in_flight.is_none()) else { return false };
+        if self.asks_of_attempt(key, Asked::Retry) {
+            return true;
+        }
+        // Nobody answers for what an operator names.
+        let Some(queue) = self.queues.get_mut(key) else { return false };
         let Some(retry) = queue.behind_mut().and_then(|behind| behind.retry.as_mut()) else { return false };
         retry.next_attempt = NextAttempt::At(cx.now);
         self.record.changed(key.clone());
@@ -296,10 +306,14 @@ impl Lane {
         }
     }
 
-    /// Gives a key's failed event up now. `false` if it has none that waits: an operator may be late, or name
-    /// any key.
+    /// Gives a key's failed event up now; if an attempt is under way, as soon as that fails. `false` if it has none: an
+    /// operator may be late, or name any key.
     pub(crate) fn skip(&mut self, key: &LaneKey, cx: &mut Context<'_>) -> bool {
-        let Some(queue) = self.queues.get_mut(key).filter(|queue| queue.in_flight.is_none()) else { return false };
+        if self.asks_of_attempt(key, Asked::Skip) {
+            return true;
+        }
+        // Nobody answers for what an operator names.
+        let Some(queue) = self.queues.get_mut(key) else { return false };
         let Some(retry) = queue.behind_mut().and_then(|behind| behind.retry.take()) else { return false };
         // A record with a retry state names exactly the failed event, remembered or not.
         self.queues.remember_failed(key, &mut cx.memory);
@@ -310,6 +324,14 @@ impl Lane {
             cx.uncommitted.to_tell.tell(skipped(&given_up, cx.destination.born));
         }
         self.bury(key, given_up, WEIGHT_OF_UNSEEN, cx);
+        true
+    }
+
+    /// Leaves it to the attempt under way to do this when it ends. `false` if there is none, or nothing of the key has failed.
+    fn asks_of_attempt(&mut self, key: &LaneKey, asked: Asked) -> bool {
+        let Some(queue) = self.queues.get_mut(key).filter(|queue| queue.retry().is_some()) else { return false };
+        let Some(in_flight) = &mut queue.in_flight else { return false };
+        in_flight.asked = Some(asked);
         true
     }
 

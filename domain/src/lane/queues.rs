@@ -3,7 +3,7 @@
 mod key_queue;
 
 pub(crate) use key_queue::Part;
-pub(super) use key_queue::{Entry, InFlight, KeyQueue, Known, Queued};
+pub(super) use key_queue::{Asked, Entry, InFlight, KeyQueue, Known, Queued};
 
 use super::context::{Context, OfGroup};
 use crate::event::LoggedEvent;

@@ -593,6 +593,6 @@ impl World {
         let (destination, key) = blocked[pick(which, blocked.len())].clone();
         let key = LaneKey::parse(&key).unwrap();
         let command = if skip { Command::SkipKey { destination, key } } else { Command::RetryKey { destination, key } };
-        self.command(command);
+        assert!(self.command(command), "what is listed as blocked can be retried and skipped");
     }
 }

@@ -58,12 +58,21 @@ pub(in crate::lane) enum Queued {
     ToFetch(u64),
 }
 
+/// What an operator asked for of a key's failed event while an attempt was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::lane) enum Asked {
+    Retry,
+    Skip,
+}
+
 /// An attempt at the key's first events is under way.
 #[derive(Debug)]
 pub(in crate::lane) struct InFlight {
     pub(in crate::lane) since: Timestamp,
     /// How many of the key's first entries are in it; none when it is a dead letter's retry.
     pub(in crate::lane) entries: usize,
+    /// What is done when it ends, if the failed event is still there. A crash forgets it.
+    pub(in crate::lane) asked: Option<Asked>,
 }
 
 /// How much of a key's waiting events is remembered.
