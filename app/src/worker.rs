@@ -16,6 +16,7 @@ mod pace;
 mod roster;
 mod share;
 mod shell;
+mod surveys;
 mod traced;
 mod upkeep;
 

@@ -33,6 +33,7 @@ use crate::timers::Timer;
 use crate::way::LaneAt;
 use owned::{Answer, OwnedPartition};
 use shared::Shared;
+pub use status::Survey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;

@@ -56,7 +56,7 @@ pub use destination::{
     BatchPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, InvalidName, MAX_DESTINATION_NAME_BYTES,
     OnGiveUp, Ordering, Rate, StartFrom,
 };
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{Dispatcher, Survey};
 pub use end::{Again, Cause, Doing, End, MAX_FREE_RESENDS, Meaning, REST_OF_ANSWER, SHORTAGE_PAUSE};
 pub use event::{
     AttributeValue, DEFAULT_SOURCE, Event, EventId, EventType, HOP_ATTRIBUTES, InvalidEvent, Key, LoggedEvent,

@@ -332,14 +332,16 @@ impl BreakerStatus {
 /// What an operator can tell a worker to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Attempt a key's failed event now, whatever its backoff says; also releases a held key.
+    /// Attempt a key's failed event now, whatever its backoff says; also releases a held key. If an attempt is under way
+    /// and fails, another one follows at once.
     RetryKey {
         /// At which destination.
         destination: DestinationName,
         /// Which key.
         key: LaneKey,
     },
-    /// Give a key's failed event up now: it becomes a dead letter, and the key goes on.
+    /// Give a key's failed event up now: it becomes a dead letter, and the key goes on. If an attempt is under way, that
+    /// happens when it fails; if it delivers, there is nothing to give up.
     SkipKey {
         /// At which destination.
         destination: DestinationName,

@@ -72,7 +72,6 @@ pub(super) enum Done {
     NotWatched(Lease, StoreError),
     /// Where the logs end, of those that could be asked in time; and who wants to know the status.
     Ends(Vec<(Lease, Offset)>, oneshot::Sender<StatusReport>),
-    Answered,
     Read(Input),
     NotRead(ReadId, StoreError),
     Committed(Lease, Duration),
@@ -237,16 +236,18 @@ impl Calls {
         })
     }
 
-    /// Finds out how old what waits is, and answers with the report.
-    pub(super) fn answer(&self, mut report: StatusReport, answer: oneshot::Sender<StatusReport>) -> Call {
-        let log = self.stores.log.clone();
-        self.lags.lock().unwrap_or_else(PoisonError::into_inner).tell(&mut report);
-        Box::pin(async move {
+    /// Finds out how old what waits is, and answers with the report: in a task of its own, since a report of very many
+    /// destinations takes a while.
+    pub(super) fn answer(&self, mut report: StatusReport, answers: Vec<oneshot::Sender<StatusReport>>) {
+        let (log, lags) = (self.stores.log.clone(), self.lags.clone());
+        tokio::spawn(async move {
+            lags.lock().unwrap_or_else(PoisonError::into_inner).tell(&mut report);
             let report = ages::looked_up(&*log, report).await;
-            // Whoever asked may have gone; then nobody misses the answer.
-            let _ = answer.send(report);
-            Done::Answered
-        })
+            for answer in answers {
+                // Whoever asked may have gone; then nobody misses the answer.
+                let _ = answer.send(report.clone());
+            }
+        });
     }
 
     pub(super) fn read(&self, read: ReadId, partition: Partition, from: Offset, most: usize, bytes: usize) -> Call {

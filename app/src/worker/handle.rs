@@ -27,12 +27,19 @@ pub(super) struct Told {
     pub(super) partitions: Vec<Partition>,
 }
 
+/// Whether a status lists blocked keys, which takes about as long as all the rest of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    Keys,
+    NoKeys,
+}
+
 /// What a worker can be asked.
 pub(super) enum Request {
     /// Of all that was accepted before the question.
     Status(oneshot::Sender<StatusReport>),
     /// Of what the worker has heard of, at once.
-    Report(oneshot::Sender<StatusReport>),
+    Report(Listing, oneshot::Sender<StatusReport>),
     Command(Command, oneshot::Sender<Told>),
     /// By which filters a destination judges events.
     Filters(DestinationName, oneshot::Sender<Option<Arc<Filters>>>),
@@ -116,8 +123,8 @@ impl Handle {
     }
 
     /// What the worker knows, without asking the store whether there is more.
-    pub(super) async fn report(&self) -> Option<StatusReport> {
-        self.ask(Request::Report).await
+    pub(super) async fn report(&self, listing: Listing) -> Option<StatusReport> {
+        self.ask(|answer| Request::Report(listing, answer)).await
     }
 
     /// Carries out a command, and says of which partitions the answer speaks.

@@ -89,6 +89,11 @@ impl Teller {
         self.hear(|machine, now| machine.committed(partition, commit, now));
     }
 
+    /// Whether it looks for blocked keys in a status.
+    pub(super) fn wants_keys(&self) -> bool {
+        self.machine().is_asked_for()
+    }
+
     pub(super) fn status(&self, report: &StatusReport) {
         self.hear(|machine, _| machine.status(report));
     }

@@ -3,11 +3,12 @@
 mod membership;
 
 use super::calls::{Call, Calls, Done};
-use super::handle::{Change, Request, Told};
+use super::handle::{Change, Listing, Request, Told};
 use super::metered_sink::MeteredSink;
 use super::notices::Reporter;
 use super::operational::{Committing, Teller};
 use super::share::Share;
+use super::surveys::Surveys;
 use super::traced::TracedCommits;
 use super::{Clock, Worker};
 use crate::telemetry::destinations::DestinationMetrics;
@@ -24,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Sleep, sleep_until};
 
 /// Ended attempts taken in before the other sources get their turn.
@@ -58,6 +59,7 @@ pub(super) struct Shell {
     requests: mpsc::Receiver<Request>,
     /// Who waits for the answer to a command.
     commands: BTreeMap<CommandId, oneshot::Sender<Told>>,
+    surveys: Surveys,
     last_command: u64,
     reporter: Reporter,
     teller: Teller,
@@ -105,6 +107,7 @@ impl Shell {
             attempts: JoinSet::new(),
             requests,
             commands: BTreeMap::new(),
+            surveys: Surveys::default(),
             last_command: 0,
             reporter: Reporter::new(),
             teller,
@@ -131,6 +134,8 @@ impl Shell {
                     self.drain();
                     self.rebalance();
                 }
+                // The next piece is looked at in this turn.
+                () = yield_now(), if self.surveys.is_asked() => {}
             }
             self.turn();
         }
@@ -144,6 +149,9 @@ impl Shell {
         }
         while let Some(done) = self.done.pop_front() {
             self.done(done);
+        }
+        if let Some((report, answers)) = self.surveys.go_on(&self.dispatcher, self.clock.now()) {
+            self.stores.answer(report, answers);
         }
         let mut cx = Context::from_waker(Waker::noop());
         // Only looks: the next turn's select registers for what is not ready.
@@ -262,7 +270,6 @@ impl Shell {
             Done::Announced(answer) => self.announced(answer),
             Done::Ends(ends, answer) => self.status(ends, answer),
             Done::Left => self.has_left(),
-            Done::Answered => {}
             Done::Claimed(claimed) => self.claimed(*claimed),
             Done::NotClaimed(partition, error) => {
                 self.share.not_claimed(partition, error);
@@ -352,10 +359,7 @@ impl Shell {
                 let call = self.stores.ends(leases, answer);
                 self.begin(call);
             }
-            Request::Report(answer) => {
-                let call = self.stores.answer(self.dispatcher.status(self.clock.now()), answer);
-                self.begin(call);
-            }
+            Request::Report(listing, answer) => self.surveys.ask(listing, answer),
             Request::NotReady(answer) => drop(answer.send(self.share.not_ready())),
             Request::Partitions(answer) => drop(answer.send(self.dispatcher.partitions().collect())),
             Request::Filters(name, answer) => drop(answer.send(self.dispatcher.filters(&name))),
@@ -407,8 +411,7 @@ impl Shell {
                 self.feed(Input::Grew { partition: lease.partition, end });
             }
         }
-        let call = self.stores.answer(self.dispatcher.status(self.clock.now()), answer);
-        self.begin(call);
+        self.surveys.ask(Listing::Keys, answer);
     }
 
     fn stop(&mut self) {

@@ -3,6 +3,7 @@
 //! what they tell it.
 
 use super::deleted;
+use super::handle::Listing;
 use super::inbox::serve_inbox;
 use super::operational::Teller;
 use super::roster::{LastReport, REPORT_EVERY};
@@ -62,7 +63,7 @@ impl Upkeep {
         let mut last = LastReport::default();
         loop {
             rounds.tick().await;
-            if let Some(status) = self.worker.report().await {
+            if let Some(status) = self.worker.report(Listing::Keys).await {
                 last.update(self.stores.workers.as_ref(), self.worker.id(), status).await;
             }
         }
@@ -97,7 +98,8 @@ impl Upkeep {
     async fn look_at_status(&self, left: &mut Left) {
         let as_of = self.metrics.as_of();
         // A worker that does not answer is stopping, or in trouble that it tells of itself.
-        let Some(status) = self.worker.report().await else { return };
+        let listing = if self.teller.wants_keys() { Listing::Keys } else { Listing::NoKeys };
+        let Some(status) = self.worker.report(listing).await else { return };
         self.teller.status(&status);
         self.lags.lock().unwrap_or_else(PoisonError::into_inner).note(&status);
         for gone in left.not_told(&status) {

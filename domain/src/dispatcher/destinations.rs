@@ -11,6 +11,7 @@ use crate::io::DestinationChanges;
 use crate::revision::Revision;
 use crate::shares::Groups;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// All destinations that there are, and those that have gone while attempts at them are in flight.
 #[derive(Debug, Default)]
@@ -21,7 +22,9 @@ pub(super) struct Destinations {
     /// Those that there are now.
     present: BTreeMap<DestinationName, DestinationIndex>,
     indices: BTreeSet<DestinationIndex>,
-    /// Those that left the configuration. Should one come back meanwhile, it finds its attempts.
+    /// Those that have gone, while attempts at them are in flight.
+    gone: BTreeSet<DestinationIndex>,
+    /// Of those, the ones that left the configuration. Should one come back meanwhile, it finds its attempts.
     left: BTreeMap<DestinationName, DestinationIndex>,
     filters: FilterIndex<DestinationIndex>,
     /// Whose they are: of all that have a gate.
@@ -95,6 +98,7 @@ impl Destinations {
         } else {
             let index = match self.left.remove(&name) {
                 Some(index) => {
+                    self.gone.remove(&index);
                     self.gate_mut(index).reconfigure(destination);
                     index
                 }
@@ -145,6 +149,7 @@ impl Destinations {
     fn take_out(&mut self, name: &DestinationName) -> Option<DestinationIndex> {
         let index = self.present.remove(name)?;
         self.indices.remove(&index);
+        self.gone.insert(index);
         self.filters.remove(index);
         Some(index)
     }
@@ -152,12 +157,10 @@ impl Destinations {
     /// Lets go of a destination that has gone, once nothing of it is in flight.
     pub(super) fn forget_if_gone(&mut self, index: DestinationIndex) {
         // Almost always none has gone.
-        if self.gates.len() == self.present.len() || self.indices.contains(&index) {
+        if !self.gone.contains(&index) || self.gate(index).in_flight > 0 {
             return;
         }
-        if self.gates.find(index).is_none_or(|gate| gate.in_flight > 0) {
-            return;
-        }
+        self.gone.remove(&index);
         let name = self.get(index).name.clone();
         if self.left.get(&name) == Some(&index) {
             self.left.remove(&name);
@@ -184,9 +187,15 @@ impl Destinations {
         self.indices.iter().copied()
     }
 
-    /// The same, by name.
-    pub(super) fn present_by_name(&self) -> impl Iterator<Item = DestinationIndex> + '_ {
-        self.present.values().copied()
+    /// The same, by name, behind this one.
+    pub(super) fn present_after(&self, name: Option<&DestinationName>) -> impl Iterator<Item = DestinationIndex> + '_ {
+        let after = name.map_or(Bound::Unbounded, Bound::Excluded);
+        self.present.range::<DestinationName, _>((after, Bound::Unbounded)).map(|(_, index)| *index)
+    }
+
+    /// The gates of those that have gone, while attempts at them are in flight.
+    pub(super) fn gone(&self) -> impl Iterator<Item = &Gate> {
+        self.gone.iter().map(|index| self.gate(*index))
     }
 
     pub(super) fn get(&self, index: DestinationIndex) -> &Destination {
@@ -226,6 +235,7 @@ impl Destinations {
         self.groups.check(&members);
         for (index, gate) in self.gates() {
             let gone = !indices.contains(&index);
+            assert_eq!(gone, self.gone.contains(&index), "whether {} has gone", gate.destination.name);
             assert!(!gone || gate.in_flight > 0, "{} has gone, and is kept", gate.destination.name);
         }
     }
@@ -251,10 +261,6 @@ impl Gates {
     fn remove(&mut self, index: DestinationIndex) {
         self.places[index.0] = None;
         self.free.push(index);
-    }
-
-    fn len(&self) -> usize {
-        self.places.len() - self.free.len()
     }
 
     fn find(&self, index: DestinationIndex) -> Option<&Gate> {

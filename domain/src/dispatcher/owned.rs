@@ -20,7 +20,7 @@ pub(super) use reads::Answer;
 
 use super::destinations::Destinations;
 use super::shared::Shared;
-use crate::destination::{Destination, DestinationIndex, DestinationName};
+use crate::destination::{DestinationIndex, DestinationName};
 use crate::lane::{Context, Held as HeldMemory, Lane, Memory};
 use crate::partition::{Offset, Partition};
 use crate::progress::{LaneProgress, Redrive};
@@ -299,18 +299,22 @@ impl OwnedPartition {
         }
     }
 
-    /// How many dead letters of a destination are not in a stored commit.
-    pub(super) fn unsaved_of(&self, destination: &Destination) -> usize {
-        self.commits.unsaved_of(destination).len()
+    /// Of which destinations how many dead letters are not in a stored commit.
+    pub(super) fn unsaved<'a>(&'a self, destinations: &'a Destinations) -> impl Iterator<Item = DestinationIndex> + 'a {
+        self.commits.unsaved().filter(|unsaved| unsaved.way == Way::Live).filter_map(|unsaved| {
+            let index = destinations.named(&unsaved.destination)?;
+            destinations.get(index).goes_on_from(unsaved.born).then_some(index)
+        })
     }
 
-    /// The destinations that have something under way here, or have yet to join: all others stand where the shared
-    /// reader is.
-    pub(super) fn apart(&self, destinations: &Destinations) -> impl Iterator<Item = DestinationIndex> {
-        let unsaved = self.commits.unsaved().filter_map(|unsaved| destinations.named(&unsaved.destination));
-        let in_lanes = self.lanes.all().map(|lane| lane.destination).chain(self.replays.destinations());
-        let expired = self.expired().filter_map(|name| destinations.named(name));
-        in_lanes.chain(self.joining.iter().copied()).chain(unsaved).chain(expired)
+    /// Whether the destination has something under way here, or something that expired, or has yet to join, or one before it
+    /// left something behind: all others stand where the shared reader is, but for what is in no stored commit.
+    pub(super) fn is_apart(&self, index: DestinationIndex, name: &DestinationName) -> bool {
+        self.lanes.get(index).is_some()
+            || self.joining.contains(&index)
+            || self.replays.has_any(index)
+            || self.has_expired(name)
+            || self.unconfigured.contains_key(name)
     }
 
     /// Whether the destination has a lane here, be it one with nothing under way.
@@ -326,6 +330,12 @@ impl OwnedPartition {
     /// The default position of the last commit that was made.
     pub(super) const fn scanned(&self) -> Offset {
         self.commits.scanned
+    }
+
+    /// How much there is to look at for the status of a destination.
+    pub(super) fn status_weight(&self, index: DestinationIndex) -> usize {
+        let lanes = self.lanes.get(index).into_iter().chain(self.replays.lanes_of(index));
+        1 + lanes.map(Lane::behind_count).sum::<usize>()
     }
 
     pub(super) fn lane(&self, index: DestinationIndex) -> Option<&Lane> {

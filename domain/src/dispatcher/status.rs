@@ -1,12 +1,43 @@
 //! A snapshot for operators.
 
 use super::Dispatcher;
+use super::owned::OwnedPartition;
 use crate::breaker::BreakerState;
 use crate::destination::{DestinationIndex, DestinationName};
 use crate::partition::{Offset, Partition};
+use crate::progress::LaneProgress;
 use crate::status::{BreakerStatus, DestinationStatus, StatusReport};
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+/// A status that is found out in pieces, so that events need not wait until all of it is: [`Dispatcher::survey`].
+///
+/// What it says of a destination in a partition is of one moment between its beginning and its end. A destination that
+/// comes or goes meanwhile may be in it or not.
+#[derive(Debug)]
+pub struct Survey {
+    list_keys: bool,
+    partitions: Vec<Partition>,
+    /// Those that are done, by name.
+    found: Vec<DestinationStatus>,
+    /// Those that there are not, and that left something behind.
+    remains: BTreeMap<DestinationName, DestinationStatus>,
+    next: Next,
+}
+
+/// What a survey goes on with.
+#[derive(Debug)]
+enum Next {
+    /// It has not begun.
+    Begin,
+    /// The destinations behind the last one that is done.
+    Destinations,
+    /// A destination with something under way, from a partition on.
+    Within(DestinationIndex, Box<DestinationStatus>, Partition),
+    /// What is left in partitions from this one on.
+    Remains(Partition),
+    Done,
+}
 
 /// What waits for a destination that has nothing under way anywhere: it stands where each partition's reader is.
 struct AtTheHeads {
@@ -15,28 +46,91 @@ struct AtTheHeads {
     waiting_from: Vec<(Partition, Offset)>,
 }
 
+/// How many dead letters in which partition are in no stored commit yet.
+type Unsaved = BTreeMap<(DestinationIndex, Partition), u64>;
+
+impl Survey {
+    /// Begins a survey. `list_keys`: whether it lists blocked keys, which takes time; it counts them anyway.
+    #[must_use]
+    pub const fn new(list_keys: bool) -> Self {
+        Self { list_keys, partitions: Vec::new(), found: Vec::new(), remains: BTreeMap::new(), next: Next::Begin }
+    }
+}
+
 impl Dispatcher {
-    /// What every destination is at. Takes time proportional to the lanes and the keys behind; what is the same for all
-    /// that have nothing under way is found out once.
+    /// What every destination is at. Takes time proportional to the destinations and the keys behind: whoever has something
+    /// else to do meanwhile uses [`Dispatcher::survey`].
     #[must_use]
     pub fn status(&self, now: Timestamp) -> StatusReport {
-        let (at_the_heads, apart) = (self.at_the_heads(), self.apart());
-        let configured = self.shared.destinations.present_by_name().map(|index| {
-            if apart.contains(&index) {
-                return self.status_of_one_apart(index, now);
+        let mut survey = Survey::new(true);
+        loop {
+            if let Some(report) = self.survey(&mut survey, usize::MAX, now) {
+                return report;
             }
+        }
+    }
+
+    /// Goes on with a survey; the report, when it is done. Looks at about `most` things, each of them a destination, a lane
+    /// or a key behind, and at one destination in one partition at least, which may have [`crate::Settings::max_behind`]
+    /// keys behind.
+    ///
+    /// If partitions came or went since it began, it begins anew: it would say that nothing waits where it has not looked.
+    pub fn survey(&self, survey: &mut Survey, most: usize, now: Timestamp) -> Option<StatusReport> {
+        if !self.partitions.keys().eq(&survey.partitions) {
+            *survey = Survey::new(survey.list_keys);
+        }
+        let unsaved = self.unsaved();
+        let mut left = most;
+        while left > 0 {
+            let looked_at = match std::mem::replace(&mut survey.next, Next::Done) {
+                Next::Begin => {
+                    survey.partitions = self.partitions.keys().copied().collect();
+                    survey.next = Next::Destinations;
+                    1
+                }
+                Next::Destinations => self.survey_destinations(survey, left, &unsaved, now),
+                Next::Within(index, status, from) => self.survey_within(survey, (index, status, from), &unsaved),
+                Next::Remains(from) => self.survey_remains(survey, from),
+                Next::Done => return Some(self.report(survey, now)),
+            };
+            left = left.saturating_sub(looked_at);
+        }
+        None
+    }
+
+    fn unsaved(&self) -> Unsaved {
+        let mut unsaved = Unsaved::new();
+        for (partition, owned) in &self.partitions {
+            for index in owned.unsaved(&self.shared.destinations) {
+                *unsaved.entry((index, *partition)).or_default() += 1;
+            }
+        }
+        unsaved
+    }
+
+    /// Looks at destinations that have nothing under way, up to one that has. Returns at how many.
+    fn survey_destinations(&self, survey: &mut Survey, most: usize, unsaved: &Unsaved, now: Timestamp) -> usize {
+        let at_the_heads = self.at_the_heads();
+        let last = survey.found.last().map(|last| last.name.clone());
+        survey.next = Next::Destinations;
+        let mut looked_at = 0;
+        for index in self.shared.destinations.present_after(last.as_ref()) {
+            if looked_at >= most {
+                return looked_at;
+            }
+            looked_at += 1;
             let mut status = self.status_at_gate(index, now);
+            if self.is_apart(index, unsaved) {
+                survey.next = Next::Within(index, Box::new(status), Partition(0));
+                return looked_at;
+            }
             status.pending = at_the_heads.pending;
             status.pending_exact = at_the_heads.pending_exact;
             status.waiting_from.clone_from(&at_the_heads.waiting_from);
-            status
-        });
-        StatusReport {
-            at: now,
-            partitions: self.partitions.keys().copied().collect(),
-            destinations: self.with_those_not_configured(configured.collect()),
-            ..StatusReport::default()
+            survey.found.push(status);
         }
+        survey.next = Next::Remains(Partition(0));
+        looked_at
     }
 
     fn at_the_heads(&self) -> AtTheHeads {
@@ -50,46 +144,98 @@ impl Dispatcher {
         status
     }
 
-    /// The destinations that have something under way somewhere, or have yet to join.
-    fn apart(&self) -> BTreeSet<DestinationIndex> {
-        let mut apart = BTreeSet::new();
-        for owned in self.partitions.values() {
-            apart.extend(owned.apart(&self.shared.destinations));
-        }
-        apart
+    /// Whether a destination has something under way somewhere, or has yet to join.
+    fn is_apart(&self, index: DestinationIndex, unsaved: &Unsaved) -> bool {
+        let name = &self.shared.destinations.get(index).name;
+        let has_unsaved = unsaved.range((index, Partition(0))..=(index, Partition(u32::MAX))).next().is_some();
+        has_unsaved || self.partitions.values().any(|owned| owned.is_apart(index, name))
     }
 
-    /// `configured` has those that there are, by name. Others may have left something behind.
-    fn with_those_not_configured(&self, mut configured: Vec<DestinationStatus>) -> Vec<DestinationStatus> {
-        let mut others: BTreeMap<DestinationName, DestinationStatus> = BTreeMap::new();
-        let mut add = |name: &DestinationName, what: &dyn Fn(&mut DestinationStatus)| {
-            what(match configured.binary_search_by(|known| known.name.cmp(name)) {
-                Ok(at) => &mut configured[at],
-                Err(_) => others.entry(name.clone()).or_insert_with(|| DestinationStatus::idle(name.clone(), false)),
-            });
+    /// Looks at a destination in one partition. Returns at how much.
+    fn survey_within(
+        &self,
+        survey: &mut Survey,
+        (index, mut status, from): (DestinationIndex, Box<DestinationStatus>, Partition),
+        unsaved: &Unsaved,
+    ) -> usize {
+        survey.next = Next::Destinations;
+        if self.shared.destinations.named(&status.name) != Some(index) {
+            // It has gone meanwhile. What is left of it is looked at later.
+            return 1;
+        }
+        let Some((partition, owned)) = self.partitions.range(from..).next() else {
+            survey.found.push(*status);
+            return 1;
         };
-        for (partition, owned) in &self.partitions {
-            let end = owned.reach().1;
-            for (name, lane) in &owned.unconfigured {
-                let from = lane.settled_below(owned.scanned());
-                add(name, &|status| {
-                    status.waits_from(*partition, from, end);
-                    status.pending += from.may_wait_until(end);
-                    status.pending_exact = false;
-                    status.expired += lane.expiry.expired;
-                });
+        let looked_at = owned.status_weight(index);
+        self.add_partition(&mut status, (index, *partition, owned), unsaved, survey.list_keys);
+        survey.next = Next::Within(index, status, Partition(partition.0.saturating_add(1)));
+        looked_at
+    }
+
+    fn add_partition(
+        &self,
+        status: &mut DestinationStatus,
+        (index, partition, owned): (DestinationIndex, Partition, &OwnedPartition),
+        unsaved: &Unsaved,
+        list_keys: bool,
+    ) {
+        if owned.has_joined(index) {
+            status.expired += owned.expired_of(&status.name);
+            // Given up, and not yet where dead letters are counted.
+            status.pending += unsaved.get(&(index, partition)).copied().unwrap_or_default();
+            let (head, end) = owned.reach();
+            match owned.lane(index) {
+                Some(lane) => lane.add_to(status, (head, end), list_keys),
+                None => {
+                    status.waits_from(partition, head, end);
+                    status.pending += head.may_wait_until(end);
+                    status.pending_exact &= head >= end;
+                }
             }
         }
-        for (index, gate) in self.shared.destinations.gates() {
-            if !self.shared.destinations.is_present(index) {
-                add(&gate.destination.name, &|status| status.in_flight += u64::from(gate.in_flight));
+        if let Some(lane) = owned.unconfigured.get(&status.name) {
+            // Of one before it that had its name.
+            add_remains(status, (partition, owned), lane);
+        }
+        owned.add_replays_to(index, status, list_keys);
+        if let BreakerStatus::Open { next_probe, .. } = status.breaker {
+            status.wait_for_probe(next_probe);
+        }
+    }
+
+    /// Looks at what is left in one partition of destinations that there were not. Returns of how many.
+    fn survey_remains(&self, survey: &mut Survey, from: Partition) -> usize {
+        let Some((partition, owned)) = self.partitions.range(from..).next() else { return 1 };
+        for (name, lane) in &owned.unconfigured {
+            if survey.found.binary_search_by(|known| known.name.cmp(name)).is_err() {
+                let status = survey.remains.entry(name.clone());
+                let status = status.or_insert_with(|| DestinationStatus::idle(name.clone(), false));
+                add_remains(status, (*partition, owned), lane);
             }
+        }
+        survey.next = Next::Remains(Partition(partition.0.saturating_add(1)));
+        1 + owned.unconfigured.len()
+    }
+
+    /// What a survey has found.
+    fn report(&self, survey: &mut Survey, now: Timestamp) -> StatusReport {
+        let mut destinations = std::mem::take(&mut survey.found);
+        let mut others = std::mem::take(&mut survey.remains);
+        for gate in self.shared.destinations.gone() {
+            let name = &gate.destination.name;
+            let status = match destinations.binary_search_by(|known| known.name.cmp(name)) {
+                Ok(at) => &mut destinations[at],
+                Err(_) => others.entry(name.clone()).or_insert_with(|| DestinationStatus::idle(name.clone(), false)),
+            };
+            status.in_flight += u64::from(gate.in_flight);
         }
         if !others.is_empty() {
-            configured.extend(others.into_values());
-            configured.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            destinations.extend(others.into_values());
+            destinations.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         }
-        configured
+        let partitions = std::mem::take(&mut survey.partitions);
+        StatusReport { at: now, partitions, destinations, ..StatusReport::default() }
     }
 
     /// What does not depend on a partition.
@@ -109,50 +255,32 @@ impl Dispatcher {
         status
     }
 
-    /// One destination, partition by partition.
-    fn status_of_one_apart(&self, index: DestinationIndex, now: Timestamp) -> DestinationStatus {
-        let mut status = self.status_at_gate(index, now);
-        for (partition, owned) in &self.partitions {
-            if !owned.has_joined(index) {
-                continue;
-            }
-            let (head, end) = owned.reach();
-            status.expired += owned.expired_of(&self.shared.destinations.get(index).name);
-            // Given up, and not yet where dead letters are counted.
-            status.pending += owned.unsaved_of(self.shared.destinations.get(index)) as u64;
-            match owned.lane(index) {
-                Some(lane) => lane.add_to(&mut status, head, end),
-                None => {
-                    status.waits_from(*partition, head, end);
-                    status.pending += head.may_wait_until(end);
-                    status.pending_exact &= head >= end;
-                }
-            }
-        }
-        for owned in self.partitions.values() {
-            owned.add_replays_to(index, &mut status);
-        }
-        if let BreakerStatus::Open { next_probe, .. } = status.breaker {
-            status.wait_for_probe(next_probe);
-        }
-        status
-    }
-
-    /// What is found out once for many is what each of them would say.
+    /// A survey comes to the same in however many pieces it is made, if nothing happens meanwhile; and what is found out
+    /// once for many is what each of them would say.
     pub(super) fn check_status(&self, now: Timestamp) {
-        let apart = self.apart();
-        let all = self.status(now).destinations;
-        for index in self.shared.destinations.present().filter(|index| !apart.contains(index)) {
-            let one = self.status_of_one_apart(index, now);
-            let told = all.binary_search_by(|known| known.name.cmp(&one.name)).map(|at| &all[at]);
-            // Of one before it that had its name, something may be left.
-            let is_alone = self.partitions.values().all(|owned| !owned.unconfigured.contains_key(&one.name))
-                && self
-                    .shared
-                    .destinations
-                    .gates()
-                    .all(|(other, gate)| other == index || gate.destination.name != one.name);
+        let whole = self.status(now);
+        let (mut survey, unsaved) = (Survey::new(true), self.unsaved());
+        let in_pieces = std::iter::repeat_with(|| self.survey(&mut survey, 1, now)).flatten().next();
+        assert_eq!(in_pieces.as_ref(), Some(&whole), "what a survey finds in pieces, and at once");
+        for index in self.shared.destinations.present().filter(|index| !self.is_apart(*index, &unsaved)) {
+            let mut one = self.status_at_gate(index, now);
+            for (partition, owned) in &self.partitions {
+                self.add_partition(&mut one, (index, *partition, owned), &unsaved, true);
+            }
+            let told = whole.destinations.binary_search_by(|known| known.name.cmp(&one.name));
+            let told = told.map(|at| &whole.destinations[at]);
+            // Attempts at one before it that had its name are found out at the end.
+            let is_alone = self.shared.destinations.gone().all(|gate| gate.destination.name != one.name);
             assert!(!is_alone || told == Ok(&one), "the status of {} is {told:?}, not {one:?}", one.name);
         }
     }
+}
+
+/// Adds what a destination that there is not left behind in a partition.
+fn add_remains(status: &mut DestinationStatus, (partition, owned): (Partition, &OwnedPartition), lane: &LaneProgress) {
+    let (from, end) = (lane.settled_below(owned.scanned()), owned.reach().1);
+    status.waits_from(partition, from, end);
+    status.pending += from.may_wait_until(end);
+    status.pending_exact = false;
+    status.expired += lane.expiry.expired;
 }

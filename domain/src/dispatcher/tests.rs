@@ -20,6 +20,7 @@ mod scenarios;
 mod sharing;
 mod status;
 mod storing;
+mod surveying;
 mod telling;
 mod world;
 

@@ -32,9 +32,9 @@ impl Expiries {
 }
 
 impl OwnedPartition {
-    /// The destinations of which something has expired, or may have.
-    pub(super) fn expired(&self) -> impl Iterator<Item = &DestinationName> {
-        self.expiry.0.keys().chain(self.commits.uncommitted.expired.keys())
+    /// Whether something of a destination has expired, or may have.
+    pub(super) fn has_expired(&self, name: &DestinationName) -> bool {
+        self.expiry.0.contains_key(name) || self.commits.uncommitted.expired.contains_key(name)
     }
 
     /// How many events of a destination have expired here.

@@ -112,7 +112,12 @@ impl OwnedPartition {
     }
 
     /// Adds where replays are, and the keys that are behind in them.
-    pub(in crate::dispatcher) fn add_replays_to(&self, index: DestinationIndex, status: &mut DestinationStatus) {
+    pub(in crate::dispatcher) fn add_replays_to(
+        &self,
+        index: DestinationIndex,
+        status: &mut DestinationStatus,
+        list_keys: bool,
+    ) {
         let Some(of) = self.replays.of(index) else { return };
         for (id, record) in &of.records {
             let ReplayProgress { spec, mark, behind } = &record.progress;
@@ -143,7 +148,7 @@ impl OwnedPartition {
                 partitions: vec![part],
             });
             if let Some(lane) = &record.lane {
-                lane.add_keys_to(status);
+                lane.add_keys_to(status, list_keys);
             }
         }
     }

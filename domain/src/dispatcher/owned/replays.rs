@@ -171,9 +171,9 @@ impl Replays {
         self.of.values().flat_map(|of| of.records.values()).filter_map(|record| record.lane.as_deref())
     }
 
-    /// The destinations that have replays, be they done.
-    pub(super) fn destinations(&self) -> impl Iterator<Item = DestinationIndex> {
-        self.of.iter().filter(|(_, of)| !of.records.is_empty()).map(|(index, _)| *index)
+    /// Whether the destination has replays, be they done.
+    pub(super) fn has_any(&self, index: DestinationIndex) -> bool {
+        self.of.get(&index).is_some_and(|of| !of.records.is_empty())
     }
 
     /// A lane could not pass its gate.

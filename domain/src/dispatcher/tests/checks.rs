@@ -69,7 +69,8 @@ impl World {
     }
 
     /// G6: nobody is told that less is pending than is.
-    pub(super) fn check_status(&self) {
+    pub(super) fn check_status(&mut self) {
+        self.go_on_with_survey();
         if !self.owned {
             return;
         }

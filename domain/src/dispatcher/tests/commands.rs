@@ -1,19 +1,33 @@
 //! What an operator asks for while an attempt at the key is under way, which it is most of the time where a receiver hangs.
 
 use super::fixtures::name;
-use super::world::World;
+use super::world::{World, pick};
 use crate::*;
 use std::time::Duration;
 
+impl World {
+    /// An operator retries or skips one of the keys that a status lists.
+    pub(super) fn operate(&mut self, which: u64, skip: bool) {
+        let status = self.dispatcher.status(self.now);
+        let blocked: Vec<_> = status
+            .destinations
+            .iter()
+            .flat_map(|d| d.blocked.iter().map(|b| (d.name.clone(), b.key.clone())))
+            .collect();
+        if blocked.is_empty() {
+            return;
+        }
+        let (destination, key) = blocked[pick(which, blocked.len())].clone();
+        let key = LaneKey::parse(&key).unwrap();
+        let command = if skip { Command::SkipKey { destination, key } } else { Command::RetryKey { destination, key } };
+        assert!(self.command(command), "what is listed as blocked can be retried and skipped");
+    }
+}
+
 /// A world whose one destination is in its second attempt at the first of two events of a key.
 fn in_second_attempt(on_give_up: OnGiveUp) -> World {
-    let retry = RetryPolicy {
-        initial: Duration::from_secs(10),
-        factor: 1.0,
-        jitter: 0.0,
-        limit: Duration::from_secs(3600),
-        ..RetryPolicy::default()
-    };
+    let retry =
+        RetryPolicy { initial: Duration::from_secs(10), factor: 1.0, jitter: 0.0, limit: Duration::from_secs(3600) };
     let destination = Destination { retry, on_give_up, ..Destination::new(name("main")) };
     let mut world = World::with(Settings { check_state: true, ..Settings::default() }, 1, vec![destination]);
     world.append(1, 0);

@@ -335,9 +335,9 @@ impl World {
             let place = (destination.clone(), offset);
             // Given up a moment ago, it is settled when its dead letter is stored; nothing later of its key goes before.
             let of = self.dispatcher.shared.destinations.named(destination);
-            let being_stored = of
-                .zip(self.dispatcher.partitions.get(&PARTITION))
-                .is_some_and(|(index, owned)| owned.unsaved_of(self.dispatcher.shared.destinations.get(index)) > 0);
+            let being_stored = of.zip(self.dispatcher.partitions.get(&PARTITION)).is_some_and(|(index, owned)| {
+                owned.unsaved(&self.dispatcher.shared.destinations).any(|of| of == index)
+            });
             let settled = self.settled.contains(&place) || self.replayed.contains(&place) || being_stored;
             assert!(settled, "{id} of {destination} replays {offset}, which is not settled");
             here.insert(offset);

@@ -7,6 +7,7 @@ use super::ends::Ends;
 use super::expiring::Expiring;
 use super::fixtures::{PARTITION, destinations, logged};
 use super::replaying::{Replays, Wish};
+use super::surveying::Surveying;
 use super::telling::Telling;
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,6 +153,7 @@ pub(super) struct World {
     pub(super) in_the_end: u8,
     /// How many commits of this ownership have told something.
     pub(super) histories: u64,
+    pub(super) surveying: Surveying,
     pub(super) owned: bool,
     leased_until: Timestamp,
     /// The answer to the command that was given last.
@@ -191,6 +193,7 @@ impl World {
             expiring: Expiring::default(),
             in_the_end: 0,
             histories: 0,
+            surveying: Surveying::default(),
             reads: Vec::new(),
             commits: Vec::new(),
             made: Made::default(),
@@ -578,21 +581,5 @@ impl World {
             self.stored.redrives.push(request.clone());
         }
         self.input(Input::Redrive { partition: PARTITION, requests: vec![request] });
-    }
-
-    fn operate(&mut self, which: u64, skip: bool) {
-        let status = self.dispatcher.status(self.now);
-        let blocked: Vec<_> = status
-            .destinations
-            .iter()
-            .flat_map(|d| d.blocked.iter().map(|b| (d.name.clone(), b.key.clone())))
-            .collect();
-        if blocked.is_empty() {
-            return;
-        }
-        let (destination, key) = blocked[pick(which, blocked.len())].clone();
-        let key = LaneKey::parse(&key).unwrap();
-        let command = if skip { Command::SkipKey { destination, key } } else { Command::RetryKey { destination, key } };
-        assert!(self.command(command), "what is listed as blocked can be retried and skipped");
     }
 }

@@ -305,15 +305,19 @@ impl KeyQueue {
 
     /// The record that a commit keeps of it; `None` when it is not behind.
     pub(in crate::lane) fn record(&self) -> Option<Behind> {
+        Some(Behind { offset: self.stands_at()?, retry: self.retry().cloned() })
+    }
+
+    /// Where that record says that the key stands.
+    pub(in crate::lane) fn stands_at(&self) -> Option<Offset> {
         let behind = self.behind.as_ref()?;
-        let offset = match (self.entries.front(), behind.known) {
-            (Some(entry), _) => entry.offset,
-            (None, Known::Below(offset)) => offset,
-            (None, Known::All) if behind.ahead => behind.settled_below,
+        match (self.entries.front(), behind.known) {
+            (Some(entry), _) => Some(entry.offset),
+            (None, Known::Below(offset)) => Some(offset),
+            (None, Known::All) if behind.ahead => Some(behind.settled_below),
             // It has caught up, and will be forgotten when whoever it waits for looks at it.
-            (None, Known::All) => return None,
-        };
-        Some(Behind { offset, retry: behind.retry.clone() })
+            (None, Known::All) => None,
+        }
     }
 
     /// An event that has failed before goes by itself, so that it cannot spoil others' batches.
