@@ -8,6 +8,9 @@ use std::collections::BTreeSet;
 impl World {
     pub(super) fn delete_tenant(&mut self) {
         self.deleted_tenants = [tenant()].into_iter().collect();
+        // What held a commit back that was made before may be one of those that nobody wants now.
+        self.made.here.clear();
+        self.made.here_before.clear();
         self.input(Input::DeletedTenants(self.deleted_tenants.clone()));
         self.replays_lose_deleted_tenants();
         self.discard_letters_of_deleted_tenants();

@@ -162,8 +162,10 @@ impl World {
             is_of_now && log.any(|event| event.offset >= began && event.offset < settled_below)
         });
         let chosen = self.log.iter().filter(|event| range.contains(&event.offset) && selection.picks(&event.event));
+        // Of a tenant that was deleted nothing is wanted, whatever came of it before.
+        let chosen = chosen.filter(|event| !self.deleted_tenants.had(&event.event)).map(|event| event.offset);
         let settled = |offset: &Offset| self.settled_here.contains(&(destination.clone(), *offset));
-        let settled = chosen.map(|event| event.offset).filter(settled).collect();
+        let settled = chosen.filter(settled).collect();
         if self.command(command) {
             // Asked for again, it is the one that was asked for before, of the same range.
             let new = || Known { selection, first: wish.first, reaches, settled, ..Known::default() };
