@@ -207,7 +207,7 @@ async fn main() {
         spans: None,
         limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),
-        tenants: laneway_http::CurrentTenantLimits::default(),
+        tenants: laneway_http::CurrentActBounds::default(),
         hosts: laneway_http::Hosts::default(),
     });
     let bare = Router::new().route("/v1/events", post(bare)).with_state(Arc::new(AtomicU64::new(0)));

@@ -80,8 +80,8 @@ pub use operation::Route;
 pub use routes::routes;
 pub use server::{Ended, serve};
 pub use tenants::{
-    CurrentTenantLimits, DEFAULT_CHANGES_PER_MINUTE, DEFAULT_REPLAYS_AT_ONCE, DEFAULT_REPLAYS_PER_MINUTE,
-    DEFAULT_SEARCHES_PER_MINUTE, DEFAULT_TENANT_TOKENS, DEFAULT_TESTS_PER_MINUTE, TenantLimits,
+    ActBounds, CurrentActBounds, DEFAULT_CHANGES_PER_MINUTE, DEFAULT_REPLAYS_AT_ONCE, DEFAULT_REPLAYS_PER_MINUTE,
+    DEFAULT_SEARCHES_PER_MINUTE, DEFAULT_TENANT_TOKENS, DEFAULT_TESTS_PER_MINUTE,
 };
 pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen, digest_of};
 pub use visitor::{Visitor, admit};
@@ -126,7 +126,7 @@ pub struct Api {
     /// The bounds.
     pub limits: CurrentLimits,
     /// The bounds of what tenants do.
-    pub tenants: CurrentTenantLimits,
+    pub tenants: CurrentActBounds,
     /// Who may; none for everyone (see [`check_listen`]).
     pub tokens: Tokens,
     /// By which names it is reached; asked only where there are no tokens.

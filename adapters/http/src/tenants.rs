@@ -25,7 +25,7 @@ pub const DEFAULT_REPLAYS_AT_ONCE: usize = 4;
 
 /// The bounds. The rates are of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TenantLimits {
+pub struct ActBounds {
     /// How often a tenant may do what costs others something. Beyond: 429.
     pub rates: TenantRates,
     /// The most tokens of a tenant that are made over HTTP ([`DEFAULT_TENANT_TOKENS`]). Beyond: 409.
@@ -34,7 +34,7 @@ pub struct TenantLimits {
     pub replays_at_once: usize,
 }
 
-impl Default for TenantLimits {
+impl Default for ActBounds {
     fn default() -> Self {
         let rate = |of| NonZeroU32::new(of).unwrap_or(NonZeroU32::MIN);
         let rates = TenantRates {
@@ -49,39 +49,39 @@ impl Default for TenantLimits {
 
 /// The bounds of a running server, which can be replaced.
 #[derive(Clone, Debug, Default)]
-pub struct CurrentTenantLimits(Arc<RwLock<TenantLimits>>);
+pub struct CurrentActBounds(Arc<RwLock<ActBounds>>);
 
-impl CurrentTenantLimits {
+impl CurrentActBounds {
     /// These from now on. Whether any is another one than before.
-    pub fn replace(&self, limits: TenantLimits) -> bool {
+    pub fn replace(&self, bounds: ActBounds) -> bool {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, limits) != limits
+        std::mem::replace(&mut *current, bounds) != bounds
     }
 
     /// Those that hold now.
     #[must_use]
-    pub fn now(&self) -> TenantLimits {
+    pub fn now(&self) -> ActBounds {
         *self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl From<TenantLimits> for CurrentTenantLimits {
-    fn from(limits: TenantLimits) -> Self {
-        Self(Arc::new(RwLock::new(limits)))
+impl From<ActBounds> for CurrentActBounds {
+    fn from(bounds: ActBounds) -> Self {
+        Self(Arc::new(RwLock::new(bounds)))
     }
 }
 
 /// What each tenant has done lately over this process.
 pub(crate) struct Pace {
-    limits: CurrentTenantLimits,
+    bounds: CurrentActBounds,
     began: Instant,
     done: Mutex<TenantBuckets>,
 }
 
 impl Pace {
-    pub(crate) fn new(limits: CurrentTenantLimits) -> Self {
-        let done = Mutex::new(TenantBuckets::new(limits.now().rates));
-        Self { limits, began: Instant::now(), done }
+    pub(crate) fn new(bounds: CurrentActBounds) -> Self {
+        let done = Mutex::new(TenantBuckets::new(bounds.now().rates));
+        Self { bounds, began: Instant::now(), done }
     }
 
     /// The tenant does `count` such things now. An operator may do as many as they like.
@@ -91,7 +91,7 @@ impl Pace {
     pub(crate) fn act(&self, tenant: Option<&Tenant>, act: TenantAct, count: usize) -> Result<(), Box<Problem>> {
         let Some(tenant) = tenant else { return Ok(()) };
         let now = Timestamp::ZERO.after(self.began.elapsed());
-        let rates = self.limits.now().rates;
+        let rates = self.bounds.now().rates;
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.set_rates(rates, now);
         let acted = done.act(tenant, act, u64::try_from(count).unwrap_or(u64::MAX), now);
@@ -113,8 +113,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_tenant_that_asks_too_often_is_told_when_to_come_again_and_nobody_else_is() {
-        let limits = CurrentTenantLimits::default();
-        let pace = Pace::new(limits.clone());
+        let bounds = CurrentActBounds::default();
+        let pace = Pace::new(bounds.clone());
         let tenant = |name: &str| Some(Tenant::new(name).unwrap());
         let (acme, other) = (tenant("acme"), tenant("other"));
         let test = |of: &Option<Tenant>| pace.act(of.as_ref(), TenantAct::Test, 1).map_err(|problem| problem.kind);
@@ -127,8 +127,8 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!((test(&acme), test(&acme)), (Ok(()), Err(Kind::TooOften)));
         // After a reload it fills faster.
-        let rates = TenantRates { tests: NonZeroU32::new(60).unwrap(), ..limits.now().rates };
-        assert!(limits.replace(TenantLimits { rates, ..limits.now() }));
+        let rates = TenantRates { tests: NonZeroU32::new(60).unwrap(), ..bounds.now().rates };
+        assert!(bounds.replace(ActBounds { rates, ..bounds.now() }));
         assert_eq!(test(&acme), Err(Kind::TooOften));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!((test(&acme), test(&acme)), (Ok(()), Err(Kind::TooOften)));

@@ -3,7 +3,7 @@
 
 use super::destinations::Known;
 use crate::config::{Config, CurrentTenantBounds, TenantBounds};
-use laneway_http::{CurrentLimits, CurrentTenantLimits, Tokens, check_listen};
+use laneway_http::{CurrentActBounds, CurrentLimits, Tokens, check_listen};
 use laneway_ports::Stores;
 
 /// Reads the configuration again, as it was read at the start.
@@ -66,7 +66,7 @@ impl Reloading<'_> {
 /// What tenants may make and do, as long as it is not replaced.
 pub(super) struct TenantsNow {
     pub(super) bounds: CurrentTenantBounds,
-    pub(super) limits: CurrentTenantLimits,
+    pub(super) limits: CurrentActBounds,
 }
 
 impl TenantsNow {

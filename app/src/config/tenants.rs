@@ -3,8 +3,8 @@
 use super::reader::Section;
 use super::setting::Size;
 use super::units::show_size;
-use laneway_domain::{TenantLimits as Allowed, TenantRates};
-use laneway_http::TenantLimits;
+use laneway_domain::{TenantLimits, TenantRates};
+use laneway_http::ActBounds;
 use serde_json::{Map, Value as Json};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -95,7 +95,7 @@ pub struct TenantBounds {
     /// The most bytes of one destination's settings, written as JSON.
     pub settings_bytes: usize,
     /// What is bounded of what they do.
-    pub limits: TenantLimits,
+    pub limits: ActBounds,
 }
 
 impl Default for TenantBounds {
@@ -109,7 +109,7 @@ impl Default for TenantBounds {
             headers: HEADERS,
             patterns: PATTERNS,
             settings_bytes: usize::try_from(SETTINGS_BYTES).unwrap_or(usize::MAX),
-            limits: TenantLimits::default(),
+            limits: ActBounds::default(),
         }
     }
 }
@@ -162,8 +162,8 @@ impl TenantBounds {
 
     /// What a tenant may for which nothing else was set.
     #[must_use]
-    pub fn of_all(&self) -> Allowed {
-        Allowed {
+    pub fn of_all(&self) -> TenantLimits {
+        TenantLimits {
             events_per_second: self.events_per_second,
             bytes_per_second: self.bytes_per_second,
             event_bytes: self.event_bytes,
@@ -237,8 +237,8 @@ impl TenantBounds {
     }
 }
 
-fn read_limits(section: &mut Section<'_, '_>) -> TenantLimits {
-    let default = TenantLimits::default();
+fn read_limits(section: &mut Section<'_, '_>) -> ActBounds {
+    let default = ActBounds::default();
     let mut rate = |key, default: NonZeroU32| {
         NonZeroU32::new(section.within(key, default.get(), 1..=MOST_PER_MINUTE)).unwrap_or(default)
     };
@@ -248,7 +248,7 @@ fn read_limits(section: &mut Section<'_, '_>) -> TenantLimits {
         replays: rate("replays_per_minute", default.rates.replays),
         searches: rate("searches_per_minute", default.rates.searches),
     };
-    TenantLimits {
+    ActBounds {
         rates,
         tokens: section.within("tokens", default.tokens, 0..=MOST_TOKENS),
         replays_at_once: section.within("replays_at_once", default.replays_at_once, 0..=MOST_REPLAYS),

@@ -35,7 +35,7 @@ async fn start() -> Running {
         spans: None,
         limits: limits.clone().into(),
         tokens: Token::new(TOKEN).into_iter().collect::<Vec<_>>().into(),
-        tenants: laneway_http::CurrentTenantLimits::default(),
+        tenants: laneway_http::CurrentActBounds::default(),
         hosts: laneway_http::Hosts::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

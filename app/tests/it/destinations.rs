@@ -138,7 +138,7 @@ impl Process {
             spans: None,
             limits: Limits::default().into(),
             tokens: setup.tokens.into(),
-            tenants: laneway_http::CurrentTenantLimits::default(),
+            tenants: laneway_http::CurrentActBounds::default(),
             hosts: Hosts::default(),
         };
         Self { router: router(api), stores, tasks }

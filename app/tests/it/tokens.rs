@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use laneway_app::registry::{KEY_BYTES, Keyring};
 use laneway_app::tokens::MadeTokens;
 use laneway_domain::{MAX_TOKENS, Revision, Role, Roles, TokenBook};
-use laneway_http::{Api, CurrentTenantLimits, Hosts, Limits, TOKEN_PREFIX, Token, Tokens, router};
+use laneway_http::{Api, CurrentActBounds, Hosts, Limits, TOKEN_PREFIX, Token, Tokens, router};
 use laneway_memory::{Call, Disk, Fault, Faults, MemoryStore, Settings};
 use laneway_ports::{Stores, TokenStore as _};
 use serde_json::{Value as Json, json};
@@ -92,7 +92,7 @@ impl Process {
             spans: None,
             limits: Limits::default().into(),
             tokens: tokens.clone(),
-            tenants: CurrentTenantLimits::default(),
+            tenants: CurrentActBounds::default(),
             hosts: Hosts::default(),
         });
         Self { router, tokens, store, trouble, following }

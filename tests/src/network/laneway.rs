@@ -157,7 +157,7 @@ impl Machine {
             spans: None,
             limits: limits.clone().into(),
             tokens: laneway_http::Tokens::default(),
-            tenants: laneway_http::CurrentTenantLimits::default(),
+            tenants: laneway_http::CurrentActBounds::default(),
             hosts: laneway_http::Hosts::new([super::LANEWAY]).expect("a host's name"),
         };
         let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;

@@ -104,7 +104,7 @@ impl Server {
             spans: None,
             limits: setup.limits.into(),
             tokens: setup.tokens.into(),
-            tenants: laneway_http::CurrentTenantLimits::default(),
+            tenants: laneway_http::CurrentActBounds::default(),
             hosts: setup.hosts,
         };
         Self { router: router(api), store, worker }

@@ -393,7 +393,7 @@ async fn a_commit_on_its_way_does_not_bring_a_forgotten_destination_back() {
         spans: None,
         limits: Limits::default().into(),
         tokens: laneway_http::Tokens::default(),
-        tenants: laneway_http::CurrentTenantLimits::default(),
+        tenants: laneway_http::CurrentActBounds::default(),
         hosts: laneway_http::Hosts::default(),
     };
     let server = Server { router: router(api), store, worker };

@@ -138,7 +138,7 @@ impl Server {
             spans: None,
             limits: Limits::default().into(),
             tokens: tokens.clone(),
-            tenants: laneway_http::CurrentTenantLimits::default(),
+            tenants: laneway_http::CurrentActBounds::default(),
             hosts: Hosts::default(),
         };
         let (stop, stopping) = watch::channel(false);
