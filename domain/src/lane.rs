@@ -408,25 +408,29 @@ impl Lane {
         }
     }
 
-    /// Records keys whose attempt has held the settled prefix back for too long as behind.
-    pub(crate) fn look_for_stragglers(&mut self, cx: &mut Context<'_>) {
+    /// Records keys whose attempt has held the settled prefix back for too long as behind. Whether there were any.
+    pub(crate) fn look_for_stragglers(&mut self, cx: &mut Context<'_>) -> bool {
         self.straggler_timer = false;
+        let mut any = false;
         while let Some((_, key)) = self.on_track.first() {
             let key = key.clone();
             let since = self.queues.known(&key).in_flight.as_ref().map(|in_flight| in_flight.since);
             if since.is_none() && self.yielding.stops(&key) {
                 // Another lane takes long with it.
                 self.fall_behind(&key, cx);
+                any = true;
                 continue;
             }
             let until = since.unwrap_or(cx.now).after(cx.settings.straggler_after);
             if cx.now < until {
                 self.straggler_timer = true;
                 cx.timers.set(until, self.timer(LaneTimer::Straggler));
-                return;
+                return any;
             }
             self.fall_behind(&key, cx);
+            any = true;
         }
+        any
     }
 
     /// Nothing goes on here: what is on track is recorded key by key, so that whoever takes over

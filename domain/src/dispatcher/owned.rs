@@ -278,12 +278,22 @@ impl OwnedPartition {
 
     /// A moment that a lane has waited for has come. The lane may have gone since.
     pub(super) fn lane_due(&mut self, at: LaneAt, timer: &LaneTimer, shared: &mut Shared) {
-        self.with_lane(at, shared, |lane, cx| match timer {
-            LaneTimer::Straggler => lane.look_for_stragglers(cx),
-            LaneTimer::Linger => {}
-            LaneTimer::Key(key) => lane.key_due(key, cx),
-            LaneTimer::Age => lane.age_due(cx),
-        });
+        match timer {
+            LaneTimer::Straggler => self.look_for_stragglers(at, shared),
+            LaneTimer::Linger => _ = self.with_lane(at, shared, |_, _| {}),
+            LaneTimer::Key(key) => _ = self.with_lane(at, shared, |lane, cx| lane.key_due(key, cx)),
+            LaneTimer::Age => _ = self.with_lane(at, shared, Lane::age_due),
+        }
+    }
+
+    /// Where no key takes too long, the lane is left alone: those of thousands of destinations that are down may have
+    /// something on track, and each comes by every second.
+    fn look_for_stragglers(&mut self, at: LaneAt, shared: &mut Shared) {
+        let Some((lane, mut cx)) = self.lane_with_context(at, shared) else { return };
+        if lane.look_for_stragglers(&mut cx) {
+            self.touch(at);
+            self.serve_lane(at, shared);
+        }
     }
 
     /// Someone wants these dead letters attempted once more.

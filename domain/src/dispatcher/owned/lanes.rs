@@ -20,10 +20,15 @@ pub(super) struct Lanes {
     /// Of the others, those whose stored position is their own, or is to be: they move with the shared reader, and may come
     /// to share its position.
     rejoining: BTreeSet<DestinationIndex>,
+    /// Of those, the ones with nothing on track: they stand where the shared reader is, and every commit looks whether they
+    /// share its position now. Where the others stand changes only when they do.
+    returning: BTreeSet<DestinationIndex>,
     /// Lanes that the next commit must look at, beside those.
     touched: BTreeSet<DestinationIndex>,
-    /// Lanes that may hold the default position back.
+    /// Lanes with something on track.
     on_track: BTreeSet<DestinationIndex>,
+    /// Of those, the ones that share a position, and may hold it back.
+    holding: BTreeSet<DestinationIndex>,
     /// Lanes that could not pass their gate because too much is uncommitted, or the lease too short.
     stalled: BTreeSet<DestinationIndex>,
 }
@@ -69,14 +74,33 @@ impl Lanes {
         } else {
             self.detached.insert((lane.cursor(), lane.destination));
         }
+        let index = lane.destination;
         self.insert(lane);
+        self.file(index);
+    }
+
+    /// Keeps `returning` and `holding` after anything of a lane has changed that they go by.
+    fn file(&mut self, index: DestinationIndex) {
+        let (is_rejoining, has_on_track) = (self.rejoining.contains(&index), self.on_track.contains(&index));
+        if is_rejoining && !has_on_track {
+            self.returning.insert(index);
+        } else {
+            self.returning.remove(&index);
+        }
+        if has_on_track && !is_rejoining && self.known(index).is_attached() {
+            self.holding.insert(index);
+        } else {
+            self.holding.remove(&index);
+        }
     }
 
     /// Takes a lane out, if there is one.
     pub(super) fn remove(&mut self, index: DestinationIndex) -> Option<Box<Lane>> {
         self.touched.remove(&index);
         self.rejoining.remove(&index);
+        self.returning.remove(&index);
         self.on_track.remove(&index);
+        self.holding.remove(&index);
         self.stalled.remove(&index);
         let lane = self.by_destination.get_mut(index.0)?.take()?;
         if !lane.is_attached() {
@@ -171,6 +195,7 @@ impl Lanes {
         } else {
             self.on_track.remove(&index);
         }
+        self.file(index);
     }
 
     pub(super) fn any_touched(&self) -> bool {
@@ -179,7 +204,7 @@ impl Lanes {
 
     /// Those that the commit which is being made has to look at.
     pub(super) fn take_touched(&mut self) -> Vec<DestinationIndex> {
-        let looking = self.touched.union(&self.rejoining).copied().collect();
+        let looking = self.touched.union(&self.returning).copied().collect();
         self.touched.clear();
         looking
     }
@@ -196,6 +221,7 @@ impl Lanes {
         } else if self.known(index).is_attached() {
             self.rejoining.insert(index);
         }
+        self.file(index);
         if look_again {
             self.touched.insert(index);
         }
@@ -224,12 +250,14 @@ impl Lanes {
     pub(super) fn share_position(&mut self, head: Offset, head_at_commit: Offset, before: Offset) -> SharedPosition {
         let has_company = self.attached() > 1;
         let patience = if has_company { head_at_commit } else { Offset::ZERO };
-        let holding = self.on_track.iter().map(|index| self.known(*index)).filter(|lane| lane.shares_position());
+        let holding = self.holding.iter().map(|index| self.known(*index));
         let positions: Vec<_> = holding.map(|lane| (lane.destination, lane.settled_below(head))).collect();
         let patient = positions.iter().map(|(_, position)| *position).filter(|position| *position >= patience);
         let at = patient.fold(head, Offset::min).max(before);
-        let apart = positions.iter().filter(|(_, position)| *position < at).map(|(index, _)| *index);
-        self.rejoining.extend(apart);
+        for (index, _) in positions.iter().filter(|(_, position)| *position < at) {
+            self.rejoining.insert(*index);
+            self.touch(*index);
+        }
         SharedPosition { at, is_held_back: has_company && at < head }
     }
 
@@ -241,6 +269,11 @@ impl Lanes {
         assert_eq!(self.detached, detached, "which lanes read for themselves, and how far they have looked");
         let on_track = self.all().filter(|lane| lane.has_on_track()).map(|lane| lane.destination).collect();
         assert_eq!(self.on_track, on_track, "which lanes have something on track");
+        let returning: BTreeSet<_> = self.rejoining.difference(&self.on_track).copied().collect();
+        assert_eq!(self.returning, returning, "which lanes may share a position by the next commit");
+        let shares = |lane: &&&Lane| lane.has_on_track() && !self.rejoining.contains(&lane.destination);
+        let holding: BTreeSet<_> = attached.iter().filter(shares).map(|lane| lane.destination).collect();
+        assert_eq!(self.holding, holding, "which lanes may hold the shared position back");
         for lane in attached.into_iter().filter(|lane| !self.rejoining.contains(&lane.destination)) {
             assert!(lane.shares_position(), "a lane stands apart, and is not known to");
             assert_eq!(lane.looked_up_to(head), head, "a lane that shares a position is where the others are");
