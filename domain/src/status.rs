@@ -8,8 +8,11 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod need;
 #[cfg(test)]
 mod tests;
+
+pub use need::{LATE, Need};
 
 /// The most blocked keys that a report lists per destination; their number is always exact.
 pub const MAX_LISTED_KEYS: usize = 100;

@@ -5,7 +5,7 @@ use crate::inspection::Inspector;
 use crate::keys::Keys;
 use crate::log::append::Appender;
 use crate::log::watch::{self, Watchers};
-use crate::log::{PartitionLog, Waiting, groups};
+use crate::log::{PartitionLog, Waiting, count_losses, groups};
 use crate::options::RedisOptions;
 use crate::processes::{Processes, Statement};
 use crate::replicated::Replicated;
@@ -95,6 +95,7 @@ impl RedisStore {
             waiting,
             registry_moved,
         });
+        count_losses();
         let appender = Appender::start(&shared).await?;
         let watchers = watch::start(&shared);
         let inspecting = tokio::spawn(shared.inspector.clone().go_on());

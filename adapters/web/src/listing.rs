@@ -1,6 +1,6 @@
 //! A page of many rows: searched, narrowed, and cut. Nothing here knows of how it is shown.
 
-use crate::need::Need;
+use laneway_domain::Need;
 use crate::snapshot::{Row, Snapshot};
 
 /// Rows of a page: a table of them is some 60 KiB.

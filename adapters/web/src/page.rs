@@ -6,12 +6,12 @@
 use crate::assets;
 use crate::csrf;
 use crate::links;
-use crate::need::Need;
+use crate::need::Told as _;
 use crate::show;
 use crate::visit::Visit;
 use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
-use laneway_domain::{Role, Timestamp};
+use laneway_domain::{Need, Role, Timestamp};
 use laneway_http::wire::Problem;
 use maud::{DOCTYPE, Markup, html};
 

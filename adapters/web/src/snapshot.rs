@@ -1,7 +1,6 @@
 //! What all who look see: one report of the workers, asked for at most once a second, whoever and how many look; and less
 //! often where it costs much.
 
-use crate::need::{Need, lag};
 use laneway_domain::{
     DestinationName, DestinationStatus, Partition, ProcessStatus, StatusReport, Tenant, Timestamp, WorkerStatus,
 };
@@ -56,7 +55,7 @@ impl Totals {
         self.delivered_recently = self.delivered_recently.saturating_add(status.delivered_recently);
         self.failed_recently = self.failed_recently.saturating_add(status.failed_recently);
         self.blocked_keys = self.blocked_keys.saturating_add(status.blocked_keys);
-        self.lag = self.lag.max(lag(status, at));
+        self.lag = self.lag.max(status.lag(at));
     }
 }
 
@@ -93,7 +92,7 @@ impl Snapshot {
                 let failed = row.status.failed_recently;
                 // Where all else is well, what failed lately is where it may begin.
                 let begins_to_fail = row.need == Need::Nothing && failed > 0;
-                (row.need, !begins_to_fail, Reverse(lag(&row.status, at)), Reverse(failed), Reverse(row.dead_letters))
+                (row.need, !begins_to_fail, Reverse(row.status.lag(at)), Reverse(failed), Reverse(row.dead_letters))
             };
             key(a).cmp(&key(b)).then_with(|| a.status.name.cmp(&b.status.name))
         });

@@ -5,13 +5,16 @@ use super::metrics::{
     BLOCKED_KEYS, BREAKER_OPEN, CAUGHT_UP_IN, DEAD_LETTERS, DELIVERIES, DELIVERY_SECONDS, END_TO_END_SECONDS,
     EXPIRED_EVENTS, IN_FLIGHT, KEYS_BEHIND, LATENCY_BUCKETS, OLDEST_EVENT, PAUSED, PENDING_EVENTS, help,
 };
-use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, StatusReport, Timestamp};
+use laneway_domain::{BreakerStatus, DestinationName, DestinationStatus, Need, StatusReport, Timestamp};
 use laneway_ports::DeadLetterCount;
+#[cfg(target_os = "linux")]
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Error, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
     TextEncoder,
 };
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const DESTINATION: &str = "destination";
@@ -32,7 +35,16 @@ const GAUGES: [&str; 10] = [
     CAUGHT_UP_IN,
 ];
 
+/// How many destinations have series of their own. Each has some 60, and a page of 30,000 (3 MB) is as much as Prometheus
+/// likes to take every few seconds; the others are one, [`OTHERS`].
+const MAX_LABELLED: usize = 500;
+/// The label of those that have no series of their own. No destination can be called so.
+const OTHERS: &str = "(others)";
+
 /// The metrics of all destinations that this process knows of.
+///
+/// Of more than 500, those that need a person most have gauges of their own, and counters those that were there first: a
+/// counter that moved to another label would fall. What is not told of one by one is told of all others together.
 #[derive(Clone)]
 pub struct DestinationMetrics(Arc<Families>);
 
@@ -42,23 +54,30 @@ struct Families {
     seconds: HistogramVec,
     end_to_end: HistogramVec,
     gauges: [GaugeVec; GAUGES.len()],
+    most: usize,
     known: Mutex<Known>,
 }
 
 #[derive(Default)]
 struct Known {
     destinations: HashMap<DestinationName, Entry>,
+    /// How many of them have counters of their own.
+    counted: usize,
     /// How many have been forgotten so far.
     forgotten: u64,
 }
 
+#[derive(Default)]
 struct Entry {
     /// Whether there is a sink that counts. Without one the destination is known by a status only.
     delivers: bool,
-    gauges: [Gauge; GAUGES.len()],
+    /// Whether its attempts have counters of their own.
+    counted: bool,
+    /// Its gauges, if it has its own.
+    gauges: Option<[Gauge; GAUGES.len()]>,
 }
 
-/// What is counted of one destination's attempts.
+/// What is counted of one destination's attempts, or of those of several.
 pub struct Attempts {
     /// By outcome: delivered, retry, rejected, gone, not tried.
     pub outcomes: [IntCounter; OUTCOMES.len()],
@@ -78,7 +97,11 @@ impl DestinationMetrics {
     /// # Errors
     /// If a name or a bucket is wrong, which a test rules out.
     pub fn new() -> Result<Self, String> {
-        Families::new().map(|families| Self(Arc::new(families))).map_err(|error| error.to_string())
+        Self::of_at_most(MAX_LABELLED)
+    }
+
+    fn of_at_most(most: usize) -> Result<Self, String> {
+        Families::new(most).map(|families| Self(Arc::new(families))).map_err(|error| error.to_string())
     }
 
     /// Begins to count a destination's attempts, or goes on.
@@ -86,13 +109,13 @@ impl DestinationMetrics {
     pub fn attempts_of(&self, name: &DestinationName) -> Attempts {
         let families = &*self.0;
         let mut known = families.lock();
-        known.destinations.entry(name.clone()).or_insert_with(|| families.entry(name)).delivers = true;
-        let label = &[name.as_str()];
-        Attempts {
-            outcomes: OUTCOMES.map(|outcome| families.deliveries.with_label_values(&[name.as_str(), outcome])),
-            seconds: families.seconds.with_label_values(label),
-            end_to_end: families.end_to_end.with_label_values(label),
+        let Known { destinations, counted, .. } = &mut *known;
+        let entry = destinations.entry(name.clone()).or_default();
+        entry.delivers = true;
+        if !entry.counted && *counted < families.most {
+            (entry.counted, *counted) = (true, *counted + 1);
         }
+        families.attempts(if entry.counted { name.as_str() } else { OTHERS })
     }
 
     /// The destination is delivered to no longer. What waits for it is told for as long as a status has it.
@@ -105,9 +128,10 @@ impl DestinationMetrics {
     /// The destination is gone. Attempts that are under way count no more.
     pub fn forget(&self, name: &DestinationName) {
         let mut known = self.0.lock();
-        if known.destinations.remove(name).is_some() {
+        if let Some(entry) = known.destinations.remove(name) {
             known.forgotten += 1;
-            self.0.remove(name);
+            known.counted -= usize::from(entry.counted);
+            self.0.remove(name, &entry);
         }
     }
 
@@ -118,44 +142,49 @@ impl DestinationMetrics {
     }
 
     /// Sets the gauges, and forgets what is neither in the status nor delivered to.
-    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
     pub fn set(&self, as_of: AsOf, report: &StatusReport, dead_letters: &[DeadLetterCount]) {
-        let status = &report.destinations;
         let dead: HashMap<&DestinationName, u64> =
             dead_letters.iter().map(|count| (&count.destination, count.count)).collect();
+        let dead = |name: &DestinationName| dead.get(name).copied().unwrap_or_default();
         let families = &*self.0;
+        let in_trouble = in_most_trouble(report, dead, families.most);
         let mut known = families.lock();
         let may_add = AsOf(known.forgotten) == as_of;
-        for destination in status {
+        let mut others: Option<[f64; GAUGES.len()]> = None;
+        for (at, destination) in report.destinations.iter().enumerate() {
             let name = &destination.name;
             if may_add && !known.destinations.contains_key(name) {
-                known.destinations.insert(name.clone(), families.entry(name));
+                known.destinations.insert(name.clone(), Entry::default());
             }
             // What is not known has left since the status was asked for.
-            let Some(entry) = known.destinations.get(name) else { continue };
-            let flag = |on: bool| f64::from(u8::from(on));
-            let values = [
-                destination.pending as f64,
-                destination.in_flight as f64,
-                destination.blocked_keys as f64,
-                destination.keys_behind as f64,
-                flag(destination.breaker != BreakerStatus::Closed),
-                flag(destination.paused.is_some()),
-                dead.get(name).map_or(0.0, |count| *count as f64),
-                destination.expired as f64,
-                age(report.at, destination),
-                caught_up_in(destination),
-            ];
-            entry.gauges.iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
+            let Some(entry) = known.destinations.get_mut(name) else { continue };
+            let values = values(report.at, destination, dead(name));
+            if in_trouble.as_ref().is_none_or(|shown| shown.contains(&at)) {
+                let gauges = entry.gauges.get_or_insert_with(|| families.gauges_of(name.as_str()));
+                gauges.iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
+            } else {
+                if entry.gauges.take().is_some() {
+                    families.remove_gauges(name.as_str());
+                }
+                others = Some(others.map_or(values, |others| together(others, values)));
+            }
+        }
+        match others {
+            Some(values) => {
+                families.gauges_of(OTHERS).iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
+            }
+            None => families.remove_gauges(OTHERS),
         }
         if known.destinations.values().all(|entry| entry.delivers) {
             return; // All of them stay.
         }
-        let names: BTreeSet<&DestinationName> = status.iter().map(|destination| &destination.name).collect();
-        known.destinations.retain(|name, entry| {
+        let names: BTreeSet<&DestinationName> = report.destinations.iter().map(|known| &known.name).collect();
+        let Known { destinations, counted, .. } = &mut *known;
+        destinations.retain(|name, entry| {
             let stays = entry.delivers || names.contains(name);
             if !stays {
-                families.remove(name);
+                *counted -= usize::from(entry.counted);
+                families.remove(name, entry);
             }
             stays
         });
@@ -169,6 +198,52 @@ impl DestinationMetrics {
             String::new()
         })
     }
+}
+
+/// Which of the destinations need a person most, by their place in the report; `None` if there are no more than `most`.
+fn in_most_trouble(
+    report: &StatusReport,
+    dead: impl Fn(&DestinationName) -> u64,
+    most: usize,
+) -> Option<HashSet<usize>> {
+    if report.destinations.len() <= most {
+        return None;
+    }
+    let trouble = |at: usize| {
+        let status = &report.destinations[at];
+        let need = Need::of(status, dead(&status.name), report.at);
+        // Of those that stay, the same ones are told of every time.
+        (need, Reverse(status.lag(report.at)), Reverse(status.pending), at)
+    };
+    let mut all: Vec<_> = (0..report.destinations.len()).map(trouble).collect();
+    all.select_nth_unstable(most);
+    Some(all[..most].iter().map(|(.., at)| *at).collect())
+}
+
+/// The values of a destination's gauges.
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn values(now: Timestamp, status: &DestinationStatus, dead: u64) -> [f64; GAUGES.len()] {
+    let flag = |on: bool| f64::from(u8::from(on));
+    [
+        status.pending as f64,
+        status.in_flight as f64,
+        status.blocked_keys as f64,
+        status.keys_behind as f64,
+        flag(status.breaker != BreakerStatus::Closed),
+        flag(status.paused.is_some()),
+        dead as f64,
+        status.expired as f64,
+        age(now, status),
+        caught_up_in(status),
+    ]
+}
+
+/// The values of two destinations together: how many, and of ages the worst.
+fn together(one: [f64; GAUGES.len()], other: [f64; GAUGES.len()]) -> [f64; GAUGES.len()] {
+    std::array::from_fn(|at| match GAUGES[at] {
+        OLDEST_EVENT | CAUGHT_UP_IN => one[at].max(other[at]),
+        _ => one[at] + other[at],
+    })
 }
 
 /// Seconds since the oldest event that waits was accepted; not a number if it was not found out.
@@ -192,8 +267,10 @@ fn caught_up_in(status: &DestinationStatus) -> f64 {
 }
 
 impl Families {
-    fn new() -> Result<Self, Error> {
+    fn new(most: usize) -> Result<Self, Error> {
         let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(ProcessCollector::for_self()))?;
         let deliveries = IntCounterVec::new(Opts::new(DELIVERIES, help(DELIVERIES)), &[DESTINATION, OUTCOME])?;
         registry.register(Box::new(deliveries.clone()))?;
         let latency = |name: &str| {
@@ -210,29 +287,43 @@ impl Families {
             gauges.push(family);
         }
         let Ok(gauges) = gauges.try_into() else { unreachable!("one was made for each name") };
-        Ok(Self { registry, deliveries, seconds, end_to_end, gauges, known: Mutex::default() })
+        Ok(Self { registry, deliveries, seconds, end_to_end, gauges, most, known: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entry(&self, name: &DestinationName) -> Entry {
-        let gauges = std::array::from_fn(|at| self.gauges[at].with_label_values(&[name.as_str()]));
-        Entry { delivers: false, gauges }
+    fn attempts(&self, label: &str) -> Attempts {
+        Attempts {
+            outcomes: OUTCOMES.map(|outcome| self.deliveries.with_label_values(&[label, outcome])),
+            seconds: self.seconds.with_label_values(&[label]),
+            end_to_end: self.end_to_end.with_label_values(&[label]),
+        }
+    }
+
+    fn gauges_of(&self, label: &str) -> [Gauge; GAUGES.len()] {
+        std::array::from_fn(|at| self.gauges[at].with_label_values(&[label]))
+    }
+
+    /// What was not there is no error.
+    fn remove_gauges(&self, label: &str) {
+        for family in &self.gauges {
+            let _ = family.remove_label_values(&[label]);
+        }
     }
 
     /// What was not there, since nothing was counted of it, is no error.
-    fn remove(&self, name: &DestinationName) {
+    fn remove(&self, name: &DestinationName, entry: &Entry) {
         let label = &[name.as_str()];
-        for outcome in OUTCOMES {
-            let _ = self.deliveries.remove_label_values(&[name.as_str(), outcome]);
+        if entry.counted {
+            for outcome in OUTCOMES {
+                let _ = self.deliveries.remove_label_values(&[name.as_str(), outcome]);
+            }
+            let _ = self.seconds.remove_label_values(label);
+            let _ = self.end_to_end.remove_label_values(label);
         }
-        let _ = self.seconds.remove_label_values(label);
-        let _ = self.end_to_end.remove_label_values(label);
-        for family in &self.gauges {
-            let _ = family.remove_label_values(label);
-        }
+        self.remove_gauges(name.as_str());
     }
 }
 
@@ -345,5 +436,47 @@ mod tests {
         ] {
             assert!(page.lines().any(|known| known == line), "{line} is not in\n{page}");
         }
+    }
+
+    #[test]
+    fn of_very_many_those_in_most_trouble_have_gauges_of_their_own_and_the_others_are_one() {
+        let metrics = DestinationMetrics::of_at_most(2).unwrap();
+        for name in ["a", "b", "c", "d"] {
+            let attempts = metrics.attempts_of(&self::name(name));
+            attempts.outcomes[0].inc();
+        }
+        let open = BreakerStatus::Open { since: Timestamp::ZERO, next_probe: Timestamp::ZERO };
+        let mut all = vec![status("a", 1), status("b", 2), status("c", 4), status("d", 8)];
+        let has = |lines: &[&str]| {
+            let page = metrics.render();
+            for line in lines {
+                assert!(page.lines().any(|known| known == *line), "{line} is not in\n{page}");
+            }
+        };
+        metrics.set(metrics.as_of(), &report(&all), &[]);
+        has(&[
+            "laneway_pending_events{destination=\"(others)\"} 3",
+            "laneway_pending_events{destination=\"c\"} 4",
+            "laneway_pending_events{destination=\"d\"} 8",
+            // Counters stay where they began.
+            "laneway_deliveries_total{destination=\"a\",outcome=\"delivered\"} 1",
+            "laneway_deliveries_total{destination=\"b\",outcome=\"delivered\"} 1",
+            "laneway_deliveries_total{destination=\"(others)\",outcome=\"delivered\"} 2",
+        ]);
+        all[0].breaker = open;
+        metrics.set(metrics.as_of(), &report(&all), &[]);
+        has(&[
+            "laneway_pending_events{destination=\"(others)\"} 6",
+            "laneway_breaker_open{destination=\"a\"} 1",
+            "laneway_breaker_open{destination=\"(others)\"} 0",
+        ]);
+        assert!(!metrics.render().contains("laneway_pending_events{destination=\"c\"}"), "it is one of the others now");
+        // When there are few again, nobody is one of the others, and whoever is new has counters.
+        metrics.forget(&name("a"));
+        metrics.forget(&name("b"));
+        metrics.set(metrics.as_of(), &report(&all[2..]), &[]);
+        assert!(!metrics.render().contains("laneway_pending_events{destination=\"(others)\"}"));
+        metrics.attempts_of(&name("e")).outcomes[0].inc();
+        has(&["laneway_deliveries_total{destination=\"e\",outcome=\"delivered\"} 1"]);
     }
 }

@@ -6,6 +6,8 @@ use laneway_sqlite::{LOG_BYTES, LOG_HELD};
 use metrics::Unit;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+/// Which release runs.
+pub const BUILD_INFO: &str = "laneway_build_info";
 /// Events stored, duplicates apart.
 pub const EVENTS_ACCEPTED: &str = "laneway_events_accepted_total";
 /// Events whose id was known.
@@ -49,6 +51,12 @@ pub const QUARANTINED: &str = "laneway_quarantined_records_total";
 /// Partitions leased.
 pub const PARTITIONS_LEASED: &str = "laneway_partitions_leased";
 
+/// Whether a server of Redis gets no events.
+pub const SERVER_UNSAFE: &str = "laneway_store_server_unsafe";
+/// How often the store lost events.
+pub const LOG_LOSSES: &str = "laneway_log_losses_total";
+/// Events that the store lost.
+pub const LOST_EVENTS: &str = "laneway_lost_events_total";
 /// How old the oldest waiting event is.
 pub const OLDEST_EVENT: &str = "laneway_oldest_event_age_seconds";
 /// When the destination will have caught up.
@@ -71,7 +79,8 @@ enum Kind {
 use Kind::{Counter, Gauge, Latency};
 
 /// Every metric: name, kind, what it says (with its labels).
-const ALL: [(&str, Kind, &str); 29] = [
+const ALL: [(&str, Kind, &str); 33] = [
+    (BUILD_INFO, Gauge, "Always 1; label version says which release runs."),
     (EVENTS_ACCEPTED, Counter, "Events stored, duplicates apart."),
     (LOG_BYTES, Gauge, "Bytes of the write-ahead log's file (SQLite)."),
     (LOG_HELD, Gauge, "1 while another program's read transaction keeps the write-ahead log from beginning anew."),
@@ -98,7 +107,7 @@ const ALL: [(&str, Kind, &str); 29] = [
     (IN_FLIGHT, Gauge, "Attempts under way; label destination."),
     (BLOCKED_KEYS, Gauge, "Keys that wait for their first unsettled event, which has failed; label destination."),
     (KEYS_BEHIND, Gauge, "Keys that are recorded as behind their lane, failed or slow; label destination."),
-    (DEAD_LETTERS, Gauge, "Dead letters kept; label destination."),
+    (DEAD_LETTERS, Gauge, "Dead letters kept, told by one worker of a fleet; label destination."),
     (
         EXPIRED_EVENTS,
         Gauge,
@@ -109,6 +118,9 @@ const ALL: [(&str, Kind, &str); 29] = [
     (DROPPED_EVENTS, Counter, "Events, about, that waited for destinations which were deleted by way of this process."),
     (QUARANTINED, Counter, "Records of the log that could not be read and were set aside."),
     (PARTITIONS_LEASED, Gauge, "Partitions that this process works on."),
+    (SERVER_UNSAFE, Gauge, "1 while that Redis gets no events, because its settings would lose them; label server."),
+    (LOG_LOSSES, Counter, "Losses by Redis that were noticed."),
+    (LOST_EVENTS, Counter, "Events that Redis lost though it had acknowledged them."),
     (OPERATIONAL_EVENTS, Counter, "Operational events (laneway.*) appended, those that were known already among them."),
     (OPERATIONAL_DROPPED, Counter, "Operational events lost: too many waited, or the store refused them."),
     (EXPORTED, Counter, "Spans that the collector (telemetry.otlp) has taken."),
@@ -139,6 +151,7 @@ pub fn install() -> Result<PrometheusHandle, String> {
     let recorder = recorder().map_err(|e| e.to_string())?;
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|e| e.to_string())?;
+    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
 

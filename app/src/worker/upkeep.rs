@@ -110,8 +110,11 @@ impl Upkeep {
                 gone.name
             );
         }
-        // Without the counts the others are set all the same; the next look sets these.
-        let dead_letters = self.stores.dead_letters.counts().await.unwrap_or_default();
+        // They are of all partitions, so that one worker tells of them: whoever has the first one. Without them the other
+        // gauges are set all the same; the next look sets these.
+        let tells = status.partitions.contains(&Partition(0));
+        let dead_letters = if tells { self.stores.dead_letters.counts().await } else { Ok(Vec::new()) };
+        let dead_letters = dead_letters.unwrap_or_default();
         self.metrics.set(as_of, &status, &dead_letters);
     }
 

@@ -20,6 +20,7 @@ mod e2e_history;
 mod e2e_hostile;
 mod e2e_interface;
 mod e2e_managed;
+mod e2e_metrics;
 mod e2e_mongodb;
 mod e2e_operational;
 mod e2e_operator;

@@ -13,7 +13,6 @@ use crate::data;
 use crate::failed::{Answer, Failed};
 use crate::interface::problem;
 use crate::links;
-use crate::need::lag;
 use crate::pace::{Pace, Paced};
 use crate::page::{ago, badge, incomplete, live, page};
 use crate::plots;
@@ -149,7 +148,7 @@ fn numbers(snapshot: &Snapshot, row: &Row) -> Markup {
             }
             div {
                 dt { "Oldest" } dd {
-                    @if let Some(lag) = lag(status, snapshot.at) { (show::duration(lag)) } @else { "–" }
+                    @if let Some(lag) = status.lag(snapshot.at) { (show::duration(lag)) } @else { "–" }
                     @if let Some(after) = caught_up { small { "caught up in " (show::duration(after)) } }
                 }
             }

@@ -7,7 +7,7 @@ use crate::failed::Answer;
 use crate::form::Form;
 use crate::links;
 use crate::listing::{Listed, Wanted, listed};
-use crate::need::{Need, lag};
+use crate::need::Told as _;
 use crate::page::{badge, incomplete, live, page};
 use crate::plots;
 use crate::show;
@@ -15,7 +15,7 @@ use crate::site::Site;
 use crate::snapshot::{Row, Snapshot};
 use crate::visit::Visit;
 use axum::extract::{RawQuery, State};
-use laneway_domain::{RECENTLY, Role};
+use laneway_domain::{Need, RECENTLY, Role};
 use maud::{Markup, html};
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ fn table(site: &Site, snapshot: &Snapshot, listed: &Listed<'_>) -> Markup {
 fn destination(site: &Site, snapshot: &Snapshot, row: &Row) -> Markup {
     let status = &row.status;
     let exact = if status.pending_exact || status.pending == 0 { "" } else { "≤ " };
-    let lag = lag(status, snapshot.at);
+    let lag = status.lag(snapshot.at);
     html! {
         tr {
             th scope="row" {
