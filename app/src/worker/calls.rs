@@ -8,7 +8,9 @@ use laneway_domain::{
     Commit, DestinationName, Input, Lags, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId,
     Revision, Standing, StatusReport, Timestamp,
 };
-use laneway_ports::{CommitError, Lease, LogRecord, MAX_REGISTRY_PAGE, StoreError, Stores, WorkerId};
+use laneway_ports::{
+    CommitError, Lease, LogRecord, MAX_REGISTRY_PAGE, StoreError, Stores, TenureEnd, WorkerId,
+};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,6 +120,43 @@ impl Calls {
         })
     }
 
+    /// Says who had a partition before, and why it is not theirs any more. Nothing depends on it, or waits for it.
+    fn tell_claim(&self, partition: Partition, worker: &WorkerId) {
+        // Who does not share a store takes over from nobody.
+        if !self.stores.workers.is_shared() {
+            return;
+        }
+        let (progress, worker) = (self.stores.progress.clone(), worker.clone());
+        tokio::spawn(async move {
+            let tenures = progress.tenures(partition).await.unwrap_or_default();
+            let before = tenures.iter().find(|tenure| tenure.ended.is_some() && tenure.worker != worker);
+            let Some(before) = before else { return }; // Nobody had it, as far as is known.
+            let (partition, from) = (partition.0, &before.worker);
+            if before.ended == Some(TenureEnd::RanOut) {
+                tracing::warn!(
+                    partition, %from,
+                    "a partition was taken over from a worker whose lease had run out: it died, stood still, or could not \
+                     reach the store"
+                );
+            } else {
+                tracing::info!(partition, %from, "a partition was taken over from a worker that handed it over");
+            }
+        });
+    }
+
+    /// Says who has a partition that was lost.
+    pub(super) fn tell_loss(&self, partition: Partition) {
+        let progress = self.stores.progress.clone();
+        tokio::spawn(async move {
+            let tenures = progress.tenures(partition).await.unwrap_or_default();
+            let by = tenures.first().map_or_else(|| "not known".to_owned(), |tenure| tenure.worker.to_string());
+            tracing::warn!(
+                partition = partition.0, by,
+                "another worker has taken the partition over; this one stops working on it"
+            );
+        });
+    }
+
     async fn try_claim(&self, partition: Partition, worker: &WorkerId) -> Result<Option<Done>, StoreError> {
         let until = self.usable_until();
         let Some(lease) = self.stores.progress.claim(partition, worker, LEASE).await? else { return Ok(None) };
@@ -128,6 +167,7 @@ impl Calls {
         };
         match loaded.await {
             Ok((progress, (bounds, losses))) => {
+                self.tell_claim(partition, worker);
                 let log = bounds.start..bounds.end;
                 let claimed = Claimed { lease, progress, log, losses, until, gone: None, waited: false };
                 Ok(Some(Done::Claimed(Box::new(claimed))))

@@ -332,10 +332,7 @@ impl Shell {
     }
 
     fn lost(&mut self, partition: Partition) {
-        tracing::warn!(
-            partition = partition.0,
-            "another worker has taken the partition over; this one stops working on it"
-        );
+        self.stores.tell_loss(partition);
         self.owned.remove(&partition);
         self.traced.lost(partition);
         self.committing.stored(partition);
