@@ -1,7 +1,7 @@
 //! A page of many rows: searched, narrowed, and cut. Nothing here knows of how it is shown.
 
-use laneway_domain::Need;
 use crate::snapshot::{Row, Snapshot};
+use laneway_domain::Need;
 
 /// Rows of a page: a table of them is some 60 KiB.
 pub(crate) const ROWS: usize = 50;

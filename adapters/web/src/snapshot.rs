@@ -2,7 +2,7 @@
 //! often where it costs much.
 
 use laneway_domain::{
-    DestinationName, DestinationStatus, Partition, ProcessStatus, StatusReport, Tenant, Timestamp, WorkerStatus,
+    DestinationName, DestinationStatus, Need, Partition, ProcessStatus, StatusReport, Tenant, Timestamp, WorkerStatus,
 };
 use laneway_ports::{DeadLetters, Operations, StoreError};
 use std::cmp::Reverse;

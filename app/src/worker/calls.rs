@@ -8,9 +8,7 @@ use laneway_domain::{
     Commit, DestinationName, Input, Lags, LoggedEvent, Offset, Partition, PartitionProgress, Quarantined, ReadId,
     Revision, Standing, StatusReport, Timestamp,
 };
-use laneway_ports::{
-    CommitError, Lease, LogRecord, MAX_REGISTRY_PAGE, StoreError, Stores, TenureEnd, WorkerId,
-};
+use laneway_ports::{CommitError, Lease, LogRecord, MAX_REGISTRY_PAGE, StoreError, Stores, TenureEnd, WorkerId};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -151,7 +149,8 @@ impl Calls {
             let tenures = progress.tenures(partition).await.unwrap_or_default();
             let by = tenures.first().map_or_else(|| "not known".to_owned(), |tenure| tenure.worker.to_string());
             tracing::warn!(
-                partition = partition.0, by,
+                partition = partition.0,
+                by,
                 "another worker has taken the partition over; this one stops working on it"
             );
         });

@@ -67,7 +67,8 @@ fn check(page: &str) {
 }
 
 async fn settings() -> (Receiver, Receiver, Settings) {
-    let (well, fails) = (Receiver::start(Behaviour::healthy(), 1).await, Receiver::start(Behaviour::failing(1.0), 2).await);
+    let (well, fails) =
+        (Receiver::start(Behaviour::healthy(), 1).await, Receiver::start(Behaviour::failing(1.0), 2).await);
     let destinations = [webhook("well", &well.url(), ""), webhook("fails", &fails.url(), "breaker = false")];
     let settings = Settings::destinations(&destinations);
     (well, fails, settings)
@@ -103,7 +104,11 @@ fn every_alert_fires_at_what_it_is_for_and_at_nothing_else() {
         let names = text.split(field).skip(1).filter_map(|rest| rest.trim_start().split([',', '}', '\n']).next());
         names.map(str::to_owned).collect()
     };
-    assert_eq!(alerts("laneway.rules.yml", "- alert:"), alerts("laneway.test.yml", "alertname:"), "which alerts are tested");
+    assert_eq!(
+        alerts("laneway.rules.yml", "- alert:"),
+        alerts("laneway.test.yml", "alertname:"),
+        "which alerts are tested"
+    );
 }
 
 /// What Grafana asks for, as rules that Prometheus can check.

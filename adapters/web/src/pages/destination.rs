@@ -13,6 +13,7 @@ use crate::data;
 use crate::failed::{Answer, Failed};
 use crate::interface::problem;
 use crate::links;
+use crate::need::Told as _;
 use crate::pace::{Pace, Paced};
 use crate::page::{ago, badge, incomplete, live, page};
 use crate::plots;
