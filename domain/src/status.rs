@@ -12,7 +12,7 @@ mod need;
 #[cfg(test)]
 mod tests;
 
-pub use need::{LATE, Need};
+pub use need::Need;
 
 /// The most blocked keys that a report lists per destination; their number is always exact.
 pub const MAX_LISTED_KEYS: usize = 100;
@@ -37,7 +37,8 @@ pub enum PausedBy {
     Laneway,
 }
 
-/// Every destination of one worker process, or of all that share a store. Moments are in milliseconds since the Unix epoch.
+/// Every destination of one worker process, or of all that share a store. Moments are in milliseconds since the Unix
+/// epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReport {
     /// When the snapshot was taken.
@@ -85,8 +86,8 @@ pub struct DestinationStatus {
     /// Events not settled yet. One that is given up is among them until its dead letter is stored.
     pub pending: u64,
     /// Events settled without being delivered, since they had waited for as long as they may
-    /// ([`crate::Destination::max_age`]); as far as the destination's progress reaches back. 0 also of a worker of a release
-    /// that does not tell it.
+    /// ([`crate::Destination::max_age`]); as far as the destination's progress reaches back. 0 also of a worker of a
+    /// release that does not tell it.
     #[serde(default)]
     pub expired: u64,
     /// Whether `pending` is exact. While a lane reads behind the others, it counts every event
@@ -111,8 +112,8 @@ pub struct DestinationStatus {
     /// Events delivered within about the last [`crate::RECENTLY`] (10 s).
     #[serde(default)]
     pub delivered_recently: u64,
-    /// Attempts that failed within the same time, whatever their events' retries have come to since: each event that was
-    /// tried and not delivered counts once an attempt. 0 also of a worker of a release that does not tell it.
+    /// Attempts that failed within the same time, whatever their events' retries have come to since: each event that
+    /// was tried and not delivered counts once an attempt. 0 also of a worker of a release that does not tell it.
     #[serde(default)]
     pub failed_recently: u64,
     /// Keys that are recorded as behind: they failed, take long, or have much waiting.
@@ -335,16 +336,16 @@ impl BreakerStatus {
 /// What an operator can tell a worker to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Attempt a key's failed event now, whatever its backoff says; also releases a held key. If an attempt is under way
-    /// and fails, another one follows at once.
+    /// Attempt a key's failed event now, whatever its backoff says; also releases a held key. If an attempt is under
+    /// way and fails, another one follows at once.
     RetryKey {
         /// At which destination.
         destination: DestinationName,
         /// Which key.
         key: LaneKey,
     },
-    /// Give a key's failed event up now: it becomes a dead letter, and the key goes on. If an attempt is under way, that
-    /// happens when it fails; if it delivers, there is nothing to give up.
+    /// Give a key's failed event up now: it becomes a dead letter, and the key goes on. If an attempt is under way,
+    /// that happens when it fails; if it delivers, there is nothing to give up.
     SkipKey {
         /// At which destination.
         destination: DestinationName,

@@ -35,16 +35,17 @@ const GAUGES: [&str; 10] = [
     CAUGHT_UP_IN,
 ];
 
-/// How many destinations have series of their own. Each has some 60, and a page of 30,000 (3 MB) is as much as Prometheus
-/// likes to take every few seconds; the others are one, [`OTHERS`].
+/// How many destinations have series of their own. Each has some 60, and a page of 30,000 (3 MB) is as much as
+/// Prometheus likes to take every few seconds; the others are one, [`OTHERS`].
 const MAX_LABELLED: usize = 500;
 /// The label of those that have no series of their own. No destination can be called so.
 const OTHERS: &str = "(others)";
 
 /// The metrics of all destinations that this process knows of.
 ///
-/// Of more than 500, those that need a person most have gauges of their own, and counters those that were there first: a
-/// counter that moved to another label would fall. What is not told of one by one is told of all others together.
+/// Of more than 500, those that need a person most have gauges of their own, and counters those that were there
+/// first: a counter that moved to another label would fall. What is not told of one by one is told of all others
+/// together.
 #[derive(Clone)]
 pub struct DestinationMetrics(Arc<Families>);
 

@@ -127,14 +127,15 @@ impl Calls {
         let (progress, worker) = (self.stores.progress.clone(), worker.clone());
         tokio::spawn(async move {
             let tenures = progress.tenures(partition).await.unwrap_or_default();
-            let before = tenures.iter().find(|tenure| tenure.ended.is_some() && tenure.worker != worker);
-            let Some(before) = before else { return }; // Nobody had it, as far as is known.
+            let before = tenures.iter().find(|tenure| tenure.ended.is_some());
+            // Nobody had it, as far as is known, or this worker itself.
+            let Some(before) = before.filter(|before| before.worker != worker) else { return };
             let (partition, from) = (partition.0, &before.worker);
             if before.ended == Some(TenureEnd::RanOut) {
                 tracing::warn!(
                     partition, %from,
-                    "a partition was taken over from a worker whose lease had run out: it died, stood still, or could not \
-                     reach the store"
+                    "a partition was taken over from a worker whose lease had run out: it died, stood still, or could \
+                     not reach the store"
                 );
             } else {
                 tracing::info!(partition, %from, "a partition was taken over from a worker that handed it over");

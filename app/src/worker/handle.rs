@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Requests that may wait. They are rare, and answered within a turn of the worker.
+/// Requests that may wait. They are rare, and taken in within a turn of the worker.
 const REQUESTS: usize = 64;
 /// How long an answer is waited for. A worker that takes longer is in trouble, and that is the answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

@@ -110,8 +110,8 @@ impl Upkeep {
                 gone.name
             );
         }
-        // They are of all partitions, so that one worker tells of them: whoever has the first one. Without them the other
-        // gauges are set all the same; the next look sets these.
+        // They are of all partitions, so that one worker tells of them: whoever has the first one. Without them the
+        // other gauges are set all the same; the next look sets these.
         let tells = status.partitions.contains(&Partition(0));
         let dead_letters = if tells { self.stores.dead_letters.counts().await } else { Ok(Vec::new()) };
         let dead_letters = dead_letters.unwrap_or_default();

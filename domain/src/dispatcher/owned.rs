@@ -317,8 +317,9 @@ impl OwnedPartition {
         })
     }
 
-    /// Whether the destination has something under way here, or something that expired, or has yet to join, or one before it
-    /// left something behind: all others stand where the shared reader is, but for what is in no stored commit.
+    /// Whether the destination has something under way here, or something that expired, or has yet to join, or one
+    /// before it left something behind: all others stand where the shared reader is, but for what is in no stored
+    /// commit.
     pub(super) fn is_apart(&self, index: DestinationIndex, name: &DestinationName) -> bool {
         self.lanes.get(index).is_some()
             || self.joining.contains(&index)

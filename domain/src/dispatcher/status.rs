@@ -6,6 +6,7 @@ use crate::breaker::BreakerState;
 use crate::destination::{DestinationIndex, DestinationName};
 use crate::partition::{Offset, Partition};
 use crate::progress::LaneProgress;
+use crate::revision::Revision;
 use crate::status::{BreakerStatus, DestinationStatus, StatusReport};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -32,8 +33,8 @@ enum Next {
     Begin,
     /// The destinations behind the last one that is done.
     Destinations,
-    /// A destination with something under way, from a partition on.
-    Within(DestinationIndex, Box<DestinationStatus>, Partition),
+    /// A destination with something under way, that was made at this revision, from a partition on.
+    Within(DestinationIndex, Revision, Box<DestinationStatus>, Partition),
     /// What is left in partitions from this one on.
     Remains(Partition),
     Done,
@@ -58,8 +59,8 @@ impl Survey {
 }
 
 impl Dispatcher {
-    /// What every destination is at. Takes time proportional to the destinations and the keys behind: whoever has something
-    /// else to do meanwhile uses [`Dispatcher::survey`].
+    /// What every destination is at. Takes time proportional to the destinations and the keys behind: whoever has
+    /// something else to do meanwhile uses [`Dispatcher::survey`].
     #[must_use]
     pub fn status(&self, now: Timestamp) -> StatusReport {
         let mut survey = Survey::new(true);
@@ -70,11 +71,12 @@ impl Dispatcher {
         }
     }
 
-    /// Goes on with a survey; the report, when it is done. Looks at about `most` things, each of them a destination, a lane
-    /// or a key behind, and at one destination in one partition at least, which may have [`crate::Settings::max_behind`]
-    /// keys behind.
+    /// Goes on with a survey; the report, when it is done. Looks at about `most` things, each of them a destination,
+    /// a lane or a key behind, and at one destination in one partition at least, which may have
+    /// [`crate::Settings::max_behind`] keys behind.
     ///
-    /// If partitions came or went since it began, it begins anew: it would say that nothing waits where it has not looked.
+    /// If partitions came or went since it began, it begins anew: it would say that nothing waits where it has not
+    /// looked.
     pub fn survey(&self, survey: &mut Survey, most: usize, now: Timestamp) -> Option<StatusReport> {
         if !self.partitions.keys().eq(&survey.partitions) {
             *survey = Survey::new(survey.list_keys);
@@ -89,7 +91,9 @@ impl Dispatcher {
                     1
                 }
                 Next::Destinations => self.survey_destinations(survey, left, &unsaved, now),
-                Next::Within(index, status, from) => self.survey_within(survey, (index, status, from), &unsaved),
+                Next::Within(index, born, status, from) => {
+                    self.survey_within(survey, (index, born, status, from), &unsaved)
+                }
                 Next::Remains(from) => self.survey_remains(survey, from),
                 Next::Done => return Some(self.report(survey, now)),
             };
@@ -121,7 +125,8 @@ impl Dispatcher {
             looked_at += 1;
             let mut status = self.status_at_gate(index, now);
             if self.is_apart(index, unsaved) {
-                survey.next = Next::Within(index, Box::new(status), Partition(0));
+                let born = self.shared.destinations.get(index).born;
+                survey.next = Next::Within(index, born, Box::new(status), Partition(0));
                 return looked_at;
             }
             status.pending = at_the_heads.pending;
@@ -155,12 +160,15 @@ impl Dispatcher {
     fn survey_within(
         &self,
         survey: &mut Survey,
-        (index, mut status, from): (DestinationIndex, Box<DestinationStatus>, Partition),
+        (index, born, mut status, from): (DestinationIndex, Revision, Box<DestinationStatus>, Partition),
         unsaved: &Unsaved,
     ) -> usize {
         survey.next = Next::Destinations;
-        if self.shared.destinations.named(&status.name) != Some(index) {
-            // It has gone meanwhile. What is left of it is looked at later.
+        if self.shared.destinations.named(&status.name) != Some(index)
+            || self.shared.destinations.get(index).born != born
+        {
+            // It has gone meanwhile. What is left of it is looked at later, and another one of its name from its
+            // beginning.
             return 1;
         }
         let Some((partition, owned)) = self.partitions.range(from..).next() else {
@@ -169,7 +177,7 @@ impl Dispatcher {
         };
         let looked_at = owned.status_weight(index);
         self.add_partition(&mut status, (index, *partition, owned), unsaved, survey.list_keys);
-        survey.next = Next::Within(index, status, Partition(partition.0.saturating_add(1)));
+        survey.next = Next::Within(index, born, status, Partition(partition.0.saturating_add(1)));
         looked_at
     }
 
@@ -255,8 +263,8 @@ impl Dispatcher {
         status
     }
 
-    /// A survey comes to the same in however many pieces it is made, if nothing happens meanwhile; and what is found out
-    /// once for many is what each of them would say.
+    /// A survey comes to the same in however many pieces it is made, if nothing happens meanwhile; and what is found
+    /// out once for many is what each of them would say.
     pub(super) fn check_status(&self, now: Timestamp) {
         let whole = self.status(now);
         let (mut survey, unsaved) = (Survey::new(true), self.unsaved());

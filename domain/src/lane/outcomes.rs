@@ -281,8 +281,8 @@ impl Lane {
         cx.uncommitted.redriven.push(Redriven { destination, offset: redrive.offset, failed });
     }
 
-    /// Makes a key's failed event due now; if an attempt is under way, as soon as that fails. `false` if it has none: an
-    /// operator may be late, or name any key.
+    /// Makes a key's failed event due now; if an attempt is under way, as soon as that fails. `false` if it has none:
+    /// an operator may be late, or name any key.
     pub(crate) fn retry_now(&mut self, key: &LaneKey, cx: &mut Context<'_>) -> bool {
         if self.asks_of_attempt(key, Asked::Retry) {
             return true;
@@ -327,7 +327,8 @@ impl Lane {
         true
     }
 
-    /// Leaves it to the attempt under way to do this when it ends. `false` if there is none, or nothing of the key has failed.
+    /// Leaves it to the attempt under way to do this when it ends. `false` if there is none, or nothing of the key
+    /// has failed.
     fn asks_of_attempt(&mut self, key: &LaneKey, asked: Asked) -> bool {
         let Some(queue) = self.queues.get_mut(key).filter(|queue| queue.retry().is_some()) else { return false };
         let Some(in_flight) = &mut queue.in_flight else { return false };
@@ -335,8 +336,8 @@ impl Lane {
         true
     }
 
-    /// The `nth` event of an attempt, which is the key's first unsettled one by now. Behind the first one it may be that
-    /// its data was let go of while the attempt took long.
+    /// The `nth` event of an attempt, which is the key's first unsettled one by now. Behind the first one it may be
+    /// that its data was let go of while the attempt took long.
     pub(super) fn event_of(&self, part: &Part, nth: usize) -> Option<Arc<LoggedEvent>> {
         if nth == 0 { Some(part.first.clone()) } else { self.first_event(&part.key) }
     }

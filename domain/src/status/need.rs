@@ -5,7 +5,7 @@ use crate::time::Timestamp;
 use std::time::Duration;
 
 /// From which age of its oldest waiting event on a destination is late: what is younger is on its way.
-pub const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_secs(60);
 
 /// What a destination needs a person for; the most pressing first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +44,8 @@ impl Need {
         Self::Nothing,
     ];
 
-    /// What a destination needs now, if it has so many dead letters. Whether keys are held is known only of a status that
-    /// lists blocked keys; else they are blocked.
+    /// What a destination needs now, if it has so many dead letters. Whether keys are held is known only of a status
+    /// that lists blocked keys; else they are blocked.
     #[must_use]
     pub fn of(status: &DestinationStatus, dead_letters: u64, now: Timestamp) -> Self {
         match status.paused_by() {

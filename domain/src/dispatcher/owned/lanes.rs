@@ -14,14 +14,14 @@ pub(super) struct Lanes {
     by_destination: Vec<Option<Box<Lane>>>,
     /// How many destinations have a lane here, those included that are not in memory.
     members: usize,
-    /// Those that read for themselves, by how far they have looked. Thousands may stand still in the middle of the log, so
-    /// that nothing which happens at its end may look at all of them.
+    /// Those that read for themselves, by how far they have looked. Thousands may stand still in the middle of the
+    /// log, so that nothing which happens at its end may look at all of them.
     detached: BTreeSet<(Offset, DestinationIndex)>,
-    /// Of the others, those whose stored position is their own, or is to be: they move with the shared reader, and may come
-    /// to share its position.
+    /// Of the others, those whose stored position is their own, or is to be: they move with the shared reader, and
+    /// may come to share its position.
     rejoining: BTreeSet<DestinationIndex>,
-    /// Of those, the ones with nothing on track: they stand where the shared reader is, and every commit looks whether they
-    /// share its position now. Where the others stand changes only when they do.
+    /// Of those, the ones with nothing on track: they stand where the shared reader is, and every commit looks
+    /// whether they share its position now. Where the others stand changes only when they do.
     returning: BTreeSet<DestinationIndex>,
     /// Lanes that the next commit must look at, beside those.
     touched: BTreeSet<DestinationIndex>,
@@ -173,7 +173,8 @@ impl Lanes {
         self.detached.last().map_or(head, |(at, _)| *at)
     }
 
-    /// Attaches those that have come as far as the shared reader and may go along with it. Returns whether there were any.
+    /// Attaches those that have come as far as the shared reader and may go along with it. Returns whether there were
+    /// any.
     pub(super) fn attach_at(&mut self, head: Offset, may_follow: impl Fn(DestinationIndex) -> bool) -> bool {
         let reached = |index: &DestinationIndex| !self.known(*index).is_reading() && may_follow(*index);
         let there = self.detached.range((head, DestinationIndex(0))..).take_while(|(at, _)| *at == head);

@@ -1,4 +1,5 @@
-//! What an operator asks for while an attempt at the key is under way, which it is most of the time where a receiver hangs.
+//! What an operator asks for while an attempt at the key is under way, which it is most of the time where a receiver
+//! hangs.
 
 use super::fixtures::name;
 use super::world::{World, pick};

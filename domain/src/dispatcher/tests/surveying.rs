@@ -67,7 +67,8 @@ fn claim(dispatcher: &mut Dispatcher, partition: u32, now: Timestamp) {
     }
 }
 
-/// The names that a survey finds which has looked at `before` things when `meanwhile` happens, with what waits for each.
+/// The names that a survey finds which has looked at `before` things when `meanwhile` happens, with what waits for
+/// each.
 fn found(
     before: usize,
     dispatcher: &mut Dispatcher,
@@ -111,6 +112,40 @@ fn a_partition_that_comes_during_a_survey_is_in_it_whole() {
         let found = found(before, &mut dispatcher, now, |d| claim(d, 1, now));
         assert_eq!(found, [("a".into(), true, 4), ("b".into(), true, 4)], "after {before} pieces");
     }
+}
+
+#[test]
+fn one_that_is_made_anew_during_a_survey_is_in_it_as_it_was_or_as_it_is() {
+    // It is paused, so that nothing of it is in flight, and another one may have its place at once.
+    let paused =
+        Destination { from: StartFrom::Beginning, paused: Some("a test".into()), ..Destination::new(name("a")) };
+    let scene = || {
+        let now = Timestamp::from_millis(1_000);
+        let mut dispatcher = Dispatcher::new(Settings::default(), 1);
+        dispatcher.handle(Input::Destinations(DestinationChanges::present(vec![paused.clone()])), now);
+        (0..2).for_each(|partition| claim(&mut dispatcher, partition, now));
+        (dispatcher, now)
+    };
+    let make_anew = |dispatcher: &mut Dispatcher, now: Timestamp| {
+        let place = dispatcher.shared.destinations.named(&name("a"));
+        let deleted = DestinationChanges { deleted: vec![name("a")], ..DestinationChanges::default() };
+        dispatcher.handle(Input::Destinations(deleted), now);
+        while dispatcher.poll(now).is_some() {}
+        let present = vec![Destination { born: Revision(5), ..Destination::new(name("a")) }];
+        let revision = Revision(5);
+        let changes = DestinationChanges { revision, present, ..DestinationChanges::default() };
+        dispatcher.handle(Input::Destinations(changes), now);
+        assert_eq!(dispatcher.shared.destinations.named(&name("a")), place, "it has the place of the one before");
+    };
+    let (mut other, now) = scene();
+    let after = found(0, &mut other, now, |dispatcher| make_anew(dispatcher, now));
+    let (dispatcher_before, now) = scene();
+    for before in 0..=pieces(&dispatcher_before, now) {
+        let (mut dispatcher, now) = scene();
+        let found = found(before, &mut dispatcher, now, |dispatcher| make_anew(dispatcher, now));
+        assert!(found == [("a".into(), true, 4)] || found == after, "after {before} pieces: {found:?}, not {after:?}");
+    }
+    assert_ne!(after[0].2, 4, "what waited for the one before does not wait for it");
 }
 
 #[test]
