@@ -5,6 +5,7 @@
 //! lane has to be there and is not, something is broken.
 
 mod attempts;
+mod catching_up;
 mod check;
 mod commits;
 mod expiries;
@@ -30,6 +31,7 @@ use crate::shares::GroupIndex;
 use crate::time::Timestamp;
 use crate::timers::LaneTimer;
 use crate::way::{LaneAt, Way};
+use catching_up::CatchingUp;
 use commits::Commits;
 use expiries::Expiries;
 use following::Following;
@@ -53,6 +55,7 @@ pub(super) struct OwnedPartition {
     /// Where the reader that all attached lanes share is.
     head: Offset,
     head_reading: bool,
+    catching_up: CatchingUp,
     lanes: Lanes,
     replays: Replays,
     commits: Commits,
@@ -86,6 +89,7 @@ impl OwnedPartition {
             end: log.end,
             head: scanned,
             head_reading: false,
+            catching_up: CatchingUp::default(),
             lanes: Lanes::default(),
             replays: Replays::default(),
             commits: Commits::from(scanned),

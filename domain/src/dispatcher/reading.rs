@@ -149,7 +149,17 @@ impl Dispatcher {
     /// Whether whoever asked for a read still waits for it.
     fn is_waited_for(&self, id: ReadId) -> bool {
         let Some(read) = self.shared.reads.get(&id) else { return false };
-        self.partitions.get(&read.partition).is_some_and(|owned| owned.waits_for(read))
+        self.partitions.get(&read.partition).is_some_and(|owned| owned.waits_for(read, &self.shared))
+    }
+
+    /// Nobody waits for a read any more, and it is not made.
+    fn drop_read(&mut self, id: ReadId) {
+        // An answer may come a second time.
+        let Some(read) = self.shared.read_is_over(id) else { return };
+        // Its partition may be another process's now.
+        if let Some(owned) = self.partitions.get_mut(&read.partition) {
+            owned.forget_read(&read);
+        }
     }
 
     pub(super) fn read_failed(&mut self, id: ReadId) {
@@ -157,7 +167,7 @@ impl Dispatcher {
         if self.is_waited_for(id) {
             self.shared.read_again_later(id);
         } else {
-            self.shared.read_is_over(id);
+            self.drop_read(id);
         }
     }
 
@@ -166,7 +176,7 @@ impl Dispatcher {
         if self.is_waited_for(id) {
             self.shared.ask_once_more(id);
         } else {
-            self.shared.read_is_over(id);
+            self.drop_read(id);
         }
     }
 
@@ -176,7 +186,7 @@ impl Dispatcher {
             if self.is_waited_for(id) {
                 self.shared.place(id);
             } else {
-                self.shared.read_is_over(id);
+                self.drop_read(id);
             }
         }
     }

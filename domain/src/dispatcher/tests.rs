@@ -2,6 +2,7 @@
 
 mod again;
 mod bounds;
+mod catching_up;
 mod changing;
 mod checks;
 mod commands;
@@ -197,5 +198,5 @@ fn config(cases: u32) -> ProptestConfig {
 fn cases() -> u32 {
     #[allow(clippy::disallowed_methods)]
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    asked.unwrap_or(1_000)
+    asked.unwrap_or(500)
 }

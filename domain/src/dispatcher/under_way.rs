@@ -61,10 +61,11 @@ pub(super) enum Purpose {
     Head,
     /// Where the log ends, of a change of the destinations.
     End,
-    /// For a lane that reads for itself.
-    Lane(LaneAt),
-    /// For the keys of a lane that are behind and not remembered.
-    Scan(LaneAt),
+    /// For all lanes that are behind and wait for what comes from there on: of this group, whose turn it takes, and of
+    /// whatever others. They read for themselves, or look for keys that are behind and not remembered.
+    CatchUp(GroupIndex),
+    /// For the lane of a replay.
+    Replay(LaneAt),
     /// For a key whose turn it is.
     Fetch(LaneAt, LaneKey),
     /// The same, of a dead letter.
@@ -72,11 +73,11 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// The destination whose lane asks; none if it is for all lanes of a partition.
+    /// The destination whose lane asks; none if it is for more than one.
     pub(super) const fn destination(&self) -> Option<DestinationIndex> {
         match self {
-            Self::Head | Self::End => None,
-            Self::Lane(at) | Self::Scan(at) | Self::Fetch(at, _) | Self::DeadLetter(at, _) => Some(at.destination),
+            Self::Head | Self::End | Self::CatchUp(_) => None,
+            Self::Replay(at) | Self::Fetch(at, _) | Self::DeadLetter(at, _) => Some(at.destination),
         }
     }
 }

@@ -38,6 +38,11 @@ impl Lane {
         Some(scan.at)
     }
 
+    /// From where on the scan waits for what is read, if one does.
+    pub(crate) fn scans_from(&self) -> Option<Offset> {
+        self.behind.scan.as_ref().filter(|scan| scan.reading).map(|scan| scan.at)
+    }
+
     /// The scan has read these wanted events, and everything below `next`.
     pub(crate) fn scanned<'e>(
         &mut self,

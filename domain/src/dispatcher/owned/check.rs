@@ -2,6 +2,7 @@
 
 use super::OwnedPartition;
 use crate::dispatcher::shared::Shared;
+use crate::dispatcher::under_way::Purpose;
 use crate::lane::Lane;
 use crate::partition::{Offset, Partition};
 use crate::replay::Held;
@@ -51,6 +52,27 @@ impl OwnedPartition {
             lane.check_yielding(others, &held);
         }
         self.check_awake(shared);
+        self.check_catching_up(shared);
+    }
+
+    /// Every lane that waits for a read waits for one that was asked for, and that is under way or waits for its turn.
+    fn check_catching_up(&self, shared: &Shared) {
+        for lane in self.lanes.all().filter(|lane| !lane.is_attached() && lane.is_reading()) {
+            let group = shared.destinations.gate(lane.destination).group;
+            assert!(self.catching_up.has_asked(group, lane.cursor()), "a lane waits for a read, and none is asked for");
+        }
+        for lane in self.lanes.all().chain(self.replays.all()) {
+            let Some(from) = lane.scans_from() else { continue };
+            let group = shared.destinations.gate(lane.destination).group;
+            assert!(self.catching_up.has_scan(from, lane.id), "a scan waits for a read, and is known");
+            assert!(self.catching_up.has_asked(group, from), "a scan waits for a read, and none is asked for");
+        }
+        let own = shared.reads.values().filter(|read| read.asked_by == self.incarnation);
+        let asked = own.filter_map(|read| match read.purpose {
+            Purpose::CatchUp(group) => Some((group, read.from)),
+            _ => None,
+        });
+        assert_eq!(*self.catching_up.asked(), asked.collect(), "the reads that lanes behind have asked for");
     }
 
     /// No lane that reads for itself sleeps while there is something that it may read.

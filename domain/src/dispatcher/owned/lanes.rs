@@ -5,6 +5,7 @@ use crate::event::LoggedEvent;
 use crate::lane::{Context, Lane};
 use crate::partition::Offset;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// The lanes of one partition.
 #[derive(Debug, Default)]
@@ -135,6 +136,12 @@ impl Lanes {
     /// Those that read for themselves and have come as far as `from`.
     pub(super) fn detached_from(&self, from: Offset) -> Vec<DestinationIndex> {
         self.detached.range((from, DestinationIndex(0))..).map(|(_, index)| *index).collect()
+    }
+
+    /// Those that read for themselves and wait for what comes from somewhere in `range` on.
+    pub(super) fn reading_within(&self, range: Range<Offset>) -> impl Iterator<Item = DestinationIndex> {
+        let there = self.detached.range((range.start, DestinationIndex(0))..(range.end, DestinationIndex(0)));
+        there.map(|(_, index)| *index).filter(|index| self.known(*index).is_reading())
     }
 
     /// From here on the lane reads for itself.

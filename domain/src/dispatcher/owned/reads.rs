@@ -1,7 +1,6 @@
 //! Reading the log: once for all lanes that keep up, and for each that does not.
 
 use super::OwnedPartition;
-use super::following::Judge;
 use crate::destination::DestinationIndex;
 use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::{Purpose, Read};
@@ -82,17 +81,7 @@ impl OwnedPartition {
         if self.lanes.get(at.destination).is_none_or(Lane::is_attached) {
             return; // As nearly always: the shared reader reads for it.
         }
-        let appetite = shared.destinations.gate(at.destination).appetite();
-        let (head, end, is_shared) = (self.head, self.end.min(self.judged_below()), self.lanes.attached() > 0);
-        let (lane, cx) = self.known_lane(at, shared);
-        // Ahead of the shared reader, as it may be after all have read for themselves, it waits to be overtaken.
-        if is_shared && lane.looked_up_to(head) >= head {
-            return;
-        }
-        if let Some(from) = lane.next_read(end, appetite, &cx) {
-            let id = lane.id;
-            self.read_chunk(from, id, Purpose::Lane(at), shared);
-        }
+        self.read_behind(at.destination, shared);
     }
 
     pub(super) fn read_chunk(&self, from: Offset, asked_by: u64, purpose: Purpose, shared: &mut Shared) {
@@ -110,7 +99,10 @@ impl OwnedPartition {
     ) {
         let (most, most_bytes) = (shared.settings.read_events, shared.settings.read_bytes);
         let (partition, end) = (self.partition, self.end);
-        let group = purpose.destination().map(|index| shared.destinations.gate(index).group);
+        let group = match purpose {
+            Purpose::CatchUp(group) => Some(group),
+            _ => purpose.destination().map(|index| shared.destinations.gate(index).group),
+        };
         let has_place = false;
         shared.read(Read { partition, asked_by, from, end, most, most_bytes, purpose, unhurried, group, has_place });
     }
@@ -123,9 +115,7 @@ impl OwnedPartition {
         if has_to_fetch {
             self.fetch_for_lane(at, asked_by, shared);
         }
-        if let Some(from) = self.find_lane_mut(at).and_then(Lane::next_scan) {
-            self.read_chunk(from, asked_by, Purpose::Scan(at), shared);
-        }
+        self.scan_behind(at, shared);
         self.read_own(at, shared);
     }
 
@@ -157,17 +147,21 @@ impl OwnedPartition {
     }
 
     /// Whether whoever asked for a read still waits for it: this ownership, or the lane that asked.
-    pub(in crate::dispatcher) fn waits_for(&self, read: &Read) -> bool {
+    pub(in crate::dispatcher) fn waits_for(&self, read: &Read, shared: &Shared) -> bool {
         match &read.purpose {
             Purpose::Head | Purpose::End => self.incarnation == read.asked_by,
-            Purpose::Lane(of) | Purpose::Scan(of) | Purpose::Fetch(of, _) | Purpose::DeadLetter(of, _) => {
+            Purpose::CatchUp(group) => {
+                self.incarnation == read.asked_by && self.is_awaited_by(*group, read.from, shared)
+            }
+            Purpose::Replay(of) | Purpose::Fetch(of, _) | Purpose::DeadLetter(of, _) => {
                 self.lane_with_id(of.destination, read.asked_by).is_some()
             }
         }
     }
 
     pub(in crate::dispatcher) fn read_ended(&mut self, read: &Read, answer: Answer, shared: &mut Shared) {
-        if !self.waits_for(read) {
+        self.forget_read(read);
+        if !self.waits_for(read, shared) {
             return;
         }
         match answer {
@@ -198,17 +192,8 @@ impl OwnedPartition {
         self.quarantine(corrupt, shared);
         match &read.purpose {
             Purpose::Head => self.head_ended(events, reached, shared),
-            Purpose::Lane(at) if at.way == Way::Live => {
-                self.lane_read_ended(at.destination, events, reached, shared);
-            }
-            Purpose::Lane(at) => self.replay_read_ended(*at, events, reached, shared),
-            Purpose::Scan(at) => {
-                // After a restart a scan may be the only one that comes by here: what is wanted below
-                // the shared position is wanted by keys behind.
-                let (head, wanted) = (self.head, self.wanted_in(*at, events, shared));
-                let wanted = wanted.into_iter().map(AsRef::as_ref);
-                self.with_lane(*at, shared, |lane, cx| lane.scanned(wanted, reached, head, cx));
-            }
+            Purpose::CatchUp(_) => self.caught_up(read.from, events, reached, shared),
+            Purpose::Replay(at) => self.replay_read_ended(*at, events, reached, shared),
             Purpose::Fetch(at, key) => {
                 // Nothing there, although the log has grown beyond it: it is gone.
                 let range = read.from..next.max(read.from.next());
@@ -260,42 +245,6 @@ impl OwnedPartition {
             self.lanes.known_mut(index).stopped_at(event);
         }
         self.lanes.touch(index);
-    }
-
-    /// A lane that reads for itself has got its chunk.
-    fn lane_read_ended(
-        &mut self,
-        index: DestinationIndex,
-        events: &[Arc<LoggedEvent>],
-        next: Offset,
-        shared: &mut Shared,
-    ) {
-        let filters = shared.destinations.get(index).filters.clone();
-        let only_old = self.reads_only_old(index, shared);
-        // Where the shared reader moves, it takes over at its position.
-        let limit = if self.lanes.attached() > 0 { self.head } else { self.judged_below() };
-        let judge = Judge { filters: &filters, cuts: &self.cuts };
-        let lane = self.lanes.known_mut(index);
-        let mut cx = shared.context(index, &mut self.commits.uncommitted);
-        let from = lane.read_ended();
-        let mut reached = next.min(limit).max(from);
-        let mut seen = events.iter().rev().find(|event| event.offset < limit);
-        let ours = |event: &&Arc<LoggedEvent>| event.offset >= from && event.offset < limit && judge.wants(event);
-        for event in events.iter().filter(ours) {
-            if !lane.offer(event, only_old, &mut cx) {
-                (reached, seen) = (event.offset, Some(event));
-                break;
-            }
-        }
-        self.lanes.advance(index, reached, seen.map(AsRef::as_ref), &cx);
-        self.attach_lanes(shared);
-        self.serve_lane(index.into(), shared);
-    }
-
-    /// Whether what is read for a destination is read only to see whether it has waited for too long: it is paused.
-    pub(super) fn reads_only_old(&self, index: DestinationIndex, shared: &Shared) -> bool {
-        let gate = shared.destinations.gate(index);
-        gate.is_paused() && gate.destination.max_age.is_some()
     }
 
     /// Attaches lanes that have come as far as the shared reader, or it to them: while no lane is

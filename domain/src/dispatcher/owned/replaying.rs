@@ -411,7 +411,7 @@ impl OwnedPartition {
         let Some((lane, cx)) = self.lane_with_context(at, shared) else { return };
         if let Some(from) = lane.next_read(until, appetite, &cx) {
             let id = lane.id;
-            self.read_chunk_in_time(from, id, Purpose::Lane(at), unhurried, shared);
+            self.read_chunk_in_time(from, id, Purpose::Replay(at), unhurried, shared);
         }
     }
 
