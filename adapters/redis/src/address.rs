@@ -1,5 +1,6 @@
 //! Where Redis is: the URL, as it is given and as it may be shown.
 
+use crate::tls::RedisTls;
 use fred::types::config::Config;
 use laneway_ports::StoreError;
 use url::Url;
@@ -20,6 +21,20 @@ pub(crate) fn without_secrets(url: &str) -> String {
         }
         Err(_) => "store.url".to_owned(),
     }
+}
+
+/// The same with how TLS is spoken.
+pub(crate) fn config_with(url: &str, tls: &RedisTls) -> Result<Config, StoreError> {
+    let mut config = config(url)?;
+    if !tls.is_default() {
+        if config.tls.is_none() {
+            let shown = without_secrets(url);
+            let what = format!("store.tls has no effect at store.url = \"{shown}\": one with TLS begins with rediss");
+            return Err(StoreError::refused(what));
+        }
+        config.tls = Some(tls.config()?);
+    }
+    Ok(config)
 }
 
 /// Understands the URL of a store.

@@ -25,6 +25,7 @@ mod shared;
 mod startup;
 mod store;
 mod tenants;
+mod tls;
 mod tokens;
 mod workers;
 
@@ -35,3 +36,4 @@ pub use options::{
 };
 pub use restore::{RestoreOptions, Restored, restore};
 pub use store::RedisStore;
+pub use tls::RedisTls;

@@ -1,5 +1,6 @@
 //! How the store is opened.
 
+use crate::tls::RedisTls;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -47,6 +48,8 @@ pub struct RedisOptions {
     /// nodes of a Cluster or Sentinels are named by `?node=host:port`, a Sentinel's service by
     /// `?sentinelServiceName=name`.
     pub url: String,
+    /// How TLS is spoken, where the URL says that it is.
+    pub tls: RedisTls,
     /// How many partitions, from 1 to [`laneway_domain::MAX_PARTITIONS`]. Fixed when the store is made.
     pub partitions: u32,
     /// What all names in Redis begin with, so that several stores can share one Redis.
@@ -81,6 +84,7 @@ impl RedisOptions {
             process: format!("{}-{nth}-{started:x}", std::process::id()),
             role: "tool".into(),
             url: url.into(),
+            tls: RedisTls::default(),
             partitions,
             key_prefix: DEFAULT_KEY_PREFIX.into(),
             duplicate_window: DEFAULT_DUPLICATE_WINDOW,

@@ -2,6 +2,7 @@
 
 use super::Secret;
 use super::reader::Section;
+use super::setting::Public;
 use super::units::MAX_DURATION;
 use crate::registry::{KEY_BYTES, parse_key};
 use laneway_domain::MAX_PARTITIONS;
@@ -24,7 +25,7 @@ const MAX_KEY_PREFIX_BYTES: usize = 64;
 const REDIS_SCHEMES: [&str; 6] =
     ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
 /// The settings that only a Redis store has.
-const REDIS_KEYS: [&str; 4] = ["password", "key_prefix", "replicas", "replica_timeout"];
+const REDIS_KEYS: [&str; 5] = ["password", "tls", "key_prefix", "replicas", "replica_timeout"];
 /// The most replicas that can be waited for; more than anybody runs.
 const MAX_REPLICAS: u32 = 16;
 
@@ -44,12 +45,52 @@ pub struct RedisStore {
     pub url: Secret,
     /// The password, if it does not stand in the URL.
     pub password: Option<Secret>,
+    /// TLS beyond the defaults.
+    pub tls: StoreTls,
     /// What the names of all its keys begin with.
     pub key_prefix: String,
     /// How many replicas must have an event before it is acknowledged.
     pub replicas: u32,
     /// How long they may take.
     pub replica_timeout: Duration,
+}
+
+/// TLS towards the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreTls {
+    /// Certificates (PEM) to trust instead of the system's.
+    pub ca: Option<String>,
+    /// A certificate chain and its private key (both PEM), for a server that asks who comes.
+    pub client_certificate: Option<(String, Secret)>,
+}
+
+impl StoreTls {
+    /// The certificate chain with its private key in the clear, for whoever connects.
+    #[must_use]
+    pub fn exposed_client_certificate(&self) -> Option<(String, String)> {
+        self.client_certificate.as_ref().map(|(chain, key)| (chain.clone(), key.expose().to_owned()))
+    }
+
+    /// Certificates are PEM, as secrets are: in place, `env:NAME` or `file:PATH`.
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let ca = section.get::<Public>("ca").map(|Public(pem)| pem.expose().to_owned());
+        let certificate = section.get::<Public>("certificate").map(|Public(pem)| pem.expose().to_owned());
+        let key = section.get::<Secret>("key");
+        if section.has("certificate") != section.has("key") {
+            let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
+            section.problem(there, format!("has no effect without tls.{missing}"));
+        }
+        let tls = Self { ca, client_certificate: certificate.zip(key) };
+        #[cfg(feature = "redis")]
+        if let Err((setting, why)) =
+            (laneway_redis::RedisTls { ca: tls.ca.clone(), client_certificate: tls.exposed_client_certificate() })
+                .check()
+        {
+            section.problem(setting, why);
+        }
+        section.finish();
+        tls
+    }
 }
 
 impl RedisStore {
@@ -167,6 +208,7 @@ fn read_redis(section: &mut Section<'_, '_>) -> RedisStore {
     RedisStore {
         url: Secret::new(String::new()),
         password: section.get("password"),
+        tls: StoreTls::read(section.section("tls")),
         key_prefix: prefix,
         replicas: section.within("replicas", 0, 0..=MAX_REPLICAS),
         replica_timeout: section.within("replica_timeout", DEFAULT_REPLICA_TIMEOUT, timeouts),

@@ -14,5 +14,6 @@ mod progress_contract;
 mod registry;
 mod silent;
 mod support;
+mod tls;
 mod tokens;
 mod unclear;

@@ -18,6 +18,10 @@ pub(super) async fn open(store: &Store, redis: &RedisConfig, role: Role, process
 /// As the configuration names it.
 pub(in crate::compose) fn options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, String> {
     Ok(RedisOptions {
+        tls: laneway_redis::RedisTls {
+            ca: redis.tls.ca.clone(),
+            client_certificate: redis.tls.exposed_client_certificate(),
+        },
         key_prefix: redis.key_prefix.clone(),
         duplicate_window: store.duplicate_window,
         durability: match store.durability {
