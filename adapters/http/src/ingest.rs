@@ -72,7 +72,10 @@ async fn take(
     mut traced: Option<&mut Traced<'_>>,
 ) -> Result<Response, Box<Problem>> {
     let shared = &*intake.shared;
+    let takes_in = shared.draining.look();
     let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens.now(), Some(NEEDS));
+    // Whoever may send none is told that first.
+    let entered = entered.and_then(|access| takes_in.map(|()| access));
     let (access, media) = match entered.and_then(|access| Ok((access, Media::of(&parts.headers, door)?))) {
         Ok(entered) => entered,
         Err(problem) => {

@@ -138,6 +138,7 @@ struct Shared {
     api: Api,
     buffered: body::Buffered,
     pace: tenants::Pace,
+    draining: operator::drain::Draining,
     telemetry: telemetry::Telemetry,
     /// The interface as a document.
     document: serde_json::Value,
@@ -147,7 +148,14 @@ struct Shared {
 pub fn router(api: Api) -> Router {
     let buffered = body::Buffered::default();
     let pace = tenants::Pace::new(api.tenants.clone());
-    let shared = Arc::new(Shared { api, buffered, pace, telemetry: telemetry::Telemetry::new(), document: openapi() });
+    let shared = Arc::new(Shared {
+        api,
+        buffered,
+        pace,
+        draining: operator::drain::Draining::default(),
+        telemetry: telemetry::Telemetry::new(),
+        document: openapi(),
+    });
     let limits = shared.api.limits.clone();
     let operator = operator::router(shared.clone(), &OPERATIONS);
     let (under_other_names, takes_in) = (operator.clone(), shared.api.log.is_some());

@@ -5,6 +5,7 @@ pub(crate) mod caller;
 pub(crate) mod changes;
 pub(crate) mod dead_letters;
 pub(crate) mod destinations;
+pub(crate) mod drain;
 pub(crate) mod links;
 pub(crate) mod lookup;
 pub(crate) mod replays;

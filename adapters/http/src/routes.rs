@@ -3,7 +3,7 @@
 use crate::Shared;
 use crate::ingest::{self, Intake};
 use crate::operation::{Handler, Operation, Route, Verb};
-use crate::operator::{changes, dead_letters, destinations, links, lookup, replays, status, tenants, tokens};
+use crate::operator::{changes, dead_letters, destinations, drain, links, lookup, replays, status, tenants, tokens};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use laneway_domain::{Role, TenantAct};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ const fn intake(path: &'static str, handler: fn(MethodFilter) -> MethodRouter<Ar
 }
 
 /// All of them.
-pub(crate) const OPERATIONS: [Operation; 46] = [
+pub(crate) const OPERATIONS: [Operation; 49] = [
     intake("/v1/events", |m| on(m, ingest::event)),
     intake("/v1/events/batch", |m| on(m, ingest::batch)),
     get("/v1/events", Some(Role::Read), |m| on(m, lookup::events)).is(TenantAct::Search),
@@ -91,6 +91,9 @@ pub(crate) const OPERATIONS: [Operation; 46] = [
     get("/v1/tenants/{tenant}", Some(Role::Read), |m| on(m, tenants::show)),
     admin(Verb::Put, "/v1/tenants/{tenant}", |m| on(m, tenants::put)).for_operators(),
     admin(Verb::Delete, "/v1/tenants/{tenant}", |m| on(m, tenants::delete)).for_operators(),
+    get("/v1/drain", Some(Role::Read), |m| on(m, drain::show)).for_operators(),
+    admin(Verb::Put, "/v1/drain", |m| on(m, drain::begin)).for_operators(),
+    admin(Verb::Delete, "/v1/drain", |m| on(m, drain::end)).for_operators(),
     get("/openapi.json", None, |m| on(m, status::openapi)),
     get("/metrics", Some(Role::Read), |m| on(m, status::metrics)).for_operators(),
     get("/healthz", None, |m| on(m, status::healthz)),

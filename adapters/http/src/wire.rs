@@ -2,11 +2,13 @@
 //! Moments are in milliseconds since the Unix epoch.
 
 mod dead_letters;
+mod drain;
 mod lookup;
 mod replays;
 mod store;
 
 pub use dead_letters::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
+pub use drain::{Drain, DrainChoice};
 pub use lookup::{
     AttemptAnswer, AttemptLine, AttemptPage, EventAt, EventLine, EventPage, EventWay, FoundEvents, WorkerTenure,
     WorkerTenures,

@@ -119,6 +119,9 @@ pub(super) enum Command {
     /// Ask whether the server can do its work: exit code 0 if so, for health checks
     #[command(after_help = "Example:  laneway ready --server http://127.0.0.1:8080")]
     Ready(ReadyArgs),
+    /// Take no events in, deliver what waits, and say when nothing is left: before an upgrade or a move
+    #[command(after_help = DRAIN_HELP)]
+    Drain(DrainArgs),
     /// Say why a destination has an event or has not, in plain words
     Why(WhyArgs),
     /// List events, or show one with its way through the destinations
@@ -164,6 +167,15 @@ RATE the deliveries a second over about the last 10 s.
 Examples:  laneway status --watch
            laneway status --destination billing --keys
            laneway status --json | jq .";
+
+const DRAIN_HELP: &str = "\
+Whoever sends an event is answered 503 with Retry-After, and /readyz fails, until the process ends or `laneway drain \
+--end`. Of several processes that take events in, drain each. What a paused destination or a blocked key has is not \
+waited for by anybody: after --timeout the command says what is left, and exits with 1. Nothing is lost by stopping \
+Laneway with events waiting.
+
+Examples:  laneway drain --reason 'the store moves' --timeout 30m
+           laneway drain --end";
 
 const SEND_HELP: &str = "\
 An event looks like {\"type\":\"order.paid\",\"key\":\"order-7\",\"data\":{…}}. The file has one a line (NDJSON), or is a JSON \
@@ -306,6 +318,21 @@ fn run_name(text: &str) -> Result<String, String> {
 
 #[derive(Args, Debug)]
 pub(super) struct ReadyArgs {
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DrainArgs {
+    /// Take events in again
+    #[arg(long, conflicts_with_all = ["reason", "timeout"])]
+    pub(super) end: bool,
+    /// Why; whoever sends an event is told
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(super) reason: String,
+    /// How long to wait until nothing is left
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = crate::config::parse_duration)]
+    pub(super) timeout: Duration,
     #[command(flatten)]
     pub(super) client: ClientArgs,
 }

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod dead_letters;
 mod destinations;
+mod drain;
 mod failure;
 mod lookup;
 mod manual;
@@ -95,6 +96,7 @@ pub async fn run(cli: Cli, source: &dyn Source) -> Result<(), Failure> {
         Command::Restore(args) => backup::restore(args, source).await,
         Command::Send(args) => send::run(&connect(&args.client, source)?, &args).await,
         Command::Status(args) => status::run(&connect(&args.client, source)?, &args).await,
+        Command::Drain(args) => drain::run(&connect(&args.client, source)?, &args).await,
         Command::Ready(args) => ready::run(&connect(&args.client, source)?).await,
         Command::Why(args) => lookup::why(&connect(&args.client, source)?, args).await,
         Command::Events(args) => lookup::events(&connect(&args.client, source)?, args.command).await,

@@ -58,3 +58,61 @@ impl Surveys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::Settings;
+    use laneway_domain::{
+        Destination, DestinationChanges, DestinationName, Input, Offset, Partition, PartitionProgress,
+    };
+    use std::collections::BTreeSet;
+
+    /// A worker's decisions, with so many destinations and one partition.
+    fn dispatcher(destinations: usize) -> Dispatcher {
+        let now = Timestamp::ZERO;
+        let mut dispatcher = Dispatcher::new(Settings::default(), 1);
+        let name = |n| DestinationName::new(&format!("d{n}")).unwrap();
+        let present = (0..destinations).map(|n| Destination::new(name(n))).collect();
+        dispatcher.handle(Input::Destinations(DestinationChanges { present, ..DestinationChanges::default() }), now);
+        while dispatcher.poll(now).is_some() {}
+        let (progress, log) = (PartitionProgress::default(), Offset::ZERO..Offset::ZERO);
+        let (partition, gone) = (Partition(0), BTreeSet::new());
+        dispatcher.handle(Input::Claimed { partition, progress, gone, log, until: Timestamp::MAX }, now);
+        while dispatcher.poll(now).is_some() {}
+        dispatcher
+    }
+
+    /// How many turns it takes until somebody is answered, and who that is.
+    fn turns(surveys: &mut Surveys, dispatcher: &Dispatcher) -> (usize, StatusReport, Answers) {
+        for turn in 1.. {
+            if let Some((report, answers)) = surveys.go_on(dispatcher, Timestamp::ZERO) {
+                return (turn, report, answers);
+            }
+        }
+        unreachable!("it ends")
+    }
+
+    #[test]
+    fn a_status_is_made_in_pieces_and_whoever_asks_meanwhile_gets_the_next_one() {
+        let (dispatcher, mut surveys) = (dispatcher(1_000), Surveys::default());
+        assert!(!surveys.is_asked());
+        assert!(surveys.go_on(&dispatcher, Timestamp::ZERO).is_none(), "nobody asks");
+        let asks = |surveys: &mut Surveys| {
+            let (answer, answered) = oneshot::channel();
+            surveys.ask(Listing::NoKeys, answer);
+            answered
+        };
+        let _first = [asks(&mut surveys), asks(&mut surveys)];
+        assert!(surveys.go_on(&dispatcher, Timestamp::ZERO).is_none(), "1,000 are more than one piece");
+        let _later = asks(&mut surveys);
+        let (more, report, answers) = turns(&mut surveys, &dispatcher);
+        assert_eq!((report.destinations.len(), answers.len()), (1_000, 2), "both who asked before it began");
+        assert!(more >= 1_000 / LOOKED_AT_FIRST - 1, "{more} turns more");
+        assert!(surveys.is_asked());
+        let (again, report, answers) = turns(&mut surveys, &dispatcher);
+        assert_eq!((report.destinations.len(), answers.len()), (1_000, 1), "and then who came meanwhile");
+        assert_eq!(again, more + 1, "anew");
+        assert!(!surveys.is_asked());
+    }
+}

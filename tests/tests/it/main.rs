@@ -11,6 +11,7 @@ mod e2e_changes;
 mod e2e_console;
 mod e2e_crash;
 mod e2e_documented_receiver;
+mod e2e_drain;
 mod e2e_edit;
 mod e2e_exactly_once;
 mod e2e_expiry;

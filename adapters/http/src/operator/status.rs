@@ -24,12 +24,14 @@ pub(crate) async fn healthz() -> Answer {
 
 /// `GET /readyz`: nothing keeps it from its work. A process without a worker only takes events in,
 /// and is ready as soon as it answers. What only a part of its work suffers from is told, and keeps it ready: a balancer
-/// must not take every process away because one node of a Redis Cluster takes no events.
+/// must not take every process away because one node of a Redis Cluster takes no events. One that is to take none in is
+/// not ready: others are to be asked.
 pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
-    let (reasons, limitations) = match &shared.api.operations {
+    let (mut reasons, limitations) = match &shared.api.operations {
         Some(operations) => (operations.not_ready().await, operations.limitations().await),
         None => Default::default(),
     };
+    reasons.extend(shared.draining.reason());
     if reasons.is_empty() {
         return answer::ok(&wire::Health { status: "ready".into(), limitations });
     }

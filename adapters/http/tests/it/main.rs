@@ -5,6 +5,7 @@ mod batches;
 mod cloudevents;
 mod crowd;
 mod door;
+mod drain;
 mod fuzz;
 mod limits;
 mod metrics;

@@ -7,7 +7,7 @@ use laneway_domain::TenantAct;
 use laneway_http::{Role, Roles, Route, Token, routes};
 
 /// Every route, and the role that it needs. A route that is not here makes the first test fail.
-pub(crate) const NEEDS: [(&str, &str, Option<Role>); 46] = [
+pub(crate) const NEEDS: [(&str, &str, Option<Role>); 49] = [
     ("POST", "/v1/events", Some(Role::Publish)),
     ("POST", "/v1/events/batch", Some(Role::Publish)),
     ("GET", "/v1/events", Some(Role::Read)),
@@ -50,6 +50,9 @@ pub(crate) const NEEDS: [(&str, &str, Option<Role>); 46] = [
     ("GET", "/v1/tenants/{tenant}", Some(Role::Read)),
     ("PUT", "/v1/tenants/{tenant}", Some(Role::Admin)),
     ("DELETE", "/v1/tenants/{tenant}", Some(Role::Admin)),
+    ("GET", "/v1/drain", Some(Role::Read)),
+    ("PUT", "/v1/drain", Some(Role::Admin)),
+    ("DELETE", "/v1/drain", Some(Role::Admin)),
     ("GET", "/openapi.json", None),
     ("GET", "/metrics", Some(Role::Read)),
     ("GET", "/healthz", None),
@@ -57,13 +60,16 @@ pub(crate) const NEEDS: [(&str, &str, Option<Role>); 46] = [
 ];
 
 /// Those that are for whoever runs the server, and for no tenant.
-pub(crate) const FOR_OPERATORS: [(&str, &str); 7] = [
+pub(crate) const FOR_OPERATORS: [(&str, &str); 10] = [
     ("GET", "/v1/workers"),
     ("GET", "/v1/store"),
     ("DELETE", "/v1/destinations/{name}/progress"),
     ("GET", "/v1/tenants"),
     ("PUT", "/v1/tenants/{tenant}"),
     ("DELETE", "/v1/tenants/{tenant}"),
+    ("GET", "/v1/drain"),
+    ("PUT", "/v1/drain"),
+    ("DELETE", "/v1/drain"),
     ("GET", "/metrics"),
 ];
 

@@ -1,7 +1,7 @@
 //! The fields of what the store holds.
 
 use super::fields::answers;
-use crate::wire::{StoreHistory, StorePartView, StoreView};
+use crate::wire::{Drain, StoreHistory, StorePartView, StoreView};
 
 #[test]
 fn what_a_store_holds_is_said() {
@@ -28,4 +28,11 @@ fn what_a_store_holds_is_said() {
         ..full.clone()
     };
     answers("StoreView", &full, &least);
+}
+
+#[test]
+fn whether_events_are_taken_in_is_said() {
+    let full =
+        Drain { draining: true, since: Some("2026-11-27T10:00:00Z".to_owned()), reason: Some("a move".to_owned()) };
+    answers("Drain", &full, &Drain { draining: false, since: None, reason: None });
 }
