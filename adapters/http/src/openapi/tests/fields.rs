@@ -57,7 +57,7 @@ impl Said {
     }
 
     #[track_caller]
-    fn takes(&self, value: &Json) {
+    pub(super) fn takes(&self, value: &Json) {
         if let Err(wrong) = self.compiled.0.validate(value, self.compiled.1) {
             panic!("{}: {wrong:#} in {value}", self.name);
         }

@@ -1,8 +1,8 @@
 //! The fields of what is said of tenants.
 
-use super::fields::{answers, bodies};
+use super::fields::{Said, answers, bodies};
 use crate::wire::{DeletedTenant, TenantList, TenantShown};
-use laneway_domain::{Revision, Tenant, TenantLimits};
+use laneway_domain::{Key, LaneKey, Offset, Revision, Tenant, TenantLimits};
 use std::num::{NonZeroU32, NonZeroU64};
 
 #[test]
@@ -31,4 +31,14 @@ fn what_is_said_of_tenants() {
     answers("TenantList", &list, &TenantList::default());
     let deleted = DeletedTenant { tenant, revision, destinations: 1, tokens: 2, dead_letters: 3 };
     answers("DeletedTenant", &deleted, &deleted);
+}
+
+#[test]
+fn every_form_of_what_events_are_ordered_by_is_known() {
+    let (key, tenant) = (Key::new("order-7: é").unwrap(), Tenant::new("60_-bl_6").unwrap());
+    let all =
+        [LaneKey::of(None, &key), LaneKey::of(Some(&tenant), &key), LaneKey::Event(Offset(u64::MAX / 2)), LaneKey::All];
+    for form in all {
+        Said::of("LaneKey").takes(&serde_json::Value::from(form.to_string()));
+    }
 }
