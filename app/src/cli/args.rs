@@ -328,8 +328,8 @@ pub(super) struct DrainArgs {
     #[arg(long, conflicts_with_all = ["reason", "timeout"])]
     pub(super) end: bool,
     /// Why; whoever sends an event is told
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub(super) reason: String,
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     /// How long to wait until nothing is left
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = crate::config::parse_duration)]
     pub(super) timeout: Duration,

@@ -22,7 +22,8 @@ pub(super) async fn run(client: &Client, args: &DrainArgs) -> Result<(), Failure
         let _: Drain = client.delete("/v1/drain").await?;
         return output::line("events are taken in again");
     }
-    let drain: Drain = client.put("/v1/drain", &DrainChoice { reason: args.reason.clone() }).await?;
+    let drain: Drain =
+        client.put("/v1/drain", &DrainChoice { reason: args.reason.clone().unwrap_or_default() }).await?;
     let since = drain.since.as_deref().map_or_else(String::new, |since| format!(" since {}", local(since)));
     output::say(&format!("{} takes no events in{since}", client.base()))?;
     let (began, mut told) = (Instant::now(), None::<Instant>);
