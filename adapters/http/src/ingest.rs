@@ -72,10 +72,9 @@ async fn take(
     mut traced: Option<&mut Traced<'_>>,
 ) -> Result<Response, Box<Problem>> {
     let shared = &*intake.shared;
-    let takes_in = shared.draining.look();
     let entered = enter(&Asked::of(parts), &shared.api.hosts, &shared.api.tokens.now(), Some(NEEDS));
-    // Whoever may send none is told that first.
-    let entered = entered.and_then(|access| takes_in.map(|()| access));
+    // Before its body is read. Whoever may send none is told that first.
+    let entered = entered.and_then(|access| shared.draining.look().map(|()| access));
     let (access, media) = match entered.and_then(|access| Ok((access, Media::of(&parts.headers, door)?))) {
         Ok(entered) => entered,
         Err(problem) => {
@@ -101,12 +100,15 @@ async fn take(
         traced.read(&mut events);
         asked_at = unix_nanos();
     }
+    // Once more: its body may have taken long.
+    let appending = shared.draining.enter().await?;
     let results = match &shared.api.tenant_door {
         Some(door) if events.iter().any(|event| event.event.tenant.is_some()) => {
             tenants::append(&**door, &*intake.log, events).await?
         }
         _ => append(&*intake.log, events).await,
     };
+    drop(appending);
     if let Some(traced) = traced {
         traced.appended(asked_at, &results);
     }

@@ -41,6 +41,29 @@ async fn whoever_sends_an_event_is_told_that_none_is_taken_in_and_why() {
     assert_eq!(server.stored().await.len(), 2, "nothing of what was refused");
 }
 
+/// It began before the drain, and its body ends after that.
+#[tokio::test]
+async fn an_event_whose_body_comes_late_is_not_taken_in() {
+    let server = Server::new();
+    let (sending, parts) = tokio::sync::mpsc::channel::<&'static str>(1);
+    let next = |mut parts: tokio::sync::mpsc::Receiver<_>| async {
+        let part = parts.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(part), parts))
+    };
+    let sent = server.post("/v1/events", JSON, Body::from_stream(futures_util::stream::unfold(parts, next)));
+    let drains = async {
+        // Twice as many as wait: the first was taken, so that the request has passed the door.
+        sending.send(r#"{"type":"#).await.unwrap();
+        sending.send(r#""a""#).await.unwrap();
+        ask(&server, "PUT", "").await;
+        sending.send("}").await.unwrap();
+        drop(sending);
+    };
+    let (answer, ()) = tokio::join!(sent, drains);
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(server.stored().await.is_empty());
+}
+
 #[tokio::test]
 async fn a_reason_has_a_bound() {
     let server = Server::with(Setup::default());

@@ -6,7 +6,8 @@ use laneway_redis::{RedisOptions, RedisStore, RedisTls};
 use laneway_servers::redis::{RedisServer, RedisSettings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// How far above its port for tests a server has the one with TLS: where a Cluster has its bus, and a single server nothing.
+/// How far above its port for tests a server has the one with TLS: where a Cluster has its bus, and a single server
+/// nothing.
 const TLS_ABOVE: u16 = 10_000;
 
 struct Certificates {

@@ -1,9 +1,9 @@
-//! Reading for lanes that do not keep up with the shared reader: each has a position of its own, and keys that are behind
-//! are looked for from another one.
+//! Reading for lanes that do not keep up with the shared reader: each has a position of its own, and keys that are
+//! behind are looked for from another one.
 //!
-//! One read serves all that want it. Lanes of a tenant that are to read from the same offset ask for it once, and whoever
-//! waits for a read from the first half of the range that another one has brought gets it from there. So lanes that are
-//! behind meet, and go on together: thousands of dead endpoints in one log read it little more often than one.
+//! One read serves all that want it. Lanes of a tenant that are to read from the same offset ask for it once, and
+//! whoever waits for a read from the first half of the range that another one has brought gets it from there. So lanes
+//! that are behind meet, and go on together: thousands of dead endpoints read a log little more often than one does.
 
 use super::OwnedPartition;
 use super::following::Judge;
@@ -23,8 +23,8 @@ use std::sync::Arc;
 pub(super) struct CatchingUp {
     /// The reads that were asked for, in whose share and from where on, and have not ended.
     asked: BTreeSet<(GroupIndex, Offset)>,
-    /// The catch-up scans that wait for a read: from where on, and of which lane ([`crate::lane::Lane::id`]). Some lanes
-    /// have gone since.
+    /// The catch-up scans that wait for a read: from where on, and of which lane ([`crate::lane::Lane::id`]). Some
+    /// lanes have gone since.
     scans: BTreeMap<(Offset, u64), LaneAt>,
 }
 
@@ -105,8 +105,9 @@ impl OwnedPartition {
 
     /// All that the log has from `from` up to `next` was read for lanes that are behind.
     pub(super) fn caught_up(&mut self, from: Offset, events: &[Arc<LoggedEvent>], next: Offset, shared: &mut Shared) {
-        // Whoever would get less than half of it waits for its own; and a read is for nobody when who asked has gone on with
-        // another one. Else those under way, each from a little further on, would push lanes that have met along bit by bit.
+        // Whoever would get less than half of it waits for its own; and a read is for nobody when who asked has gone on
+        // with another one. Else those under way, each from a little further on, would push lanes that have met along
+        // bit by bit.
         let until = Offset(from.0 + next.0.saturating_sub(from.0) / 2).next();
         let mut scans: Vec<_> = self.catching_up.scans_within(from..until).collect();
         for (from, id, _) in &scans {
@@ -128,8 +129,8 @@ impl OwnedPartition {
         }
     }
 
-    /// What each of these lanes wants of the events, as far as the index of filters can tell: it knows the filters as they
-    /// stand now. For a single lane it is not worth while.
+    /// What each of these lanes wants of the events, as far as the index of filters can tell: it knows the filters as
+    /// they stand now. For a single lane it is not worth while.
     fn wanted_by_each<'e>(
         &mut self,
         scans: &[(Offset, u64, LaneAt)],
