@@ -87,7 +87,8 @@ pub(crate) async fn show(State(shared): State<Arc<Shared>>) -> Answer {
     answer::ok(&shared.draining.view())
 }
 
-/// `PUT /v1/drain`: it takes none from now on, and the answer comes when what came before is stored. Told twice, it keeps since when, and has the new reason.
+/// `PUT /v1/drain`: it takes none from now on, and the answer comes when what came before is stored. Told twice, it
+/// keeps since when, and has the new reason.
 pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
     if shared.api.log.is_none() {
         let what = "this process takes no events in anyway: ask the one that they are sent to";
