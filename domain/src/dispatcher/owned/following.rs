@@ -169,7 +169,8 @@ impl OwnedPartition {
         // Not below what was judged already. A read may have brought more than was heard of, so that the log ends there or
         // later.
         let looked = self.lanes.looked_up_to(self.head);
-        self.end = self.end.max(end).max(looked);
+        let before = self.end;
+        self.end = before.max(end).max(looked);
         let cut = Cut { revision, at: self.end };
         self.following = Following::Storing(cut);
         let ready = |index: &DestinationIndex| shared.destinations.get(*index).born <= revision;
@@ -192,6 +193,8 @@ impl OwnedPartition {
         self.is_new = false;
         self.commits.take_over(cut);
         self.note_change(shared);
+        // What nobody has told of yet was judged by nobody either, up to the cut.
+        self.read_on(before, shared);
     }
 
     /// Nothing from there on may be judged yet.

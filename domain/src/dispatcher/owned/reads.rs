@@ -30,8 +30,13 @@ impl OwnedPartition {
     pub(in crate::dispatcher) fn grew(&mut self, end: Offset, shared: &mut Shared) {
         let before = self.end;
         self.end = before.max(end);
+        self.read_on(before, shared);
+    }
+
+    /// Whoever had to stop at `from`, where the log ended as far as was known, may read on.
+    pub(super) fn read_on(&mut self, from: Offset, shared: &mut Shared) {
         self.read_head(shared);
-        self.read_detached(before, shared);
+        self.read_detached(from, shared);
     }
 
     /// Reads on for the attached lanes, if there is more and someone to read it for.
@@ -58,8 +63,10 @@ impl OwnedPartition {
     /// Lanes have gone. Those ahead of the shared reader waited for it in vain if it read for these only.
     pub(super) fn shared_reader_may_have_gone(&mut self, shared: &mut Shared) {
         if self.lanes.attached() == 0 {
+            // Whom it is taken past by the foremost lane has waited for it too.
+            let before = self.head;
             self.attach_lanes(shared);
-            self.read_detached(self.head, shared);
+            self.read_detached(before, shared);
         }
     }
 

@@ -324,6 +324,25 @@ fn a_destination_begins_at_its_cut_also_where_more_was_read_than_heard_of() {
     );
 }
 
+/// Where the log ends is said first by the answer to who asked for it: the lane that waits there need not wait until the
+/// log's growth is told as well.
+#[test]
+fn a_lane_reads_on_as_soon_as_the_log_is_known_to_be_longer() {
+    let mut world = World::with(strict_settings(), 1, Vec::new());
+    world.change(0, Change::Put(0));
+    until_at_rest(&mut world);
+    world.append(1, 0);
+    until_at_rest(&mut world);
+    // Its filter changes, so that it reads for itself until the cut is stored; there is nothing to read yet.
+    world.change(0, Change::Put(3));
+    assert!(!world.reads.iter().any(|(read, _)| matches!(read, Output::Read { .. })), "{:?}", world.reads);
+    world.step(&Op::AppendUnheard(0));
+    answer(&mut world, |read| matches!(read, Output::ReadEnd { .. }), Some(2));
+    answer(&mut world, |read| matches!(read, Output::Read { .. }), Some(2));
+    assert_eq!(world.attempts.len(), 1, "the second event is under way, and the cut is not stored");
+    world.heal_and_finish();
+}
+
 #[test]
 fn a_dead_letter_whose_read_failed_is_not_asked_for_again_when_its_destination_has_left() {
     let mut world = World::new(strict_settings(), 1);
