@@ -36,6 +36,10 @@ pub struct MongoOptions {
     /// A certificate and its key, both PEM files: then the server speaks TLS only. The third is
     /// the certificate of the authority that issued it.
     pub tls: Option<[PathBuf; 3]>,
+    /// Collections of the test's database that are there, and on disk, before the test begins. Name those that are
+    /// written while the server may be killed: this one makes a table at the first write to a collection, and if it dies
+    /// halfway it does not open its folder again. MongoDB itself has no such moment.
+    pub collections: &'static [&'static str],
 }
 
 /// A MongoDB with a database for this test.
@@ -77,12 +81,12 @@ impl MongoServer {
     pub async fn start_own(options: MongoOptions) -> Result<Self, String> {
         let program = venv::program().await?;
         let folder = tempfile::Builder::new().prefix("laneway-mongodb-").tempdir().map_err(|e| e.to_string())?;
-        let login = options.login.clone();
+        let (login, collections) = (options.login.clone(), options.collections);
         let without_login = MongoOptions { login: None, ..options };
         let (address, port) = free_port()?;
         let mut process = Process { program, started_with: without_login, address, _port: port, folder, child: None };
         process.run().await?;
-        Self::with(process, login).await
+        Self::with(process, login, collections).await
     }
 
     /// Like [`MongoServer::start`]; without a server the test says that it is skipped, and why.
@@ -103,7 +107,7 @@ impl MongoServer {
         Ok(Self { origin, options: options.to_owned(), database: new_database(), process: None })
     }
 
-    async fn with(process: Process, login: Option<(String, String)>) -> Result<Self, String> {
+    async fn with(process: Process, login: Option<(String, String)>, collections: &[&str]) -> Result<Self, String> {
         let options = match &process.started_with.tls {
             Some([_, _, authority]) => format!("tls=true&tlsCAFile={}", authority.display()),
             None => String::new(),
@@ -111,6 +115,7 @@ impl MongoServer {
         let origin = format!("mongodb://{}", process.address);
         let mut server = Self { origin, options, database: new_database(), process: Some(process) };
         server.answering().await?;
+        server.make(collections).await?;
         if let Some((user, password)) = login {
             let create = doc! {
                 "createUser": &user, "pwd": &password, "roles": ["root"], "mechanisms": ["SCRAM-SHA-256"],
@@ -175,6 +180,18 @@ impl MongoServer {
             Ok(answer) => answer.map(drop),
             Err(_) => Err(format!("the server did not answer a ping in {PATIENCE:?}")),
         }
+    }
+
+    /// Makes collections of this test's database, and waits until they are on disk.
+    async fn make(&self, collections: &[&str]) -> Result<(), String> {
+        if collections.is_empty() {
+            return Ok(());
+        }
+        let database = self.database().await?;
+        for name in collections {
+            database.create_collection(*name).await.map_err(|e| format!("the collection {name}: {e}"))?;
+        }
+        self.admin(doc! { "fsync": 1 }).await.map(drop)
     }
 
     /// Makes the next `times` of these commands fail as `how` says (`failCommand`): for instance

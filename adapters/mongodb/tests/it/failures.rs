@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(20);
 
 async fn own(test: &str) -> Option<MongoServer> {
-    MongoServer::own_or_skip(test, MongoOptions::default()).await
+    MongoServer::own_or_skip(test, MongoOptions { collections: &[COLLECTION], ..MongoOptions::default() }).await
 }
 
 fn batch(from: u64) -> Vec<Attempted> {

@@ -18,13 +18,14 @@ const COLLECTION: &str = "events";
 /// (the connection closed, a write concern that was not met); now and then the server is killed.
 pub(super) async fn step_down(times: usize) -> Row {
     let fault = "step-down of MongoDB".to_owned();
-    let mut mongo = match MongoServer::start_own(MongoOptions::default()).await {
-        Ok(mongo) => mongo,
-        Err(why) => {
-            crate::effort::skipped(&format!("{fault}: {why}"));
-            return Row { fault, note: "not done: there is no MongoDB here".into(), ..Row::default() };
-        }
-    };
+    let mut mongo =
+        match MongoServer::start_own(MongoOptions { collections: &[COLLECTION], ..MongoOptions::default() }).await {
+            Ok(mongo) => mongo,
+            Err(why) => {
+                crate::effort::skipped(&format!("{fault}: {why}"));
+                return Row { fault, note: "not done: there is no MongoDB here".into(), ..Row::default() };
+            }
+        };
     let unused = Receiver::down(Behaviour::healthy(), 1);
     let mut site = Site::behind(unused, &mongo.url(COLLECTION, ""), "", "mode = \"insert\"");
     let server = site.start().await;
