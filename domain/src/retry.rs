@@ -11,26 +11,31 @@ pub const MAX_REASON_BYTES: usize = 512;
 /// that a lane with 100,000 keys behind stays small.
 pub const MAX_HISTORY: usize = 5;
 
-/// When a failed event is tried again. The delay after the n-th failure in a row is
-/// `initial × factor^(n-1)`; when that exceeds `limit`, the event is given up.
+/// When a failed event is tried again. The delay after the n-th failure in a row is `initial × factor^(n-1)`, and at most
+/// `limit`. When all its delays together would exceed `total`, the event is given up; without a `total` it is where the
+/// next delay would exceed `limit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// The delay after the first failure.
     pub initial: Duration,
     /// What each further delay is multiplied by; at least 1.
     pub factor: f64,
-    /// The longest delay. With a factor of 1 no delay ever passes it, so an event that fails
-    /// forever is retried forever.
+    /// The longest delay.
     pub limit: Duration,
+    /// How long all delays of an event may take together, before jitter. `None`: no more than one that doubles has until
+    /// it would pass `limit`. With a factor of 1 none ever does, so an event that fails forever is then retried forever.
+    pub total: Option<Duration>,
     /// By how much of itself a delay may be longer or shorter, from 0 (not at all) to 1, so that
     /// events that failed together do not come back together.
     pub jitter: f64,
 }
 
 impl Default for RetryPolicy {
-    /// 1 s doubling up to 1 h: 13 attempts within about 68 minutes.
+    /// 1 s doubling up to 1 h, for 3 days: 83 attempts. Standard Webhooks recommends days, since a receiver may be down
+    /// over a weekend and nobody look; once it is back, no key waits for longer than an hour.
     fn default() -> Self {
-        Self { initial: Duration::from_secs(1), factor: 2.0, limit: Duration::from_secs(3600), jitter: 0.2 }
+        let (hour, total) = (Duration::from_secs(3600), Some(Duration::from_secs(3 * 24 * 3600)));
+        Self { initial: Duration::from_secs(1), factor: 2.0, limit: hour, total, jitter: 0.2 }
     }
 }
 
@@ -49,6 +54,9 @@ pub enum InvalidPolicy {
     /// `limit` is below `initial`, so that nothing would ever be retried.
     #[error("limit must not be shorter than initial")]
     Limit,
+    /// `total` is below `initial`, so that nothing would ever be retried.
+    #[error("total must not be shorter than initial")]
+    Total,
 }
 
 impl RetryPolicy {
@@ -66,15 +74,42 @@ impl RetryPolicy {
         if self.initial.is_zero() {
             return Err(InvalidPolicy::Initial);
         }
-        if self.limit < self.initial { Err(InvalidPolicy::Limit) } else { Ok(self) }
+        if self.limit < self.initial {
+            return Err(InvalidPolicy::Limit);
+        }
+        if self.total.is_some_and(|total| total < self.initial) { Err(InvalidPolicy::Total) } else { Ok(self) }
     }
 
-    /// The delay after `failures` failures in a row, before jitter; `None` when it passes the limit.
+    /// The delay after `failures` failures in a row, before jitter; `None` when the event is given up.
     #[must_use]
     pub fn delay(&self, failures: u32) -> Option<Duration> {
-        let doublings = i32::try_from(failures.max(1) - 1).unwrap_or(i32::MAX);
-        let seconds = self.initial.as_secs_f64() * self.factor.powi(doublings);
-        (seconds <= self.limit.as_secs_f64()).then(|| Duration::from_secs_f64(seconds))
+        let (failures, limit) = (failures.max(1), self.limit.as_secs_f64());
+        let grown = self.grown(failures - 1);
+        let goes_on = match self.total {
+            None => grown <= limit,
+            Some(total) => self.taken_by(failures) <= total.as_secs_f64(),
+        };
+        goes_on.then(|| Duration::from_secs_f64(grown.min(limit)))
+    }
+
+    /// The seconds that a delay has after it was multiplied so often.
+    fn grown(&self, times: u32) -> f64 {
+        self.initial.as_secs_f64() * self.factor.powi(i32::try_from(times).unwrap_or(i32::MAX))
+    }
+
+    /// The seconds that the first `delays` delays take together.
+    fn taken_by(&self, delays: u32) -> f64 {
+        let (initial, limit, growth) = (self.initial.as_secs_f64(), self.limit.as_secs_f64(), self.factor - 1.0);
+        // How many are below the limit, as far as a logarithm tells: what it is off by is next to the limit.
+        let doubling = ((limit / initial).ln() / self.factor.ln()).ceil();
+        let growing = if growth > 0.0 { doubling.clamp(0.0, f64::from(delays)) } else { f64::from(delays) };
+        // The sum of a geometric series; where it hardly grows, that of equal ones, as the other would divide by nothing.
+        let grown = if growth * growing < 1e-9 {
+            initial * growing
+        } else {
+            initial * (self.factor.powf(growing) - 1.0) / growth
+        };
+        grown + (f64::from(delays) - growing) * limit
     }
 }
 
@@ -200,7 +235,7 @@ impl RetryState {
 pub enum Verdict {
     /// Another attempt at the state's `next_attempt`.
     Retry(RetryState),
-    /// No further attempt: the next delay would have passed the limit. `next_attempt` is
+    /// No further attempt: its retries are used up ([`RetryPolicy::delay`]). `next_attempt` is
     /// [`NextAttempt::Never`].
     GiveUp(RetryState),
 }

@@ -3,6 +3,7 @@
 
 use crate::hosts::Hosts;
 use crate::problem::{Kind, Problem};
+use crate::shown::Shown;
 use crate::token::{Access, Known, authorize};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Version, header};
@@ -14,11 +15,13 @@ pub(crate) struct Asked<'a> {
     pub(crate) version: Version,
     pub(crate) uri: &'a http::Uri,
     pub(crate) headers: &'a HeaderMap,
+    shown: Shown<'a>,
 }
 
 impl<'a> Asked<'a> {
     pub(crate) fn of(parts: &'a http::request::Parts) -> Self {
-        Self { method: &parts.method, version: parts.version, uri: &parts.uri, headers: &parts.headers }
+        let http::request::Parts { method, version, uri, headers, .. } = parts;
+        Self { method, version: *version, uri, headers, shown: Shown::of(parts) }
     }
 }
 
@@ -31,7 +34,7 @@ pub(crate) fn enter(
     needs: Option<Role>,
 ) -> Result<Access, Box<Problem>> {
     admit(asked, hosts, tokens)?;
-    authorize(tokens, asked.headers, needs)
+    authorize(tokens, asked.shown, needs)
 }
 
 /// The same but for the token.

@@ -58,7 +58,9 @@ mod problem;
 mod refusal;
 mod request_name;
 mod routes;
+mod secured;
 mod server;
+mod shown;
 mod telemetry;
 mod tenants;
 mod token;
@@ -66,6 +68,7 @@ mod traced;
 mod visitor;
 pub mod wire;
 
+pub use axum::Router;
 pub use hosts::Hosts;
 pub use laneway_domain::{Role, Roles};
 pub use limits::{
@@ -78,7 +81,7 @@ pub use listen::{Listen, Peek};
 pub use openapi::openapi;
 pub use operation::Route;
 pub use routes::routes;
-pub use server::{Ended, serve};
+pub use server::{Ended, serve, serve_with};
 pub use tenants::{
     ActBounds, CurrentActBounds, DEFAULT_CHANGES_PER_MINUTE, DEFAULT_REPLAYS_AT_ONCE, DEFAULT_REPLAYS_PER_MINUTE,
     DEFAULT_SEARCHES_PER_MINUTE, DEFAULT_TENANT_TOKENS, DEFAULT_TESTS_PER_MINUTE,
@@ -86,9 +89,8 @@ pub use tenants::{
 pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen, digest_of};
 pub use visitor::{Visitor, admit};
 
-use crate::operation::Handler;
+use crate::operation::{Handler, Operation};
 use crate::routes::OPERATIONS;
-use axum::Router;
 use axum::response::IntoResponse as _;
 use laneway_ports::{
     DeadLetters, DestinationAdmin, EventLog, Lookup, Operations, Spans, TenantAdmin, TenantDoor, TokenAdmin,
@@ -144,34 +146,62 @@ struct Shared {
     document: serde_json::Value,
 }
 
-/// The application. Install the recorder of the `metrics` crate before: the handles are made here.
+/// The application, all of it.
 pub fn router(api: Api) -> Router {
-    let buffered = body::Buffered::default();
-    let pace = tenants::Pace::new(api.tenants.clone());
-    let shared = Arc::new(Shared {
-        api,
-        buffered,
-        pace,
-        draining: operator::drain::Draining::default(),
-        telemetry: telemetry::Telemetry::new(),
-        document: openapi(),
-    });
-    let limits = shared.api.limits.clone();
-    let operator = operator::router(shared.clone(), &OPERATIONS);
-    let (under_other_names, takes_in) = (operator.clone(), shared.api.log.is_some());
-    let all = match shared.api.log.clone() {
-        Some(log) => operator.merge(ingest(shared, log)),
-        None => operator,
-    };
-    all.method_not_allowed_fallback(move |request| {
-        let (router, within) = (under_other_names.clone(), limits.now().body_timeout);
-        async move {
-            match operator::by_its_own_path(request) {
-                Ok(request) => router.oneshot(request).await.unwrap_or_else(|never| match never {}),
-                Err(request) => operator::method_not_allowed(within, takes_in, request).await.into_response(),
+    Application::of(api).everything()
+}
+
+/// The application, which may be served in two parts at two addresses.
+#[derive(Clone)]
+pub struct Application(Arc<Shared>);
+
+impl Application {
+    /// Install the recorder of the `metrics` crate before: the handles are made here.
+    #[must_use]
+    pub fn of(api: Api) -> Self {
+        let buffered = body::Buffered::default();
+        let pace = tenants::Pace::new(api.tenants.clone());
+        Self(Arc::new(Shared {
+            api,
+            buffered,
+            pace,
+            draining: operator::drain::Draining::default(),
+            telemetry: telemetry::Telemetry::new(),
+            document: openapi(),
+        }))
+    }
+
+    /// All operations.
+    #[must_use]
+    pub fn everything(&self) -> Router {
+        self.with(|_| true)
+    }
+
+    /// What producers and health checks need: events in, and what nobody is asked for a token for.
+    #[must_use]
+    pub fn for_producers(&self) -> Router {
+        self.with(|operation| operation.role.is_none() || matches!(operation.handler, Handler::Ingest(_)))
+    }
+
+    fn with(&self, has: impl Fn(&Operation) -> bool) -> Router {
+        let shared = self.0.clone();
+        let limits = shared.api.limits.clone();
+        let operator = operator::router(shared.clone(), OPERATIONS.iter().filter(|operation| has(operation)));
+        let (under_other_names, takes_in) = (operator.clone(), shared.api.log.is_some());
+        let all = match shared.api.log.clone() {
+            Some(log) => operator.merge(ingest(shared, log)),
+            None => operator,
+        };
+        all.method_not_allowed_fallback(move |request| {
+            let (router, within) = (under_other_names.clone(), limits.now().body_timeout);
+            async move {
+                match operator::by_its_own_path(request) {
+                    Ok(request) => router.oneshot(request).await.unwrap_or_else(|never| match never {}),
+                    Err(request) => operator::method_not_allowed(within, takes_in, request).await.into_response(),
+                }
             }
-        }
-    })
+        })
+    }
 }
 
 fn ingest(shared: Arc<Shared>, log: Arc<dyn EventLog>) -> Router {

@@ -40,10 +40,10 @@ pub(crate) type Answer = Result<Response, Box<Problem>>;
 /// The most bytes of an operator's body: a name, a key and an id, with room to spare.
 const BODY_BYTES: usize = 16 * 1024;
 
-pub(crate) fn router(shared: Arc<Shared>, operations: &[Operation]) -> Router {
+pub(crate) fn router<'a>(shared: Arc<Shared>, operations: impl Iterator<Item = &'a Operation>) -> Router {
     let unrouted = Guard { shared: shared.clone(), needs: None, tenants: true, links: true, act: None };
     let nothing = Router::new().fallback(not_found).layer(from_fn_with_state(unrouted, guard));
-    let all = operations.iter().fold(nothing, |router, operation| {
+    let all = operations.fold(nothing, |router, operation| {
         let Handler::Operator(handler) = operation.handler else { return router };
         let route = handler(operation.method.filter());
         let route = match operation.role {
@@ -94,7 +94,7 @@ async fn guard(State(stands): State<Guard>, request: Request, next: Next) -> Res
     });
     let within = shared.api.limits.now().body_timeout;
     match entered {
-        Ok(access) => drop(parts.extensions.insert(Caller::of(&tokens, &parts.headers, access))),
+        Ok(access) => drop(parts.extensions.insert(Caller::of(&tokens, &parts, access))),
         Err(problem) => {
             refuse(&parts.headers, body, within).await;
             return problem.into_response();

@@ -4,11 +4,12 @@ use crate::crowd::{Activity, Crowd, InFlight, Place};
 use crate::limits::{CurrentLimits, HTTP2_STREAMS, Limits};
 use crate::listen::{Listen, Peek};
 use crate::problem::{Kind, Problem};
+use crate::secured::{self, Begun, HTTPS};
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -16,6 +17,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
+use laneway_tls::{CurrentServer, Names};
 use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -24,6 +26,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -38,6 +41,8 @@ const HTTP2_PING: Duration = Duration::from_secs(20);
 /// The smallest buffer that hyper takes.
 const LEAST_BUFFER: usize = 8 * 1024;
 
+/// How a request came to whoever stands before the application.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// What the buffers of a connection take, so that sending it does not wait for whoever reads it.
 const SHORT_ANSWER: u64 = 64 * 1024;
 /// How long an answer that says that it is the last may take to be read, before the connection ends.
@@ -62,10 +67,21 @@ pub async fn serve(
     limits: impl Into<CurrentLimits>,
     shutdown: impl Future<Output = ()>,
 ) -> Ended {
+    serve_with(listener, router, limits, None, shutdown).await
+}
+
+/// The same; with `tls`, over TLS alone: whoever speaks plain HTTP is told so. HTTP/2 is agreed on by ALPN (RFC 7301).
+pub async fn serve_with(
+    listener: impl Listen,
+    router: Router,
+    limits: impl Into<CurrentLimits>,
+    tls: Option<CurrentServer>,
+    shutdown: impl Future<Output = ()>,
+) -> Ended {
     let limits = limits.into();
     let crowd = Crowd::new(limits.now().connections);
     let (stop, stopping) = watch::channel(false);
-    let host = Arc::new(Host { router, limits });
+    let host = Arc::new(Host { router, limits, tls });
     let mut open = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -126,37 +142,64 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 struct Host {
     router: Router,
     limits: CurrentLimits,
+    tls: Option<CurrentServer>,
 }
 
 impl Host {
-    async fn connection(self: Arc<Self>, mut stream: impl Peek, place: Place, mut stopping: watch::Receiver<bool>) {
+    async fn connection(self: Arc<Self>, stream: impl Peek, place: Place, mut stopping: watch::Receiver<bool>) {
         // Answers are small and complete: waiting for more to send with them only delays them.
         if let Err(error) = stream.set_nodelay() {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let activity = place.activity().clone();
-        let limits = self.limits.now();
-        let idle = limits.header_timeout;
-        let first = tokio::select! {
-            first = speaks_http2(&mut stream) => first,
+        let idle = self.limits.now().header_timeout;
+        let begun = tokio::select! {
+            begun = self.begin(stream) => begun,
             () = activity.has_to_go(idle) => return tracing::debug!("a connection sent nothing in time"),
             () = stopped(&mut stopping) => return,
         };
-        let service = Counted {
-            inner: TowerToHyperService::new(self.router.clone()),
-            activity: activity.clone(),
-            for_health_only: place.is_for_health_only(),
-        };
-        match first {
-            Ok(false) => {
-                let connection = http1(&limits).serve_connection(TokioIo::new(stream), service);
-                drive(connection, &activity, idle, stopping).await;
+        let instead = if place.is_for_health_only() { Instead::Full } else { Instead::Nothing };
+        match begun {
+            Ok(Begun::Plain { stream, is_http2 }) => {
+                self.speak(stream, is_http2, instead, None, stopping, &activity).await
             }
-            Ok(true) => {
-                let connection = http2(&limits).serve_connection(TokioIo::new(stream), service);
-                drive(connection, &activity, idle, stopping).await;
+            Ok(Begun::Secure { stream, is_http2, names }) => {
+                self.speak(stream, is_http2, instead, Some(names), stopping, &activity).await;
+            }
+            Ok(Begun::NotTls { stream, is_http2 }) => {
+                self.speak(stream, is_http2, Instead::NotTls, None, stopping, &activity).await;
             }
             Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
+        }
+    }
+
+    /// Finds out what is spoken on a connection, up to the end of TLS' handshake.
+    async fn begin<S: Peek>(&self, mut stream: S) -> io::Result<Begun<S>> {
+        match &self.tls {
+            None => Ok(Begun::Plain { is_http2: speaks_http2(&mut stream).await?, stream }),
+            Some(tls) if secured::speaks_tls(&mut stream).await? => secured::accept(stream, tls).await,
+            Some(_) => Ok(Begun::NotTls { is_http2: speaks_http2(&mut stream).await?, stream }),
+        }
+    }
+
+    /// Serves what comes over a connection, until it ends.
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        is_http2: bool,
+        instead: Instead,
+        secure: Option<Arc<Names>>,
+        stopping: watch::Receiver<bool>,
+        activity: &Arc<Activity>,
+    ) {
+        let limits = self.limits.now();
+        let idle = limits.header_timeout;
+        let inner = TowerToHyperService::new(self.router.clone());
+        let service = Counted { inner, activity: activity.clone(), instead, secure };
+        if is_http2 {
+            drive(http2(&limits).serve_connection(TokioIo::new(stream), service), activity, idle, stopping).await;
+        } else {
+            drive(http1(&limits).serve_connection(TokioIo::new(stream), service), activity, idle, stopping).await;
         }
     }
 }
@@ -196,7 +239,19 @@ async fn speaks_http2(stream: &mut impl Peek) -> io::Result<bool> {
 struct Counted {
     inner: TowerToHyperService<Router>,
     activity: Arc<Activity>,
-    for_health_only: bool,
+    instead: Instead,
+    /// Over TLS: whom the client's certificate names.
+    secure: Option<Arc<Names>>,
+}
+
+/// What is answered in place of the application.
+#[derive(Clone, Copy)]
+enum Instead {
+    Nothing,
+    /// All places are taken: health checks only.
+    Full,
+    /// The connection should have been one of TLS.
+    NotTls,
 }
 
 impl Service<Request<Incoming>> for Counted {
@@ -204,13 +259,18 @@ impl Service<Request<Incoming>> for Counted {
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
+    fn call(&self, mut request: Request<Incoming>) -> Answering {
         let in_flight = self.activity.begin();
         let is_for_health = matches!(request.uri().path(), "/healthz" | "/readyz");
-        let answer = if self.for_health_only && !is_for_health {
-            Answer::Full { answer: ready(Ok(full())) }
-        } else {
-            Answer::Inner { answer: self.inner.call(request) }
+        if let Some(names) = &self.secure {
+            // As a proxy says it that speaks TLS for a server, and in place of what the client says of itself.
+            request.headers_mut().insert(FORWARDED_PROTO, HTTPS);
+            request.extensions_mut().insert(names.clone());
+        }
+        let answer = match self.instead {
+            Instead::Full if !is_for_health => Answer::Instead { answer: ready(Ok(full())) },
+            Instead::NotTls => Answer::Instead { answer: ready(Ok(secured::not_tls())) },
+            _ => Answer::Inner { answer: self.inner.call(request) },
         };
         Answering { answer, in_flight: Some(in_flight) }
     }
@@ -235,7 +295,7 @@ pin_project! {
     #[project = AnswerPinned]
     enum Answer {
         Inner { #[pin] answer: <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future },
-        Full { answer: Ready<Result<Response<Body>, Infallible>> },
+        Instead { answer: Ready<Result<Response<Body>, Infallible>> },
     }
 }
 
@@ -246,7 +306,7 @@ impl Future for Answering {
         let this = self.project();
         let answered = match this.answer.project() {
             AnswerPinned::Inner { answer } => answer.poll(cx),
-            AnswerPinned::Full { answer } => Pin::new(answer).poll(cx),
+            AnswerPinned::Instead { answer } => Pin::new(answer).poll(cx),
         };
         // A short answer is on its way at once; while a long one is being sent, its connection is not idle.
         answered.map_ok(|answer| match this.in_flight.take() {

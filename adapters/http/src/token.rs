@@ -2,7 +2,7 @@
 
 use crate::link::{LINK_PREFIX, LinkKey, Opened, Signed};
 use crate::problem::{Kind, Problem};
-use http::{HeaderMap, header};
+use crate::shown::{Shown, name_in, secret_of};
 use laneway_domain::{Link, LinkOver, Links, Role, Roles, Tenant, Timestamp, TokenDigest, TokenName};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
@@ -34,6 +34,12 @@ impl Token {
         sendable.then(|| Self { name: None, digest: digest(), roles: Roles::ALL, tenant: None })
     }
 
+    /// Whoever has a client certificate of this name, which TLS has verified: with every role.
+    #[must_use]
+    pub fn of_certificate(name: &str) -> Self {
+        Self { name: None, digest: digest_of(&secret_of(name)).0, roles: Roles::ALL, tenant: None }
+    }
+
     /// The same token under a name, and with these roles only.
     #[must_use]
     pub fn named(self, name: &str, roles: Roles) -> Self {
@@ -62,6 +68,11 @@ impl Token {
     #[must_use]
     pub const fn tenant(&self) -> Option<&Tenant> {
         self.tenant.as_ref()
+    }
+
+    /// Whether it is the one that is recognised by this.
+    pub(crate) fn reads(&self, digest: &TokenDigest) -> bool {
+        self.digest.ct_eq(&digest.0).into()
     }
 
     /// Whether both read the same secret: then only one of them can be meant.
@@ -371,11 +382,11 @@ impl Access {
     }
 }
 
-/// Whether the request's `Authorization` opens what needs the role `needs` (`None`: any known token
+/// Whether what the request shows (its `Authorization`, or its client's certificate) opens what needs the role `needs` (`None`: any known token
 /// does), and whose things. No token in the file lets everyone in. Who is not known gets a 401, who lacks the role a 403,
 /// and who has a token of the HTTP interface that nobody can confirm a 503.
-pub(crate) fn authorize(tokens: &Known, headers: &HeaderMap, needs: Option<Role>) -> Result<Access, Box<Problem>> {
-    let access = opened(tokens, presented(headers))?;
+pub(crate) fn authorize(tokens: &Known, shown: Shown<'_>, needs: Option<Role>) -> Result<Access, Box<Problem>> {
+    let access = shown.opens(tokens)?;
     needs.map_or(Ok(()), |role| has(access.roles, role))?;
     Ok(access)
 }
@@ -403,6 +414,10 @@ pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Access,
     if let Some(made) = tokens.made(presented, &digest)? {
         return Ok(Access { roles: made.roles, tenant: made.name.tenant(), until: None });
     }
+    if let Some(name) = name_in(presented) {
+        let what = format!("the client's certificate names {name:?}, and no [[server.token]] has that certificate");
+        return Err(Problem::new(Kind::Unauthorized, what).challenged("Bearer realm=\"laneway\""));
+    }
     let what = match tokens.link(presented)? {
         Some((Link { roles, tenant, expires, .. }, Ok(()))) => {
             return Ok(Access { roles, tenant: Some(tenant), until: Some(expires) });
@@ -425,16 +440,6 @@ pub(crate) fn has(roles: Roles, role: Role) -> Result<(), Box<Problem>> {
 /// Why a link opens nothing any more; `None` if it does, or there never was one.
 pub(crate) fn over(tokens: &Known, presented: &[u8]) -> Result<Option<LinkOver>, Box<Problem>> {
     Ok(tokens.link(presented)?.and_then(|(_, stands)| stands.err()))
-}
-
-/// The token of a request.
-pub(crate) fn presented(headers: &HeaderMap) -> Option<&[u8]> {
-    headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
-}
-
-/// Whose token the request has, for people who read who changed something.
-pub(crate) fn who(tokens: &Known, headers: &HeaderMap) -> String {
-    whose(tokens, presented(headers))
 }
 
 /// Whose token it is, for people. It was let in already.
@@ -474,12 +479,6 @@ fn lacking(role: Role) -> Box<Problem> {
     };
     let what = format!("the token is known, but this needs one with the role \"{role}\"");
     Problem::new(Kind::Forbidden, what).challenged(challenge)
-}
-
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    const SCHEME: &[u8] = b"bearer ";
-    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
-    scheme.eq_ignore_ascii_case(SCHEME).then(|| token.trim_ascii())
 }
 
 #[cfg(test)]

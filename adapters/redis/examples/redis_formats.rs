@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! cargo run -p laneway-redis --example redis_formats -- tests/formats redis-1
+//! cargo run -p laneway-redis --example redis_formats -- tests/formats backup-1
 //! ```
+//! The second makes a backup of the store (`store.backup`), and says what is in what is restored from it.
+//!
 //! It makes that folder there, which must not exist yet: what a release has written never changes. In it are the
 //! commands that make the store's keys (`store.resp`, as `redis-cli --pipe` takes them, for every version of Redis; keys
 //! and lines in order), the functions as they were loaded (`library.lua`), and what was in the store when it was written
@@ -18,11 +21,11 @@ use laneway_ports::{
     DeadLetterQuery, DeadLetters, EventLog, JournalEntry, Lease, LogRecord, ProgressStore, Registry, RegistryWrite,
     Selection, StoreError, WorkerId,
 };
-use laneway_redis::{RedisOptions, RedisStore};
+use laneway_redis::{RedisOptions, RedisStore, RestoreOptions, backup, restore};
 use laneway_servers::redis::{RedisServer, RedisSettings, Reply};
 use serde_json::{Value, json};
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,9 +54,22 @@ async fn main() -> Done {
     damage(&server).await?;
     drop(store);
     std::fs::create_dir(&folder)?;
+    if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("backup-")) {
+        return write_backup(&server, &folder).await;
+    }
     std::fs::write(folder.join("store.resp"), commands(&server).await?)?;
     std::fs::write(folder.join("library.lua"), library(&server).await?)?;
     let content = content(&RedisStore::connect(options(&server.url())).await?).await?;
+    std::fs::write(folder.join("content.json"), format!("{content:#}\n"))?;
+    Ok(())
+}
+
+async fn write_backup(server: &RedisServer, folder: &Path) -> Done {
+    let file = folder.join("store.backup");
+    backup(options(&server.url()), &file, |_| ()).await?;
+    let other = RedisServer::start(RedisSettings::default()).await?;
+    restore(options(&other.url()), &file, RestoreOptions::default(), |_| ()).await?;
+    let content = content(&RedisStore::connect(options(&other.url())).await?).await?;
     std::fs::write(folder.join("content.json"), format!("{content:#}\n"))?;
     Ok(())
 }

@@ -24,15 +24,15 @@ pub(crate) fn without_secrets(url: &str) -> String {
 }
 
 /// The same with how TLS is spoken.
-pub(crate) fn config_with(url: &str, tls: &RedisTls) -> Result<Config, StoreError> {
+pub(crate) fn config_with(url: &str, tls: Option<&RedisTls>) -> Result<Config, StoreError> {
     let mut config = config(url)?;
-    if !tls.is_default() {
+    if let Some(tls) = tls {
         if config.tls.is_none() {
             let shown = without_secrets(url);
             let what = format!("store.tls has no effect at store.url = \"{shown}\": one with TLS begins with rediss");
             return Err(StoreError::refused(what));
         }
-        config.tls = Some(tls.config()?);
+        config.tls = Some(tls.config());
     }
     Ok(config)
 }

@@ -70,7 +70,8 @@ impl Redis {
     pub(crate) async fn connect(options: &RedisOptions) -> Result<Self, StoreError> {
         let place: Arc<str> = without_secrets(&options.url).into();
         let timeouts = timeouts(options, Duration::ZERO);
-        let nodes = Nodes::connect(address::config_with(&options.url, &options.tls)?, timeouts, place.clone()).await;
+        let nodes =
+            Nodes::connect(address::config_with(&options.url, options.tls.as_ref())?, timeouts, place.clone()).await;
         let nodes = nodes.map_err(|error| cannot_connect(&error, &place))?;
         Ok(Self { nodes, target: Target::Slot, place })
     }

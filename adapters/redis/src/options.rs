@@ -48,8 +48,9 @@ pub struct RedisOptions {
     /// nodes of a Cluster or Sentinels are named by `?node=host:port`, a Sentinel's service by
     /// `?sentinelServiceName=name`.
     pub url: String,
-    /// How TLS is spoken, where the URL says that it is.
-    pub tls: RedisTls,
+    /// How TLS is spoken, where the URL says that it is. `None`: the system's root certificates are trusted, and Redis
+    /// is not told who comes.
+    pub tls: Option<RedisTls>,
     /// How many partitions, from 1 to [`laneway_domain::MAX_PARTITIONS`]. Fixed when the store is made.
     pub partitions: u32,
     /// What all names in Redis begin with, so that several stores can share one Redis.
@@ -84,7 +85,7 @@ impl RedisOptions {
             process: format!("{}-{nth}-{started:x}", std::process::id()),
             role: "tool".into(),
             url: url.into(),
-            tls: RedisTls::default(),
+            tls: None,
             partitions,
             key_prefix: DEFAULT_KEY_PREFIX.into(),
             duplicate_window: DEFAULT_DUPLICATE_WINDOW,

@@ -191,13 +191,8 @@ pub enum WebhookConfigError {
         status: u16,
     },
     /// The TLS settings cannot be used.
-    #[error("tls.{setting}: {why}")]
-    Tls {
-        /// Which setting.
-        setting: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error("tls.{0}")]
+    Tls(#[from] laneway_tls::TlsError),
 }
 
 #[cfg(test)]

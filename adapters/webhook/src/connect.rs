@@ -1,8 +1,8 @@
 //! From a destination's name to a connection: the egress guard, then TLS.
 
-use crate::tls_error::tls_error_in_words;
 use futures_util::TryFutureExt;
 use laneway_egress::{Dial, Placed, Route};
+use laneway_tls::tls_error_in_words;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;

@@ -2,7 +2,6 @@
 
 use crate::answer::{Answer, Judge};
 use crate::connect::{ConnectError, Connector, Stream};
-use crate::tls_error::tls_error_in_words;
 use crate::wire::{HandOver, Place, Watched, WatchedBody, Wire};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
@@ -14,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::{Answered, Cause, End, Outcome, REST_OF_ANSWER};
 use laneway_egress::{Dial, Placed, gave_way};
 use laneway_ports::{TestReport, TestedAnswer, is_shortage};
+use laneway_tls::tls_error_in_words;
 use std::error::Error;
 use std::io;
 use std::pin::Pin;

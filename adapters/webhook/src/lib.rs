@@ -42,7 +42,6 @@ mod sequence;
 mod signature;
 mod sink;
 mod tls;
-mod tls_error;
 mod wire;
 
 pub use config::{Credentials, HttpVersion, TlsOptions, WebhookConfig, WebhookConfigError};
@@ -51,4 +50,3 @@ pub use secret::Secret;
 pub use sequence::{SEQUENCE_HEADER, sequence_text};
 pub use signature::MAX_SECRETS;
 pub use sink::WebhookSink;
-pub use tls_error::tls_error_in_words;

@@ -12,7 +12,8 @@ pub(super) use replays::{BeginArgs, RecoverArgs, ReplayArgs, ReplayCommand};
 pub(super) use tenants::{TenantsArgs, TenantsCommand};
 pub(super) use tokens::{TokensArgs, TokensCommand};
 
-use super::failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE};
+use super::client_tls::ClientTls;
+use super::failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE, Failure};
 use super::screen::Colour;
 use super::when::Since;
 use crate::config::Overrides;
@@ -288,6 +289,32 @@ pub(super) struct ClientArgs {
     /// The configuration to find the server by [env: LANEWAY_CONFIG]
     #[arg(long, short, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
+    /// Certificates to trust instead of the system's, PEM [env: LANEWAY_CA]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) ca: Option<PathBuf>,
+    /// A client certificate, PEM [env: LANEWAY_CLIENT_CERTIFICATE]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) client_certificate: Option<PathBuf>,
+    /// Its private key, PEM [env: LANEWAY_CLIENT_KEY]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) client_key: Option<PathBuf>,
+}
+
+impl ClientArgs {
+    /// Whom a command trusts and who it is, by its flags or else by variables.
+    pub(super) fn tls(&self, set: &dyn Fn(&str) -> Option<String>) -> Result<ClientTls, Failure> {
+        let file = |flag: &Option<PathBuf>, name| flag.clone().or_else(|| set(name).map(PathBuf::from));
+        let certificate = file(&self.client_certificate, "LANEWAY_CLIENT_CERTIFICATE");
+        let identity = match (certificate, file(&self.client_key, "LANEWAY_CLIENT_KEY")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                let failure = Failure::new("--client-certificate and --client-key belong together; one is missing");
+                return Err(Failure { code: EXIT_CONFIG, ..failure });
+            }
+        };
+        Ok(ClientTls { ca: file(&self.ca, "LANEWAY_CA"), identity, own_server: None })
+    }
 }
 
 #[derive(Args, Debug)]

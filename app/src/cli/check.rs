@@ -6,7 +6,7 @@ use super::table::{Align, Look, Table};
 use super::{Failure, output, serve};
 use crate::compose;
 use crate::config::{Config, DestinationConfig, Durability, Source, StoreUrl, show_duration};
-use laneway_domain::Ordering;
+use laneway_domain::{Ordering, RetryPolicy};
 
 /// Checks configuration and store, and says what they make.
 pub(super) async fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
@@ -35,6 +35,12 @@ pub(super) fn describe(config: &Config, look: Look) -> String {
         1 => "1 token".to_owned(),
         n => format!("{n} tokens"),
     };
+    let tls = match &config.server.tls {
+        None => "",
+        Some(tls) if tls.require_client => "TLS, with client certificates only; ",
+        Some(tls) if tls.pem.ca.is_some() => "TLS, with client certificates; ",
+        Some(_) => "TLS; ",
+    };
     let store = &config.store;
     let durability = match store.durability {
         Durability::Full => "fsynced before each answer",
@@ -43,7 +49,10 @@ pub(super) fn describe(config: &Config, look: Look) -> String {
     let retain = show_duration(store.retain);
     let mut text = Prose::new(look);
     text.line("configuration ", &file);
-    text.line("listens on    ", &format!("{} ({access})", config.server.listen));
+    text.line("listens on    ", &format!("{} ({tls}{access})", config.server.listen));
+    if let Some(address) = config.server.operator_listen {
+        text.line("operators on  ", &format!("{address} (the console and everything but events in)"));
+    }
     if matches!(store.url, StoreUrl::Redis(_)) {
         text.line("workers on    ", &format!("{} (status of the `worker` binary)", config.worker.listen));
     }
@@ -77,10 +86,15 @@ fn destinations(destinations: &[DestinationConfig], look: Look) -> String {
             format!("{types}{}", attributes.collect::<String>()),
             order(destination.ordering).to_owned(),
             destination.max_in_flight.to_string(),
-            format!("{} to {}", show_duration(destination.retry.initial), show_duration(destination.retry.limit)),
+            retries(&destination.retry),
         ]);
     }
     table.fitted(look)
+}
+
+fn retries(policy: &RetryPolicy) -> String {
+    let delays = format!("{} to {}", show_duration(policy.initial), show_duration(policy.limit));
+    policy.total.map_or_else(|| delays.clone(), |total| format!("{delays}, for {}", show_duration(total)))
 }
 
 /// As the configuration writes it.

@@ -1,24 +1,22 @@
 //! The HTTP client of the commands: one server, kept connections, answers within bounds.
 
+use super::client_tls::ClientTls;
 use super::failure::{EXIT_CONFIG, Failure};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use laneway_http::wire::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest time for one exchange: longer than a server waits for a body and its store together.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(90);
-/// The longest time for a connection to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of an answer: a status of thousands of destinations, each with its blocked keys.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// The longest Retry-After that is believed; a server that says more is asked again after this.
@@ -84,7 +82,7 @@ fn shown(url: &str) -> String {
 
 impl Client {
     /// A client for the server at `url`.
-    pub(super) fn new(url: &str, token: Option<&str>) -> Result<Self, Failure> {
+    pub(super) fn new(url: &str, token: Option<&str>, tls: &ClientTls) -> Result<Self, Failure> {
         let wrong = |why: &str| {
             let failure = Failure::new(format!("{:?} is not a server's URL: {why}", shown(url)));
             Failure { code: EXIT_CONFIG, ..failure.advising("write for instance http://127.0.0.1:8080") }
@@ -99,7 +97,7 @@ impl Client {
         }
         let authorization = token.map(authorization).transpose()?;
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            .build(connector(parsed.scheme() == "https")?);
+            .build(tls.connector(parsed.scheme() == "https")?);
         Ok(Self { http, base: parsed.as_str().trim_end_matches('/').to_owned(), authorization })
     }
 
@@ -241,7 +239,10 @@ impl Client {
 
 /// The innermost cause: "connection refused" says more than "client error (Connect)".
 fn root_cause(error: &hyper_util::client::legacy::Error) -> String {
-    if let Some(why) = laneway_webhook::tls_error_in_words(error) {
+    if laneway_tls::is_of_unknown_issuer(error) {
+        return "its certificate is not trusted here: name the authority that has signed it with --ca FILE".to_owned();
+    }
+    if let Some(why) = laneway_tls::tls_error_in_words(error) {
         return why;
     }
     let mut cause = error.to_string();
@@ -266,29 +267,4 @@ fn authorization(token: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(unsendable)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Plain HTTP, or TLS with the system's root certificates.
-fn connector(tls: bool) -> Result<HttpsConnector<HttpConnector>, Failure> {
-    let mut roots = rustls::RootCertStore::empty();
-    if tls {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(Failure::new(
-                "this system has no root certificates, so that no https:// server can be trusted",
-            )
-            .advising("install them (ca-certificates), or set SSL_CERT_FILE"));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Failure::new(format!("TLS cannot be set up: {e}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(http))
 }

@@ -4,6 +4,7 @@ mod args;
 mod backup;
 mod check;
 mod client;
+mod client_tls;
 mod dead_letters;
 mod destinations;
 mod drain;
@@ -127,14 +128,17 @@ fn connect(args: &ClientArgs, source: &dyn Source) -> Result<Client, Failure> {
     let set = |name: &str| source.var(name).filter(|value| !value.is_empty());
     let url = args.server.clone().or_else(|| set("LANEWAY_URL"));
     let token = args.token.clone().or_else(|| set("LANEWAY_TOKEN"));
+    let mut tls = args.tls(&set)?;
     if let Some(url) = url {
         // Somewhere else: the tokens of this machine's configuration are not for it.
-        return Client::new(&url, token.as_deref());
+        return Client::new(&url, token.as_deref(), &tls);
     }
     let file = config_file(args.config.clone(), source);
     let server = crate::config::load_server(source, file.as_deref()).map_err(|e| Failure::config(&e))?;
     let token = token.or_else(|| server.token.map(|token| token.expose().to_owned()));
-    Client::new(&format!("http://{}", reachable(server.listen)), token.as_deref())
+    let scheme = if server.tls.is_some() { "https" } else { "http" };
+    tls.own_server = server.tls.flatten();
+    Client::new(&format!("{scheme}://{}", reachable(server.listen)), token.as_deref(), &tls)
 }
 
 /// Where a server that listens there is reached from its own machine.

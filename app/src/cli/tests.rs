@@ -236,8 +236,8 @@ listens on    127.0.0.1:8080 (1 token)
 store         sqlite:laneway.db (fsynced before each answer; settled events kept for 1d)
 
 DESTINATION   TO                       WANTS                       ORDER  IN FLIGHT  RETRIES
-billing       https://billing.example  invoice.* with tenant=acme  key           64  1s to 1h
-log (paused)  console                  all                         key           64  1s to 1h
+billing       https://billing.example  invoice.* with tenant=acme  key           64  1s to 1h, for 3d
+log (paused)  console                  all                         key           64  1s to 1h, for 3d
 `laneway destinations list` shows those that were made over HTTP, too
 
 ";

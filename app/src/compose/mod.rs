@@ -1,7 +1,9 @@
 //! Puts the parts of a process together.
 
 mod backup;
+mod certificates;
 mod destinations;
+mod listening;
 mod operations;
 mod reload;
 mod signals;
@@ -22,9 +24,11 @@ use crate::telemetry::metrics;
 use crate::tenants::{Everything, KnownTenants, Tenants, forget_deleted};
 use crate::tokens::MadeTokens;
 use crate::worker::{Clock, Handle, Worker};
+use certificates::Certificates;
 use destinations::Known;
-use laneway_http::{Api, CurrentLimits, Tokens, router};
+use laneway_http::{Api, Application, CurrentLimits, Tokens};
 use laneway_ports::{KeptHistory, Operator, Spans, Stores, WorkerId};
+use listening::{Doors, Served};
 use operations::Shared;
 use reload::{Reloading, TenantsNow};
 use spans::Exporting;
@@ -32,7 +36,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use systemd::ServiceManager;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -101,12 +104,10 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         sinks::check(&config)?;
     }
     let known = Known::of(&config)?;
-    let (listen, setting) = role.listen(&config);
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|e| format!("cannot listen on {listen} ({setting}): {e}{}", hint(&e)))?;
+    let doors = Doors::open(&config, role).await?;
     let id = process_id();
-    let stores = stores::open(&config, role, &id).await?;
+    let certificates = Certificates::of(&config)?;
+    let stores = stores::open(&config, &certificates, role, &id).await?;
     let of_destinations = DestinationMetrics::new()?;
     let bounds = TenantsNow::of(&config.tenants);
     let known_tenants = Arc::new(KnownTenants::new(bounds.bounds.clone(), stores.health.clone()));
@@ -166,20 +167,19 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
             rendering.run_upkeep();
         }
     });
-    announce(&config, role, &listener);
+    doors.announce(&config, role);
     let manager = ServiceManager::named_by(|name| std::env::var_os(name));
     let watched = delivering.as_ref().map(|delivering| delivering.handle.clone());
     let signs_of_life = tokio::spawn(manager.clone().keep_alive(watched));
-    manager.ready(&format!("listening on {}", listener.local_addr().unwrap_or(listen)));
-    let mut stopping = stop.clone();
-    let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
-    let mut served = router(api.clone());
+    manager.ready(&format!("listening on {}", doors.place()));
+    let application = Application::of(api.clone());
+    let mut served = Served { everything: application.everything(), for_producers: application.for_producers() };
     if config.server.console {
-        let (console, keeping) = laneway_web::with_console(served, api, stop.clone());
-        served = console;
+        let (console, keeping) = laneway_web::with_console(served.everything, api, stop.clone());
+        served.everything = console;
         tokio::spawn(keeping);
     }
-    let mut serving = tokio::spawn(laneway_http::serve(listener, served, limits.clone(), stopped));
+    let mut serving = tokio::spawn(doors.serve(served, limits.clone(), certificates.server(), stop.clone()));
     let grace = config.worker.grace;
     let mut reloading = Reloading {
         read: read_again,
@@ -190,6 +190,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         tokens,
         limits,
         tenants: bounds,
+        certificates,
         delivers: role.delivers(),
     };
     let (mut http_ended, told) = (None, stop.clone());
@@ -215,6 +216,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
                 return Err("the HTTP side has ended by itself; please report this with the log".to_owned());
             }
             _ = reload.recv() => reloading.reload().await,
+            () = reloading.certificates.changed() => reloading.renew(),
         }
     }
     tracing::info!("stopping: no further requests; what is in flight is finished and committed");
@@ -316,32 +318,6 @@ async fn finish(delivering: Option<Delivering>, grace: Duration) -> bool {
     let in_time = timeout(grace, working).await.is_ok();
     abort.abort();
     in_time
-}
-
-fn announce(config: &Config, role: Role, listener: &TcpListener) {
-    let address = listener.local_addr().unwrap_or(config.server.listen);
-    let names: Vec<&str> = config.destinations.iter().map(|d| d.destination.name.as_str()).collect();
-    // A list of thousands helps nobody.
-    let destinations = if names.len() <= 10 { names.join(", ") } else { format!("{} of them", names.len()) };
-    let (store, partitions) = (&config.store.url, config.store.partitions);
-    match role {
-        Role::Ingest => tracing::info!(%store, partitions, "accepting events on http://{address}"),
-        Role::Worker => {
-            tracing::info!(%store, partitions, %destinations, "delivering events; status on http://{address}")
-        }
-        Role::Both => tracing::info!(%store, partitions, %destinations, "listening on http://{address}"),
-    }
-    if config.server.console {
-        tracing::info!("the console is at http://{address}/console");
-    }
-}
-
-fn hint(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => "; another process has that address: stop it, or choose another port",
-        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
-        _ => "",
-    }
 }
 
 const fn kept_history(config: &Config) -> KeptHistory {

@@ -1,10 +1,12 @@
 //! SIGHUP: the configuration is read again, and what can change while the process runs is changed: destinations,
 //! tokens and limits. A configuration with a mistake changes nothing.
 
+use super::certificates::Certificates;
 use super::destinations::Known;
 use crate::config::{Config, CurrentTenantBounds, TenantBounds};
 use laneway_http::{CurrentActBounds, CurrentLimits, Tokens, check_listen};
 use laneway_ports::Stores;
+use std::iter;
 
 /// Reads the configuration again, as it was read at the start.
 pub type ReadAgain<'a> = &'a dyn Fn() -> Result<Config, String>;
@@ -21,6 +23,7 @@ pub(super) struct Reloading<'a> {
     pub(super) tokens: Tokens,
     pub(super) limits: CurrentLimits,
     pub(super) tenants: TenantsNow,
+    pub(super) certificates: Certificates,
     /// Whether the destinations are this process' affair.
     pub(super) delivers: bool,
 }
@@ -34,9 +37,23 @@ impl Reloading<'_> {
         }
     }
 
+    /// The files of certificates have changed: they are read again, and nothing else of the configuration is.
+    pub(super) fn renew(&mut self) {
+        let renewed = (self.read)().and_then(|config| self.certificates.replace(&config));
+        match renewed {
+            Ok(true) => tracing::info!("certificates have been renewed; new connections use them"),
+            Ok(false) => {}
+            Err(why) => {
+                tracing::error!("certificates have changed and cannot be used; the ones before stay in use: {why}")
+            }
+        }
+    }
+
     async fn try_to(&mut self) -> Result<(), String> {
         let config = (self.read)()?;
-        check_listen(self.started.server.listen, &config.server.tokens)?;
+        for address in iter::once(self.started.server.listen).chain(self.started.server.operator_listen) {
+            check_listen(address, &config.server.tokens)?;
+        }
         let fixed = fixed(&self.started, &config);
         if !fixed.is_empty() {
             tracing::warn!(
@@ -57,7 +74,8 @@ impl Reloading<'_> {
         }
         let limits_changed = self.limits.replace(&config.server.limits);
         let limits_changed = self.tenants.replace(&config.tenants) || limits_changed;
-        tracing::info!(tokens_changed, limits_changed, "the configuration has been reloaded");
+        let certificates_changed = self.certificates.replace(&config)?;
+        tracing::info!(tokens_changed, limits_changed, certificates_changed, "the configuration has been reloaded");
         self.config = config;
         Ok(())
     }
@@ -86,12 +104,16 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
     let connections = before.server.limits.connections == now.server.limits.connections;
     // How many there may be to receivers follows, unless it is set, from how many are accepted.
     let egress = before.egress == now.egress || (!connections && before.egress.allow == now.egress.allow);
+    let (server_tls, store_tls) = Certificates::has_come_or_gone(before, now);
     let sections = [
+        ("server.tls", !server_tls),
         ("server.listen", before.server.listen == now.server.listen),
+        ("server.operator_listen", before.server.operator_listen == now.server.operator_listen),
         ("server.console", before.server.console == now.server.console),
         ("server.hosts", before.server.hosts == now.server.hosts),
         ("server.limits.connections", connections),
-        ("store", before.store == now.store),
+        ("store", before.store.but_for_certificates() == now.store.but_for_certificates()),
+        ("store.tls", !store_tls),
         ("egress", egress),
         ("worker", before.worker == now.worker),
         ("log", before.log == now.log),

@@ -1,6 +1,7 @@
 //! The store that the configuration names, behind its ports.
 
 use super::Role;
+use super::certificates::Certificates;
 use crate::config::{Config, Durability, Store, StoreUrl};
 use laneway_ports::{Stores, WorkerId};
 use laneway_sqlite::{Options, SqliteStore};
@@ -16,13 +17,18 @@ mod redis;
 mod redis;
 
 #[cfg(feature = "redis")]
-pub(super) use redis::options as redis_options;
+pub(super) use redis::{options as redis_options, tls as redis_tls};
 
 /// Opens the store, for a process of that name.
 ///
 /// # Errors
 /// Says what keeps it from being used, and what to do.
-pub(super) async fn open(config: &Config, role: Role, process: &WorkerId) -> Result<Stores, String> {
+pub(super) async fn open(
+    config: &Config,
+    certificates: &Certificates,
+    role: Role,
+    process: &WorkerId,
+) -> Result<Stores, String> {
     let store = &config.store;
     match &store.url {
         StoreUrl::Sqlite(_) if role != Role::Both => Err(format!(
@@ -31,7 +37,7 @@ pub(super) async fn open(config: &Config, role: Role, process: &WorkerId) -> Res
             store.url
         )),
         StoreUrl::Sqlite(path) => open_sqlite(store, path).map(Arc::new).map(Stores::of),
-        StoreUrl::Redis(redis) => redis::open(store, redis, role, process).await,
+        StoreUrl::Redis(redis) => redis::open(store, redis, certificates, role, process).await,
     }
 }
 

@@ -284,15 +284,18 @@ fn read_batch(mut section: Section<'_, '_>) -> BatchPolicy {
 
 fn read_retry(mut section: Section<'_, '_>) -> RetryPolicy {
     let default = RetryPolicy::default();
+    // Who says how delays grow, or where they end, means that and no more.
+    let default_total = if section.has("factor") || section.has("limit") { None } else { default.total };
     let policy = RetryPolicy {
         initial: section.or("initial", default.initial),
         factor: section.or("factor", default.factor),
         limit: section.or("limit", default.limit),
+        total: section.get("total").or(default_total),
         jitter: section.or("jitter", default.jitter),
     };
     let checked = policy.check();
     if let Err(e) = &checked {
-        let key = first_word(&e.to_string(), &["initial", "factor", "limit", "jitter"]);
+        let key = first_word(&e.to_string(), &["initial", "factor", "limit", "total", "jitter"]);
         section.problem(key, e.to_string());
     }
     section.finish();

@@ -29,6 +29,7 @@ mod telemetry;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tokens;
 mod tree;
 mod units;
@@ -50,6 +51,7 @@ pub use source::{Given, MAX_FILE_BYTES, Process, References, Source};
 pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use telemetry::Telemetry;
 pub use tenants::{CurrentTenantBounds, TenantBounds};
+pub use tls::{InTls, Pem};
 pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
@@ -209,8 +211,13 @@ pub fn load_server(source: &dyn Source, file: Option<&Path>) -> Result<ServerAdd
     let mut root = Section::new(&findings, Place::default(), Origin::Nowhere, root);
     let mut server = root.section("server");
     let listen = server::read_listen(&mut server);
+    let listen = server::read_operator_listen(&mut server, listen).unwrap_or(listen);
+    let tls = server.has("tls").then(|| server.section("tls"));
+    // A command may be run by somebody who may not read the server's files.
+    let certificate = |tls: &Section<'_, '_>| secret::resolve(tls.peek_text("certificate")?, source).ok();
+    let tls = tls.map(|tls| certificate(&tls).map(|pem| pem.expose().to_owned()));
     let token = tokens::of_this_machine(&mut server, source);
-    findings.conclude(ServerAddress { listen, token })
+    findings.conclude(ServerAddress { listen, tls, token })
 }
 
 /// Reads only what a command needs that works on the store itself: `[store]`. Secrets of destinations, which only the
@@ -267,6 +274,8 @@ pub fn load_destinations(source: &dyn Source, file: &Path) -> Result<Vec<Destina
 pub struct ServerAddress {
     /// What it listens on.
     pub listen: std::net::SocketAddr,
+    /// If it speaks TLS: its certificate (PEM), as far as this process can read it.
+    pub tls: Option<Option<String>>,
     /// One of its tokens, if it has any that this process can read: the one with most roles.
     pub token: Option<Secret>,
 }

@@ -25,7 +25,14 @@ pub const ALIASES: [(&str, &str); 7] = [
     ("LANEWAY_LOG_FORMAT", "log.format"),
 ];
 /// Variables that the command line reads by itself.
-pub const COMMAND_LINE: [&str; 3] = ["LANEWAY_CONFIG", "LANEWAY_URL", "LANEWAY_TOKEN"];
+pub const COMMAND_LINE: [&str; 6] = [
+    "LANEWAY_CONFIG",
+    "LANEWAY_URL",
+    "LANEWAY_TOKEN",
+    "LANEWAY_CA",
+    "LANEWAY_CLIENT_CERTIFICATE",
+    "LANEWAY_CLIENT_KEY",
+];
 
 /// The names of all variables that do not follow the scheme.
 pub(super) fn short_names() -> Vec<&'static str> {

@@ -2,6 +2,7 @@
 
 use super::reader::Section;
 use super::setting::Size;
+use super::tls::InTls;
 use super::tokens;
 use super::units::show_size;
 use laneway_http::{Hosts, Limits, MAX_JSON_DEPTH, Token, check_listen};
@@ -20,6 +21,11 @@ pub const DEFAULT_PORT: u16 = 8080;
 pub struct Server {
     /// The address that it listens on.
     pub listen: SocketAddr,
+    /// Where operators are let in, if not where producers are: everything is there, and at `listen` only what producers
+    /// and health checks need.
+    pub operator_listen: Option<SocketAddr>,
+    /// TLS; without it, plain HTTP.
+    pub tls: Option<InTls>,
     /// Bearer tokens: those of `server.tokens` with every role, then those of `[[server.token]]`. Without any,
     /// whoever reaches the (loopback) address may do everything.
     pub tokens: Vec<Token>,
@@ -34,7 +40,12 @@ pub struct Server {
 impl Server {
     pub(super) fn read(mut section: Section<'_, '_>) -> Self {
         let listen = read_listen(&mut section);
-        let tokens = tokens::read(&mut section);
+        let operator_listen = read_operator_listen(&mut section, listen);
+        let tls = InTls::read(&mut section);
+        let knows_clients = tls.as_ref().is_some_and(|tls| tls.pem.ca.is_some());
+        // What is wrong with the table is told already.
+        let knows_clients = knows_clients || section.has_mistakes("tls");
+        let tokens = tokens::read(&mut section, knows_clients);
         // A token that was meant but is wrong has been reported already.
         if tokens.is_empty()
             && !section.has_mistakes("tokens")
@@ -42,6 +53,11 @@ impl Server {
             && let Err(what) = check_listen(listen, &[])
         {
             section.problem("listen", what);
+        }
+        if tokens.is_empty()
+            && let Some(Err(what)) = operator_listen.map(|address| check_listen(address, &[]))
+        {
+            section.problem("operator_listen", what);
         }
         let console = section.or("console", true);
         let names: Vec<String> = section.list("hosts");
@@ -51,13 +67,25 @@ impl Server {
         });
         let limits = read_limits(section.section("limits"));
         section.finish();
-        Self { listen, tokens, console, hosts, limits }
+        Self { listen, operator_listen, tls, tokens, console, hosts, limits }
     }
 }
 
 /// `server.listen`; the default if it is absent or wrong.
 pub(super) fn read_listen(section: &mut Section<'_, '_>) -> SocketAddr {
     read_address(section, DEFAULT_PORT)
+}
+
+/// `server.operator_listen`, if it is another address than `server.listen`.
+pub(super) fn read_operator_listen(section: &mut Section<'_, '_>, listen: SocketAddr) -> Option<SocketAddr> {
+    let text = section.get::<String>("operator_listen")?;
+    let problem = match parse_listen(&text) {
+        Ok(address) if address != listen || address.port() == 0 => return Some(address),
+        Ok(_) => "is where server.listen is; leave it out to let operators in there".to_owned(),
+        Err(what) => what,
+    };
+    section.problem("operator_listen", problem);
+    None
 }
 
 /// The section's `listen`; that port of this machine alone if it is absent or wrong.

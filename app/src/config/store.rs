@@ -2,7 +2,7 @@
 
 use super::Secret;
 use super::reader::Section;
-use super::setting::Public;
+use super::tls::Pem;
 use super::units::MAX_DURATION;
 use crate::registry::{KEY_BYTES, parse_key};
 use laneway_domain::MAX_PARTITIONS;
@@ -46,7 +46,7 @@ pub struct RedisStore {
     /// The password, if it does not stand in the URL.
     pub password: Option<Secret>,
     /// TLS beyond the defaults.
-    pub tls: StoreTls,
+    pub tls: Pem,
     /// What the names of all its keys begin with.
     pub key_prefix: String,
     /// How many replicas must have an event before it is acknowledged.
@@ -55,42 +55,18 @@ pub struct RedisStore {
     pub replica_timeout: Duration,
 }
 
-/// TLS towards the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoreTls {
-    /// Certificates (PEM) to trust instead of the system's.
-    pub ca: Option<String>,
-    /// A certificate chain and its private key (both PEM), for a server that asks who comes.
-    pub client_certificate: Option<(String, Secret)>,
-}
-
-impl StoreTls {
-    /// The certificate chain with its private key in the clear, for whoever connects.
-    #[must_use]
-    pub fn exposed_client_certificate(&self) -> Option<(String, String)> {
-        self.client_certificate.as_ref().map(|(chain, key)| (chain.clone(), key.expose().to_owned()))
-    }
-
-    /// Certificates are PEM, as secrets are: in place, `env:NAME` or `file:PATH`.
-    fn read(mut section: Section<'_, '_>) -> Self {
-        let ca = section.get::<Public>("ca").map(|Public(pem)| pem.expose().to_owned());
-        let certificate = section.get::<Public>("certificate").map(|Public(pem)| pem.expose().to_owned());
-        let key = section.get::<Secret>("key");
-        if section.has("certificate") != section.has("key") {
-            let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
-            section.problem(there, format!("has no effect without tls.{missing}"));
+/// `[store.tls]`, with what the store itself says of it.
+fn read_tls(mut section: Section<'_, '_>) -> Pem {
+    let tls = Pem::read(&mut section, "ca");
+    #[cfg(feature = "redis")]
+    if tls != Pem::default() {
+        let (ca, client) = tls.exposed();
+        if let Err(laneway_tls::TlsError { part, why }) = laneway_redis::RedisTls::new(ca, client) {
+            section.problem(part.setting(), why);
         }
-        let tls = Self { ca, client_certificate: certificate.zip(key) };
-        #[cfg(feature = "redis")]
-        if let Err((setting, why)) =
-            (laneway_redis::RedisTls { ca: tls.ca.clone(), client_certificate: tls.exposed_client_certificate() })
-                .check()
-        {
-            section.problem(setting, why);
-        }
-        section.finish();
-        tls
     }
+    section.finish();
+    tls
 }
 
 impl RedisStore {
@@ -131,6 +107,18 @@ pub enum Durability {
     Full,
     /// The event survives a crash of the process, not of the machine.
     Relaxed,
+}
+
+impl Store {
+    /// The same without what is replaced while it is in use.
+    #[must_use]
+    pub fn but_for_certificates(&self) -> Self {
+        let mut same = self.clone();
+        if let StoreUrl::Redis(redis) = &mut same.url {
+            redis.tls = Pem::default();
+        }
+        same
+    }
 }
 
 /// `[store]`: where events and progress are kept.
@@ -208,7 +196,7 @@ fn read_redis(section: &mut Section<'_, '_>) -> RedisStore {
     RedisStore {
         url: Secret::new(String::new()),
         password: section.get("password"),
-        tls: StoreTls::read(section.section("tls")),
+        tls: read_tls(section.section("tls")),
         key_prefix: prefix,
         replicas: section.within("replicas", 0, 0..=MAX_REPLICAS),
         replica_timeout: section.within("replica_timeout", DEFAULT_REPLICA_TIMEOUT, timeouts),

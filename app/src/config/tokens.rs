@@ -11,7 +11,9 @@ use laneway_http::{Role, Roles, Token};
 pub const MIN_TOKEN_CHARACTERS: usize = 16;
 
 /// All tokens of `[server]`: those with every role first.
-pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<Token> {
+///
+/// `knows_clients`: clients can be known by their certificates.
+pub(super) fn read(section: &mut Section<'_, '_>, knows_clients: bool) -> Vec<Token> {
     let mut tokens = Vec::new();
     for (n, secret) in section.list::<Secret>("tokens").iter().enumerate() {
         match token(secret) {
@@ -20,7 +22,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Vec<Token> {
         }
     }
     for (index, (origin, table)) in section.tables("token").into_iter().enumerate() {
-        let token = named(open(section, index, origin, table), &tokens);
+        let token = named(open(section, index, origin, table), &tokens, knows_clients);
         tokens.extend(token);
     }
     tokens
@@ -50,13 +52,17 @@ fn open<'f, 's>(server: &Section<'f, 's>, index: usize, origin: Origin, table: T
 }
 
 /// Reads one `[[server.token]]` to its end whatever is wrong with it, so that all mistakes are found.
-fn named(mut section: Section<'_, '_>, others: &[Token]) -> Option<Token> {
+fn named(mut section: Section<'_, '_>, others: &[Token], knows_clients: bool) -> Option<Token> {
     let tenant = read_tenant(&mut section);
     let name = read_name(&mut section, tenant.as_ref(), others);
     let roles = read_roles(&mut section);
     let read = section.get::<Secret>("token");
-    if read.is_none() && !section.has("token") {
-        section.missing("token", "is missing; write for instance token = \"env:SHOP_TOKEN\"");
+    let certificate = read_certificate(&mut section, knows_clients);
+    if !section.has("token") && !section.has("certificate") {
+        section.missing(
+            "token",
+            "is missing; write for instance token = \"env:SHOP_TOKEN\" (or certificate = \"shop.internal\")",
+        );
     }
     let token = read.and_then(|secret| match token(&secret) {
         Ok(token) => Some(token),
@@ -65,6 +71,7 @@ fn named(mut section: Section<'_, '_>, others: &[Token]) -> Option<Token> {
             None
         }
     });
+    let token = token.or(certificate);
     if let Some(token) = &token
         && others.iter().any(|other| other.reads_like(token))
     {
@@ -78,6 +85,22 @@ fn named(mut section: Section<'_, '_>, others: &[Token]) -> Option<Token> {
         // One whose tenant was wrong must not be taken for an operator's; the mistake is told.
         None => named,
     })
+}
+
+/// Whoever has a certificate of a name, in place of a token.
+fn read_certificate(section: &mut Section<'_, '_>, knows_clients: bool) -> Option<Token> {
+    let name: String = section.get("certificate")?;
+    let problem = if section.has("token") {
+        "is one way to be known and token another; make a table for each"
+    } else if name.is_empty() {
+        "is empty; write a name in the client's certificate, for instance \"shop.internal\""
+    } else if !knows_clients {
+        "has no effect without server.tls.client_ca, whose signature such certificates have"
+    } else {
+        return Some(Token::of_certificate(&name));
+    };
+    section.problem("certificate", problem);
+    None
 }
 
 /// Whose the token is, if a tenant's.

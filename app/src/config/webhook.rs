@@ -1,8 +1,8 @@
 //! `http:` and `https:` destinations: secrets, headers, credentials, TLS.
 
 use super::reader::Section;
-use super::setting::Public;
 use super::sink::{Common, Kind, MAX_TIMEOUT, SinkConfig, read_timeout};
+use super::tls::Pem;
 use laneway_domain::DestinationName;
 use laneway_ports::Sink;
 use laneway_webhook::{Credentials, HttpVersion, Secret, TlsOptions, WebhookConfig, WebhookSink};
@@ -100,18 +100,10 @@ fn read_secrets(section: &mut Section<'_, '_>) -> Vec<Secret> {
     usable.collect()
 }
 
-/// Certificates are PEM, as secrets are: in place, `env:NAME` or `file:PATH`.
 fn read_tls(mut section: Section<'_, '_>) -> TlsOptions {
-    let ca = section.get::<Public>("ca").map(|Public(pem)| pem.expose().to_owned());
-    let certificate = section.get::<Public>("certificate").map(|Public(pem)| pem);
-    let key = section.get::<Secret>("key");
-    if section.has("certificate") != section.has("key") {
-        let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
-        section.problem(there, format!("has no effect without tls.{missing}"));
-    }
+    let Pem { ca, identity, .. } = Pem::read(&mut section, "ca");
     section.finish();
-    let client_certificate = certificate.zip(key).map(|(certificate, key)| (certificate.expose().to_owned(), key));
-    TlsOptions { ca, client_certificate }
+    TlsOptions { ca, client_certificate: identity }
 }
 
 /// Lets the sink judge what only it knows (signing secrets, certificates, addresses).
@@ -124,7 +116,7 @@ fn check(section: &Section<'_, '_>, config: &WebhookConfig) {
         E::Egress(blocked) => ("url", blocked.to_string()),
         E::Header { name, why } => ("headers", format!("{name:?} {why}")),
         E::Credentials { why } => (if section.has("basic") { "basic" } else { "bearer" }, why.to_owned()),
-        E::Tls { setting, why } => ("tls", format!("{setting} {why}")),
+        E::Tls(error) => ("tls", error.to_string()),
         E::Timeout => ("timeout", error.to_string()),
         E::Reject { .. } => ("reject", error.to_string()),
         E::TooManySecrets { .. } => ("secrets", error.to_string()),

@@ -94,7 +94,7 @@ impl Scene {
 
     fn start(&self, id: &str) -> Process {
         let store = Arc::new(MemoryStore::open(self.disk.clone(), Settings::default()));
-        let retry = RetryPolicy { initial: NEVER, limit: NEVER * 4, ..RetryPolicy::default() };
+        let retry = RetryPolicy { initial: NEVER, limit: NEVER * 4, total: None, ..RetryPolicy::default() };
         let destination = Destination { from: StartFrom::Beginning, retry, breaker: None, ..Destination::new(name()) };
         let clock = Clock::starting_at(self.disk.now());
         let (worker, working, upkeep) = Worker {

@@ -7,8 +7,20 @@ fn policies() -> impl Strategy<Value = RetryPolicy> {
             initial: Duration::from_millis(initial),
             factor,
             limit: Duration::from_millis(initial + more),
+            total: None,
             jitter,
         }
+    })
+}
+
+/// The same, with a time for all delays together.
+fn policies_with_total() -> impl Strategy<Value = RetryPolicy> {
+    let factor = prop_oneof![Just(1.0), Just(1.000_000_001), Just(2.0), 1.0_f64..4.0];
+    (policies(), factor, 1.0_f64..400.0).prop_map(|(policy, factor, times)| RetryPolicy {
+        total: Some(policy.initial.mul_f64(times)),
+        factor,
+        jitter: 0.0,
+        ..policy
     })
 }
 
@@ -56,6 +68,23 @@ proptest! {
     }
 
     #[test]
+    fn delays_grow_up_to_the_limit_until_the_next_would_pass_the_total(policy in policies_with_total(), seed: u64) {
+        let (delays, given_up) = run(&policy, None, seed, 500);
+        let last = given_up.expect("it ends, as no delay is shorter than the first");
+        prop_assert_eq!(last.attempts as usize, delays.len() + 1);
+        let (total, limit) = (policy.total.unwrap().as_secs_f64(), policy.limit.as_secs_f64());
+        let exact = |n: usize| (policy.initial.as_secs_f64() * policy.factor.powf(n as f64)).min(limit);
+        let (mut taken, rounding) = (0.0, |sum: f64| 1e-6 * sum.max(1.0));
+        for (n, delay) in delays.iter().enumerate() {
+            prop_assert!((delay.as_secs_f64() - exact(n)).abs() <= 0.001_001, "{n}: {delay:?}");
+            taken += exact(n);
+        }
+        prop_assert!(taken <= total + rounding(total), "{taken} s of {total}");
+        let next = taken + exact(delays.len());
+        prop_assert!(next >= total - rounding(total), "another one would come to {next} s of {total}");
+    }
+
+    #[test]
     fn retry_after_is_respected_and_bounded(policy in policies(), seed: u64, asked in 0_u64..10_000_000_000) {
         let asked = Duration::from_millis(asked);
         let (delays, _) = run(&policy, Some(asked), seed, 20);
@@ -85,19 +114,23 @@ proptest! {
 }
 
 #[test]
-fn the_default_policy_makes_thirteen_attempts() {
+fn the_default_policy_goes_on_for_three_days() {
     let (delays, given_up) = run(&RetryPolicy { jitter: 0.0, ..RetryPolicy::default() }, None, 0, 100);
-    assert_eq!(delays.len(), 12);
-    assert_eq!(delays[11], Duration::from_secs(2048));
-    assert_eq!(given_up.unwrap().attempts, 13);
+    assert_eq!(delays[11..14], [2048, 3600, 3600].map(Duration::from_secs));
+    // 4,095 s of doubling, and as many hours as there are in what is left of three days.
+    assert_eq!((delays.len(), given_up.unwrap().attempts), (82, 83));
+    let without = RetryPolicy { jitter: 0.0, total: None, ..RetryPolicy::default() };
+    let (delays, given_up) = run(&without, None, 0, 100);
+    assert_eq!((delays[11], given_up.unwrap().attempts), (Duration::from_secs(2048), 13));
 }
 
 #[test]
 fn a_delay_equal_to_the_limit_is_still_taken() {
-    let policy =
-        RetryPolicy { initial: Duration::from_secs(1), limit: Duration::from_secs(4), factor: 2.0, jitter: 0.0 };
+    let policy = RetryPolicy { limit: Duration::from_secs(4), total: None, ..RetryPolicy::default() };
     assert_eq!(policy.delay(3), Some(Duration::from_secs(4)));
     assert_eq!(policy.delay(4), None);
+    let in_all = RetryPolicy { total: Some(Duration::from_secs(1 + 2 + 4 + 4)), ..policy };
+    assert_eq!((in_all.delay(4), in_all.delay(5)), (Some(Duration::from_secs(4)), None));
 }
 
 #[test]
@@ -122,6 +155,8 @@ fn policies_out_of_bounds_are_refused() {
     assert_eq!(RetryPolicy { jitter: 1.1, ..good }.check(), Err(InvalidPolicy::Jitter));
     assert_eq!(RetryPolicy { initial: Duration::ZERO, ..good }.check(), Err(InvalidPolicy::Initial));
     assert_eq!(RetryPolicy { limit: Duration::from_millis(1), ..good }.check(), Err(InvalidPolicy::Limit));
+    let total = Some(Duration::from_millis(1));
+    assert_eq!(RetryPolicy { total, ..good }.check(), Err(InvalidPolicy::Total));
 }
 
 proptest! {

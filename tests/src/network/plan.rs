@@ -111,6 +111,7 @@ fn destination(n: usize, chance: &mut Chance) -> Destination {
             initial: Duration::from_millis(100 + chance.below(400)),
             factor: if gives_up { 2.0 } else { 1.0 },
             limit: Duration::from_secs(3),
+            total: None,
             jitter: 0.2,
         },
         on_give_up: OnGiveUp::DeadLetter,

@@ -89,6 +89,7 @@ fn destination(n: u64, ordering: Ordering, chance: &mut Chance) -> Destination {
             initial: Duration::from_millis(100 + chance.below(1000)),
             factor: 2.0,
             limit: Duration::from_secs(2 + chance.below(18)),
+            total: None,
             jitter: 0.2,
         },
         on_give_up: OnGiveUp::DeadLetter,

@@ -34,6 +34,7 @@ mod e2e_stack;
 mod e2e_standards;
 mod e2e_tenants;
 mod e2e_tenants_limits;
+mod e2e_tls;
 mod e2e_tokens;
 mod e2e_traces;
 mod e2e_wrong_url;

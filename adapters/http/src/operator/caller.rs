@@ -2,9 +2,9 @@
 
 use super::no_destination;
 use crate::problem::{Kind, Problem};
-use crate::token::{Access, Known, maker, presented, who};
+use crate::shown::Shown;
+use crate::token::{Access, Known, maker, whose};
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
 use http::request::Parts;
 use laneway_domain::{DestinationName, InvalidTokenName, LaneKey, Roles, Tenant, TokenDigest, TokenName, TokenRefusal};
 
@@ -18,9 +18,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whose request has these headers, whose token opens that.
-    pub(crate) fn of(tokens: &Known, headers: &HeaderMap, access: Access) -> Self {
-        Self { by: who(tokens, headers), access, maker: maker(tokens, presented(headers)) }
+    /// Whose request it is, whose token opens that.
+    pub(crate) fn of(tokens: &Known, parts: &Parts, access: Access) -> Self {
+        let presented = Shown::of(parts).presented(tokens);
+        let presented = presented.as_deref();
+        Self { by: whose(tokens, presented), access, maker: maker(tokens, presented) }
     }
 
     /// Their name, for people who read who changed something.

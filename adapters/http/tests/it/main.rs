@@ -15,6 +15,7 @@ mod requests;
 mod roles;
 mod shutdown;
 mod store_errors;
+mod tls;
 
 use async_trait::async_trait;
 use axum::Router;

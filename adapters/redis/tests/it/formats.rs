@@ -7,7 +7,7 @@ pub(crate) mod written;
 use crate::support::{event, server};
 use laneway_domain::{Commit, Cut, Cuts, DestinationName, NewEvent, Offset, Partition, Position, Revision};
 use laneway_ports::{EventLog, ProgressStore, StoreError, WorkerId};
-use laneway_redis::RedisStore;
+use laneway_redis::{RedisStore, RestoreOptions, restore};
 use laneway_servers::redis::{RedisServer, Reply};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,13 @@ const OLDEST_CALLS: u32 = 6;
 
 /// A folder for each format that there ever was.
 fn folders() -> Vec<PathBuf> {
+    folders_of("redis-")
+}
+
+fn folders_of(kind: &str) -> Vec<PathBuf> {
     let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/formats");
     let mut found: Vec<PathBuf> = std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
-    found.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with("redis-"));
+    found.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(kind));
     found.sort();
     assert!(!found.is_empty());
     found
@@ -77,6 +81,19 @@ async fn what_earlier_code_has_written_is_read_as_it_was() {
             server.kill();
             server.restart().await.unwrap();
         }
+    }
+}
+
+#[tokio::test]
+async fn backups_that_earlier_code_has_made_are_restored() {
+    for folder in folders_of("backup-") {
+        let expected: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.join("content.json")).unwrap()).unwrap();
+        let server = server().await;
+        let file = folder.join("store.backup");
+        restore(written::options(&server.url()), &file, RestoreOptions::default(), |_| ()).await.unwrap();
+        let found = written::content(&opened(&server).await).await.unwrap();
+        assert_eq!(found, expected, "{}", folder.display());
     }
 }
 

@@ -71,5 +71,5 @@ fn tls_settings_that_cannot_be_read_are_named() {
         assert!(refusal(with(TlsOptions { ca: Some(ca.into()), client_certificate: None })).starts_with("tls.ca"));
     }
     let client_certificate = Some(("x".to_owned(), Secret::new("hunter2")));
-    assert!(refusal(with(TlsOptions { ca: None, client_certificate })).starts_with("tls.client_certificate"));
+    assert!(refusal(with(TlsOptions { ca: None, client_certificate })).starts_with("tls.certificate"));
 }

@@ -2,6 +2,7 @@
 
 use super::super::tests::{Asked, Server, answer};
 use super::*;
+use crate::cli::client_tls::ClientTls;
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
@@ -65,7 +66,7 @@ fn events(count: usize) -> Vec<String> {
 
 /// Sends the lines in batches of `batch` as the run `r`; what was counted, and how it ended.
 async fn send(server: &Server, lines: &[String], batch: usize, retry_for: Duration) -> (Tally, Result<(), Failure>) {
-    let client = Client::new(&server.url(), None).unwrap();
+    let client = Client::new(&server.url(), None, &ClientTls::default()).unwrap();
     let mut sender = Sender::new(&client, Progress::new(None), retry_for);
     let file = file(lines);
     let mut groups = lines::read(file.reopen().unwrap(), "r".into(), batch);
@@ -178,7 +179,7 @@ async fn a_server_that_was_never_there_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_was_there_is_waited_for_as_long_as_asked() {
-    let client = Client::new(&nobody().await, None).unwrap();
+    let client = Client::new(&nobody().await, None, &ClientTls::default()).unwrap();
     let mut sender = Sender::new(&client, Progress::new(None), FIRST_CONTACT * 1000);
     sender.contacted = true;
     // As if nothing had worked for long already.

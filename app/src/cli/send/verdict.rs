@@ -98,6 +98,7 @@ fn refused(problem: &Problem, lines: &[Line]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::client_tls::ClientTls;
 
     fn lines(count: u64) -> Vec<Line> {
         (1..=count).map(|number| Line { number, json: b"{}".to_vec(), is_cloud_event: false }).collect()
@@ -105,7 +106,7 @@ mod tests {
 
     fn judged(status: u16, body: &str, count: u64) -> Verdict {
         let status = StatusCode::from_u16(status).unwrap();
-        let client = Client::new("http://127.0.0.1:1", None).unwrap();
+        let client = Client::new("http://127.0.0.1:1", None, &ClientTls::default()).unwrap();
         judge(&client, &Answer { status, retry_after: None, body: body.to_owned().into() }, &lines(count))
     }
 

@@ -1,16 +1,24 @@
 //! A store on Redis.
 
 use super::{Checked, Role};
-use crate::config::{Durability, RedisStore as RedisConfig, Store};
+use crate::compose::certificates::Certificates;
+use crate::config::{Durability, Pem, RedisStore as RedisConfig, Store};
 use laneway_domain::{Partition, ProcessStatus};
 use laneway_ports::{EventLog as _, StoreHealth as _, Stores, WorkerId};
-use laneway_redis::{RedisOptions, RedisStore};
+use laneway_redis::{RedisOptions, RedisStore, RedisTls};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Connects to it.
-pub(super) async fn open(store: &Store, redis: &RedisConfig, role: Role, process: &WorkerId) -> Result<Stores, String> {
-    let options = RedisOptions { process: process.0.clone(), role: role.name().into(), ..options(store, redis)? };
+pub(super) async fn open(
+    store: &Store,
+    redis: &RedisConfig,
+    certificates: &Certificates,
+    role: Role,
+    process: &WorkerId,
+) -> Result<Stores, String> {
+    let (process, role) = (process.0.clone(), role.name().into());
+    let options = RedisOptions { process, role, tls: certificates.store(), ..options(store, redis)? };
     let connected = RedisStore::connect(options).await;
     connected.map(Arc::new).map(Stores::of).map_err(|e| e.to_string())
 }
@@ -18,10 +26,7 @@ pub(super) async fn open(store: &Store, redis: &RedisConfig, role: Role, process
 /// As the configuration names it.
 pub(in crate::compose) fn options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, String> {
     Ok(RedisOptions {
-        tls: laneway_redis::RedisTls {
-            ca: redis.tls.ca.clone(),
-            client_certificate: redis.tls.exposed_client_certificate(),
-        },
+        tls: tls(&redis.tls)?,
         key_prefix: redis.key_prefix.clone(),
         duplicate_window: store.duplicate_window,
         durability: match store.durability {
@@ -32,6 +37,15 @@ pub(in crate::compose) fn options(store: &Store, redis: &RedisConfig) -> Result<
         replica_timeout: redis.replica_timeout,
         ..RedisOptions::new(redis.url_with_password()?, store.partitions)
     })
+}
+
+/// As the store wants it; `None` where everything is as it would be without.
+pub(in crate::compose) fn tls(pem: &Pem) -> Result<Option<RedisTls>, String> {
+    if *pem == Pem::default() {
+        return Ok(None);
+    }
+    let (ca, client) = pem.exposed();
+    RedisTls::new(ca, client).map(Some).map_err(|error| format!("store.tls.{error}"))
 }
 
 /// Connects, which looks at the settings that matter, and makes the store if there is none.

@@ -84,6 +84,7 @@ impl Registry {
             initial: Duration::from_millis(20),
             factor: 2.0,
             limit: Duration::from_millis(100),
+            total: None,
             jitter: 0.2,
         };
         Destination {

@@ -27,8 +27,13 @@ impl World {
 
 /// A world whose one destination is in its second attempt at the first of two events of a key.
 fn in_second_attempt(on_give_up: OnGiveUp) -> World {
-    let retry =
-        RetryPolicy { initial: Duration::from_secs(10), factor: 1.0, jitter: 0.0, limit: Duration::from_secs(3600) };
+    let retry = RetryPolicy {
+        initial: Duration::from_secs(10),
+        factor: 1.0,
+        jitter: 0.0,
+        limit: Duration::from_secs(3600),
+        total: None,
+    };
     let destination = Destination { retry, on_give_up, ..Destination::new(name("main")) };
     let mut world = World::with(Settings { check_state: true, ..Settings::default() }, 1, vec![destination]);
     world.append(1, 0);

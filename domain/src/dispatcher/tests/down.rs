@@ -12,7 +12,13 @@ const FAILURES: u32 = 4;
 /// A destination that gets everything, each event by itself. It is probed every second.
 fn of(text: &str) -> Destination {
     let breaker = BreakerPolicy { failures: FAILURES, ..BreakerPolicy::default() };
-    let retry = RetryPolicy { initial: Duration::from_secs(1), factor: 1.0, jitter: 0.0, ..RetryPolicy::default() };
+    let retry = RetryPolicy {
+        initial: Duration::from_secs(1),
+        factor: 1.0,
+        jitter: 0.0,
+        total: None,
+        ..RetryPolicy::default()
+    };
     let (from, ordering) = (StartFrom::Beginning, Ordering::None);
     Destination { breaker: Some(breaker), from, ordering, retry, ..Destination::new(name(text)) }
 }

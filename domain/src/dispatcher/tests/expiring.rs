@@ -215,7 +215,7 @@ fn fail_all(world: &mut World, of: &str) {
 
 #[test]
 fn one_whose_every_key_is_blocked_holds_a_day_of_the_log_and_makes_room() {
-    let retry = RetryPolicy { limit: DAY * 365, ..RetryPolicy::default() };
+    let retry = RetryPolicy { limit: DAY * 365, total: None, ..RetryPolicy::default() };
     let blocked = Destination { retry, breaker: None, ..aged() };
     let settings = Settings { max_behind: 3, window_events: 4, waiting_per_key: 2, ..Settings::default() };
     let mut world = world(&settings, vec![blocked]);

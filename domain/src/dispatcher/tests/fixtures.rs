@@ -20,8 +20,13 @@ pub(super) const AGED_TOO: u8 = 32;
 
 /// Destinations that between them use every ordering, filter and limit.
 pub(super) fn destinations(variant: u8) -> Vec<Destination> {
-    let retry =
-        RetryPolicy { initial: Duration::from_millis(20), factor: 2.0, limit: Duration::from_millis(100), jitter: 0.2 };
+    let retry = RetryPolicy {
+        initial: Duration::from_millis(20),
+        factor: 2.0,
+        limit: Duration::from_millis(100),
+        total: None,
+        jitter: 0.2,
+    };
     let base = |text: &str| Destination { retry, from: StartFrom::Beginning, ..Destination::new(name(text)) };
     let some = Filter { tenant: None, types: vec![TypePattern::new("t.*").unwrap()], attributes: BTreeMap::new() };
     let age = |bit: u8, millis| (variant & bit != 0).then_some(Duration::from_millis(millis));

@@ -8,10 +8,20 @@ use std::io;
 /// The TLS error in `error`, or in what caused it, in words; `None` if it was none.
 #[must_use]
 pub fn tls_error_in_words(error: &(dyn Error + 'static)) -> Option<String> {
+    find(error).map(in_words)
+}
+
+/// Whether it is that nobody who is trusted has signed the other side's certificate.
+#[must_use]
+pub fn is_of_unknown_issuer(error: &(dyn Error + 'static)) -> bool {
+    matches!(find(error), Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)))
+}
+
+fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(tls) = error.downcast_ref::<TlsError>() {
-            return Some(in_words(tls));
+            return Some(tls);
         }
         // An I/O error names as its source what is behind the error that it wraps.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

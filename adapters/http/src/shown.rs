@@ -1,0 +1,99 @@
+//! What a request shows of who sends it: its token, or the certificate of its client.
+
+use crate::token::{Access, Known, digest_of, opened};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use laneway_tls::Names;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// With what a name begins that stands for a token. No header can carry it, so that nobody can send such a token.
+const CERTIFICATE: &[u8] = b"\0certificate\0";
+
+/// What a request shows of who sends it. A token is what counts, if there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    headers: &'a HeaderMap,
+    names: Option<&'a Names>,
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn of(parts: &'a Parts) -> Self {
+        Self { headers: &parts.headers, names: parts.extensions.get::<Arc<Names>>().map(AsRef::as_ref) }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn headers_only(headers: &'a HeaderMap) -> Self {
+        Self { headers, names: None }
+    }
+
+    /// The token that is presented: of the names of a certificate that which opens something, or else the first.
+    pub(crate) fn presented(&self, tokens: &Known) -> Option<Cow<'a, [u8]>> {
+        if let Some(value) = self.headers.get(header::AUTHORIZATION) {
+            return bearer(value.as_bytes()).map(Cow::Borrowed);
+        }
+        let mut names = self.names?.iter().map(secret_of).peekable();
+        let first = names.peek().cloned()?;
+        let known = names.find(|secret| tokens.of_file().iter().any(|token| token.reads(&digest_of(secret))));
+        Some(Cow::Owned(known.unwrap_or(first)))
+    }
+
+    /// What it opens.
+    pub(crate) fn opens(&self, tokens: &Known) -> Result<Access, Box<crate::problem::Problem>> {
+        opened(tokens, self.presented(tokens).as_deref())
+    }
+}
+
+/// What stands for the token of whoever has a certificate of this name.
+pub(crate) fn secret_of(name: &str) -> Vec<u8> {
+    [CERTIFICATE, name.as_bytes()].concat()
+}
+
+/// The name in a certificate that was presented, if that is what it was.
+pub(crate) fn name_in(presented: &[u8]) -> Option<&str> {
+    std::str::from_utf8(presented.strip_prefix(CERTIFICATE)?).ok()
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer ";
+    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then(|| token.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Token, Tokens};
+    use laneway_domain::{Role, Roles};
+    use laneway_tls::Authority;
+
+    #[test]
+    fn a_certificate_is_somebody_and_a_token_counts_before_it() {
+        let token = Token::new("a-token-of-some-length").unwrap().named("ops", Roles::ALL);
+        let shop = Token::of_certificate("shop.internal").named("shop", Roles::of([Role::Publish]));
+        let tokens = Tokens::of(vec![token, shop]).now();
+        let authority = Authority::new();
+        let parts = |hosts: &[&str], authorization: Option<&str>| {
+            let mut request = http::Request::builder().uri("/v1/events");
+            if let Some(value) = authorization {
+                request = request.header("authorization", value);
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            parts.extensions.insert(Arc::new(authority.names(hosts)));
+            parts
+        };
+        let roles = |hosts: &[&str], authorization| {
+            Shown::of(&parts(hosts, authorization)).opens(&tokens).map(|access| access.roles).ok()
+        };
+        assert_eq!(roles(&["shop.internal"], None), Some(Roles::of([Role::Publish])));
+        assert_eq!(roles(&["a.example", "shop.internal"], None), Some(Roles::of([Role::Publish])));
+        assert_eq!(roles(&["other.internal"], None), None);
+        assert_eq!(roles(&[], None), None);
+        assert_eq!(roles(&["shop.internal"], Some("Bearer a-token-of-some-length")), Some(Roles::ALL));
+        // A wrong token is not made good by a certificate, and no text of a header is one.
+        assert_eq!(roles(&["shop.internal"], Some("Bearer wrong")), None);
+        assert_eq!(roles(&[], Some("Bearer certificate shop.internal")), None);
+        let refused = Shown::of(&parts(&["other.internal"], None)).opens(&tokens).unwrap_err();
+        assert!(refused.body.detail.contains("other.internal"), "{refused:?}");
+    }
+}

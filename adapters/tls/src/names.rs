@@ -1,0 +1,33 @@
+//! Whom a certificate names.
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+/// Whom a certificate names: every DNS name, URI (as SPIFFE has them) and e-mail address that it is for; where it has
+/// none of those (`subjectAltName`), the common name of its subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(Vec<String>);
+
+impl Names {
+    /// Each of them. Names of hosts are in lower case.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// Whom a certificate names, which has been verified. Of one that cannot be read that is nobody.
+#[must_use]
+pub fn names_of(certificate: &CertificateDer<'_>) -> Names {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Names::default() };
+    let Ok(alternative) = certificate.subject_alternative_name() else { return Names::default() };
+    let Some(alternative) = alternative else {
+        let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+        return Names(common.map(str::to_owned).collect());
+    };
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        GeneralName::URI(name) | GeneralName::RFC822Name(name) => Some((*name).to_owned()),
+        _ => None,
+    };
+    Names(alternative.value.general_names.iter().filter_map(name).collect())
+}
