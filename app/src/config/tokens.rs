@@ -59,10 +59,7 @@ fn named(mut section: Section<'_, '_>, others: &[Token], knows_clients: bool) ->
     let read = section.get::<Secret>("token");
     let certificate = read_certificate(&mut section, knows_clients);
     if !section.has("token") && !section.has("certificate") {
-        section.missing(
-            "token",
-            "is missing; write for instance token = \"env:SHOP_TOKEN\" (or certificate = \"shop.internal\")",
-        );
+        section.missing("token", "is missing; write for instance token = \"env:SHOP_TOKEN\"");
     }
     let token = read.and_then(|secret| match token(&secret) {
         Ok(token) => Some(token),

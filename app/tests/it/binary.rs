@@ -174,7 +174,7 @@ fn a_service_manager_is_told_of_the_start_and_of_the_stop() {
     while !(ready && alive) {
         match received().as_str() {
             "WATCHDOG=1" => alive = true,
-            other => ready |= other.starts_with("READY=1\nSTATUS=listening on 127.0.0.1:"),
+            other => ready |= other.starts_with("READY=1\nSTATUS=listening on http://127.0.0.1:"),
         }
     }
     assert!(Command::new("kill").args(["-s", "TERM", &process.id().to_string()]).status().unwrap().success());
