@@ -12,6 +12,7 @@ mod many;
 mod model;
 mod progress_contract;
 mod registry;
+mod rights;
 mod silent;
 mod support;
 mod tls;

@@ -31,6 +31,7 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("cargo nextest ", "tests/run runs it"),
     ("cargo doc ", "it takes minutes"),
     ("docs/site", "tests/run runs it"),
+    ("redis-cli ACL SETUSER ", "rights.rs of the Redis adapter takes the rights from the page, and tries each"),
     ("sudo ", "it changes the machine"),
     ("systemctl ", "it needs systemd"),
 ];
