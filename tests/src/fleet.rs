@@ -144,6 +144,20 @@ impl Berth {
         self.running = Some(self.installation.begin());
     }
 
+    /// Waits until the process that was begun is ready.
+    ///
+    /// # Panics
+    /// If it does not become that, or was not begun.
+    pub async fn become_ready(&mut self) {
+        let running = self.running.as_mut().expect("it runs");
+        running.ready().await.unwrap_or_else(|why| panic!("{:?} {why}", self.half));
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.running.as_mut().is_none_or(Running::ended)
+    }
+
     /// The process.
     ///
     /// # Panics

@@ -256,11 +256,8 @@ pub(crate) async fn damage(server: &RedisServer) -> Done {
         }
         wrong.push((id, bytes));
     }
-    for (id, _) in &wrong {
-        server.command(&["XDEL", log, id]).await?;
-    }
     // Of what was deleted, nothing can be put back under its number but behind where the stream says that it ends.
-    server.command(&["XSETID", log, &before(&wrong[0].0)?]).await?;
+    server.rewind(log, wrong.len()).await?;
     for (id, bytes) in &wrong {
         server.command(&[b"XADD".as_slice(), log.as_bytes(), id.as_bytes(), b"e", bytes.as_slice()]).await?;
     }
@@ -269,11 +266,6 @@ pub(crate) async fn damage(server: &RedisServer) -> Done {
     let some = server.command(&["XREVRANGE", log, "+", "-", "COUNT", "3"]).await?;
     server.command(&["XDEL", log, &some.items()[2].items()[0].text()]).await?;
     Ok(())
-}
-
-fn before(id: &str) -> Done<String> {
-    let (generation, sequence) = id.split_once('-').ok_or("no id")?;
-    Ok(format!("{generation}-{}", sequence.parse::<u64>()? - 1))
 }
 
 fn bytes_of(reply: &Reply) -> Vec<u8> {

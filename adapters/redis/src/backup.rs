@@ -117,7 +117,7 @@ pub async fn backup(
     let fields = store_fields(&redis, &keys).await?;
     // It is there while the copy is made: nothing is written meanwhile in a form that the release it names cannot read.
     let processes = Processes::begin(&redis, &keys, &options, Statement::of_this_release("backup")).await?;
-    redis.load_libraries().await?;
+    redis.prepare_all(&options.key_prefix).await?;
     let numbers = startup::open(&redis, &keys, options.partitions).await?;
     let header_numbers = numbers.to_string();
     let source = Source { redis, keys: keys.numbered(numbers), partitions: options.partitions };

@@ -13,7 +13,7 @@ use fred::error::Error;
 use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Resp3Frame, Value};
 use laneway_ports::StoreError;
-use nodes::Nodes;
+use nodes::{DEFAULT_USER, Nodes};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -70,9 +70,10 @@ impl Redis {
     pub(crate) async fn connect(options: &RedisOptions) -> Result<Self, StoreError> {
         let place: Arc<str> = without_secrets(&options.url).into();
         let timeouts = timeouts(options, Duration::ZERO);
-        let nodes =
-            Nodes::connect(address::config_with(&options.url, options.tls.as_ref())?, timeouts, place.clone()).await;
-        let nodes = nodes.map_err(|error| cannot_connect(&error, &place))?;
+        let config = address::config_with(&options.url, options.tls.as_ref())?;
+        let user = config.username.clone().unwrap_or_else(|| DEFAULT_USER.to_owned());
+        let nodes = Nodes::connect(config, timeouts, place.clone()).await;
+        let nodes = nodes.map_err(|error| cannot_connect(&error, &place, &user))?;
         Ok(Self { nodes, target: Target::Slot, place })
     }
 
@@ -80,7 +81,7 @@ impl Redis {
     pub(crate) async fn another(&self, options: &RedisOptions) -> Result<Self, StoreError> {
         let held_up = if options.replicas > 0 { options.replica_timeout } else { Duration::ZERO };
         let nodes = self.nodes.another(timeouts(options, held_up)).await;
-        let nodes = nodes.map_err(|error| cannot_connect(&error, &self.place))?;
+        let nodes = nodes.map_err(|error| cannot_connect(&error, &self.place, self.user()))?;
         Ok(Self { nodes, target: Target::Slot, place: self.place.clone() })
     }
 
@@ -89,7 +90,7 @@ impl Redis {
     pub(crate) async fn alone(&self, at: &ClusterHash, longest: Duration) -> Result<Self, StoreError> {
         let node = self.nodes.node_for(at)?;
         let link = Link::open(self.nodes.config_of(node.as_ref()), Timeouts { longest, silence: None }).await;
-        let link = Arc::new(link.map_err(|error| cannot_connect(&error, &self.place))?);
+        let link = Arc::new(link.map_err(|error| cannot_connect(&error, &self.place, self.user()))?);
         Ok(Self { nodes: self.nodes.clone(), target: Target::Link(node, link), place: self.place.clone() })
     }
 
@@ -138,6 +139,19 @@ impl Redis {
     /// Where this is, for people; without user and password.
     pub(crate) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// The server that this is about, for people: of a Cluster the node, if it is about one.
+    pub(crate) fn shown(&self) -> String {
+        match self.node() {
+            Some(node) => format!("Redis at {node} (of the Cluster at {})", self.place),
+            None => format!("Redis at {}", self.place),
+        }
+    }
+
+    /// As whom Laneway logs in there.
+    pub(crate) fn user(&self) -> &str {
+        self.nodes.user()
     }
 
     /// Whether this is a Cluster.
@@ -237,7 +251,7 @@ impl Redis {
         if error.details().starts_with("READONLY") {
             route.link.end();
         }
-        failure::of(error, effect, &self.place)
+        self.nodes.failed(error, effect)
     }
 }
 
@@ -245,8 +259,10 @@ fn timeouts(options: &RedisOptions, held_up: Duration) -> Timeouts {
     Timeouts { longest: options.command_timeout + options.replica_timeout, silence: Some(SILENT_FOR + held_up) }
 }
 
-fn cannot_connect(error: &Error, place: &str) -> StoreError {
-    match failure::of(error, Effect::Reads, place) {
+fn cannot_connect(error: &Error, place: &str, user: &str) -> StoreError {
+    match failure::of(error, Effect::Reads, place, user) {
+        // It was reached, and has said what keeps it.
+        answered if failure::is_answer(error) => answered,
         StoreError::RetryLater { after, .. } => StoreError::RetryLater {
             what: format!(
                 "cannot reach Redis at {place}: {}; is it running, and is store.url right?",

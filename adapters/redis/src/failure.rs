@@ -1,5 +1,6 @@
 //! What an error of Redis, or of the way there, means for whoever asked.
 
+use crate::rights;
 use fred::error::{Error, ErrorKind};
 use laneway_ports::StoreError;
 use std::time::Duration;
@@ -16,15 +17,20 @@ pub(crate) enum Effect {
     Writes,
 }
 
-/// What `error` means for a command with that effect, at the Redis that people know as `place`.
-pub(crate) fn of(error: &Error, effect: Effect, place: &str) -> StoreError {
+/// What `error` means for a command with that effect, at the Redis that people know as `place`, for its user `user`.
+pub(crate) fn of(error: &Error, effect: Effect, place: &str, user: &str) -> StoreError {
+    let text = error.details();
     if error.kind() == &ErrorKind::Backpressure {
         return StoreError::retry_later(format!("too many commands wait for Redis at {place}"));
     }
-    if let Some(failed) = of_answer(error.details(), effect, place) {
+    let denied = rights::denied(text, place, user);
+    if let Some(denied) = denied.as_ref().filter(|_| effect == Effect::Reads || !is_of_script(text)) {
+        return StoreError::refused(denied.clone());
+    }
+    if let Some(failed) = of_answer(text, effect, place) {
         return failed;
     }
-    let what = format!("Redis at {place}: {}", in_words(error.details()));
+    let what = denied.unwrap_or_else(|| format!("Redis at {place}: {}", in_words(text)));
     match (error.kind(), effect) {
         // Nothing was sent: there is no connection, or the slot is moving to another node (such
         // commands are sent once only, see `connect`).
@@ -32,6 +38,11 @@ pub(crate) fn of(error: &Error, effect: Effect, place: &str) -> StoreError {
         (_, Effect::Reads) => later(what),
         (_, Effect::Writes) => StoreError::unknown(what),
     }
+}
+
+/// Whether Redis itself has said that, and is known for it.
+pub(crate) fn is_answer(error: &Error) -> bool {
+    of_answer(error.details(), Effect::Reads, "").is_some()
 }
 
 /// What an error says, for people: the client keeps errors of the system as Rust shows them to developers
@@ -69,17 +80,16 @@ fn of_answer(text: &str, effect: Effect, place: &str) -> Option<StoreError> {
         "NOAUTH" | "WRONGPASS" => {
             StoreError::refused(format!("Redis at {place} refuses the user or password of store.url: {text}"))
         }
-        "NOPERM" => StoreError::refused(format!(
-            "Redis at {place} does not permit a command: {text}. Its user needs the keys of the store (~{{laneway*, or \
-             what store.key_prefix says) and +@read +@write +@connection +@scripting +time +wait +info +config|get \
-             +cluster|slots"
-        )),
         "Failed" if text == "Failed to route command." => later(format!("Redis at {place} is not connected")),
-        // Only a function that ran says where in the script it failed.
-        "ERR" if !text.contains("script:") => StoreError::refused(format!("Redis at {place} refuses: {text}")),
+        "ERR" if !is_of_script(text) => StoreError::refused(format!("Redis at {place} refuses: {text}")),
         _ => return None,
     };
     Some(failed)
+}
+
+/// Only a function that ran says where in the script it failed, and may have written before.
+fn is_of_script(text: &str) -> bool {
+    text.contains("script:")
 }
 
 fn cluster_down(place: &str, text: &str) -> String {
@@ -95,7 +105,7 @@ mod tests {
     use super::*;
 
     fn answered(text: &str, effect: Effect) -> StoreError {
-        of(&Error::new(ErrorKind::Unknown, text.to_owned()), effect, "redis://h:1")
+        of(&Error::new(ErrorKind::Unknown, text.to_owned()), effect, "redis://h:1", "u")
     }
 
     #[test]
@@ -121,7 +131,7 @@ mod tests {
         let of_system = std::io::Error::from_raw_os_error(111);
         let custom = std::io::Error::other("a \"quoted\" word");
         for (error, words) in [(of_system, "Connection refused"), (custom, "a \\\"quoted\\\" word")] {
-            let failed = of(&Error::from(error), Effect::Reads, "redis://h:1");
+            let failed = of(&Error::from(error), Effect::Reads, "redis://h:1", "u");
             assert_eq!(failed.to_string(), format!("Redis at redis://h:1: {words}"));
         }
         let plain = "the answer says { code: 1 } and no more";
@@ -132,8 +142,8 @@ mod tests {
     fn a_write_without_an_answer_is_unknown_and_a_read_is_not() {
         for kind in [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled] {
             let error = Error::new(kind, "gone");
-            assert!(matches!(of(&error, Effect::Writes, "p"), StoreError::Unknown { .. }));
-            assert!(matches!(of(&error, Effect::Reads, "p"), StoreError::RetryLater { .. }));
+            assert!(matches!(of(&error, Effect::Writes, "p", "u"), StoreError::Unknown { .. }));
+            assert!(matches!(of(&error, Effect::Reads, "p", "u"), StoreError::RetryLater { .. }));
         }
     }
 

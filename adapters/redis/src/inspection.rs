@@ -20,8 +20,7 @@ mod warnings;
 
 use crate::connect::{InspectedFrom, Redis};
 use crate::failure::{Effect, later};
-use crate::options::Durability;
-use fred::types::config::Server;
+use crate::options::{Durability, RedisOptions};
 use fred::types::{ClusterHash, Value};
 use laneway_ports::StoreError;
 use settings::Known;
@@ -44,6 +43,8 @@ const INSPECT_EVERY: Duration = Duration::from_secs(2);
 pub(crate) struct Inspector {
     redis: Redis,
     durability: Durability,
+    /// What the store's keys begin with.
+    prefix: String,
     verdicts: Verdicts,
     /// Warnings that were told, so that none is told twice.
     warned: Mutex<BTreeSet<String>>,
@@ -65,9 +66,10 @@ impl Inspector {
     /// Inspects every server that takes writes. Nodes of a Cluster that cannot be reached
     /// are inspected before they are first used, if others can be. What is not refused but should be known is returned
     /// too, for people.
-    pub(crate) async fn begin(redis: &Redis, durability: Durability) -> Result<(Arc<Self>, Vec<String>), StoreError> {
-        let inspector =
-            Self { redis: redis.clone(), durability, verdicts: Verdicts::default(), warned: Mutex::default() };
+    pub(crate) async fn begin(redis: &Redis, options: &RedisOptions) -> Result<(Arc<Self>, Vec<String>), StoreError> {
+        let (redis_again, durability, prefix) = (redis.clone(), options.durability, options.key_prefix.clone());
+        let (verdicts, warned) = (Verdicts::default(), Mutex::default());
+        let inspector = Self { redis: redis_again, durability, prefix, verdicts, warned };
         let (mut warnings, mut away, mut checked) = (Warnings::default(), None, 0);
         for node in redis.primaries() {
             match inspector.look(&redis.at(node.as_ref()), &mut warnings).await {
@@ -126,7 +128,7 @@ impl Inspector {
             return None;
         }
         let from = link.inspected_from();
-        let name = self.name_of(there.node());
+        let name = there.shown();
         let answer = config(there, &settings::DECISIVE, &name).await;
         let answer = answer.and_then(|known| settings::check_settings(&known, self.durability, &name));
         Some(Along { from, answer })
@@ -172,7 +174,7 @@ impl Inspector {
         let node = there.node().cloned();
         let mut warnings = Warnings::default();
         let looked = match self.look(&there, &mut warnings).await {
-            Ok(info) => there.load_library().await.map(|()| info),
+            Ok(info) => there.prepare(&self.prefix).await.map(|()| info),
             Err(error) => Err(error),
         };
         let found = looked.and_then(|info| {
@@ -181,7 +183,7 @@ impl Inspector {
                 && settings::makes_its_aof(&info)
                 && !self.verdicts.was_good(node.as_ref(), &run)
             {
-                let name = self.name_of(node.as_ref());
+                let name = there.shown();
                 return Err(StoreError::refused(format!(
                     "{name} makes an AOF that it did not have before, and keeps nothing until that is done: it is used \
                      as soon as it is"
@@ -206,7 +208,7 @@ impl Inspector {
 
     /// Looks at all that matters of a server.
     async fn look(&self, there: &Redis, warnings: &mut Warnings) -> Result<Known, StoreError> {
-        let name = self.name_of(there.node());
+        let name = there.shown();
         let text = there.command("INFO", ClusterHash::Random, Vec::new(), Effect::Reads).await?;
         let info = parse_info(&text.into_string().unwrap_or_default());
         settings::check_version(&info, &name)?;
@@ -221,13 +223,6 @@ impl Inspector {
         settings::check_settings(&known, self.durability, &name)?;
         warnings.look_at(&known, self.redis.is_cluster(), &name);
         Ok(info)
-    }
-
-    fn name_of(&self, node: Option<&Server>) -> String {
-        match node {
-            Some(node) => format!("Redis at {node} (of the Cluster at {})", self.redis.place()),
-            None => format!("Redis at {}", self.redis.place()),
-        }
     }
 
     fn warn(&self, warnings: &[String]) {

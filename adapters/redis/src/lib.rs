@@ -21,6 +21,7 @@ mod progress;
 mod registry;
 mod replicated;
 mod restore;
+mod rights;
 mod shared;
 mod startup;
 mod store;

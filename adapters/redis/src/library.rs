@@ -24,11 +24,12 @@ pub(crate) const SOURCE: &str = concat!(
     include_str!("../lua/trim.lua"),
     include_str!("../lua/backup.lua"),
     include_str!("../lua/restore.lua"),
+    include_str!("../lua/rights.lua"),
 );
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 15;
+pub(crate) const VERSION: i64 = 16;
 /// The oldest version whose calls these functions answer as it expects; the same number stands in `lua/header.lua`.
 pub(crate) const OLDEST_CALLS: i64 = 6;
 
@@ -193,7 +194,7 @@ impl Redis {
     }
 
     /// Loads the library at the only server, or at this one, if it is missing there or older.
-    pub(crate) async fn load_library(&self) -> Result<(), StoreError> {
+    async fn load_library(&self) -> Result<(), StoreError> {
         if self.library_version().await? < Some(VERSION) {
             let arguments = vec!["LOAD".into(), "REPLACE".into(), Value::from_static_str(SOURCE)];
             self.command("FUNCTION", ClusterHash::FirstKey, arguments, Effect::Reads).await?;
@@ -201,13 +202,19 @@ impl Redis {
         Ok(())
     }
 
-    /// Loads the library at every server that takes writes: for a process that may (see `processes`). Nodes that cannot be
-    /// reached get it when they are inspected.
-    pub(crate) async fn load_libraries(&self) -> Result<(), StoreError> {
+    /// Loads the library at this server, if it is missing or older, and sees that the functions may do what they do.
+    pub(crate) async fn prepare(&self, prefix: &str) -> Result<(), StoreError> {
+        self.load_library().await?;
+        self.check_rights(prefix).await
+    }
+
+    /// The same at every server that takes writes: for a process that may (see `processes`). Nodes that cannot be
+    /// reached are prepared when they are inspected.
+    pub(crate) async fn prepare_all(&self, prefix: &str) -> Result<(), StoreError> {
         for node in self.primaries() {
-            match self.at(node.as_ref()).load_library().await {
+            match self.at(node.as_ref()).prepare(prefix).await {
                 Err(StoreError::RetryLater { .. }) if node.is_some() => {}
-                loaded => loaded?,
+                prepared => prepared?,
             }
         }
         Ok(())

@@ -116,11 +116,26 @@ impl Processes {
         let (redis, keys, name) = (redis.clone(), keys.clone(), options.process.clone());
         let (entry, replay) = (AtomicU8::default(), AtomicU8::default());
         let processes = Self { redis, keys, name, statement, entry, replay, known: Mutex::default() };
-        processes.attend().await.map_err(|error| match error {
-            CallError::Refused(refusal) => StoreError::refused(processes.why(&refusal)),
-            CallError::Store(error) => error,
-        })?;
-        Ok(Arc::new(processes))
+        match processes.attend().await {
+            Ok(()) => Ok(Arc::new(processes)),
+            Err(CallError::Refused(refusal)) => Err(StoreError::refused(processes.why(&refusal))),
+            Err(CallError::Store(error)) => Err(processes.explained(error, &options.key_prefix).await),
+        }
+    }
+
+    /// Why it could not say so, if something else tells more of that.
+    async fn explained(&self, error: StoreError, prefix: &str) -> StoreError {
+        // The first right that is missing is not all.
+        if let Err(denied @ StoreError::Refused { .. }) = self.redis.check_rights(prefix).await {
+            return denied;
+        }
+        let key = self.keys.store();
+        let at = library::slot(std::slice::from_ref(&key));
+        // What became of a write is not known when the Cluster is down; a read says that it is.
+        match self.redis.command("EXISTS", at, vec![key.into()], Effect::Reads).await {
+            Err(later @ StoreError::RetryLater { .. }) if self.redis.is_cluster() => later,
+            _ => error,
+        }
     }
 
     /// Says again and again that it is there, for ever.

@@ -82,10 +82,10 @@ pub async fn restore(
     // Before anything is written; what counts is what it shows in the end.
     next_generation(&plan)?;
     let redis = Redis::connect(&options).await?;
-    let (_, _) = Inspector::begin(&redis, options.durability).await?;
+    let (_, _) = Inspector::begin(&redis, &options).await?;
     let keys = Keys::new(&options.key_prefix);
     see_that_it_is_empty(&redis, &keys).await?;
-    redis.load_libraries().await?;
+    redis.prepare_all(&options.key_prefix).await?;
     let replicated = Replicated::connect(&redis, &options).await?;
     let mut target = Target::new(redis, replicated, keys, options.process.clone());
     let is_left_over = target.begin().await?;

@@ -71,11 +71,11 @@ impl RedisStore {
     pub(crate) async fn connect_as(options: RedisOptions, statement: Statement) -> Result<Self, StoreError> {
         startup::check_options(&options)?;
         let redis = Redis::connect(&options).await?;
-        let (inspector, warnings) = Inspector::begin(&redis, options.durability).await?;
+        let (inspector, warnings) = Inspector::begin(&redis, &options).await?;
         let keys = Keys::new(&options.key_prefix);
         // First: nothing is loaded over the functions of processes that this one does not get on with.
         let processes = Processes::begin(&redis, &keys, &options, statement).await?;
-        redis.load_libraries().await?;
+        redis.prepare_all(&options.key_prefix).await?;
         let numbers = startup::open(&redis, &keys, options.partitions).await?;
         let keys = keys.numbered(numbers);
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();

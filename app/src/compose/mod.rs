@@ -107,7 +107,11 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let doors = Doors::open(&config, role).await?;
     let id = process_id();
     let certificates = Certificates::of(&config)?;
-    let stores = stores::open(&config, &certificates, role, &id).await?;
+    // It may wait for a store that other machines have.
+    let stores = tokio::select! {
+        opened = stores::open(&config, &certificates, role, &id) => opened?,
+        _ = stop.wait_for(|told| *told) => return Ok(()),
+    };
     let of_destinations = DestinationMetrics::new()?;
     let bounds = TenantsNow::of(&config.tenants);
     let known_tenants = Arc::new(KnownTenants::new(bounds.bounds.clone(), stores.health.clone()));

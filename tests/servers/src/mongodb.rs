@@ -1,12 +1,10 @@
 //! MongoDB: the one at `LANEWAY_TEST_MONGODB_URI`, or a wire-compatible server of its own.
 
-mod venv;
-
+use crate::{skipped, venv};
 use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -79,7 +77,7 @@ impl MongoServer {
     /// # Errors
     /// Says why there is none: no Python, or no SecantusDB for it.
     pub async fn start_own(options: MongoOptions) -> Result<Self, String> {
-        let program = venv::program().await?;
+        let program = venv::program(venv::SECANTUS).await?;
         let folder = tempfile::Builder::new().prefix("laneway-mongodb-").tempdir().map_err(|e| e.to_string())?;
         let (login, collections) = (options.login.clone(), options.collections);
         let without_login = MongoOptions { login: None, ..options };
@@ -91,12 +89,12 @@ impl MongoServer {
 
     /// Like [`MongoServer::start`]; without a server the test says that it is skipped, and why.
     pub async fn or_skip(test: &str) -> Option<Self> {
-        Self::start().await.map_err(|why| skipped(test, &why)).ok()
+        Self::start().await.map_err(|why| skipped(test, &no_mongodb(&why))).ok()
     }
 
     /// Like [`MongoServer::start_own`]; without a server the test says that it is skipped, and why.
     pub async fn own_or_skip(test: &str, options: MongoOptions) -> Option<Self> {
-        Self::start_own(options).await.map_err(|why| skipped(test, &why)).ok()
+        Self::start_own(options).await.map_err(|why| skipped(test, &no_mongodb(&why))).ok()
     }
 
     fn at(uri: &str) -> Result<Self, String> {
@@ -319,16 +317,6 @@ fn tail(path: &Path) -> String {
     text[from..].to_owned()
 }
 
-/// Says that a test could not be done here: on standard output and, because a test that passes is
-/// not listened to, in the file that `LANEWAY_TEST_SKIPPED` names, for `tests/run`.
-fn skipped(test: &str, why: &str) {
-    let what =
-        format!("{test}: no MongoDB ({URI_VARIABLE} is not set, or not used here, and none can be started): {why}");
-    println!("SKIPPED: {what}");
-    let Some(path) = std::env::var_os("LANEWAY_TEST_SKIPPED") else { return };
-    let file: std::io::Result<File> = OpenOptions::new().create(true).append(true).open(path);
-    let line = what.replace('\n', " ");
-    if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
-        println!("the skipped test could not be noted: {error}");
-    }
+fn no_mongodb(why: &str) -> String {
+    format!("no MongoDB ({URI_VARIABLE} is not set, or not used here, and none can be started): {why}")
 }

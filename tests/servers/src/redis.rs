@@ -1,6 +1,7 @@
 //! A Redis server of a test's own.
 
 pub use crate::resp::{Reply, ask};
+use crate::venv;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+const DEFAULT_PROGRAM: &str = "redis-server";
 /// How long a start may take before the test fails. Generous: the machine may be busy, and a large
 /// file may have to be loaded.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,16 +24,69 @@ const FIRST_PORT: u16 = 11_000;
 /// 10,000 above.
 const PORTS: u16 = 10_000;
 
+/// Names the program that tests start as Redis, instead of `redis-server`; `valkey` is a Valkey from the Python package
+/// index.
+pub const SERVER_VARIABLE: &str = "LANEWAY_TEST_REDIS_SERVER";
+
 /// Settings beyond, or instead of, those that are safe: AOF, fsync always, no snapshots.
 #[derive(Clone, Debug, Default)]
-pub struct RedisSettings(Vec<(String, String)>);
+pub struct RedisSettings {
+    settings: Vec<(String, String)>,
+    program: Option<PathBuf>,
+    tls: Option<TlsFiles>,
+}
+
+/// What a server speaks TLS with, beside plain text on its port for tests, to whoever has a certificate of that authority.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Of the server, with its key.
+    pub certificate: (PathBuf, PathBuf),
+    /// Of the authority.
+    pub ca: PathBuf,
+}
+
+impl TlsFiles {
+    /// As settings of a server, or of a Sentinel, that has the port for TLS.
+    pub(crate) fn settings(&self, port: u16) -> [(&'static str, String); 7] {
+        let (certificate, key) = &self.certificate;
+        [
+            ("tls-port", port.to_string()),
+            ("tls-cert-file", certificate.display().to_string()),
+            ("tls-key-file", key.display().to_string()),
+            ("tls-ca-cert-file", self.ca.display().to_string()),
+            ("tls-auth-clients", "yes".to_owned()),
+            // A Cluster tells others of the port for TLS only if its nodes speak it among themselves.
+            ("tls-cluster", "yes".to_owned()),
+            ("tls-replication", "yes".to_owned()),
+        ]
+    }
+}
 
 impl RedisSettings {
+    /// The same with TLS.
+    #[must_use]
+    pub fn with_tls(self, files: TlsFiles) -> Self {
+        Self { tls: Some(files), ..self }
+    }
+
+    /// With what the servers speak TLS.
+    pub(crate) fn tls(&self) -> Option<&TlsFiles> {
+        self.tls.as_ref()
+    }
+
+    /// For a Valkey.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub async fn valkey() -> Result<Self, String> {
+        Ok(Self { program: Some(venv::program(venv::VALKEY).await?), ..Self::default() })
+    }
+
     /// The same with one setting more, as in `redis.conf`.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "so that texts and numbers can be written alike")]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.0.push((name.to_owned(), value.to_string()));
+        self.settings.push((name.to_owned(), value.to_string()));
         self
     }
 }
@@ -40,6 +95,7 @@ impl RedisSettings {
 #[derive(Debug)]
 pub struct RedisServer {
     address: SocketAddr,
+    tls_port: u16,
     settings: RedisSettings,
     environment: Vec<(String, String)>,
     folder: TempDir,
@@ -51,12 +107,15 @@ impl RedisServer {
     ///
     /// # Errors
     /// Says why it does not start, with the end of its log.
-    pub async fn start(settings: RedisSettings) -> Result<Self, String> {
+    pub async fn start(mut settings: RedisSettings) -> Result<Self, String> {
+        settings.program = Some(program(settings.program).await?);
         let mut tried = String::new();
         for _ in 0..MOST_PORTS {
             let folder = tempfile::Builder::new().prefix("laneway-redis-").tempdir().map_err(|e| e.to_string())?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-            let mut server = Self { address, settings: settings.clone(), environment: Vec::new(), folder, child: None };
+            let tls_port = free_port()?;
+            let (settings, environment) = (settings.clone(), Vec::new());
+            let mut server = Self { address, tls_port, settings, environment, folder, child: None };
             match server.restart().await {
                 Ok(()) => return Ok(server),
                 Err(error) if error.contains("Address already in use") => tried = error,
@@ -93,7 +152,7 @@ impl RedisServer {
         self.kill();
         let port = self.address.port().to_string();
         let folder = self.folder.path().display().to_string();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(self.program());
         let fixed = [
             ("port", port.as_str()),
             ("bind", "127.0.0.1"),
@@ -103,14 +162,18 @@ impl RedisServer {
             ("appendfsync", "always"),
             ("save", ""),
         ];
-        let own = self.settings.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = self.settings.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in fixed.into_iter().chain(own) {
+            command.arg(format!("--{name}")).arg(value);
+        }
+        for (name, value) in self.settings.tls.iter().flat_map(|tls| tls.settings(self.tls_port)) {
             command.arg(format!("--{name}")).arg(value);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let spawned = command.spawn().map_err(|error| {
-            format!("cannot start redis-server ({error}); these tests need it: apt-get install redis-server")
+            let program = self.program().display();
+            format!("cannot start {program} ({error}); these tests need it: apt-get install redis-server")
         });
         self.child = Some(spawned?);
         Ok(())
@@ -139,16 +202,29 @@ impl RedisServer {
         lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
     }
 
+    /// What is started.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        self.settings.program.as_deref().unwrap_or(Path::new(DEFAULT_PROGRAM))
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// The port that others come to: that for TLS, if it speaks that.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        if self.settings.tls.is_some() { self.tls_port } else { self.address.port() }
+    }
+
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://{}", self.address)
+        let scheme = if self.settings.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{}:{}", self.address.ip(), self.port())
     }
 
     /// Its process, while it has one.
@@ -226,6 +302,27 @@ impl RedisServer {
         }
     }
 
+    /// Makes a stream anew without its last entries, so that their ids can be given out again. (XSETID does not do that
+    /// everywhere: Valkey goes back behind no entry that was deleted.)
+    ///
+    /// # Errors
+    /// What Redis says.
+    pub async fn rewind(&self, stream: &str, gone: usize) -> Result<(), String> {
+        let entries = self.command(&["XRANGE", stream, "-", "+"]).await?;
+        self.command(&["DEL", stream]).await?;
+        let kept = entries.items().len().saturating_sub(gone);
+        for entry in entries.items().iter().take(kept) {
+            let [id, fields] = entry.items() else { return Err(format!("{stream} is no stream")) };
+            let mut add = vec![b"XADD".to_vec(), stream.into(), id.text().into_bytes()];
+            add.extend(fields.items().iter().map(|field| match field {
+                Reply::Bulk(Some(bytes)) => bytes.clone(),
+                other => other.text().into_bytes(),
+            }));
+            self.command(&add).await?;
+        }
+        Ok(())
+    }
+
     /// Sends one command, on a connection of its own.
     ///
     /// # Errors
@@ -241,8 +338,18 @@ impl Drop for RedisServer {
     }
 }
 
+/// What is started as Redis: what the test says, or who runs it.
+async fn program(of_test: Option<PathBuf>) -> Result<PathBuf, String> {
+    match (of_test, std::env::var_os(SERVER_VARIABLE)) {
+        (Some(program), _) => Ok(program),
+        (None, Some(named)) if named == "valkey" => venv::program(venv::VALKEY).await,
+        (None, Some(named)) if !named.is_empty() => Ok(named.into()),
+        (None, _) => Ok(DEFAULT_PROGRAM.into()),
+    }
+}
+
 /// A port that nobody has, and the one 10,000 above neither.
-fn free_port() -> Result<u16, String> {
+pub(crate) fn free_port() -> Result<u16, String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test processes that run at the same time begin at different ports.
     let start = u16::try_from(std::process::id() * 97 % u32::from(PORTS)).unwrap_or(0);

@@ -1,5 +1,9 @@
 //! A Redis Cluster of a test's own, on loopback.
 
+mod moving;
+
+pub use moving::Moving;
+
 use crate::redis::{RedisServer, RedisSettings};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -53,7 +57,7 @@ impl RedisCluster {
                 node.command(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await?;
             }
             if let Some(first) = self.nodes.first().filter(|_| nth > 0) {
-                let (host, port) = (first.address().ip().to_string(), first.address().port().to_string());
+                let (host, port) = (first.address().ip().to_string(), first.port().to_string());
                 node.command(&["CLUSTER", "MEET", &host, &port]).await?;
             }
         }
@@ -84,10 +88,10 @@ impl RedisCluster {
     /// Its URL, with all of its nodes.
     #[must_use]
     pub fn url(&self) -> String {
-        let mut addresses = self.nodes.iter().map(|node| node.address().to_string());
-        let first = addresses.next().unwrap_or_default();
-        let others: Vec<String> = addresses.map(|address| format!("node={address}")).collect();
-        format!("redis-cluster://{first}?{}", others.join("&"))
+        let mut urls = self.nodes.iter().map(RedisServer::url);
+        let first = urls.next().unwrap_or_default().replacen("://", "-cluster://", 1);
+        let others: Vec<String> = urls.filter_map(|url| Some(format!("node={}", url.split_once("://")?.1))).collect();
+        format!("{first}?{}", others.join("&"))
     }
 
     /// All nodes.
@@ -249,4 +253,17 @@ impl RedisCluster {
 fn contains(range: &str, slot: u16) -> bool {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     matches!((first.parse::<u16>(), last.parse::<u16>()), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+}
+
+/// The slot of all keys with that hash tag (CRC16/XMODEM of it, modulo 16384).
+#[must_use]
+pub fn slot_of(tag: &str) -> u16 {
+    let mut crc = 0_u16;
+    for byte in tag.bytes() {
+        crc ^= u16::from(byte) << 8;
+        for _ in 0..8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+        }
+    }
+    crc % 16_384
 }

@@ -1,4 +1,4 @@
-//! Ingests and workers over a Redis Cluster, whose nodes faults are injected into.
+//! Ingests and workers over a Redis Cluster, or behind a Sentinel, whose nodes faults are injected into.
 
 use super::fleet::{PATIENT, once, until_taken, until_told};
 use super::load::{Load, Sending};
@@ -8,8 +8,10 @@ use crate::fleet::{Berth, Fleet};
 use crate::receiver::{Behaviour, Receiver};
 use crate::server::{Half, webhook};
 use laneway_servers::redis::RedisSettings;
-use laneway_servers::redis_cluster::RedisCluster;
+use laneway_servers::redis_cluster::{RedisCluster, slot_of};
+use laneway_servers::redis_sentinel::RedisSentinel;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use std::time::Duration;
 
@@ -19,12 +21,12 @@ const PRIMARIES: usize = 3;
 /// A slot of each third of the Cluster's: the primaries take turns.
 const SLOTS: [u16; PRIMARIES] = [1_000, 7_000, 13_000];
 
-/// Two ingests, two workers, a Cluster of six nodes and one receiver. Each event is at a replica
-/// before it is acknowledged.
+/// Two ingests, two workers and one receiver over a Cluster of six nodes, or a Sentinel with two servers. Each event is at
+/// a replica before it is acknowledged.
 #[derive(Debug)]
-pub struct ClusterFleet {
+pub struct Replicated<S> {
     /// The nodes.
-    pub cluster: RedisCluster,
+    pub servers: S,
     /// What chance decides.
     pub random: StdRng,
     fleet: Fleet,
@@ -33,26 +35,82 @@ pub struct ClusterFleet {
     workers: Vec<Berth>,
 }
 
+/// Over a Cluster.
+pub type ClusterFleet = Replicated<RedisCluster>;
+/// Over a Sentinel.
+pub type SentinelFleet = Replicated<RedisSentinel>;
+
 impl ClusterFleet {
     /// Starts all of it. `None` where there is no Redis.
     ///
     /// # Panics
     /// If Laneway does not start.
     pub async fn start() -> Option<Self> {
-        let cluster = match RedisCluster::start(PRIMARIES, PRIMARIES, RedisSettings::default()).await {
-            Ok(cluster) => cluster,
-            Err(why) => {
-                crate::effort::skipped(&format!("faults of a Redis Cluster: {why}"));
-                return None;
-            }
-        };
+        let cluster = there(RedisCluster::start(PRIMARIES, PRIMARIES, RedisSettings::default()).await)?;
+        let url = cluster.url();
+        Some(Self::over(cluster, &url).await)
+    }
+
+    /// A slot for the nth fault, and the node that is its primary.
+    ///
+    /// # Panics
+    /// If nobody knows.
+    pub async fn primary(&self, n: usize) -> (u16, usize) {
+        let slot = SLOTS[n % SLOTS.len()];
+        (slot, self.servers.primary_of(slot).await.expect("the Cluster knows"))
+    }
+
+    /// A slot in which there is something of the store.
+    pub fn used_slot(&mut self) -> u16 {
+        let all = (0..PARTITIONS).map(|partition| format!("laneway:{partition}"));
+        let all: Vec<String> = all.chain(["laneway", "laneway:registry"].map(str::to_owned)).collect();
+        slot_of(all.choose(&mut self.random).map_or("laneway", String::as_str))
+    }
+
+    /// Waits until each primary has its replica again, and something new is delivered.
+    ///
+    /// # Panics
+    /// If that does not come about.
+    pub async fn at_rest(&self) {
+        self.servers.wait_replicated(PRIMARIES).await.expect("the Cluster comes to rest");
+        self.delivering().await;
+    }
+}
+
+impl SentinelFleet {
+    /// Starts all of it. `None` where there is no Redis.
+    ///
+    /// # Panics
+    /// If Laneway does not start.
+    pub async fn start() -> Option<Self> {
+        let sentinel = there(RedisSentinel::start(RedisSettings::default()).await)?;
+        let url = sentinel.url();
+        Some(Self::over(sentinel, &url).await)
+    }
+
+    /// Waits until the primary has its replica again, and something new is delivered.
+    ///
+    /// # Panics
+    /// If that does not come about.
+    pub async fn at_rest(&self) {
+        self.servers.wait_replicated().await.expect("the replica follows");
+        self.delivering().await;
+    }
+}
+
+fn there<S>(started: Result<S, String>) -> Option<S> {
+    started.map_err(|why| crate::effort::skipped(&format!("faults of Redis with replicas: {why}"))).ok()
+}
+
+impl<S> Replicated<S> {
+    async fn over(servers: S, url: &str) -> Self {
         let receiver = Receiver::start(Behaviour::healthy(), 1).await;
         let destination = webhook(DESTINATION, &receiver.url(), PATIENT);
-        let fleet = Fleet::new(&cluster.url(), PARTITIONS, "replicas = 1", &destination);
+        let fleet = Fleet::new(url, PARTITIONS, "replicas = 1", &destination);
         let (ingests, workers) = (fleet.start(Half::Ingest, 2).await, fleet.start(Half::Worker, 2).await);
         let seed: u64 = rand::random();
         println!("seed {seed}");
-        Some(Self { cluster, random: StdRng::seed_from_u64(seed), fleet, receiver, ingests, workers })
+        Self { servers, random: StdRng::seed_from_u64(seed), fleet, receiver, ingests, workers }
     }
 
     /// Producers.
@@ -67,13 +125,13 @@ impl ClusterFleet {
         tokio::time::sleep(Duration::from_micros(self.random.random_range(0..20_000))).await;
     }
 
-    /// A slot for the nth fault, and the node that is its primary.
+    /// Waits until something new is delivered.
     ///
     /// # Panics
-    /// If nobody knows.
-    pub async fn primary(&self, n: usize) -> (u16, usize) {
-        let slot = SLOTS[n % SLOTS.len()];
-        (slot, self.cluster.primary_of(slot).await.expect("the Cluster knows"))
+    /// If that does not come about.
+    pub async fn delivering(&self) {
+        let before = self.receiver.record().taken.len();
+        self.receiver.until("something new is delivered", |record| record.taken.len() > before).await;
     }
 
     /// Waits until every ingest tells of `what` in `/readyz`, or no longer.
@@ -84,16 +142,6 @@ impl ClusterFleet {
         for ingest in &self.ingests {
             until_told(&ingest.client(), what, told).await;
         }
-    }
-
-    /// Waits until each primary has its replica again, and something new is delivered.
-    ///
-    /// # Panics
-    /// If that does not come about.
-    pub async fn at_rest(&self) {
-        self.cluster.wait_replicated(PRIMARIES).await.expect("the Cluster comes to rest");
-        let before = self.receiver.record().taken.len();
-        self.receiver.until("something new is delivered", |record| record.taken.len() > before).await;
     }
 
     /// Waits until all was delivered, ends all processes, and compares what was promised with what

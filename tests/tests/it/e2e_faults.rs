@@ -135,6 +135,21 @@ async fn a_promoted_replica_that_would_not_keep_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slots_of_a_cluster_that_move() {
+    survives("reshard").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_of_the_primary_behind_a_sentinel() {
+    survives("kill-sentinel-primary").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_of_valkey() {
+    survives("kill-valkey").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mongodb_whose_primary_steps_down() {
     survives("mongodb-step-down").await;
 }

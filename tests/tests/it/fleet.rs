@@ -2,6 +2,7 @@
 
 mod backup;
 mod cluster;
+mod early;
 mod isolation;
 mod kills;
 mod operators;

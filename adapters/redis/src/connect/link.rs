@@ -180,7 +180,12 @@ impl Link {
         let _: () = both.custom(command, arguments).await?;
         let answers: Vec<Result<Value, Error>> = both.try_all().await;
         let lost = || Err(Error::new(ErrorKind::Unknown, "the node did not answer"));
-        answers.into_iter().nth(1).unwrap_or_else(lost)
+        let mut answers = answers.into_iter();
+        match (answers.next().unwrap_or_else(lost), answers.next().unwrap_or_else(lost)) {
+            // It is sent elsewhere because the node was not told that this is meant.
+            (Err(not_told), Err(error)) if error.details().starts_with("MOVED ") => Err(not_told),
+            (_, answer) => answer,
+        }
     }
 }
 

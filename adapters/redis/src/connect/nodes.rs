@@ -25,6 +25,8 @@ const LEARN_EVERY_WHILE_AWAY: Duration = Duration::from_millis(500);
 const LINK_EVERY: Duration = Duration::from_millis(500);
 /// The least time between two such questions.
 const LEARN_PAUSE: Duration = Duration::from_millis(100);
+/// Who everybody is that does not say who it is.
+pub(crate) const DEFAULT_USER: &str = "default";
 /// How long a node has to answer that question.
 const LEARN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -138,7 +140,7 @@ impl Nodes {
             return Ok(link.clone());
         }
         let link = Link::begin(self.config_of(node), self.timeouts);
-        let link = Arc::new(link.map_err(|error| failure::of(&error, failure::Effect::Reads, &self.place))?);
+        let link = Arc::new(link.map_err(|error| self.failed(&error, failure::Effect::Reads))?);
         if let Some(map) = &self.map {
             // Those that have no slots any more are of no use.
             let primaries = map.primaries();
@@ -146,6 +148,16 @@ impl Nodes {
         }
         links.insert(key, link.clone());
         Ok(link)
+    }
+
+    /// What an error of any of them means.
+    pub(crate) fn failed(&self, error: &Error, effect: failure::Effect) -> StoreError {
+        failure::of(error, effect, &self.place, self.user())
+    }
+
+    /// As whom Laneway logs in.
+    pub(crate) fn user(&self) -> &str {
+        self.config.username.as_deref().unwrap_or(DEFAULT_USER)
     }
 
     pub(crate) fn away(&self, node: Option<&Server>) -> StoreError {
@@ -180,8 +192,7 @@ impl Nodes {
         let first = self.config.server.hosts().into_iter().map(|seed| {
             Box::pin(async move {
                 let link = Link::open(self.config_of(Some(&seed)), self.timeouts).await?;
-                let none = || Error::new(ErrorKind::Cluster, "CLUSTERDOWN no node is known to have slots");
-                ask(&seed, &link).await.ok_or_else(none)
+                ask(&seed, &link).await
             })
         });
         let (slots, _) = select_ok(first).await?;
@@ -224,7 +235,7 @@ impl Nodes {
         let seeds = self.config.server.hosts();
         let asked = seeds.iter().map(|seed| async move {
             let link = Link::open(self.config_of(Some(seed)), self.timeouts).await.ok()?;
-            ask(seed, &link).await
+            ask(seed, &link).await.ok()
         });
         if let Some(slots) = join_all(asked).await.into_iter().flatten().next() {
             map.set(slots);
@@ -244,10 +255,12 @@ async fn keep_linked(nodes: Weak<Nodes>) {
 }
 
 /// Asks a node who has which slots.
-async fn ask(server: &Server, link: &Link) -> Option<Slots> {
+async fn ask(server: &Server, link: &Link) -> Result<Slots, Error> {
     let command = CustomCommand::new_static("CLUSTER", ClusterHash::Random, false);
     let answer = timeout(LEARN_WITHIN, link.send(command, vec!["SLOTS".into()])).await;
-    Slots::parse(answer.ok()?.ok()?, server)
+    let answer = answer.map_err(|_| Error::new(ErrorKind::Timeout, "it did not say in time who has which slots"))??;
+    let none = || Error::new(ErrorKind::Cluster, "CLUSTERDOWN no node is known to have slots");
+    Slots::parse(answer, server).ok_or_else(none)
 }
 
 /// Keeps the map right, and says which nodes are away.

@@ -6,7 +6,7 @@ use super::partition::PartitionLog;
 use super::stored::Stored;
 use crate::codec;
 use crate::connect::{MAX_TRIES, Reconnects, Redis};
-use crate::failure::Effect;
+use crate::failure::{Effect, later};
 use crate::library::{CallError, Called, slot};
 use crate::numbers::Numbers;
 use crate::shared::Shared;
@@ -233,6 +233,8 @@ impl Sender {
                     return self.stored(log, &answer);
                 }
                 Ok(again) => there.prepare_again(&again, at.clone()).await.map_err(not_stored)?,
+                // The event is not the reason: a right, or a password, was taken away.
+                Err(CallError::Store(StoreError::Refused { what })) => return Err(later(what)),
                 Err(CallError::Store(error)) => return Err(error),
                 Err(CallError::Refused(refusal)) => return Err(StoreError::refused(refusal.to_string())),
             }

@@ -6,7 +6,7 @@ use laneway_domain::{DestinationName, Filters, Origin, Registered, Revision, Sta
 use laneway_ports::{JournalEntry, Registry, RegistryWrite, StoreError};
 use laneway_redis::{RedisOptions, RedisStore};
 use laneway_servers::redis::RedisSettings;
-use laneway_servers::redis_cluster::RedisCluster;
+use laneway_servers::redis_cluster::{RedisCluster, slot_of};
 use std::time::Duration;
 
 fn record(name: &str, revision: Revision, standing: Standing) -> Registered {
@@ -83,7 +83,7 @@ async fn a_change_that_no_replica_has_is_not_acknowledged() {
     let options = RedisOptions { replicas: 1, ..new_store(&cluster.url(), 1) };
     let store = open(&options).await;
     assert!(store.write(&change(&store, "a", Standing::Present).await).await.unwrap());
-    let slot = slot(&format!("{}:registry", options.key_prefix));
+    let slot = slot_of(&format!("{}:registry", options.key_prefix));
     let nodes = cluster.nodes_of(slot).await.unwrap();
     let replica = &cluster.nodes()[nodes[1]];
     let write = change(&store, "b", Standing::Present).await;
@@ -96,18 +96,6 @@ async fn a_change_that_no_replica_has_is_not_acknowledged() {
     cluster.wait_healthy().await.unwrap();
     assert!(written_in_the_end(&store, &write).await);
     assert_eq!(store.head().await.unwrap().last, write.revision);
-}
-
-/// The slot of a hash tag (CRC16/XMODEM, modulo 16384).
-pub(crate) fn slot(tag: &str) -> u16 {
-    let mut crc = 0_u16;
-    for byte in tag.bytes() {
-        crc ^= u16::from(byte) << 8;
-        for _ in 0..8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
-        }
-    }
-    crc % 16_384
 }
 
 #[tokio::test]

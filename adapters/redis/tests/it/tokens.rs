@@ -1,13 +1,12 @@
 //! The tokens that are made over the HTTP interface, as far as they are this store's own.
 
-use crate::registry::slot;
 use crate::support::wire::{Answers, Wire};
 use crate::support::{new_store, open, server};
 use laneway_domain::{Revision, Role, Roles, Stamp, Timestamp, TokenBook, TokenDigest, TokenName};
 use laneway_ports::{StoreError, TokenStore};
 use laneway_redis::{RedisOptions, RedisStore};
 use laneway_servers::redis::RedisSettings;
-use laneway_servers::redis_cluster::RedisCluster;
+use laneway_servers::redis_cluster::{RedisCluster, slot_of};
 use std::time::Duration;
 
 fn with(book: &TokenBook, name: &str, revision: Revision) -> TokenBook {
@@ -72,7 +71,7 @@ async fn tokens_that_no_replica_has_are_not_acknowledged() {
     let store = open(&options).await;
     let (last, book) = one_more(&store, "a").await;
     assert!(store.write_tokens(last, &book).await.unwrap());
-    let nodes = cluster.nodes_of(slot(&format!("{}:tokens", options.key_prefix))).await.unwrap();
+    let nodes = cluster.nodes_of(slot_of(&format!("{}:tokens", options.key_prefix))).await.unwrap();
     let replica = &cluster.nodes()[nodes[1]];
     let (last, next) = one_more(&store, "b").await;
     replica.stop().unwrap();

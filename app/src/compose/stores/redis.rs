@@ -4,12 +4,17 @@ use super::{Checked, Role};
 use crate::compose::certificates::Certificates;
 use crate::config::{Durability, Pem, RedisStore as RedisConfig, Store};
 use laneway_domain::{Partition, ProcessStatus};
-use laneway_ports::{EventLog as _, StoreHealth as _, Stores, WorkerId};
+use laneway_ports::{EventLog as _, StoreError, StoreHealth as _, Stores, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore, RedisTls};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Connects to it.
+/// How often it is said why a start waits, when nothing else is known of that.
+const SAY_EVERY: Duration = Duration::from_secs(30);
+
+/// Connects to it. Waits for a Redis that is away, loads its data, or has no primary at the moment: machines and
+/// services begin in any order, and a large Redis takes minutes. What only people can mend is an error.
 pub(super) async fn open(
     store: &Store,
     redis: &RedisConfig,
@@ -19,8 +24,20 @@ pub(super) async fn open(
 ) -> Result<Stores, String> {
     let (process, role) = (process.0.clone(), role.name().into());
     let options = RedisOptions { process, role, tls: certificates.store(), ..options(store, redis)? };
-    let connected = RedisStore::connect(options).await;
-    connected.map(Arc::new).map(Stores::of).map_err(|e| e.to_string())
+    let mut said: Option<(String, Instant)> = None;
+    loop {
+        match RedisStore::connect(options.clone()).await {
+            Ok(connected) => return Ok(Stores::of(Arc::new(connected))),
+            Err(StoreError::RetryLater { what, after }) => {
+                if said.as_ref().is_none_or(|(known, at)| *known != what || at.elapsed() >= SAY_EVERY) {
+                    tracing::warn!("the start waits for the store: {what}");
+                    said = Some((what, Instant::now()));
+                }
+                tokio::time::sleep(after).await;
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
 }
 
 /// As the configuration names it.

@@ -32,6 +32,7 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("cargo doc ", "it takes minutes"),
     ("docs/site", "tests/run runs it"),
     ("laneway status --server https://laneway.internal", "the host is nobody's; e2e_tls.rs does the same"),
+    ("redis-cli ACL SETUSER ", "rights.rs of the Redis adapter takes the rights from the page, and tries each"),
     ("sudo ", "it changes the machine"),
     ("systemctl ", "it needs systemd"),
 ];

@@ -62,7 +62,14 @@ pub(super) async fn worker_killed(times: usize) -> Row {
 /// `kill -9` of Redis, which has its AOF.
 pub(super) async fn redis_killed(times: usize) -> Row {
     let fault = "kill -9 of Redis";
-    let (mut fleet, mut load) = begin!(fault);
+    let Some(fleet) = RedisFleet::start(RedisSettings::default(), "").await else {
+        return Row::not_done(fault, "there is no redis-server here");
+    };
+    server_killed(fleet, times, fault).await
+}
+
+async fn server_killed(mut fleet: RedisFleet, times: usize, fault: &str) -> Row {
+    let mut load = fleet.load();
     for _ in 0..times {
         fleet.a_while(&mut load).await;
         fleet.redis.kill();
@@ -70,6 +77,17 @@ pub(super) async fn redis_killed(times: usize) -> Row {
     }
     let sending = load.stop().await;
     fleet.finish(fault, times, sending).await
+}
+
+/// The same with Valkey.
+pub(super) async fn valkey_killed(times: usize) -> Row {
+    let fault = "kill -9 of Valkey";
+    let settings = match RedisSettings::valkey().await {
+        Ok(settings) => settings,
+        Err(why) => return Row::not_done(fault, &format!("there is no Valkey: {why}")),
+    };
+    let Some(fleet) = RedisFleet::start(settings, "").await else { return Row::not_done(fault, "it does not start") };
+    server_killed(fleet, times, fault).await
 }
 
 /// Redis' settings change, while it runs or with its restart, so that it would lose what it acknowledges. After such a

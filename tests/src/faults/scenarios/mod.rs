@@ -76,6 +76,9 @@ pub const ALL: &[Scenario] = &[
     scenario!("kill-primary", 1, 20, cluster::primary_killed),
     scenario!("pause-primary", 1, 20, cluster::primary_paused),
     scenario!("promoted-replica", 1, 20, cluster::wrong_replica_promoted),
+    scenario!("reshard", 3, 60, cluster::resharded),
+    scenario!("kill-sentinel-primary", 1, 20, cluster::sentinel_primary_killed),
+    scenario!("kill-valkey", 2, 60, fleet::valkey_killed),
     scenario!("mongodb-step-down", 5, 50, mongodb::step_down),
 ];
 

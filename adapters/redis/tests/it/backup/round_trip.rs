@@ -3,7 +3,7 @@
 use super::{back_up, everything, file, put_back, refused};
 use crate::formats::written;
 use crate::support::subject::Clustered;
-use crate::support::{event, new_store, open, server};
+use crate::support::{event, open, server};
 use laneway_domain::{
     Commit, DestinationName, History, LaneChange, NewEvent, Offset, Partition, Position, Revision, Role, Roles, Stamp,
     Timestamp, TokenBook, TokenDigest, TokenName,
@@ -112,7 +112,7 @@ async fn a_store_on_a_cluster_comes_back_under_another_prefix_and_the_first_goes
     assert_eq!((report.findings, report.events), (Vec::new(), 300 + 44));
     let expected = written::content(store).await.unwrap();
 
-    let into = new_store(&from.url, 2);
+    let into = subject.beside(2).await;
     put_back(&into, &to).await.unwrap();
     let restored = open(&into).await;
     assert_eq!(written::content(&restored).await.unwrap(), expected);

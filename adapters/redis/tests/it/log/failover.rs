@@ -5,19 +5,11 @@ use laneway_domain::{Offset, Partition};
 use laneway_ports::{EventLog, ProgressStore, StoreError, WorkerId};
 use laneway_redis::RedisStore;
 use laneway_servers::redis::RedisSettings;
-use laneway_servers::redis_cluster::RedisCluster;
+use laneway_servers::redis_cluster::{RedisCluster, slot_of};
 use std::time::Duration;
 
-/// The slot of `{laneway:<p>}` (CRC16/XMODEM of the hash tag, modulo 16384).
 pub(super) fn slot(partition: Partition) -> u16 {
-    let mut crc = 0_u16;
-    for byte in format!("laneway:{partition}").bytes() {
-        crc ^= u16::from(byte) << 8;
-        for _ in 0..8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
-        }
-    }
-    crc % 16_384
+    slot_of(&format!("laneway:{partition}"))
 }
 
 async fn start(replicas: u32) -> (RedisCluster, RedisStore) {
@@ -190,33 +182,6 @@ async fn slots_that_move_to_another_node_take_their_events_with_them() {
     assert_eq!(ids_from(&store, Offset(0)).await, ["a0", "a1", "a2", "a3", "a4", "b"]);
 }
 
-/// Begins to move a slot by hand, as an operator does who spreads a Cluster anew. Returns where it comes from and
-/// goes to.
-async fn begin_moving(cluster: &RedisCluster, slot: u16) -> (usize, usize) {
-    let from = cluster.primary_of(slot).await.unwrap();
-    let to = (from + 1) % 3;
-    let id = async |node: usize| cluster.nodes()[node].command(&["CLUSTER", "MYID"]).await.unwrap().text();
-    let (slot, ids) = (slot.to_string(), (id(from).await, id(to).await));
-    cluster.nodes()[to].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &ids.0]).await.unwrap();
-    cluster.nodes()[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &ids.1]).await.unwrap();
-    (from, to)
-}
-
-/// Moves what is in the slot, and ends it.
-async fn end_moving(cluster: &RedisCluster, slot: u16, (from, to): (usize, usize)) {
-    let (source, target) = (&cluster.nodes()[from], &cluster.nodes()[to]);
-    let slot = slot.to_string();
-    let keys = source.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]).await.unwrap();
-    let port = target.address().port().to_string();
-    let mut migrate: Vec<String> = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"].map(str::to_owned).into();
-    migrate.extend(keys.items().iter().map(laneway_servers::redis::Reply::text));
-    source.command(&migrate).await.unwrap();
-    let id = target.command(&["CLUSTER", "MYID"]).await.unwrap().text();
-    for node in [target, source] {
-        node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]).await.unwrap();
-    }
-}
-
 #[tokio::test]
 async fn a_slot_that_is_being_moved_is_used_where_its_keys_are() {
     let cluster = RedisCluster::start(3, 0, RedisSettings::default()).await.unwrap();
@@ -224,13 +189,13 @@ async fn a_slot_that_is_being_moved_is_used_where_its_keys_are() {
     for n in 0..5 {
         append(&store, &format!("a{n}")).await.unwrap();
     }
-    let moving = begin_moving(&cluster, slot(P)).await;
+    let moving = cluster.begin_moving(slot(P), None).await.unwrap();
     // There is no lease yet: what is new is made where the slot goes.
     let lease = store.claim(P, &WorkerId("w".into()), Duration::from_secs(3600)).await.unwrap().unwrap();
     store.renew(&lease, Duration::from_secs(3600)).await.unwrap();
     // Some of its keys are here, some there: nobody can append now, and nothing is half done.
     assert!(matches!(append(&store, "not-now").await, Err(StoreError::RetryLater { .. })));
-    end_moving(&cluster, slot(P), moving).await;
+    cluster.end_moving(moving).await.unwrap();
     append_surely(&store, "b").await;
     store.renew(&lease, Duration::from_secs(3600)).await.unwrap();
     assert_eq!(ids_from(&store, Offset(0)).await, ["a0", "a1", "a2", "a3", "a4", "b"]);

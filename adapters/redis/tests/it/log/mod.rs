@@ -10,6 +10,7 @@ mod sentinel;
 mod settings;
 mod startup;
 
+use crate::support::append_surely;
 use bytes::Bytes;
 use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, NewEvent, Offset, Partition};
 use laneway_ports::{Appended, EventLog, LogRecord, StoreError};
@@ -38,20 +39,6 @@ async fn connect(url: &str, change: impl FnOnce(&mut RedisOptions)) -> Result<Re
 
 async fn append(store: &RedisStore, id: &str) -> Result<Appended, StoreError> {
     store.append(vec![event(id, 20)]).await.remove(0)
-}
-
-/// Appends until it is stored: whoever gets "retry later" or "not known" does that.
-async fn append_surely(store: &RedisStore, id: &str) -> Appended {
-    let trying = async {
-        loop {
-            match append(store, id).await {
-                Ok(placed) => return placed,
-                Err(StoreError::Refused { what }) => panic!("{what}"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, trying).await.expect("Redis takes events again")
 }
 
 fn whole(record: &LogRecord) -> Arc<LoggedEvent> {

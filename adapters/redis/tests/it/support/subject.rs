@@ -1,6 +1,6 @@
 //! What the contract suites are run against.
 
-use super::{new_store, open, server};
+use super::{documented_rights, new_store, open, permit, server};
 use async_trait::async_trait;
 use laneway_ports::contract::Subject;
 use laneway_redis::{RedisOptions, RedisStore};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// A server of its own; to reopen is to kill it.
+/// A server of its own, and a user with no more rights than docs/redis.md gives; to reopen is to kill it.
 pub struct Single {
     server: RedisServer,
     options: RedisOptions,
@@ -23,7 +23,8 @@ impl Subject for Single {
 
     async fn create(partitions: u32) -> Self {
         let server = server().await;
-        let options = new_store(&server.url(), partitions);
+        let mut options = new_store(&server.url(), partitions);
+        permit(std::slice::from_ref(&server), &mut options, &documented_rights()).await;
         let store = open(&options).await;
         Self { server, options, store }
     }
@@ -40,6 +41,7 @@ impl Subject for Single {
         drop(self.store);
         self.server.kill();
         self.server.restart().await.unwrap();
+        permit(std::slice::from_ref(&self.server), &mut self.options, &documented_rights()).await;
         let store = open(&self.options).await;
         Self { store, ..self }
     }
@@ -53,7 +55,7 @@ impl Subject for Single {
 /// anew.
 pub struct Clustered {
     /// Held so that the servers live as long as the subject.
-    _cluster: Arc<RedisCluster>,
+    cluster: Arc<RedisCluster>,
     options: RedisOptions,
     store: RedisStore,
 }
@@ -62,9 +64,21 @@ impl Clustered {
     pub fn options(&self) -> &RedisOptions {
         &self.options
     }
+
+    /// For a new store beside this one.
+    pub async fn beside(&self, partitions: u32) -> RedisOptions {
+        permitted(&self.cluster, partitions).await
+    }
 }
 
-async fn cluster() -> Arc<RedisCluster> {
+async fn permitted(cluster: &RedisCluster, partitions: u32) -> RedisOptions {
+    let mut options = new_store(&cluster.url(), partitions);
+    permit(cluster.nodes(), &mut options, &documented_rights()).await;
+    options
+}
+
+/// The Cluster.
+pub async fn cluster() -> Arc<RedisCluster> {
     static SHARED: Mutex<Weak<RedisCluster>> = Mutex::const_new(Weak::new());
     let mut shared = SHARED.lock().await;
     if let Some(cluster) = shared.upgrade() {
@@ -86,9 +100,9 @@ impl Subject for Clustered {
 
     async fn create(partitions: u32) -> Self {
         let cluster = cluster().await;
-        let options = new_store(&cluster.url(), partitions);
+        let options = permitted(&cluster, partitions).await;
         let store = open(&options).await;
-        Self { _cluster: cluster, options, store }
+        Self { cluster, options, store }
     }
 
     fn store(&self) -> &RedisStore {
