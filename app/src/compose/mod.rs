@@ -106,7 +106,11 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         .await
         .map_err(|e| format!("cannot listen on {listen} ({setting}): {e}{}", hint(&e)))?;
     let id = process_id();
-    let stores = stores::open(&config, role, &id).await?;
+    let stores = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        opened = stores::open(&config, role, &id) => opened?,
+    };
     let of_destinations = DestinationMetrics::new()?;
     let bounds = TenantsNow::of(&config.tenants);
     let known_tenants = Arc::new(KnownTenants::new(bounds.bounds.clone(), stores.health.clone()));

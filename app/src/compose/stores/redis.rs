@@ -3,16 +3,34 @@
 use super::{Checked, Role};
 use crate::config::{Durability, RedisStore as RedisConfig, Store};
 use laneway_domain::{Partition, ProcessStatus};
-use laneway_ports::{EventLog as _, StoreHealth as _, Stores, WorkerId};
+use laneway_ports::{EventLog as _, StoreError, StoreHealth as _, Stores, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Connects to it.
+/// How often a Redis that is away is looked for at a start.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Connects to it. Waits for a Redis that is away or still loads its data: after a power cut everything starts at once, and
+/// a process that ended would be started again with longer and longer delays.
 pub(super) async fn open(store: &Store, redis: &RedisConfig, role: Role, process: &WorkerId) -> Result<Stores, String> {
     let options = RedisOptions { process: process.0.clone(), role: role.name().into(), ..options(store, redis)? };
-    let connected = RedisStore::connect(options).await;
-    connected.map(Arc::new).map(Stores::of).map_err(|e| e.to_string())
+    let mut said = String::new();
+    loop {
+        match RedisStore::connect(options.clone()).await {
+            Ok(store) => return Ok(Stores::of(Arc::new(store))),
+            Err(error @ StoreError::Refused { .. }) => return Err(error.to_string()),
+            Err(error) => {
+                let what = error.to_string();
+                if what != said {
+                    tracing::warn!("the store cannot be opened yet, and is waited for: {what}");
+                    said = what;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+    }
 }
 
 /// As the configuration names it.

@@ -84,3 +84,40 @@ async fn a_worker_that_stops_hands_over_at_once_and_repeats_nothing() {
     let sent = producers.finish().await;
     receivers.check(&fleet, &sent, 0).await;
 }
+
+/// How long a process may take to say what it does, on a busy machine; and how often it is looked at.
+const PATIENCE: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_millis(20);
+
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"));
+}
+
+/// After a power cut everything starts at once, in any order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_starts_before_redis_waits_for_it_and_can_be_stopped_meanwhile() {
+    let mut redis = redis().await;
+    redis.kill();
+    let fleet = Fleet::new(&redis.url(), PARTITIONS, "", "");
+    let begun = |half, name| {
+        let mut berth = fleet.berth(half, name);
+        berth.begin();
+        berth
+    };
+    let (ingest, worker) = (begun(Half::Ingest, "ingest"), begun(Half::Worker, "worker"));
+    let mut stopped = begun(Half::Worker, "stopped");
+    for berth in [&ingest, &worker, &stopped] {
+        until("it says that it waits", async || berth.installation.stderr().contains("is waited for")).await;
+    }
+    stopped.stop();
+    redis.restart().await.unwrap_or_else(|e| panic!("{e}"));
+    for berth in [&ingest, &worker] {
+        let client = berth.client();
+        until("it is ready", async || client.get("/readyz").await.is_ok_and(|answer| answer.status == 200)).await;
+    }
+}
