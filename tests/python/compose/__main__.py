@@ -38,8 +38,7 @@ def main():
     except (Failed, KeyboardInterrupt) as error:
         wrong.append(f"{type(error).__name__}: {error}")
     finally:
-        if not asked.keep:
-            engine.stop()
+        engine.keep() if asked.keep else engine.stop()
     show(rows)
     wrong += [f"{row.scenario}: {row.wrong}" for row in rows if row.wrong]
     print("\n".join(wrong) if wrong else "nothing lost, nothing out of order")

@@ -21,12 +21,15 @@ class Engine:
 
     def start(self):
         """Takes the engine that answers; without one, starts one that ends with `stop`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         if works(self.client, "info"):
             print("the Docker engine that runs here is used")
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         socket = f"unix://{self.folder}/docker.sock"
         self.environment["DOCKER_HOST"] = socket
+        if works(self.client, "info", environment=self.environment):
+            print("the Docker engine that --keep has left is used")
+            return
         # Without rules of its own for the firewall: containers reach each other, and published ports are relayed.
         command = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--host", socket]
         command += [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
@@ -40,6 +43,11 @@ class Engine:
         if self.daemon:
             self.daemon.terminate()
             self.daemon.wait(60)
+
+    def keep(self):
+        """Says how to use what is left, and how to end it."""
+        if self.daemon:
+            print(f"DOCKER_HOST={self.environment['DOCKER_HOST']} is left running; kill {self.daemon.pid} ends it")
 
     def docker(self, *arguments, **options):
         return run(self.client, *arguments, environment=self.environment, **options)

@@ -5,6 +5,7 @@ has, from a registry or from an earlier run, is taken as it is.
 """
 
 import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -33,11 +34,11 @@ MOST = 40 * 1000 * 1000
 def make(engine):
     """Makes every image that the compose files name; `check_size` says how large ours is."""
     for name, stand_in in BASES.items():
-        if not there(engine, name) and not pulled(engine, name):
+        if outdated(engine, name, stand_in) or not there(engine, name) and not pulled(engine, name):
             stand_in(engine, name)
-        print(f"image {name}: {'a stand-in' if is_stand_in(engine, name) else 'from a registry'}", flush=True)
+        print(f"image {name}: {'a stand-in' if label(engine, name) else 'from a registry'}", flush=True)
     text = (ROOT / "Dockerfile").read_text()
-    if any(is_stand_in(engine, name) for name in (DEBIAN, RUST)):
+    if any(label(engine, name) for name in (DEBIAN, RUST)):
         # Its first line names a reader of Dockerfiles that would have to be pulled; the engine has one built in.
         text = text.split("\n", 1)[1]
     for target, tag in (("laneway", LANEWAY), ("tools", "laneway-tools:local")):
@@ -49,8 +50,15 @@ def there(engine, name):
     return bool(engine.docker("images", "--quiet", name).strip())
 
 
-def is_stand_in(engine, name):
-    return "laneway.stand-in" in engine.docker("image", "inspect", "--format", "{{json .Config.Labels}}", name)
+def label(engine, name):
+    """Which stand-in it is; nothing of a real image."""
+    form = '{{index .Config.Labels "laneway.stand-in"}}'
+    return engine.docker("image", "inspect", "--format", form, name).strip()
+
+
+def outdated(engine, name, stand_in):
+    """Whether it is a stand-in of an earlier form of these files."""
+    return there(engine, name) and label(engine, name) not in ("", getattr(stand_in, "version", "debian"))
 
 
 def pulled(engine, name):
@@ -79,7 +87,7 @@ def debian(engine, name):
         options += [f"--aptopt={option}" for option in APT] + [f"--customize-hook={CLEAN}"]
         options.append("--aptopt=DPkg::Post-Invoke {\"rm -f /var/cache/apt/archives/*.deb\";};")
         run("mmdebstrap", "--variant=minbase", *options, "bookworm", archive, *sources(), seconds=1200)
-        changes = ["--change", "LABEL laneway.stand-in=yes", "--change", 'CMD ["bash"]']
+        changes = ["--change", "LABEL laneway.stand-in=debian", "--change", 'CMD ["bash"]']
         engine.docker("import", *changes, archive, name, seconds=300)
 
 
@@ -91,25 +99,24 @@ def sources():
     return [file for file in files if file.is_file() and of_debian.search(file.read_text())]
 
 
-def stand_in(dockerfile, fill):
-    """A stand-in that a Dockerfile makes, from a folder that `fill` has filled."""
+class StandIn:
+    """A stand-in that a Dockerfile makes of files beside it, and of what `fill` puts into a folder."""
 
-    def made(engine, name):
+    def __init__(self, dockerfile, *files, fill=lambda folder: None):
+        self.dockerfile, self.files, self.fill = dockerfile, files, fill
+        parts = [(STANDINS / name).read_bytes() for name in (dockerfile, *files)]
+        self.version = hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
+
+    def __call__(self, engine, name):
         with tempfile.TemporaryDirectory(dir=engine.folder) as folder:
-            fill(Path(folder))
-            text = (STANDINS / dockerfile).read_text()
-            build(engine, name, folder, text, "--label", "laneway.stand-in=yes")
-
-    return made
-
-
-def fill_redis(folder):
-    shutil.copy(STANDINS / "redis-server", folder)
+            for file in self.files:
+                shutil.copy(STANDINS / file, folder)
+            self.fill(Path(folder))
+            text = (STANDINS / self.dockerfile).read_text()
+            build(engine, name, folder, text, "--label", f"laneway.stand-in={self.version}")
 
 
 def fill_mongo(folder):
-    for name in ("mongod", "mongosh"):
-        shutil.copy(STANDINS / name, folder)
     # For Debian 12's Python, whichever runs this.
     options = ["--quiet", "--pre", "--python-version", "3.11", "--implementation", "cp", "--only-binary=:all:"]
     install = ["python3", "-m", "pip", "install", "--target", folder / "packages", *options, MONGO_PACKAGE]
@@ -130,9 +137,9 @@ def fill_rust(folder):
 
 BASES = {
     DEBIAN: debian,
-    RUST: stand_in("rust.Dockerfile", fill_rust),
-    REDIS: stand_in("redis.Dockerfile", fill_redis),
-    MONGO: stand_in("mongo.Dockerfile", fill_mongo),
+    RUST: StandIn("rust.Dockerfile", fill=fill_rust),
+    REDIS: StandIn("redis.Dockerfile", "redis-server"),
+    MONGO: StandIn("mongo.Dockerfile", "mongod", "mongosh", fill=fill_mongo),
 }
 
 
