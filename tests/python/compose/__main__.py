@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cluster
 import images
+import ledger
 import single
 from cuts import Cuts
 from engine import Engine
@@ -27,6 +28,7 @@ def main():
     target = Path(os.environ.get("CARGO_TARGET_DIR", images.ROOT / "target")).resolve()
     engine = Engine(target / "compose")
     rows, wrong = [], []
+    ledger.check()
     try:
         engine.start()
         images.make(engine)

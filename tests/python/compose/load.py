@@ -1,14 +1,12 @@
-"""Traffic with a ledger: what was acknowledged, and what arrived of it."""
+"""Traffic, and what was acknowledged of it."""
 
 import http.client
 import json
-import re
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
-from datetime import datetime
 
+from ledger import arrived
 from shell import Failed, until
 from stack import TOKEN
 
@@ -115,52 +113,3 @@ class Load:
         if answer.status not in (202, 503):
             self.wrong.append(f"the ingest answered {answer.status}: {body[:300]}")
         return answer.status, connection
-
-
-# A line of the receiver's log: when, the event's id, its type, its key, which attempt.
-ARRIVAL = re.compile(r"^(\S+)Z (run-\S+)-(\d+) \S+ key (\S+), attempt (\d+)")
-
-
-@dataclass
-class Tally:
-    """What arrived of a run, in the order in which it arrived."""
-
-    arrivals: int = 0
-    out_of_order: int = 0
-    worst_gap: float = 0.0  # the longest time in which a key got nothing
-    seen: dict = field(default_factory=dict)  # by key: the numbers that came
-    refusals: list = field(default_factory=list)
-
-    def lost(self, accepted):
-        return sum(len(set(range(count)) - self.seen.get(key, set())) for key, count in accepted.items())
-
-    @property
-    def different(self):
-        return sum(map(len, self.seen.values()))
-
-
-def arrived(stack, run, since):
-    """Reads it from the receiver's log, which outlives the receiver."""
-    tally, last = Tally(), {}
-    log = stack.engine.docker("logs", "--timestamps", "--since", f"{since:.3f}", stack.one("receiver"))
-    for line in log.splitlines():
-        found = ARRIVAL.match(line)
-        if not found:
-            tally.refusals += [line] if " refused: " in line else []
-            continue
-        if not found.group(2).startswith(run):
-            continue
-        number, key, now = int(found.group(3)), found.group(4), when(found.group(1))
-        tally.arrivals += 1
-        seen = tally.seen.setdefault(key, set())
-        if number not in seen and seen and number < max(seen):
-            tally.out_of_order += 1
-        seen.add(number)
-        tally.worst_gap = max(tally.worst_gap, now - last.get(key, now))
-        last[key] = now
-    return tally
-
-
-def when(text):
-    """A moment with nanoseconds, which Python does not read."""
-    return datetime.fromisoformat(text[:26] + "+00:00").timestamp()
