@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -25,6 +26,8 @@ FILES = {
 
 def main():
     asked = arguments()
+    # Told to stop, it cleans up first, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     target = Path(os.environ.get("CARGO_TARGET_DIR", images.ROOT / "target")).resolve()
     engine = Engine(target / "compose")
     rows, wrong = [], []
