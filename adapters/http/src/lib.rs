@@ -172,13 +172,11 @@ impl Application {
     }
 
     /// All operations.
-    #[must_use]
     pub fn everything(&self) -> Router {
         self.with(|_| true)
     }
 
     /// What producers and health checks need: events in, and what nobody is asked for a token for.
-    #[must_use]
     pub fn for_producers(&self) -> Router {
         self.with(|operation| operation.role.is_none() || matches!(operation.handler, Handler::Ingest(_)))
     }

@@ -1,4 +1,5 @@
 //! Handshakes between both sides.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use laneway_tls::{
     Authority, Certified, Clients, CurrentServer, Identity, Names, Part, Replaceable, ServerTls, Trust, client_config,
@@ -84,7 +85,8 @@ async fn the_better_protocol_that_both_speak_is_chosen() {
     let ours = Authority::new();
     let (chain, key) = ours.certificate(&[HOST]);
     let server = ServerTls::new(&chain, &key, Clients::Unknown).unwrap();
-    let offers: [(&[&[u8]], Option<&[u8]>); 4] = [
+    type Offer<'a> = (&'a [&'a [u8]], Option<&'a [u8]>);
+    let offers: [Offer<'_>; 4] = [
         (&[], None),
         (&[b"http/1.1"], Some(b"http/1.1")),
         (&[b"http/1.1", b"h2"], Some(b"h2")),
