@@ -12,8 +12,8 @@ use std::time::Duration;
 /// How often a Redis that is away is looked for at a start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Connects to it. Waits for a Redis that is away or still loads its data: after a power cut everything starts at once, and
-/// a process that ended would be started again with longer and longer delays.
+/// Connects to it. Waits for a Redis that is away or still loads its data: after a power cut everything starts at once,
+/// and a process that ended would be started again with longer and longer delays.
 pub(super) async fn open(store: &Store, redis: &RedisConfig, role: Role, process: &WorkerId) -> Result<Stores, String> {
     let options = RedisOptions { process: process.0.clone(), role: role.name().into(), ..options(store, redis)? };
     let mut said = String::new();
