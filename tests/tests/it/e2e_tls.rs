@@ -162,6 +162,40 @@ fn what_is_wrong_with_certificates_is_told_before_anything_starts() {
     assert!(refused().contains("certificate: has no effect without server.tls.client_ca"), "{}", refused());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_have_a_door_of_their_own() {
+    let operators = ports::free();
+    let door = format!("operator_listen = \"{operators}\"");
+    let installation = Installation::new(&Settings::default().server(&door));
+    let server = installation.start().await;
+    let asked = |address: std::net::SocketAddr, path: &str, more: &[&str]| {
+        let mut command = Command::new("curl");
+        let output = command.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"]).args(more);
+        let output = output.arg(format!("http://{address}{path}")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let event = ["--json", r#"{"type":"t"}"#];
+    for (path, more, for_producers) in [
+        ("/healthz", &[][..], "200"),
+        ("/readyz", &[], "200"),
+        ("/openapi.json", &[], "200"),
+        ("/v1/events", &event, "202"),
+        ("/v1/status", &[], "404"),
+        ("/v1/destinations", &[], "404"),
+        ("/metrics", &[], "404"),
+        ("/console", &[], "404"),
+    ] {
+        assert_eq!(asked(installation.address(), path, more), for_producers, "{path}");
+        let everything = if for_producers == "404" { "200" } else { for_producers };
+        assert_eq!(asked(operators, path, more), everything, "{path}");
+    }
+    // Events that may not be listed here may be sent here.
+    assert_eq!(asked(installation.address(), "/v1/events", &[]), "405");
+    // Commands on this machine find the door.
+    assert!(installation.run(&["status"]).status.success());
+    server.stop();
+}
+
 /// A proxy that ends with the test.
 struct Proxy(Child);
 
