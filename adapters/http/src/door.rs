@@ -3,8 +3,8 @@
 
 use crate::hosts::Hosts;
 use crate::problem::{Kind, Problem};
-use crate::shown::Shown;
-use crate::token::{Access, Known, authorize};
+use crate::shown::{Shown, authorize};
+use crate::token::{Access, Known};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Version, header};
 use laneway_domain::Role;

@@ -38,6 +38,7 @@
 mod answer;
 mod batch;
 mod body;
+mod certificate;
 mod cloudevents;
 mod crowd;
 mod door;

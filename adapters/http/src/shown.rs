@@ -1,14 +1,14 @@
 //! What a request shows of who sends it: its token, or the certificate of its client.
 
-use crate::token::{Access, Known, digest_of, opened};
+use crate::certificate::secret_of;
+use crate::problem::Problem;
+use crate::token::{Access, Known, digest_of, has, opened};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use laneway_domain::Role;
 use laneway_tls::Names;
 use std::borrow::Cow;
 use std::sync::Arc;
-
-/// With what a name begins that stands for a token. No header can carry it, so that nobody can send such a token.
-const CERTIFICATE: &[u8] = b"\0certificate\0";
 
 /// What a request shows of who sends it. A token is what counts, if there is one.
 #[derive(Clone, Copy)]
@@ -39,19 +39,18 @@ impl<'a> Shown<'a> {
     }
 
     /// What it opens.
-    pub(crate) fn opens(&self, tokens: &Known) -> Result<Access, Box<crate::problem::Problem>> {
+    pub(crate) fn opens(&self, tokens: &Known) -> Result<Access, Box<Problem>> {
         opened(tokens, self.presented(tokens).as_deref())
     }
 }
 
-/// What stands for the token of whoever has a certificate of this name.
-pub(crate) fn secret_of(name: &str) -> Vec<u8> {
-    [CERTIFICATE, name.as_bytes()].concat()
-}
-
-/// The name in a certificate that was presented, if that is what it was.
-pub(crate) fn name_in(presented: &[u8]) -> Option<&str> {
-    std::str::from_utf8(presented.strip_prefix(CERTIFICATE)?).ok()
+/// Whether what the request shows (its `Authorization`, or its client's certificate) opens what needs the role `needs`
+/// (`None`: any known token does), and whose things. No token in the file lets everyone in. Who is not known gets a 401,
+/// who lacks the role a 403, and who has a token of the HTTP interface that nobody can confirm a 503.
+pub(crate) fn authorize(tokens: &Known, shown: Shown<'_>, needs: Option<Role>) -> Result<Access, Box<Problem>> {
+    let access = shown.opens(tokens)?;
+    needs.map_or(Ok(()), |role| has(access.roles, role))?;
+    Ok(access)
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
@@ -64,7 +63,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
     use crate::token::{Token, Tokens};
-    use laneway_domain::{Role, Roles};
+    use laneway_domain::Roles;
     use laneway_tls::Authority;
 
     #[test]

@@ -1,8 +1,8 @@
 //! Bearer tokens (RFC 6750): who may hand events in, look, and operate the server.
 
+use crate::certificate::{name_in, secret_of};
 use crate::link::{LINK_PREFIX, LinkKey, Opened, Signed};
 use crate::problem::{Kind, Problem};
-use crate::shown::{Shown, name_in, secret_of};
 use laneway_domain::{Link, LinkOver, Links, Role, Roles, Tenant, Timestamp, TokenDigest, TokenName};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
@@ -380,15 +380,6 @@ impl Access {
     pub(crate) const fn is_by_link(&self) -> bool {
         self.until.is_some()
     }
-}
-
-/// Whether what the request shows (its `Authorization`, or its client's certificate) opens what needs the role `needs` (`None`: any known token
-/// does), and whose things. No token in the file lets everyone in. Who is not known gets a 401, who lacks the role a 403,
-/// and who has a token of the HTTP interface that nobody can confirm a 503.
-pub(crate) fn authorize(tokens: &Known, shown: Shown<'_>, needs: Option<Role>) -> Result<Access, Box<Problem>> {
-    let access = shown.opens(tokens)?;
-    needs.map_or(Ok(()), |role| has(access.roles, role))?;
-    Ok(access)
 }
 
 /// What the token `presented` opens. No token in the file opens everything to everyone.

@@ -1,6 +1,6 @@
 //! What an error of Redis, or of the way there, means for whoever asked.
 
-use crate::rights;
+use crate::denied::denied;
 use fred::error::{Error, ErrorKind};
 use laneway_ports::StoreError;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) fn of(error: &Error, effect: Effect, place: &str, user: &str) -> Stor
     if error.kind() == &ErrorKind::Backpressure {
         return StoreError::retry_later(format!("too many commands wait for Redis at {place}"));
     }
-    let denied = rights::denied(text, place, user);
+    let denied = denied(text, place, user);
     if let Some(denied) = denied.as_ref().filter(|_| effect == Effect::Reads || !is_of_script(text)) {
         return StoreError::refused(denied.clone());
     }

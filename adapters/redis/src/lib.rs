@@ -6,6 +6,7 @@ mod books;
 mod codec;
 mod connect;
 mod dead_letters;
+mod denied;
 mod extent;
 mod failure;
 mod history;

@@ -4,6 +4,7 @@
 //! first function is used, and whenever a server is inspected, and what is missing is said all at once.
 
 use crate::connect::Redis;
+use crate::denied::{DENIED, LISTS};
 use crate::failure::Effect;
 use crate::progress::answer;
 use fred::types::{ClusterHash, Value};
@@ -17,35 +18,6 @@ const TRIED: [(&str, &str, &[&str]); 3] = [
     // Of no replica: it does not wait.
     ("+wait", "WAIT", &["0", "1"]),
 ];
-
-/// What is said of the user.
-const DENIED: &str = "does not let its user";
-const LISTS: &str = "docs/redis.md lists all that Laneway needs";
-
-/// What is wrong if `text` is an answer of Redis that the user may not do something there.
-pub(crate) fn denied(text: &str, place: &str, user: &str) -> Option<String> {
-    let is_denied = text.starts_with("NOPERM ")
-        || text.starts_with("ERR ACL failure in script")
-        // Redis 7.0.
-        || text.starts_with("ERR The user executing the script can't");
-    if !is_denied {
-        return None;
-    }
-    let whom = format!("Redis at {place} {DENIED} `{user}`");
-    let quoted = text.split('\'').nth(1).filter(|_| text.contains("to run the '"));
-    Some(match quoted {
-        Some(command) => {
-            format!("{whom} run `{command}`: grant it (ACL SETUSER {user} +{command}); {LISTS}")
-        }
-        None if text.contains("run this command") => {
-            format!("{whom} run a command of Laneway's functions; {LISTS} ({text})")
-        }
-        None => format!(
-            "{whom} use the store's keys: grant them (ACL SETUSER {user} ~{{laneway}}:* ~{{laneway:*}}:*, with \
-             store.key_prefix instead of laneway); {LISTS} ({text})"
-        ),
-    })
-}
 
 impl Redis {
     /// Refuses the server, or each one that takes writes, if the user of the URL may not do there all that a process does.
@@ -79,33 +51,8 @@ impl Redis {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::library::SOURCE;
     use std::collections::BTreeSet;
-
-    #[test]
-    fn a_denied_command_is_named_with_its_user_and_the_cure() {
-        for (text, command) in [
-            ("NOPERM this user has no permissions to run the 'config|get' command", "config|get"),
-            ("NOPERM User lane has no permissions to run the 'info' command", "info"),
-            ("ERR ACL failure in script: User lane has no permissions to run the 'hset' command script: x", "hset"),
-        ] {
-            let what = denied(text, "redis://h", "lane").unwrap();
-            let cure = format!("ACL SETUSER lane +{command})");
-            assert!(what.contains(&format!("user `lane` run `{command}`")) && what.contains(&cure), "{what}");
-        }
-        let unnamed = "ERR The user executing the script can't run this command or subcommand script: laneway_append";
-        assert!(denied(unnamed, "redis://h", "lane").unwrap().contains("laneway_append"));
-        for text in [
-            "NOPERM this user has no permissions to access one of the keys used as arguments",
-            "NOPERM No permissions to access a key",
-            "ERR ACL failure in script: User lane has no permissions to access the 'k' key script: x",
-        ] {
-            let what = denied(text, "redis://h", "lane").unwrap();
-            assert!(what.contains("~{laneway:*}:*"), "{what}");
-        }
-        assert_eq!(denied("ERR wrong number of arguments", "redis://h", "lane"), None);
-    }
 
     /// Every command that a function runs is one that is tried.
     #[test]

@@ -61,7 +61,7 @@ impl Certificates {
         Ok(Self {
             server,
             #[cfg(feature = "redis")]
-            store: used.store.as_ref().map_or(Ok(None), super::stores::redis_tls)?,
+            store: used.store.as_ref().map_or(Ok(None), redis_tls)?,
             seen: used.files(),
             used,
         })
@@ -122,4 +122,17 @@ impl Certificates {
         let (before, now) = (Used::of(before), Used::of(now));
         (before.server.is_some() != now.server.is_some(), before.store.is_some() != now.store.is_some())
     }
+}
+
+/// As the store wants it; `None` where everything is as it would be without.
+///
+/// # Errors
+/// Says which setting cannot be used.
+#[cfg(feature = "redis")]
+pub(super) fn redis_tls(pem: &Pem) -> Result<Option<laneway_redis::RedisTls>, String> {
+    if *pem == Pem::default() {
+        return Ok(None);
+    }
+    let (ca, client) = pem.exposed();
+    laneway_redis::RedisTls::new(ca, client).map(Some).map_err(|error| format!("store.tls.{error}"))
 }

@@ -17,7 +17,7 @@ mod redis;
 mod redis;
 
 #[cfg(feature = "redis")]
-pub(super) use redis::{options as redis_options, tls as redis_tls};
+pub(super) use redis::options as redis_options;
 
 /// Opens the store, for a process of that name.
 ///

@@ -1,4 +1,5 @@
 use super::*;
+use crate::shown::{Shown, authorize};
 use http::{HeaderMap, header};
 
 fn asked(value: &str) -> HeaderMap {

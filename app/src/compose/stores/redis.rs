@@ -1,11 +1,11 @@
 //! A store on Redis.
 
 use super::{Checked, Role};
-use crate::compose::certificates::Certificates;
-use crate::config::{Durability, Pem, RedisStore as RedisConfig, Store};
+use crate::compose::certificates::{Certificates, redis_tls};
+use crate::config::{Durability, RedisStore as RedisConfig, Store};
 use laneway_domain::{Partition, ProcessStatus};
 use laneway_ports::{EventLog as _, StoreError, StoreHealth as _, Stores, WorkerId};
-use laneway_redis::{RedisOptions, RedisStore, RedisTls};
+use laneway_redis::{RedisOptions, RedisStore};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ pub(super) async fn open(
 /// As the configuration names it.
 pub(in crate::compose) fn options(store: &Store, redis: &RedisConfig) -> Result<RedisOptions, String> {
     Ok(RedisOptions {
-        tls: tls(&redis.tls)?,
+        tls: redis_tls(&redis.tls)?,
         key_prefix: redis.key_prefix.clone(),
         duplicate_window: store.duplicate_window,
         durability: match store.durability {
@@ -54,15 +54,6 @@ pub(in crate::compose) fn options(store: &Store, redis: &RedisConfig) -> Result<
         replica_timeout: redis.replica_timeout,
         ..RedisOptions::new(redis.url_with_password()?, store.partitions)
     })
-}
-
-/// As the store wants it; `None` where everything is as it would be without.
-pub(in crate::compose) fn tls(pem: &Pem) -> Result<Option<RedisTls>, String> {
-    if *pem == Pem::default() {
-        return Ok(None);
-    }
-    let (ca, client) = pem.exposed();
-    RedisTls::new(ca, client).map(Some).map_err(|error| format!("store.tls.{error}"))
 }
 
 /// Connects, which looks at the settings that matter, and makes the store if there is none.
