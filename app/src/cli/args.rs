@@ -13,9 +13,10 @@ pub(super) use tenants::{TenantsArgs, TenantsCommand};
 pub(super) use tokens::{TokensArgs, TokensCommand};
 
 use super::client_tls::ClientTls;
-use super::failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE, Failure};
+use super::failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Failure};
 use super::screen::Colour;
 use super::when::Since;
+use crate::compose::EXIT_TOLD_TWICE;
 use crate::config::Overrides;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;

@@ -15,9 +15,6 @@ pub const EXIT_CONFIG: u8 = 2;
 /// `send`: some events were refused; all others are stored.
 pub const EXIT_REFUSED: u8 = 3;
 
-/// The server was told twice to stop, and ended at once: 128 + SIGINT, as shells count a process that a signal ended.
-pub const EXIT_TOLD_TWICE: u8 = 130;
-
 /// Why a command ended without having done its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

@@ -29,8 +29,9 @@ mod when;
 mod workers;
 mod wrap;
 
+pub use crate::compose::EXIT_TOLD_TWICE;
 pub use args::Cli;
-pub use failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TOLD_TWICE, Failure};
+pub use failure::{EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Failure};
 
 use crate::compose::Role;
 use crate::config::{Process, Source};

@@ -14,6 +14,7 @@ mod systemd;
 
 pub use backup::{BackupReport, Progressed, RestoreOptions, Restored, backup, restore};
 pub use reload::ReadAgain;
+pub use signals::EXIT_TOLD_TWICE;
 pub use stores::check as check_store;
 
 use crate::config::Config;

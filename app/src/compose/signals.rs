@@ -4,6 +4,10 @@ use std::future::pending;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+/// The exit code of a server that was told twice to stop, and ended at once: 128 + SIGINT, as shells count a process that
+/// a signal ended.
+pub const EXIT_TOLD_TWICE: u8 = 130;
+
 /// Becomes `true` at the first SIGTERM or SIGINT. A second one ends the process at once.
 pub(super) fn stop_signal() -> Result<watch::Receiver<bool>, String> {
     let listen = |kind| signal(kind).map_err(|e| format!("signals cannot be received: {e}"));
@@ -17,7 +21,7 @@ pub(super) fn stop_signal() -> Result<watch::Receiver<bool>, String> {
             }
             if !first {
                 tracing::warn!("a second signal to stop: ending at once");
-                std::process::exit(crate::cli::EXIT_TOLD_TWICE.into());
+                std::process::exit(EXIT_TOLD_TWICE.into());
             }
             stop.send_replace(true);
         }
