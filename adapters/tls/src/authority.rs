@@ -52,6 +52,15 @@ impl Authority {
         self.signed(CertificateParams::new(hosts).unwrap())
     }
 
+    /// A certificate (PEM) for these hosts that ends with that year.
+    #[must_use]
+    pub fn certificate_until(&self, hosts: &[&str], last_year: i32) -> String {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.not_after = date_time_ymd(last_year, 12, 31);
+        params.signed_by(&KeyPair::generate().unwrap(), &self.0).unwrap().pem()
+    }
+
     /// Whom a certificate for these hosts names.
     #[must_use]
     pub fn names(&self, hosts: &[&str]) -> Names {

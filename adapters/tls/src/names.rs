@@ -1,5 +1,6 @@
 //! Whom a certificate names.
 
+use crate::pem::{Part, certificates};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -15,10 +16,23 @@ impl Names {
     }
 }
 
+/// Until when a certificate chain (PEM) holds, in seconds since 1970: as long as all of it does. `None` if one of it
+/// cannot be read.
+#[must_use]
+pub fn valid_until(chain: &str) -> Option<i64> {
+    let chain = certificates(Part::Certificate, chain).ok()?;
+    let ends: Option<Vec<i64>> = chain.iter().map(|der| Some(read(der)?.validity().not_after.timestamp())).collect();
+    ends?.into_iter().min()
+}
+
+fn read<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    X509Certificate::from_der(certificate).ok().map(|(_, certificate)| certificate)
+}
+
 /// Whom a certificate names, which has been verified. Of one that cannot be read that is nobody.
 #[must_use]
 pub fn names_of(certificate: &CertificateDer<'_>) -> Names {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Names::default() };
+    let Some(certificate) = read(certificate) else { return Names::default() };
     let Ok(alternative) = certificate.subject_alternative_name() else { return Names::default() };
     let Some(alternative) = alternative else {
         let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());

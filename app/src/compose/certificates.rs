@@ -2,7 +2,8 @@
 //! are looked at again, and what has changed is used for new connections.
 
 use crate::config::{Config, InTls, Pem, StoreUrl};
-use laneway_tls::CurrentServer;
+use crate::telemetry::metrics::CERTIFICATE_EXPIRES;
+use laneway_tls::{CurrentServer, valid_until};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,6 +42,26 @@ impl Used {
         Self { server: config.server.tls.clone(), store }
     }
 
+    /// Until when each certificate holds: one that nobody renews is an outage on a day that is known.
+    fn tell(&self) {
+        let server = self.server.as_ref().map(|tls| ("server", &tls.pem));
+        let all = server.into_iter().chain(self.store.as_ref().map(|pem| ("store", pem)));
+        for (certificate, pem) in all {
+            let (_, identity) = pem.exposed();
+            let Some(until) = identity.and_then(|(chain, _)| valid_until(chain)) else { continue };
+            #[allow(clippy::cast_precision_loss)]
+            metrics::gauge!(CERTIFICATE_EXPIRES, "certificate" => certificate).set(until as f64);
+            let day = jiff::Timestamp::from_second(until).map(|at| at.to_string()).unwrap_or_default();
+            if until <= jiff::Timestamp::now().as_second() {
+                tracing::error!(
+                    "the certificate of {certificate}.tls expired at {day}: nobody will trust it; renew it"
+                );
+            } else {
+                tracing::info!("the certificate of {certificate}.tls holds until {day}");
+            }
+        }
+    }
+
     fn files(&self) -> Contents {
         let server = self.server.iter().flat_map(|tls| &tls.pem.files);
         let all = server.chain(self.store.iter().flat_map(|pem| &pem.files));
@@ -58,6 +79,7 @@ impl Certificates {
         let used = Used::of(config);
         let server = used.server.as_ref().map(InTls::build).transpose();
         let server = server.map_err(|error| format!("server.tls.{error}"))?.map(CurrentServer::from);
+        used.tell();
         Ok(Self {
             server,
             #[cfg(feature = "redis")]
@@ -101,6 +123,9 @@ impl Certificates {
             store.replace(ca, client).map_err(|error| format!("store.tls.{error}"))?;
             self.used.store.clone_from(&used.store);
             replaced = true;
+        }
+        if replaced {
+            self.used.tell();
         }
         Ok(replaced)
     }

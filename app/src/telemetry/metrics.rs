@@ -53,6 +53,8 @@ pub const PARTITIONS_LEASED: &str = "laneway_partitions_leased";
 
 /// Whether a server of Redis gets no events.
 pub const SERVER_UNSAFE: &str = "laneway_store_server_unsafe";
+/// Until when a certificate holds.
+pub const CERTIFICATE_EXPIRES: &str = "laneway_certificate_expires_timestamp_seconds";
 /// How often the store lost events.
 pub const LOG_LOSSES: &str = "laneway_log_losses_total";
 /// Events that the store lost.
@@ -79,7 +81,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Latency};
 
 /// Every metric: name, kind, what it says (with its labels).
-const ALL: [(&str, Kind, &str); 33] = [
+const ALL: [(&str, Kind, &str); 34] = [
     (BUILD_INFO, Gauge, "Always 1; label version says which release runs."),
     (EVENTS_ACCEPTED, Counter, "Events stored, duplicates apart."),
     (LOG_BYTES, Gauge, "Bytes of the write-ahead log's file (SQLite)."),
@@ -119,6 +121,11 @@ const ALL: [(&str, Kind, &str); 33] = [
     (QUARANTINED, Counter, "Records of the log that could not be read and were set aside."),
     (PARTITIONS_LEASED, Gauge, "Partitions that this process works on."),
     (SERVER_UNSAFE, Gauge, "1 while that Redis gets no events, because its settings would lose them; label server."),
+    (
+        CERTIFICATE_EXPIRES,
+        Gauge,
+        "Until when a certificate of this process holds, since 1970; label certificate (server, store).",
+    ),
     (LOG_LOSSES, Counter, "Losses by Redis that were noticed."),
     (LOST_EVENTS, Counter, "Events that Redis lost though it had acknowledged them."),
     (OPERATIONAL_EVENTS, Counter, "Operational events (laneway.*) appended, those that were known already among them."),

@@ -3,7 +3,7 @@
 
 use laneway_tls::{
     Authority, Certified, Clients, CurrentServer, Identity, Names, Part, Replaceable, ServerTls, Trust, client_config,
-    names_of,
+    names_of, valid_until,
 };
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -145,6 +145,17 @@ fn what_cannot_be_used_is_named() {
     ] {
         assert_eq!(part(chain, key, ca), wrong, "{chain}{key}{ca}");
     }
+}
+
+#[test]
+fn a_chain_holds_as_long_as_all_of_it_does() {
+    // The authority of these tests ends in 2090, as its certificates do.
+    let (ours, end) = (Authority::new(), Some(3_786_912_000));
+    let (leaf, _) = ours.certificate(&[HOST]);
+    assert_eq!(valid_until(&leaf), end);
+    assert_eq!(valid_until(&format!("{leaf}{}", ours.pem())), end);
+    assert_eq!(valid_until(&format!("{}{leaf}", ours.certificate_until(&[HOST], 2031))), Some(1_956_441_600));
+    assert_eq!(valid_until("nothing"), None);
 }
 
 #[test]
