@@ -45,6 +45,12 @@ impl Authority {
         self.0.pem()
     }
 
+    /// Its own private key (PEM).
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.0.key().serialize_pem()
+    }
+
     /// A certificate for these hosts and addresses.
     #[must_use]
     pub fn certificate(&self, hosts: &[&str]) -> Certified {

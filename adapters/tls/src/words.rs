@@ -81,6 +81,10 @@ fn certificate(why: &CertificateError) -> String {
             "its certificate is not one for servers".to_owned()
         }
         CertificateError::BadEncoding => "its certificate cannot be read".to_owned(),
+        // The verifier's own error, which has no name in rustls.
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is an authority's (basicConstraints CA:TRUE), and not a server's".to_owned()
+        }
         CertificateError::BadSignature => "the signature of its certificate is wrong".to_owned(),
         other => format!("its certificate cannot be accepted: {}", words(&other.to_string())),
     }

@@ -80,6 +80,16 @@ async fn who_gets_in_with_which_certificate() {
     assert!(meet(client(&foreign, None), &server).await.is_err());
 }
 
+/// As `openssl req -x509` makes it.
+#[tokio::test]
+async fn a_certificate_of_an_authority_is_none_for_a_server_and_that_is_said() {
+    let ours = Authority::new();
+    let server = ServerTls::new(&ours.pem(), &ours.key(), Clients::Unknown).unwrap();
+    let refused = meet(client(&ours, None), &server).await.unwrap_err();
+    let said = laneway_tls::tls_error_in_words(&refused).unwrap();
+    assert_eq!(said, "its certificate is an authority's (basicConstraints CA:TRUE), and not a server's");
+}
+
 #[tokio::test]
 async fn the_better_protocol_that_both_speak_is_chosen() {
     let ours = Authority::new();
