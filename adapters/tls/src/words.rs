@@ -11,10 +11,13 @@ pub fn tls_error_in_words(error: &(dyn Error + 'static)) -> Option<String> {
     find(error).map(in_words)
 }
 
-/// Whether it is that nobody who is trusted has signed the other side's certificate.
+/// Whether it is that nobody who is trusted has signed the other side's certificate: also where somebody who is has the
+/// name of who did, and another key.
 #[must_use]
 pub fn is_of_unknown_issuer(error: &(dyn Error + 'static)) -> bool {
-    matches!(find(error), Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)))
+    use CertificateError as C;
+    let Some(TlsError::InvalidCertificate(why)) = find(error) else { return false };
+    matches!(why, C::UnknownIssuer | C::BadSignature | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. })
 }
 
 fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
@@ -85,7 +88,11 @@ fn certificate(why: &CertificateError) -> String {
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "its certificate is an authority's (basicConstraints CA:TRUE), and not a server's".to_owned()
         }
-        CertificateError::BadSignature => "the signature of its certificate is wrong".to_owned(),
+        CertificateError::BadSignature
+        // An authority that is trusted has the name of the one that signed, and a key of another kind.
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "the signature of its certificate is wrong".to_owned()
+        }
         other => format!("its certificate cannot be accepted: {}", words(&other.to_string())),
     }
 }
