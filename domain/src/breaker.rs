@@ -154,7 +154,7 @@ impl Breaker {
             self.asked_until = self.asked_until.max(now.after(asked.min(retry.limit)));
         }
         let asked_until = self.asked_until;
-        let delay = |probes| jittered(retry.delay(probes).unwrap_or(retry.limit), retry.jitter, random);
+        let delay = |probes| jittered(retry.endless_delay(probes), retry.jitter, random);
         match &mut self.state {
             // One that was in flight when the breaker opened: part of the same outage.
             BreakerState::Open { next_probe, .. } if !probe => {
@@ -279,6 +279,25 @@ mod tests {
             breaker.failed([&key(n)], false, None, &retry, probe, 0);
         }
         assert!(breaker.next_probe().unwrap() < probe.after(Duration::from_secs(2)));
+    }
+
+    /// How long an event is tried is no reason to look for its destination less often.
+    #[test]
+    fn probes_go_on_at_their_pace_when_the_retries_of_an_event_would_have_ended() {
+        let every = Duration::from_secs(10);
+        let retry =
+            RetryPolicy { initial: every, factor: 1.0, total: Some(3 * every), jitter: 0.0, ..RetryPolicy::default() };
+        let mut now = Timestamp::from_millis(1);
+        let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
+        for n in 0..10 {
+            breaker.failed([&key(n)], false, None, &retry, now, 0);
+        }
+        for probe in 0..20 {
+            assert_eq!(breaker.next_probe(), Some(now.after(every)), "probe {probe}");
+            now = now.after(every);
+            breaker.started(now);
+            breaker.failed([&key(1)], true, None, &retry, now, 0);
+        }
     }
 
     #[test]

@@ -11,9 +11,9 @@ pub const MAX_REASON_BYTES: usize = 512;
 /// that a lane with 100,000 keys behind stays small.
 pub const MAX_HISTORY: usize = 5;
 
-/// When a failed event is tried again. The delay after the n-th failure in a row is `initial × factor^(n-1)`, and at most
-/// `limit`. When all its delays together would exceed `total`, the event is given up; without a `total` it is where the
-/// next delay would exceed `limit`.
+/// When a failed event is tried again. The delay after the n-th failure in a row is `initial × factor^(n-1)`, and at
+/// most `limit`. When all its delays together would exceed `total`, the event is given up; without a `total` it is where
+/// the next delay would exceed `limit`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// The delay after the first failure.
@@ -22,8 +22,9 @@ pub struct RetryPolicy {
     pub factor: f64,
     /// The longest delay.
     pub limit: Duration,
-    /// How long all delays of an event may take together, before jitter. `None`: no more than one that doubles has until
-    /// it would pass `limit`. With a factor of 1 none ever does, so an event that fails forever is then retried forever.
+    /// How long all delays of an event may take together, before jitter. `None`: no more than one that doubles has
+    /// until it would pass `limit`. With a factor of 1 none ever does, so an event that fails forever is then retried
+    /// forever.
     pub total: Option<Duration>,
     /// By how much of itself a delay may be longer or shorter, from 0 (not at all) to 1, so that
     /// events that failed together do not come back together.
@@ -83,13 +84,19 @@ impl RetryPolicy {
     /// The delay after `failures` failures in a row, before jitter; `None` when the event is given up.
     #[must_use]
     pub fn delay(&self, failures: u32) -> Option<Duration> {
-        let (failures, limit) = (failures.max(1), self.limit.as_secs_f64());
-        let grown = self.grown(failures - 1);
+        let failures = failures.max(1);
         let goes_on = match self.total {
-            None => grown <= limit,
+            None => self.grown(failures - 1) <= self.limit.as_secs_f64(),
             Some(total) => self.taken_by(failures) <= total.as_secs_f64(),
         };
-        goes_on.then(|| Duration::from_secs_f64(grown.min(limit)))
+        goes_on.then(|| self.endless_delay(failures))
+    }
+
+    /// The delay after `failures` failures in a row, before jitter, of what is never given up: at most `limit`, for
+    /// ever. That is how a destination that is down is probed.
+    #[must_use]
+    pub fn endless_delay(&self, failures: u32) -> Duration {
+        Duration::from_secs_f64(self.grown(failures.max(1) - 1).min(self.limit.as_secs_f64()))
     }
 
     /// The seconds that a delay has after it was multiplied so often.
@@ -103,7 +110,8 @@ impl RetryPolicy {
         // How many are below the limit, as far as a logarithm tells: what it is off by is next to the limit.
         let doubling = ((limit / initial).ln() / self.factor.ln()).ceil();
         let growing = if growth > 0.0 { doubling.clamp(0.0, f64::from(delays)) } else { f64::from(delays) };
-        // The sum of a geometric series; where it hardly grows, that of equal ones, as the other would divide by nothing.
+        // The sum of a geometric series; where it hardly grows, that of equal ones, as the other would divide by
+        // nothing.
         let grown = if growth * growing < 1e-9 {
             initial * growing
         } else {

@@ -4,7 +4,7 @@ use crate::certificate::secret_of;
 use crate::problem::Problem;
 use crate::token::{Access, Known, digest_of, has, opened};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 use laneway_domain::Role;
 use laneway_tls::Names;
 use std::borrow::Cow;
@@ -14,17 +14,18 @@ use std::sync::Arc;
 #[derive(Clone, Copy)]
 pub(crate) struct Shown<'a> {
     headers: &'a HeaderMap,
-    names: Option<&'a Names>,
+    /// Where the names of a client's certificate are, if it has shown one.
+    extensions: Option<&'a Extensions>,
 }
 
 impl<'a> Shown<'a> {
     pub(crate) fn of(parts: &'a Parts) -> Self {
-        Self { headers: &parts.headers, names: parts.extensions.get::<Arc<Names>>().map(AsRef::as_ref) }
+        Self { headers: &parts.headers, extensions: Some(&parts.extensions) }
     }
 
     #[cfg(test)]
     pub(crate) const fn headers_only(headers: &'a HeaderMap) -> Self {
-        Self { headers, names: None }
+        Self { headers, extensions: None }
     }
 
     /// The token that is presented: of the names of a certificate that which opens something, or else the first.
@@ -32,7 +33,7 @@ impl<'a> Shown<'a> {
         if let Some(value) = self.headers.get(header::AUTHORIZATION) {
             return bearer(value.as_bytes()).map(Cow::Borrowed);
         }
-        let mut names = self.names?.iter().map(secret_of).peekable();
+        let mut names = self.extensions?.get::<Arc<Names>>()?.iter().map(secret_of).peekable();
         let first = names.peek().cloned()?;
         let known = names.find(|secret| tokens.of_file().iter().any(|token| token.reads(&digest_of(secret))));
         Some(Cow::Owned(known.unwrap_or(first)))
@@ -45,8 +46,8 @@ impl<'a> Shown<'a> {
 }
 
 /// Whether what the request shows (its `Authorization`, or its client's certificate) opens what needs the role `needs`
-/// (`None`: any known token does), and whose things. No token in the file lets everyone in. Who is not known gets a 401,
-/// who lacks the role a 403, and who has a token of the HTTP interface that nobody can confirm a 503.
+/// (`None`: any known token does), and whose things. No token in the file lets everyone in. Who is not known gets a
+/// 401, who lacks the role a 403, and who has a token of the HTTP interface that nobody can confirm a 503.
 pub(crate) fn authorize(tokens: &Known, shown: Shown<'_>, needs: Option<Role>) -> Result<Access, Box<Problem>> {
     let access = shown.opens(tokens)?;
     needs.map_or(Ok(()), |role| has(access.roles, role))?;
@@ -69,7 +70,7 @@ mod tests {
     #[test]
     fn a_certificate_is_somebody_and_a_token_counts_before_it() {
         let token = Token::new("a-token-of-some-length").unwrap().named("ops", Roles::ALL);
-        let shop = Token::of_certificate("shop.internal").named("shop", Roles::of([Role::Publish]));
+        let shop = Token::of_certificate("Shop.Internal").named("shop", Roles::of([Role::Publish]));
         let tokens = Tokens::of(vec![token, shop]).now();
         let authority = Authority::new();
         let parts = |hosts: &[&str], authorization: Option<&str>| {

@@ -37,7 +37,12 @@ impl Token {
     /// Whoever has a client certificate of this name, which TLS has verified: with every role.
     #[must_use]
     pub fn of_certificate(name: &str) -> Self {
-        Self { name: None, digest: digest_of(&secret_of(name)).0, roles: Roles::ALL, tenant: None }
+        Self {
+            name: None,
+            digest: digest_of(&secret_of(&laneway_tls::plain_name(name))).0,
+            roles: Roles::ALL,
+            tenant: None,
+        }
     }
 
     /// The same token under a name, and with these roles only.

@@ -1,7 +1,7 @@
 //! What the user of `store.url` must be allowed to do in Redis (docs/redis.md has the list).
 //!
-//! A function that is denied a command half-way leaves a part of a change behind. So all rights are looked at before the
-//! first function is used, and whenever a server is inspected, and what is missing is said all at once.
+//! A function that is denied a command half-way leaves a part of a change behind. So all rights are looked at before
+//! the first function is used, and whenever a server is inspected, and what is missing is said all at once.
 
 use crate::connect::Redis;
 use crate::denied::{DENIED, LISTS};
@@ -20,8 +20,8 @@ const TRIED: [(&str, &str, &[&str]); 3] = [
 ];
 
 impl Redis {
-    /// Refuses the server, or each one that takes writes, if the user of the URL may not do there all that a process does.
-    /// Where the functions are missing or older, nothing is known of it.
+    /// Refuses the server, or each one that takes writes, if the user of the URL may not do there all that a process
+    /// does. Where the functions are missing or older, nothing is known of it.
     pub(crate) async fn check_rights(&self, prefix: &str) -> Result<(), StoreError> {
         let arguments = vec!["laneway_missing_rights".into(), 0.into(), prefix.into()];
         let mut missing = match self.command("FCALL", ClusterHash::Random, arguments, Effect::Reads).await {

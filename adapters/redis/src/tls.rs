@@ -8,8 +8,8 @@ use laneway_tls::{Identity, Part, Replaceable, TlsError, Trust, system_roots};
 pub struct RedisTls(Replaceable);
 
 impl RedisTls {
-    /// Certificates (PEM) to trust, the system's without any; and a certificate chain (PEM) with its private key (PEM), for
-    /// a Redis that asks who comes (`tls-auth-clients`).
+    /// Certificates (PEM) to trust, the system's without any; and a certificate chain (PEM) with its private key (PEM),
+    /// for a Redis that asks who comes (`tls-auth-clients`).
     ///
     /// # Errors
     /// Names the setting that cannot be used (`ca`, `certificate` or `key`), and says why.
@@ -18,13 +18,9 @@ impl RedisTls {
         Replaceable::new(&trust, identity).map(Self)
     }
 
-    /// From now on new connections go by these.
-    ///
-    /// # Errors
-    /// As [`RedisTls::new`]; then everything is as before.
-    pub fn replace(&self, ca: Option<&str>, client: Option<(&str, &str)>) -> Result<(), TlsError> {
-        let (trust, identity) = read(ca, client)?;
-        self.0.replace(&trust, identity)
+    /// From now on new connections go by what the other one says.
+    pub fn replace(&self, by: &Self) {
+        self.0.replace(&by.0);
     }
 
     /// As the client of Redis wants it.

@@ -16,8 +16,8 @@ mod words;
 #[cfg(feature = "authority")]
 pub use authority::{Authority, Certified};
 pub use client::{Trust, client_config, system_roots};
-pub use names::{Names, names_of, valid_until};
-pub use pem::{Identity, Part, TlsError, roots};
+pub use names::{Names, names_of, plain_name, valid_until};
+pub use pem::{Identity, Part, TlsError};
 pub use pinned::{Pinned, pinned_config};
 pub use replaced::Replaceable;
 pub use server::{Clients, CurrentServer, ServerTls};

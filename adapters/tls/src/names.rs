@@ -10,10 +10,16 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 pub struct Names(Vec<String>);
 
 impl Names {
-    /// Each of them. Names of hosts are in lower case.
+    /// Each of them, as [`plain_name`] writes it.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
+}
+
+/// A name as it is compared: URIs and e-mail addresses to the letter, all others in lower case.
+#[must_use]
+pub fn plain_name(name: &str) -> String {
+    if name.contains([':', '@']) { name.to_owned() } else { name.to_ascii_lowercase() }
 }
 
 /// Until when a certificate chain (PEM) holds, in seconds since 1970: as long as all of it does. `None` if one of it
@@ -36,11 +42,10 @@ pub fn names_of(certificate: &CertificateDer<'_>) -> Names {
     let Ok(alternative) = certificate.subject_alternative_name() else { return Names::default() };
     let Some(alternative) = alternative else {
         let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
-        return Names(common.map(str::to_owned).collect());
+        return Names(common.map(plain_name).collect());
     };
     let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        GeneralName::URI(name) | GeneralName::RFC822Name(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) | GeneralName::URI(name) | GeneralName::RFC822Name(name) => Some(plain_name(name)),
         _ => None,
     };
     Names(alternative.value.general_names.iter().filter_map(name).collect())

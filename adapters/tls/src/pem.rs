@@ -60,7 +60,7 @@ pub(crate) fn certificates(part: Part, pem: &str) -> Result<Vec<CertificateDer<'
 ///
 /// # Errors
 /// If the text has none, or one that cannot be used.
-pub fn roots(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
+pub(crate) fn roots(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(Part::Ca, pem)? {
         roots.add(certificate).map_err(|_| TlsError::new(Part::Ca, "has a certificate that cannot be read"))?;

@@ -37,14 +37,10 @@ impl Replaceable {
         Ok(Self(Arc::new(RwLock::new(Now::of(trust, identity)?))))
     }
 
-    /// From now on new connections go by these.
-    ///
-    /// # Errors
-    /// If they cannot be trusted; then everything is as before.
-    pub fn replace(&self, trust: &Trust, identity: Option<Identity>) -> Result<(), TlsError> {
-        let now = Now::of(trust, identity)?;
+    /// From now on new connections go by what the other one goes by now.
+    pub fn replace(&self, by: &Self) {
+        let now = by.now();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = now;
-        Ok(())
     }
 
     /// The client, which goes by whatever is said last.

@@ -1,9 +1,10 @@
 //! The certificates of a running process. Whoever issues them renews them long before the process ends, so their files
 //! are looked at again, and what has changed is used for new connections.
 
-use crate::config::{Config, InTls, Pem, StoreUrl};
+use super::ReadAgain;
+use crate::config::{Config, InTls, Pem, Secret, StoreUrl, without_end};
 use crate::telemetry::metrics::CERTIFICATE_EXPIRES;
-use laneway_tls::{CurrentServer, valid_until};
+use laneway_tls::{CurrentServer, ServerTls, valid_until};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,17 +13,23 @@ use std::time::Duration;
 /// at once with SIGHUP.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// What the files had in them.
-type Contents = BTreeMap<PathBuf, Option<Vec<u8>>>;
+/// What the files had in them; nothing of one that could not be read.
+type Contents = BTreeMap<PathBuf, Option<Secret>>;
+
+/// The store's TLS, which can be replaced.
+#[cfg(feature = "redis")]
+pub(super) type StoreTls = Option<laneway_redis::RedisTls>;
+/// A build without Redis has no store with TLS.
+#[cfg(not(feature = "redis"))]
+pub(super) type StoreTls = ();
 
 /// The certificates of a running process.
 pub(super) struct Certificates {
     server: Option<CurrentServer>,
-    #[cfg(feature = "redis")]
-    store: Option<laneway_redis::RedisTls>,
+    store: StoreTls,
     /// What is used.
     used: Used,
-    /// What the files had in them when they were last read.
+    /// What the files had in them when the configuration was read last, or when they were looked at since.
     seen: Contents,
 }
 
@@ -62,11 +69,13 @@ impl Used {
         }
     }
 
+    fn pems(&self) -> impl Iterator<Item = &Pem> {
+        self.server.iter().map(|tls| &tls.pem).chain(&self.store)
+    }
+
+    /// What its files had in them when it was read.
     fn files(&self) -> Contents {
-        let server = self.server.iter().flat_map(|tls| &tls.pem.files);
-        let all = server.chain(self.store.iter().flat_map(|pem| &pem.files));
-        // One that is away for a moment is being replaced.
-        all.map(|file| (file.clone(), std::fs::read(file).ok())).collect()
+        self.pems().flat_map(|pem| &pem.files).map(|(file, pem)| (file.clone(), Some(pem.clone()))).collect()
     }
 }
 
@@ -77,16 +86,10 @@ impl Certificates {
     /// Says which setting cannot be used.
     pub(super) fn of(config: &Config) -> Result<Self, String> {
         let used = Used::of(config);
-        let server = used.server.as_ref().map(InTls::build).transpose();
-        let server = server.map_err(|error| format!("server.tls.{error}"))?.map(CurrentServer::from);
+        let server = server_tls(&used)?.map(CurrentServer::from);
+        let store = store_tls(&used)?;
         used.tell();
-        Ok(Self {
-            server,
-            #[cfg(feature = "redis")]
-            store: used.store.as_ref().map_or(Ok(None), redis_tls)?,
-            seen: used.files(),
-            used,
-        })
+        Ok(Self { server, store, seen: used.files(), used })
     }
 
     /// The HTTP side's.
@@ -95,8 +98,8 @@ impl Certificates {
     }
 
     /// The store's.
-    #[cfg(feature = "redis")]
-    pub(super) fn store(&self) -> Option<laneway_redis::RedisTls> {
+    pub(super) fn store(&self) -> StoreTls {
+        #[allow(clippy::clone_on_copy, reason = "it is nothing in a build without Redis")]
         self.store.clone()
     }
 
@@ -105,36 +108,47 @@ impl Certificates {
     /// # Errors
     /// Says which setting cannot be used; then everything is as before.
     pub(super) fn replace(&mut self, config: &Config) -> Result<bool, String> {
-        let used = Used::of(config);
+        let mut used = Used::of(config);
         self.seen = used.files();
-        let mut replaced = false;
-        if let (Some(server), Some(tls)) = (&self.server, &used.server)
-            && self.used.server != used.server
-        {
-            server.replace(tls.build().map_err(|error| format!("server.tls.{error}"))?);
-            self.used.server.clone_from(&used.server);
-            replaced = true;
+        // What has come or gone stays as it was: see `has_come_or_gone`.
+        if used.server.is_some() != self.used.server.is_some() {
+            used.server.clone_from(&self.used.server);
         }
-        #[cfg(feature = "redis")]
-        if let (Some(store), Some(pem)) = (&self.store, &used.store)
-            && self.used.store != used.store
-        {
-            let (ca, client) = pem.exposed();
-            store.replace(ca, client).map_err(|error| format!("store.tls.{error}"))?;
-            self.used.store.clone_from(&used.store);
-            replaced = true;
+        if used.store.is_some() != self.used.store.is_some() {
+            used.store.clone_from(&self.used.store);
         }
-        if replaced {
-            self.used.tell();
+        if used == self.used {
+            return Ok(false);
         }
-        Ok(replaced)
+        // All of it can be used, or nothing is.
+        let (server, store) = (server_tls(&used)?, store_tls(&used)?);
+        if let (Some(current), Some(server)) = (&self.server, server) {
+            current.replace(server);
+        }
+        replace_store(&self.store, &store);
+        used.tell();
+        self.used = used;
+        Ok(true)
+    }
+
+    /// The files have changed: the configuration is read again, and nothing else of it is used.
+    pub(super) fn renew(&mut self, read: ReadAgain<'_>) {
+        match read().and_then(|config| self.replace(&config)) {
+            Ok(true) => tracing::info!("certificates have been renewed; new connections use them"),
+            Ok(false) => {}
+            Err(why) => {
+                tracing::error!("certificates have changed and cannot be used; the ones before stay in use: {why}");
+            }
+        }
     }
 
     /// Resolves when a file has something else in it than when it was read. Nothing is lost when it is dropped.
     pub(super) async fn changed(&mut self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let now = self.used.files();
+            // One that is away for a moment is being replaced.
+            let look = |file: &PathBuf| std::fs::read_to_string(file).ok().map(|text| Secret::new(without_end(&text)));
+            let now: Contents = self.seen.keys().map(|file| (file.clone(), look(file))).collect();
             if self.seen != now {
                 self.seen = now;
                 return;
@@ -149,6 +163,31 @@ impl Certificates {
     }
 }
 
+/// As the HTTP side wants it.
+fn server_tls(used: &Used) -> Result<Option<ServerTls>, String> {
+    used.server.as_ref().map(InTls::build).transpose().map_err(|error| format!("server.tls.{error}"))
+}
+
+#[cfg(feature = "redis")]
+fn store_tls(used: &Used) -> Result<StoreTls, String> {
+    used.store.as_ref().map_or(Ok(None), redis_tls)
+}
+
+#[cfg(not(feature = "redis"))]
+fn store_tls(_: &Used) -> Result<StoreTls, String> {
+    Ok(())
+}
+
+#[cfg(feature = "redis")]
+fn replace_store(current: &StoreTls, next: &StoreTls) {
+    if let (Some(current), Some(next)) = (current, next) {
+        current.replace(next);
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+const fn replace_store((): &StoreTls, (): &StoreTls) {}
+
 /// As the store wants it; `None` where everything is as it would be without.
 ///
 /// # Errors
@@ -160,4 +199,60 @@ pub(super) fn redis_tls(pem: &Pem) -> Result<Option<laneway_redis::RedisTls>, St
     }
     let (ca, client) = pem.exposed();
     laneway_redis::RedisTls::new(ca, client).map(Some).map_err(|error| format!("store.tls.{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, Process};
+    use laneway_tls::Authority;
+    use std::path::Path;
+    use tokio::time::timeout;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn write(folder: &Path, (chain, key): &(String, String)) {
+        std::fs::write(folder.join("server.pem"), chain).unwrap();
+        std::fs::write(folder.join("server.key"), key).unwrap();
+    }
+
+    /// A folder with a configuration, and the certificates that it names.
+    fn folder() -> (tempfile::TempDir, impl Fn() -> Result<Config, String>) {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &Authority::new().certificate(&["a.example"]));
+        let (file, at) = (folder.path().join("laneway.toml"), folder.path().display());
+        let text = format!("[server.tls]\ncertificate = \"file:{at}/server.pem\"\nkey = \"file:{at}/server.key\"\n");
+        std::fs::write(&file, text).unwrap();
+        let read = move || Config::load(&Process, Some(&file), &Overrides::default()).map_err(|e| e.to_string());
+        (folder, read)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_seen_also_one_from_before_anybody_looked() {
+        let (folder, read) = folder();
+        let config = read().unwrap();
+        let next = Authority::new().certificate(&["b.example"]);
+        write(folder.path(), &next);
+        let mut certificates = Certificates::of(&config).unwrap();
+        timeout(LONG, certificates.changed()).await.expect("the files are others than those that were read");
+        certificates.renew(&read);
+        assert_eq!(certificates.used, Used::of(&read().unwrap()));
+        assert!(timeout(LONG, certificates.changed()).await.is_err(), "nothing has changed since");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_half_replaced_waits_for_the_other_half() {
+        let (folder, read) = folder();
+        let mut certificates = Certificates::of(&read().unwrap()).unwrap();
+        let before = certificates.used.clone();
+        let (chain, key) = Authority::new().certificate(&["b.example"]);
+        std::fs::write(folder.path().join("server.pem"), chain).unwrap();
+        timeout(LONG, certificates.changed()).await.expect("one file is another");
+        certificates.renew(&read);
+        assert_eq!(certificates.used, before, "its key is not there yet");
+        std::fs::write(folder.path().join("server.key"), key).unwrap();
+        timeout(LONG, certificates.changed()).await.expect("so is the other");
+        certificates.renew(&read);
+        assert_ne!(certificates.used, before);
+    }
 }

@@ -34,6 +34,7 @@ use operations::Shared;
 use reload::{Reloading, TenantsNow};
 use spans::Exporting;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use systemd::ServiceManager;
@@ -107,11 +108,17 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let known = Known::of(&config)?;
     let doors = Doors::open(&config, role).await?;
     let id = process_id();
-    let certificates = Certificates::of(&config)?;
-    // It may wait for a store that other machines have.
-    let stores = tokio::select! {
-        opened = stores::open(&config, &certificates, role, &id) => opened?,
-        _ = stop.wait_for(|told| *told) => return Ok(()),
+    let mut certificates = Certificates::of(&config)?;
+    let stores = {
+        let mut opening = pin!(stores::open(&config, certificates.store(), role, &id));
+        // It may wait for a store that other machines have, and perhaps for a certificate.
+        loop {
+            tokio::select! {
+                opened = &mut opening => break opened?,
+                _ = stop.wait_for(|told| *told) => return Ok(()),
+                () = certificates.changed() => certificates.renew(read_again),
+            }
+        }
     };
     let of_destinations = DestinationMetrics::new()?;
     let bounds = TenantsNow::of(&config.tenants);
@@ -221,7 +228,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
                 return Err("the HTTP side has ended by itself; please report this with the log".to_owned());
             }
             _ = reload.recv() => reloading.reload().await,
-            () = reloading.certificates.changed() => reloading.renew(),
+            () = reloading.certificates.changed() => reloading.certificates.renew(reloading.read),
         }
     }
     tracing::info!("stopping: no further requests; what is in flight is finished and committed");

@@ -37,23 +37,13 @@ impl Reloading<'_> {
         }
     }
 
-    /// The files of certificates have changed: they are read again, and nothing else of the configuration is.
-    pub(super) fn renew(&mut self) {
-        let renewed = (self.read)().and_then(|config| self.certificates.replace(&config));
-        match renewed {
-            Ok(true) => tracing::info!("certificates have been renewed; new connections use them"),
-            Ok(false) => {}
-            Err(why) => {
-                tracing::error!("certificates have changed and cannot be used; the ones before stay in use: {why}")
-            }
-        }
-    }
-
     async fn try_to(&mut self) -> Result<(), String> {
         let config = (self.read)()?;
         for address in iter::once(self.started.server.listen).chain(self.started.server.operator_listen) {
             check_listen(address, &config.server.tokens)?;
         }
+        // First, as they may not be usable: then nothing is changed.
+        let certificates_changed = self.certificates.replace(&config)?;
         let fixed = fixed(&self.started, &config);
         if !fixed.is_empty() {
             tracing::warn!(
@@ -74,7 +64,6 @@ impl Reloading<'_> {
         }
         let limits_changed = self.limits.replace(&config.server.limits);
         let limits_changed = self.tenants.replace(&config.tenants) || limits_changed;
-        let certificates_changed = self.certificates.replace(&config)?;
         tracing::info!(tokens_changed, limits_changed, certificates_changed, "the configuration has been reloaded");
         self.config = config;
         Ok(())

@@ -4,8 +4,8 @@ use std::future::pending;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// The exit code of a server that was told twice to stop, and ended at once: 128 + SIGINT, as shells count a process that
-/// a signal ended.
+/// The exit code of a server that was told twice to stop, and ended at once: 128 + SIGINT, as shells count a process
+/// that a signal ended.
 pub const EXIT_TOLD_TWICE: u8 = 130;
 
 /// Becomes `true` at the first SIGTERM or SIGINT. A second one ends the process at once.

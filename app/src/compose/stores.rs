@@ -1,7 +1,7 @@
 //! The store that the configuration names, behind its ports.
 
 use super::Role;
-use super::certificates::Certificates;
+use super::certificates::StoreTls;
 use crate::config::{Config, Durability, Store, StoreUrl};
 use laneway_ports::{Stores, WorkerId};
 use laneway_sqlite::{Options, SqliteStore};
@@ -23,12 +23,7 @@ pub(super) use redis::options as redis_options;
 ///
 /// # Errors
 /// Says what keeps it from being used, and what to do.
-pub(super) async fn open(
-    config: &Config,
-    certificates: &Certificates,
-    role: Role,
-    process: &WorkerId,
-) -> Result<Stores, String> {
+pub(super) async fn open(config: &Config, tls: StoreTls, role: Role, process: &WorkerId) -> Result<Stores, String> {
     let store = &config.store;
     match &store.url {
         StoreUrl::Sqlite(_) if role != Role::Both => Err(format!(
@@ -37,7 +32,7 @@ pub(super) async fn open(
             store.url
         )),
         StoreUrl::Sqlite(path) => open_sqlite(store, path).map(Arc::new).map(Stores::of),
-        StoreUrl::Redis(redis) => redis::open(store, redis, certificates, role, process).await,
+        StoreUrl::Redis(redis) => redis::open(store, redis, tls, role, process).await,
     }
 }
 

@@ -45,6 +45,7 @@ pub use log::{Log, LogFormat};
 pub use overlay::{ALIASES, COMMAND_LINE};
 pub(crate) use problem::nearest;
 pub use problem::{ConfigError, Origin, Problem};
+pub use secret::without_end;
 pub use server::{DEFAULT_PORT, Server};
 pub use sink::SinkConfig;
 pub use source::{Given, MAX_FILE_BYTES, Process, References, Source};

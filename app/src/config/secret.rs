@@ -42,5 +42,11 @@ pub(super) fn resolve(written: &str, source: &dyn Source) -> Result<Secret, Stri
 fn read_file(path: &str, source: &dyn Source) -> Result<String, String> {
     let bytes = source.read(Path::new(path)).map_err(|e| format!("cannot read the secret's file {path:?}: {e}"))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("the secret's file {path:?} is not UTF-8 text"))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(without_end(&text).to_owned())
+}
+
+/// A file's text without the line breaks at its end, which are not part of the secret in it.
+#[must_use]
+pub fn without_end(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
 }

@@ -14,8 +14,8 @@ pub struct Pem {
     pub ca: Option<String>,
     /// A certificate chain and its private key.
     pub identity: Option<(String, Secret)>,
-    /// The files that they were read from, which may be others later.
-    pub files: Vec<PathBuf>,
+    /// The files that they were read from, and what was in each. They may be others later.
+    pub files: Vec<(PathBuf, Secret)>,
 }
 
 /// Where they come from says nothing of what they are.
@@ -30,14 +30,15 @@ impl Eq for Pem {}
 impl Pem {
     /// Reads `ca` (under the name `authority`), `certificate` and `key`.
     pub(super) fn read(section: &mut Section<'_, '_>, authority: &'static str) -> Self {
-        let mut files = Vec::new();
-        for key in [authority, "certificate", "key"] {
-            files.extend(section.peek_text(key).and_then(|text| text.strip_prefix("file:")).map(PathBuf::from));
-        }
-        let text = |Public(pem): Public| pem.expose().to_owned();
-        let ca = section.get::<Public>(authority).map(text);
-        let certificate = section.get::<Public>("certificate").map(text);
+        let file = |section: &Section<'_, '_>, key| section.peek_text(key)?.strip_prefix("file:").map(PathBuf::from);
+        let places = [authority, "certificate", "key"].map(|key| file(section, key));
+        let ca = section.get::<Public>(authority).map(|Public(pem)| pem);
+        let certificate = section.get::<Public>("certificate").map(|Public(pem)| pem);
         let key = section.get::<Secret>("key");
+        let read = places.into_iter().zip([&ca, &certificate, &key]);
+        let files = read.filter_map(|(place, pem)| place.zip(pem.clone())).collect();
+        let text = |pem: Secret| pem.expose().to_owned();
+        let (ca, certificate) = (ca.map(text), certificate.map(text));
         if section.has("certificate") != section.has("key") {
             let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
             section.problem(there, format!("has no effect without tls.{missing}"));

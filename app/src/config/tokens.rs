@@ -72,7 +72,8 @@ fn named(mut section: Section<'_, '_>, others: &[Token], knows_clients: bool) ->
     if let Some(token) = &token
         && others.iter().any(|other| other.reads_like(token))
     {
-        section.problem("token", "is the same as another token, so that it is not clear what it opens; make a new one");
+        let key = if section.has("certificate") { "certificate" } else { "token" };
+        section.problem(key, "is the same as another token, so that it is not clear what it opens; make a new one");
     }
     section.finish();
     let (name, roles) = (name?, roles?);

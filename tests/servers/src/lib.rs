@@ -6,6 +6,7 @@ pub mod redis_cluster;
 pub mod redis_sentinel;
 mod resp;
 mod venv;
+mod waiting;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -35,8 +35,8 @@ pub struct MongoOptions {
     /// the certificate of the authority that issued it.
     pub tls: Option<[PathBuf; 3]>,
     /// Collections of the test's database that are there, and on disk, before the test begins. Name those that are
-    /// written while the server may be killed: this one makes a table at the first write to a collection, and if it dies
-    /// halfway it does not open its folder again. MongoDB itself has no such moment.
+    /// written while the server may be killed: this one makes a table at the first write to a collection, and if it
+    /// dies halfway it does not open its folder again. MongoDB itself has no such moment.
     pub collections: &'static [&'static str],
 }
 

@@ -36,7 +36,8 @@ pub struct RedisSettings {
     tls: Option<TlsFiles>,
 }
 
-/// What a server speaks TLS with, beside plain text on its port for tests, to whoever has a certificate of that authority.
+/// What a server speaks TLS with, beside plain text on its port for tests, to whoever has a certificate of that
+/// authority.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// Of the server, with its key.

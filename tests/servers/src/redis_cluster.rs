@@ -5,18 +5,14 @@ mod moving;
 pub use moving::Moving;
 
 use crate::redis::{RedisServer, RedisSettings};
+use crate::waiting::wait;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How many slots a Cluster has.
 pub const SLOTS: usize = 16_384;
 /// How long a node may be silent before the others take it for dead. Short, so that tests are; long
 /// enough that a busy machine does not look like a dead one.
 pub const NODE_TIMEOUT: Duration = Duration::from_millis(1500);
-/// How long a change may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// How often the nodes are asked.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// A Cluster. The first nodes are made primaries; failovers change that.
 #[derive(Debug)]
@@ -62,7 +58,7 @@ impl RedisCluster {
             }
         }
         let all = self.nodes.len();
-        self.wait("all nodes know all others", async || {
+        wait("all nodes know all others", async || {
             for node in &self.nodes {
                 let known = node.command(&["CLUSTER", "NODES"]).await?.text();
                 let met =
@@ -152,7 +148,7 @@ impl RedisCluster {
     /// # Errors
     /// What they say instead.
     pub async fn wait_failover(&self, slot: u16, old: usize) -> Result<usize, String> {
-        self.wait("a replica is promoted", async || {
+        wait("a replica is promoted", async || {
             let mut new = None;
             for node in self.nodes.iter().filter(|node| node.is_running()) {
                 let nodes = self.nodes_of_by(node, slot).await?;
@@ -174,7 +170,7 @@ impl RedisCluster {
     /// # Errors
     /// What is not in order.
     pub async fn wait_healthy(&self) -> Result<(), String> {
-        self.wait("the cluster is healthy", async || {
+        wait("the cluster is healthy", async || {
             for node in self.nodes.iter().filter(|node| node.is_running()) {
                 let info = node.command(&["CLUSTER", "INFO"]).await?;
                 let replication = node.command(&["INFO", "replication"]).await?;
@@ -195,7 +191,7 @@ impl RedisCluster {
     /// # Errors
     /// What is not in order.
     pub async fn wait_replicated(&self, replicas: usize) -> Result<(), String> {
-        self.wait("the replicas follow", async || {
+        wait("the replicas follow", async || {
             let mut linked = 0;
             for node in &self.nodes {
                 let info = node.command(&["CLUSTER", "INFO"]).await?;
@@ -235,17 +231,6 @@ impl RedisCluster {
             }
         }
         Ok(())
-    }
-
-    async fn wait<T>(&self, what: &str, look: impl AsyncFn() -> Result<T, String>) -> Result<T, String> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match look().await {
-                Ok(found) => return Ok(found),
-                Err(why) if Instant::now() > deadline => return Err(format!("waited in vain until {what}: {why}")),
-                Err(_) => tokio::time::sleep(GLANCE).await,
-            }
-        }
     }
 }
 

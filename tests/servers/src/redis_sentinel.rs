@@ -1,18 +1,14 @@
 //! A primary with a replica, and a Sentinel that replaces the one by the other.
 
 use crate::redis::{RedisServer, RedisSettings, ask, free_port};
+use crate::waiting::wait;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 /// What the Sentinel calls them.
 const SERVICE: &str = "main";
-/// How long a change may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// How often the servers are asked.
-const GLANCE: Duration = Duration::from_millis(20);
 /// How long the primary may be silent before the Sentinel replaces it.
 pub const DOWN_AFTER: Duration = Duration::from_secs(1);
 
@@ -128,17 +124,6 @@ impl RedisSentinel {
 async fn follows(primary: &RedisServer) -> Result<(), String> {
     let replication = primary.command(&["INFO", "replication"]).await?.text();
     if replication.contains("state=online") { Ok(()) } else { Err(replication) }
-}
-
-async fn wait<T>(what: &str, look: impl AsyncFn() -> Result<T, String>) -> Result<T, String> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match look().await {
-            Ok(found) => return Ok(found),
-            Err(why) if Instant::now() > deadline => return Err(format!("waited in vain until {what}: {why}")),
-            Err(_) => tokio::time::sleep(GLANCE).await,
-        }
-    }
 }
 
 impl Drop for RedisSentinel {

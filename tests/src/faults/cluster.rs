@@ -21,8 +21,8 @@ const PRIMARIES: usize = 3;
 /// A slot of each third of the Cluster's: the primaries take turns.
 const SLOTS: [u16; PRIMARIES] = [1_000, 7_000, 13_000];
 
-/// Two ingests, two workers and one receiver over a Cluster of six nodes, or a Sentinel with two servers. Each event is at
-/// a replica before it is acknowledged.
+/// Two ingests, two workers and one receiver over a Cluster of six nodes, or a Sentinel with two servers. Each event is
+/// at a replica before it is acknowledged.
 #[derive(Debug)]
 pub struct Replicated<S> {
     /// The nodes.

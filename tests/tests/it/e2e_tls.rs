@@ -62,17 +62,24 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-#[test]
-fn clients_are_known_by_certificates_and_certificates_are_renewed() {
+/// A server that has a certificate of the first authority, takes those of the second from clients, and knows a shop.
+fn installed(lines: &str) -> (Installation, Authority, Authority) {
     let (ours, clients) = (Authority::new(), Authority::new());
-    let installation = Installation::new(&settings("client_ca = \"file:clients.pem\""));
+    let installation = Installation::new(&settings(&format!("client_ca = \"file:clients.pem\"\n{lines}")));
     let folder = installation.folder();
     write(folder, "server", &ours.certificate(&["127.0.0.1"]));
     write(folder, "shop", &clients.certificate(&["shop.internal"]));
-    write(folder, "nobody", &clients.certificate(&["nobody.internal"]));
-    write(folder, "stranger", &ours.certificate(&["shop.internal"]));
     fs::write(folder.join("clients.pem"), clients.pem()).unwrap();
     fs::write(folder.join("ca.pem"), ours.pem()).unwrap();
+    (installation, ours, clients)
+}
+
+#[test]
+fn clients_are_known_by_certificates_and_certificates_are_renewed() {
+    let (installation, ours, clients) = installed("");
+    let folder = installation.folder();
+    write(folder, "nobody", &clients.certificate(&["nobody.internal"]));
+    write(folder, "stranger", &ours.certificate(&["shop.internal"]));
     let server = started(&installation);
 
     let event = ["--cacert", "ca.pem", "--json", r#"{"type":"t"}"#];
@@ -125,13 +132,7 @@ fn clients_are_known_by_certificates_and_certificates_are_renewed() {
 
 #[test]
 fn nobody_gets_in_without_a_certificate_where_one_is_required() {
-    let (ours, clients) = (Authority::new(), Authority::new());
-    let installation = Installation::new(&settings("client_ca = \"file:clients.pem\"\nrequire_client = true"));
-    let folder = installation.folder();
-    write(folder, "server", &ours.certificate(&["127.0.0.1"]));
-    write(folder, "shop", &clients.certificate(&["shop.internal"]));
-    fs::write(folder.join("clients.pem"), clients.pem()).unwrap();
-    fs::write(folder.join("ca.pem"), ours.pem()).unwrap();
+    let (installation, ..) = installed("require_client = true");
     let server = installation.begin();
     let with = ["ready", "--client-certificate", "shop.pem", "--client-key", "shop.key"];
     until("the server", || installation.run(&with).status.success());

@@ -1,5 +1,5 @@
-//! The rights that docs/redis.md lists: with exactly those everything works (the contract suites run with them, too), and
-//! without any one of them something fails, and says which.
+//! The rights that docs/redis.md lists: with exactly those everything works (the contract suites run with them, too),
+//! and without any one of them something fails, and says which.
 
 use crate::formats::written;
 use crate::support::subject::cluster;

@@ -131,7 +131,7 @@ async fn whom_to_trust_can_change_while_a_store_is_open() {
     let next = Certificates::inside(certificates.folder);
     server.restart().await.unwrap();
     assert!(store.bounds(Partition(0)).await.is_err(), "the new authority is not trusted yet");
-    tls.replace(Some(&next.ca), next.client()).unwrap();
+    tls.replace(&next.tls());
     let until = Instant::now() + PATIENCE;
     while let Err(error) = store.bounds(Partition(0)).await {
         assert!(Instant::now() < until, "{error}");

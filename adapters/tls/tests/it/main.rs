@@ -129,7 +129,7 @@ async fn what_is_replaced_counts_for_the_next_connection() {
 
     server.replace(tls(&new));
     assert!(meet(config.clone(), &server.now()).await.is_err(), "the client does not trust the new authority yet");
-    client.replace(&trust(&new), read(identity("spiffe://example/two"))).unwrap();
+    client.replace(&Replaceable::new(&trust(&new), read(identity("spiffe://example/two"))).unwrap());
     let got = meet(config, &server.now()).await.map(names).unwrap();
     assert_eq!(got, Some(vec!["spiffe://example/two".to_owned()]));
 }
@@ -177,7 +177,7 @@ fn a_certificate_without_other_names_has_its_common_name() {
         let certificate = CertificateDer::from_pem_slice(chain.as_bytes()).unwrap();
         names_of(&certificate).iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(named(ours.common_name("Orders")), ["Orders"]);
-    assert_eq!(named(ours.uri("spiffe://example/orders")), ["spiffe://example/orders"]);
+    assert_eq!(named(ours.common_name("Orders")), ["orders"]);
+    assert_eq!(named(ours.uri("spiffe://example/Orders")), ["spiffe://example/Orders"]);
     assert_eq!(named(ours.certificate(&["A.example", "b.example", "127.0.0.1"])), ["a.example", "b.example"]);
 }

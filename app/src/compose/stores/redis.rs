@@ -1,7 +1,7 @@
 //! A store on Redis.
 
 use super::{Checked, Role};
-use crate::compose::certificates::{Certificates, redis_tls};
+use crate::compose::certificates::{StoreTls, redis_tls};
 use crate::config::{Durability, RedisStore as RedisConfig, Store};
 use laneway_domain::{Partition, ProcessStatus};
 use laneway_ports::{EventLog as _, StoreError, StoreHealth as _, Stores, WorkerId};
@@ -18,12 +18,12 @@ const SAY_EVERY: Duration = Duration::from_secs(30);
 pub(super) async fn open(
     store: &Store,
     redis: &RedisConfig,
-    certificates: &Certificates,
+    tls: StoreTls,
     role: Role,
     process: &WorkerId,
 ) -> Result<Stores, String> {
     let (process, role) = (process.0.clone(), role.name().into());
-    let options = RedisOptions { process, role, tls: certificates.store(), ..options(store, redis)? };
+    let options = RedisOptions { process, role, tls, ..options(store, redis)? };
     let mut said: Option<(String, Instant)> = None;
     loop {
         match RedisStore::connect(options.clone()).await {

@@ -1,12 +1,12 @@
 //! A build without Redis: the configuration has refused its URL before, and says what brings it.
 
-use super::{Certificates, Checked, Role};
+use super::{Checked, Role, StoreTls};
 use crate::config::{RedisStore, Store};
 use laneway_ports::{Stores, WorkerId};
 
 const LEFT_OUT: &str = "this laneway was built without Redis";
 
-pub(super) async fn open(_: &Store, _: &RedisStore, _: &Certificates, _: Role, _: &WorkerId) -> Result<Stores, String> {
+pub(super) async fn open(_: &Store, _: &RedisStore, _: StoreTls, _: Role, _: &WorkerId) -> Result<Stores, String> {
     Err(LEFT_OUT.to_owned())
 }
 

@@ -1,11 +1,10 @@
 //! Destinations that are made, changed and deleted while events flow, against a plain list of who said what when.
 
-use super::fixtures::{PARTITION, destinations, name};
+use super::fixtures::{PARTITION, destinations, name, retry};
 use super::world::{Op, Place, Whose, World};
 use crate::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// Names that come and go.
 const NAMES: [&str; 3] = ["api-key", "api-strict", "api-none"];
@@ -80,19 +79,12 @@ impl Registry {
             since: last.0.max(record.born),
             former: former.map(|((_, said), until)| FormerFilter { until, filter: filter(*said) }).collect(),
         };
-        let retry = RetryPolicy {
-            initial: Duration::from_millis(20),
-            factor: 2.0,
-            limit: Duration::from_millis(100),
-            total: None,
-            jitter: 0.2,
-        };
         Destination {
             born: record.born,
             takes_over: record.takes_over,
             target_since: record.target_since,
             filters: filters.into(),
-            retry,
+            retry: retry(),
             paused: record.paused.then(|| "a test".into()),
             ordering: ordering(of),
             from: if self.first.contains(of) { StartFrom::Beginning } else { StartFrom::End },
@@ -325,8 +317,8 @@ fn a_destination_begins_at_its_cut_also_where_more_was_read_than_heard_of() {
     );
 }
 
-/// Where the log ends is said first by the answer to who asked for it: the lane that waits there need not wait until the
-/// log's growth is told as well.
+/// Where the log ends is said first by the answer to who asked for it: the lane that waits there need not wait until
+/// the log's growth is told as well.
 #[test]
 fn a_lane_reads_on_as_soon_as_the_log_is_known_to_be_longer() {
     let mut world = World::with(strict_settings(), 1, Vec::new());

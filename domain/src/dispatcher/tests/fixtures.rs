@@ -18,16 +18,15 @@ pub(super) const AGED: u8 = 16;
 /// The other two have.
 pub(super) const AGED_TOO: u8 = 32;
 
+/// Three attempts within a tenth of a second, about.
+pub(super) const fn retry() -> RetryPolicy {
+    let (initial, limit) = (Duration::from_millis(20), Duration::from_millis(100));
+    RetryPolicy { initial, factor: 2.0, limit, total: None, jitter: 0.2 }
+}
+
 /// Destinations that between them use every ordering, filter and limit.
 pub(super) fn destinations(variant: u8) -> Vec<Destination> {
-    let retry = RetryPolicy {
-        initial: Duration::from_millis(20),
-        factor: 2.0,
-        limit: Duration::from_millis(100),
-        total: None,
-        jitter: 0.2,
-    };
-    let base = |text: &str| Destination { retry, from: StartFrom::Beginning, ..Destination::new(name(text)) };
+    let base = |text: &str| Destination { retry: retry(), from: StartFrom::Beginning, ..Destination::new(name(text)) };
     let some = Filter { tenant: None, types: vec![TypePattern::new("t.*").unwrap()], attributes: BTreeMap::new() };
     let age = |bit: u8, millis| (variant & bit != 0).then_some(Duration::from_millis(millis));
     let mut all = vec![

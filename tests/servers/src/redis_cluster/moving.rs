@@ -15,7 +15,8 @@ pub struct Moving {
 }
 
 impl RedisCluster {
-    /// Begins to move a slot to that node, or to another primary. What is new goes there from now on; what there is stays.
+    /// Begins to move a slot to that node, or to another primary. What is new goes there from now on; what there is
+    /// stays.
     ///
     /// # Errors
     /// What a node says.
