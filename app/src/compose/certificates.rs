@@ -1,7 +1,6 @@
 //! The certificates of a running process. Whoever issues them renews them long before the process ends, so their files
 //! are looked at again, and what has changed is used for new connections.
 
-use super::ReadAgain;
 use crate::config::{Config, InTls, Pem, Secret, StoreUrl, without_end};
 use crate::telemetry::metrics::CERTIFICATE_EXPIRES;
 use laneway_tls::{CurrentServer, ServerTls, valid_until};
@@ -12,6 +11,9 @@ use std::time::Duration;
 /// How often the files are looked at. Certificates are renewed days before they end; a key that has leaked is replaced
 /// at once with SIGHUP.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Reads the configuration again, as it was read at the start.
+pub type ReadAgain<'a> = &'a dyn Fn() -> Result<Config, String>;
 
 /// What the files had in them; nothing of one that could not be read.
 type Contents = BTreeMap<PathBuf, Option<Secret>>;
@@ -204,10 +206,28 @@ pub(super) fn redis_tls(pem: &Pem) -> Result<Option<laneway_redis::RedisTls>, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Overrides, Process};
+    use crate::config::{Overrides, Process, Source};
     use laneway_tls::Authority;
+    use std::io;
     use std::path::Path;
     use tokio::time::timeout;
+
+    /// The files of this machine, without the variables that the tests were started with.
+    struct Files;
+
+    impl Source for Files {
+        fn var(&self, _: &str) -> Option<String> {
+            None
+        }
+
+        fn vars(&self, _: &str) -> BTreeMap<String, String> {
+            BTreeMap::new()
+        }
+
+        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+            Process.read(path)
+        }
+    }
 
     const LONG: Duration = Duration::from_secs(3600);
 
@@ -223,7 +243,7 @@ mod tests {
         let (file, at) = (folder.path().join("laneway.toml"), folder.path().display());
         let text = format!("[server.tls]\ncertificate = \"file:{at}/server.pem\"\nkey = \"file:{at}/server.key\"\n");
         std::fs::write(&file, text).unwrap();
-        let read = move || Config::load(&Process, Some(&file), &Overrides::default()).map_err(|e| e.to_string());
+        let read = move || Config::load(&Files, Some(&file), &Overrides::default()).map_err(|e| e.to_string());
         (folder, read)
     }
 

@@ -13,7 +13,7 @@ mod stores;
 mod systemd;
 
 pub use backup::{BackupReport, Progressed, RestoreOptions, Restored, backup, restore};
-pub use reload::ReadAgain;
+pub use certificates::ReadAgain;
 pub use signals::EXIT_TOLD_TWICE;
 pub use stores::check as check_store;
 

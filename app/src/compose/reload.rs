@@ -1,15 +1,12 @@
 //! SIGHUP: the configuration is read again, and what can change while the process runs is changed: destinations,
 //! tokens and limits. A configuration with a mistake changes nothing.
 
-use super::certificates::Certificates;
+use super::certificates::{Certificates, ReadAgain};
 use super::destinations::Known;
 use crate::config::{Config, CurrentTenantBounds, TenantBounds};
 use laneway_http::{CurrentActBounds, CurrentLimits, Tokens, check_listen};
 use laneway_ports::Stores;
 use std::iter;
-
-/// Reads the configuration again, as it was read at the start.
-pub type ReadAgain<'a> = &'a dyn Fn() -> Result<Config, String>;
 
 /// What a process that is told to reload changes.
 pub(super) struct Reloading<'a> {
