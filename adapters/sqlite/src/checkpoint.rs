@@ -16,10 +16,12 @@
 //! from beginning anew for as long as it lasts. The writer then goes on, the thread tries again every
 //! few seconds, and after a while a warning says why the log grows. When it begins anew at last, the
 //! room that it took goes back to the disk.
+//!
+//! On a full disk the writer does it alone, with what the store keeps in reserve for it ([`crate::room`]).
 
 use crate::failure::{self, Reach};
 use crate::files::{Files, log_path};
-use crate::room::{self, RESERVE_BYTES};
+use crate::room::{self, RESERVE_BYTES, Room};
 use crate::schema::{PAGE_BYTES, open_checkpointer};
 use crate::shared::Shared;
 use rusqlite::Connection;
@@ -42,9 +44,11 @@ const SHORT_PASS_FRAMES: i64 = 128;
 const MAX_PASSES: usize = 6;
 /// How many times the threshold the log may grow before the writer waits for the checkpoint.
 const HARD_LIMIT: u64 = 4;
-/// How far the log grows where room is scarce, before it is written back. With [`HARD_LIMIT`], it never holds more than
-/// what is kept back for the day on which the disk is full.
+/// How far the log grows where room is scarce, before it is written back.
 const LOG_WITH_LITTLE_ROOM: u64 = RESERVE_BYTES / 8;
+/// The same as [`HARD_LIMIT`], where room is scarce: so the log never holds more than a part of what is kept back for the
+/// day on which the disk is full.
+const HARD_LIMIT_WITH_LITTLE_ROOM: u64 = 2;
 /// How often the thread looks at the store's files, and tries again while the log is held.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long somebody may hold the log before that is worth a warning: longer than a query by hand takes.
@@ -82,36 +86,71 @@ pub(crate) fn channel(threshold: u64) -> (Nudge, Receiver<()>) {
 }
 
 impl Nudge {
-    /// Called by the writer after each group, with about how much it has written, and whether there is no room.
-    pub(crate) fn wrote(&self, conn: &Connection, shared: &Shared, bytes: u64, short_of_room: bool) {
+    /// Called by the writer after each group, with about how much it has written.
+    pub(crate) fn wrote(&self, conn: &Connection, shared: &Shared, bytes: u64, room: &mut Room) {
         let before = shared.wal_bytes.fetch_add(bytes, Ordering::Relaxed);
         let now = before + bytes;
         let crossed = |step: u64| before / step != now / step;
+        if room.is_short() {
+            if room.wants_log_written_back() || crossed(LOG_WITH_LITTLE_ROOM) {
+                self.write_back(conn, shared, room);
+            }
+            return;
+        }
         let is_scarce = shared.room_is_scarce.load(Ordering::Relaxed);
-        let threshold = if is_scarce { self.threshold.min(LOG_WITH_LITTLE_ROOM) } else { self.threshold };
+        let (threshold, hard_limit) = if is_scarce {
+            (self.threshold.min(LOG_WITH_LITTLE_ROOM), HARD_LIMIT_WITH_LITTLE_ROOM)
+        } else {
+            (self.threshold, HARD_LIMIT)
+        };
         if now >= threshold && crossed(threshold / 2) {
             // Full: it has been told already.
             let _ = self.to_thread.try_send(());
         }
-        let overdue = now >= threshold.saturating_mul(HARD_LIMIT) && crossed(threshold);
-        let has_to_stay_small = short_of_room && crossed(LOG_WITH_LITTLE_ROOM);
-        if overdue || has_to_stay_small || shared.finish_checkpoint.swap(false, Ordering::AcqRel) {
-            self.finish(conn, shared);
+        let overdue = now >= threshold.saturating_mul(hard_limit) && crossed(threshold);
+        if overdue || shared.finish_checkpoint.swap(false, Ordering::AcqRel) {
+            self.finish(conn, shared, room);
         }
     }
 
     /// Copies the rest and lets the next group begin the log anew.
-    fn finish(&self, conn: &Connection, shared: &Shared) {
-        let finished = conn
-            .busy_timeout(READERS_LEAVE)
-            .and_then(|()| checkpoint(conn, "RESTART"))
-            .and_then(|progress| conn.busy_timeout(self.busy_timeout).map(|()| progress));
-        match finished {
+    fn finish(&self, conn: &Connection, shared: &Shared, room: &mut Room) {
+        match self.once_readers_leave(conn, "RESTART") {
             Ok(progress) if !progress.blocked => self.begun_anew(conn, shared),
             // Someone reads from the log. The next nudge tries again.
             Ok(_) => self.is_held(shared),
+            // Now is the time for what is in reserve: the longer the log, the more of it is needed.
+            Err(error) if asks_for_room(&error, shared) => {
+                room.ran_out();
+                self.write_back(conn, shared, room);
+            }
             Err(error) => note(&error, shared),
         }
+    }
+
+    /// Copies the rest and cuts the log off, with as much of what is in reserve as that takes. Only then the log may
+    /// have a part of it.
+    fn write_back(&self, conn: &Connection, shared: &Shared, room: &mut Room) {
+        loop {
+            match self.once_readers_leave(conn, "TRUNCATE") {
+                Ok(progress) if !progress.blocked => {
+                    room.log_is_written_back();
+                    self.begun_anew(conn, shared);
+                    break;
+                }
+                Ok(_) => break self.is_held(shared),
+                Err(error) if asks_for_room(&error, shared) && room.give_to_database() => {}
+                Err(error) => break note(&error, shared),
+            }
+        }
+        room.give_to_log(log_bytes(shared));
+    }
+
+    fn once_readers_leave(&self, conn: &Connection, mode: &str) -> rusqlite::Result<Progress> {
+        conn.busy_timeout(READERS_LEAVE)?;
+        let progress = checkpoint(conn, mode);
+        conn.busy_timeout(self.busy_timeout)?;
+        progress
     }
 
     fn begun_anew(&self, conn: &Connection, shared: &Shared) {
@@ -119,7 +158,7 @@ impl Nudge {
         shared.log_is_held.store(false, Ordering::Relaxed);
         let held = self.held.take();
         let is_scarce = shared.room_is_scarce.load(Ordering::Relaxed);
-        let is_long = || std::fs::metadata(log_path(&shared.path)).is_ok_and(|file| file.len() > RESERVE_BYTES);
+        let is_long = || log_bytes(shared) > RESERVE_BYTES;
         // It has grown for somebody else's sake, or while there was room: that room goes back to the disk.
         if (held.is_some() || (is_scarce && is_long()))
             && let Err(error) = checkpoint(conn, "TRUNCATE")
@@ -191,6 +230,11 @@ pub(crate) fn run(shared: &Arc<Shared>, nudged: &Receiver<()>, files: &Files) {
     }
 }
 
+/// The length of the log's file.
+fn log_bytes(shared: &Shared) -> u64 {
+    std::fs::metadata(log_path(&shared.path)).map_or(0, |file| file.len())
+}
+
 /// Looks whether the files are still there and how much room there is, and says how long the log is.
 fn look(shared: &Shared, files: &Files) {
     if let Some(what) = files.missing()
@@ -202,8 +246,7 @@ fn look(shared: &Shared, files: &Files) {
         ));
     }
     shared.room_is_scarce.store(room::is_scarce(&shared.path), Ordering::Relaxed);
-    let log = std::fs::metadata(log_path(&shared.path)).map_or(0, |file| file.len());
-    metrics::gauge!(LOG_BYTES).set(log as f64);
+    metrics::gauge!(LOG_BYTES).set(log_bytes(shared) as f64);
     metrics::gauge!(LOG_HELD).set(f64::from(u8::from(shared.log_is_held.load(Ordering::Relaxed))));
 }
 
@@ -237,6 +280,10 @@ fn passes(conn: &Connection, database: Option<&File>, shared: &Shared) -> rusqli
     }
     shared.finish_checkpoint.store(true, Ordering::Release);
     Ok(())
+}
+
+fn asks_for_room(error: &rusqlite::Error, shared: &Shared) -> bool {
+    matches!(failure::of_statement(error, &shared.path), Reach::NoRoom(_))
 }
 
 /// A checkpoint that fails loses nothing, since the log keeps what was not copied. Only after a

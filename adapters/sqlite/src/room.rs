@@ -1,13 +1,18 @@
 //! Room on the disk, and what is kept back for the day on which there is none.
 //!
 //! A store on a full disk has to go on, or it never gets room again: deliveries are settled by commits, settled
-//! events are trimmed, and both write. So a file beside the database holds some room. When a write finds none, that
-//! file gives some of it back: that is for leases, commits and trims alone, and new events are refused. From time to
-//! time, and whenever something was trimmed, the file is filled again; once that succeeds new events are tried, which
-//! then use the pages of the database that the trim has freed, whether or not the disk has room.
+//! events are trimmed, and both write. So a file beside the database holds some room, the *reserve*. When a write finds
+//! none, the reserve gives some of it back: that is for leases, commits and trims alone.
 //!
-//! What is in the write-ahead log needs room in the database before the log can begin anew. So where the disk has
-//! little left, the log is written back early ([`is_scarce`]), and never holds more than the reserve can take.
+//! The room goes to the database before it goes to the write-ahead log. What is in the log needs room in the database
+//! before the log can begin anew; a log that has taken the whole reserve would never be written back, not even after a
+//! restart. So the writer first writes the log back and cuts it off ([`crate::checkpoint`]), and then lets it grow only
+//! as long as the reserve still holds as much as the log ([`Room::give_to_log`]). Where the disk has little left, the
+//! log is written back early ([`is_scarce`]), so that the reserve can take all of it when room runs out.
+//!
+//! New events are refused until most of the reserve is there again and the disk has room beside it, or until a trim has
+//! freed pages in the database ([`LEAST_FREE_BYTES`]). They use these, whether or not the disk has room; without them,
+//! each new event would take a part of the reserve for good.
 
 use laneway_ports::StoreError;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -19,10 +24,16 @@ use std::time::{Duration, Instant};
 
 /// How much is kept back: SQLite's index of the write-ahead log, and some thousand commits between two checkpoints.
 pub const RESERVE_BYTES: u64 = 8 << 20;
-/// With less than this in reserve nothing new is taken in.
-const LEAST_RESERVE_BYTES: u64 = 1 << 20;
-/// How much is given back at a time: not all at once, because anybody may take what is free on the disk.
+/// What has to be in reserve for new events to be taken in where only the disk has room for them: twice what the log
+/// holds at most before it is written back on such a disk. Each event that finds no room may cost a part of the reserve,
+/// and what is left is for commits and trims.
+const LEAST_RESERVE_BYTES: u64 = RESERVE_BYTES / 2;
+/// How much is given back at a time: not all at once, because anybody may take what is free on the disk. As much is
+/// left free on a disk that cannot fill the reserve, so that the log can be written at all.
 const STEP_BYTES: u64 = 1 << 20;
+/// With less in reserve, or nothing else free on the disk, events are taken in as long as so much of the database is free for them: more than a
+/// usual group of them writes.
+const LEAST_FREE_BYTES: u64 = 1 << 20;
 /// With less than this free on the disk, room is scarce: as much as the log takes at most on a disk with room.
 const SCARCE_BYTES: u64 = 256 << 20;
 /// How often it is tried whether there is room again: each try takes the reserve from the disk and gives it back.
@@ -47,14 +58,18 @@ impl Reserve {
         std::fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
-    /// Takes as much of the disk as there is, up to [`RESERVE_BYTES`], and says how much that is.
+    /// Takes as much of the disk as there is, up to [`RESERVE_BYTES`] and but for a last [`STEP_BYTES`], and says how
+    /// much it holds now.
     pub(crate) fn take(&self) -> io::Result<u64> {
-        if self.bytes() >= RESERVE_BYTES {
+        let held = self.bytes();
+        if held >= RESERVE_BYTES {
             return Ok(RESERVE_BYTES);
         }
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?;
-        let held = self.bytes();
-        let mut bytes = RESERVE_BYTES;
+        // Where the system does not say what is free, trying tells.
+        let free = disk_free(&self.path).unwrap_or(u64::MAX).saturating_sub(STEP_BYTES);
+        let whole_steps = |bytes: u64| bytes / STEP_BYTES * STEP_BYTES;
+        let mut bytes = RESERVE_BYTES.min(held.saturating_add(whole_steps(free)));
         while bytes > held {
             match allocate(&mut file, bytes) {
                 Ok(()) => return Ok(bytes),
@@ -105,9 +120,14 @@ pub struct Free {
 /// How much room there is for the database at `path`; `None` where the system does not say.
 #[must_use]
 pub fn free(path: &Path) -> Option<Free> {
+    Some(Free { disk: disk_free(path)?, reserve: Reserve::of(path).bytes() })
+}
+
+/// Bytes that are free on the disk of the file at `path`.
+fn disk_free(path: &Path) -> Option<u64> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = statvfs(folder).ok()?;
-    Some(Free { disk: disk.f_bavail.saturating_mul(disk.f_frsize), reserve: Reserve::of(path).bytes() })
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Whether there is so little room for the database at `path` that its log should hold little.
@@ -132,52 +152,104 @@ pub(crate) fn shortage(path: &Path) -> Option<String> {
 pub(crate) struct Room {
     reserve: Reserve,
     database: PathBuf,
-    /// When it is tried again; `None` while there is room.
-    look_at: Option<Instant>,
+    /// `None` while there is room.
+    short: Option<Short>,
+}
+
+/// A write has found no room, and none has been seen since.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    /// When it is tried again to fill the reserve.
+    look_at: Instant,
+    /// Whether the write-ahead log is to be written back before anything else.
+    log_is_due: bool,
+}
+
+/// Whether new events may be tried with so much in reserve. A quota or the limit of a file's size shows only then.
+fn has_room(reserve: u64, database: &Path) -> bool {
+    reserve >= LEAST_RESERVE_BYTES && disk_free(database).is_none_or(|free| free >= STEP_BYTES)
+}
+
+impl Short {
+    fn now() -> Self {
+        Self { look_at: Instant::now() + LOOK_EVERY, log_is_due: true }
+    }
 }
 
 impl Room {
     /// `short`: the store could be opened only with what was in reserve.
     pub(crate) fn of(database: &Path, short: bool) -> Self {
-        let room = Self {
-            reserve: Reserve::of(database),
-            database: database.to_owned(),
-            look_at: short.then(|| Instant::now() + LOOK_EVERY),
-        };
-        if !short && let Err(error) = room.reserve.take() {
-            let path = database.display();
-            tracing::warn!(%path, %error, "no reserve can be made: when the disk is full, deliveries cannot be recorded");
-        }
-        room
+        let reserve = Reserve::of(database);
+        let is_short = short
+            || match reserve.take() {
+                Ok(bytes) => !has_room(bytes, database),
+                Err(error) => {
+                    let path = database.display();
+                    tracing::warn!(
+                        %path, %error, "no reserve can be made: when the disk is full, deliveries cannot be recorded"
+                    );
+                    false
+                }
+            };
+        Self { reserve, database: database.to_owned(), short: is_short.then(Short::now) }
     }
 
-    /// A write found no room: what is in reserve is for what makes room.
+    /// A write found no room.
     pub(crate) fn ran_out(&mut self) {
-        self.reserve.release();
-        self.look_at = Some(Instant::now() + LOOK_EVERY);
+        self.short = Some(Short::now());
     }
 
     /// Something was removed from the store.
     pub(crate) fn was_made(&mut self) {
-        self.look_at = self.look_at.map(|_| Instant::now());
+        if let Some(short) = &mut self.short {
+            short.look_at = Instant::now();
+        }
     }
 
-    /// Whether new events may be tried.
-    pub(crate) fn admits_events(&mut self) -> bool {
-        let Some(at) = self.look_at else { return true };
+    /// Whether new events may be tried. `free_bytes` says how much of the database is free.
+    pub(crate) fn admits_events(&mut self, free_bytes: impl FnOnce() -> u64) -> bool {
+        let Some(short) = &mut self.short else { return true };
         let now = Instant::now();
-        if now < at {
-            return false;
+        if now >= short.look_at {
+            short.look_at = now + LOOK_EVERY;
+            // Where nothing can be kept back for another reason than room, only trying tells.
+            if self.reserve.take().map_or(true, |bytes| has_room(bytes, &self.database)) {
+                self.short = None;
+                return true;
+            }
         }
-        // Where nothing can be kept back for another reason than room, only trying tells.
-        let is_there = self.reserve.take().map_or(true, |bytes| bytes >= LEAST_RESERVE_BYTES);
-        self.look_at = if is_there { None } else { Some(now + LOOK_EVERY) };
-        is_there
+        !short.log_is_due && free_bytes() >= LEAST_FREE_BYTES
     }
 
     /// Whether there is none.
     pub(crate) const fn is_short(&self) -> bool {
-        self.look_at.is_some()
+        self.short.is_some()
+    }
+
+    /// Whether the write-ahead log has to be written back before anything else is written.
+    pub(crate) fn wants_log_written_back(&self) -> bool {
+        self.short.is_some_and(|short| short.log_is_due)
+    }
+
+    /// The log is in the database, and holds nothing.
+    pub(crate) fn log_is_written_back(&mut self) {
+        if let Some(short) = &mut self.short {
+            short.log_is_due = false;
+        }
+    }
+
+    /// Gives some of the reserve to the database, into which the log is being written back. `false` if nothing is left.
+    pub(crate) fn give_to_database(&self) -> bool {
+        self.reserve.release() > 0
+    }
+
+    /// Gives some of the reserve to the log, whose file has `log_bytes`, if there is nothing free on the disk, and if
+    /// as much as the log may hold then is left for the day on which it is written back.
+    pub(crate) fn give_to_log(&self, log_bytes: u64) {
+        let has_enough = disk_free(&self.database).is_some_and(|free| free >= STEP_BYTES);
+        if !has_enough && self.reserve.bytes() >= log_bytes + 2 * STEP_BYTES {
+            self.reserve.release();
+        }
     }
 
     /// What whoever brings events is told while there is none.
@@ -215,20 +287,36 @@ mod tests {
         assert_eq!(reserve.take().unwrap(), RESERVE_BYTES);
     }
 
+    const NOTHING_FREE: fn() -> u64 = || 0;
+
     #[test]
     fn new_events_wait_until_room_was_made() {
         let folder = tempfile::tempdir().unwrap();
         let mut room = Room::of(&folder.path().join("laneway.db"), false);
-        assert!(room.admits_events());
+        assert!(room.admits_events(NOTHING_FREE));
         assert_eq!(room.reserve.bytes(), RESERVE_BYTES);
         room.ran_out();
-        assert!(!room.admits_events(), "it was looked for a moment ago");
+        assert!(!room.admits_events(NOTHING_FREE), "it was looked for a moment ago");
+        assert!(room.give_to_database());
         assert_eq!(room.reserve.bytes(), RESERVE_BYTES - STEP_BYTES);
         room.was_made();
-        assert!(room.admits_events());
+        assert!(room.admits_events(NOTHING_FREE));
         assert_eq!(room.reserve.bytes(), RESERVE_BYTES);
         room.was_made();
         assert!(!room.is_short(), "what is removed from a store with room changes nothing");
+    }
+
+    #[test]
+    fn pages_of_the_database_that_are_free_serve_new_events_once_the_log_is_written_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut room = Room::of(&folder.path().join("laneway.db"), false);
+        room.ran_out();
+        assert!(room.wants_log_written_back());
+        assert!(!room.admits_events(|| LEAST_FREE_BYTES), "the log needs the room");
+        room.log_is_written_back();
+        assert!(!room.wants_log_written_back());
+        assert!(room.admits_events(|| LEAST_FREE_BYTES));
+        assert!(!room.admits_events(|| LEAST_FREE_BYTES - 1));
     }
 
     #[test]

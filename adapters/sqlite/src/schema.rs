@@ -441,6 +441,14 @@ pub(crate) fn limit_size(conn: &Connection, max_bytes: Option<u64>) -> rusqlite:
     conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
 }
 
+/// Bytes of the database that hold nothing, and are used before its file grows.
+pub(crate) fn free_bytes(conn: &Connection) -> u64 {
+    let pages =
+        conn.prepare_cached("PRAGMA freelist_count").and_then(|mut count| count.query_row([], |row| row.get(0)));
+    // Whoever cannot read it will not write to it either, and hears from the write why.
+    pages.map_or(0, |pages: u64| pages * PAGE_BYTES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

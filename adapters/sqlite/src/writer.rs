@@ -26,6 +26,7 @@ use crate::options::Options;
 use crate::queue::Queue;
 use crate::request::{Change, Placed, Request, Tx};
 use crate::room::Room;
+use crate::schema;
 use crate::shared::Shared;
 use append::Appender;
 use laneway_domain::{NewEvent, Offset, Revision, Timestamp};
@@ -117,7 +118,7 @@ impl Writer<'_> {
         // Looked at with every group, be it a renewed lease: nobody sends events to a store that says that it is full.
         let trouble = match &stored {
             Err(error) => Some(error.clone()),
-            Ok(()) => (!self.room.admits_events()).then(|| self.room.refusal()),
+            Ok(()) => (!self.admits_events()).then(|| self.room.refusal()),
         };
         self.shared.note_trouble(trouble.as_ref());
         for pending in self.pending.drain(..) {
@@ -133,7 +134,7 @@ impl Writer<'_> {
         self.execute("BEGIN IMMEDIATE").map_err(|error| failure::of_statement(&error, path))?;
         while let Some(request) = group.pop_front() {
             match request {
-                request @ Request::Append { .. } if !self.room.admits_events() => refuse(request, self.room.refusal()),
+                request @ Request::Append { .. } if !self.admits_events() => refuse(request, self.room.refusal()),
                 Request::Append { events, answer, .. } => self.append(events, answer)?,
                 Request::Change(change) => self.change(change)?,
             }
@@ -239,7 +240,12 @@ impl Writer<'_> {
 
     fn after_group(&mut self, nudge: &Nudge) {
         let written = self.appender.take_written_bytes() + self.changes * crate::checkpoint::CHANGE_BYTES;
-        nudge.wrote(self.conn, self.shared, written, self.room.is_short());
+        nudge.wrote(self.conn, self.shared, written, &mut self.room);
+    }
+
+    fn admits_events(&mut self) -> bool {
+        let conn = self.conn;
+        self.room.admits_events(|| schema::free_bytes(conn))
     }
 
     fn commit_group(&self) -> rusqlite::Result<()> {

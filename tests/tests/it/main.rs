@@ -39,6 +39,7 @@ mod e2e_tokens;
 mod e2e_traces;
 mod e2e_wrong_url;
 mod fleet;
+mod full_disk;
 mod hostile_receivers;
 mod layers;
 mod network;
