@@ -14,6 +14,7 @@ mod notices;
 mod operational;
 mod pace;
 mod roster;
+mod runners;
 mod share;
 mod shell;
 mod surveys;

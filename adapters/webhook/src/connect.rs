@@ -27,6 +27,8 @@ pub(crate) enum ConnectError {
     TimedOut { after: Duration, doing: String },
     #[error("{host} did not choose HTTP/2, the only version that the settings permit")]
     NotHttp2 { host: String },
+    #[error("HTTP/1 cannot be spoken over the connection")]
+    Unusable,
 }
 
 impl ConnectError {

@@ -1,93 +1,84 @@
 //! One request and its answer, within one deadline.
 
 use crate::answer::{Answer, Judge};
-use crate::connect::{ConnectError, Connector, Stream};
-use crate::wire::{HandOver, Place, Watched, WatchedBody, Wire};
+use crate::client::{ByClient, SharedClient};
+use crate::connect::{ConnectError, Connector};
+use crate::http1::Head;
+use crate::limits::{MAX_INTERIM_ANSWERS, PoolOptions};
+use crate::pool::{Got, Pool};
+use crate::wire::Place;
 use bytes::Bytes;
+use http::header::{HOST, HeaderValue, InvalidHeaderValue};
+use http::uri::Scheme;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, capture_connection};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::{Answered, Cause, End, Outcome, REST_OF_ANSWER};
-use laneway_egress::{Dial, Placed, gave_way};
+use laneway_egress::{Dial, gave_way};
 use laneway_ports::{TestReport, TestedAnswer, is_shortage};
 use laneway_tls::tls_error_in_words;
 use std::error::Error;
 use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// The most of an answer that is read. An answer that ends within it leaves its connection usable;
 /// a longer one costs its connection.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// The most bytes of an answer's head, so that endless headers end.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// The most headers of an answer that are read. Of one with more the status still stands.
-const MAX_ANSWER_HEADERS: usize = 100;
-/// The most interim answers (1xx) before the final one over HTTP/1. Nobody needs more than a few; a
-/// receiver that sends them without end would cost a core until the deadline.
-const MAX_INTERIM_ANSWERS: usize = 100;
-/// How long an HTTP/2 connection with requests on it may be silent before it is asked for a sign of
-/// life, and how long it then has for it: a third of the deadline each, within these bounds. So a
-/// connection whose other end vanished costs the attempts on it, and is gone for the next.
-const PING_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// Which part of an exchange's time a request may wait for a stream: beyond it, what is left for the receiver
 /// would be too little to call it slow.
 const MAX_QUEUED: u32 = 2;
-/// How much one HTTP/2 answer may send ahead of our reading, in bytes.
-const STREAM_WINDOW: u32 = 64 * 1024;
-
-/// What is asked of the pool.
-pub(crate) struct PoolOptions {
-    pub(crate) http2_only: bool,
-    pub(crate) max_idle: usize,
-    pub(crate) idle_timeout: Duration,
-}
-
 /// Makes the exchanges of one destination, over connections of its own.
 ///
-/// The pool sends a request again by itself in one case only: when a reused connection turned out
-/// to be closed before any of the request was handed to it. That is no second attempt, since
-/// nothing was sent. Once a request may have been written, whatever happens is an outcome.
-pub(crate) struct Exchange<D> {
-    client: Client<PooledConnector<D>, WatchedBody>,
-    /// Makes a new connection for each request.
-    fresh: Client<PooledConnector<D>, WatchedBody>,
-    connector: PooledConnector<D>,
+/// A request is sent again in one case only: when a reused connection turned out to be closed before any of the request
+/// was handed to it. That is no second attempt, since nothing was sent. Once a request may have been written, whatever
+/// happens is an outcome.
+pub(crate) struct Exchange<D: Dial> {
+    http1: Pool<D>,
+    /// For a receiver that speaks HTTP/2; made for the first of it, as most do not.
+    client: OnceLock<SharedClient<D>>,
+    options: PoolOptions,
+    /// Whether that one does: the settings say so, or its last connection has.
+    speaks_http2: AtomicBool,
+    connector: Arc<Connector<D>>,
     timeout: Duration,
     judge: Judge,
+    uri: Uri,
+    /// The destination's path, as HTTP/1 has it in its first line, and its host.
+    path: Uri,
+    host: HeaderValue,
 }
 
 impl<D: Dial> Exchange<D> {
-    pub(crate) fn new(connector: Connector<D>, options: &PoolOptions, timeout: Duration, judge: Judge) -> Self {
-        let connector = PooledConnector { connector: Arc::new(connector), http2_only: options.http2_only };
-        let ping = (timeout / 3).clamp(PING_BOUNDS.0, PING_BOUNDS.1);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(options.max_idle)
-            .pool_idle_timeout(options.idle_timeout)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            .http1_max_headers(MAX_ANSWER_HEADERS)
-            .http1_allow_spaces_after_header_name_in_responses(true)
-            .http1_allow_obsolete_multiline_headers_in_responses(true)
-            .http1_ignore_invalid_headers_in_responses(true)
-            .http2_only(options.http2_only)
-            .http2_keep_alive_interval(ping)
-            .http2_keep_alive_timeout(ping)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_max_header_list_size(MAX_HEAD_BYTES as u32);
-        let client = builder.build(connector.clone());
-        let fresh = builder.pool_max_idle_per_host(0).build(connector.clone());
-        Self { client, fresh, connector, timeout, judge }
+    /// # Errors
+    /// If `uri` has a host that a header cannot carry.
+    pub(crate) fn new(
+        uri: &Uri,
+        connector: Connector<D>,
+        options: PoolOptions,
+        timeout: Duration,
+        judge: Judge,
+    ) -> Result<Self, InvalidHeaderValue> {
+        let connector = Arc::new(connector);
+        Ok(Self {
+            http1: Pool::new(Arc::clone(&connector), options.max_idle, options.idle_timeout, timeout),
+            client: OnceLock::new(),
+            speaks_http2: AtomicBool::new(options.http2_only),
+            options,
+            connector,
+            timeout,
+            judge,
+            uri: uri.clone(),
+            path: uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from),
+            host: host(uri)?,
+        })
+    }
+
+    fn client(&self) -> &SharedClient<D> {
+        let new = || SharedClient::new(Arc::clone(&self.connector), &self.options, self.timeout);
+        self.client.get_or_init(new)
     }
 
     /// What judges the answers, and knows what nobody is to see.
@@ -127,36 +118,101 @@ impl<D: Dial> Exchange<D> {
         deadline: Instant,
         witness: &W,
     ) -> Outcome {
-        let (mut request, hand_over, mut connection) = watched(request);
-        let storm = watch_interim_answers(&mut request);
+        let request = if self.speaks_http2.load(Ordering::Relaxed) {
+            request
+        } else {
+            match self.over_http1(request, fresh, deadline, witness).await {
+                Ok(outcome) => return outcome,
+                Err(back) => self.for_client(back),
+            }
+        };
         let patience = self.timeout / MAX_QUEUED;
-        let client = if fresh { &self.fresh } else { &self.client };
-        tokio::select! {
-            biased;
-            answer = client.request(request) => match answer {
-                Ok(response) => self.judged(response, hand_over.place(), deadline, witness).await,
-                Err(error) => self.failed(&error, hand_over.place(), connection.connection_metadata().is_some(), witness),
-            },
-            () = storm.notified() => {
-                retry(Cause::Unanswered, format!("more than {MAX_INTERIM_ANSWERS} interim answers (1xx) and no final one"))
+        match self.client().exchange(request, fresh, patience, deadline).await {
+            ByClient::Answer(answer, place) => self.judged(answer, place, deadline, witness).await,
+            ByClient::Failed { error, place, had_connection } => self.failed(&error, place, had_connection, witness),
+            ByClient::Storm => storm(),
+            ByClient::StatusAlone(status, place) => self.status_alone(status, &place, witness),
+            ByClient::Queued => {
+                let why = format!("the receiver's connection took no further request within {patience:?}");
+                retry(Cause::Queued, why)
             }
-            (status, place) = last_word(&hand_over) => self.status_alone(status, &place, witness),
-            () = not_handed_over(&mut connection, &hand_over, patience) => {
-                retry(Cause::Queued, format!("the receiver's connection took no further request within {patience:?}"))
-            }
-            () = sleep_until(deadline) => match status_at(hand_over.place()) {
+            ByClient::Late(place) => match status_at(place.clone()) {
                 Some((status, place)) => self.status_alone(status, &place, witness),
-                None if hand_over.place().is_none() => self.never_sent(),
-                None => retry(Cause::Unanswered, format!("no answer within {:?}", self.timeout)),
-            }
+                None if place.is_none() => self.never_sent(),
+                None => self.late(),
+            },
         }
+    }
+
+    /// The same over HTTP/1. The request comes back if the receiver turns out to speak HTTP/2.
+    async fn over_http1<W: Witness>(
+        &self,
+        request: Request<Full<Bytes>>,
+        fresh: bool,
+        deadline: Instant,
+        witness: &W,
+    ) -> Result<Outcome, Request<Full<Bytes>>> {
+        let mut request = request;
+        loop {
+            let got = if fresh { self.http1.open(deadline).await } else { self.http1.get(deadline).await };
+            let mut connection = match got {
+                Got::Http1(connection) => connection,
+                Got::Http2(io) => {
+                    self.speaks_http2.store(true, Ordering::Relaxed);
+                    if let Some(io) = io {
+                        self.client().take_over(io);
+                    }
+                    return Err(request);
+                }
+                Got::Failed(error) => return Ok(self.failed(&error, None, false, witness)),
+                Got::Late => return Ok(self.never_sent()),
+            };
+            let (place, was_used) = (connection.next_place(), connection.was_used());
+            let outcome = match connection.head(self.for_http1(request), &place, deadline).await {
+                Head::Answer(answer) => {
+                    let judged = self.judged(answer, Some(place), deadline, witness);
+                    let outcome = connection.along(judged).await;
+                    self.http1.put(connection);
+                    outcome
+                }
+                // It had been idle, and its end was not heard of yet.
+                Head::NotTaken(back, _) if was_used => {
+                    request = back;
+                    continue;
+                }
+                Head::NotTaken(_, error) => self.failed(&error, None, true, witness),
+                Head::Failed(error) => self.failed(&error, Some(place), true, witness),
+                Head::Storm => storm(),
+                Head::StatusAlone(status) => self.status_alone(status, &place, witness),
+                Head::Late => self.late(),
+            };
+            return Ok(outcome);
+        }
+    }
+
+    /// The request as it is written: with the path alone in its first line, and the host among the headers.
+    fn for_http1(&self, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+        *request.uri_mut() = self.path.clone();
+        request.headers_mut().insert(HOST, self.host.clone());
+        request
+    }
+
+    /// The request as the client wants it, which writes of the URI what has to be written.
+    fn for_client(&self, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+        *request.uri_mut() = self.uri.clone();
+        request.headers_mut().remove(HOST);
+        request
+    }
+
+    fn late(&self) -> Outcome {
+        retry(Cause::Unanswered, format!("no answer within {:?}", self.timeout))
     }
 
     /// No connection took the request in all the time that it had.
     fn never_sent(&self) -> Outcome {
         let why = format!("no connection within {:?}", self.timeout);
         // Where every place is taken, that is our own bound's doing.
-        let crowded = self.connector.connector.route.is_crowded();
+        let crowded = self.connector.route.is_crowded();
         retry(if crowded { Cause::Shortage } else { Cause::NotConnected }, why)
     }
 
@@ -278,36 +334,9 @@ fn cause(error: &(dyn Error + 'static), stale: bool) -> Cause {
     if stale { Cause::StaleConnection } else { Cause::Unanswered }
 }
 
-/// The request with what tells how far it is.
-fn watched(request: Request<Full<Bytes>>) -> (Request<WatchedBody>, Arc<HandOver>, CaptureConnection) {
-    let hand_over = Arc::new(HandOver::default());
-    let (head, body) = request.into_parts();
-    let mut request = Request::from_parts(head, ());
-    let connection = capture_connection(&mut request);
-    let body = WatchedBody { body, hand_over: Arc::clone(&hand_over), connection: connection.clone() };
-    (request.map(|()| body), hand_over, connection)
-}
-
-/// The final status of an answer whose rest does not come in time. Never ends if there is none.
-async fn last_word(hand_over: &HandOver) -> (StatusCode, Place) {
-    let place = hand_over.happened().await;
-    let status = place.wire.until(|wire| wire.status(place.number)).await;
-    sleep(REST_OF_ANSWER).await;
-    (status, place)
-}
-
 fn status_at(place: Option<Place>) -> Option<(StatusCode, Place)> {
     let place = place?;
     Some((place.wire.status(place.number)?, place))
-}
-
-/// Ends when a request has had its connection for `patience`, and that has not taken it: it waits for a stream.
-/// Never ends while the connection is still being made, which has a deadline of its own.
-async fn not_handed_over(connection: &mut CaptureConnection, hand_over: &HandOver, patience: Duration) {
-    let has_one = connection.wait_for_connection_metadata().await.is_some();
-    if !has_one || timeout(patience, hand_over.happened()).await.is_ok() {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// A 2xx confirms what was sent whole. One that comes before has a moment for the rest to follow.
@@ -321,19 +350,6 @@ async fn confirmed(status: StatusCode, place: &Place) -> Outcome {
 
 fn too_early(status: StatusCode) -> Outcome {
     retry(Cause::Unanswered, format!("the receiver answered {status} before it had the whole request"))
-}
-
-/// What is notified when the answer to `request` has had too many interim ones before it. Giving
-/// the request up then closes its connection.
-fn watch_interim_answers(request: &mut Request<WatchedBody>) -> Arc<Notify> {
-    let storm = Arc::new(Notify::new());
-    let (notify, count) = (Arc::clone(&storm), AtomicUsize::new(0));
-    hyper::ext::on_informational(request, move |_| {
-        if count.fetch_add(1, Ordering::Relaxed) == MAX_INTERIM_ANSWERS {
-            notify.notify_one();
-        }
-    });
-    storm
 }
 
 /// Reads `body` to its end or to the bound.
@@ -352,6 +368,20 @@ async fn read(mut body: Incoming, mut kept: Option<&mut Vec<u8>>) {
         if count > MAX_ANSWER_BYTES {
             return;
         }
+    }
+}
+
+fn storm() -> Outcome {
+    retry(Cause::Unanswered, format!("more than {MAX_INTERIM_ANSWERS} interim answers (1xx) and no final one"))
+}
+
+/// The host as a request names it: with the port, unless that is what the scheme means anyway (RFC 9110, section 7.2).
+fn host(uri: &Uri) -> Result<HeaderValue, InvalidHeaderValue> {
+    let usual = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    let host = uri.host().unwrap_or_default();
+    match uri.port_u16().filter(|port| *port != usual) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")),
+        None => HeaderValue::try_from(host),
     }
 }
 
@@ -376,44 +406,4 @@ fn describe(error: &(dyn Error + 'static)) -> String {
         next = error.source();
     }
     format!("{FAILED}: {}", texts.join(": "))
-}
-
-/// The connector as the pool wants it. It ends by itself, because the pool finishes connections in
-/// the background whose request went another way.
-struct PooledConnector<D> {
-    connector: Arc<Connector<D>>,
-    http2_only: bool,
-}
-
-impl<D> Clone for PooledConnector<D> {
-    fn clone(&self) -> Self {
-        Self { connector: Arc::clone(&self.connector), http2_only: self.http2_only }
-    }
-}
-
-impl<D: Dial> tower::Service<Uri> for PooledConnector<D> {
-    type Response = TokioIo<Watched<Stream<Placed<D::Stream>>>>;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// The URI is the one that the connector was made for.
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let (connector, http2_only) = (Arc::clone(&self.connector), self.http2_only);
-        Box::pin(async move {
-            let stream = connector.connect().await?;
-            let http1 = !http2_only && !stream.chose_http2();
-            Ok(TokioIo::new(Watched { stream, wire: Wire::new(!http1), http1 }))
-        })
-    }
-}
-
-impl<S> Connection for Watched<Stream<S>> {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().extra::<Arc<Wire>>(Arc::clone(&self.wire));
-        if self.stream.chose_http2() { connected.negotiated_h2() } else { connected }
-    }
 }

@@ -30,11 +30,15 @@
 
 mod answer;
 mod batch;
+mod client;
 mod cloudevents;
 mod config;
 mod connect;
 mod encode;
 mod exchange;
+mod http1;
+mod limits;
+mod pool;
 mod redact;
 mod request;
 mod secret;

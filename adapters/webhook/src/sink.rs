@@ -3,7 +3,8 @@
 use crate::answer::Judge;
 use crate::config::{Credentials, HttpVersion, WebhookConfig, WebhookConfigError, origin};
 use crate::connect::Connector;
-use crate::exchange::{Exchange, PoolOptions};
+use crate::exchange::Exchange;
+use crate::limits::PoolOptions;
 use crate::redact::Redactor;
 use crate::request::Template;
 use crate::secret::Secret;
@@ -32,7 +33,7 @@ use url::{Host, Url};
 /// late answer) is [`Outcome::Retry`], with the receiver's Retry-After of at most a day.
 ///
 /// A delivery ends within [`WebhookConfig::timeout`], also one of several events.
-pub struct WebhookSink<D = Tcp> {
+pub struct WebhookSink<D: Dial = Tcp> {
     template: Template,
     exchange: Exchange<D>,
     batch: bool,
@@ -71,7 +72,8 @@ impl<D: Dial> WebhookSink<D> {
         if let Some(host) = url.host() {
             guard.check_host(&host)?;
         }
-        let template = Template::new(uri(&url)?, &config, credentials.as_ref())?;
+        let uri = uri(&url)?;
+        let template = Template::new(uri.clone(), &config, credentials.as_ref())?;
         let redactor = Redactor::new(&config, &url, credentials.as_ref());
         let options = PoolOptions {
             http2_only: config.http == HttpVersion::Http2,
@@ -80,7 +82,8 @@ impl<D: Dial> WebhookSink<D> {
         };
         let connector = connector(&url, &config, &guard)?;
         let judge = Judge { reject: config.reject, redactor };
-        let exchange = Exchange::new(connector, &options, config.timeout, judge);
+        let exchange = Exchange::new(&uri, connector, options, config.timeout, judge)
+            .map_err(|error| WebhookConfigError::Url { why: format!("its host cannot be named: {error}") })?;
         Ok(Self { template, exchange, batch: config.batch, origin: origin(&url) })
     }
 
@@ -168,7 +171,7 @@ impl<D: Dial> Sink for WebhookSink<D> {
     }
 }
 
-impl<D> fmt::Debug for WebhookSink<D> {
+impl<D: Dial> fmt::Debug for WebhookSink<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookSink").field("origin", &self.origin).finish_non_exhaustive()
     }

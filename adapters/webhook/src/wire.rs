@@ -39,6 +39,15 @@ pub(crate) struct Wire {
     http2: bool,
 }
 
+/// What has come in of an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SeenOfAnswer {
+    /// Its final status.
+    pub(crate) status: Option<StatusCode>,
+    /// How many interim answers came before.
+    pub(crate) interim: usize,
+}
+
 #[derive(Debug, Default)]
 struct Progress {
     /// Requests that were begun.
@@ -74,7 +83,7 @@ impl Wire {
     }
 
     /// The number that the next request on this connection has.
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.progress().requests + 1
     }
 
@@ -82,6 +91,16 @@ impl Wire {
     pub(crate) fn status(&self, number: u64) -> Option<StatusCode> {
         let progress = self.progress();
         progress.status.filter(|_| progress.requests == number)
+    }
+
+    /// What has come in of the answer to the request of that number.
+    pub(crate) fn seen(&self, number: u64) -> SeenOfAnswer {
+        let progress = self.progress();
+        if progress.requests == number {
+            SeenOfAnswer { status: progress.status, interim: progress.heads.interim }
+        } else {
+            SeenOfAnswer::default()
+        }
     }
 
     /// Whether the request of that number was written whole.
@@ -99,6 +118,10 @@ impl Wire {
 
     /// Waits until `known` says something.
     pub(crate) async fn until<T>(&self, known: impl Fn(&Self) -> Option<T>) -> T {
+        // Most often it is known already.
+        if let Some(known) = known(self) {
+            return known;
+        }
         loop {
             let mut moved = std::pin::pin!(self.moved.notified());
             moved.as_mut().enable();
@@ -189,6 +212,8 @@ struct Heads {
     is_interim: bool,
     /// It is not HTTP: nothing that follows can make it so.
     is_nonsense: bool,
+    /// Interim answers that came in.
+    interim: usize,
 }
 
 impl Heads {
@@ -224,6 +249,7 @@ impl Heads {
             return None;
         };
         self.is_interim = status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS;
+        self.interim += usize::from(self.is_interim);
         (!self.is_interim).then_some(status)
     }
 }

@@ -7,6 +7,7 @@ use super::handle::{Change, Listing, Request, Told};
 use super::metered_sink::MeteredSink;
 use super::notices::Reporter;
 use super::operational::{Committing, Teller};
+use super::runners::{Ended, Runners};
 use super::share::Share;
 use super::surveys::Surveys;
 use super::traced::TracedCommits;
@@ -16,8 +17,8 @@ use crate::telemetry::metrics as names;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use laneway_domain::{
-    AttemptId, Attempted, Cause, CommandId, DestinationName, Dispatcher, Input, Lags, Met, Offset, Outcome, Output,
-    Partition, Revision, StatusReport, Timestamp,
+    AttemptId, Attempted, CommandId, DestinationName, Dispatcher, Input, Lags, Offset, Output, Partition, Revision,
+    StatusReport, Timestamp,
 };
 use laneway_ports::{Lease, Spans};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -25,7 +26,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
 /// Ended attempts taken in before the other sources get their turn.
@@ -55,7 +56,7 @@ pub(super) struct Shell {
     register: Call,
     /// Calls that were done at once.
     done: VecDeque<Done>,
-    attempts: JoinSet<(AttemptId, Vec<Outcome>, Met)>,
+    attempts: Runners,
     requests: mpsc::Receiver<Request>,
     /// Who waits for the answer to a command.
     commands: BTreeMap<CommandId, oneshot::Sender<Told>>,
@@ -104,7 +105,7 @@ impl Shell {
             share,
             calls: FuturesUnordered::new(),
             done: VecDeque::new(),
-            attempts: JoinSet::new(),
+            attempts: Runners::new(clock),
             requests,
             commands: BTreeMap::new(),
             surveys: Surveys::default(),
@@ -127,7 +128,7 @@ impl Shell {
             tokio::select! {
                 biased;
                 Some(request) = self.requests.recv() => self.request(request),
-                Some(ended) = self.attempts.join_next(), if !self.attempts.is_empty() => self.attempt_ended(ended),
+                ended = self.attempts.next() => self.attempt_ended(ended),
                 Some(done) = self.calls.next(), if !self.calls.is_empty() => self.done(done),
                 done = &mut self.register => self.done(done),
                 () = &mut alarm => {
@@ -144,7 +145,7 @@ impl Shell {
     /// Takes in what is there already, a bounded number of each kind, so that none starves another.
     fn turn(&mut self) {
         for _ in 0..ATTEMPTS_A_TURN {
-            let Some(ended) = self.attempts.try_join_next() else { break };
+            let Some(ended) = self.attempts.try_next() else { break };
             self.attempt_ended(ended);
         }
         while let Some(done) = self.done.pop_front() {
@@ -232,27 +233,14 @@ impl Shell {
     }
 
     fn attempt(&mut self, attempt: AttemptId, destination: &DestinationName, events: Vec<Attempted>) {
-        let (sink, clock) = (self.sinks.get(destination).cloned(), self.clock);
-        let name = destination.clone();
         self.traced.attempt(attempt, destination, &events);
-        self.attempts.spawn(async move {
-            let (outcomes, met) = match sink {
-                Some(sink) => sink.deliver(events, clock).await,
-                None => {
-                    let reason = format!("destination {name} has no sink in this process");
-                    (vec![Outcome::retry(Cause::Broken, reason); events.len()], Met::default())
-                }
-            };
-            (attempt, outcomes, met)
-        });
+        let sink = self.sinks.get(destination).cloned();
+        self.attempts.begin(attempt, destination, sink, events);
     }
 
-    fn attempt_ended(&mut self, ended: Result<(AttemptId, Vec<Outcome>, Met), tokio::task::JoinError>) {
-        // An attempt catches the sink's panics, and is aborted only with the whole shell.
-        if let Ok((attempt, outcomes, met)) = ended {
-            self.traced.attempt_ended(attempt, &outcomes);
-            self.feed(Input::AttemptEnded { attempt, outcomes, met });
-        }
+    fn attempt_ended(&mut self, Ended { attempt, outcomes, met }: Ended) {
+        self.traced.attempt_ended(attempt, &outcomes);
+        self.feed(Input::AttemptEnded { attempt, outcomes, met });
     }
 
     /// Whether a call was made under the lease that is held now.

@@ -1,12 +1,17 @@
 //! Connections: how many are kept, for how long, and that none outlives its use.
 
-use crate::events::{config, deliver, event, retry_reason};
+use crate::events::{attempted, config, deliver, event, retry_reason};
 use bytes::Bytes;
 use laneway_domain::{Event, Outcome};
-use laneway_webhook::{WebhookConfig, WebhookSink};
+use laneway_ports::{Delivery, Sink};
+use laneway_webhook::{Dial, SystemResolver, WebhookConfig, WebhookSink};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 /// How long to wait for the sink to hang up; a sink that does not fails the test.
@@ -117,4 +122,106 @@ async fn a_sink_that_is_dropped_closes_its_connections() {
     assert_eq!(outcome, Outcome::Delivered);
     drop(sink);
     hung_up(&mut stream).await;
+}
+
+/// Connections that are there when the test says so.
+struct Asked(mpsc::UnboundedSender<oneshot::Sender<DuplexStream>>);
+
+impl Dial for Asked {
+    type Stream = DuplexStream;
+
+    async fn dial(&self, _: SocketAddr) -> std::io::Result<DuplexStream> {
+        let (to_us, stream) = oneshot::channel();
+        self.0.send(to_us).expect("the test goes on");
+        Ok(stream.await.expect("the test goes on"))
+    }
+}
+
+/// The connection is there; this is the receiver's end.
+fn connect(asked: oneshot::Sender<DuplexStream>) -> DuplexStream {
+    let (here, there) = duplex(64 * 1024);
+    asked.send(here).expect("somebody waits for it");
+    there
+}
+
+async fn exchange(receiver: &mut DuplexStream, answer: &[u8]) {
+    let mut got = Vec::new();
+    while !got.ends_with(b"{ \"total\" : 12.50 }") {
+        assert_ne!(receiver.read_buf(&mut got).await.unwrap(), 0);
+    }
+    receiver.write_all(answer).await.unwrap();
+}
+
+/// A destination whose connections are there when the test says so, and who asks for one.
+fn asking() -> (impl Fn(&'static str) -> JoinHandle<Outcome>, mpsc::UnboundedReceiver<oneshot::Sender<DuplexStream>>) {
+    let (to_us, asked) = mpsc::unbounded_channel();
+    let settings = WebhookConfig { timeout: PATIENCE, ..config("http://127.0.0.1:9/") };
+    let sink = Arc::new(WebhookSink::with_dial(settings, Arc::new(SystemResolver), Asked(to_us)).unwrap());
+    let begin = move |id: &str| {
+        let (sink, delivery) = (Arc::clone(&sink), Delivery { events: vec![attempted(event(id))] });
+        tokio::spawn(async move { sink.deliver(&delivery).await.outcomes.remove(0) })
+    };
+    (begin, asked)
+}
+
+/// A connection takes its time. Whoever waits for one takes another that is free before, and the new one is not lost.
+#[tokio::test]
+async fn whoever_waits_takes_the_first_connection_that_is_free() {
+    let (begin, mut asked) = asking();
+    let first = begin("first");
+    let mut one = connect(asked.recv().await.unwrap());
+    let second = begin("second");
+    // It asks for a connection of its own, since the only one is in use …
+    let for_second = asked.recv().await.unwrap();
+    exchange(&mut one, ANSWER).await;
+    assert_eq!(first.await.unwrap(), Outcome::Delivered);
+    // … and goes over the other, as soon as that is free.
+    exchange(&mut one, ANSWER).await;
+    assert_eq!(second.await.unwrap(), Outcome::Delivered);
+    // Its own comes when nobody waits any more, and serves those who come then.
+    let mut two = connect(for_second);
+    for n in 0..2 {
+        let (third, fourth) = (begin("third"), begin("fourth"));
+        tokio::join!(exchange(&mut one, ANSWER), exchange(&mut two, ANSWER));
+        assert_eq!((third.await.unwrap(), fourth.await.unwrap()), (Outcome::Delivered, Outcome::Delivered), "{n}");
+    }
+    assert!(asked.try_recv().is_err(), "two connections are enough for two at a time");
+}
+
+/// Who waits is not forgotten when the connection that it waits for turns out to be of no use.
+#[tokio::test]
+async fn whoever_waits_has_a_connection_of_its_own_if_no_other_can_be_used() {
+    let (begin, mut asked) = asking();
+    let first = begin("first");
+    let mut one = connect(asked.recv().await.unwrap());
+    let second = begin("second");
+    let for_second = asked.recv().await.unwrap();
+    exchange(&mut one, b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(first.await.unwrap(), Outcome::Delivered);
+    exchange(&mut connect(for_second), ANSWER).await;
+    assert_eq!(second.await.unwrap(), Outcome::Delivered);
+}
+
+/// An idle connection gives its buffers back after a second. It can be used all the same, and its end is noticed.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_idle_for_long_is_used_again() {
+    let (begin, mut asked) = asking();
+    let first = begin("first");
+    let mut one = connect(asked.recv().await.unwrap());
+    exchange(&mut one, ANSWER).await;
+    assert_eq!(first.await.unwrap(), Outcome::Delivered);
+    for _ in 0..3 {
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let again = begin("again");
+        exchange(&mut one, ANSWER).await;
+        assert_eq!(again.await.unwrap(), Outcome::Delivered);
+        assert!(asked.try_recv().is_err(), "the one that is there is used");
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drop(one);
+    let last = begin("last");
+    exchange(&mut connect(asked.recv().await.unwrap()), ANSWER).await;
+    assert_eq!(last.await.unwrap(), Outcome::Delivered);
 }
