@@ -19,6 +19,7 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("tests/mutants", "it takes hours"),
     ("tests/upgrade", "it builds an earlier commit; its short form, without that, is in fleet/upgrade.rs"),
     ("tests/compose", "it needs a Docker engine and takes 12 minutes"),
+    ("tests/instructions", "tests/run runs it"),
     ("tests/bench", "it takes hours, and measures nothing on a busy machine"),
     ("docker ", "it needs a Docker daemon; e2e_stack.rs runs the same processes with the same configuration"),
     ("kubectl ", "it needs a cluster; tests/kubernetes checks what it would apply"),
