@@ -2,7 +2,7 @@
 
 use crate::connect::{ConnectError, Connector, Stream};
 use crate::http1::Io;
-use crate::limits::{MAX_ANSWER_HEADERS, MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS, PoolOptions};
+use crate::limits::{MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS, PoolOptions};
 use crate::wire::{HandOver, Place, Watched, WatchedBody, Wire};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
@@ -73,7 +73,6 @@ impl<D: Dial> SharedClient<D> {
             .pool_max_idle_per_host(options.max_idle)
             .pool_idle_timeout(options.idle_timeout)
             .http1_max_buf_size(MAX_HEAD_BYTES)
-            .http1_max_headers(MAX_ANSWER_HEADERS)
             .http1_allow_spaces_after_header_name_in_responses(true)
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_ignore_invalid_headers_in_responses(true)

@@ -5,13 +5,13 @@
 //! connection is idle, its [`crate::pool`] looks after it.
 
 use crate::connect::{Connector, Stream};
-use crate::limits::{MAX_ANSWER_HEADERS, MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS};
+use crate::limits::{MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS};
 use crate::wire::{Place, Watched, Wire};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use laneway_domain::REST_OF_ANSWER;
@@ -61,9 +61,9 @@ impl<D: Dial> Http1<D> {
     /// Begins to speak HTTP/1, for an attempt that ends at `deadline`. `None` if hyper cannot; it has no reason not to.
     pub(crate) fn over(Bare { io, wire }: Bare<D>, deadline: Instant) -> Option<Self> {
         let was_used = wire.next() > 1;
+        // An answer may have 100 headers, which is hyper's own bound: to say so would cost a tenth of reading one.
         let begun = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
-            .max_headers(MAX_ANSWER_HEADERS)
             .allow_spaces_after_header_name_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)
             .ignore_invalid_headers_in_responses(true)
@@ -125,6 +125,9 @@ impl<D: Dial> Http1<D> {
     /// Sends the request as the one of `place`, and waits for the answer's head until `deadline`.
     pub(crate) async fn head(&mut self, request: Request<Full<Bytes>>, place: &Place, deadline: Instant) -> Head {
         self.was_used = true;
+        if let Some(length) = request.body().size_hint().exact() {
+            self.wire.expect(length);
+        }
         let mut answer = pin!(self.sender.try_send_request(request));
         let mut rest = None;
         poll_fn(|cx| {

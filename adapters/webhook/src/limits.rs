@@ -4,8 +4,6 @@ use std::time::Duration;
 
 /// The most bytes of an answer's head, so that endless headers end.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// The most headers of an answer that are read. Of one with more the status still stands.
-pub(crate) const MAX_ANSWER_HEADERS: usize = 100;
 /// The most interim answers (1xx) before the final one over HTTP/1. Nobody needs more than a few; a
 /// receiver that sends them without end would cost a core until the deadline.
 pub(crate) const MAX_INTERIM_ANSWERS: usize = 100;

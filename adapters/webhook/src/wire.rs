@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::CaptureConnection;
 use memchr::memmem;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
@@ -24,6 +24,8 @@ const MAX_STATUS_LINE: usize = 8 * 1024;
 const EMPTY: &[u8] = b"\r\n";
 /// What the head of a message ends with.
 const HEAD_ENDS: &[u8] = b"\r\n\r\n";
+/// Looks for that: each request is searched, and to prepare a search costs as much as the search.
+static HEAD_END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(HEAD_ENDS));
 /// The header with a body's length, as far as its value.
 const LENGTH: &[u8] = b"content-length:";
 /// The most bytes that are read of an answer that came while its request was still being sent.
@@ -59,6 +61,8 @@ struct Progress {
     heads: Heads,
     /// Answers of an HTTP/2 connection.
     answers: u64,
+    /// How long the next request's body is, where whoever sends it has said so.
+    length: Option<u64>,
 }
 
 /// How far the request is.
@@ -91,6 +95,11 @@ impl Wire {
     pub(crate) fn status(&self, number: u64) -> Option<StatusCode> {
         let progress = self.progress();
         progress.status.filter(|_| progress.requests == number)
+    }
+
+    /// The next request has a body of so many bytes. Who does not say so has it looked up in the request.
+    pub(crate) fn expect(&self, length: u64) {
+        self.progress().length = Some(length);
     }
 
     /// What has come in of the answer to the request of that number.
@@ -156,7 +165,8 @@ impl Progress {
         while !bytes.is_empty() {
             match &mut self.sending {
                 Sending::Whole => {
-                    *self = Self { requests: self.requests + 1, answers: self.answers, ..Self::default() };
+                    let (requests, answers, length) = (self.requests + 1, self.answers, self.length);
+                    *self = Self { requests, answers, length, ..Self::default() };
                     self.sending = Sending::Head(Vec::new());
                 }
                 Sending::Head(head) => {
@@ -167,14 +177,14 @@ impl Progress {
                     }
                     let begun = if before > 0 { &head[..] } else { bytes };
                     let from = before.saturating_sub(HEAD_ENDS.len() - 1);
-                    let Some(at) = memmem::find(&begun[from..], HEAD_ENDS) else {
+                    let Some(at) = HEAD_END.find(&begun[from..]) else {
                         if before == 0 {
                             head.extend_from_slice(bytes);
                         }
                         return false;
                     };
                     let end = from + at + HEAD_ENDS.len();
-                    let length = content_length(&begun[..end]);
+                    let length = self.length.take().unwrap_or_else(|| content_length(&begun[..end]));
                     bytes = &bytes[end - before..];
                     self.sending = if length == 0 { Sending::Whole } else { Sending::Body(length) };
                 }
@@ -468,6 +478,19 @@ mod tests {
             assert_eq!((progress.requests, progress.sending), (1, Sending::Whole), "{cut}");
         }
         assert_eq!(sent(&[REQUEST, b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", REQUEST]).requests, 3);
+    }
+
+    #[test]
+    fn a_length_that_is_known_beforehand_is_that_of_one_request() {
+        let wire = Wire::new(false);
+        wire.expect(3);
+        let head = REQUEST.len() - 3;
+        wire.wrote(&REQUEST[..head]);
+        assert!(!wire.sent_whole(1));
+        wire.wrote(b"abc");
+        assert!(wire.sent_whole(1));
+        wire.wrote(&REQUEST[..head]);
+        assert!(!wire.sent_whole(2), "that one says its length itself");
     }
 
     #[test]
