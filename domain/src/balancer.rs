@@ -16,8 +16,12 @@ use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+mod presence;
+
 #[cfg(test)]
 mod tests;
+
+pub use presence::Presence;
 
 /// How often a worker below its share looks whether partitions have become free. With a lease of 5 s
 /// a partition whose worker died is taken over in less than 7 s.

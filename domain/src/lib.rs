@@ -48,7 +48,7 @@ mod token;
 mod watermark;
 mod way;
 
-pub use balancer::{Balancer, CLAIM_EVERY, Step};
+pub use balancer::{Balancer, CLAIM_EVERY, Presence, Step};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Effect, MIN_FAILING_KEYS};
 pub use bucket::{Allowance, TokenBucket};
 pub use deleted_tenants::DeletedTenants;

@@ -1,7 +1,8 @@
 //! This worker's share of the partitions: who else is there, and what is claimed and handed over
 //! because of it. The decisions are [`Balancer`]'s; the shell carries them out.
 
-use laneway_domain::{Balancer, Partition, Step, Timestamp};
+use super::{ANNOUNCE_EVERY, PRESENT_FOR};
+use laneway_domain::{Balancer, Partition, Presence, Step, Timestamp};
 use laneway_ports::{StoreError, WorkerId};
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 pub(super) struct Share {
     id: WorkerId,
     balancer: Balancer,
+    presence: Presence<WorkerId>,
     partitions: u32,
     /// Why partitions are not held that were claimed, or are another's.
     missing: BTreeMap<Partition, String>,
@@ -20,7 +22,9 @@ pub(super) struct Share {
 impl Share {
     pub(super) fn new(id: WorkerId, partitions: u32) -> Self {
         let (missing, present) = (BTreeMap::new(), Vec::new());
-        Self { id, balancer: Balancer::new(partitions), partitions, missing, present, unread: None }
+        // One announcement at least has failed, or took long.
+        let presence = Presence::new(ANNOUNCE_EVERY * 2, PRESENT_FOR);
+        Self { id, balancer: Balancer::new(partitions), presence, partitions, missing, present, unread: None }
     }
 
     pub(super) const fn id(&self) -> &WorkerId {
@@ -37,7 +41,8 @@ impl Share {
         self.balancer.stop();
     }
 
-    pub(super) fn present(&mut self, workers: Vec<WorkerId>) {
+    pub(super) fn present(&mut self, said: Vec<WorkerId>, now: Timestamp) {
+        let workers = self.presence.heard(said, now);
         if self.unread.take().is_some() {
             tracing::info!("the register of workers can be read again");
         }

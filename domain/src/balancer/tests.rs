@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const LEASE: Duration = Duration::from_secs(5);
 const PRESENT_FOR: Duration = Duration::from_secs(4);
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
+const LATE_AFTER: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(100);
 
 /// What may happen.
@@ -24,6 +25,7 @@ enum Op {
 
 struct Worker {
     balancer: Balancer,
+    presence: Presence<u8>,
     frozen: u8,
     announce_at: Timestamp,
     /// Releases under way, with the ticks that they take yet.
@@ -66,7 +68,9 @@ impl World {
     fn join(&mut self, id: u8) {
         let partitions = u32::try_from(self.leases.len()).unwrap();
         let (balancer, announce_at) = (Balancer::new(partitions), self.now);
-        let worker = Worker { balancer, frozen: 0, announce_at, releasing: BTreeMap::new(), claiming: Vec::new() };
+        let presence = Presence::new(LATE_AFTER, PRESENT_FOR);
+        let (releasing, claiming) = (BTreeMap::new(), Vec::new());
+        let worker = Worker { balancer, presence, frozen: 0, announce_at, releasing, claiming };
         // An id is never used again.
         if self.used.insert(id) {
             self.workers.insert(id, worker);
@@ -126,7 +130,7 @@ impl World {
             } else {
                 self.register.insert(id, self.now.after(PRESENT_FOR));
                 self.register.retain(|_, until| *until > self.now);
-                let present: Vec<u8> = self.register.keys().copied().collect();
+                let present = worker.presence.heard(self.register.keys().copied(), self.now);
                 worker.balancer.present(&id, &present);
             }
         }
@@ -257,7 +261,7 @@ proptest! {
         world.heal();
         // Leases and the register forget the dead; then at most so many rounds of hand-overs, of
         // about a second and its release each.
-        world.wait(LEASE + Duration::from_secs(2 * HAND_OVER_PART as u64 + 4));
+        world.wait(LEASE + PRESENT_FOR + Duration::from_secs(2 * HAND_OVER_PART as u64 + 4));
         world.assert_even();
         let moves = world.moves;
         world.wait(Duration::from_secs(20));
@@ -275,6 +279,22 @@ proptest! {
         world.wait(Duration::from_secs(7));
         prop_assert!(world.holders().iter().all(Option::is_some));
         world.assert_even();
+    }
+
+    #[test]
+    fn an_outage_of_the_store_moves_nothing(partitions in 1_u8..40, workers in 1_u8..8, ticks in 1_u8..200, chance: u64) {
+        let mut world = World::new(partitions, chance);
+        (0..workers).for_each(|id| world.join(id));
+        world.wait(Duration::from_secs(40));
+        let (before, moves) = (world.holders(), world.moves);
+        // Nobody reaches it, whatever the reason, and each finds its way back in a time of its own.
+        for id in 0..workers {
+            let later = u8::try_from(world.chance(20)).unwrap();
+            world.workers.get_mut(&id).unwrap().frozen = ticks + later;
+        }
+        world.wait(TICK * (u32::from(ticks) + 20) + Duration::from_secs(20));
+        world.assert_even();
+        prop_assert_eq!((world.holders(), world.moves), (before, moves));
     }
 
     #[test]

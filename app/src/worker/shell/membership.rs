@@ -10,7 +10,7 @@ impl Shell {
     /// The register has answered who is there, or has not.
     pub(super) fn announced(&mut self, answer: Result<Vec<WorkerId>, StoreError>) {
         match answer {
-            Ok(workers) => self.share.present(workers),
+            Ok(workers) => self.share.present(workers, self.clock.now()),
             Err(error) => self.share.presence_unknown(&error),
         }
         self.register = self.stores.announce(self.share.id().clone(), false);
