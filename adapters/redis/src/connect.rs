@@ -89,7 +89,9 @@ impl Redis {
     /// inside it for up to `longest`.
     pub(crate) async fn alone(&self, at: &ClusterHash, longest: Duration) -> Result<Self, StoreError> {
         let node = self.nodes.node_for(at)?;
-        let link = Link::open(self.nodes.config_of(node.as_ref()), Timeouts { longest, silence: None }).await;
+        let link =
+            Link::open(self.nodes.config_of(node.as_ref()), Timeouts { longest, silence: None, is_replaced: false })
+                .await;
         let link = Arc::new(link.map_err(|error| cannot_connect(&error, &self.place, self.user()))?);
         Ok(Self { nodes: self.nodes.clone(), target: Target::Link(node, link), place: self.place.clone() })
     }
@@ -256,7 +258,8 @@ impl Redis {
 }
 
 fn timeouts(options: &RedisOptions, held_up: Duration) -> Timeouts {
-    Timeouts { longest: options.command_timeout + options.replica_timeout, silence: Some(SILENT_FOR + held_up) }
+    let longest = options.command_timeout + options.replica_timeout;
+    Timeouts { longest, silence: Some(SILENT_FOR + held_up), is_replaced: false }
 }
 
 fn cannot_connect(error: &Error, place: &str, user: &str) -> StoreError {

@@ -83,6 +83,7 @@ impl Nodes {
     }
 
     fn new(config: Config, timeouts: Timeouts, place: Arc<str>, map: Option<Arc<Map>>) -> Self {
+        let timeouts = Timeouts { is_replaced: map.is_some(), ..timeouts };
         Self { config, timeouts, place, map, links: Mutex::default(), keeping: OnceLock::new() }
     }
 
@@ -123,6 +124,9 @@ impl Nodes {
     pub(crate) async fn link(&self, node: Option<&Server>) -> Result<Arc<Link>, StoreError> {
         let link = self.begin(node)?;
         link.begun().await;
+        if !link.is_connected() {
+            link.mended().await;
+        }
         if link.is_connected() {
             return Ok(link);
         }

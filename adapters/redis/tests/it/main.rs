@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod backup;
+mod broken;
 mod commit_cost;
 mod formats;
 mod large;

@@ -1,7 +1,7 @@
 //! Connections that stay open and say nothing.
 
 use crate::support::wire::Wire;
-use crate::support::{event, new_store, open, server};
+use crate::support::{append, event, new_store, open, server};
 use laneway_domain::{Offset, Partition};
 use laneway_ports::EventLog;
 use laneway_redis::{RedisOptions, RedisStore};
@@ -89,4 +89,22 @@ async fn growth_is_seen_again_after_a_silence() {
     other.append(vec![event("b", "k")]).await.remove(0).unwrap();
     let end = tokio::time::timeout(PATIENCE, store.grown(P, Offset(1))).await.expect("it is seen").unwrap();
     assert_eq!(end, Offset(2));
+}
+
+/// As one does whose disk takes seconds for an fsync. It is tried whether it answers another connection; it does not, so
+/// nothing is won by giving up the one on which something is under way.
+#[tokio::test]
+async fn what_is_under_way_at_a_server_that_stands_still_has_its_answer_in_the_end() {
+    let server = server().await;
+    let wire = Wire::to(server.address()).await;
+    let store = Arc::new(open(&new_store(&wire.url(), 1)).await);
+    append(&store, "a").await.unwrap();
+    server.stop().unwrap();
+    let appending = {
+        let store = store.clone();
+        tokio::spawn(async move { append(&store, "b").await })
+    };
+    tokio::time::timeout(PATIENCE, wire.next_connection()).await.expect("it is tried whether Redis answers elsewhere");
+    server.cont().unwrap();
+    assert_eq!(appending.await.unwrap().unwrap().offset, Offset(1));
 }

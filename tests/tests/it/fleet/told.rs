@@ -100,7 +100,7 @@ async fn events_that_redis_loses_are_told() {
     let chat = Receiver::start(Behaviour::healthy(), 1).await;
     let chats = webhook("chat", &chat.url(), "types = [\"laneway.*\"]");
     let fleet = Fleet::new(&redis.url(), 1, "", &chats);
-    let ingests = fleet.start(Half::Ingest, 1).await;
+    let mut ingests = fleet.start(Half::Ingest, 1).await;
     let workers = fleet.start(Half::Worker, 2).await;
     let client = ingests[0].client();
     let send = async |id: &str| client.accepted(&json!({"id": id, "type": "t", "key": "k"})).await;
@@ -109,6 +109,7 @@ async fn events_that_redis_loses_are_told() {
     redis.kill();
     copy(redis.folder(), backup.path());
     redis.restart().await.unwrap_or_else(|e| panic!("{e}"));
+    ingests[0].become_ready().await;
     for id in ["lost-1", "lost-2"] {
         send(id).await;
     }
@@ -117,6 +118,7 @@ async fn events_that_redis_loses_are_told() {
     fs::remove_dir_all(redis.folder().join("appendonlydir")).expect("it was there");
     copy(backup.path(), redis.folder());
     redis.restart().await.unwrap_or_else(|e| panic!("{e}"));
+    ingests[0].become_ready().await;
     send("after").await;
     until(&chat, "lost/").await;
     let said: Vec<Value> = told(&chat.record(), "lost/").into_values().collect();

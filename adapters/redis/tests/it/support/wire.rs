@@ -27,7 +27,7 @@ struct Shared {
     cut: Mutex<Option<(&'static str, Answers)>>,
     was_cut: Notify,
     /// How many connections there ever were, and how many of the first of them are silent.
-    made: AtomicU64,
+    made: watch::Sender<u64>,
     silent: AtomicU64,
     /// Whether new connections are passed on; else they are taken and wait.
     open: watch::Sender<bool>,
@@ -40,7 +40,7 @@ impl Wire {
         let shared = Arc::new(Shared {
             cut: Mutex::default(),
             was_cut: Notify::default(),
-            made: AtomicU64::default(),
+            made: watch::Sender::new(0),
             silent: AtomicU64::default(),
             open: watch::Sender::new(true),
         });
@@ -64,7 +64,7 @@ impl Wire {
 
     /// From now on nothing comes through on the connections that there are. They stay open, and new ones work.
     pub fn fall_silent(&self) {
-        self.shared.silent.store(self.shared.made.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.shared.silent.store(*self.shared.made.borrow(), Ordering::SeqCst);
     }
 
     /// From now on new connections are taken and hear nothing, until [`Self::let_in`].
@@ -75,6 +75,12 @@ impl Wire {
     /// New connections, and those that wait, are passed on.
     pub fn let_in(&self) {
         self.shared.open.send_replace(true);
+    }
+
+    /// Resolves with the next connection that is made.
+    pub async fn next_connection(&self) {
+        let mut made = self.shared.made.subscribe();
+        made.changed().await.unwrap();
     }
 
     /// Resolves when it was cut.
@@ -91,7 +97,8 @@ async fn admit(client: TcpStream, server: SocketAddr, shared: Arc<Shared>) {
 }
 
 async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
-    let number = shared.made.fetch_add(1, Ordering::SeqCst);
+    let mut number = 0;
+    shared.made.send_modify(|made| number = std::mem::replace(made, *made + 1));
     let is_silent = || number < shared.silent.load(Ordering::SeqCst);
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
