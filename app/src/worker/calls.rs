@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 /// How long after the log could not be watched it is tried again, and a renewal after it failed.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -224,11 +224,22 @@ impl Calls {
         self.clock.now().after(LEASE.saturating_sub(RENEW_EVERY))
     }
 
-    /// Renews a lease when it is time; sooner when the last renewal failed.
-    pub(super) fn renew(&self, lease: Lease, again: bool) -> Call {
+    /// When a lease that may be used until then is to be renewed: so long after it was asked for, however late the answer
+    /// was. A store that stands still for seconds grants what is over by then, and the partition must not wait for more.
+    pub(super) fn renewal_of(until: Timestamp) -> Timestamp {
+        until.before(LEASE.saturating_sub(RENEW_EVERY * 2))
+    }
+
+    /// When a renewal that failed is tried again.
+    pub(super) fn renewal_again(&self) -> Timestamp {
+        self.clock.now().after(AGAIN_AFTER)
+    }
+
+    /// Renews a lease when it is time.
+    pub(super) fn renew(&self, lease: Lease, at: Timestamp) -> Call {
         let calls = self.clone();
         Box::pin(async move {
-            sleep(if again { AGAIN_AFTER } else { RENEW_EVERY }).await;
+            sleep_until(calls.clock.instant(at)).await;
             let until = calls.usable_until();
             match calls.stores.progress.renew(&lease, LEASE).await {
                 Ok(()) => Done::Renewed(lease, until),
@@ -366,4 +377,40 @@ fn sort(records: Vec<LogRecord>) -> (Vec<Arc<LoggedEvent>>, Vec<Quarantined>) {
         }
     }
     (events, corrupt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_memory::{Disk, Faults, MemoryStore, Settings};
+    use laneway_ports::ProgressStore as _;
+    use tokio::time::Instant;
+
+    /// Longer than a lease may be used without being renewed.
+    const STANDSTILL: Duration = Duration::from_millis(4200);
+
+    struct StandsStill;
+
+    impl Faults for StandsStill {
+        fn sync_delay(&self) -> Duration {
+            STANDSTILL
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_granted_too_late_is_asked_for_again_at_once() {
+        let settings = Settings { faults: Some(Arc::new(StandsStill)), ..Settings::default() };
+        let store = Arc::new(MemoryStore::open(Disk::new(1), settings));
+        let clock = Clock::starting_at(Timestamp::from_millis(1_000_000));
+        let calls = Calls { stores: Stores::of(store.clone()), clock, lags: Arc::default(), pace: Arc::default() };
+        let lease = store.claim(Partition(0), &WorkerId("w".into()), LEASE).await.unwrap().unwrap();
+        let (mut until, began) = (calls.usable_until(), Instant::now());
+        for renewals in 1..=3 {
+            let renewed = calls.renew(lease.clone(), Calls::renewal_of(until)).await;
+            let Done::Renewed(_, usable) = renewed else { panic!("it is held") };
+            until = usable;
+            assert!(until < calls.clock.now(), "it comes too late");
+            assert_eq!(began.elapsed(), RENEW_EVERY + STANDSTILL * renewals);
+        }
+    }
 }

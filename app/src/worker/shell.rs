@@ -271,12 +271,12 @@ impl Shell {
         match done {
             Done::Renewed(lease, until) if self.holds(&lease) => {
                 let partition = lease.partition;
-                self.calls.push(self.stores.renew(lease, false));
+                self.calls.push(self.stores.renew(lease, Calls::renewal_of(until)));
                 self.feed(Input::LeaseRenewed { partition, until });
             }
             Done::NotRenewed(lease, error) if self.holds(&lease) => {
                 tracing::warn!(partition = lease.partition.0, %error, "a lease could not be renewed; trying again");
-                self.calls.push(self.stores.renew(lease, true));
+                self.calls.push(self.stores.renew(lease, self.stores.renewal_again()));
             }
             Done::Grew(lease, end) if self.holds(&lease) => {
                 let partition = lease.partition;

@@ -1,7 +1,7 @@
 //! Who else works on the store, and what this worker claims and hands over because of it.
 
 use super::{Owned, Shell};
-use crate::worker::calls::Claimed;
+use crate::worker::calls::{Calls, Claimed};
 use laneway_domain::{DestinationName, Input, Step};
 use laneway_ports::{StoreError, WorkerId};
 use std::future::pending;
@@ -49,7 +49,7 @@ impl Shell {
         }
         let Claimed { lease, progress, log, losses, until, gone, .. } = claimed;
         let (partition, end) = (lease.partition, log.end);
-        self.calls.push(self.stores.renew(lease.clone(), false));
+        self.calls.push(self.stores.renew(lease.clone(), Calls::renewal_of(until)));
         self.calls.push(self.stores.watch(lease.clone(), end, false));
         self.owned.insert(partition, Owned { lease, end });
         self.count_leases();
