@@ -46,8 +46,8 @@ const MAX_PASSES: usize = 6;
 const HARD_LIMIT: u64 = 4;
 /// How far the log grows where room is scarce, before it is written back.
 const LOG_WITH_LITTLE_ROOM: u64 = RESERVE_BYTES / 8;
-/// The same as [`HARD_LIMIT`], where room is scarce: so the log never holds more than a part of what is kept back for the
-/// day on which the disk is full.
+/// The same as [`HARD_LIMIT`], where room is scarce: so the log never holds more than a part of what is kept back for
+/// the day on which the disk is full.
 const HARD_LIMIT_WITH_LITTLE_ROOM: u64 = 2;
 /// How often the thread looks at the store's files, and tries again while the log is held.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

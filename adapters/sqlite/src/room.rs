@@ -31,12 +31,12 @@ const LEAST_RESERVE_BYTES: u64 = RESERVE_BYTES / 2;
 /// How much is given back at a time: not all at once, because anybody may take what is free on the disk. As much is
 /// left free on a disk that cannot fill the reserve, so that the log can be written at all.
 const STEP_BYTES: u64 = 1 << 20;
-/// With less in reserve, or nothing else free on the disk, events are taken in as long as so much of the database is free for them: more than a
-/// usual group of them writes.
+/// With less in reserve, or nothing else free on the disk, events are taken in as long as this much of the database is
+/// free for them: more than a usual group of them writes.
 const LEAST_FREE_BYTES: u64 = 1 << 20;
 /// With less than this free on the disk, room is scarce: as much as the log takes at most on a disk with room.
 const SCARCE_BYTES: u64 = 256 << 20;
-/// How often it is tried whether there is room again: each try takes the reserve from the disk and gives it back.
+/// How often it is tried to fill the reserve again while there is no room.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The file that holds the reserve.
@@ -165,11 +165,6 @@ struct Short {
     log_is_due: bool,
 }
 
-/// Whether new events may be tried with so much in reserve. A quota or the limit of a file's size shows only then.
-fn has_room(reserve: u64, database: &Path) -> bool {
-    reserve >= LEAST_RESERVE_BYTES && disk_free(database).is_none_or(|free| free >= STEP_BYTES)
-}
-
 impl Short {
     fn now() -> Self {
         Self { look_at: Instant::now() + LOOK_EVERY, log_is_due: true }
@@ -256,6 +251,12 @@ impl Room {
     pub(crate) fn refusal(&self) -> StoreError {
         full(&self.database)
     }
+}
+
+/// Whether new events may be tried with this much in reserve. Whether a quota or the limit of a file's size is full,
+/// only trying tells.
+fn has_room(reserve: u64, database: &Path) -> bool {
+    reserve >= LEAST_RESERVE_BYTES && disk_free(database).is_none_or(|free| free >= STEP_BYTES)
 }
 
 /// The error of whoever needs room where there is none.

@@ -194,7 +194,7 @@ impl<D: Dial> tower::Service<Uri> for PooledConnector<D> {
             }
             let stream = connector.connect().await?;
             let http1 = !http2_only && !stream.chose_http2();
-            Ok(TokioIo::new(Watched { stream, wire: Wire::new(!http1), http1 }))
+            Ok(TokioIo::new(Watched::new(stream, http1)))
         })
     }
 }

@@ -30,6 +30,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Which part of an exchange's time a request may wait for a stream: beyond it, what is left for the receiver
 /// would be too little to call it slow.
 const MAX_QUEUED: u32 = 2;
+
 /// Makes the exchanges of one destination, over connections of its own.
 ///
 /// A request is sent again in one case only: when a reused connection turned out to be closed before any of the request
@@ -158,8 +159,10 @@ impl<D: Dial> Exchange<D> {
             let mut connection = match got {
                 Got::Http1(connection) => connection,
                 Got::Http2(io) => {
-                    self.speaks_http2.store(true, Ordering::Relaxed);
-                    if let Some(io) = io {
+                    // Whoever learns it first has the client's first connection. Another one would wait there, and be
+                    // stale when it is wanted.
+                    let is_first = !self.speaks_http2.swap(true, Ordering::Relaxed);
+                    if let Some(io) = io.filter(|_| is_first) {
                         self.client().take_over(io);
                     }
                     return Err(request);

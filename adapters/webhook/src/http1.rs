@@ -73,7 +73,8 @@ impl<D: Dial> Http1<D> {
         Some(Self { sender, connection, wire, alarm: Box::pin(sleep_until(deadline)), has_ended: false, was_used })
     }
 
-    /// Gives back what an idle connection does not need. `None` if the receiver has said something that nobody asked for.
+    /// Gives back what an idle connection does not need. `None` if the receiver has said something that nobody asked
+    /// for.
     pub(crate) fn bare(self) -> Option<Bare<D>> {
         let parts = self.connection.into_parts();
         parts.read_buf.is_empty().then_some(Bare { io: parts.io, wire: self.wire })
@@ -83,8 +84,9 @@ impl<D: Dial> Http1<D> {
     pub(crate) async fn open(connector: &Connector<D>) -> Result<Opened<D>, crate::connect::ConnectError> {
         let stream = connector.connect().await?;
         let http1 = !stream.chose_http2();
-        let wire = Wire::new(!http1);
-        let io = TokioIo::new(Watched { stream, wire: Arc::clone(&wire), http1 });
+        let watched = Watched::new(stream, http1);
+        let wire = Arc::clone(&watched.wire);
+        let io = TokioIo::new(watched);
         Ok(if http1 { Opened::Http1(Bare { io, wire }) } else { Opened::Http2(io) })
     }
 

@@ -4,7 +4,8 @@
 //! before, that goes to whoever has waited longest, and the new one stays for the next.
 //!
 //! Idle ones are watched by one task, the keeper, which sleeps until one of them has something to say (its receiver
-//! hangs up, or it has to make room for another destination's) or has been idle for too long.
+//! hangs up, or it has to make room for another destination's), is to give back its buffers, or has been idle for too
+//! long.
 
 use crate::connect::{ConnectError, Connector};
 use crate::http1::{Bare, Http1, Io, Opened};
@@ -51,9 +52,16 @@ struct State<D: Dial> {
     /// Who waits for a connection, while one is opened for each: for another that is free before, or (`None`) to hear
     /// that the receiver speaks HTTP/2.
     waiting: VecDeque<oneshot::Sender<Option<Box<Http1<D>>>>>,
-    keeper: Option<AbortHandle>,
-    /// What wakes the keeper, once it has begun.
-    keeper_waker: Option<Waker>,
+    /// There is one as long as anything is idle.
+    keeper: Option<Keeper>,
+}
+
+struct Keeper {
+    task: AbortHandle,
+    /// What wakes it, once it has begun.
+    waker: Waker,
+    /// When it looks next by itself.
+    looks_at: Instant,
 }
 
 struct Idle<D: Dial> {
@@ -95,7 +103,7 @@ impl<D: Dial> Pool<D> {
         idle_timeout: Duration,
         timeout: Duration,
     ) -> Self {
-        let state = State { idle: VecDeque::new(), waiting: VecDeque::new(), keeper: None, keeper_waker: None };
+        let state = State { idle: VecDeque::new(), waiting: VecDeque::new(), keeper: None };
         Self { shared: Arc::new(Shared { connector, max_idle, idle_timeout, timeout, state: Mutex::new(state) }) }
     }
 
@@ -165,8 +173,8 @@ impl<D: Dial> Pool<D> {
 
 impl<D: Dial> Drop for Pool<D> {
     fn drop(&mut self) {
-        if let Some(keeper) = self.shared.lock().keeper.take() {
-            keeper.abort();
+        if let Some(keeper) = &self.shared.lock().keeper {
+            keeper.task.abort();
         }
     }
 }
@@ -217,7 +225,7 @@ impl<D: Dial> Shared<D> {
     /// To whoever has waited longest, or else to those that are idle.
     fn put(self: &Arc<Self>, mut connection: Box<Http1<D>>) {
         let mut state = self.lock();
-        let waker = state.keeper_waker.as_ref().unwrap_or(Waker::noop());
+        let waker = state.keeper.as_ref().map_or(Waker::noop(), |keeper| &keeper.waker);
         if !connection.is_ready(waker) {
             return;
         }
@@ -232,9 +240,24 @@ impl<D: Dial> Shared<D> {
         if state.idle.len() >= self.max_idle {
             return;
         }
-        state.idle.push_back(Idle { connection: Kept::Ready(connection), since: Instant::now() });
-        if state.keeper.is_none() {
-            state.keeper = Some(tokio::spawn(keep(Arc::downgrade(self))).abort_handle());
+        let since = Instant::now();
+        state.idle.push_back(Idle { connection: Kept::Ready(connection), since });
+        self.tell_keeper(&mut state, since + READY_FOR.min(self.idle_timeout));
+    }
+
+    /// The keeper has to look by then.
+    fn tell_keeper(self: &Arc<Self>, state: &mut State<D>, at: Instant) {
+        match &mut state.keeper {
+            Some(keeper) if keeper.looks_at <= at => {}
+            Some(keeper) => {
+                // Once it has looked, it sets its alarm by what it has seen.
+                keeper.looks_at = at;
+                keeper.waker.wake_by_ref();
+            }
+            None => {
+                let task = tokio::spawn(keep(Arc::downgrade(self))).abort_handle();
+                state.keeper = Some(Keeper { task, waker: Waker::noop().clone(), looks_at: at });
+            }
         }
     }
 
@@ -262,10 +285,11 @@ impl<D: Dial> Shared<D> {
             }
             stays
         });
-        if next.is_some() {
-            state.keeper_waker = Some(waker.clone());
-        } else {
-            (state.keeper, state.keeper_waker) = (None, None);
+        match (next, &mut state.keeper) {
+            (Some(at), Some(keeper)) => (keeper.waker, keeper.looks_at) = (waker.clone(), at),
+            // Nothing is idle: it ends.
+            (None, keeper) => *keeper = None,
+            (Some(_), None) => unreachable!("the keeper looks after what is idle"),
         }
         next
     }
@@ -285,4 +309,70 @@ async fn keep<D: Dial>(pool: Weak<Shared<D>>) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_egress::{EgressPolicy, Guard, SystemResolver};
+    use std::io;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use tokio::io::{DuplexStream, duplex};
+    use url::Host;
+
+    /// Connections whose other ends nobody uses.
+    #[derive(Default)]
+    struct Silent(Mutex<Vec<DuplexStream>>);
+
+    impl Dial for Silent {
+        type Stream = DuplexStream;
+
+        async fn dial(&self, _: SocketAddr) -> io::Result<DuplexStream> {
+            let (here, there) = duplex(64);
+            self.0.lock().unwrap().push(there);
+            Ok(here)
+        }
+    }
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn pool() -> Pool<Silent> {
+        let policy = EgressPolicy::allowing(["127.0.0.0/8".parse().unwrap()]);
+        let guard = Guard::with_dial(policy, Arc::new(SystemResolver), Silent::default());
+        let route = guard.route(Host::Ipv4(Ipv4Addr::LOCALHOST), 9);
+        let connector = Connector { route, tls: None, require_http2: false, knows_http2: false, timeout: DAY };
+        Pool::new(Arc::new(connector), 10, DAY, DAY)
+    }
+
+    async fn got(pool: &Pool<Silent>) -> Box<Http1<Silent>> {
+        match pool.get(Instant::now() + DAY).await {
+            Got::Http1(connection) => connection,
+            _ => panic!("there is a connection"),
+        }
+    }
+
+    /// How many idle connections have their buffers, and how many do not.
+    fn idle(pool: &Pool<Silent>) -> (usize, usize) {
+        let state = pool.shared.lock();
+        let bare = state.idle.iter().filter(|idle| matches!(idle.connection, Kept::Bare(_))).count();
+        (state.idle.len() - bare, bare)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_is_idle_for_a_second_gives_its_buffers_back() {
+        let pool = pool();
+        let (one, other) = (got(&pool).await, got(&pool).await);
+        pool.put(one);
+        pool.put(other);
+        assert_eq!(idle(&pool), (2, 0));
+        // The second time the keeper would sleep for a day, for the sake of the other one.
+        for _ in 0..2 {
+            tokio::time::sleep(READY_FOR * 2).await;
+            assert_eq!(idle(&pool), (0, 2));
+            let again = got(&pool).await;
+            assert_eq!(idle(&pool), (0, 1));
+            pool.put(again);
+            assert_eq!(idle(&pool), (1, 1));
+        }
+    }
 }

@@ -289,6 +289,12 @@ pub(crate) struct Watched<S> {
     pub(crate) http1: bool,
 }
 
+impl<S> Watched<S> {
+    pub(crate) fn new(stream: S, http1: bool) -> Self {
+        Self { stream, wire: Wire::new(!http1), http1 }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();

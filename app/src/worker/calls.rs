@@ -224,8 +224,9 @@ impl Calls {
         self.clock.now().after(LEASE.saturating_sub(RENEW_EVERY))
     }
 
-    /// When a lease that may be used until then is to be renewed: so long after it was asked for, however late the answer
-    /// was. A store that stands still for seconds grants what is over by then, and the partition must not wait for more.
+    /// When a lease that may be used until then is to be renewed: [`RENEW_EVERY`] after it was asked for, however late
+    /// the answer was. A store that stands still for seconds grants what is over by then, and the partition must not
+    /// wait for more.
     pub(super) fn renewal_of(until: Timestamp) -> Timestamp {
         until.before(LEASE.saturating_sub(RENEW_EVERY * 2))
     }

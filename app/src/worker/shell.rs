@@ -56,7 +56,7 @@ pub(super) struct Shell {
     register: Call,
     /// Calls that were done at once.
     done: VecDeque<Done>,
-    attempts: Runners,
+    attempts: Runners<AttemptId>,
     requests: mpsc::Receiver<Request>,
     /// Who waits for the answer to a command.
     commands: BTreeMap<CommandId, oneshot::Sender<Told>>,
@@ -238,7 +238,7 @@ impl Shell {
         self.attempts.begin(attempt, destination, sink, events);
     }
 
-    fn attempt_ended(&mut self, Ended { attempt, outcomes, met }: Ended) {
+    fn attempt_ended(&mut self, Ended { attempt, outcomes, met }: Ended<AttemptId>) {
         self.traced.attempt_ended(attempt, &outcomes);
         self.feed(Input::AttemptEnded { attempt, outcomes, met });
     }

@@ -135,7 +135,8 @@ impl Link {
         }
     }
 
-    /// Waits a moment for a connection that was closed just now to be made anew: what is over at once, nobody need hear of.
+    /// Waits a moment for a connection that was closed just now to be made anew: nobody need hear of what is over at
+    /// once.
     pub(crate) async fn mended(&self) {
         let broken = {
             let broken = self.shared.broken.lock().unwrap_or_else(PoisonError::into_inner);
