@@ -28,11 +28,16 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// What tells the time.
+pub(crate) type Clock = fn() -> SystemTime;
+
 /// Judges the answers of one destination.
 pub(crate) struct Judge {
     /// The statuses that give an event up at once.
     pub(crate) reject: Vec<u16>,
     pub(crate) redactor: Redactor,
+    /// What a date in Retry-After is compared with.
+    pub(crate) clock: Clock,
 }
 
 impl Judge {
@@ -45,7 +50,7 @@ impl Judge {
         if answer.status == StatusCode::GONE {
             return Outcome::Gone { reason: self.reason(answer) };
         }
-        let asked = answer.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+        let asked = answer.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, (self.clock)()));
         Outcome::Retry { cause: Cause::Refused, reason: self.reason(answer), not_before: asked }
     }
 

@@ -87,6 +87,10 @@ impl<D: Dial> Exchange<D> {
         &self.judge
     }
 
+    pub(crate) const fn judge_mut(&mut self) -> &mut Judge {
+        &mut self.judge
+    }
+
     /// The deadline of an exchange that begins now.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout

@@ -1,6 +1,6 @@
 //! The sink: deliveries in, outcomes out.
 
-use crate::answer::Judge;
+use crate::answer::{Clock, Judge};
 use crate::config::{Credentials, HttpVersion, WebhookConfig, WebhookConfigError, origin};
 use crate::connect::Connector;
 use crate::exchange::Exchange;
@@ -37,6 +37,7 @@ pub struct WebhookSink<D: Dial = Tcp> {
     template: Template,
     exchange: Exchange<D>,
     batch: bool,
+    clock: Clock,
     /// Scheme, host and port, for people.
     origin: String,
 }
@@ -81,10 +82,24 @@ impl<D: Dial> WebhookSink<D> {
             idle_timeout: config.idle_timeout,
         };
         let connector = connector(&url, &config, &guard)?;
-        let judge = Judge { reject: config.reject, redactor };
+        let clock = SystemTime::now;
+        let judge = Judge { reject: config.reject, redactor, clock };
         let exchange = Exchange::new(&uri, connector, options, config.timeout, judge)
             .map_err(|error| WebhookConfigError::Url { why: format!("its host cannot be named: {error}") })?;
-        Ok(Self { template, exchange, batch: config.batch, origin: origin(&url) })
+        Ok(Self { template, exchange, batch: config.batch, clock, origin: origin(&url) })
+    }
+
+    /// The same, with another clock than the system's: in a simulation, what is sent must not depend on when it runs.
+    #[must_use]
+    pub fn with_clock(mut self, clock: fn() -> SystemTime) -> Self {
+        self.clock = clock;
+        self.exchange.judge_mut().clock = clock;
+        self
+    }
+
+    /// Seconds since the Unix epoch: when an attempt is made.
+    fn now(&self) -> u64 {
+        (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
     async fn one(&self, attempted: &Attempted, deadline: Instant) -> (Outcome, Answered) {
@@ -100,7 +115,7 @@ impl<D: Dial> WebhookSink<D> {
         fresh: bool,
         deadline: Instant,
     ) -> (Outcome, Answered) {
-        let now = now();
+        let now = self.now();
         let (outcome, mut answered) = self.exchange.outcome(request(now), fresh, deadline).await;
         if was_sent(&outcome) {
             answered.request = Some(self.exchange.judge().sent(&request(now)).into());
@@ -166,7 +181,8 @@ impl<D: Dial> Sink for WebhookSink<D> {
     async fn test(&self, event: Attempted) -> TestReport {
         let deadline = self.exchange.deadline();
         let events = std::slice::from_ref(&event);
-        let request = if self.batch { self.template.batch(events, now()) } else { self.template.single(&event, now()) };
+        let now = self.now();
+        let request = if self.batch { self.template.batch(events, now) } else { self.template.single(&event, now) };
         self.exchange.tested(request, deadline).await
     }
 }
@@ -187,11 +203,6 @@ const fn was_sent(outcome: &Outcome) -> bool {
             Cause::NotConnected | Cause::Queued | Cause::Shortage | Cause::Broken => false,
         },
     }
-}
-
-/// Seconds since the Unix epoch: when an attempt is made.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn check_limits(config: &WebhookConfig) -> Result<(), WebhookConfigError> {

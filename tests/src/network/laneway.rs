@@ -20,7 +20,7 @@ use laneway_ports::{
 use laneway_webhook::{EgressPolicy, HttpVersion, Secret, SystemResolver, WebhookConfig, WebhookSink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use turmoil::net::TcpListener;
 
 /// What the lives of Laneway share.
@@ -179,8 +179,15 @@ impl Machine {
         };
         let scissors = if to == super::plan::STEADY { super::wire::none() } else { self.scissors.clone() };
         let sink = WebhookSink::with_dial(config, Arc::new(SystemResolver), SimulatedTcp(scissors));
-        WatchedSink { life, to, sink: sink.expect("the settings are good"), story: self.story.clone() }
+        let sink = sink.expect("the settings are good").with_clock(clock);
+        WatchedSink { life, to, sink, story: self.story.clone() }
     }
+}
+
+/// The simulation's time. Not the system's: HTTP/2 packs headers, so that one second's digits take more bytes than
+/// another's, and a connection that is cut after so many would carry more or less of them.
+fn clock() -> SystemTime {
+    UNIX_EPOCH + turmoil::sim_elapsed().unwrap_or_default()
 }
 
 /// The worker, and whoever else may have a partition: the worker of a life before has them until its leases end.

@@ -104,7 +104,7 @@ proptest! {
         }
         let config = WebhookConfig { secrets: vec![Secret::new(SECRET)], ..WebhookConfig::new("") };
         let redactor = Redactor::new(&config, &Url::parse("https://h.example/").unwrap(), None);
-        let judge = Judge { reject: vec![400], redactor };
+        let judge = Judge { reject: vec![400], redactor, clock: SystemTime::now };
         let outcome = judge.outcome(&Answer { status: StatusCode::from_u16(status).unwrap(), headers, body });
         let (Outcome::Retry { reason, .. } | Outcome::Rejected { reason } | Outcome::Gone { reason }) = &outcome else {
             panic!("{outcome:?} has no reason");

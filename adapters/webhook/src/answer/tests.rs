@@ -6,7 +6,7 @@ use url::Url;
 fn judge(reject: &[u16]) -> Judge {
     let config = WebhookConfig { secrets: vec![Secret::new("whsec_topsecret")], ..WebhookConfig::new("") };
     let url = Url::parse("https://h.example/").unwrap();
-    Judge { reject: reject.to_vec(), redactor: Redactor::new(&config, &url, None) }
+    Judge { reject: reject.to_vec(), redactor: Redactor::new(&config, &url, None), clock: SystemTime::now }
 }
 
 fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &[u8]) -> Answer {
