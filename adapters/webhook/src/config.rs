@@ -128,7 +128,7 @@ pub struct TlsOptions {
 }
 
 /// Which version of HTTP is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum HttpVersion {
     /// `https://`: HTTP/2 if the receiver offers it (ALPN), else HTTP/1.1. `http://`: HTTP/1.1.
     #[default]

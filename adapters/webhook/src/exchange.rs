@@ -39,7 +39,7 @@ const MAX_QUEUED: u32 = 2;
 pub(crate) struct Exchange<D: Dial> {
     http1: Pool<D>,
     /// For a receiver that speaks HTTP/2; made for the first of it, as most do not.
-    client: OnceLock<SharedClient<D>>,
+    client: OnceLock<Box<SharedClient<D>>>,
     options: PoolOptions,
     /// Whether that one does: the settings say so, or its last connection has.
     speaks_http2: AtomicBool,
@@ -78,7 +78,7 @@ impl<D: Dial> Exchange<D> {
     }
 
     fn client(&self) -> &SharedClient<D> {
-        let new = || SharedClient::new(Arc::clone(&self.connector), &self.options, self.timeout);
+        let new = || Box::new(SharedClient::new(Arc::clone(&self.connector), &self.options, self.timeout));
         self.client.get_or_init(new)
     }
 

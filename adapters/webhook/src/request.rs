@@ -61,7 +61,7 @@ const REFUSED_HEADERS: [&str; 13] = [
 pub(crate) struct Template {
     uri: Uri,
     /// User agent, custom headers, credentials.
-    fixed: Vec<(HeaderName, HeaderValue)>,
+    fixed: Box<[(HeaderName, HeaderValue)]>,
     signer: Signer,
 }
 
@@ -85,7 +85,7 @@ impl Template {
             }
             fixed.push((AUTHORIZATION, authorization(credentials)?));
         }
-        Ok(Self { uri, fixed, signer: Signer::new(&config.secrets)? })
+        Ok(Self { uri, fixed: fixed.into(), signer: Signer::new(&config.secrets)? })
     }
 
     /// The request for one event, at `now` (seconds since the Unix epoch).

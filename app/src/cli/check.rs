@@ -7,6 +7,7 @@ use super::{Failure, output, serve};
 use crate::compose;
 use crate::config::{Config, DestinationConfig, Durability, Source, StoreUrl, show_duration};
 use laneway_domain::{Ordering, RetryPolicy};
+use std::sync::Arc;
 
 /// Checks configuration and store, and says what they make.
 pub(super) async fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
@@ -65,7 +66,7 @@ pub(super) fn describe(config: &Config, look: Look) -> String {
     text
 }
 
-fn destinations(destinations: &[DestinationConfig], look: Look) -> String {
+fn destinations(destinations: &[Arc<DestinationConfig>], look: Look) -> String {
     let mut table = Table::new(&[
         ("DESTINATION", Align::Left),
         ("TO", Align::Text),
@@ -74,7 +75,8 @@ fn destinations(destinations: &[DestinationConfig], look: Look) -> String {
         ("IN FLIGHT", Align::Right),
         ("RETRIES", Align::Left),
     ]);
-    for DestinationConfig { destination, sink, .. } in destinations {
+    for known in destinations {
+        let DestinationConfig { destination, sink, .. } = &**known;
         let types: Vec<&str> = destination.filters.current.types.iter().map(|pattern| pattern.as_str()).collect();
         let types = if types.is_empty() { "all".to_owned() } else { types.join(", ") };
         let attributes =

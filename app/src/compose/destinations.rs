@@ -94,7 +94,7 @@ pub(super) struct Begun {
 }
 
 /// The file's destinations, but for the one that stands in where it names none.
-fn named(config: &Config) -> BTreeMap<DestinationName, &DestinationConfig> {
+fn named(config: &Config) -> BTreeMap<DestinationName, &Arc<DestinationConfig>> {
     if config.stands_in().is_some() {
         return BTreeMap::new();
     }

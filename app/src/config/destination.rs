@@ -7,7 +7,7 @@ use super::setting::{Address, Size};
 use super::sink::{Common, SinkConfig};
 use super::source::{Json, References};
 use super::tree::{self, Table};
-use super::written::Written;
+use super::written::{KeptSettings, Written};
 use super::{Secret, kinds, units};
 use laneway_domain::{
     BatchPolicy, BreakerPolicy, DEFAULT_MAX_IN_FLIGHT, Destination, DestinationName, Filter, Filters, OnGiveUp,
@@ -44,7 +44,7 @@ pub struct DestinationConfig {
     /// Where it sends to.
     pub sink: Arc<dyn SinkConfig>,
     /// All of it as JSON has it, but for its name.
-    pub written: Written,
+    pub written: KeptSettings,
 }
 
 /// Settings that were read from JSON, as far as they make sense.
@@ -89,7 +89,7 @@ pub fn read_settings(
 }
 
 /// All destinations; without any, one that prints every event, and `true`.
-pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> (Vec<DestinationConfig>, bool) {
+pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> (Vec<Arc<DestinationConfig>>, bool) {
     let configured = root.has("destination");
     let tables = root.tables("destination");
     if tables.is_empty() && !configured {
@@ -101,17 +101,19 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, egress: &EgressPolicy) -> (Ve
         let section = open(root, index, origin, table);
         let Read { name, destination, sink, written } = read(section, index, egress, &mut first_use);
         if let (Some(_), Some(destination), Some(sink)) = (name, destination, sink) {
-            destinations.push(DestinationConfig { destination, sink, written });
+            let written = KeptSettings::of(&written);
+            destinations.push(Arc::new(DestinationConfig { destination, sink, written }));
         }
     }
     if destinations.is_empty() { (console().into_iter().collect(), true) } else { (destinations, false) }
 }
 
-fn console() -> Option<DestinationConfig> {
+fn console() -> Option<Arc<DestinationConfig>> {
     let name = DestinationName::new(CONSOLE).ok()?;
     let written =
         Written { shown: [("url".to_owned(), "console:".into())].into_iter().collect(), ..Written::default() };
-    Some(DestinationConfig { destination: Destination::new(name), sink: Arc::new(Console), written })
+    let written = KeptSettings::of(&written);
+    Some(Arc::new(DestinationConfig { destination: Destination::new(name), sink: Arc::new(Console), written }))
 }
 
 fn open<'f, 's>(root: &Section<'f, 's>, index: usize, origin: Origin, table: Table) -> Section<'f, 's> {

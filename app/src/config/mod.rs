@@ -56,7 +56,7 @@ pub use tls::{InTls, Pem};
 pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};
 pub use worker::{DEFAULT_WORKER_PORT, Worker};
-pub use written::{MARK, Written, hide_path};
+pub use written::{KeptSettings, MARK, Written, hide_path};
 
 use crate::files;
 use laneway_domain::OperationalSettings;
@@ -65,6 +65,7 @@ use problem::Place;
 use reader::{Findings, Section};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tree::Table;
 
 /// The file that is read from the working directory if it is there and no other is named.
@@ -99,7 +100,7 @@ pub struct Config {
     pub tenants: TenantBounds,
     /// The destinations, in the order of the file; names are unique. Never empty: without any, it is
     /// one `console`.
-    pub destinations: Vec<DestinationConfig>,
+    pub destinations: Vec<Arc<DestinationConfig>>,
     /// Whether none is configured, so that one stands in.
     names_none: bool,
 }
@@ -139,7 +140,7 @@ impl Overrides {
 impl Config {
     /// The destination that is there because none is configured, if so.
     #[must_use]
-    pub fn stands_in(&self) -> Option<&DestinationConfig> {
+    pub fn stands_in(&self) -> Option<&Arc<DestinationConfig>> {
         self.destinations.first().filter(|_| self.names_none)
     }
 
@@ -242,7 +243,7 @@ pub fn load_store(source: &dyn Source, file: Option<&Path>, flags: &Overrides) -
 /// # Errors
 /// With everything that is wrong. A file that says nothing about destinations is wrong too: whoever deletes what a
 /// file does not name would delete all of them because of a slip.
-pub fn load_destinations(source: &dyn Source, file: &Path) -> Result<Vec<DestinationConfig>, ConfigError> {
+pub fn load_destinations(source: &dyn Source, file: &Path) -> Result<Vec<Arc<DestinationConfig>>, ConfigError> {
     let bytes = source.read(file).map_err(|e| ConfigError::unreadable(file, &format!("cannot be read: {e}")))?;
     let text = decode(file, bytes)?;
     let mut problems = Vec::new();

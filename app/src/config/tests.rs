@@ -11,7 +11,7 @@ use laneway_domain::{OnGiveUp, Ordering, StartFrom};
 use proptest::prelude::*;
 use std::time::Duration;
 
-fn one(text: &str) -> DestinationConfig {
+fn one(text: &str) -> Arc<DestinationConfig> {
     Config::from_toml(text).unwrap().destinations.remove(0)
 }
 
@@ -59,7 +59,7 @@ fn a_destination_is_read_to_the_last_setting() {
         breaker = { failures = 5, limit = "1h" }
         paused = true
     "#);
-    let d = read.destination;
+    let d = &read.destination;
     assert_eq!(d.filters.current.types.iter().map(|t| t.as_str()).collect::<Vec<_>>(), ["invoice.*", "order.paid"]);
     assert_eq!(d.filters.current.attributes[&Box::from("tenant")], Box::from("acme"));
     assert_eq!((d.ordering, d.from, d.on_give_up), (Ordering::Strict, StartFrom::Beginning, OnGiveUp::Hold));

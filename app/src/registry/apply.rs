@@ -7,6 +7,7 @@ use crate::config::DestinationConfig;
 use laneway_domain::{DestinationName, Edit, Origin, Refused, Registered, Revision, Standing};
 use laneway_ports::{Drafted, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, Registry, StoreError, Stores, WriteDraft};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -36,7 +37,7 @@ pub struct Applied {
 pub async fn apply(
     stores: &Stores,
     by: &str,
-    file: &BTreeMap<DestinationName, &DestinationConfig>,
+    file: &BTreeMap<DestinationName, &Arc<DestinationConfig>>,
 ) -> Result<Applied, StoreError> {
     let registry = &*stores.registry;
     // In this order: a change that is made and followed meanwhile is no loss.
@@ -82,7 +83,7 @@ pub async fn apply(
 async fn apply_some<'n>(
     stores: &Stores,
     by: &str,
-    file: &BTreeMap<DestinationName, &DestinationConfig>,
+    file: &BTreeMap<DestinationName, &Arc<DestinationConfig>>,
     names: &'n [DestinationName],
     (initial, followed): (bool, Revision),
     applied: &mut Applied,

@@ -27,20 +27,20 @@ pub struct Reader {
     egress: EgressPolicy,
     keys: Arc<Keyring>,
     /// The destinations of this process' own configuration file.
-    file: RwLock<BTreeMap<DestinationName, DestinationConfig>>,
+    file: RwLock<BTreeMap<DestinationName, Arc<DestinationConfig>>>,
 }
 
 impl Reader {
     /// A reader of a process with these keys, this configuration file, and this egress policy.
     #[must_use]
-    pub fn new(egress: EgressPolicy, keys: Arc<Keyring>, file: Vec<DestinationConfig>) -> Self {
+    pub fn new(egress: EgressPolicy, keys: Arc<Keyring>, file: Vec<Arc<DestinationConfig>>) -> Self {
         let reader = Self { egress, keys, file: RwLock::default() };
         reader.set_file(file);
         reader
     }
 
     /// The configuration file says this now.
-    pub fn set_file(&self, destinations: Vec<DestinationConfig>) {
+    pub fn set_file(&self, destinations: Vec<Arc<DestinationConfig>>) {
         let by_name = destinations.into_iter().map(|config| (config.destination.name.clone(), config)).collect();
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = by_name;
     }
@@ -108,11 +108,12 @@ impl Reader {
     /// The secrets are in the file only: its own destination is taken if it is what the record says.
     fn of_own_file(&self, record: &Registered, stored: Stored) -> (Destination, Result<Settings, String>) {
         let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
-        match file.get(&record.name) {
-            Some(own) if record.origin == Origin::File && own.written.shown == stored.settings => {
+        let own = file.get(&record.name).map(|own| own.written.read());
+        match own {
+            Some(own) if record.origin == Origin::File && own.shown == stored.settings => {
                 // By the policy of this process, and within its connections: a file that is read again has one of its
                 // own.
-                let (destination, sink) = read_checked(&record.name, own.written.whole(), &self.egress);
+                let (destination, sink) = read_checked(&record.name, own.whole(), &self.egress);
                 (destination, sink.map(|config| Settings::of(&*config, &record.name)))
             }
             own => {

@@ -51,14 +51,8 @@ impl Stored {
     /// Of a destination of the configuration file: its secrets stay where they are.
     #[must_use]
     pub fn of_file(config: &DestinationConfig) -> Self {
-        let Written { shown, hidden } = &config.written;
-        Self {
-            format: FORMAT,
-            settings: shown.clone(),
-            sealed: None,
-            withheld: !hidden.is_empty(),
-            signing: Vec::new(),
-        }
+        let Written { shown, hidden } = config.written.read();
+        Self { format: FORMAT, settings: shown, sealed: None, withheld: !hidden.is_empty(), signing: Vec::new() }
     }
 
     /// Of a destination of the HTTP interface. `signing` says of each of its secrets what may be told.

@@ -17,7 +17,7 @@ fn keys() -> Arc<Keyring> {
     Arc::new(Keyring::of(&[[7; KEY_BYTES]]).unwrap())
 }
 
-fn of_toml(text: &str) -> DestinationConfig {
+fn of_toml(text: &str) -> Arc<DestinationConfig> {
     config_of(text).destinations.remove(0)
 }
 
@@ -25,7 +25,7 @@ fn config_of(text: &str) -> Config {
     Config::from_toml(&format!("[[destination]]\nname = 'billing'\n{text}")).unwrap()
 }
 
-fn reader(keys: Arc<Keyring>, file: Vec<DestinationConfig>) -> Reader {
+fn reader(keys: Arc<Keyring>, file: Vec<Arc<DestinationConfig>>) -> Reader {
     Reader::new(EgressPolicy::default(), keys, file)
 }
 
@@ -91,14 +91,14 @@ fn json_says_what_the_file_says_and_comes_back_as_it_was() {
     for (toml, json) in both() {
         let config = config_of(&toml);
         let file = &config.destinations[0];
-        assert_eq!(Json::Object(file.written.whole()), json, "{toml}");
+        assert_eq!(Json::Object(file.written.read().whole()), json, "{toml}");
         let read = read_settings(&name(), map(json.clone()), References::Refused, &config.egress);
-        assert_eq!((read.problems.as_slice(), &read.written), (&[][..], &file.written), "{toml}");
+        assert_eq!((read.problems.as_slice(), &read.written), (&[][..], &file.written.read()), "{toml}");
         assert_eq!(read.destination, file.destination, "{toml}");
         assert_eq!(format!("{:?}", read.sink.unwrap()), format!("{:?}", file.sink), "{toml}");
         // And once more, from what was kept.
         let again = read_settings(&name(), read.written.whole(), References::Literal, &EgressPolicy::default());
-        assert_eq!((again.problems.as_slice(), &again.written), (&[][..], &file.written), "{toml}");
+        assert_eq!((again.problems.as_slice(), &again.written), (&[][..], &file.written.read()), "{toml}");
     }
 }
 

@@ -31,7 +31,7 @@ const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 /// What a process is made with.
 struct Setup {
-    file: Vec<DestinationConfig>,
+    file: Vec<Arc<DestinationConfig>>,
     key: Option<u8>,
     works: bool,
     /// Whether workers work elsewhere, where none works here.
@@ -253,7 +253,7 @@ impl Answer {
     }
 }
 
-fn of_file(text: &str) -> Vec<DestinationConfig> {
+fn of_file(text: &str) -> Vec<Arc<DestinationConfig>> {
     Config::from_toml(text).unwrap().destinations
 }
 

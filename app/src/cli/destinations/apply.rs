@@ -27,7 +27,7 @@ pub(super) async fn run(client: &Client, args: &ApplyArgs, source: &dyn Source) 
     let gone: Vec<&DestinationName> = gone.map(|record| &record.name).collect();
     let foreign = there.iter().filter(|record| record.origin == Origin::File && !args.adopt);
     let foreign: BTreeSet<&DestinationName> = foreign.map(|record| &record.name).collect();
-    let puts = file.iter().map(|known| put(&known.destination.name, known.written.whole(), args.adopt));
+    let puts = file.iter().map(|known| put(&known.destination.name, known.written.read().whole(), args.adopt));
     let deletions = gone.iter().filter(|_| args.prune).map(|name| change(name, BatchOp::Delete));
     let wanted = differing(client, puts.chain(deletions).collect(), &foreign).await?;
     if !args.prune && !gone.is_empty() {
