@@ -56,7 +56,13 @@ pub async fn apply(
     let left = known.values().filter(|known| {
         known.origin == Origin::File && known.standing == Standing::Present && !file.contains_key(&known.name)
     });
-    let names: Vec<DestinationName> = file.keys().cloned().chain(left.map(|known| known.name.clone())).collect();
+    // Of most, the registry says already what the file says: they need not be read again.
+    let differs = |name: &&DestinationName| {
+        let before = known.get(*name);
+        !matches!(Registered::edited(before, name, wanted(file, name, before).0, last.next(0), initial), Ok(None))
+    };
+    let names: Vec<DestinationName> =
+        file.keys().filter(differs).chain(left.map(|known| &known.name)).cloned().collect();
     let mut applied = Applied::default();
     let (mut rest, mut tries, mut pauses) = (names.as_slice(), 0, 0);
     while !rest.is_empty() {
@@ -100,10 +106,7 @@ async fn apply_some<'n>(
     let mut changed = 0;
     for name in looked_at {
         let known = before.get(name);
-        let (edit, what) = match file.get(name) {
-            Some(config) => (put_of_file(config, known, false), "the configuration file was applied"),
-            None => (Edit::Leave, "the configuration file no longer names it"),
-        };
+        let (edit, what) = wanted(file, name, known);
         match Registered::edited(known, name, edit, next, initial) {
             Ok(None) => {}
             Ok(Some(mut record)) => {
@@ -130,6 +133,18 @@ async fn apply_some<'n>(
     applied.changed += changed;
     applied.refused.extend(refused);
     Ok(Some(&names[done..]))
+}
+
+/// What the file wants of a destination, and how that is told.
+fn wanted(
+    file: &BTreeMap<DestinationName, &Arc<DestinationConfig>>,
+    name: &DestinationName,
+    known: Option<&Registered>,
+) -> (Edit, &'static str) {
+    match file.get(name) {
+        Some(config) => (put_of_file(config, known, false), "the configuration file was applied"),
+        None => (Edit::Leave, "the configuration file no longer names it"),
+    }
 }
 
 /// All records of the registry.
