@@ -5,6 +5,7 @@ pub mod compose;
 pub mod config;
 pub mod files;
 pub mod lookup;
+mod memory;
 pub mod registry;
 pub mod telemetry;
 pub mod tenants;

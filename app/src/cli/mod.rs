@@ -69,6 +69,7 @@ fn parsed<C: Parser>() -> C {
 }
 
 fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    crate::memory::in_small_pages();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return failure::report(&Failure::new(format!("the async runtime could not be started: {e}"))),
