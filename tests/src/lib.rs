@@ -25,6 +25,7 @@ pub mod receiver;
 pub mod seeded;
 pub mod server;
 pub mod simulation;
+pub mod soak;
 pub mod store;
 pub mod verification;
 pub mod volume;

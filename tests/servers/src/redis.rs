@@ -99,8 +99,26 @@ pub struct RedisServer {
     tls_port: u16,
     settings: RedisSettings,
     environment: Vec<(String, String)>,
-    folder: TempDir,
+    folder: Folder,
     child: Option<Child>,
+}
+
+/// Where a server has its data.
+#[derive(Debug)]
+enum Folder {
+    /// It goes with the server.
+    Temporary(TempDir),
+    /// It was there before, and stays.
+    Kept(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(folder) => folder,
+        }
+    }
 }
 
 impl RedisServer {
@@ -108,11 +126,25 @@ impl RedisServer {
     ///
     /// # Errors
     /// Says why it does not start, with the end of its log.
-    pub async fn start(mut settings: RedisSettings) -> Result<Self, String> {
+    pub async fn start(settings: RedisSettings) -> Result<Self, String> {
+        Self::start_in(settings, None).await
+    }
+
+    /// The same with its data in this folder, which stays; there may be data of an earlier server.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub async fn start_in(mut settings: RedisSettings, kept: Option<&Path>) -> Result<Self, String> {
         settings.program = Some(program(settings.program).await?);
         let mut tried = String::new();
         for _ in 0..MOST_PORTS {
-            let folder = tempfile::Builder::new().prefix("laneway-redis-").tempdir().map_err(|e| e.to_string())?;
+            let folder = match kept {
+                Some(kept) => Folder::Kept(kept.to_owned()),
+                None => {
+                    let made = tempfile::Builder::new().prefix("laneway-redis-").tempdir();
+                    Folder::Temporary(made.map_err(|e| e.to_string())?)
+                }
+            };
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
             let tls_port = free_port()?;
             let (settings, environment) = (settings.clone(), Vec::new());

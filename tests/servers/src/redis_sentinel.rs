@@ -3,6 +3,7 @@
 use crate::redis::{RedisServer, RedisSettings, ask, free_port};
 use crate::waiting::wait;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -28,8 +29,21 @@ impl RedisSentinel {
     /// # Errors
     /// Says what does not come about.
     pub async fn start(settings: RedisSettings) -> Result<Self, String> {
+        Self::start_in(settings, [None, None]).await
+    }
+
+    /// The same with the data of both in these folders, which stay. What is in the first one is what there is: the second
+    /// server replicates the first.
+    ///
+    /// # Errors
+    /// As [`RedisSentinel::start`].
+    pub async fn start_in(settings: RedisSettings, kept: [Option<&Path>; 2]) -> Result<Self, String> {
         let settings = settings.with("repl-diskless-sync-delay", 0);
-        let servers = [RedisServer::start(settings.clone()).await?, RedisServer::start(settings.clone()).await?];
+        let [first, second] = kept;
+        // Whoever looks for processes that were left behind finds the Sentinel by its folder too.
+        let beside = first.map(Path::to_owned);
+        let first = RedisServer::start_in(settings.clone(), first).await?;
+        let servers = [first, RedisServer::start_in(settings.clone(), second).await?];
         let folder = tempfile::Builder::new().prefix("laneway-sentinel-").tempdir().map_err(|e| e.to_string())?;
         let (port, tls_port) = (free_port()?, settings.tls().map(|_| free_port()).transpose()?);
         let [primary, replica] = &servers;
@@ -49,6 +63,9 @@ impl RedisSentinel {
         std::fs::write(&file, text).map_err(|e| e.to_string())?;
         let mut command = Command::new(primary.program());
         command.arg(&file).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(folder) = beside {
+            command.current_dir(folder);
+        }
         let child = command.spawn().map_err(|e| e.to_string())?;
         let sentinel = Self { servers, port, tls_port, child, _folder: folder };
         let knows = async || {

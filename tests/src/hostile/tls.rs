@@ -66,7 +66,7 @@ impl Certificate {
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("PEM")];
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");

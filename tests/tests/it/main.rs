@@ -30,6 +30,7 @@ mod e2e_real_payloads;
 mod e2e_reload;
 mod e2e_replays;
 mod e2e_secrets;
+mod e2e_soak;
 mod e2e_stack;
 mod e2e_standards;
 mod e2e_tenants;
