@@ -21,8 +21,8 @@ struct Arguments {
     /// On which store; both go on side by side.
     #[arg(long, value_enum, default_value = "both")]
     store: Stores,
-    /// Where the state is, a folder per store.
-    #[arg(long, default_value = "target/soak")]
+    /// Where the state is, a folder per store. The last one counts: the script names the first.
+    #[arg(long, default_value = "target/soak", overrides_with = "state")]
     state: PathBuf,
     /// Decides what chance decides, if this is the first piece.
     #[arg(long, default_value_t = 1)]

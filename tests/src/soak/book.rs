@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// While nothing arrives for so long, what has not arrived counts as lost. It is longer than any lease, any failover, and
-/// any delay between attempts.
+/// While nothing arrives for so long, what has not arrived counts as lost. It is longer than any lease, any failover
+/// and any delay between attempts.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Digits of a latency that are kept, and the longest that is told from longer ones, in microseconds.
 const DIGITS: u8 = 2;

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Less time than this says nothing: what is kept for [`KEPT`](super::site::KEPT) has to come and go several times, and a
-/// process that has just begun still takes its memory.
+/// Less time than this says nothing: what is kept for a while ([`KEPT`](super::site::KEPT)) has to come and go several
+/// times, and a process that has just begun still takes its memory.
 pub const LEAST_SECONDS: f64 = 1200.0;
-/// How much more than before something may be, as a part of it. Memory goes up and down with what is under way, and an AOF
-/// doubles before it is rewritten.
+/// How much more than before something may be, as a part of it. Memory goes up and down with what is under way, and an
+/// AOF doubles before it is rewritten.
 const MORE: f64 = 0.25;
 /// And how much more besides, in bytes: of small things a quarter is less than what an allocator gives back or not.
 const SLACK: f64 = 24.0 * 1024.0 * 1024.0;
@@ -36,6 +36,9 @@ pub struct Sample {
     /// Whether no trouble was under way, and every process had run for a while.
     pub calm: bool,
 }
+
+/// What must not grow, and its bytes in a sample.
+type Thing = (&'static str, fn(&Sample) -> u64);
 
 /// What comes of a comparison.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +70,7 @@ pub fn judge(samples: &[Sample]) -> Verdict {
         return Verdict::TooShort(format!("too short to judge: {minutes:.0} minutes of at least {least:.0}"));
     }
     let (mut texts, mut grown) = (Vec::new(), false);
-    let things: [(&str, fn(&Sample) -> u64); 3] =
+    let things: [Thing; 3] =
         [("memory", |sample| sample.memory), ("Redis' memory", |sample| sample.redis), ("disk", |sample| sample.disk)];
     for (what, of) in things {
         if let Some((before, after)) = largest_growth(samples, seconds, of) {
@@ -119,7 +122,7 @@ mod tests {
     fn hour(quarters: [u64; 4]) -> Vec<Sample> {
         let sample = |n: usize| Sample {
             at: 10.0 * (n + 1) as f64,
-            rate: if n % 2 == 0 { 50.0 } else { 800.0 },
+            rate: if n.is_multiple_of(2) { 50.0 } else { 800.0 },
             memory: quarters[n / 90] * MEBIBYTE,
             disk: 100 * MEBIBYTE,
             calm: true,

@@ -1,6 +1,6 @@
 //! The ledger of the soak: what was acknowledged, and what each destination has had of it. It only judges.
 //!
-//! The events of a key are numbered from 1, and their producer sends the next one only when it knows that the last one was
+//! The events of a key are numbered from 1. Their producer sends the next one only when it knows that the last one was
 //! stored. So one number per key says all that was acknowledged, and one per key and destination all that has arrived.
 
 use serde::{Deserialize, Serialize};
@@ -128,7 +128,8 @@ impl Ledger {
         }
     }
 
-    /// A request has come to a destination, which answers like that. Says whether the event is taken for the first time.
+    /// A request has come to a destination, which answers like that. Says whether the event is taken for the first
+    /// time.
     pub fn arrive(&mut self, destination: &str, arrival: Arrival<'_>, answer: Answer) -> bool {
         let Some(account) = self.accounts.get_mut(destination) else { return false };
         let result = if arrival.redrive { account.retry(arrival, answer) } else { account.arrive(arrival, answer) };
@@ -173,8 +174,8 @@ impl Ledger {
         self.total
     }
 
-    /// Compares the ledger with what Laneway says, when producers send nothing and nothing waits. What does not agree is a
-    /// violation.
+    /// Compares the ledger with what Laneway says, when producers send nothing and nothing waits. What does not agree
+    /// is a violation.
     pub fn balance(&mut self, reported: &BTreeMap<String, Reported>) {
         let names: Vec<String> = self.accounts.keys().cloned().collect();
         for name in names {

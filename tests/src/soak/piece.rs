@@ -1,24 +1,24 @@
 //! A piece of the soak: it goes on where the last one ended, and leaves everything balanced.
 
+mod balance;
 mod doing;
+mod plan;
+
+pub use plan::{Outcome, Plan, Until};
 
 use super::book::Book;
-use super::day::Day;
-use super::flat::{Verdict, judge};
-use super::ledger::Reported;
+use super::flat::judge;
 use super::leftovers;
 use super::receiver::{Nature, Receiver, Setting};
 use super::sampler::Sampler;
-use super::site::{Destinations, Site, Store};
-use super::state::{Choice, State};
+use super::site::{Destinations, Site};
+use super::state::State;
 use super::traffic::{Traffic, keys_of};
 use super::trouble::{Trouble, round};
 use crate::hostile::{Authority, Certificate};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,53 +43,6 @@ const EVENTS_AFTER: u64 = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often its status is asked for meanwhile.
 const GLANCE: Duration = Duration::from_millis(50);
-
-/// How long a piece goes on.
-#[derive(Clone, Debug)]
-pub enum Until {
-    /// For so long.
-    Time(Duration),
-    /// Until these troubles were had.
-    Troubles(Vec<Trouble>),
-}
-
-/// What a piece is to be.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// On which store.
-    pub store: Store,
-    /// Where its state is.
-    pub folder: PathBuf,
-    /// How long it goes on.
-    pub until: Until,
-    /// How much traffic there is.
-    pub day: Day,
-    /// Decides what chance decides, if this is the first piece.
-    pub seed: u64,
-    /// What to do with the state of a piece that did not end as it should.
-    pub choice: Choice,
-}
-
-/// What came of a piece.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// What must not be, in words.
-    pub findings: Vec<String>,
-    /// Whether memory and disk are flat.
-    pub verdict: Verdict,
-    /// How often the ledger was balanced, over all pieces.
-    pub balanced: u64,
-    /// How many events had their 202, over all pieces.
-    pub events: u64,
-}
-
-impl Outcome {
-    /// Whether nothing was found that must not be.
-    #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.findings.is_empty() && !matches!(self.verdict, Verdict::Grown(_))
-    }
-}
 
 /// A piece that runs.
 struct Piece {
@@ -154,8 +107,15 @@ impl Piece {
         }
         let destinations = Destinations::new(&receivers, &secrets, &state.folder().join("ca.pem"));
         destinations.trust(&[&authority]);
-        let mut site =
-            Site::prepare(plan.store, state.folder(), destinations, progress.primary, progress.restored).await?;
+        let (primary, number) = (progress.primary, progress.restored);
+        let mut site = match Site::prepare(plan.store, state.folder(), destinations, primary, number).await {
+            Ok(site) => site,
+            Err(why) => {
+                // Nothing has happened to the store.
+                state.end()?;
+                return Err(why);
+            }
+        };
         site.start_all().await;
         let before = progress.seconds;
         let traffic = Traffic::new(&book, &site.ingests(), plan.day, Duration::from_secs_f64(before), keys, seed);
@@ -183,32 +143,36 @@ impl Piece {
 
     /// Traffic and troubles, until the piece is over or something is found.
     async fn go_on(&mut self, until: &Until, mut interrupted: watch::Receiver<bool>) -> Result<(), String> {
-        let mut next = VecDeque::new();
-        if let Until::Troubles(troubles) = until {
-            next.extend(troubles.iter().copied());
-        }
-        loop {
-            match until {
-                Until::Time(length) => {
-                    let least_and_most = BETWEEN.map(|bound| bound.min(*length));
-                    let usual = (*length / TROUBLES_OF_A_PIECE).clamp(least_and_most[0], least_and_most[1]);
-                    let pause = usual.mul_f64(self.random.random_range(0.5..1.5));
-                    let left = length.saturating_sub(self.began.elapsed());
-                    tokio::select! {
-                        () = tokio::time::sleep(pause.min(left)) => {}
-                        _ = interrupted.wait_for(|interrupted| *interrupted) => return Ok(()),
-                    }
-                    if left <= pause {
-                        return Ok(());
-                    }
+        match until {
+            Until::Troubles(troubles) => {
+                for trouble in troubles {
+                    self.more(EVENTS_BETWEEN).await?;
+                    self.trouble(*trouble).await?;
+                }
+            }
+            Until::Time(length) => {
+                let mut next = VecDeque::new();
+                while self.quiet(*length, &mut interrupted).await {
                     if next.is_empty() {
                         next.extend(round(self.site.store, &self.state.progress.troubles, &mut self.random));
                     }
+                    if let Some(trouble) = next.pop_front() {
+                        self.trouble(trouble).await?;
+                    }
                 }
-                Until::Troubles(_) => self.more(EVENTS_BETWEEN).await?,
             }
-            let Some(trouble) = next.pop_front() else { return Ok(()) };
-            self.trouble(trouble).await?;
+        }
+        Ok(())
+    }
+
+    /// The time between two troubles. Says whether there is time for another one.
+    async fn quiet(&mut self, length: Duration, interrupted: &mut watch::Receiver<bool>) -> bool {
+        let usual = (length / TROUBLES_OF_A_PIECE).clamp(BETWEEN[0], BETWEEN[1]);
+        let pause = usual.mul_f64(self.random.random_range(0.5..1.5));
+        let left = length.saturating_sub(self.began.elapsed());
+        tokio::select! {
+            () = tokio::time::sleep(pause.min(left)) => pause < left,
+            _ = interrupted.wait_for(|interrupted| *interrupted) => false,
         }
     }
 
@@ -246,56 +210,10 @@ impl Piece {
         self.traffic.go();
     }
 
-    /// Has producers pause, waits until everything has arrived, and compares the ledger with what Laneway says.
-    async fn balance(&mut self) -> Result<(), String> {
-        self.traffic.pause().await;
-        self.receivers.iter().for_each(|receiver| receiver.set_calm(true));
-        self.book.all_arrived().await;
-        let reported = self.at_rest().await;
-        self.book.balance(&reported);
-        for line in self.site.panics() {
-            self.book.violation(line);
-        }
-        self.state.progress.balanced += 1;
-        self.save()?;
-        let ledger = self.book.ledger();
-        if ledger.violations == 0 { Ok(()) } else { Err(ledger.findings().join("\n")) }
-    }
-
     fn save(&mut self) -> Result<(), String> {
         self.state.progress.ledger = self.book.ledger();
         self.state.progress.seconds = self.before + self.began.elapsed().as_secs_f64();
         self.state.save()
-    }
-
-    /// What Laneway says when it has nothing more to do; or when it has said for long enough that it has.
-    async fn at_rest(&self) -> BTreeMap<String, Reported> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let reported = self.reported().await;
-            let rests = |reported: &Reported| reported.pending == 0 && reported.in_flight == 0;
-            let at_rest = reported.len() == DESTINATIONS.len() && reported.values().all(rests);
-            if at_rest || Instant::now() > deadline {
-                return reported;
-            }
-            tokio::time::sleep(GLANCE).await;
-        }
-    }
-
-    /// What Laneway says of each destination; nothing while a part of it cannot say anything.
-    async fn reported(&self) -> BTreeMap<String, Reported> {
-        let Some(place) = self.site.places.first() else { return BTreeMap::new() };
-        let Ok(answer) = place.client().get("/v1/status").await else { return BTreeMap::new() };
-        let status: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        if status["incomplete"].as_array().is_some_and(|missing| !missing.is_empty()) {
-            return BTreeMap::new();
-        }
-        let of = |destination: &Value| {
-            let number = |field: &str| destination[field].as_u64();
-            let (pending, in_flight, dead) = (number("pending")?, number("in_flight")?, number("dead_letters")?);
-            Some((destination["name"].as_str()?.to_owned(), Reported { pending, in_flight, dead }))
-        };
-        status["destinations"].as_array().into_iter().flatten().filter_map(of).collect()
     }
 
     /// The end of a piece: the last balance, and the end of every process.

@@ -191,11 +191,12 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     stream.set_nodelay(true).ok();
     let (number, acceptor) = shared.acceptor.borrow().clone();
     match acceptor {
-        // A handshake that fails is the other side's doing: it may have been killed.
-        Some(acceptor) => match acceptor.accept(stream).await {
-            Ok(stream) => serve(stream, number, shared).await,
-            Err(_) => {}
-        },
+        Some(acceptor) => {
+            // A handshake that fails is the other side's doing: it may have been killed.
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream, number, shared).await;
+            }
+        }
         None => serve(stream, number, shared).await,
     }
 }

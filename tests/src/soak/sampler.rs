@@ -28,13 +28,12 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn start(mut self) -> JoinHandle<Self> {
+    pub(super) fn start(mut self) -> JoinHandle<()> {
         tokio::spawn(async move {
             // A file that cannot be written is a soak without its result.
             while let Ok(()) = self.sample().await {
                 tokio::time::sleep(EVERY).await;
             }
-            self
         })
     }
 

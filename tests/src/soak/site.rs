@@ -238,8 +238,8 @@ impl Site {
         Ok(())
     }
 
-    /// Kills the primary of Redis, waits until the replica has taken over, and brings the other one back as its replica.
-    /// Returns the number of the new primary's folder.
+    /// Kills the primary of Redis, waits until the replica has taken over, and brings the other one back as its
+    /// replica. Returns the number of the new primary's folder.
     ///
     /// # Errors
     /// What does not come about.

@@ -138,8 +138,8 @@ impl State {
             (Choice::Refuse, Left::Killed) => {
                 return Err(format!(
                     "{place}: the last piece was killed in the middle. Since its last balance nobody knows what was \
-                     acknowledged or delivered. --go-on goes on with the store as it is and a new ledger; --fresh begins \
-                     anew"
+                     acknowledged or delivered. --go-on goes on with the store as it is and a new ledger; --fresh \
+                     begins anew"
                 ));
             }
             (_, Left::Failed) => {

@@ -94,7 +94,7 @@ impl Traffic {
         self.order.send_replace(Order::Pause);
         tokio::select! {
             reached = self.idle.wait_for(|idle| *idle == PRODUCERS) => { reached.expect("the producers are there"); }
-            (ended, _, _) = futures_util::future::select_all(&mut self.tasks) => panic!("a producer has ended: {ended:?}"),
+            (ended, _, _) = futures_util::future::select_all(&mut self.tasks) => panic!("a producer ended: {ended:?}"),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The soak in its short form: two pieces on each store, so that the second one goes on with what the first one has left.
-//! `tests/soak` runs the long one.
+//! The soak in its short form: two pieces on each store, so that the second one goes on with what the first one has
+//! left. `tests/soak` runs the long one.
 
 use laneway_tests::effort::skipped;
 use laneway_tests::soak::day::Day;

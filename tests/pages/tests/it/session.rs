@@ -16,6 +16,7 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("tests/packages", "tests/run runs it"),
     ("deploy/sbom", "tests/sbom runs it, and reads what it writes"),
     ("tests/faults", "it takes minutes; its short form is in e2e_faults.rs"),
+    ("tests/soak", "it goes on for as long as one likes; its short form is in e2e_soak.rs"),
     ("tests/mutants", "it takes hours"),
     ("tests/upgrade", "it builds an earlier commit; its short form, without that, is in fleet/upgrade.rs"),
     ("tests/compose", "it needs a Docker engine and takes 12 minutes"),

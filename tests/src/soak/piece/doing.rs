@@ -60,8 +60,8 @@ impl Piece {
         self.site.reload().await
     }
 
-    /// For a while requests are signed with both secrets. When nothing is under way any more that was signed with the old
-    /// one only, the receivers take it no more.
+    /// For a while requests are signed with both secrets. When nothing is under way any more that was signed with the
+    /// old one only, the receivers take it no more.
     async fn rotate_secret(&mut self) -> Result<(), String> {
         let new = secret();
         let both = [[new.clone()].as_slice(), &self.site.destinations.secrets].concat();
@@ -117,8 +117,8 @@ impl Piece {
         if answer.status == 200 { Ok(()) } else { Err(format!("{what}: {} {}", answer.status, answer.text())) }
     }
 
-    /// A piece that was killed has left events and dead letters that are in no ledger: the events are delivered, and the
-    /// dead letters discarded.
+    /// A piece that was killed has left events and dead letters that are in no ledger. The events are delivered, and
+    /// the dead letters discarded.
     pub(super) async fn settle_what_was_left(&mut self) -> Result<(), String> {
         self.receivers.iter().for_each(|receiver| receiver.set_calm(true));
         self.at_rest().await;
