@@ -143,9 +143,9 @@ impl Book {
         }
     }
 
-    /// Waits until every destination has had everything, or until nothing comes any more.
-    pub async fn all_arrived(&self) -> bool {
-        self.until(Ledger::all_arrived).await
+    /// Waits until every destination has had everything, or something is wrong, or nothing comes any more.
+    pub async fn all_arrived(&self) {
+        self.until(|ledger| ledger.violations > 0 || ledger.all_arrived()).await;
     }
 
     /// Waits until so many events had their 202, or until nothing happens any more.

@@ -27,8 +27,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// What the picky receiver rejects an event with.
 pub const REJECTION: u16 = 422;
-/// Of so many events, the picky one rejects one.
-const REJECTED_OF: u64 = 50;
+/// Of so many events, the picky one rejects one: each is a line in the log.
+const REJECTED_OF: u64 = 200;
 /// How long the moody one stays as it is: longer than its breaker needs to open and to close.
 const MOOD: Duration = Duration::from_secs(15);
 /// Of so many moods one is to hang, and two are to fail.

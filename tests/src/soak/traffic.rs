@@ -108,9 +108,15 @@ impl Traffic {
     }
 
     /// Ends them, after [`Traffic::pause`].
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.order.send_replace(Order::Stop);
-        futures_util::future::join_all(self.tasks).await;
+        futures_util::future::join_all(&mut self.tasks).await;
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -22,8 +22,8 @@ async fn piece(folder: &TempDir, store: Store, troubles: &[Trouble]) -> Result<O
     run(plan, interrupted).await
 }
 
-/// Runs the pieces one after the other. The ledger of the last one has the events of all.
-async fn goes_on(store: Store, pieces: [&[Trouble]; 2]) {
+/// Runs the pieces one after the other. The ledger of the last one has the events of all. Returns where the state is.
+async fn goes_on(store: Store, pieces: [&[Trouble]; 2]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut events = 0;
     for troubles in pieces {
@@ -36,13 +36,26 @@ async fn goes_on(store: Store, pieces: [&[Trouble]; 2]) {
     assert_eq!((progress.pieces, progress.ledger.violations), (2, 0));
     let had = pieces.concat();
     assert!(had.iter().all(|trouble| progress.troubles[trouble.name()].times == 1), "{:?}", progress.troubles);
+    folder
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pieces_on_sqlite() {
     let first = [Trouble::Kill, Trouble::FullDisk, Trouble::Restore];
     let second = [Trouble::Deployment, Trouble::Certificate, Trouble::Secret, Trouble::DeadLetters];
-    goes_on(Store::Sqlite, [&first, &second]).await;
+    let folder = goes_on(Store::Sqlite, [&first, &second]).await;
+
+    // The control: of the key that has most events, one more was acknowledged than was ever sent.
+    let mut state = State::read(folder.path()).unwrap();
+    let key = "e1-p00-k00";
+    let last = state.progress.ledger.last_acknowledged(key);
+    state.progress.ledger.acknowledge(key, last + 1);
+    state.save().unwrap();
+    let outcome = piece(&folder, Store::Sqlite, &[Trouble::Deployment]).await.unwrap();
+    let missed = outcome.findings.iter().any(|finding| finding.contains("events are lost"));
+    assert!(missed && !outcome.is_good(), "a lost event was not noticed: {outcome:#?}");
+    let refused = piece(&folder, Store::Sqlite, &[]).await.unwrap_err();
+    assert!(refused.contains("the soak has failed"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
