@@ -10,6 +10,9 @@ pub const LEAST_SECONDS: f64 = 1200.0;
 const MORE: f64 = 0.25;
 /// And how much more besides, in bytes: of small things a quarter is less than what an allocator gives back or not.
 const SLACK: f64 = 24.0 * 1024.0 * 1024.0;
+/// The log begins anew, and so it is not compared. It may have so many bytes: SQLite's is written back from 64 MiB on,
+/// and an AOF is rewritten when it has doubled.
+const MOST_LOG: u64 = 256 << 20;
 /// Loads are compared with their like: the range up to the highest is cut into so many pieces.
 const LOADS: usize = 4;
 /// So many samples of a load have to be there on both sides; the median of fewer is chance.
@@ -26,8 +29,11 @@ pub struct Sample {
     pub memory: u64,
     /// Bytes that Redis says it uses; 0 with SQLite.
     pub redis: u64,
-    /// Bytes of the store's files.
+    /// Bytes of the store's files, without the log.
     pub disk: u64,
+    /// Bytes of the log that changes are written to first: SQLite's write-ahead log, or what Redis has added to its AOF
+    /// since it was rewritten. It grows, and begins anew.
+    pub log: u64,
     /// From the first attempt of a producer to the arrival at the steady destination, in milliseconds: the 99th
     /// percentile since the last sample, and the worst.
     pub p99: f64,
@@ -79,6 +85,11 @@ pub fn judge(samples: &[Sample]) -> Verdict {
             let verdict = if more { " has GROWN" } else { "" };
             texts.push(format!("{what}{verdict}: {:.1} MiB, then {:.1} MiB", mebibytes(before), mebibytes(after)));
         }
+    }
+    let log = samples.iter().map(|sample| sample.log).max().unwrap_or_default();
+    if log > MOST_LOG {
+        grown = true;
+        texts.push(format!("the log has GROWN to {:.1} MiB", mebibytes(log as f64)));
     }
     match (texts.is_empty(), grown) {
         (true, _) => Verdict::TooShort("too short to judge: no load has enough samples in both quarters".to_owned()),
@@ -147,6 +158,15 @@ mod tests {
         let mut samples = hour([100; 4]);
         samples.iter_mut().for_each(|sample| sample.disk = sample.at as u64 * MEBIBYTE / 10);
         assert!(matches!(judge(&samples), Verdict::Grown(text) if text.contains("disk has GROWN")));
+    }
+
+    #[test]
+    fn a_log_that_does_not_begin_anew_is_noticed() {
+        let mut samples = hour([100; 4]);
+        samples[350].log = MOST_LOG;
+        assert!(matches!(judge(&samples), Verdict::Flat(_)));
+        samples[350].log += 1;
+        assert!(matches!(judge(&samples), Verdict::Grown(text) if text.contains("log")));
     }
 
     #[test]

@@ -61,8 +61,8 @@ fn troubles(state: &State) -> String {
 
 fn by_hour(samples: &[Sample]) -> String {
     let mut text = String::from(
-        "\n| hour | events/s | memory (MiB) | Redis (MiB) | disk (MiB) | p99 (ms) | worst (ms) |\n\
-         | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        "\n| hour | events/s | memory (MiB) | Redis (MiB) | disk (MiB) | its log (MiB) | p99 (ms) | worst (ms) |\n\
+         | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     let hours = samples.chunk_by(|a, b| (a.at / HOUR).floor() == (b.at / HOUR).floor());
     for hour in hours {
@@ -72,15 +72,48 @@ fn by_hour(samples: &[Sample]) -> String {
         let worst = |of: fn(&Sample) -> f64| hour.iter().map(of).fold(0.0, f64::max);
         let _ = writeln!(
             text,
-            "| {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} |",
+            "| {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} |",
             (hour[0].at / HOUR).floor(),
             mean(|sample| sample.rate),
             most(|sample| sample.memory),
             most(|sample| sample.redis),
             most(|sample| sample.disk),
+            most(|sample| sample.log),
             mean(|sample| sample.p99),
             worst(|sample| sample.worst),
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::soak::state::{Choice, Cost, add_sample};
+
+    #[test]
+    fn it_tells_hours_deliveries_troubles_and_what_must_not_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = State::read(folder.path()).unwrap();
+        state.begin(Choice::Refuse, 7, &["steady"]).unwrap();
+        state.progress.seconds = 1800.0;
+        state.progress.ledger.acknowledge("k", 1);
+        state.progress.ledger.violation("an event is lost".to_owned());
+        state.progress.troubles.insert("kill -9".to_owned(), Cost { times: 2, worst: 1500.0 });
+        for at in [10.0, 20.0, 3610.0] {
+            let sample = Sample { at, rate: at, memory: 3 << 20, ..Sample::default() };
+            add_sample(&state.samples_path(), &sample).unwrap();
+        }
+        state.end().unwrap();
+        let told = status("sqlite", &state).unwrap();
+        for part in [
+            "0.50 h in 1 pieces, seed 7",
+            "has FAILED:\n  an event is lost",
+            "| steady | 1 | 0 | 0 | 1 | 0 | 0 | 0 |",
+            "| kill -9 | 2 | 1.5 |",
+            "| 0 | 15 | 3 | 0 | 0 | 0 | 0.0 | 0 |\n| 1 | 3610 |",
+        ] {
+            assert!(told.contains(part), "{part} is not in\n{told}");
+        }
+    }
 }

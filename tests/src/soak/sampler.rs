@@ -39,6 +39,7 @@ impl Sampler {
 
     async fn sample(&mut self) -> Result<(), String> {
         let (memory, grown_up) = self.watched.memory();
+        let (disk, log) = self.watched.disk();
         let latencies = self.book.latencies();
         let (now, total) = (Instant::now(), self.book.total());
         let seconds = now.duration_since(self.last.0).as_secs_f64().max(0.001);
@@ -47,7 +48,8 @@ impl Sampler {
             rate: (total - self.last.1) as f64 / seconds,
             memory,
             redis: self.watched.redis().await,
-            disk: self.watched.disk(),
+            disk,
+            log,
             p99: latencies.p99,
             worst: latencies.worst,
             calm: grown_up && !self.troubled.load(Ordering::Relaxed),

@@ -63,6 +63,6 @@ async fn two_pieces_on_redis() {
     if let Err(why) = laneway_servers::redis::RedisServer::start(Default::default()).await {
         return skipped(&format!("the soak on Redis: {why}"));
     }
-    let (first, second) = ([Trouble::Failover, Trouble::DeadLetters], [Trouble::Deployment, Trouble::Restore]);
+    let (first, second) = ([Trouble::Failover, Trouble::DeadLetters], [Trouble::Deployment]);
     goes_on(Store::Redis, [&first, &second]).await;
 }

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// A process that is younger than this still takes the memory that it needs.
 const YOUNG: Duration = Duration::from_secs(20);
 
+/// How the names of logs end: SQLite's write-ahead log, and the part of an AOF that grows.
+const LOGS: [&str; 2] = ["-wal", ".incr.aof"];
+
 /// A process, and since when it has been there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Process {
@@ -42,10 +45,13 @@ impl Watched {
         (processes.iter().map(|process| resident(process.pid)).sum(), grown_up && !processes.is_empty())
     }
 
-    /// The bytes of the store's files.
+    /// The bytes of the store's files, and those of the log that changes are written to first.
     #[must_use]
-    pub fn disk(&self) -> u64 {
-        bytes_below(&self.folder)
+    pub fn disk(&self) -> (u64, u64) {
+        let files = files_below(&self.folder);
+        let is_log = |path: &Path| LOGS.iter().any(|end| path.to_string_lossy().ends_with(end));
+        let bytes = |log: bool| files.iter().filter(|(path, _)| is_log(path) == log).map(|(_, bytes)| bytes).sum();
+        (bytes(false), bytes(true))
     }
 
     /// The bytes that the larger of the Redis servers uses, by its own word; 0 without any.
@@ -68,13 +74,13 @@ fn resident(pid: u32) -> u64 {
     line.split_whitespace().next().and_then(|kibibytes| kibibytes.parse::<u64>().ok()).unwrap_or_default() << 10
 }
 
-/// The bytes of all files in a folder. A file that goes away meanwhile has none.
-fn bytes_below(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(data) if data.is_dir() => bytes_below(&entry.path()),
-        Ok(data) => data.len(),
-        Err(_) => 0,
+/// All files in a folder with their bytes. A file that goes away meanwhile is left out.
+fn files_below(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let files = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => files_below(&entry.path()),
+        Ok(data) => vec![(entry.path(), data.len())],
+        Err(_) => Vec::new(),
     };
-    entries.filter_map(Result::ok).map(bytes).sum()
+    entries.filter_map(Result::ok).flat_map(files).collect()
 }
