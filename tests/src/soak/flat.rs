@@ -1,6 +1,7 @@
 //! Whether memory and disk are as flat at the end as they were before. It only judges.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Less time than this says nothing: what is kept for a while ([`KEPT`](super::site::KEPT)) has to come and go several
 /// times, and a process that has just begun still takes its memory.
@@ -27,6 +28,9 @@ pub struct Sample {
     pub rate: f64,
     /// Bytes in memory of all processes of Laneway.
     pub memory: u64,
+    /// The same of each, for whoever looks for the one that grows.
+    #[serde(default)]
+    pub processes: BTreeMap<String, u64>,
     /// Bytes that Redis says it uses; 0 with SQLite.
     pub redis: u64,
     /// Bytes of the store's files, without the log.

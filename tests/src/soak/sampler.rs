@@ -38,7 +38,7 @@ impl Sampler {
     }
 
     async fn sample(&mut self) -> Result<(), String> {
-        let (memory, grown_up) = self.watched.memory();
+        let (processes, grown_up) = self.watched.memory();
         let (disk, log) = self.watched.disk();
         let latencies = self.book.latencies();
         let (now, total) = (Instant::now(), self.book.total());
@@ -46,7 +46,8 @@ impl Sampler {
         let sample = Sample {
             at: self.before + self.began.elapsed().as_secs_f64(),
             rate: (total - self.last.1) as f64 / seconds,
-            memory,
+            memory: processes.values().sum(),
+            processes,
             redis: self.watched.redis().await,
             disk,
             log,

@@ -58,7 +58,9 @@ impl Place {
     }
 
     pub(super) fn process(&self) -> Option<Process> {
-        self.running.as_ref().map(|(running, since)| Process { pid: running.pid(), since: *since })
+        let process =
+            |(running, since): &(Running, Instant)| Process { name: self.name, pid: running.pid(), since: *since };
+        self.running.as_ref().map(process)
     }
 
     pub(super) fn signal(&self, name: &str) {

@@ -2,6 +2,7 @@
 
 use laneway_servers::redis::ask;
 use laneway_servers::redis_sentinel::RedisSentinel;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,9 +14,10 @@ const YOUNG: Duration = Duration::from_secs(20);
 /// How the names of logs end: SQLite's write-ahead log, and the part of an AOF that grows.
 const LOGS: [&str; 2] = ["-wal", ".incr.aof"];
 
-/// A process, and since when it has been there.
+/// A process, where it runs, and since when it has been there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Process {
+    pub(super) name: &'static str,
     pub(super) pid: u32,
     pub(super) since: Instant,
 }
@@ -37,12 +39,13 @@ impl Watched {
         *self.processes.lock().unwrap() = processes;
     }
 
-    /// The bytes in memory of all processes together, and whether all have run for a while.
+    /// The bytes in memory of each process, and whether all have run for a while.
     #[must_use]
-    pub fn memory(&self) -> (u64, bool) {
+    pub fn memory(&self) -> (BTreeMap<String, u64>, bool) {
         let processes = self.processes.lock().unwrap().clone();
         let grown_up = processes.iter().all(|process| process.since.elapsed() > YOUNG);
-        (processes.iter().map(|process| resident(process.pid)).sum(), grown_up && !processes.is_empty())
+        let of = |process: &Process| (process.name.to_owned(), resident(process.pid));
+        (processes.iter().map(of).collect(), grown_up && !processes.is_empty())
     }
 
     /// The bytes of the store's files, and those of the log that changes are written to first.
