@@ -1,11 +1,12 @@
 //! Whether memory and disk are as flat at the end as they were before. It only judges.
 
+use super::day::DAY;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Less time than this says nothing: what is kept for a while ([`KEPT`](super::site::KEPT)) has to come and go several
-/// times, and a process that has just begun still takes its memory.
-pub const LEAST_SECONDS: f64 = 1200.0;
+/// Less time than this says nothing: a database file stays as large as at its fullest, so each quarter has to have a
+/// whole day with its noon.
+pub const LEAST_SECONDS: f64 = 4.0 * DAY.as_secs() as f64;
 /// How much more than before something may be, as a part of it. Memory goes up and down with what is under way, and an
 /// AOF doubles before it is rewritten.
 const MORE: f64 = 0.25;
@@ -133,11 +134,13 @@ mod tests {
     use super::*;
 
     const MEBIBYTE: u64 = 1 << 20;
+    /// When the last quarter begins.
+    const LATE: f64 = LEAST_SECONDS * 0.75;
 
-    /// Samples of an hour, with so much memory in each quarter.
-    fn hour(quarters: [u64; 4]) -> Vec<Sample> {
+    /// Samples of the least time, with so much memory in each quarter.
+    fn days(quarters: [u64; 4]) -> Vec<Sample> {
         let sample = |n: usize| Sample {
-            at: 10.0 * (n + 1) as f64,
+            at: LEAST_SECONDS / 360.0 * (n + 1) as f64,
             rate: if n.is_multiple_of(2) { 50.0 } else { 800.0 },
             memory: quarters[n / 90] * MEBIBYTE,
             disk: 100 * MEBIBYTE,
@@ -149,25 +152,25 @@ mod tests {
 
     #[test]
     fn what_stays_is_flat_whatever_the_beginning_was_like() {
-        assert!(matches!(judge(&hour([20, 100, 150, 110])), Verdict::Flat(_)));
+        assert!(matches!(judge(&days([20, 100, 150, 110])), Verdict::Flat(_)));
     }
 
     #[test]
     fn memory_that_rises_is_noticed() {
-        let verdict = judge(&hour([100, 100, 150, 200]));
+        let verdict = judge(&days([100, 100, 150, 200]));
         assert!(matches!(&verdict, Verdict::Grown(text) if text.contains("memory has GROWN: 100.0 MiB, then 200.0")));
     }
 
     #[test]
     fn a_disk_that_rises_is_noticed() {
-        let mut samples = hour([100; 4]);
+        let mut samples = days([100; 4]);
         samples.iter_mut().for_each(|sample| sample.disk = sample.at as u64 * MEBIBYTE / 10);
         assert!(matches!(judge(&samples), Verdict::Grown(text) if text.contains("disk has GROWN")));
     }
 
     #[test]
     fn a_log_that_does_not_begin_anew_is_noticed() {
-        let mut samples = hour([100; 4]);
+        let mut samples = days([100; 4]);
         samples[350].log = MOST_LOG;
         assert!(matches!(judge(&samples), Verdict::Flat(_)));
         samples[350].log += 1;
@@ -176,16 +179,16 @@ mod tests {
 
     #[test]
     fn growth_at_one_load_only_is_noticed() {
-        let mut samples = hour([100; 4]);
-        let late_nights = samples.iter_mut().filter(|sample| sample.at > 2700.0 && sample.rate < 100.0);
+        let mut samples = days([100; 4]);
+        let late_nights = samples.iter_mut().filter(|sample| sample.at > LATE && sample.rate < 100.0);
         late_nights.for_each(|sample| sample.memory = 200 * MEBIBYTE);
         assert!(matches!(judge(&samples), Verdict::Grown(_)));
     }
 
     #[test]
     fn a_load_that_came_only_at_the_end_is_not_compared() {
-        let mut samples = hour([100; 4]);
-        for sample in samples.iter_mut().filter(|sample| sample.at > 2700.0 && sample.rate > 100.0) {
+        let mut samples = days([100; 4]);
+        for sample in samples.iter_mut().filter(|sample| sample.at > LATE && sample.rate > 100.0) {
             (sample.rate, sample.memory) = (400.0, 200 * MEBIBYTE);
         }
         assert!(matches!(judge(&samples), Verdict::Flat(_)));
@@ -193,8 +196,8 @@ mod tests {
 
     #[test]
     fn a_short_time_and_samples_amid_troubles_say_nothing() {
-        assert!(matches!(judge(&hour([1, 1, 1, 1000])[..100]), Verdict::TooShort(_)));
-        let mut samples = hour([1, 1, 1, 1000]);
+        assert!(matches!(judge(&days([1, 1, 1, 1000])[..100]), Verdict::TooShort(_)));
+        let mut samples = days([1, 1, 1, 1000]);
         samples.iter_mut().for_each(|sample| sample.calm = false);
         assert!(matches!(judge(&samples), Verdict::TooShort(_)));
     }

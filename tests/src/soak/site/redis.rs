@@ -38,13 +38,16 @@ pub(super) fn number_of(server: &RedisServer) -> usize {
 /// Removes all keys of a store.
 pub(super) async fn remove(sentinel: &RedisSentinel, number: u64) -> Result<(), String> {
     let primary = &sentinel.servers()[sentinel.primary().await?];
-    let pattern = format!("{}*", prefix(number));
+    // The prefix stands behind a brace where a name says in which slot it is.
+    let pattern = format!("*{}:*", prefix(number));
     let mut cursor = "0".to_owned();
     loop {
         let found = primary.command(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", STEP]).await?;
         let [next, keys] = found.items() else { return Err(format!("SCAN says {}", found.text())) };
-        for key in keys.items() {
-            primary.command(&["UNLINK", &key.text()]).await?;
+        let keys = keys.items().iter().map(|key| key.text());
+        let unlink: Vec<String> = std::iter::once("UNLINK".to_owned()).chain(keys).collect();
+        if unlink.len() > 1 {
+            primary.command(&unlink).await?;
         }
         cursor = next.text();
         if cursor == "0" {
