@@ -1,5 +1,6 @@
 //! What is wrong with a configuration: where it was said, which setting it is, what would be right.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,8 +50,8 @@ impl fmt::Display for Origin {
 /// the file, outside of destinations).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
-    destination: Option<String>,
-    path: Vec<String>,
+    destination: Option<Arc<str>>,
+    path: Vec<Cow<'static, str>>,
 }
 
 impl Place {
@@ -60,19 +61,19 @@ impl Place {
             Some(name) => format!("destination.{index} ({name:?})"),
             None => format!("destination.{index}"),
         };
-        Self { destination: Some(destination), path: Vec::new() }
+        Self { destination: Some(destination.into()), path: Vec::new() }
     }
 
     /// The entry `key` of this table.
-    pub(super) fn child(&self, key: &str) -> Self {
-        let path = self.path.iter().cloned().chain([key.to_owned()]).collect();
+    pub(super) fn child(&self, key: impl Into<Cow<'static, str>>) -> Self {
+        let path = self.path.iter().cloned().chain([key.into()]).collect();
         Self { destination: self.destination.clone(), path }
     }
 
     /// The path as the environment scheme spells it: `destination.0.retry`.
     pub(super) fn dotted(&self) -> String {
         let destination = self.destination.as_deref().map(|d| d.split(' ').next().unwrap_or(d));
-        let parts = destination.into_iter().chain(self.path.iter().map(String::as_str));
+        let parts = destination.into_iter().chain(self.path.iter().map(AsRef::as_ref));
         parts.collect::<Vec<_>>().join(".")
     }
 

@@ -16,8 +16,8 @@ use std::rc::Rc;
 pub(super) struct Findings<'s> {
     pub(super) source: &'s dyn Source,
     problems: RefCell<Vec<Problem>>,
-    /// Every path that some table was asked for: what unknown variables are compared with.
-    paths: RefCell<Vec<String>>,
+    /// Every path that some table was asked for: what unknown variables are compared with. `None` without variables.
+    paths: Option<RefCell<Vec<String>>>,
     /// Variables that lead to no setting.
     strays: RefCell<Vec<Origin>>,
 }
@@ -25,7 +25,9 @@ pub(super) struct Findings<'s> {
 impl<'s> Findings<'s> {
     pub(super) fn new(source: &'s dyn Source, problems: Vec<Problem>, strays: Vec<Origin>) -> Self {
         let (problems, strays) = (RefCell::new(problems), RefCell::new(strays));
-        Self { source, problems, paths: RefCell::default(), strays }
+        // With 80,000 destinations these are millions of paths.
+        let paths = (!source.vars(overlay::PREFIX).is_empty()).then(RefCell::default);
+        Self { source, problems, paths, strays }
     }
 
     pub(super) fn problem(&self, origin: Origin, place: Place, what: impl Into<String>) {
@@ -40,7 +42,7 @@ impl<'s> Findings<'s> {
     /// Every path that some table was asked for.
     #[cfg(test)]
     pub(super) fn paths(&self) -> Vec<String> {
-        self.paths.borrow().clone()
+        self.paths.as_ref().map(|paths| paths.borrow().clone()).unwrap_or_default()
     }
 
     /// What was read, unless there were mistakes.
@@ -52,9 +54,11 @@ impl<'s> Findings<'s> {
 
     /// Variables without a setting get their suggestions last, when all settings are known.
     fn judge_strays(&self, problems: &mut Vec<Problem>) {
-        let names: Vec<String> = self.paths.borrow().iter().map(|path| overlay::variable_of(path)).collect();
-        let known = || names.iter().map(String::as_str).chain(overlay::short_names());
         let mut strays = self.strays.take();
+        // Without variables no path was noted.
+        let Some(paths) = self.paths.as_ref().filter(|_| !strays.is_empty()) else { return };
+        let names: Vec<String> = paths.borrow().iter().map(|path| overlay::variable_of(path)).collect();
+        let known = || names.iter().map(String::as_str).chain(overlay::short_names());
         strays.sort_by_key(ToString::to_string);
         strays.dedup();
         for origin in strays {
@@ -115,7 +119,7 @@ impl<'f, 's> Section<'f, 's> {
 
     /// Whether something was found to be wrong with the setting `key`.
     pub(super) fn has_mistakes(&self, key: &str) -> bool {
-        let place = self.place.child(key);
+        let place = self.place.child(key.to_owned());
         self.findings.problems.borrow().iter().any(|problem| problem.is_within(&place))
     }
 
@@ -128,7 +132,9 @@ impl<'f, 's> Section<'f, 's> {
     }
 
     fn take(&mut self, key: &'static str) -> Option<Node> {
-        self.findings.paths.borrow_mut().push(self.place.child(key).dotted());
+        if let Some(paths) = &self.findings.paths {
+            paths.borrow_mut().push(self.place.child(key).dotted());
+        }
         let node = self.table.remove(key);
         let origin = node.as_ref().map_or(Origin::Nowhere, |node| node.origin.clone());
         self.asked.push((key, origin));
@@ -150,14 +156,14 @@ impl<'f, 's> Section<'f, 's> {
     pub(super) fn problem(&self, key: &str, what: impl Into<String>) {
         let asked = self.asked.iter().find(|(k, _)| *k == key).map(|(_, origin)| origin.clone());
         let origin = asked.filter(|origin| *origin != Origin::Nowhere).unwrap_or_else(|| self.origin.clone());
-        self.findings.problem(origin, self.place.child(key), what);
+        self.findings.problem(origin, self.place.child(key.to_owned()), what);
     }
 
     /// Notes a mistake in the entry `index` (from 0, as variables count) of the list `key`.
     pub(super) fn problem_in(&self, key: &str, index: usize, what: impl Into<String>) {
         let asked = self.asked.iter().find(|(k, _)| *k == key).map(|(_, origin)| origin.clone());
         let origin = asked.filter(|origin| *origin != Origin::Nowhere).unwrap_or_else(|| self.origin.clone());
-        self.findings.problem(origin, self.place.child(key).child(&index.to_string()), what);
+        self.findings.problem(origin, self.place.child(key.to_owned()).child(index.to_string()), what);
     }
 
     /// Notes that the table says nothing about `key`, but must.
@@ -232,7 +238,7 @@ impl<'f, 's> Section<'f, 's> {
                 return Vec::new();
             }
         };
-        let read = |(n, item): (usize, &Node)| Some((n, self.read(item, self.place.child(key).child(&n.to_string()))?));
+        let read = |(n, item): (usize, &Node)| Some((n, self.read(item, self.place.child(key).child(n.to_string()))?));
         let read: Vec<(usize, T)> = items.iter().enumerate().filter_map(read).collect();
         let shown = read.iter().map(|(_, item)| item.json()).collect();
         let hidden = read.iter().any(|(_, item)| item.hidden().is_some());
@@ -253,7 +259,7 @@ impl<'f, 's> Section<'f, 's> {
     pub(super) fn map<T: Setting>(&mut self, key: &'static str) -> BTreeMap<String, T> {
         let Some(table) = self.take(key).and_then(|node| self.table_of(key, node)) else { return BTreeMap::new() };
         let place = self.place.child(key);
-        let read = |(name, node): (String, Node)| Some((self.read(&node, place.child(&name))?, name));
+        let read = |(name, node): (String, Node)| Some((self.read(&node, place.child(name.clone()))?, name));
         let read: BTreeMap<String, T> = table.1.into_iter().filter_map(read).map(|(v, name)| (name, v)).collect();
         let shown: Map<String, Json> = read.iter().map(|(name, value)| (name.clone(), value.json())).collect();
         let hidden = |(name, value): (&String, &T)| Some((name.clone(), value.hidden()?));
@@ -339,7 +345,7 @@ impl<'f, 's> Section<'f, 's> {
             }
             let what = format!("unknown key {key:?}{}", suggestion(key, &known));
             // JSON has no lines by which a key would be found.
-            let place = if node.origin == Origin::Json { self.place.child(key) } else { self.place.clone() };
+            let place = if node.origin == Origin::Json { self.place.child(key.clone()) } else { self.place.clone() };
             self.findings.problem(node.origin.clone(), place, what);
         }
     }

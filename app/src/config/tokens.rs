@@ -48,7 +48,7 @@ pub(super) fn of_this_machine(section: &mut Section<'_, '_>, source: &dyn Source
 }
 
 fn open<'f, 's>(server: &Section<'f, 's>, index: usize, origin: Origin, table: Table) -> Section<'f, 's> {
-    Section::new(server.findings, server.place.child("token").child(&index.to_string()), origin, table)
+    Section::new(server.findings, server.place.child("token").child(index.to_string()), origin, table)
 }
 
 /// Reads one `[[server.token]]` to its end whatever is wrong with it, so that all mistakes are found.

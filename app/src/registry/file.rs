@@ -16,12 +16,9 @@ pub fn settings_of_file(config: &DestinationConfig) -> Box<str> {
 pub fn put_of_file(config: &DestinationConfig, before: Option<&Registered>, adopt: bool) -> Edit {
     let target = |stored: &Stored| stored.settings.get("url").cloned();
     let now = Stored::of_file(config);
-    let moved = before.is_some_and(|record| Stored::of(record).map_or(true, |was| target(&was) != target(&now)));
-    Edit::Put {
-        origin: Origin::File,
-        settings: now.text(),
-        filter: config.destination.filters.current.clone(),
-        moved,
-        adopt,
-    }
+    let settings = now.text();
+    // Of most, the settings are what they were; then they need not be read.
+    let differing = before.filter(|record| record.settings != settings);
+    let moved = differing.is_some_and(|record| Stored::of(record).map_or(true, |was| target(&was) != target(&now)));
+    Edit::Put { origin: Origin::File, settings, filter: config.destination.filters.current.clone(), moved, adopt }
 }
