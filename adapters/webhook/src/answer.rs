@@ -28,16 +28,13 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// What tells the time.
-pub(crate) type Clock = fn() -> SystemTime;
-
 /// Judges the answers of one destination.
 pub(crate) struct Judge {
     /// The statuses that give an event up at once.
     pub(crate) reject: Vec<u16>,
     pub(crate) redactor: Redactor,
-    /// What a date in Retry-After is compared with.
-    pub(crate) clock: Clock,
+    /// The time: when an attempt is made, and what a date in Retry-After is compared with.
+    pub(crate) clock: fn() -> SystemTime,
 }
 
 impl Judge {

@@ -87,6 +87,7 @@ impl<D: Dial> Exchange<D> {
         &self.judge
     }
 
+    /// The same, to be changed before the first exchange.
     pub(crate) const fn judge_mut(&mut self) -> &mut Judge {
         &mut self.judge
     }

@@ -1,6 +1,6 @@
 //! The sink: deliveries in, outcomes out.
 
-use crate::answer::{Clock, Judge};
+use crate::answer::Judge;
 use crate::config::{Credentials, HttpVersion, WebhookConfig, WebhookConfigError, origin};
 use crate::connect::Connector;
 use crate::exchange::Exchange;
@@ -37,7 +37,6 @@ pub struct WebhookSink<D: Dial = Tcp> {
     template: Template,
     exchange: Exchange<D>,
     batch: bool,
-    clock: Clock,
     /// Scheme, host and port, for people.
     origin: String,
 }
@@ -82,24 +81,22 @@ impl<D: Dial> WebhookSink<D> {
             idle_timeout: config.idle_timeout,
         };
         let connector = connector(&url, &config, &guard)?;
-        let clock = SystemTime::now;
-        let judge = Judge { reject: config.reject, redactor, clock };
+        let judge = Judge { reject: config.reject, redactor, clock: SystemTime::now };
         let exchange = Exchange::new(&uri, connector, options, config.timeout, judge)
             .map_err(|error| WebhookConfigError::Url { why: format!("its host cannot be named: {error}") })?;
-        Ok(Self { template, exchange, batch: config.batch, clock, origin: origin(&url) })
+        Ok(Self { template, exchange, batch: config.batch, origin: origin(&url) })
     }
 
     /// The same, with another clock than the system's: in a simulation, what is sent must not depend on when it runs.
     #[must_use]
     pub fn with_clock(mut self, clock: fn() -> SystemTime) -> Self {
-        self.clock = clock;
         self.exchange.judge_mut().clock = clock;
         self
     }
 
     /// Seconds since the Unix epoch: when an attempt is made.
     fn now(&self) -> u64 {
-        (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+        (self.exchange.judge().clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
     async fn one(&self, attempted: &Attempted, deadline: Instant) -> (Outcome, Answered) {

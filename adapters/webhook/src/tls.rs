@@ -10,8 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 /// How many tickets rustls keeps of one server. It takes the size of its store in tickets.
 const TICKETS_OF_A_SERVER: usize = 8;
 /// Of how many receivers sessions are kept that can be resumed, for all destinations together that trust the public
-/// certificates: some 7 KB each, so 30 MB where there are so many. With others a connection begins with a whole
-/// handshake.
+/// certificates: of each a few tickets and its certificates. With others a connection begins with a whole handshake.
 const RESUMED: usize = 4096;
 /// The same for destinations that say whom they trust: most have one receiver, and there may be many of them.
 const RESUMED_BY_OWN_TRUST: usize = 4;
@@ -25,7 +24,7 @@ pub(crate) fn client_config(options: &TlsOptions, http: HttpVersion) -> Result<A
     static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
     if options.client_certificate.is_some() {
         // Who shows a certificate has sessions of its own.
-        return own_config(options, http).map(Arc::new);
+        return new_config(options, http).map(Arc::new);
     }
     SHARED.lock().unwrap_or_else(PoisonError::into_inner).get(options, http)
 }
@@ -44,7 +43,7 @@ impl Shared {
         if let Some(config) = self.of.get(&key).and_then(Weak::upgrade) {
             return Ok(config);
         }
-        let config = Arc::new(own_config(options, http)?);
+        let config = Arc::new(new_config(options, http)?);
         if self.of.len() > 2 * self.looked_through_at {
             self.of.retain(|_, config| config.strong_count() > 0);
             self.looked_through_at = self.of.len();
@@ -54,7 +53,7 @@ impl Shared {
     }
 }
 
-fn own_config(options: &TlsOptions, http: HttpVersion) -> Result<ClientConfig, WebhookConfigError> {
+fn new_config(options: &TlsOptions, http: HttpVersion) -> Result<ClientConfig, WebhookConfigError> {
     let (trust, resumed) = match &options.ca {
         Some(pem) => (Trust::only(pem)?, RESUMED_BY_OWN_TRUST),
         None => (Trust::of(public_roots()), RESUMED),

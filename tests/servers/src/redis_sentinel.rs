@@ -32,8 +32,8 @@ impl RedisSentinel {
         Self::start_in(settings, [None, None]).await
     }
 
-    /// The same with the data of both in these folders, which stay. What is in the first one is what there is: the second
-    /// server replicates the first.
+    /// The same with the data of both in these folders, which stay. What is in the first one is what there is: the
+    /// second server replicates the first.
     ///
     /// # Errors
     /// As [`RedisSentinel::start`].

@@ -1,6 +1,7 @@
 //! The soak of 24 hours, in pieces. See `tests/soak`.
 
 use clap::{Parser, ValueEnum};
+use laneway_app::config::parse_duration;
 use laneway_tests::soak::day::Day;
 use laneway_tests::soak::piece::{self, Outcome, Plan, Until};
 use laneway_tests::soak::report;
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 #[derive(Parser)]
 struct Arguments {
     /// How long this piece goes on, such as 90s, 40m or 2h.
-    #[arg(long = "for", default_value = "40m", value_parser = duration)]
+    #[arg(long = "for", default_value = "40m", value_parser = parse_duration)]
     length: Duration,
     /// On which store; both go on side by side.
     #[arg(long, value_enum, default_value = "both")]
@@ -52,17 +53,6 @@ impl Stores {
             Self::Redis => &[Store::Redis],
             Self::Both => &[Store::Sqlite, Store::Redis],
         }
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = number.parse().map_err(|_| "a number comes first, as in 40m".to_owned())?;
-    match unit {
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        _ => Err("the unit is s, m or h, as in 40m".to_owned()),
     }
 }
 

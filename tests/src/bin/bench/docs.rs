@@ -117,7 +117,7 @@ fn page(sections: &[Section]) -> String {
             writeln!(out, "{figures}").ok();
         }
         let Section { date, machine, commit, command, seconds, .. } = section;
-        writeln!(out, "`{command}`, {date}, code {commit}, {machine}; took {seconds:.0} s.").ok();
+        writeln!(out, "`{command}`,\n{date}, code {commit},\n{machine}; took {seconds:.0} s.").ok();
     }
     out
 }
