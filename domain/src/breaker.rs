@@ -220,6 +220,23 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_policy_holds_from_the_next_failure_on() {
+        let now = Timestamp::from_millis(1);
+        let mut breaker = opened(now);
+        breaker.set_policy(None);
+        assert!(!breaker.is_open(), "without a policy it is closed");
+        let fail = |breaker: &mut Breaker, n| breaker.failed([&key(n)], false, None, &RetryPolicy::default(), now, 0);
+        for n in 0..100 {
+            assert_eq!(fail(&mut breaker, n), Effect::None, "and stays so");
+        }
+        breaker.set_policy(Some(BreakerPolicy { failures: 4, ..BreakerPolicy::default() }));
+        let effects: Vec<Effect> = (0..4).map(|n| fail(&mut breaker, n)).collect();
+        assert_eq!(effects, [Effect::None, Effect::None, Effect::None, Effect::Opened]);
+        breaker.set_policy(Some(BreakerPolicy::default()));
+        assert!(breaker.is_open(), "another policy is no answer of the destination");
+    }
+
+    #[test]
     fn a_lone_poisoned_event_never_opens_it() {
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..1000 {
@@ -254,6 +271,24 @@ mod tests {
         breaker.started(now);
         breaker.succeeded();
         assert!(breaker.admits(now));
+    }
+
+    /// Otherwise one probe whose worker could not send it would be the last one.
+    #[test]
+    fn a_probe_that_says_nothing_makes_room_for_the_next() {
+        let mut breaker = opened(Timestamp::from_millis(1));
+        let probe = breaker.next_probe().unwrap();
+        breaker.started(probe);
+        assert_eq!(breaker.next_probe(), None, "its answer is awaited");
+        breaker.abandoned();
+        assert_eq!(breaker.next_probe(), Some(probe), "as soon as before");
+        breaker.started(probe);
+        let later = probe.after(Duration::from_secs(5));
+        breaker.postponed(later);
+        assert_eq!(breaker.next_probe(), Some(later));
+        breaker.started(later);
+        breaker.postponed(probe);
+        assert_eq!(breaker.next_probe(), Some(later), "never earlier than somebody else was told");
     }
 
     #[test]
