@@ -1,9 +1,13 @@
 //! The table of kinds. A new kind of destination is a crate with its sink, a file here with its settings,
 //! and a row.
 
+#[cfg(feature = "mongodb")]
+use super::mongodb;
 use super::reader::Section;
 use super::sink::Kind;
-use super::{console, mongodb, webhook};
+#[cfg(not(feature = "mongodb"))]
+use super::without_mongodb as mongodb;
+use super::{console, webhook};
 
 const KINDS: [Kind; 3] = [webhook::KIND, mongodb::KIND, console::KIND];
 

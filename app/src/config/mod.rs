@@ -12,9 +12,6 @@ mod kinds;
 mod log;
 #[cfg(feature = "mongodb")]
 mod mongodb;
-#[cfg(not(feature = "mongodb"))]
-#[path = "without_mongodb.rs"]
-mod mongodb;
 mod operational;
 mod overlay;
 mod problem;
@@ -34,6 +31,9 @@ mod tokens;
 mod tree;
 mod units;
 mod webhook;
+/// Compiled for its test in every build, too.
+#[cfg(any(test, not(feature = "mongodb")))]
+mod without_mongodb;
 mod worker;
 mod written;
 

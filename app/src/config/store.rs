@@ -21,6 +21,8 @@ const DEFAULT_REPLICA_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(not(feature = "redis"))]
 const MAX_KEY_PREFIX_BYTES: usize = 64;
 
+/// Whether this build has the store that Redis' URLs ask for.
+const HAS_REDIS: bool = cfg!(feature = "redis");
 /// The ways to say where a Redis is.
 const REDIS_SCHEMES: [&str; 6] =
     ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
@@ -151,7 +153,7 @@ impl Store {
     pub(super) fn read(mut section: Section<'_, '_>) -> Self {
         let written = section.get::<Secret>("url");
         let redis = read_redis(&mut section);
-        let url = written.map(|written| parse_store(&written, redis));
+        let url = written.map(|written| parse_store(&written, redis, HAS_REDIS));
         let url = url.and_then(|url| url.map_err(|what| section.problem("url", what)).ok());
         let durability = [("full", Durability::Full), ("relaxed", Durability::Relaxed)];
         let store = Self {
@@ -203,8 +205,8 @@ fn read_redis(section: &mut Section<'_, '_>) -> RedisStore {
     }
 }
 
-/// Messages must not repeat the URL: it may hold a password.
-fn parse_store(written: &Secret, redis: RedisStore) -> Result<StoreUrl, String> {
+/// Messages must not repeat the URL: it may hold a password. `has_redis` is [`HAS_REDIS`], but in tests.
+fn parse_store(written: &Secret, redis: RedisStore, has_redis: bool) -> Result<StoreUrl, String> {
     const EXAMPLES: &str = "write for instance \"sqlite:laneway.db\" or \"redis://127.0.0.1:6379\"";
     let text = written.expose();
     let Some((scheme, rest)) = text.split_once(':') else {
@@ -221,12 +223,34 @@ fn parse_store(written: &Secret, redis: RedisStore) -> Result<StoreUrl, String> 
     if !REDIS_SCHEMES.contains(&scheme) {
         return Err(format!("its scheme is not a kind of store; {EXAMPLES}"));
     }
-    if cfg!(not(feature = "redis")) {
+    if !has_redis {
         return Err(super::left_out("Redis", "redis"));
     }
     match url::Url::parse(text) {
         Ok(url) if url.has_host() => Ok(StoreUrl::Redis(RedisStore { url: written.clone(), ..redis })),
         Ok(_) => Err(format!("has no host; write for instance \"{scheme}://127.0.0.1:6379\"")),
         Err(e) => Err(format!("is not a URL: {e}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_redis_tells_which_flag_brings_it() {
+        let redis = || RedisStore {
+            url: Secret::new(String::new()),
+            password: None,
+            tls: Pem::default(),
+            key_prefix: DEFAULT_KEY_PREFIX.to_owned(),
+            replicas: 0,
+            replica_timeout: DEFAULT_REPLICA_TIMEOUT,
+        };
+        let asked = Secret::new("redis://127.0.0.1:6379");
+        let said = parse_store(&asked, redis(), false).unwrap_err();
+        assert!(said.contains("this laneway was built without Redis; "), "{said}");
+        assert!(said.ends_with("build it with: cargo build --release --features redis"), "{said}");
+        assert!(matches!(parse_store(&asked, redis(), true), Ok(StoreUrl::Redis(_))));
     }
 }

@@ -407,23 +407,3 @@ fn no_mistake_repeats_a_secret() {
     let broken = of_file("[server]\ntokens = ['topsecret]\n");
     assert!(!broken.contains("topsecret"), "{broken}");
 }
-
-/// Only in a build without them, which tests/run makes.
-#[cfg(not(all(feature = "redis", feature = "mongodb")))]
-#[test]
-fn what_was_left_out_of_the_build_is_named_with_the_flag_that_brings_it() {
-    let flag = |feature: &str| format!("build it with: cargo build --release --features {feature}");
-    #[cfg(not(feature = "redis"))]
-    {
-        let said = of_file("[store]\nurl = 'redis://127.0.0.1:6379'");
-        assert!(
-            said.contains("store.url: this laneway was built without Redis; ") && said.contains(&flag("redis")),
-            "{said}"
-        );
-    }
-    #[cfg(not(feature = "mongodb"))]
-    {
-        let said = of_file("[[destination]]\nname = 'm'\nurl = 'mongodb://h/d/c'");
-        assert!(said.contains("this laneway was built without MongoDB; ") && said.contains(&flag("mongodb")), "{said}");
-    }
-}
