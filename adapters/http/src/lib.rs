@@ -62,6 +62,7 @@ mod routes;
 mod secured;
 mod server;
 mod shown;
+mod starting;
 mod telemetry;
 mod tenants;
 mod token;
@@ -83,6 +84,7 @@ pub use openapi::openapi;
 pub use operation::Route;
 pub use routes::routes;
 pub use server::{Ended, serve, serve_with};
+pub use starting::starting;
 pub use tenants::{
     ActBounds, CurrentActBounds, DEFAULT_CHANGES_PER_MINUTE, DEFAULT_REPLAYS_AT_ONCE, DEFAULT_REPLAYS_PER_MINUTE,
     DEFAULT_SEARCHES_PER_MINUTE, DEFAULT_TENANT_TOKENS, DEFAULT_TESTS_PER_MINUTE,

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -36,6 +37,15 @@ impl Listen for TcpListener {
 
     async fn accept(&self) -> io::Result<TcpStream> {
         Self::accept(self).await.map(|(stream, _)| stream)
+    }
+}
+
+/// One that several servers have, one after the other.
+impl<L: Listen> Listen for Arc<L> {
+    type Stream = L::Stream;
+
+    async fn accept(&self) -> io::Result<L::Stream> {
+        L::accept(self).await
     }
 }
 

@@ -2,17 +2,26 @@
 
 use super::Role;
 use crate::config::Config;
-use laneway_http::{CurrentLimits, Ended, Router, serve_with};
+use laneway_http::{CurrentLimits, Ended, Limits, Router, serve_with, starting};
 use laneway_tls::CurrentServer;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long whoever comes during a start waits for its end. Nearly every start is over by then, and an answer would only
+/// send them away.
+const SHORT_START: Duration = Duration::from_secs(1);
+/// How long the answers of a start may take to be read once it is over: they are short, and events are waiting.
+const START_GRACE: Duration = Duration::from_secs(1);
 
 /// The listeners of a process.
 pub(super) struct Doors {
     /// Everything; or, with another door for operators, what producers and health checks need.
-    main: TcpListener,
-    operators: Option<TcpListener>,
+    main: Arc<TcpListener>,
+    operators: Option<Arc<TcpListener>>,
     scheme: &'static str,
 }
 
@@ -74,6 +83,25 @@ impl Doors {
         }
     }
 
+    /// Says that the process waits for its store, once a start takes longer than most; until `started`.
+    pub(super) fn answer_meanwhile(
+        &self,
+        limits: &Limits,
+        tls: Option<CurrentServer>,
+        started: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + 'static {
+        const WHY: &str = "the process starts, and waits for its store; its log says why";
+        let doors = Self { main: self.main.clone(), operators: self.operators.clone(), scheme: self.scheme };
+        let served = Served { everything: starting(WHY), for_producers: starting(WHY) };
+        let limits = CurrentLimits::from(Limits { grace: START_GRACE, ..limits.clone() });
+        async move {
+            let mut over = started.clone();
+            if timeout(SHORT_START, over.wait_for(|started| *started)).await.is_err() {
+                doors.serve(served, limits, tls, started).await;
+            }
+        }
+    }
+
     /// Serves until `stop`, and then what is under way.
     pub(super) async fn serve(
         self,
@@ -96,8 +124,8 @@ impl Doors {
     }
 }
 
-async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, String> {
-    let bound = TcpListener::bind(address).await;
+async fn bind(address: SocketAddr, setting: &str) -> Result<Arc<TcpListener>, String> {
+    let bound = TcpListener::bind(address).await.map(Arc::new);
     bound.map_err(|error| format!("cannot listen on {address} ({setting}): {error}{}", hint(&error)))
 }
 

@@ -38,6 +38,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use systemd::ServiceManager;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -109,6 +110,9 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let doors = Doors::open(&config, role).await?;
     let id = process_id();
     let mut certificates = Certificates::of(&config)?;
+    let (started, starting) = watch::channel(false);
+    let meanwhile = doors.answer_meanwhile(&config.server.limits, certificates.server(), starting);
+    let meanwhile = tokio::spawn(meanwhile);
     let stores = {
         let mut opening = pin!(stores::open(&config, certificates.store(), role, &id));
         // It may wait for a store that other machines have, and perhaps for a certificate.
@@ -120,6 +124,8 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
             }
         }
     };
+    started.send_replace(true);
+    meanwhile.await.map_err(|error| format!("the answers during the start ended in a panic: {error}"))?;
     let of_destinations = DestinationMetrics::new()?;
     let bounds = TenantsNow::of(&config.tenants);
     let known_tenants = Arc::new(KnownTenants::new(bounds.bounds.clone(), stores.health.clone()));

@@ -1,5 +1,6 @@
-//! A store that is in use, full, read-only or damaged, and a configuration with a mistake.
+//! A store that is in use, away, full, read-only or damaged, and a configuration with a mistake.
 
+use laneway_servers::redis::{RedisServer, RedisSettings};
 use laneway_tests::client::Answer;
 use laneway_tests::receiver::{Behaviour, Receiver};
 use laneway_tests::server::{Installation, Running, Settings, tail, webhook};
@@ -37,6 +38,51 @@ async fn a_second_process_on_the_same_store_is_kept_out() {
     server.kill();
     // A lock that a crash left behind is none.
     let server = first.start().await;
+    server.stop();
+}
+
+/// Machines begin in any order. Whoever looks at a process that waits for its store is to know that it is not hanging.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_waits_for_its_store_says_so_and_goes_on_when_it_is_there() {
+    let mut redis = RedisServer::start(RedisSettings::default()).await.unwrap_or_else(|e| panic!("{e}"));
+    redis.kill();
+    let receiver = Receiver::start(Behaviour::healthy(), 1).await;
+    let installation = Installation::new(&Settings::destinations(&[webhook("main", &receiver.url(), "")]));
+    let config = std::fs::read_to_string(installation.config_path()).expect("the configuration");
+    installation.write_config(&config.replace("sqlite:laneway.db", &redis.url()));
+    let mut server = installation.begin();
+    let client = server.client();
+    let deadline = Instant::now() + PATIENCE;
+    let alive = loop {
+        match client.get("/healthz").await {
+            Ok(answer) => break answer,
+            // It does not listen yet.
+            Err(error) => assert!(Instant::now() < deadline, "{error}\n{}", tail(&installation.stderr())),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((alive.status, &alive.json()["status"]), (200, &json!("alive")));
+    let ready = client.get("/readyz").await.expect("an answer");
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    assert!(ready.json()["reasons"][0].as_str().is_some_and(|why| why.contains("waits for its store")));
+    let event = json!({"type": "t", "id": "early", "data": 1});
+    let refused = client.post("/v1/events", event.to_string()).await.expect("an answer");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    assert!(!refused.header("retry-after").is_empty());
+    assert!(installation.stderr().contains("the start waits for the store"), "{}", tail(&installation.stderr()));
+    redis.restart().await.unwrap_or_else(|e| panic!("{e}"));
+    server.ready().await.unwrap_or_else(|e| panic!("{e}\n{}", tail(&installation.stderr())));
+    client.accepted(&event).await;
+    receiver.taken(1).await;
+    // One that is told to stop while it waits does so.
+    server.stop();
+    redis.kill();
+    let server = installation.begin();
+    while client.get("/healthz").await.is_err() {
+        assert!(Instant::now() < deadline + PATIENCE, "{}", tail(&installation.stderr()));
+        tokio::task::yield_now().await;
+    }
     server.stop();
 }
 
