@@ -106,7 +106,7 @@ def dead_letters_are_chosen_counted_retried_and_discarded():
         browser.button("Retry those chosen…").sees("No dead letter was chosen.")
         receiver.answer()
         for id in ("e1", "e4"):
-            browser.one(f"input[aria-label='Choose {id} at billing']").click()
+            browser.choose(f"input[aria-label='Choose {id} at billing']")
         browser.button("Retry those chosen…").sees("beside the order")
         assert browser.heading() == "Retry 2 dead letters?"
         browser.button("Retry 2 dead letters").sees("2 dead letters are attempted once more.")
@@ -188,8 +188,7 @@ def what_is_shown_is_kept_up_to_date():
         assert heading.text == "Overview"
         browser.link("billing")
         until("it is live", lambda: browser.one("#live").text == "Live")
-        opened = browser.one("#last details")
-        opened.find_element("css selector", "summary").click()
+        opened = browser.opened("#last details")
         event(laneway, "b2", "order-7")
         until("the numbers change", lambda: "1 a minute" in browser.text() or len(receiver.delivered()) == 1)
         event(laneway, "b3", "order-8")

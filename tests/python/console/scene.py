@@ -225,10 +225,33 @@ class Browser:
 
     def fill(self, **fields):
         for name, value in fields.items():
-            field = self.driver.find_element(By.NAME, name)
-            field.clear()
-            field.send_keys(value)
+            def filled():
+                field = self.driver.find_element(By.NAME, name)
+                field.clear()
+                field.send_keys(value)
+                return True
+            until(f"{name} is filled in", filled)
         return self
+
+    def choose(self, css):
+        """Chooses a box."""
+        def chosen():
+            box = self.one(css)
+            if not box.is_selected():
+                box.click()
+            # Where the page is brought up to date in between, it is another element, and is looked for again.
+            return self.one(css).is_selected()
+        until(f"{css} is chosen", chosen)
+        return self
+
+    def opened(self, css):
+        """Opens what is folded up, and returns it."""
+        def is_open():
+            details = self.one(css)
+            if details.get_attribute("open") is None:
+                details.find_element(By.CSS_SELECTOR, "summary").click()
+            return details if details.get_attribute("open") is not None else None
+        return until(f"{css} is open", is_open)
 
     def sign_in(self, token):
         self.go("/console")

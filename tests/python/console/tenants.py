@@ -74,7 +74,7 @@ def two_tenants_see_only_their_own():
             browser.go(path).sees("for whoever runs the server")
         # Its own tokens it makes and revokes itself.
         browser.go("/console/tokens").fill(name="mine")
-        browser.one("input[value=read]").click()
+        browser.choose("input[value=read]")
         browser.button("Make 1 token").sees("Give it to whoever is to use it now")
         browser.go("/console/tokens").sees("acme:app", "acme:mine")
         assert MARK not in browser.driver.page_source and "boss" not in browser.text(), browser.text()
