@@ -31,7 +31,7 @@ mod tokens;
 mod tree;
 mod units;
 mod webhook;
-/// Compiled for its test in every build, too.
+// Compiled in every test build too, for its test.
 #[cfg(any(test, not(feature = "mongodb")))]
 mod without_mongodb;
 mod worker;

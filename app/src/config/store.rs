@@ -205,7 +205,7 @@ fn read_redis(section: &mut Section<'_, '_>) -> RedisStore {
     }
 }
 
-/// Messages must not repeat the URL: it may hold a password. `has_redis` is [`HAS_REDIS`], but in tests.
+/// Messages must not repeat the URL: it may hold a password. `has_redis` is [`HAS_REDIS`], except in its test.
 fn parse_store(written: &Secret, redis: RedisStore, has_redis: bool) -> Result<StoreUrl, String> {
     const EXAMPLES: &str = "write for instance \"sqlite:laneway.db\" or \"redis://127.0.0.1:6379\"";
     let text = written.expose();

@@ -24,8 +24,9 @@ pub struct KeptSettings(Box<str>);
 
 impl KeptSettings {
     pub(super) fn of(Written { shown, hidden }: &Written) -> Self {
-        // Maps of texts, numbers and lists of them: writing those cannot fail.
-        Self(serde_json::to_string(&[shown, hidden]).unwrap_or_default().into())
+        // Maps of texts, numbers and lists of them, which the reader has made: writing those cannot fail.
+        let text = serde_json::to_string(&[shown, hidden]);
+        Self(text.unwrap_or_else(|error| panic!("settings that were read cannot be written: {error}")).into())
     }
 
     /// The settings.

@@ -35,9 +35,14 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
     if reasons.is_empty() {
         return answer::ok(&wire::Health { status: "ready".into(), limitations });
     }
+    Err(not_ready_because(reasons))
+}
+
+/// What keeps a process from its work.
+pub(crate) fn not_ready_because(reasons: Vec<String>) -> Box<Problem> {
     let mut problem = Problem::new(Kind::NotReady, reasons.join("; "));
     problem.body.reasons = reasons;
-    Err(problem)
+    problem
 }
 
 /// `GET /openapi.json`: what this interface can be asked.
