@@ -45,7 +45,7 @@ def a_blocked_key_is_found_and_mended(script=True):
             event(laneway, f"b{number}", "order-8")
         browser.go().until_it_shows("failing", "no such warehouse")
         # What needs somebody comes first.
-        assert browser.one("tbody tr th a").text in ("billing", "archive")
+        assert browser.read("tbody tr th a") in ("billing", "archive")
         browser.link("billing").until_it_shows("Blocked keys", "order-8").sees("500 Internal Server Error: no such warehouse")
         browser.link("order-8")
         assert browser.heading() == "Key order-8"
@@ -134,7 +134,7 @@ def a_destination_lives_and_dies():
         until("what waited is delivered", lambda: "e1" in receiver.delivered())
 
         browser.go("/console/destinations/shop").link("Edit…")
-        assert browser.one("#types").get_attribute("value") == "order.*"
+        assert browser.attribute("#types", "value") == "order.*"
         browser.sees("0 events wait for it now", "counts for events that are accepted after the change")
         laneway.done("PATCH", "/v1/destinations/shop", {"rate": 100})
         browser.fill(types="invoice.*").button("Save").sees("Somebody else has made or changed it meanwhile.")
@@ -144,7 +144,7 @@ def a_destination_lives_and_dies():
         browser.link("who changed what").sees("types")
 
         browser.go("/console/destinations/shop").link("New secret…").button("Make a new secret")
-        secret = browser.one("pre.secret").text
+        secret = browser.read("pre.secret")
         assert secret.startswith("whsec_"), secret
         browser.link("Back to shop")
         assert secret not in browser.driver.page_source
@@ -180,31 +180,31 @@ def what_is_shown_is_kept_up_to_date():
         receiver.answer(**{"order-8": (500, "no such warehouse")})
         laneway.done("PUT", "/v1/destinations/billing", {"url": receiver.url(), "retry": {"initial": "10m"}})
         browser.go()
-        until("it says so", lambda: browser.one("#live").text == "Live")
-        heading = browser.one("h1")
+        until("it says so", lambda: browser.read("#live") == "Live")
+        browser.mark()
         event(laneway, "b1", "order-8")
         # Nobody loads the page again.
         until("the overview shows it", lambda: "no such warehouse" in browser.text())
-        assert heading.text == "Overview"
+        assert browser.heading() == "Overview" and browser.is_marked()
         browser.link("billing")
-        until("it is live", lambda: browser.one("#live").text == "Live")
-        opened = browser.opened("#last details")
+        until("it is live", lambda: browser.read("#live") == "Live")
+        browser.fold("#last details", wide=True).mark()
         event(laneway, "b2", "order-7")
         until("the numbers change", lambda: "1 a minute" in browser.text() or len(receiver.delivered()) == 1)
         event(laneway, "b3", "order-8")
         until("the numbers change", lambda: "Waiting\n2" in browser.text())
         # What somebody reads is not taken away.
-        assert opened.get_attribute("open") is not None
-        opened.find_element("css selector", "summary").click()
+        assert browser.is_open("#last details") and browser.is_marked()
+        browser.fold("#last details", wide=False)
         browser.driver.execute_script("document.activeElement.blur()")
-        until("the attempts are shown", lambda: "b2" in browser.one("#last").text)
+        until("the attempts are shown", lambda: "b2" in browser.read("#last"))
         receiver.answer()
         browser.button("Retry 1 event now")
         until("it is mended", lambda: "everything is delivered as it comes" in browser.text())
         assert browser.complaints() == []
         laneway.process.terminate()
         assert laneway.process.wait(8) == 0, "it waited for a page that is open"
-        until("it says so", lambda: browser.one("#live").text.startswith("Not live"))
+        until("it says so", lambda: browser.read("#live").startswith("Not live"))
         laneway.stop = lambda: None
 
 

@@ -16,7 +16,7 @@ import urllib.parse
 import urllib.request
 
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
@@ -133,7 +133,8 @@ class Laneway:
 
 
 class Browser:
-    """A Chromium at the console."""
+    """A Chromium at the console. A page that is brought up to date has other elements afterwards, so that nothing here
+    gives one away: what is asked for is found, read and let go of, and found again where it went in between."""
 
     def __init__(self, base, script=True):
         self.base = base
@@ -166,17 +167,30 @@ class Browser:
     def at(self):
         return self.driver.current_url.removeprefix(self.base)
 
+    def read(self, css, what=lambda element: element.text):
+        """What there is to be read of the first such element."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return what(self.driver.find_element(By.CSS_SELECTOR, css))
+            except StaleElementReferenceException:
+                assert time.monotonic() < end, f"{css} at {self.at()} does not stay while it is read"
+
+    def attribute(self, css, name):
+        return self.read(css, lambda element: element.get_attribute(name))
+
     def text(self):
-        return self.driver.find_element(By.TAG_NAME, "main").text
+        return self.read("main")
 
     def heading(self):
-        return self.driver.find_element(By.TAG_NAME, "h1").text
+        return self.read("h1")
 
-    def one(self, css):
-        return self.driver.find_element(By.CSS_SELECTOR, css)
+    def has(self, css):
+        return bool(self.driver.find_elements(By.CSS_SELECTOR, css))
 
-    def all(self, css):
-        return self.driver.find_elements(By.CSS_SELECTOR, css)
+    def links(self):
+        """Where all links of the page lead to, as they are at one moment."""
+        return self.driver.execute_script("return Array.from(document.querySelectorAll('a[href]'), link => link.href)")
 
     def sees(self, *texts):
         shown = self.text()
@@ -195,23 +209,30 @@ class Browser:
 
     def click(self, by, what):
         """Clicks what leads to another page, and waits until that is there."""
-        self.driver.execute_script("window.before = true")
+        self.mark()
 
         def clicked():
             # Where the page is brought up to date in between, it is another element, and is looked for again.
             self.driver.find_element(by, what).click()
             return True
         until(f"{what} is clicked", clicked)
-        arrived = "return window.before === undefined && document.readyState === 'complete'"
-        until("the next page is there", lambda: self.driver.execute_script(arrived))
+        complete = "return document.readyState === 'complete'"
+        until("the next page is there", lambda: not self.is_marked() and self.driver.execute_script(complete))
         return self
+
+    def mark(self):
+        """From now on `is_marked` tells whether this page is still there, or was loaded again."""
+        self.driver.execute_script("window.marked = true")
+
+    def is_marked(self):
+        return self.driver.execute_script("return window.marked === true")
 
     def link(self, text):
         return self.click(By.LINK_TEXT, text)
 
     def until_it_has(self, css):
         """Loads the page again until it has such an element."""
-        until(f"{css} at {self.at()}", lambda: self.all(css) or self.driver.refresh())
+        until(f"{css} at {self.at()}", lambda: self.has(css) or self.driver.refresh())
         return self
 
     def has_link(self, text):
@@ -236,22 +257,24 @@ class Browser:
     def choose(self, css):
         """Chooses a box."""
         def chosen():
-            box = self.one(css)
+            box = self.driver.find_element(By.CSS_SELECTOR, css)
             if not box.is_selected():
                 box.click()
-            # Where the page is brought up to date in between, it is another element, and is looked for again.
-            return self.one(css).is_selected()
+            return self.read(css, lambda element: element.is_selected())
         until(f"{css} is chosen", chosen)
         return self
 
-    def opened(self, css):
-        """Opens what is folded up, and returns it."""
-        def is_open():
-            details = self.one(css)
-            if details.get_attribute("open") is None:
-                details.find_element(By.CSS_SELECTOR, "summary").click()
-            return details if details.get_attribute("open") is not None else None
-        return until(f"{css} is open", is_open)
+    def is_open(self, css):
+        return self.attribute(css, "open") is not None
+
+    def fold(self, css, wide):
+        """Opens what is folded up, or folds up what is open."""
+        def folded():
+            if self.is_open(css) != wide:
+                self.driver.find_element(By.CSS_SELECTOR, f"{css} summary").click()
+            return self.is_open(css) == wide
+        until(f"{css} is {'open' if wide else 'folded up'}", folded)
+        return self
 
     def sign_in(self, token):
         self.go("/console")
