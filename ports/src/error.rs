@@ -44,6 +44,16 @@ impl StoreError {
         Self::RetryLater { what: what.into(), after: Duration::from_secs(1) }
     }
 
+    /// The same error, told in other words.
+    #[must_use]
+    pub fn told(self, tell: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Refused { what } => Self::Refused { what: tell(what) },
+            Self::RetryLater { what, after } => Self::RetryLater { what: tell(what), after },
+            Self::Unknown { what } => Self::Unknown { what: tell(what) },
+        }
+    }
+
     /// It may have happened.
     pub fn unknown(what: impl Into<String>) -> Self {
         Self::Unknown { what: what.into() }

@@ -4,7 +4,7 @@ use crate::config::{Config, DestinationConfig, StoreUrl};
 use crate::registry::{Follower, Heard, Keyring, Reader, Targets, all, apply};
 use crate::worker::{Change, Handle};
 use laneway_domain::{Destination, DestinationName};
-use laneway_ports::Stores;
+use laneway_ports::{StoreError, Stores};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,12 +32,15 @@ impl Known {
     }
 
     /// Makes the registry say what the file says, and reads all of it: for a worker that starts.
-    pub(super) async fn begin(&self, config: &Config, stores: &Stores) -> Result<Begun, String> {
+    ///
+    /// # Errors
+    /// If the store cannot say what there is, or refuses what the file says.
+    pub(super) async fn begin(&self, config: &Config, stores: &Stores) -> Result<Begun, StoreError> {
         self.apply(config, stores).await?;
         let (mut change, heard) = all(&*stores.registry, &self.reader, &self.targets).await?;
         let stand_in = config.stands_in().filter(|_| change.destinations.present.is_empty());
         if let Some(stand_in) = stand_in {
-            let sink = stand_in.sink.build(&stand_in.destination.name)?;
+            let sink = stand_in.sink.build(&stand_in.destination.name).map_err(StoreError::refused)?;
             let destination = Destination { is_kept: false, ..stand_in.destination.clone() };
             change.sinks.insert(destination.name.clone(), sink);
             change.destinations.present.push(destination);
@@ -45,11 +48,11 @@ impl Known {
         Ok(Begun { change, heard, stand_in: stand_in.map(|stand_in| stand_in.destination.name.clone()) })
     }
 
-    async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), String> {
+    async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), StoreError> {
         let by = config.file.as_deref().map_or_else(|| "no configuration file".to_owned(), |f| f.display().to_string());
-        let applied = apply(stores, &by, &named(config)).await;
-        let applied =
-            applied.map_err(|e| format!("the destinations of the configuration cannot be registered: {e}"))?;
+        let applied = apply(stores, &by, &named(config)).await.map_err(|error| {
+            error.told(|what| format!("the destinations of the configuration cannot be registered: {what}"))
+        })?;
         for (name, why) in applied.refused {
             tracing::warn!(destination = %name, "not taken from the configuration file: {why}");
         }
@@ -68,7 +71,7 @@ impl Known {
         if let Err(why) = self.apply(now, stores).await {
             // What the registry still says is what the file said before.
             self.reader.set_file(old.values().copied().cloned().collect());
-            return Err(why);
+            return Err(why.to_string());
         }
         let changed =
             new.iter().filter(|(name, config)| old.get(*name).is_none_or(|was| was.written != config.written));

@@ -9,6 +9,7 @@ mod reload;
 mod signals;
 mod sinks;
 mod spans;
+mod starting;
 mod stores;
 mod systemd;
 
@@ -19,22 +20,22 @@ pub use stores::check as check_store;
 
 use crate::config::Config;
 use crate::lookup::{Finder, StoreSetup};
-use crate::registry::{Destinations, check_keys};
+use crate::registry::Destinations;
 use crate::telemetry::destinations::DestinationMetrics;
 use crate::telemetry::metrics;
 use crate::tenants::{Everything, KnownTenants, Tenants, forget_deleted};
 use crate::tokens::MadeTokens;
 use crate::worker::{Clock, Handle, Worker};
 use certificates::Certificates;
-use destinations::Known;
+use destinations::{Begun, Known};
 use laneway_http::{Api, Application, CurrentLimits, Tokens};
 use laneway_ports::{KeptHistory, Operator, Spans, Stores, WorkerId};
 use listening::{Doors, Served};
 use operations::Shared;
 use reload::{Reloading, TenantsNow};
 use spans::Exporting;
+use starting::Begin;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use systemd::ServiceManager;
@@ -113,12 +114,19 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let (started, starting) = watch::channel(false);
     let meanwhile = doors.answer_meanwhile(&config.server.limits, certificates.server(), starting);
     let meanwhile = tokio::spawn(meanwhile);
-    let stores = {
-        let mut opening = pin!(stores::open(&config, certificates.store(), role, &id));
+    let bounds = TenantsNow::of(&config.tenants);
+    let (stores, begin) = {
+        let tls = certificates.store();
+        // Boxed: the compiler would else lose itself in how large the future of a whole process is.
+        let mut beginning = Box::pin(async {
+            let stores = stores::open(&config, tls, role, &id).await?;
+            let begin = Begin::read(&config, role, &known, bounds.bounds.clone(), &stores).await?;
+            Ok::<_, String>((stores, begin))
+        });
         // It may wait for a store that other machines have, and perhaps for a certificate.
         loop {
             tokio::select! {
-                opened = &mut opening => break opened?,
+                begun = &mut beginning => break begun?,
                 _ = stop.wait_for(|told| *told) => return Ok(()),
                 () = certificates.changed() => certificates.renew(read_again),
             }
@@ -127,20 +135,16 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     started.send_replace(true);
     meanwhile.await.map_err(|error| format!("the answers during the start ended in a panic: {error}"))?;
     let of_destinations = DestinationMetrics::new()?;
-    let bounds = TenantsNow::of(&config.tenants);
-    let known_tenants = Arc::new(KnownTenants::new(bounds.bounds.clone(), stores.health.clone()));
-    let unread = |error| format!("limits and deletions of tenants cannot be read: {error}");
-    known_tenants.begin(&*stores.tenants).await.map_err(unread)?;
+    let known_tenants = begin.tenants;
     let exporting = Exporting::begin(&config.telemetry, &id, role)?;
     let spans = exporting.as_ref().map(Exporting::spans);
-    let mut delivering = if role.delivers() {
-        Some(deliver(id, &config, &stores, (&known, &known_tenants), &of_destinations, spans.clone()).await?)
-    } else {
-        None
+    let mut delivering = match begin.destinations {
+        Some(begun) => {
+            let known = (&known, begun, &*known_tenants);
+            Some(deliver(id, &config, &stores, known, &of_destinations, spans.clone()).await)
+        }
+        None => None,
     };
-    if delivering.is_none() {
-        check_keys(&*stores.registry, &known.reader).await?;
-    }
     let own = delivering.as_ref().map(|delivering| (delivering.id.clone(), delivering.handle.clone()));
     let render = rendering.clone();
     let tokens = Tokens::of(config.server.tokens.clone());
@@ -270,11 +274,10 @@ async fn deliver(
     id: WorkerId,
     config: &Config,
     stores: &Stores,
-    (known, tenants): (&Known, &KnownTenants),
+    (known, mut begun, tenants): (&Known, Begun, &KnownTenants),
     metrics: &DestinationMetrics,
     spans: Option<Arc<dyn Spans>>,
-) -> Result<Delivering, String> {
-    let mut begun = known.begin(config, stores).await?;
+) -> Delivering {
     let sinks = std::mem::take(&mut begun.change.sinks);
     let told = std::mem::take(&mut begun.change.told);
     let (handle, working, upkeep) = Worker {
@@ -305,7 +308,7 @@ async fn deliver(
     });
     let following = tokio::spawn(known.follow(stores, handle.clone(), begun).run());
     let (working, upkeep) = (tokio::spawn(working), tokio::spawn(upkeep));
-    Ok(Delivering { id, handle, working, upkeep, following })
+    Delivering { id, handle, working, upkeep, following }
 }
 
 /// Tells this process from all others and from its own earlier runs, and an operator where it is.

@@ -189,15 +189,15 @@ pub struct Heard {
 ///
 /// # Errors
 /// If the registry cannot be read, or secrets in it are sealed with a key that this process lacks.
-pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) -> Result<(Change, Heard), String> {
+pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) -> Result<(Change, Heard), StoreError> {
     let (mut all, mut heard) = (Change::default(), Heard::default());
     loop {
-        let page = registry.changed_since(all.destinations.revision).await.map_err(|error| error.to_string())?;
+        let page = registry.changed_since(all.destinations.revision).await?;
         all.destinations.revision = page.upto;
         heard.recent.remember(&page.records);
         // Of what is gone a worker that starts knows nothing.
         let present: Vec<_> = page.records.into_iter().filter(|record| record.standing == Standing::Present).collect();
-        present.iter().try_for_each(|record| reader.check_keys(record))?;
+        present.iter().try_for_each(|record| reader.check_keys(record)).map_err(StoreError::refused)?;
         let change = change(&present, reader, targets);
         all.destinations.present.extend(change.destinations.present);
         all.sinks.extend(change.sinks);
@@ -214,16 +214,16 @@ pub async fn all(registry: &dyn Registry, reader: &Reader, targets: &Targets) ->
 ///
 /// # Errors
 /// If the registry cannot be read, or secrets in it are sealed with another key.
-pub async fn check_keys(registry: &dyn Registry, reader: &Reader) -> Result<(), String> {
+pub async fn check_keys(registry: &dyn Registry, reader: &Reader) -> Result<(), StoreError> {
     if reader.keys().ids().is_empty() {
         return Ok(());
     }
     let mut known = Revision::ORIGIN;
     loop {
-        let page = registry.changed_since(known).await.map_err(|error| error.to_string())?;
+        let page = registry.changed_since(known).await?;
         known = page.upto;
         let mut present = page.records.iter().filter(|record| record.standing == Standing::Present);
-        present.try_for_each(|record| reader.check_keys(record))?;
+        present.try_for_each(|record| reader.check_keys(record)).map_err(StoreError::refused)?;
         if !page.more {
             return Ok(());
         }

@@ -2,19 +2,16 @@
 
 use super::{Checked, Role};
 use crate::compose::certificates::{StoreTls, redis_tls};
+use crate::compose::starting::patiently;
 use crate::config::{Durability, RedisStore as RedisConfig, Store};
 use laneway_domain::{Partition, ProcessStatus};
-use laneway_ports::{EventLog as _, StoreError, StoreHealth as _, Stores, WorkerId};
+use laneway_ports::{EventLog as _, StoreHealth as _, Stores, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-/// How often it is said why a start waits, when nothing else is known of that.
-const SAY_EVERY: Duration = Duration::from_secs(30);
-
-/// Connects to it. Waits for a Redis that is away, loads its data, or has no primary at the moment: machines and
-/// services begin in any order, and a large Redis takes minutes. What only people can mend is an error.
+/// Connects to it. Waits for a Redis that is away, loads its data, or has no primary at the moment: a large Redis takes
+/// minutes. What only people can mend is an error.
 pub(super) async fn open(
     store: &Store,
     redis: &RedisConfig,
@@ -24,20 +21,8 @@ pub(super) async fn open(
 ) -> Result<Stores, String> {
     let (process, role) = (process.0.clone(), role.name().into());
     let options = RedisOptions { process, role, tls, ..options(store, redis)? };
-    let mut said: Option<(String, Instant)> = None;
-    loop {
-        match RedisStore::connect(options.clone()).await {
-            Ok(connected) => return Ok(Stores::of(Arc::new(connected))),
-            Err(StoreError::RetryLater { what, after }) => {
-                if said.as_ref().is_none_or(|(known, at)| *known != what || at.elapsed() >= SAY_EVERY) {
-                    tracing::warn!("the start waits for the store: {what}");
-                    said = Some((what, Instant::now()));
-                }
-                tokio::time::sleep(after).await;
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-    }
+    let connected = patiently(|| RedisStore::connect(options.clone())).await;
+    connected.map(|store| Stores::of(Arc::new(store))).map_err(|error| error.to_string())
 }
 
 /// As the configuration names it.

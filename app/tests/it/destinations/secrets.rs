@@ -102,7 +102,7 @@ async fn a_process_with_another_key_does_not_start() {
     let process = Process::new().await;
     process.put("a", &all_kinds()).await.is(201);
     let wrong = Reader::new(EgressPolicy::default(), Arc::new(Keyring::of(&[[8; KEY_BYTES]]).unwrap()), Vec::new());
-    let refused = all(&*process.stores.registry, &wrong, &Targets::default()).await.err().unwrap();
+    let refused = all(&*process.stores.registry, &wrong, &Targets::default()).await.err().unwrap().to_string();
     assert!(refused.contains("destination a") && refused.contains("store.key"), "{refused}");
     // With the old key behind the new one it does, and what is sealed from then on is sealed with the new one.
     let both = Arc::new(Keyring::of(&[[8; KEY_BYTES], [7; KEY_BYTES]]).unwrap());
