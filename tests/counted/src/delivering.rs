@@ -15,12 +15,15 @@ pub(crate) struct Wish {
     signed: bool,
     /// How many go in one request; 0: one, which is no list.
     list_of: usize,
+    /// How many destinations there are, each of which gets every event.
+    destinations: usize,
 }
 
-pub(crate) const PLAIN: Wish = Wish { signed: false, list_of: 0 };
-pub(crate) const SIGNED: Wish = Wish { signed: true, list_of: 0 };
+pub(crate) const PLAIN: Wish = Wish { signed: false, list_of: 0, destinations: 1 };
+pub(crate) const SIGNED: Wish = Wish { signed: true, ..PLAIN };
+pub(crate) const TWICE: Wish = Wish { destinations: 2, ..PLAIN };
 /// A CloudEvents JSON batch.
-pub(crate) const BATCH: Wish = Wish { signed: false, list_of: 16 };
+pub(crate) const BATCH: Wish = Wish { list_of: 16, ..PLAIN };
 
 /// More than a request has, so that neither side waits for the other.
 const BUFFER: usize = 64 << 10;
@@ -29,16 +32,20 @@ const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 pub(crate) fn run(wish: &Wish, events: usize) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
-        let sink = WebhookSink::with_dial(config(wish), Arc::new(SystemResolver), Receiver { signed: wish.signed });
-        let sink = sink.expect("the settings are right");
+        let receiver = || Receiver { signed: wish.signed };
+        let sink = |_| WebhookSink::with_dial(config(wish), Arc::new(SystemResolver), receiver());
+        let sinks: Result<Vec<_>, _> = (0..wish.destinations).map(sink).collect();
+        let sinks = sinks.expect("the settings are right");
         let mut delivered = 0;
         let each = wish.list_of.max(1);
         for first in (0..events).step_by(each) {
-            let events = (first..events.min(first + each)).map(attempted).collect();
-            let report = sink.deliver(&Delivery { events }).await;
-            delivered += report.outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
+            let delivery = Delivery { events: (first..events.min(first + each)).map(attempted).collect() };
+            for sink in &sinks {
+                let report = sink.deliver(&delivery).await;
+                delivered += report.outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
+            }
         }
-        delivered
+        delivered / wish.destinations
     })
 }
 

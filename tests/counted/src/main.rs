@@ -46,7 +46,7 @@ const fn counted(name: &'static str, without: &'static str, events: usize, run: 
 
 /// With so many events that chance (what seeds hash maps, where threads meet) is far below a hundredth, and so few that
 /// all of it takes less than a minute.
-const RUNS: [Counted; 15] = [
+const RUNS: [Counted; 16] = [
     counted("events", "-", 8000, sample::run),
     counted("bodies", "-", 8000, |events| ingesting::written(&ingesting::JSON, events)),
     counted("deciding-1", "events", 8000, |events| deciding::run(deciding::plain(1), events)),
@@ -58,6 +58,7 @@ const RUNS: [Counted; 15] = [
     counted("ingest-cloudevent", "bodies", 2000, |events| ingesting::run(&ingesting::CLOUDEVENT, events)),
     counted("ingest-batch", "bodies", 4000, |events| ingesting::run(&ingesting::BATCH, events)),
     counted("delivery", "events", 2000, |events| delivering::run(&delivering::PLAIN, events)),
+    counted("delivery-further", "delivery", 2000, |events| delivering::run(&delivering::TWICE, events)),
     counted("delivery-batch", "events", 4000, |events| delivering::run(&delivering::BATCH, events)),
     counted("signing", "delivery", 2000, |events| delivering::run(&delivering::SIGNED, events)),
     counted("codec-redis", "events", 8000, codec::run),
