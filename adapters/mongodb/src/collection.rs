@@ -9,7 +9,7 @@ use crate::stored::Stored;
 use laneway_domain::Cause;
 use laneway_egress::EgressPolicy;
 use mongodb::bson::raw::cstr;
-use mongodb::bson::{RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
 use mongodb::error::Error;
 use mongodb::options::{ClientOptions, ConnectionString, ReadConcern, WriteConcern};
 use std::fmt;
@@ -92,9 +92,9 @@ impl Collection {
         let cursor = client
             .client()
             .database(&self.database)
-            .collection::<mongodb::bson::Document>(&self.name)
+            .collection::<Document>(&self.name)
             .find(doc! { "_id": { "$in": wanted } })
-            .projection(doc! { "id": 1, "key": 1, "source": 1, "partition": 1, "offset": 1, "acceptedAt": 1 })
+            .projection(Stored::FIELDS.iter().map(|&field| (field.to_owned(), 1.into())).collect::<Document>())
             .batch_size(batch_size)
             .read_concern(ReadConcern::majority())
             .selection_criteria(client.criteria())

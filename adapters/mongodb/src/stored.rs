@@ -38,6 +38,9 @@ pub(crate) enum Standing {
 }
 
 impl Stored {
+    /// What is read of a document, besides its `_id`: there is no need to transfer more.
+    pub(crate) const FIELDS: [&str; 7] = ["id", "tenant", "key", "source", "partition", "offset", "acceptedAt"];
+
     /// `None` if the document's `_id` is no text; then it was not what was asked for.
     pub(crate) fn read(document: &Document) -> Option<Self> {
         let text = |name: &str| document.get_str(name).ok().map(str::to_owned);

@@ -1,7 +1,7 @@
 //! What is in the collection after deliveries, in both modes, against a real server.
 
 use crate::events::{COLLECTION, collection, deliver, documents, event, places, rejection, sink, too_large, with};
-use laneway_domain::{Outcome, Partition, Timestamp};
+use laneway_domain::{Outcome, Partition, Tenant, Timestamp};
 use laneway_mongodb::Mode;
 use laneway_ports::Attempted;
 use laneway_servers::mongodb::MongoServer;
@@ -172,6 +172,34 @@ async fn a_key_has_one_document_that_only_a_later_event_replaces() {
     assert!(all_delivered(&deliver(&sink, &[event("new", "k1", 100), event("old", "k2", 42)]).await));
     assert_eq!(places(&server).await, [place("k0", 96), place("k1", 100), place("k2", 98), place("k3", 99)]);
     assert_eq!(documents(&server).await[1].get_str("id").unwrap(), "new");
+}
+
+/// Everything that tells events apart is there: a redelivery is recognised by all of it.
+#[tokio::test]
+async fn whatever_an_event_has_it_is_recognised_when_it_comes_again() {
+    let Some(server) = MongoServer::or_skip("redelivery of events that have everything").await else { return };
+    for mode in [Mode::Insert, Mode::Upsert] {
+        collection(&server).await.delete_many(doc! {}).await.unwrap();
+        let sink = sink(&server, mode);
+        let mut events = Vec::new();
+        for (n, key) in ["k", ""].into_iter().enumerate() {
+            for (m, tenant) in [None, Some("acme")].into_iter().enumerate() {
+                for (o, source) in [None, Some("/shop")].into_iter().enumerate() {
+                    let number = n * 4 + m * 2 + o;
+                    // The key is the same: each tenant has its own.
+                    let plain = event(&format!("e{number}"), key, number as u64);
+                    events.push(with(&plain, |logged| {
+                        logged.event.tenant = tenant.map(|name| Tenant::new(name).unwrap());
+                        logged.event.source = source.map(Into::into);
+                    }));
+                }
+            }
+        }
+        for round in 0..3 {
+            let outcomes = deliver(&sink, &events).await;
+            assert!(all_delivered(&outcomes), "{mode:?}, delivered for the {round}th time: {outcomes:?}");
+        }
+    }
 }
 
 #[tokio::test]
