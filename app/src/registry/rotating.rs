@@ -44,8 +44,18 @@ impl Rotation {
     fn settings_at(&self, now: Timestamp) -> Map<String, Json> {
         let mut settings = self.settings.clone();
         if let Some(Json::Array(secrets)) = settings.get_mut("secrets") {
+            // Whoever wanted signatures is not to get deliveries without any: of secrets that have all expired, the one
+            // that did so last still signs.
+            let last = self
+                .signing
+                .iter()
+                .map(|secret| secret.expires)
+                .max_by_key(|expires| expires.unwrap_or(Timestamp::MAX));
+            let signs = |expires: Option<Timestamp>| {
+                expires.is_none_or(|expires| expires > now) || last.is_some_and(|last| last == expires)
+            };
             let mut told = self.signing.iter();
-            secrets.retain(|_| told.next().and_then(|secret| secret.expires).is_none_or(|expires| expires > now));
+            secrets.retain(|_| signs(told.next().and_then(|secret| secret.expires)));
         }
         settings
     }
@@ -135,6 +145,15 @@ mod tests {
             rotation.settings_at(Timestamp::from_millis(at))["secrets"].as_array().unwrap().len()
         };
         assert_eq!([now, soon - 1, soon, later - 1, later].map(|at| secrets_at(&rotation, at)), [3, 3, 2, 2, 1]);
+        // Where all expire, the last one signs on.
+        let mut expiring = Rotation { signing: vec![secret("a", Some(later)), secret("b", Some(soon))], ..rotation };
+        expiring.settings["secrets"].as_array_mut().unwrap().truncate(2);
+        let left = expiring.settings_at(Timestamp::from_millis(later + 1));
+        assert_eq!(left["secrets"], json!([text("A")]));
+        let settings = json!({"url": "https://h.example/", "secrets": [text("A"), text("B"), text("C")]});
+        let Json::Object(settings) = settings else { unreachable!("it is an object") };
+        let signing = vec![secret("a", Some(soon)), secret("b", Some(later)), secret("c", None)];
+        let rotation = Rotation { settings, signing, ..expiring };
         let sink = rotation.start().unwrap();
         let at = |at: u64| sink.current(Timestamp::from_millis(at));
         let first = at(now);

@@ -146,7 +146,8 @@ fn told(now: Timestamp) -> SigningSecret {
     SigningSecret { id, created: now, expires: None, request: None }
 }
 
-/// The signing secrets: those that were sent, and of those before the ones that are named by their ids, or all.
+/// The signing secrets: those that were sent, and of those before the ones that are named by their ids, or all. One that
+/// is named expires when it would have; one whose text is sent is to stay.
 fn secrets_of(
     sent: Option<Json>,
     before: Option<&Before>,
@@ -164,7 +165,8 @@ fn secrets_of(
     let one = |(at, item): (usize, Json)| match item {
         Json::String(text) => {
             let same = known.iter().find(|(_, old)| *old == text).cloned();
-            Ok(same.unwrap_or_else(|| (told(now), text)))
+            let (same, text) = same.unwrap_or_else(|| (told(now), text));
+            Ok((SigningSecret { expires: None, ..same }, text))
         }
         Json::Object(entry) => {
             let id = entry.get("id").and_then(Json::as_str).unwrap_or_default();
@@ -173,7 +175,12 @@ fn secrets_of(
         }
         _ => Err(wrong(format!("/{at}"), "expected a secret, or the id of one that there is: {\"id\":\"…\"}")),
     };
-    items.into_iter().enumerate().map(one).collect()
+    let secrets: Vec<(SigningSecret, String)> = items.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
+    if !secrets.is_empty() && secrets.iter().all(|(told, _)| told.expires.is_some()) {
+        let what = "all of these expire, and nothing would be signed then: send the text of one that is to stay";
+        return Err(wrong(String::new(), what));
+    }
+    Ok(secrets)
 }
 
 fn next(

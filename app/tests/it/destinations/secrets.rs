@@ -64,6 +64,25 @@ async fn secrets_are_kept_unless_others_are_named() {
     assert_eq!(changes["items"][0]["what"], "changed rate, secrets");
 }
 
+/// A rotation that is taken back: whoever wanted signatures does not end up without any.
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_to_stay_does_not_expire_and_not_all_may() {
+    let process = Process::new().await;
+    process.put("a", &all_kinds()).await.is(201);
+    let path = "/v1/destinations/a/rotate-secret";
+    process.send("POST", path, &[("if-match", "*")], r#"{"keep":"2h"}"#).await.is(200);
+    let rotated = process.settings("a").await;
+    let old = &rotated["secrets"][0];
+    assert!(old["expires"].is_string(), "{rotated}");
+    let refused = process.patch("a", &json!({"secrets": [{"id": old["id"]}]})).await.problem(422, "invalid");
+    assert_eq!(refused["field"], "/secrets", "{refused}");
+    assert_eq!(process.settings("a").await, rotated);
+    process.patch("a", &json!({"secrets": [SECRET]})).await.is(200);
+    let kept = process.settings("a").await["secrets"].clone();
+    assert_eq!((kept.as_array().unwrap().len(), &kept[0]["id"]), (1, &old["id"]), "{kept}");
+    assert!(kept[0].get("expires").is_none(), "{kept}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rotation_makes_a_secret_and_tells_it_once() {
     let process = Process::new().await;
