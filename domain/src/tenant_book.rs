@@ -128,14 +128,14 @@ impl TenantBook {
 
     /// The deleted tenants of which nothing is left anywhere at `now`.
     ///
-    /// `oldest`: when the oldest event was accepted that the log has, if it has any. `ids`: how long an event's id is
-    /// remembered. `margin`: how long after a deletion a process may still have taken an event of the tenant, and by how
+    /// `oldest`: when the oldest event was accepted that the log has, if it has any. `kept`: how long an event's id is
+    /// remembered, and what was told of attempts; whoever gets the name next must meet neither. `margin`: how long after a deletion a process may still have taken an event of the tenant, and by how
     /// much clocks may differ.
     #[must_use]
-    pub fn gone(&self, oldest: Option<Timestamp>, ids: Duration, margin: Duration, now: Timestamp) -> DeletedTenants {
+    pub fn gone(&self, oldest: Option<Timestamp>, kept: Duration, margin: Duration, now: Timestamp) -> DeletedTenants {
         let is_gone = |record: &TenantRecord| {
             let last = record.at.after(margin);
-            record.deleted && oldest.is_none_or(|oldest| oldest > last) && now > last.after(ids)
+            record.deleted && oldest.is_none_or(|oldest| oldest > last) && now > last.after(kept)
         };
         self.tenants.iter().filter(|(_, record)| is_gone(record)).map(|(tenant, _)| tenant.clone()).collect()
     }

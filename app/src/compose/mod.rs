@@ -165,7 +165,8 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let everything = Everything { destinations: destinations.clone(), tokens: made.clone() };
     let tenants = Arc::new(Tenants::new(stores.clone(), known_tenants.clone(), everything));
     let mut following_tenants = tokio::spawn(tenants.clone().follow());
-    let forgetting = tokio::spawn(forget_deleted(tenants.clone(), config.store.duplicate_window));
+    let told_of = if config.history.enabled { config.history.max_age } else { Duration::ZERO };
+    let forgetting = tokio::spawn(forget_deleted(tenants.clone(), config.store.duplicate_window.max(told_of)));
     let finder = Finder::new(stores.clone(), setup_of(&config)).hiding(known_tenants.deleted());
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),

@@ -14,7 +14,8 @@ use laneway_egress::EgressPolicy;
 use laneway_http::{Token, Tokens};
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
-    Change, ChangeRequest, Condition, Lease, NewToken, Selection, Stores, TenantAdmin as _, TokenListQuery, WorkerId,
+    Change, ChangeRequest, Condition, DestinationAdmin as _, Lease, NewToken, Selection, Stores, TenantAdmin as _,
+    TokenListQuery, WorkerId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,4 +160,28 @@ async fn what_another_process_makes_meanwhile_is_not_left_for_whoever_has_the_na
     sleep(Duration::from_secs(70)).await;
     scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.unwrap();
     assert_eq!(left().await, (0, Some(0)));
+}
+
+/// However a batch is made up: one name that comes many times, before others, is looked up once.
+#[tokio::test(start_paused = true)]
+async fn no_batch_makes_more_destinations_than_a_tenant_may_have() {
+    let scene = Scene::begin().await;
+    let known = Arc::new(KnownTenants::new(CurrentTenantBounds::default(), scene.stores.health.clone()));
+    known.begin(&*scene.stores.tenants).await.unwrap();
+    let most = known.limits_of(&named("acme")).destinations.unwrap() as usize;
+    let keys = Arc::new(Keyring::of(&[[7; KEY_BYTES]]).unwrap());
+    let reader = Arc::new(Reader::new(EgressPolicy::default(), keys, Vec::new()));
+    let admin = Destinations::new(scene.stores.clone(), Arc::new(Elsewhere), reader).knowing(known);
+    let settings = serde_json::json!({"url": "https://hooks.example/"}).as_object().unwrap().clone();
+    let request = |name: String, change: Change| ChangeRequest {
+        name: DestinationName::new(&name).unwrap(),
+        change,
+        condition: Condition::None,
+    };
+    let deletes = (0..501).map(|_| request("acme:x".into(), Change::Delete));
+    let puts =
+        (0..499).map(|n| request(format!("acme:d{n}"), Change::Put { settings: settings.clone(), adopt: false }));
+    let made = admin.change("acme", deletes.chain(puts).collect()).await;
+    assert_eq!(made.results.iter().filter(|result| result.is_ok()).count(), most);
+    assert_eq!(scene.tenants.show(&named("acme")).await.unwrap().destinations, Some(most as u64));
 }

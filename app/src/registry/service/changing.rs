@@ -105,7 +105,9 @@ impl Destinations {
         let needed = former::needed(&self.stores, before.values()).await?;
         let is_there = |name: &DestinationName| before.get(name).is_some_and(|it| it.standing != Standing::Deleted);
         let makes = |change: &&ChangeRequest| matches!(change.change, Change::Put { .. }) && !is_there(&change.name);
-        let mut room = self.room(changes.iter().take(names.len()).filter(makes)).await?;
+        // Of the same changes as below: one name may come many times, before others.
+        let looked_up = changes.iter().take_while(|change| names.contains(&change.name));
+        let mut room = self.room(looked_up.filter(makes)).await?;
         let mut draft = WriteDraft::new(&base.head, base.next);
         let (mut results, mut seen) = (Vec::new(), BTreeSet::new());
         let mut rest = changes;
