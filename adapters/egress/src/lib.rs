@@ -29,5 +29,5 @@ pub use error::ConnectError;
 pub use guard::Guard;
 pub use policy::{Blocked, EgressPolicy};
 pub use proxy::GuardedProxy;
-pub use resolve::{Resolve, SystemResolver};
+pub use resolve::{MAX_LOOK_UPS, Resolve, SystemResolver};
 pub use route::{Route, parse_host};

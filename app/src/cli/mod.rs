@@ -38,6 +38,7 @@ use crate::config::{Process, Source};
 use args::{ClientArgs, Command, IngestCli, WorkerCli};
 use clap::Parser;
 use client::Client;
+use laneway_egress::MAX_LOOK_UPS;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,9 +69,15 @@ fn parsed<C: Parser>() -> C {
     C::try_parse().unwrap_or_else(|asked| asked.exit())
 }
 
+/// Threads of the runtime for what blocks, besides those that look names up: reads of the store, files. As many as tokio
+/// has by itself.
+const BLOCKING_BESIDE_LOOK_UPS: usize = 512;
+
 fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     crate::memory::in_small_pages();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let blocking = MAX_LOOK_UPS + BLOCKING_BESIDE_LOOK_UPS;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(blocking).build()
+    {
         Ok(runtime) => runtime,
         Err(e) => return failure::report(&Failure::new(format!("the async runtime could not be started: {e}"))),
     };
