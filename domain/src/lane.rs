@@ -287,7 +287,7 @@ impl Lane {
         if queue.in_flight.is_some() || queue.queued != Queued::No || queue.unsaved > 0 {
             return;
         }
-        let redrive_in_hand = queue.redrive.front().map(|redrive| redrive.event.is_some());
+        let redrive_in_hand = queue.redrives().front().map(|redrive| redrive.event.is_some());
         let in_hand = match (redrive_in_hand, queue.entries().front()) {
             (Some(in_hand), _) => in_hand,
             (None, _) if queue.waits_until(cx.now) => return,

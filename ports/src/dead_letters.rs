@@ -121,7 +121,12 @@ pub trait DeadLetters: Send + Sync {
     /// Removes the selected ones for good. Returns how many. Refused without a destination.
     async fn discard(&self, selection: &Selection) -> Result<u64, StoreError>;
 
-    /// The dead letters of the partition that someone wants retried, by ascending offset, at most
-    /// `most`. They stay until a commit says how the retry ended.
-    async fn retry_requested(&self, partition: Partition, most: usize) -> Result<Vec<Redrive>, StoreError>;
+    /// The dead letters of the partition that someone wants retried, by ascending offset and destination, at most
+    /// `most` of those behind `after`. They stay until a commit says how the retry ended.
+    async fn retry_requested(
+        &self,
+        partition: Partition,
+        after: Option<&(Offset, DestinationName)>,
+        most: usize,
+    ) -> Result<Vec<Redrive>, StoreError>;
 }

@@ -11,7 +11,7 @@ use laneway_ports::{
     Appended, CommitError, Lease, MAX_DEAD_LETTER_PAGE, MAX_TENURES, Selection, StoreError, Tenure, TenureEnd, WorkerId,
 };
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,7 +231,7 @@ impl Shard {
 
     pub(crate) fn load(&self, sabotage: Option<Sabotage>) -> PartitionProgress {
         let mut progress = self.progress.clone();
-        progress.redrives = self.retry_requested(MAX_DEAD_LETTER_PAGE);
+        progress.redrives = self.retry_requested(None, MAX_DEAD_LETTER_PAGE);
         if sabotage == Some(Sabotage::ForgetBehind) {
             progress.lanes.values_mut().for_each(|lane| lane.behind.clear());
         }
@@ -290,8 +290,9 @@ impl Shard {
         self.progress.lanes.remove(destination).is_some() || self.dead.len() < dead
     }
 
-    pub(crate) fn retry_requested(&self, most: usize) -> Vec<Redrive> {
-        let requested = self.dead.iter().filter(|(_, dead)| dead.retry_requested);
+    pub(crate) fn retry_requested(&self, after: Option<&(Offset, DestinationName)>, most: usize) -> Vec<Redrive> {
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let requested = self.dead.range(behind).filter(|(_, dead)| dead.retry_requested);
         let redrive = |((offset, destination), dead): (&(Offset, DestinationName), &Dead)| Redrive {
             destination: destination.clone(),
             offset: *offset,

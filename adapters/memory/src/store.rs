@@ -421,9 +421,14 @@ impl DeadLetters for MemoryStore {
         .await
     }
 
-    async fn retry_requested(&self, partition: Partition, most: usize) -> Result<Vec<Redrive>, StoreError> {
+    async fn retry_requested(
+        &self,
+        partition: Partition,
+        after: Option<&(Offset, DestinationName)>,
+        most: usize,
+    ) -> Result<Vec<Redrive>, StoreError> {
         let index = self.index(partition)?;
         self.begin(Call::Operate)?;
-        Ok(self.disk.look(|Durable { shards, .. }| shards[index].retry_requested(most)))
+        Ok(self.disk.look(|Durable { shards, .. }| shards[index].retry_requested(after, most)))
     }
 }

@@ -20,9 +20,22 @@ local function dead_keys(keys, first)
   }
 end
 
--- The first two lines of a dead letter: its event's id and key.
-local function id_and_key(letter)
-  return string.match(letter, '^([^\n]*)\n([^\n]*)\n')
+-- The first two lines of a dead letter: its event's id and key. Versions before 17 left them empty where the event was a
+-- tenant's: then they are in the copy of the event (`events` and `name` say where).
+local function id_and_key(letter, events, name)
+  local event_id, key = string.match(letter, '^([^\n]*)\n([^\n]*)\n')
+  if event_id == '' and events then
+    event_id, key = event_of({'e', redis.call('HGET', events, name) or ''})
+  end
+  return event_id, key
+end
+
+-- A dead letter with its first two lines, if it had none.
+local function whole(letter, event_id, key)
+  if string.sub(letter, 1, 1) ~= '\n' then
+    return letter
+  end
+  return table.concat({event_id, key, string.match(letter, '^[^\n]*\n[^\n]*\n(.*)$')}, '\n')
 end
 
 -- Adds a dead letter, with a copy of its event. ARGV from `at` on: destination, offset, name, and the
@@ -76,7 +89,7 @@ local function end_retry(dead, of, args, at)
   end
   local letter = redis.call('HGET', dead.letters, name)
   if letter then
-    local event_id, key = id_and_key(letter)
+    local event_id, key = id_and_key(letter, dead.events, name)
     redis.call('HSET', dead.letters, name, table.concat({event_id, key, rest}, '\n'))
   end
 end
@@ -87,17 +100,18 @@ local function names_after(order, after, most)
   return redis.call('ZRANGE', order, from, '+', 'BYLEX', 'LIMIT', 0, most)
 end
 
--- Those of the names that are of this event key and id, where given, and their letters.
-local function selected(letters, names, key, id)
+-- Those of the names that are of this event key and id, where given, and their letters. `events` may be missing in calls
+-- of versions before 12.
+local function selected(letters, events, names, key, id)
   local chosen, texts = {}, {}
   if #names == 0 then
     return chosen, texts
   end
   for i, letter in ipairs(redis.call('HMGET', letters, unpack(names))) do
     if letter then
-      local of_id, of_key = id_and_key(letter)
+      local of_id, of_key = id_and_key(letter, events, names[i])
       if (key == '' or key == of_key) and (id == '' or id == of_id) then
-        chosen[#chosen + 1], texts[#texts + 1] = names[i], letter
+        chosen[#chosen + 1], texts[#texts + 1] = names[i], whole(letter, of_id, of_key)
       end
     end
   end
@@ -109,7 +123,7 @@ end
 -- selected one its name, its letter, whether its retry is asked for, and from version 12 on its event's type.
 local function letters_with(keys, args, typed)
   local names = names_after(keys[1], args[1], args[2])
-  local chosen, texts = selected(keys[2], names, args[3], args[4])
+  local chosen, texts = selected(keys[2], keys[4], names, args[3], args[4])
   local answer = {#names == tonumber(args[2]) and names[#names] or ''}
   for i, name in ipairs(chosen) do
     answer[#answer + 1] = name
@@ -149,7 +163,7 @@ end
 local function change_letters(keys, args)
   local of, dead = keys[1], dead_keys(keys, 2)
   local names = names_after(of, args[3], args[4])
-  local chosen = selected(dead.letters, names, args[5], args[6])
+  local chosen = selected(dead.letters, dead.events, names, args[5], args[6])
   change_chosen(dead, of, args[1], args[2], chosen)
   return {#names == tonumber(args[4]) and names[#names] or '', #chosen}
 end
@@ -168,18 +182,19 @@ local function change_named(keys, args)
   return #chosen
 end
 
--- KEYS requested, letters; ARGV most. Answers name and what it was ordered with of each dead letter
--- that someone wants retried, in order.
+-- KEYS requested, letters; ARGV most, and from version 17 on the name to begin after. Answers name and what it was
+-- ordered with of each dead letter that someone wants retried, in order.
 local function requested_letters(keys, args)
-  local names = names_after(keys[1], '', args[1])
+  local names = names_after(keys[1], args[2] or '', args[1])
   local answer = {}
   if #names == 0 then
     return answer
   end
   for i, letter in ipairs(redis.call('HMGET', keys[2], unpack(names))) do
-    if letter then
+    local ordered_with = letter and string.match(letter, '^[^\n]*\n[^\n]*\n([^\n]*)\n')
+    if ordered_with then
       answer[#answer + 1] = names[i]
-      answer[#answer + 1] = string.match(letter, '^[^\n]*\n[^\n]*\n([^\n]*)\n')
+      answer[#answer + 1] = ordered_with
     end
   end
   return answer

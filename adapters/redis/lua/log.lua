@@ -11,6 +11,8 @@
 -- Where things are in an entry, counted from 1 (see src/codec.rs).
 local CHECK_AT, ACCEPTED_AT, FLAGS_AT, ID_AT = 2, 6, 14, 15
 local ID_IS_UUID = 32
+-- The newest version of an entry; the same number stands in src/codec.rs.
+local NEWEST_ENTRY = 3
 
 -- Where a generation ends that a restore or a loss has begun, and the next one goes on: outside, the numbers of such
 -- generations lie 2^32 apart (src/numbers.rs). One call appends fewer events than are left.
@@ -82,8 +84,8 @@ end
 local function event_of(fields)
   local entry = fields[2] or ''
   local version = string.byte(entry, 1)
-  -- Both known versions have these fields at the same places.
-  if fields[1] ~= 'e' or (version ~= 1 and version ~= 2) then
+  -- All known versions have these fields at the same places.
+  if fields[1] ~= 'e' or not version or version < 1 or version > NEWEST_ENTRY then
     return '', '', entry, ''
   end
   local flags, id, at = string.byte(entry, FLAGS_AT) or 0, nil, nil

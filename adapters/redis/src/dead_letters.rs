@@ -67,8 +67,13 @@ impl DeadLetters for RedisStore {
         page::change(&self.shared, self.partitions(), Change::Discard, selection).await
     }
 
-    async fn retry_requested(&self, partition: Partition, most: usize) -> Result<Vec<Redrive>, StoreError> {
+    async fn retry_requested(
+        &self,
+        partition: Partition,
+        after: Option<&(Offset, DestinationName)>,
+        most: usize,
+    ) -> Result<Vec<Redrive>, StoreError> {
         self.partition(partition)?;
-        progress::retry_requested(&self.shared.redis, &self.shared.keys, partition, most).await
+        progress::retry_requested(&self.shared.redis, &self.shared.keys, partition, after, most).await
     }
 }

@@ -208,9 +208,15 @@ impl DeadLetters for SqliteStore {
         self.change_dead(DeadChange::Discard, selection).await
     }
 
-    async fn retry_requested(&self, partition: Partition, most: usize) -> Result<Vec<Redrive>, StoreError> {
+    async fn retry_requested(
+        &self,
+        partition: Partition,
+        after: Option<&(Offset, DestinationName)>,
+        most: usize,
+    ) -> Result<Vec<Redrive>, StoreError> {
+        let after = after.cloned();
         self.shared.index(partition)?;
         self.shared.usable()?;
-        self.readers.read(move |conn| progress::retry_requested(conn, partition, most)).await
+        self.readers.read(move |conn| progress::retry_requested(conn, partition, after.as_ref(), most)).await
     }
 }

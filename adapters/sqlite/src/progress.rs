@@ -25,7 +25,7 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     progress.cuts = cuts(&tx, p)?;
     // A row that cannot be read at all has been named by now.
     digest::check(&tx, p)??;
-    progress.redrives = retry_requested(&tx, p, MAX_DEAD_LETTER_PAGE)?;
+    progress.redrives = retry_requested(&tx, p, None, MAX_DEAD_LETTER_PAGE)?;
     Ok(progress)
 }
 
@@ -190,12 +190,20 @@ fn cut(row: &Row<'_>) -> rusqlite::Result<Cut> {
     Ok(Cut { at: Offset(row.get(0)?), revision: Revision(row.get(1)?) })
 }
 
-/// The dead letters of the partition that someone wants retried.
-pub(crate) fn retry_requested(conn: &Connection, p: Partition, most: usize) -> Result<Vec<Redrive>, ReadFailed> {
+/// The dead letters of the partition that someone wants retried, of those behind `after`.
+pub(crate) fn retry_requested(
+    conn: &Connection,
+    p: Partition,
+    after: Option<&(Offset, DestinationName)>,
+    most: usize,
+) -> Result<Vec<Redrive>, ReadFailed> {
     let sql = "SELECT destination, lane_key, offset FROM dead_letter WHERE partition = ?1 AND retry_requested = 1 \
-               ORDER BY offset, destination LIMIT ?2";
+               AND (offset, destination) > (?3, ?4) ORDER BY offset, destination LIMIT ?2";
     let mut stmt = conn.prepare_cached(sql)?;
-    let mut rows = stmt.query((p.0, i64::try_from(most).unwrap_or(i64::MAX)))?;
+    // Of what no partition has as an offset, nothing is behind.
+    let Ok(offset) = after.map_or(Ok(-1), |(offset, _)| i64::try_from(offset.0)) else { return Ok(Vec::new()) };
+    let name = after.map_or("", |(_, name)| name.as_str());
+    let mut rows = stmt.query((p.0, i64::try_from(most).unwrap_or(i64::MAX), offset, name))?;
     let mut requests = Vec::new();
     while let Some(row) = rows.next()? {
         requests.push(Redrive {

@@ -9,9 +9,9 @@ use super::operational::Teller;
 use super::roster::{LastReport, REPORT_EVERY};
 use super::{Clock, Handle};
 use crate::telemetry::destinations::DestinationMetrics;
-use laneway_domain::{DestinationName, DestinationStatus, Lags, Partition, StatusReport, Timestamp};
+use laneway_domain::{DestinationName, DestinationStatus, Lags, Offset, Partition, StatusReport, Timestamp};
 use laneway_ports::{HistoryBounds, KeptHistory, Stores};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -31,8 +31,14 @@ const TRIM_CHUNKS: usize = 25;
 /// Records of the history that are trimmed at a time: with [`TRIM_CHUNKS`] a partition can let go of 2,500 a second,
 /// and makes some 40.
 const HISTORY_CHUNK: usize = 100;
-/// Dead letters whose retry is begun at a time, per partition.
+/// Dead letters to be retried that are looked up at a time, per partition.
 const RETRIES: usize = 256;
+/// How often that is done in a round, as long as there are more. Those of a destination that takes none now (it is paused,
+/// down, or has left the configuration) stay where they are, and others' stand behind them: they are all passed by.
+const RETRY_PAGES: usize = 8;
+
+/// Where a dead letter is among those of its partition.
+type LetterPlace = (Offset, DestinationName);
 
 /// The upkeep of a worker process.
 pub(super) struct Upkeep {
@@ -73,12 +79,16 @@ impl Upkeep {
         let mut rounds = interval(EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut left = Left::default();
+        let mut looked_up = BTreeMap::new();
         for round in 0_u32.. {
             rounds.tick().await;
-            for partition in self.worker.partitions().await.unwrap_or_default() {
+            let partitions = self.worker.partitions().await.unwrap_or_default();
+            looked_up.retain(|partition, _| partitions.contains(partition));
+            for partition in partitions {
                 self.trim(partition).await;
                 self.trim_history(partition).await;
-                self.look_for_retries(partition).await;
+                let from = looked_up.remove(&partition);
+                looked_up.extend(self.look_for_retries(partition, from).await.map(|upto| (partition, upto)));
                 if round % STARTS_EVERY == 0 {
                     self.tell_start(partition).await;
                 }
@@ -153,12 +163,28 @@ impl Upkeep {
         }
     }
 
-    async fn look_for_retries(&self, partition: Partition) {
-        match self.stores.dead_letters.retry_requested(partition, RETRIES).await {
-            Ok(requests) if requests.is_empty() => {}
-            Ok(requests) => self.worker.redrive(partition, requests).await,
-            Err(error) => tracing::warn!(partition = partition.0, %error, "dead letters to retry could not be read"),
+    /// Tells the worker of dead letters to be retried, from behind `from` on. Returns from where the next round goes on:
+    /// `None`, from the first one.
+    async fn look_for_retries(&self, partition: Partition, mut from: Option<LetterPlace>) -> Option<LetterPlace> {
+        for _ in 0..RETRY_PAGES {
+            match self.stores.dead_letters.retry_requested(partition, from.as_ref(), RETRIES).await {
+                Ok(requests) => {
+                    let last = requests.last().filter(|_| requests.len() >= RETRIES);
+                    from = last.map(|last| (last.offset, last.destination.clone()));
+                    if !requests.is_empty() {
+                        self.worker.redrive(partition, requests).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(partition = partition.0, %error, "dead letters to retry could not be read");
+                    return from;
+                }
+            }
+            if from.is_none() {
+                break; // That were all.
+            }
         }
+        from
     }
 }
 

@@ -4,6 +4,7 @@
 mod answers;
 mod lost;
 mod mistakes;
+mod retries;
 mod secrets;
 
 use axum::Router;

@@ -5,8 +5,7 @@
 
 use super::Lane;
 use super::context::Context;
-use super::queues::{Entry, Part};
-use crate::end::Resends;
+use super::queues::{Entry, KeyQueue, Part};
 use crate::lane_key::LaneKey;
 use std::collections::BTreeSet;
 
@@ -33,13 +32,12 @@ impl Lane {
             self.queues.remember_failed(key, &mut cx.memory);
         }
         let mut any = false;
-        let queue = self.queues.known_mut(key);
         let is_letter_of_theirs = |letter: &Entry| {
             is_theirs || letter.event.as_ref().is_some_and(|event| cx.deleted_tenants.had(&event.event))
         };
-        while queue.is_free() && queue.redrive.front().is_some_and(is_letter_of_theirs) {
-            queue.redrive.pop_front();
-            queue.redrive_resends = Resends::default();
+        let may_drop = |queue: &KeyQueue| queue.is_free() && queue.redrives().front().is_some_and(is_letter_of_theirs);
+        while may_drop(self.queues.known(key)) {
+            self.queues.pop_redrive(key, &mut cx.memory);
             any = true;
         }
         while self.queues.known(key).is_free() && self.is_of_deleted_tenant(key, cx) {

@@ -2,7 +2,7 @@
 
 use super::Lane;
 use super::context::Context;
-use super::queues::{Entry, KeyQueue, Queued};
+use super::queues::{KeyQueue, Queued};
 use crate::event::LoggedEvent;
 use crate::io::Notice;
 use crate::lane_key::LaneKey;
@@ -13,6 +13,11 @@ use std::sync::Arc;
 /// Fetches and fetched events that may wait for their attempt, as a multiple of `max_in_flight`:
 /// one is in flight while the next is at hand.
 const FETCHED_PER_ATTEMPT: usize = 2;
+
+/// Dead letters of a destination that may wait in a partition for being attempted once more. Those of one that is paused
+/// or down wait for as long as that lasts, and a million of them must not fill the memory: all others stay in the store,
+/// where they are asked for.
+const MAX_REDRIVES: usize = 1000;
 
 /// What to get.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ impl Lane {
             if queue.fetching {
                 continue;
             }
-            let fetch = if let Some(redrive) = queue.redrive.front().filter(|redrive| redrive.event.is_none()) {
+            let fetch = if let Some(redrive) = queue.redrives().front().filter(|redrive| redrive.event.is_none()) {
                 Fetch::DeadLetter { key, offset: redrive.offset }
             } else if let Some((from, most)) = queue.missing() {
                 Fetch::Log { key, from, most }
@@ -85,18 +90,14 @@ impl Lane {
         // The key may have gone on without it, and have nothing to do any more.
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.fetching = false;
-        match (event, queue.redrive.front_mut()) {
-            (Some(event), Some(redrive)) if redrive.offset == event.offset => redrive.event = Some(event),
-            _ => drop(queue.redrive.pop_front()),
-        }
+        self.queues.fill_redrive(key, event, &mut cx.memory);
         self.schedule(key, cx);
     }
 
-    /// Someone wants a dead letter of this key attempted once more. Asking twice changes nothing.
+    /// Someone wants a dead letter of this key attempted once more. Asking twice changes nothing. Of one for which there
+    /// is no room nothing is kept: whoever asks does so again until it has been attempted.
     pub(crate) fn redrive(&mut self, key: &LaneKey, offset: Offset, cx: &mut Context<'_>) {
-        let queue = self.queues.get_or_new(key);
-        if !queue.redrive.iter().any(|redrive| redrive.offset == offset) {
-            queue.redrive.push_back(Entry { offset, since: None, event: None });
+        if self.queues.redrives() < MAX_REDRIVES && self.queues.redrive(key, offset, &mut cx.memory) {
             self.schedule(key, cx);
         }
     }

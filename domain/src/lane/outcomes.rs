@@ -259,9 +259,7 @@ impl Lane {
     }
 
     fn redrive_ended(&mut self, key: &LaneKey, ends: Ends<'_>, cx: &mut Context<'_>) {
-        let queue = self.queues.known_mut(key);
-        queue.redrive_resends = Resends::default();
-        let redrive = queue.redrive.pop_front();
+        let redrive = self.queues.pop_redrive(key, &mut cx.memory);
         let redrive =
             redrive.unwrap_or_else(|| panic!("the dead letter of {key} that was in flight stays until it ends"));
         let failed = match ends.outcomes.first() {

@@ -188,6 +188,32 @@ impl Queues {
         self.change(key, memory, |queue| events.iter().for_each(|event| queue.fill(event, since(event))));
     }
 
+    /// How many dead letters are to be attempted once more.
+    pub(super) const fn redrives(&self) -> usize {
+        self.held.redrives
+    }
+
+    /// Takes a dead letter of a key that is to be attempted once more. `false` if it is there already.
+    pub(super) fn redrive(&mut self, key: &LaneKey, offset: Offset, memory: &mut OfGroup<'_>) -> bool {
+        let is_new = self.get_or_new(key).redrives().iter().all(|redrive| redrive.offset != offset);
+        if is_new {
+            self.change(key, memory, |queue| queue.push_redrive(offset));
+        }
+        is_new
+    }
+
+    /// Gives a key's first dead letter its event; without one, or with another's, it is let go of.
+    pub(super) fn fill_redrive(&mut self, key: &LaneKey, event: Option<Arc<LoggedEvent>>, memory: &mut OfGroup<'_>) {
+        if !event.is_some_and(|event| self.known_mut(key).fill_redrive(event)) {
+            self.pop_redrive(key, memory);
+        }
+    }
+
+    /// Takes out a key's first dead letter.
+    pub(super) fn pop_redrive(&mut self, key: &LaneKey, memory: &mut OfGroup<'_>) -> Option<Entry> {
+        self.change(key, memory, KeyQueue::pop_redrive)
+    }
+
     /// Takes out a key's first event, which is settled. Returns where it was, and whether the key is on track.
     pub(super) fn settle_first(&mut self, key: &LaneKey, memory: &mut OfGroup<'_>) -> (Offset, bool) {
         self.change(key, memory, KeyQueue::settle_first)
@@ -240,6 +266,10 @@ impl Queues {
 impl Held {
     /// A sum of which one part was `before` and is `now`.
     const fn after(self, before: Self, now: Self) -> Self {
-        Self { bytes: self.bytes + now.bytes - before.bytes, waiting: self.waiting + now.waiting - before.waiting }
+        Self {
+            bytes: self.bytes + now.bytes - before.bytes,
+            waiting: self.waiting + now.waiting - before.waiting,
+            redrives: self.redrives + now.redrives - before.redrives,
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::fixtures::{
 use crate::{DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, MAX_DEAD_LETTER_PAGE, ProgressStore, Selection};
 use laneway_domain::{
     Backoff, Commit, DeadLetter, Event, EventType, Failure, Key, LaneKey, NextAttempt, Offset, Partition, Position,
-    Redrive, Redriven, Timestamp, TypePattern,
+    Redrive, Redriven, Tenant, Timestamp, TypePattern,
 };
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ macro_rules! dead_letters_contract {
             a_change_without_a_destination_is_refused
             a_retry_is_remembered_until_a_commit_ends_it
             a_retry_request_is_there_after_a_reopen
+            retry_requests_are_met_once_from_one_place_to_the_next
+            the_event_of_a_tenant_is_a_dead_letter_like_any_other
             a_delivered_retry_removes_the_dead_letter
             a_failed_retry_leaves_the_dead_letter_with_the_failure_added
             a_failed_retry_committed_twice_adds_one_failure
@@ -246,7 +248,7 @@ pub async fn dead_letters_are_selected_by_type_status_and_time<S: Subject>() {
         assert_eq!(store.count(&selection).await.unwrap(), expected.len() as u64, "{selection:?}");
         assert_eq!(store.retry(&selection).await.unwrap(), expected.len() as u64, "{selection:?}");
         let wanted: Vec<Redrive> = expected.iter().map(|offset| request("a", *offset)).collect();
-        assert_eq!(store.retry_requested(P, 10).await.unwrap(), wanted, "{selection:?}");
+        assert_eq!(store.retry_requested(P, None, 10).await.unwrap(), wanted, "{selection:?}");
         for offset in expected {
             commit_redriven(
                 &subject,
@@ -256,7 +258,7 @@ pub async fn dead_letters_are_selected_by_type_status_and_time<S: Subject>() {
             )
             .await;
         }
-        assert_eq!(store.retry_requested(P, 10).await.unwrap(), [], "{selection:?}");
+        assert_eq!(store.retry_requested(P, None, 10).await.unwrap(), [], "{selection:?}");
     }
 }
 
@@ -284,7 +286,7 @@ pub async fn of_many_dead_letters_exactly_the_selected_ones_are_listed_counted_a
     assert_eq!(store.discard(&selection).await.unwrap(), 0);
     assert_eq!((store.count(&of("a")).await.unwrap(), store.count(&of("b")).await.unwrap()), (800, MANY));
     assert_eq!(store.retry(&Selection { statuses: [500].into(), ..of("a") }).await.unwrap(), 400);
-    assert_eq!(store.retry_requested(P, 1000).await.unwrap().len(), 400);
+    assert_eq!(store.retry_requested(P, None, 1000).await.unwrap().len(), 400);
 }
 
 /// Only destinations that have any.
@@ -315,15 +317,15 @@ fn request(name: &str, offset: u64) -> Redrive {
 pub async fn a_retry_is_remembered_until_a_commit_ends_it<S: Subject>() {
     let subject = dead::<S>(&["a"], &[1, 3, 5]).await;
     let store = subject.store();
-    assert!(store.retry_requested(P, 10).await.unwrap().is_empty());
+    assert!(store.retry_requested(P, None, 10).await.unwrap().is_empty());
     assert_eq!(store.retry(&of("a")).await.unwrap(), 3);
     assert_eq!(store.retry(&of("b")).await.unwrap(), 0);
     for _ in 0..2 {
-        assert_eq!(store.retry_requested(P, 2).await.unwrap(), [request("a", 1), request("a", 3)]);
+        assert_eq!(store.retry_requested(P, None, 2).await.unwrap(), [request("a", 1), request("a", 3)]);
     }
     assert!(list(store, of("a")).await.iter().all(|letter| letter.retry_requested));
     commit_redriven(&subject, "a", 1, None).await;
-    assert_eq!(store.retry_requested(P, 10).await.unwrap(), [request("a", 3), request("a", 5)]);
+    assert_eq!(store.retry_requested(P, None, 10).await.unwrap(), [request("a", 3), request("a", 5)]);
     assert_eq!(store.load(P).await.unwrap().redrives, [request("a", 3), request("a", 5)]);
 }
 
@@ -332,7 +334,7 @@ pub async fn a_retry_request_is_there_after_a_reopen<S: Subject>() {
     let subject = dead::<S>(&["a"], &[1]).await;
     subject.store().retry(&of("a")).await.unwrap();
     let subject = subject.reopen().await;
-    assert_eq!(subject.store().retry_requested(P, 10).await.unwrap(), [request("a", 1)]);
+    assert_eq!(subject.store().retry_requested(P, None, 10).await.unwrap(), [request("a", 1)]);
 }
 
 /// Delivered: the dead letter is no more.
@@ -354,7 +356,7 @@ pub async fn a_failed_retry_leaves_the_dead_letter_with_the_failure_added<S: Sub
     let mut expected = before[0].clone();
     expected.given_up.retry = Backoff::note(Some(expected.given_up.retry), again);
     assert_eq!(list(subject.store(), of("a")).await, [expected]);
-    assert!(subject.store().retry_requested(P, 10).await.unwrap().is_empty());
+    assert!(subject.store().retry_requested(P, None, 10).await.unwrap().is_empty());
     assert_eq!(subject.store().retry(&of("a")).await.unwrap(), 1);
 }
 
@@ -373,7 +375,7 @@ pub async fn a_failed_retry_committed_twice_adds_one_failure<S: Subject>() {
 pub async fn a_retry_of_one_destination_leaves_the_others<S: Subject>() {
     let subject = dead::<S>(&["a", "b"], &[1]).await;
     subject.store().retry(&of("a")).await.unwrap();
-    assert_eq!(subject.store().retry_requested(P, 10).await.unwrap(), [request("a", 1)]);
+    assert_eq!(subject.store().retry_requested(P, None, 10).await.unwrap(), [request("a", 1)]);
     commit_redriven(&subject, "a", 1, None).await;
     assert_eq!(offsets(subject.store(), of("b")).await, [1]);
 }
@@ -385,7 +387,7 @@ pub async fn a_discarded_dead_letter_is_gone<S: Subject>() {
     assert_eq!(subject.store().discard(&of("a")).await.unwrap(), 2);
     let subject = subject.reopen().await;
     assert!(offsets(subject.store(), of("a")).await.is_empty());
-    assert!(subject.store().retry_requested(P, 10).await.unwrap().is_empty());
+    assert!(subject.store().retry_requested(P, None, 10).await.unwrap().is_empty());
     assert_eq!(offsets(subject.store(), of("b")).await, [1, 2]);
     assert_eq!(subject.store().discard(&of("a")).await.unwrap(), 0);
 }
@@ -396,4 +398,54 @@ pub async fn the_same_event_is_a_dead_letter_of_two_destinations<S: Subject>() {
     assert_eq!(subject.store().discard(&of("a")).await.unwrap(), 1);
     let copy = subject.store().event(P, Offset(1), &destination("b")).await.unwrap().unwrap();
     assert_eq!(copy.event, keyed("e1", "k1").event);
+}
+
+/// Whoever goes on behind the last one meets all of them, whatever their destinations.
+pub async fn retry_requests_are_met_once_from_one_place_to_the_next<S: Subject>() {
+    let subject = dead::<S>(&["b", "a"], &[1, 3, 5, 7]).await;
+    let store = subject.store();
+    for name in ["a", "b"] {
+        store.retry(&of(name)).await.unwrap();
+    }
+    let (mut met, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.retry_requested(P, after.as_ref(), 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.offset, last.destination.clone()));
+        met.extend(page.into_iter().map(|request| (request.offset.0, request.destination.to_string())));
+    }
+    let all = [1, 3, 5, 7].into_iter().flat_map(|offset| ["a", "b"].map(|name| (offset, name.to_owned())));
+    assert_eq!(met, all.collect::<Vec<_>>());
+    let beyond = (Offset(u64::MAX >> 11), destination("a"));
+    assert_eq!(store.retry_requested(P, Some(&beyond), 3).await.unwrap(), []);
+}
+
+/// It is listed, chosen by its id and key, and a retry of it ends, however that does.
+pub async fn the_event_of_a_tenant_is_a_dead_letter_like_any_other<S: Subject>() {
+    let subject = S::create(1).await;
+    let mut new = keyed("e", "k");
+    new.event.tenant = Some(Tenant::new("acme").unwrap());
+    append(subject.store(), vec![new.clone(), event("other")]).await;
+    let held = lease(subject.store()).await;
+    subject.store().commit(&held, &gives_up("acme:shop", &[0, 1])).await.unwrap();
+    let subject = subject.reopen().await;
+    let chosen = [
+        Selection { event_id: Some(new.event.id.clone()), ..of("acme:shop") },
+        Selection { key: new.event.key.clone(), ..of("acme:shop") },
+    ];
+    for selection in chosen {
+        let found = list(subject.store(), selection.clone()).await;
+        let said: Vec<_> = found.iter().map(|letter| (&letter.event_id, letter.event_type.as_ref())).collect();
+        assert_eq!(said, [(&new.event.id, Some(&new.event.event_type))]);
+        assert_eq!(subject.store().retry(&selection).await.unwrap(), 1);
+        commit_redriven(&subject, "acme:shop", 0, Some(failure(9, "answered 500"))).await;
+    }
+    let found = list(subject.store(), Selection::default()).await;
+    assert_eq!(found.iter().map(|letter| letter.given_up.retry.attempts).collect::<Vec<_>>(), [3, 1]);
+    assert!(subject.store().retry_requested(P, None, 10).await.unwrap().is_empty(), "a retry that failed has ended");
+    let copy = subject.store().event(P, Offset(0), &destination("acme:shop")).await.unwrap().unwrap();
+    assert_eq!(copy.event, new.event);
+    subject.store().retry(&of("acme:shop")).await.unwrap();
+    commit_redriven(&subject, "acme:shop", 0, None).await;
+    assert_eq!(offsets(subject.store(), Selection::default()).await, [1]);
 }

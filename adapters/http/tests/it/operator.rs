@@ -192,7 +192,7 @@ async fn what_is_selected_is_retried_or_discarded() {
     let count: Count = tell("retry", r#"{"destination":"billing","key":"k1"}"#).await.read();
     assert_eq!(count.count, 2);
     let partition = Partition::of("k1", server.store.partitions());
-    assert_eq!(server.store.retry_requested(partition, 10).await.unwrap().len(), 2);
+    assert_eq!(server.store.retry_requested(partition, None, 10).await.unwrap().len(), 2);
     let count: Count = tell("discard", r#"{"destination":"billing","key":"k2"}"#).await.read();
     assert_eq!(count.count, 1);
     let page: DeadLetterPage = server.get("/v1/dead-letters").await.read();

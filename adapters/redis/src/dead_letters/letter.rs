@@ -12,7 +12,7 @@
 use crate::numbers::Numbers;
 use crate::progress::{Names, unreadable};
 use laneway_domain::{
-    DeadLetter, DestinationName, EventId, EventType, GivenUp, LaneKey, Offset, RetryState, Timestamp,
+    Backoff, DeadLetter, DestinationName, EventId, EventType, Failure, GivenUp, LaneKey, Offset, RetryState, Timestamp,
 };
 use laneway_ports::StoreError;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,23 @@ pub(crate) fn rest(given_up: &GivenUp) -> String {
     format!("{}\n{}", given_up.key, json(&fate))
 }
 
+/// The last two lines of the dead letter `name`, which the partition has with `text`, once its retry has failed. What
+/// cannot be read of it stays as it is: it is for people, and a commit must not fail because of it.
+pub(crate) fn failed(names: &Names<'_>, (name, text): (&str, &str), failure: &Failure) -> String {
+    let mut lines = text.splitn(4, '\n').skip(2);
+    let (key, fate) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    match serde_json::from_str::<Fate>(fate) {
+        Ok(fate) => {
+            let retry = Backoff::note(Some(fate.retry), failure.clone());
+            format!("{key}\n{}", json(&Fate { retry, ..fate }))
+        }
+        Err(error) => {
+            tracing::warn!("{}", unreadable(&names.dead(), format!("the dead letter {name:?}"), error));
+            format!("{key}\n{fate}")
+        }
+    }
+}
+
 /// Reads the dead letter `name`, which the partition has with `text`, of an event of this type: of none, if its copy
 /// cannot be read.
 pub(crate) fn parse(
@@ -80,7 +97,7 @@ pub(crate) fn parse(
 mod tests {
     use super::*;
     use crate::keys::Keys;
-    use laneway_domain::{Backoff, Failure, Key, Partition};
+    use laneway_domain::{Key, Partition};
     use proptest::prelude::*;
 
     /// A store that was never restored, and one that was.
@@ -133,6 +150,26 @@ mod tests {
                 prop_assert_eq!(of(a).cmp(&of(b)), a.cmp(&b));
             }
         }
+    }
+
+    #[test]
+    fn a_failed_retry_is_noted_and_what_cannot_be_read_stays() {
+        let keys = Keys::new("laneway");
+        let names = Names::new(&keys, Partition(1));
+        let failed = |text: &str| {
+            let failure = Failure::new(Timestamp::from_millis(9), "answered 500");
+            failed(&names, ("0000000000000007:billing", text), &failure)
+        };
+        let retry = Backoff::note(None, Failure::new(Timestamp::from_millis(1), "answered 503"));
+        let fate = json(&Fate { at: Timestamp::from_millis(2), reason: "limit".into(), retry });
+        for id in ["evt_1", ""] {
+            let rest = failed(&format!("{id}\nk\nkey:k\n{fate}"));
+            let (key, fate) = rest.split_once('\n').unwrap();
+            let fate: Fate = serde_json::from_str(fate).unwrap();
+            assert_eq!((key, fate.at, fate.retry.attempts), ("key:k", Timestamp::from_millis(2), 2), "{id}");
+        }
+        assert_eq!(failed("evt_1\nk\nkey:k\n{"), "key:k\n{");
+        assert_eq!(failed(""), "\n");
     }
 
     #[test]

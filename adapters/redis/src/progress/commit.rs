@@ -7,7 +7,7 @@ use crate::dead_letters::letter;
 use crate::library::{CallError, Refusal};
 use crate::log::PartitionLog;
 use crate::store::RedisStore;
-use laneway_domain::{Backoff, Commit, Redriven};
+use laneway_domain::{Commit, Redriven};
 use laneway_ports::{CommitError, Lease, StoreError};
 
 /// [`laneway_ports::ProgressStore::commit`].
@@ -100,7 +100,5 @@ async fn rest_after(store: &RedisStore, names: &Names<'_>, redriven: &Redriven) 
         return Ok(encode::Rest::Gone);
     };
     let text = String::from_utf8_lossy(&text);
-    let mut given_up = letter::parse(names, (&name, &text), "", true)?.given_up;
-    given_up.retry = Backoff::note(Some(given_up.retry), failure.clone());
-    Ok(encode::Rest::Failed(letter::rest(&given_up)))
+    Ok(encode::Rest::Failed(letter::failed(names, (&name, &text), failure)))
 }

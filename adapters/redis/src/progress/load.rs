@@ -236,11 +236,13 @@ pub(crate) async fn retry_requested(
     redis: &Redis,
     keys: &Keys,
     partition: Partition,
+    after: Option<&(Offset, DestinationName)>,
     most: usize,
 ) -> Result<Vec<Redrive>, StoreError> {
     let names = Names::new(keys, partition);
     let most = Bytes::from(most.min(MAX_DEAD_LETTER_PAGE).to_string());
+    let after = after.map_or_else(String::new, |(offset, name)| letter::name(names.numbers(), *offset, name));
     let keys = [names.dead_requested(), names.dead()];
-    let answer = redis.call("laneway_dead_requested", Effect::Reads, &keys, vec![most]).await?;
+    let answer = redis.call("laneway_dead_requested", Effect::Reads, &keys, vec![most, after.into()]).await?;
     requests(names.numbers(), &keys[1], answer::texts(answer)?)
 }

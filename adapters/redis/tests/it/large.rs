@@ -129,7 +129,7 @@ async fn no_function_touches_more_than_some_of_the_largest_events() {
         .unwrap();
     let of_it = Selection::of(name());
     within(&server, ONE_CALL, "retry", store.retry(&of_it)).await.unwrap();
-    within(&server, ONE_CALL, "requested", store.retry_requested(P, 100)).await.unwrap();
+    within(&server, ONE_CALL, "requested", store.retry_requested(P, None, 100)).await.unwrap();
     // Nothing is old enough; then all of it; the small ones and the large ones in one call, as far as that goes.
     assert_eq!(within(&server, ONE_CALL, "trim: too young", store.trim(P, Timestamp::ZERO, 1000)).await.unwrap(), 0);
     within(&server, ONE_CALL, "trim: old enough", store.trim(P, Timestamp::MAX, 1000)).await.unwrap();

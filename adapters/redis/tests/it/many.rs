@@ -136,7 +136,7 @@ async fn any_number_of_dead_letters_is_listed_retried_discarded_and_forgotten() 
 
     let of_a = Selection { destination: Some(name("a")), ..Selection::default() };
     assert_eq!(store.retry(&of_a).await.unwrap(), 2 * MANY);
-    let requested = store.retry_requested(Partition(1), usize::MAX).await.unwrap();
+    let requested = store.retry_requested(Partition(1), None, usize::MAX).await.unwrap();
     assert!(!requested.is_empty() && requested.is_sorted_by_key(|request| request.offset));
     assert_eq!(store.discard(&of_a).await.unwrap(), 2 * MANY);
     assert_eq!(store.counts().await.unwrap(), [counted("b", 2 * MANY)]);

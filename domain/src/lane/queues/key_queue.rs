@@ -109,6 +109,8 @@ pub(super) struct Held {
     pub(super) bytes: usize,
     /// Offsets remembered because the key is behind.
     pub(super) waiting: usize,
+    /// Dead letters that are to be attempted once more.
+    pub(super) redrives: usize,
 }
 
 /// The unsettled events of one key, as far as they are in memory. At most one attempt is in
@@ -129,7 +131,7 @@ pub(in crate::lane) struct KeyQueue {
     /// are not settled, and nothing of the key goes on.
     pub(in crate::lane) unsaved: usize,
     /// Dead letters of the key that are to be attempted once more; they go first.
-    pub(in crate::lane) redrive: VecDeque<Entry>,
+    redrive: VecDeque<Entry>,
     /// What the free resends of what goes first have come to. A crash forgets them: it sends again anyway.
     pub(in crate::lane) resends: Resends,
     /// The same of the first of `redrive`.
@@ -138,13 +140,41 @@ pub(in crate::lane) struct KeyQueue {
 
 impl KeyQueue {
     pub(super) fn held(&self) -> Held {
-        Held { bytes: self.bytes, waiting: if self.behind.is_some() { self.entries.len() } else { 0 } }
+        let waiting = if self.behind.is_some() { self.entries.len() } else { 0 };
+        Held { bytes: self.bytes, waiting, redrives: self.redrive.len() }
     }
 
     /// The same, from the entries themselves.
     pub(super) fn held_anew(&self) -> Held {
         let weight = |entry: &Entry| entry.event.as_ref().map_or(0, |event| event.event.weight());
         Held { bytes: self.entries.iter().map(weight).sum(), ..self.held() }
+    }
+
+    /// The dead letters that are to be attempted once more, in their order.
+    pub(in crate::lane) const fn redrives(&self) -> &VecDeque<Entry> {
+        &self.redrive
+    }
+
+    /// Takes a dead letter that is to be attempted once more.
+    pub(super) fn push_redrive(&mut self, offset: Offset) {
+        self.redrive.push_back(Entry { offset, since: None, event: None });
+    }
+
+    /// Gives the first dead letter its event, if it is that one's.
+    pub(super) fn fill_redrive(&mut self, event: Arc<LoggedEvent>) -> bool {
+        match self.redrive.front_mut() {
+            Some(redrive) if redrive.offset == event.offset => {
+                redrive.event = Some(event);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes out the first dead letter.
+    pub(super) fn pop_redrive(&mut self) -> Option<Entry> {
+        self.redrive_resends = Resends::default();
+        self.redrive.pop_front()
     }
 
     /// Takes an event with its data, whose waiting counts `since` then.
