@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration is read again, and what can change while the process runs is changed: destinations,
 //! tokens and limits. A configuration with a mistake changes nothing.
 
+use super::Role;
 use super::certificates::{Certificates, ReadAgain};
 use super::destinations::Known;
 use crate::config::{Config, CurrentTenantBounds, TenantBounds};
@@ -21,8 +22,8 @@ pub(super) struct Reloading<'a> {
     pub(super) limits: CurrentLimits,
     pub(super) tenants: TenantsNow,
     pub(super) certificates: Certificates,
-    /// Whether the destinations are this process' affair.
-    pub(super) delivers: bool,
+    /// Which half of Laneway the process is: it says where it listens, and whether the destinations are its affair.
+    pub(super) role: Role,
 }
 
 impl Reloading<'_> {
@@ -36,7 +37,9 @@ impl Reloading<'_> {
 
     async fn try_to(&mut self) -> Result<(), String> {
         let config = (self.read)()?;
-        for address in iter::once(self.started.server.listen).chain(self.started.server.operator_listen) {
+        // Where it listens cannot change, whatever the file says of that now: without tokens it would be open there.
+        let listens = iter::once(self.role.listen(&self.started)).chain(self.role.operator_listen(&self.started));
+        for (address, _) in listens {
             check_listen(address, &config.server.tokens)?;
         }
         // First, as they may not be usable: then nothing is changed.
@@ -48,7 +51,7 @@ impl Reloading<'_> {
                 "these settings have changed in the configuration and cannot change while Laneway runs: restart it to apply them"
             );
         }
-        if self.delivers {
+        if self.role.delivers() {
             self.known.reload(&self.config, &config, &self.stores).await?;
         }
         let tokens = config.server.tokens.clone();
@@ -108,3 +111,6 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
+
+#[cfg(test)]
+mod tests;
