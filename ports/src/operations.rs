@@ -4,7 +4,7 @@ mod replays;
 
 pub use replays::{BegunReplay, MAX_COUNTED, ReplayCount, ReplayPoint, ReplayRequest};
 
-use crate::{StoreError, Stores, accepted_since};
+use crate::{StoreError, Stores, WorkerId, accepted_since};
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use laneway_domain::{Command, DestinationName, Filters, Partition, ReplayId, ReplayStatus, StatusReport, Timestamp};
@@ -25,6 +25,12 @@ pub trait WorkerControl: Send + Sync {
     /// `Ok(false)` only if every worker that it may concern has said that there was nothing. `Err` says
     /// who could not be asked, and why it cannot be done now; a part of it may have been done.
     async fn command(&self, command: Command) -> Result<bool, String>;
+
+    /// The worker of this process, if it has one: what a status says of it is of that moment. What it says of others may
+    /// be some seconds old.
+    fn own_worker(&self) -> Option<&WorkerId> {
+        None
+    }
 
     /// Where a destination sends to, for people and without what may be secret. `None` if this process does not know.
     fn target(&self, _destination: &DestinationName) -> Option<String> {
@@ -126,6 +132,10 @@ impl<W: WorkerControl + ?Sized> WorkerControl for Operator<W> {
 
     async fn command(&self, command: Command) -> Result<bool, String> {
         self.workers.command(command).await
+    }
+
+    fn own_worker(&self) -> Option<&WorkerId> {
+        self.workers.own_worker()
     }
 
     fn target(&self, destination: &DestinationName) -> Option<String> {
