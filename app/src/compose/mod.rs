@@ -211,8 +211,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let grace = config.worker.grace;
     let mut reloading = Reloading {
         read: read_again,
-        started: config.clone(),
-        config,
+        started: config,
         known,
         stores,
         tokens,

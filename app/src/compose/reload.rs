@@ -3,8 +3,8 @@
 
 use super::Role;
 use super::certificates::{Certificates, ReadAgain};
-use super::destinations::Known;
-use crate::config::{Config, CurrentTenantBounds, TenantBounds};
+use super::destinations::{Known, NotReloaded};
+use crate::config::{Config, CurrentTenantBounds, TenantBounds, Worker};
 use laneway_http::{CurrentActBounds, CurrentLimits, Tokens, check_listen};
 use laneway_ports::Stores;
 use std::iter;
@@ -14,8 +14,6 @@ pub(super) struct Reloading<'a> {
     pub(super) read: ReadAgain<'a>,
     /// What was read when the process began: what cannot change while it runs is so.
     pub(super) started: Config,
-    /// What was read last.
-    pub(super) config: Config,
     pub(super) known: Known,
     pub(super) stores: Stores,
     pub(super) tokens: Tokens,
@@ -31,19 +29,25 @@ impl Reloading<'_> {
     pub(super) async fn reload(&mut self) {
         match self.try_to().await {
             Ok(()) => {}
-            Err(why) => tracing::error!("the configuration was not reloaded, and everything goes on as before: {why}"),
+            Err(NotReloaded::Nothing(why)) => {
+                tracing::error!("the configuration was not reloaded, and everything goes on as before: {why}");
+            }
+            Err(NotReloaded::Rest(why)) => tracing::error!(
+                "the configuration was not reloaded whole: destinations may be as it says now, some or all of them, \
+                 and everything else is as before; send SIGHUP again when the store answers: {why}"
+            ),
         }
     }
 
-    async fn try_to(&mut self) -> Result<(), String> {
+    async fn try_to(&mut self) -> Result<(), NotReloaded> {
         let config = (self.read)()?;
         // Where it listens cannot change, whatever the file says of that now: without tokens it would be open there.
         let listens = iter::once(self.role.listen(&self.started)).chain(self.role.operator_listen(&self.started));
         for (address, _) in listens {
             check_listen(address, &config.server.tokens)?;
         }
-        // First, as they may not be usable: then nothing is changed.
-        let certificates_changed = self.certificates.replace(&config)?;
+        // Looked at first, as they may not be usable, and used last, as what comes between may fail.
+        let certificates = self.certificates.prepare(&config)?;
         let fixed = fixed(&self.started, &config);
         if !fixed.is_empty() {
             tracing::warn!(
@@ -52,7 +56,9 @@ impl Reloading<'_> {
             );
         }
         if self.role.delivers() {
-            self.known.reload(&self.config, &config, &self.stores).await?;
+            self.known.reload(&config, &self.stores).await?;
+        } else {
+            self.known.read_again(&config);
         }
         let tokens = config.server.tokens.clone();
         let tokens_changed = self.tokens.replace(tokens);
@@ -64,8 +70,8 @@ impl Reloading<'_> {
         }
         let limits_changed = self.limits.replace(&config.server.limits);
         let limits_changed = self.tenants.replace(&config.tenants) || limits_changed;
+        let certificates_changed = self.certificates.put(certificates);
         tracing::info!(tokens_changed, limits_changed, certificates_changed, "the configuration has been reloaded");
-        self.config = config;
         Ok(())
     }
 }
@@ -104,12 +110,19 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
         ("store", before.store.but_for_certificates() == now.store.but_for_certificates()),
         ("store.tls", !store_tls),
         ("egress", egress),
-        ("worker", before.worker == now.worker),
+        ("worker", but_for_history(&before.worker) == but_for_history(&now.worker)),
+        ("history", before.history == now.history),
         ("log", before.log == now.log),
         ("telemetry", before.telemetry == now.telemetry),
         ("operational_events", before.operational == now.operational),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
+/// Without what `[history]` says: that is named by itself.
+fn but_for_history(worker: &Worker) -> Worker {
+    let settings = laneway_domain::Settings { history: true, ..worker.settings.clone() };
+    Worker { settings, ..worker.clone() }
 }
 
 #[cfg(test)]
