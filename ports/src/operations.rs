@@ -29,8 +29,8 @@ pub trait WorkerControl: Send + Sync {
     /// who could not be asked, and why it cannot be done now; a part of it may have been done.
     async fn command(&self, command: Command) -> Result<bool, String>;
 
-    /// The worker of this process, if it has one: what a status says of it is of that moment. What it says of others may
-    /// be some seconds old.
+    /// The worker of this process, if it has one: what a status says of it is of that moment. What it says of others
+    /// may be some seconds old.
     fn own_worker(&self) -> Option<&WorkerId> {
         None
     }

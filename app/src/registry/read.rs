@@ -11,8 +11,9 @@ use laneway_ports::Sink;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// How many configuration files a reader knows at most: the newest ones, and the one that was in force for certain. More
-/// than one only while stores or other processes are behind; each takes some memory.
+/// How many configuration files a reader knows at most: the newest ones, and the one that was in force for certain. It
+/// knows more than one only while stores or other processes are behind, and each takes the memory of what it says
+/// otherwise.
 const MAX_FILES: usize = 4;
 
 /// What a configuration file says of destinations.
@@ -48,8 +49,15 @@ impl Reader {
     /// The configuration file says this now. The registry may say so already or not yet: what it said before counts
     /// too. Returns what any of the files says otherwise, or not at all.
     pub fn add_file(&self, destinations: Vec<Arc<DestinationConfig>>) -> BTreeSet<DestinationName> {
-        let newest = by_name(destinations);
+        let mut newest = by_name(destinations);
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        // What has not changed is kept once.
+        for (name, config) in &mut newest {
+            let mut before = files.iter().filter_map(|file| file.get(name));
+            if let Some(before) = before.find(|before| before.written == config.written) {
+                *config = before.clone();
+            }
+        }
         let differs = |name: &&DestinationName| {
             let now = newest.get(*name).map(|config| &config.written);
             files.iter().any(|file| file.get(*name).map(|config| &config.written) != now)

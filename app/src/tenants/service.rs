@@ -18,8 +18,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// How often a change is tried that others were faster than, and a write whose answer was lost is made again.
 const TRIES: usize = 10;
-/// How many records of destinations a look for the next tenant reads: those of the operator stand between. Where nothing
-/// else is found, the next look reads twice as many, up to a page: there may be tens of thousands.
+/// How many records of destinations a look for the next tenant reads: those of the operator stand between. Where only
+/// those are found, the next look reads twice as many, up to a page: there may be tens of thousands.
 const LOOK: usize = 16;
 /// How many such looks a page takes at most.
 const MOST_LOOKS: usize = 2_000;
