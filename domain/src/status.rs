@@ -56,6 +56,10 @@ pub struct StatusReport {
     /// What is missing here, and why: for people. Empty if this is all that there is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
+    /// Whether numbers are missing too: of a worker, a partition or a destination. Where only lists of blocked keys
+    /// were cut, all of them are there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_numbers: bool,
 }
 
 /// What one worker process works on.
@@ -181,6 +185,7 @@ impl StatusReport {
         for (worker, report) in reports {
             all.at = all.at.max(report.at);
             all.partitions.extend(&report.partitions);
+            all.lacks_numbers |= report.lacks_numbers;
             all.incomplete.extend(report.incomplete.into_iter().map(|what| format!("worker {worker}: {what}")));
             for status in &report.destinations {
                 if let Some(why) = &status.paused {

@@ -4,10 +4,13 @@ mod replays;
 
 pub use replays::{BegunReplay, MAX_COUNTED, ReplayCount, ReplayPoint, ReplayRequest};
 
-use crate::{StoreError, Stores, accepted_since};
+use crate::{StoreError, Stores, WorkerId, accepted_since};
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use laneway_domain::{Command, DestinationName, Filters, Partition, ReplayId, ReplayStatus, StatusReport, Timestamp};
+use laneway_domain::{
+    Command, DestinationName, Filters, Origin, Partition, Registered, ReplayId, ReplayStatus, Standing, StatusReport,
+    Timestamp,
+};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -25,6 +28,12 @@ pub trait WorkerControl: Send + Sync {
     /// `Ok(false)` only if every worker that it may concern has said that there was nothing. `Err` says
     /// who could not be asked, and why it cannot be done now; a part of it may have been done.
     async fn command(&self, command: Command) -> Result<bool, String>;
+
+    /// The worker of this process, if it has one: what a status says of it is of that moment. What it says of others
+    /// may be some seconds old.
+    fn own_worker(&self) -> Option<&WorkerId> {
+        None
+    }
 
     /// Where a destination sends to, for people and without what may be secret. `None` if this process does not know.
     fn target(&self, _destination: &DestinationName) -> Option<String> {
@@ -128,6 +137,10 @@ impl<W: WorkerControl + ?Sized> WorkerControl for Operator<W> {
         self.workers.command(command).await
     }
 
+    fn own_worker(&self) -> Option<&WorkerId> {
+        self.workers.own_worker()
+    }
+
     fn target(&self, destination: &DestinationName) -> Option<String> {
         self.workers.target(destination)
     }
@@ -145,14 +158,36 @@ impl<W: WorkerControl + ?Sized> WorkerControl for Operator<W> {
     }
 }
 
+/// What is to be done before a destination can be forgotten, if anything: while it is worked on, its worker would go on
+/// without its progress.
+fn keeps_from_forgetting(
+    destination: &DestinationName,
+    record: Option<&Registered>,
+    is_worked_on: bool,
+) -> Option<String> {
+    let what = match record {
+        Some(record) if record.standing == Standing::Present => match record.origin {
+            Origin::File => {
+                "is in the configuration file: take it out there, send Laneway a SIGHUP, and then forget it"
+            }
+            Origin::Api => "was made over the HTTP interface: delete it there, which forgets it too",
+        },
+        _ if !is_worked_on => return None,
+        Some(_) => "is still worked on, for some seconds after it has gone: try again then",
+        None => "stands in while no destination is configured: it goes with the first one",
+    };
+    Some(format!("{destination} {what}"))
+}
+
 #[async_trait]
 impl<W: WorkerControl + ?Sized> Operations for Operator<W> {
     async fn forget(&self, destination: &DestinationName) -> Result<bool, OperationError> {
         let report = self.workers.status().await.ok_or(OperationError::NotReady)?;
-        if report.destinations.iter().any(|known| known.name == *destination && known.configured) {
-            return Err(OperationError::Conflict(format!(
-                "{destination} is in the configuration file: take it out there, send Laneway a SIGHUP, and then forget it"
-            )));
+        // Workers may not have told of it yet, and the registry knows nothing of one that stands in.
+        let record = self.stores.registry.records(std::slice::from_ref(destination)).await?.pop();
+        let is_worked_on = report.destinations.iter().any(|known| known.name == *destination && known.configured);
+        if let Some(why) = keeps_from_forgetting(destination, record.as_ref(), is_worked_on) {
+            return Err(OperationError::Conflict(why));
         }
         // First: whoever claims a partition from here on finds nothing of it.
         let mut known = self.stores.progress.forget(destination).await?;
@@ -190,5 +225,38 @@ impl<W: WorkerControl + ?Sized> Operations for Operator<W> {
     async fn cancel_replay(&self, destination: &DestinationName, replay: &ReplayId) -> Result<bool, OperationError> {
         let command = Command::CancelReplay { destination: destination.clone(), replay: replay.clone() };
         self.workers.command(command).await.map_err(OperationError::Conflict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::{Edit, Filter, Revision};
+
+    #[test]
+    fn what_keeps_from_forgetting_is_told_by_where_a_destination_comes_from() {
+        let name = DestinationName::new("billing").unwrap();
+        let record = |origin, standing| {
+            let (settings, filter) = ("{}".into(), Filter::default());
+            let edit = Edit::Put { origin, settings, filter, moved: false, adopt: false };
+            let record = Registered::edited(None, &name, edit, Revision(9), false).unwrap().unwrap();
+            Registered { standing, ..record }
+        };
+        let why = |record: Option<Registered>, is_worked_on| {
+            keeps_from_forgetting(&name, record.as_ref(), is_worked_on).unwrap_or_default()
+        };
+        // Also while no worker has told of it yet.
+        for is_worked_on in [true, false] {
+            let of_file = why(Some(record(Origin::File, Standing::Present)), is_worked_on);
+            assert!(of_file.contains("in the configuration file"), "{of_file}");
+            let of_api = why(Some(record(Origin::Api, Standing::Present)), is_worked_on);
+            assert!(of_api.contains("delete it there") && !of_api.contains("configuration file"), "{of_api}");
+        }
+        for standing in [Standing::Left, Standing::Deleted] {
+            assert!(why(Some(record(Origin::File, standing)), true).contains("some seconds"));
+            assert_eq!(why(Some(record(Origin::File, standing)), false), "");
+        }
+        assert!(why(None, true).contains("stands in"));
+        assert_eq!(why(None, false), "");
     }
 }

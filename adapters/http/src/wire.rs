@@ -250,7 +250,7 @@ pub struct ChangeAnswer {
     pub cuts: BTreeMap<Partition, Offset>,
     /// The partitions that have not taken the change over yet.
     pub pending: Vec<Partition>,
-    /// Attempts in flight at what was paused or deleted; `null` if the workers could not be asked.
+    /// Attempts in flight at what was paused or deleted; `null` if that is not known.
     pub in_flight: Option<u64>,
     /// About how many events waited for what was deleted; missing if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -279,7 +279,7 @@ pub struct BatchAnswer {
     pub cuts: BTreeMap<Partition, Offset>,
     /// The partitions that have not taken all of them over yet.
     pub pending: Vec<Partition>,
-    /// Attempts in flight at what was paused or deleted; `null` if the workers could not be asked.
+    /// Attempts in flight at what was paused or deleted; `null` if that is not known.
     pub in_flight: Option<u64>,
 }
 

@@ -42,6 +42,14 @@ struct Used {
     store: Option<Pem>,
 }
 
+/// Certificates that can be used, and are not yet. Where nobody does, their files count as changed.
+pub(super) struct Prepared {
+    used: Used,
+    seen: Contents,
+    server: Option<ServerTls>,
+    store: StoreTls,
+}
+
 impl Used {
     fn of(config: &Config) -> Self {
         let store = match &config.store.url {
@@ -109,9 +117,18 @@ impl Certificates {
     ///
     /// # Errors
     /// Says which setting cannot be used; then everything is as before.
-    pub(super) fn replace(&mut self, config: &Config) -> Result<bool, String> {
+    fn replace(&mut self, config: &Config) -> Result<bool, String> {
+        let next = self.prepare(config)?;
+        Ok(self.put(next))
+    }
+
+    /// What the configuration says now, ready for new connections; `None` if that is what they use already.
+    ///
+    /// # Errors
+    /// Says which setting cannot be used.
+    pub(super) fn prepare(&mut self, config: &Config) -> Result<Option<Prepared>, String> {
         let mut used = Used::of(config);
-        self.seen = used.files();
+        let seen = used.files();
         // What has come or gone stays as it was: see `has_come_or_gone`.
         if used.server.is_some() != self.used.server.is_some() {
             used.server.clone_from(&self.used.server);
@@ -120,17 +137,31 @@ impl Certificates {
             used.store.clone_from(&self.used.store);
         }
         if used == self.used {
-            return Ok(false);
+            self.seen = seen;
+            return Ok(None);
         }
         // All of it can be used, or nothing is.
-        let (server, store) = (server_tls(&used)?, store_tls(&used)?);
+        match server_tls(&used).and_then(|server| Ok((server, store_tls(&used)?))) {
+            Ok((server, store)) => Ok(Some(Prepared { used, seen, server, store })),
+            Err(why) => {
+                // Looked at again when the files are others.
+                self.seen = seen;
+                Err(why)
+            }
+        }
+    }
+
+    /// New connections use these from now on. Whether there are any.
+    pub(super) fn put(&mut self, next: Option<Prepared>) -> bool {
+        let Some(Prepared { used, seen, server, store }) = next else { return false };
+        self.seen = seen;
         if let (Some(current), Some(server)) = (&self.server, server) {
             current.replace(server);
         }
         replace_store(&self.store, &store);
         used.tell();
         self.used = used;
-        Ok(true)
+        true
     }
 
     /// The files have changed: the configuration is read again, and nothing else of it is used.
@@ -255,6 +286,18 @@ mod tests {
         write(folder.path(), &next);
         let mut certificates = Certificates::of(&config).unwrap();
         timeout(LONG, certificates.changed()).await.expect("the files are others than those that were read");
+        certificates.renew(&read);
+        assert_eq!(certificates.used, Used::of(&read().unwrap()));
+        assert!(timeout(LONG, certificates.changed()).await.is_err(), "nothing has changed since");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_ready_and_not_used_is_looked_at_again() {
+        let (folder, read) = folder();
+        let mut certificates = Certificates::of(&read().unwrap()).unwrap();
+        write(folder.path(), &Authority::new().certificate(&["b.example"]));
+        assert!(certificates.prepare(&read().unwrap()).unwrap().is_some());
+        timeout(LONG, certificates.changed()).await.expect("what has changed is not used yet");
         certificates.renew(&read);
         assert_eq!(certificates.used, Used::of(&read().unwrap()));
         assert!(timeout(LONG, certificates.changed()).await.is_err(), "nothing has changed since");

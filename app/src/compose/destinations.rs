@@ -1,7 +1,7 @@
 //! The destinations of a process that delivers: its file goes into the registry, and what the registry says is worked on.
 
 use crate::config::{Config, DestinationConfig, StoreUrl};
-use crate::registry::{Follower, Heard, Keyring, Reader, Targets, all, apply};
+use crate::registry::{Follower, Heard, Keyring, NotApplied, Reader, Targets, all, apply};
 use crate::worker::{Change, Handle};
 use laneway_domain::{Destination, DestinationName};
 use laneway_ports::{StoreError, Stores};
@@ -36,7 +36,7 @@ impl Known {
     /// # Errors
     /// If the store cannot say what there is, or refuses what the file says.
     pub(super) async fn begin(&self, config: &Config, stores: &Stores) -> Result<Begun, StoreError> {
-        self.apply(config, stores).await?;
+        self.apply(config, stores).await.map_err(|not_applied| not_applied.error)?;
         let (mut change, heard) = all(&*stores.registry, &self.reader, &self.targets).await?;
         let stand_in = config.stands_in().filter(|_| change.destinations.present.is_empty());
         if let Some(stand_in) = stand_in {
@@ -48,10 +48,11 @@ impl Known {
         Ok(Begun { change, heard, stand_in: stand_in.map(|stand_in| stand_in.destination.name.clone()) })
     }
 
-    async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), StoreError> {
+    async fn apply(&self, config: &Config, stores: &Stores) -> Result<(), NotApplied> {
         let by = config.file.as_deref().map_or_else(|| "no configuration file".to_owned(), |f| f.display().to_string());
-        let applied = apply(stores, &by, &named(config)).await.map_err(|error| {
-            error.told(|what| format!("the destinations of the configuration cannot be registered: {what}"))
+        let applied = apply(stores, &by, &named(config)).await.map_err(|NotApplied { error, in_part }| {
+            let told = |what| format!("the destinations of the configuration cannot be registered: {what}");
+            NotApplied { error: error.told(told), in_part }
         })?;
         for (name, why) in applied.refused {
             tracing::warn!(destination = %name, "not taken from the configuration file: {why}");
@@ -64,19 +65,36 @@ impl Known {
 
     /// The file says something else now: it goes into the registry, and what the registry does not tell (secrets) to
     /// the worker.
-    pub(super) async fn reload(&self, before: &Config, now: &Config, stores: &Stores) -> Result<(), String> {
-        super::sinks::check(now)?;
-        let (old, new) = (named(before), named(now));
-        self.reader.set_file(new.values().copied().cloned().collect());
-        if let Err(why) = self.apply(now, stores).await {
-            // What the registry still says is what the file said before.
-            self.reader.set_file(old.values().copied().cloned().collect());
-            return Err(why.to_string());
+    ///
+    /// # Errors
+    /// Says why not all of it is in force, and whether a part may be.
+    pub(super) async fn reload(&self, now: &Config, stores: &Stores) -> Result<(), NotReloaded> {
+        super::sinks::check(now).map_err(NotReloaded::Nothing)?;
+        let file = named(now);
+        let differ = self.reader.add_file(file.values().copied().cloned().collect());
+        let applied = self.apply(now, stores).await;
+        match &applied {
+            Ok(()) => self.reader.settle_file(),
+            Err(NotApplied { in_part: false, .. }) => self.reader.withdraw_file(),
+            // Of each destination the registry may say either, now or when the store answers again.
+            Err(NotApplied { in_part: true, .. }) => {}
         }
-        let changed =
-            new.iter().filter(|(name, config)| old.get(*name).is_none_or(|was| was.written != config.written));
-        self.refresh.send_modify(|names| names.extend(changed.map(|(name, _)| name.clone())));
-        Ok(())
+        // Also when nothing was applied: the follower may have read some of the new file meanwhile.
+        let of_file = differ.into_iter().filter(|name| file.contains_key(name));
+        self.refresh.send_modify(|names| names.extend(of_file));
+        applied.map_err(|NotApplied { error, in_part }| {
+            if in_part { NotReloaded::Rest(error.to_string()) } else { NotReloaded::Nothing(error.to_string()) }
+        })
+    }
+
+    /// The file says something else now, and the workers of other processes put it into the registry.
+    pub(super) fn read_again(&self, now: &Config) {
+        let file = named(now);
+        // Before they have, the registry says what the file said before.
+        let differ = self.reader.add_file(file.values().copied().cloned().collect());
+        for name in differ {
+            self.targets.set(&name, file.get(&name).map(|known| known.sink.shown()));
+        }
     }
 
     /// Tells the worker of every change from `begun` on.
@@ -84,6 +102,21 @@ impl Known {
         let Begun { heard, stand_in, .. } = begun;
         let follower = Follower::new(stores.registry.clone(), self.reader.clone(), self.targets.clone(), worker, heard);
         follower.in_place_of(stand_in).refreshed_by(self.refresh.clone())
+    }
+}
+
+/// Why a configuration that was read again is not in force.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotReloaded {
+    /// Nothing of it is.
+    Nothing(String),
+    /// Destinations may be as it says, some or all of them. The rest is as before.
+    Rest(String),
+}
+
+impl From<String> for NotReloaded {
+    fn from(why: String) -> Self {
+        Self::Nothing(why)
     }
 }
 

@@ -41,9 +41,9 @@ impl Doors {
     pub(super) async fn open(config: &Config, role: Role) -> Result<Self, String> {
         let (address, setting) = role.listen(config);
         let main = bind(address, setting).await?;
-        let operators = match config.server.operator_listen.filter(|_| role.takes_in()) {
+        let operators = match role.operator_listen(config) {
             None => None,
-            Some(address) => Some(bind(address, "server.operator_listen").await?),
+            Some((address, setting)) => Some(bind(address, setting).await?),
         };
         let scheme = if config.server.tls.is_some() { "https" } else { "http" };
         Ok(Self { main, operators, scheme })

@@ -83,6 +83,12 @@ impl Role {
     fn listen(self, config: &Config) -> (SocketAddr, &'static str) {
         if self.takes_in() { (config.server.listen, "server.listen") } else { (config.worker.listen, "worker.listen") }
     }
+
+    /// Where it lets operators in, if that is an address of its own, and the setting that says so.
+    fn operator_listen(self, config: &Config) -> Option<(SocketAddr, &'static str)> {
+        let address = config.server.operator_listen.filter(|_| self.takes_in())?;
+        Some((address, "server.operator_listen"))
+    }
 }
 
 /// The delivering half, as far as a process has it.
@@ -206,15 +212,14 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let grace = config.worker.grace;
     let mut reloading = Reloading {
         read: read_again,
-        started: config.clone(),
-        config,
+        started: config,
         known,
         stores,
         tokens,
         limits,
         tenants: bounds,
         certificates,
-        delivers: role.delivers(),
+        role,
     };
     let (mut http_ended, told) = (None, stop.clone());
     loop {

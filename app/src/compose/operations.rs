@@ -32,6 +32,10 @@ impl WorkerControl for Shared {
         command_all(&*self.stores.workers, self.stores.log.partitions(), own, command).await
     }
 
+    fn own_worker(&self) -> Option<&WorkerId> {
+        self.own.as_ref().map(|(id, _)| id)
+    }
+
     fn target(&self, destination: &DestinationName) -> Option<String> {
         self.targets.of(destination)
     }

@@ -1,9 +1,10 @@
 //! SIGHUP: the configuration is read again, and what can change while the process runs is changed: destinations,
 //! tokens and limits. A configuration with a mistake changes nothing.
 
+use super::Role;
 use super::certificates::{Certificates, ReadAgain};
-use super::destinations::Known;
-use crate::config::{Config, CurrentTenantBounds, TenantBounds};
+use super::destinations::{Known, NotReloaded};
+use crate::config::{Config, CurrentTenantBounds, TenantBounds, Worker};
 use laneway_http::{CurrentActBounds, CurrentLimits, Tokens, check_listen};
 use laneway_ports::Stores;
 use std::iter;
@@ -13,16 +14,14 @@ pub(super) struct Reloading<'a> {
     pub(super) read: ReadAgain<'a>,
     /// What was read when the process began: what cannot change while it runs is so.
     pub(super) started: Config,
-    /// What was read last.
-    pub(super) config: Config,
     pub(super) known: Known,
     pub(super) stores: Stores,
     pub(super) tokens: Tokens,
     pub(super) limits: CurrentLimits,
     pub(super) tenants: TenantsNow,
     pub(super) certificates: Certificates,
-    /// Whether the destinations are this process' affair.
-    pub(super) delivers: bool,
+    /// Which half of Laneway the process is: it says where it listens, and whether the destinations are its affair.
+    pub(super) role: Role,
 }
 
 impl Reloading<'_> {
@@ -30,17 +29,25 @@ impl Reloading<'_> {
     pub(super) async fn reload(&mut self) {
         match self.try_to().await {
             Ok(()) => {}
-            Err(why) => tracing::error!("the configuration was not reloaded, and everything goes on as before: {why}"),
+            Err(NotReloaded::Nothing(why)) => {
+                tracing::error!("the configuration was not reloaded, and everything goes on as before: {why}");
+            }
+            Err(NotReloaded::Rest(why)) => tracing::error!(
+                "the configuration was not reloaded whole: destinations may be as it says now, some or all of them, \
+                 and everything else is as before; send SIGHUP again when the store answers: {why}"
+            ),
         }
     }
 
-    async fn try_to(&mut self) -> Result<(), String> {
+    async fn try_to(&mut self) -> Result<(), NotReloaded> {
         let config = (self.read)()?;
-        for address in iter::once(self.started.server.listen).chain(self.started.server.operator_listen) {
+        // Where it listens cannot change, whatever the file says of that now: without tokens it would be open there.
+        let listens = iter::once(self.role.listen(&self.started)).chain(self.role.operator_listen(&self.started));
+        for (address, _) in listens {
             check_listen(address, &config.server.tokens)?;
         }
-        // First, as they may not be usable: then nothing is changed.
-        let certificates_changed = self.certificates.replace(&config)?;
+        // Looked at first, as they may not be usable, and used last, as what comes between may fail.
+        let certificates = self.certificates.prepare(&config)?;
         let fixed = fixed(&self.started, &config);
         if !fixed.is_empty() {
             tracing::warn!(
@@ -48,8 +55,10 @@ impl Reloading<'_> {
                 "these settings have changed in the configuration and cannot change while Laneway runs: restart it to apply them"
             );
         }
-        if self.delivers {
-            self.known.reload(&self.config, &config, &self.stores).await?;
+        if self.role.delivers() {
+            self.known.reload(&config, &self.stores).await?;
+        } else {
+            self.known.read_again(&config);
         }
         let tokens = config.server.tokens.clone();
         let tokens_changed = self.tokens.replace(tokens);
@@ -61,8 +70,8 @@ impl Reloading<'_> {
         }
         let limits_changed = self.limits.replace(&config.server.limits);
         let limits_changed = self.tenants.replace(&config.tenants) || limits_changed;
+        let certificates_changed = self.certificates.put(certificates);
         tracing::info!(tokens_changed, limits_changed, certificates_changed, "the configuration has been reloaded");
-        self.config = config;
         Ok(())
     }
 }
@@ -101,10 +110,20 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
         ("store", before.store.but_for_certificates() == now.store.but_for_certificates()),
         ("store.tls", !store_tls),
         ("egress", egress),
-        ("worker", before.worker == now.worker),
+        ("worker", but_for_history(&before.worker) == but_for_history(&now.worker)),
+        ("history", before.history == now.history),
         ("log", before.log == now.log),
         ("telemetry", before.telemetry == now.telemetry),
         ("operational_events", before.operational == now.operational),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
+
+/// Without what `[history]` says: that is named by itself.
+fn but_for_history(worker: &Worker) -> Worker {
+    let settings = laneway_domain::Settings { history: true, ..worker.settings.clone() };
+    Worker { settings, ..worker.clone() }
+}
+
+#[cfg(test)]
+mod tests;

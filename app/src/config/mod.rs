@@ -42,6 +42,8 @@ pub use destination::{DestinationConfig, SettingsRead, read_settings};
 pub use history::History;
 pub use laneway_webhook::Secret;
 pub use log::{Log, LogFormat};
+#[cfg(test)]
+pub(crate) use overlay::variable_of;
 pub use overlay::{ALIASES, COMMAND_LINE};
 pub(crate) use problem::nearest;
 pub use problem::{ConfigError, Origin, Problem};
@@ -52,6 +54,8 @@ pub use source::{Given, MAX_FILE_BYTES, Process, References, Source};
 pub use store::{Durability, RedisStore, Store, StoreUrl};
 pub use telemetry::Telemetry;
 pub use tenants::{CurrentTenantBounds, TenantBounds};
+#[cfg(test)]
+pub(crate) use tests::known_paths_of;
 pub use tls::{InTls, Pem};
 pub use tokens::MIN_TOKEN_CHARACTERS;
 pub use units::{MAX_DURATION, parse_duration, parse_size, show_duration, show_size};

@@ -40,7 +40,7 @@ pub(super) fn short_names() -> Vec<&'static str> {
 }
 
 /// The variable for a dotted path.
-pub(super) fn variable_of(path: &str) -> String {
+pub(crate) fn variable_of(path: &str) -> String {
     format!("{PREFIX}{}", path.to_ascii_uppercase().replace('.', "__"))
 }
 

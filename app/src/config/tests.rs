@@ -6,6 +6,8 @@ mod mistakes;
 mod openapi;
 mod precedence;
 
+pub(crate) use example::known_paths_of;
+
 use super::*;
 use laneway_domain::{OnGiveUp, Ordering, StartFrom};
 use proptest::prelude::*;

@@ -9,6 +9,7 @@ use laneway_ports::{Drafted, MAX_RECORD_BYTES, MAX_REGISTRY_PAGE, Registry, Stor
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::time::sleep;
 
 /// How often a change is made anew because somebody else was faster.
@@ -28,6 +29,16 @@ pub struct Applied {
     pub refused: Vec<(DestinationName, Refused)>,
 }
 
+/// Why the file was not applied.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct NotApplied {
+    /// What the store said last.
+    pub error: StoreError,
+    /// Whether the registry says a part of it all the same, or may say so: an answer to a write was lost.
+    pub in_part: bool,
+}
+
 /// Makes the registry say what the file says of destinations. Those of the interface are left alone, and so are names
 /// that the interface has. A file of many destinations is written in pieces. What the store does not take now, or
 /// answers nothing to, is tried again for some ten seconds.
@@ -38,7 +49,28 @@ pub async fn apply(
     stores: &Stores,
     by: &str,
     file: &BTreeMap<DestinationName, &Arc<DestinationConfig>>,
-) -> Result<Applied, StoreError> {
+) -> Result<Applied, NotApplied> {
+    let mut writing = Writing::default();
+    match apply_all(stores, by, file, &mut writing).await {
+        Ok(()) => Ok(writing.applied),
+        Err(error) => Err(NotApplied { error, in_part: writing.begun }),
+    }
+}
+
+/// What has been written so far.
+#[derive(Default)]
+struct Writing {
+    applied: Applied,
+    /// Whether the store has taken a write, or may have.
+    begun: bool,
+}
+
+async fn apply_all(
+    stores: &Stores,
+    by: &str,
+    file: &BTreeMap<DestinationName, &Arc<DestinationConfig>>,
+    writing: &mut Writing,
+) -> Result<(), StoreError> {
     let registry = &*stores.registry;
     // In this order: a change that is made and followed meanwhile is no loss.
     let followed = followed(stores).await?;
@@ -63,10 +95,9 @@ pub async fn apply(
     };
     let names: Vec<DestinationName> =
         file.keys().filter(differs).chain(left.map(|known| &known.name)).cloned().collect();
-    let mut applied = Applied::default();
     let (mut rest, mut tries, mut pauses) = (names.as_slice(), 0, 0);
     while !rest.is_empty() {
-        match apply_some(stores, by, file, rest, (initial, followed), &mut applied).await {
+        match apply_some(stores, by, file, rest, (initial, followed), writing).await {
             Ok(Some(others)) => (rest, tries) = (others, 0),
             Ok(None) => tries += 1,
             // A write whose answer was lost is not made twice: what it would change is looked up anew.
@@ -81,7 +112,7 @@ pub async fn apply(
             return Err(StoreError::retry_later(what));
         }
     }
-    Ok(applied)
+    Ok(())
 }
 
 /// Does it for as many of the names as one write takes; returns the others. `None` if somebody else has changed
@@ -92,7 +123,7 @@ async fn apply_some<'n>(
     file: &BTreeMap<DestinationName, &Arc<DestinationConfig>>,
     names: &'n [DestinationName],
     (initial, followed): (bool, Revision),
-    applied: &mut Applied,
+    writing: &mut Writing,
 ) -> Result<Option<&'n [DestinationName]>, StoreError> {
     let registry = &*stores.registry;
     let head = registry.head().await?;
@@ -125,13 +156,15 @@ async fn apply_some<'n>(
         }
         done += 1;
     }
-    if let Some(write) = draft.finish()
-        && !registry.write(&write).await?
-    {
-        return Ok(None);
+    if let Some(write) = draft.finish() {
+        let written = registry.write(&write).await;
+        writing.begun |= matches!(written, Ok(true) | Err(StoreError::Unknown { .. }));
+        if !written? {
+            return Ok(None);
+        }
     }
-    applied.changed += changed;
-    applied.refused.extend(refused);
+    writing.applied.changed += changed;
+    writing.applied.refused.extend(refused);
     Ok(Some(&names[done..]))
 }
 
@@ -178,7 +211,7 @@ mod tests {
         }
     }
 
-    async fn applied(fault: fn(usize) -> Option<Fault>) -> (Result<Applied, StoreError>, Vec<Registered>) {
+    async fn applied(fault: fn(usize) -> Option<Fault>) -> (Result<Applied, NotApplied>, Vec<Registered>) {
         let config = Config::from_toml("[[destination]]\nname = 'a'\nurl = 'console:'\npaused = true").unwrap();
         let file = config.destinations.iter().map(|d| (d.destination.name.clone(), d)).collect();
         let disk = Disk::new(1);

@@ -15,7 +15,7 @@ mod service;
 mod settings;
 mod stored;
 
-pub use apply::{Applied, apply};
+pub use apply::{Applied, NotApplied, apply};
 pub use file::{put_of_file, settings_of_file};
 pub use follow::{Follower, Heard, Targets, all, check_keys};
 pub(crate) use keys::parse_key;

@@ -8,8 +8,16 @@ use crate::config::{DestinationConfig, References, SinkConfig, read_settings};
 use laneway_domain::{Destination, DestinationName, Origin, PAUSED_BY_OPERATOR, Registered, StartFrom};
 use laneway_egress::EgressPolicy;
 use laneway_ports::Sink;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// How many configuration files a reader knows at most: the newest ones, and the one that was in force for certain. It
+/// knows more than one only while stores or other processes are behind, and each takes the memory of what it says
+/// otherwise.
+const MAX_FILES: usize = 4;
+
+/// What a configuration file says of destinations.
+type File = BTreeMap<DestinationName, Arc<DestinationConfig>>;
 
 /// A destination as the dispatcher and the shell need it.
 pub struct Read {
@@ -26,23 +34,53 @@ pub struct Read {
 pub struct Reader {
     egress: EgressPolicy,
     keys: Arc<Keyring>,
-    /// The destinations of this process' own configuration file.
-    file: RwLock<BTreeMap<DestinationName, Arc<DestinationConfig>>>,
+    /// The destinations of this process' own configuration file, as it was read last; and as it was read before, while
+    /// the registry may still say that.
+    files: RwLock<Vec<File>>,
 }
 
 impl Reader {
     /// A reader of a process with these keys, this configuration file, and this egress policy.
     #[must_use]
     pub fn new(egress: EgressPolicy, keys: Arc<Keyring>, file: Vec<Arc<DestinationConfig>>) -> Self {
-        let reader = Self { egress, keys, file: RwLock::default() };
-        reader.set_file(file);
-        reader
+        Self { egress, keys, files: RwLock::new(vec![by_name(file)]) }
     }
 
-    /// The configuration file says this now.
-    pub fn set_file(&self, destinations: Vec<Arc<DestinationConfig>>) {
-        let by_name = destinations.into_iter().map(|config| (config.destination.name.clone(), config)).collect();
-        *self.file.write().unwrap_or_else(PoisonError::into_inner) = by_name;
+    /// The configuration file says this now. The registry may say so already or not yet: what it said before counts
+    /// too. Returns what any of the files says otherwise, or not at all.
+    pub fn add_file(&self, destinations: Vec<Arc<DestinationConfig>>) -> BTreeSet<DestinationName> {
+        let mut newest = by_name(destinations);
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        // What has not changed is kept once.
+        for (name, config) in &mut newest {
+            let mut before = files.iter().filter_map(|file| file.get(name));
+            if let Some(before) = before.find(|before| before.written == config.written) {
+                *config = before.clone();
+            }
+        }
+        let differs = |name: &&DestinationName| {
+            let now = newest.get(*name).map(|config| &config.written);
+            files.iter().any(|file| file.get(*name).map(|config| &config.written) != now)
+        };
+        let differ = newest.keys().chain(files.iter().flat_map(BTreeMap::keys)).filter(differs).cloned().collect();
+        if files.len() >= MAX_FILES {
+            files.remove(MAX_FILES - 2);
+        }
+        files.insert(0, newest);
+        differ
+    }
+
+    /// The registry says what the file says that was added last: those before count no longer.
+    pub fn settle_file(&self) {
+        self.files.write().unwrap_or_else(PoisonError::into_inner).truncate(1);
+    }
+
+    /// The registry has heard nothing of the file that was added last: it counts no longer.
+    pub fn withdraw_file(&self) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        if files.len() > 1 {
+            files.remove(0);
+        }
     }
 
     /// The keys that it opens secrets with.
@@ -107,17 +145,19 @@ impl Reader {
 
     /// The secrets are in the file only: its own destination is taken if it is what the record says.
     fn of_own_file(&self, record: &Registered, stored: Stored) -> (Destination, Result<Settings, String>) {
-        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
-        let own = file.get(&record.name).map(|own| own.written.read());
-        match own {
-            Some(own) if record.origin == Origin::File && own.shown == stored.settings => {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let is_own = record.origin == Origin::File;
+        let mut said = files.iter().filter(|_| is_own).filter_map(|file| file.get(&record.name));
+        match said.find_map(|own| Some(own.written.read()).filter(|own| own.shown == stored.settings)) {
+            Some(own) => {
                 // By the policy of this process, and within its connections: a file that is read again has one of its
                 // own.
                 let (destination, sink) = read_checked(&record.name, own.whole(), &self.egress);
                 (destination, sink.map(|config| Settings::of(&*config, &record.name)))
             }
-            own => {
-                let how = if own.is_some() { "says otherwise of it" } else { "does not have it" };
+            None => {
+                let newest = files.first().and_then(|file| file.get(&record.name));
+                let how = if newest.is_some() { "says otherwise of it" } else { "does not have it" };
                 let why = format!(
                     "its secrets are in the configuration file that defines it, and the one of this process {how}: \
                      give every process the same file"
@@ -131,6 +171,10 @@ impl Reader {
     fn without_secrets(&self, record: &Registered, stored: Stored) -> Destination {
         read_settings(&record.name, stored.settings, References::Literal, &self.egress).destination
     }
+}
+
+fn by_name(destinations: Vec<Arc<DestinationConfig>>) -> File {
+    destinations.into_iter().map(|config| (config.destination.name.clone(), config)).collect()
 }
 
 struct Settings {

@@ -9,7 +9,8 @@ use laneway_domain::{
 };
 use laneway_ports::{
     Change, ChangeRequest, Condition, DeletedTenant, DestinationAdmin, DestinationState, ListQuery, MAX_LIST,
-    StoreError, Stores, TenantAdmin, TenantAdminError, TenantList, TenantShown, TokenAdmin, TokenListQuery,
+    MAX_REGISTRY_PAGE, StoreError, Stores, TenantAdmin, TenantAdminError, TenantList, TenantShown, TokenAdmin,
+    TokenListQuery,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +18,14 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// How often a change is tried that others were faster than, and a write whose answer was lost is made again.
 const TRIES: usize = 10;
-/// How many records of destinations one look for the next tenant reads: those of the operator stand between.
+/// How many records of destinations a look for the next tenant reads: those of the operator stand between. Where only
+/// those are found, the next look reads twice as many, up to a page: there may be tens of thousands.
 const LOOK: usize = 16;
 /// How many such looks a page takes at most.
 const MOST_LOOKS: usize = 2_000;
+/// What is said where even those have found no tenant, and there may be some.
+const TOO_FAR: &str = "tenants that have nothing but destinations: the next one stands behind more destinations of the \
+    operator than one request reads";
 
 /// What a tenant's things are deleted with.
 pub struct Everything {
@@ -209,19 +214,21 @@ impl Tenants {
         // What stands behind a tenant's separator is behind all of its names.
         let behind = |tenant: &Tenant| format!("{tenant}{}", char::from(TENANT_SEPARATOR as u8 + 1));
         // They come by their destinations' names.
-        let (mut owners, mut at) = (Vec::new(), after.map_or_else(String::new, behind));
+        let (mut owners, mut at, mut look) = (Vec::new(), after.map_or_else(String::new, behind), LOOK);
         for _ in 0..MOST_LOOKS {
             if owners.len() >= most {
                 return Ok((owners, true));
             }
-            let page = self.stores.registry.page(&at, LOOK).await?;
+            let page = self.stores.registry.page(&at, look).await?;
             let owner = page.records.iter().find_map(|record| record.name.tenant());
             match (owner, page.records.last()) {
                 (Some(owner), _) => {
-                    at = behind(&owner);
+                    (at, look) = (behind(&owner), LOOK);
                     owners.push(owner);
                 }
-                (None, Some(last)) if page.more => at = last.name.to_string(),
+                (None, Some(last)) if page.more => {
+                    (at, look) = (last.name.to_string(), (look * 2).min(MAX_REGISTRY_PAGE));
+                }
                 (None, _) => return Ok((owners, false)),
             }
         }
@@ -247,6 +254,7 @@ impl TenantAdmin for Tenants {
         let (owners, more) = self.owners(after, limit + 1).await?;
         // Beyond the last owner that was looked for, none is known.
         let horizon = if more { owners.last().cloned() } else { None };
+        let incomplete = if more && horizon.is_none() { vec![TOO_FAR.to_owned()] } else { Vec::new() };
         let (after, horizon) = (after.map(in_order), horizon.as_ref().map(in_order));
         let all = book.tenants().keys().cloned().chain(owners).map(|tenant| (in_order(&tenant), tenant));
         let is_meant = |(at, _): &(String, Tenant)| {
@@ -257,7 +265,7 @@ impl TenantAdmin for Tenants {
             known.iter().take(limit).map(|tenant| self.shown(tenant, book.tenants().get(tenant))).collect();
         let goes_on = known.len() > limit || horizon.is_some();
         let next = items.last().filter(|_| goes_on).map(|last| last.tenant.to_string());
-        Ok(TenantList { items, next, incomplete: Vec::new() })
+        Ok(TenantList { items, next, incomplete })
     }
 
     async fn show(&self, tenant: &Tenant) -> Result<TenantShown, TenantAdminError> {

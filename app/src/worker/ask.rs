@@ -2,7 +2,7 @@
 
 use super::Handle;
 use super::inbox::{Answer, message, read_answer};
-use laneway_domain::{Command, LaneKey, Partition};
+use laneway_domain::{Command, Partition};
 use laneway_ports::{MESSAGE_KEPT, WorkerId, Workers};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -98,10 +98,11 @@ struct Heard {
 impl Heard {
     fn nothing(command: &Command, partitions: u32) -> Self {
         let (unheard, everyone) = match command {
-            Command::RetryKey { key: LaneKey::Key(key), .. } | Command::SkipKey { key: LaneKey::Key(key), .. } => {
-                (BTreeSet::from([Partition::of(key.as_str(), partitions)]), false)
-            }
-            Command::RetryKey { .. } | Command::SkipKey { .. } => ((0..partitions).map(Partition).collect(), false),
+            // Whoever has the key: a tenant's is where anybody's of that name is.
+            Command::RetryKey { key, .. } | Command::SkipKey { key, .. } => match key.key() {
+                Some(key) => (BTreeSet::from([Partition::of(key.as_str(), partitions)]), false),
+                None => ((0..partitions).map(Partition).collect(), false),
+            },
             // A pause is the store's, and of every process that has seen the reason for it.
             Command::Resume { .. } => ((0..partitions).map(Partition).collect(), true),
             Command::Replay { from, .. } => (from.keys().copied().collect(), false),

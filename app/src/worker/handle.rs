@@ -153,6 +153,10 @@ impl WorkerControl for Handle {
         self.tell(command).await.map(|told| told.acted)
     }
 
+    fn own_worker(&self) -> Option<&WorkerId> {
+        Some(&self.id)
+    }
+
     async fn filters(&self, destination: &DestinationName) -> Option<Arc<Filters>> {
         self.ask(|answer| Request::Filters(destination.clone(), answer)).await.flatten()
     }

@@ -73,6 +73,7 @@ fn encode(status: &StatusReport) -> String {
     let left = status.destinations.len();
     status.incomplete =
         vec![format!("its status is too long to share: only {left} of its {all} destinations are listed")];
+    status.lacks_numbers = true;
     json(&status).unwrap_or_default()
 }
 
@@ -136,6 +137,7 @@ pub async fn status_of_all(
         incomplete.push(format!("the other workers: {error}"));
     }
     incomplete.extend(unheld(&all, partitions));
+    all.lacks_numbers |= !incomplete.is_empty();
     all.incomplete.extend(incomplete);
     Ok(all)
 }

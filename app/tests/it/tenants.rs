@@ -7,15 +7,15 @@ use laneway_app::registry::{Destinations, KEY_BYTES, Keyring, Reader};
 use laneway_app::tenants::{Everything, KnownTenants, Tenants, forget_deleted};
 use laneway_app::tokens::MadeTokens;
 use laneway_domain::{
-    Backoff, Commit, DestinationName, Event, EventId, EventType, Failure, GivenUp, Key, LaneChange, LaneKey, NewEvent,
-    Offset, Partition, Position, Role, Roles, Tenant, TenantLimits, TokenName,
+    Backoff, Commit, DestinationName, Edit, Event, EventId, EventType, Failure, Filter, GivenUp, Key, LaneChange,
+    LaneKey, NewEvent, Offset, Origin, Partition, Position, Registered, Role, Roles, Tenant, TenantLimits, TokenName,
 };
 use laneway_egress::EgressPolicy;
 use laneway_http::{Token, Tokens};
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
-    Change, ChangeRequest, Condition, DestinationAdmin as _, Lease, NewToken, Selection, Stores, TenantAdmin as _,
-    TokenListQuery, WorkerId,
+    Change, ChangeRequest, Condition, DestinationAdmin as _, Drafted, Lease, MAX_REGISTRY_PAGE, NewToken, Selection, Stores,
+    TenantAdmin as _, TokenListQuery, WorkerId, WriteDraft,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,4 +184,39 @@ async fn no_batch_makes_more_destinations_than_a_tenant_may_have() {
     let made = admin.change("acme", deletes.chain(puts).collect()).await;
     assert_eq!(made.results.iter().filter(|result| result.is_ok()).count(), most);
     assert_eq!(scene.tenants.show(&named("acme")).await.unwrap().destinations, Some(most as u64));
+}
+
+/// Makes destinations of these names, all alike.
+async fn register(stores: &Stores, names: &[String]) {
+    for some in names.chunks(MAX_REGISTRY_PAGE) {
+        let head = stores.registry.head().await.unwrap();
+        let mut draft = WriteDraft::new(&head, head.next());
+        for name in some {
+            let (name, settings) = (DestinationName::new(name).unwrap(), r#"{"url":"console:"}"#.into());
+            let (origin, filter) = (Origin::Api, Filter::default());
+            let put = Edit::Put { origin, settings, filter, moved: false, adopt: false };
+            let record = Registered::edited(None, &name, put, head.next(), false).unwrap().unwrap();
+            assert!(matches!(draft.add(record, "whoever", "made"), Drafted::Taken));
+        }
+        assert!(stores.registry.write(&draft.finish().unwrap()).await.unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tenants_are_listed_to_the_last_however_many_destinations_of_the_operator_stand_between() {
+    let scene = Scene::begin().await;
+    let between = (0..40_000).map(|n| format!("d{n:05}"));
+    let names: Vec<String> = ["a:crm".to_owned()].into_iter().chain(between).chain(["z:crm".to_owned()]).collect();
+    register(&scene.stores, &names).await;
+    for limit in [1, 100] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = scene.tenants.list(after.as_ref(), limit).await.unwrap();
+            assert_eq!(page.incomplete, Vec::<String>::new());
+            found.extend(page.items.into_iter().map(|shown| shown.tenant));
+            let Some(next) = page.next else { break };
+            after = Some(named(&next));
+        }
+        assert_eq!(found, [named("a"), named("z")], "{limit} at a time");
+    }
 }

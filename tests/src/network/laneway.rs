@@ -203,6 +203,10 @@ impl WorkerControl for Everyone {
         self.worker.status().await
     }
 
+    fn own_worker(&self) -> Option<&WorkerId> {
+        self.worker.own_worker()
+    }
+
     async fn command(&self, command: Command) -> Result<bool, String> {
         command_all(&*self.store, self.partitions, Some(&self.worker), command).await
     }

@@ -42,7 +42,7 @@ fn it_knows_every_key() {
 }
 
 /// The paths of all settings that the reader of this configuration asks for.
-pub(super) fn known_paths_of(text: &str) -> Vec<String> {
+pub(crate) fn known_paths_of(text: &str) -> Vec<String> {
     // Paths are noted only where there are variables to compare with them.
     let source = Given::default().with_file(DEFAULT_FILE, text).with_var("LANEWAY_LOG__FILTER", "info");
     let (_, findings, root) = gather(&source, None, &Overrides::default()).unwrap();

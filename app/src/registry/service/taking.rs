@@ -2,8 +2,8 @@
 
 use super::Destinations;
 use crate::worker::REPORT_EVERY;
-use laneway_domain::{Cuts, DestinationName, Offset, Partition, Revision};
-use laneway_ports::{StoreError, TakenOver};
+use laneway_domain::{Cuts, DestinationName, Offset, Partition, Revision, StatusReport};
+use laneway_ports::{StoreError, TakenOver, WorkerId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -28,6 +28,13 @@ impl KnownCuts {
     pub(super) fn of(&self, revision: Revision) -> Option<Offset> {
         self.cuts.cut_of(revision, self.start)
     }
+}
+
+/// Whether a report tells all that is in flight after a change, if it is made so long after it.
+fn is_known(report: &StatusReport, own: Option<&WorkerId>, after: Duration) -> bool {
+    // The worker of this process answers for now; the others for when they last reported.
+    let of_now = own.is_some_and(|own| report.workers.iter().all(|status| status.worker == own.0));
+    (of_now || after >= REPORTS_ARE_NEW_AFTER) && !report.lacks_numbers
 }
 
 impl Destinations {
@@ -101,14 +108,51 @@ impl Destinations {
                 let these = report.destinations.iter().filter(|status| names.contains(&status.name));
                 these.map(|status| status.in_flight).sum::<u64>()
             });
-            // The worker of this process answers for now; the others for when they last reported.
-            let alone = report.is_some_and(|report| report.workers.len() <= 1);
-            let known = alone || begun.elapsed() >= REPORTS_ARE_NEW_AFTER;
+            let known = report.is_some_and(|report| is_known(&report, self.workers.own_worker(), begun.elapsed()));
             if (in_flight == Some(0) && known) || Instant::now() >= until {
                 return in_flight.filter(|count| *count > 0 || known);
             }
             sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
             pause = (pause * 2).min(ASK_WORKERS_AT_MOST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::WorkerStatus;
+
+    fn of(workers: &[&str], lacks_numbers: bool) -> StatusReport {
+        let status = |worker: &&str| WorkerStatus { worker: (*worker).to_owned(), partitions: Vec::new() };
+        StatusReport { workers: workers.iter().map(status).collect(), lacks_numbers, ..StatusReport::default() }
+    }
+
+    #[test]
+    fn only_the_worker_of_this_process_answers_for_now() {
+        let own = WorkerId("own".to_owned());
+        let (soon, late) = (Duration::from_millis(50), REPORTS_ARE_NEW_AFTER);
+        // What a worker says of itself names no workers.
+        for workers in [&["own"][..], &[]] {
+            assert!(is_known(&of(workers, false), Some(&own), soon), "{workers:?}");
+        }
+        for (workers, own) in [
+            // An ingest, whose only worker is elsewhere, or has not reported yet.
+            (&["other"][..], None),
+            (&[], None),
+            (&["other"], Some(&own)),
+            (&["other", "own"], Some(&own)),
+        ] {
+            let report = of(workers, false);
+            assert_eq!([soon, late].map(|after| is_known(&report, own, after)), [false, true], "{workers:?}");
+        }
+    }
+
+    #[test]
+    fn a_report_that_lacks_numbers_tells_nothing_for_certain() {
+        let own = WorkerId("own".to_owned());
+        for own in [Some(&own), None] {
+            assert!(!is_known(&of(&["own"], true), own, REPORTS_ARE_NEW_AFTER));
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::super::handle::Told;
 use super::*;
-use laneway_domain::{DestinationName, Key};
+use laneway_domain::{DestinationName, Key, LaneKey, Tenant};
 
 fn worker(name: &str) -> WorkerId {
     WorkerId(name.to_owned())
@@ -30,12 +30,15 @@ fn told(acted: bool, partitions: &[u32]) -> Answer {
 
 #[test]
 fn of_a_key_only_the_worker_of_its_partition_must_answer() {
-    let key = Key::new("order-7").unwrap();
+    let (key, tenant) = (Key::new("order-7").unwrap(), Tenant::new("acme").unwrap());
     let Partition(its) = Partition::of("order-7", 4);
-    let command = retry(LaneKey::Key(key));
-    for acted in [true, false] {
-        assert_eq!(heard(&command, &[("a", told(acted, &[its]))]).verdict(), Ok(acted));
+    for key in [LaneKey::of(Some(&tenant), &key), LaneKey::of(None, &key)] {
+        let skip = Command::SkipKey { destination: destination(), key: key.clone() };
+        for (command, acted) in [(retry(key.clone()), true), (retry(key), false), (skip, true)] {
+            assert_eq!(heard(&command, &[("a", told(acted, &[its]))]).verdict(), Ok(acted), "{command:?}");
+        }
     }
+    let command = retry(LaneKey::Key(key));
     let others: Vec<u32> = (0..4).filter(|p| *p != its).collect();
     let why = heard(&command, &[("a", told(false, &others))]).verdict().unwrap_err();
     assert!(why.contains("worker b has not answered"), "{why}");

@@ -42,7 +42,7 @@ fn a_status_that_is_too_long_is_shortened_and_says_so() {
     let read: StatusReport = serde_json::from_str(&text).unwrap();
     assert_eq!(read.destinations.len(), 1000);
     assert!(read.destinations.iter().all(|d| d.blocked_keys == 100 && !d.blocked.is_empty()));
-    assert_eq!(read.incomplete.len(), 1, "{:?}", read.incomplete);
+    assert_eq!((read.incomplete.len(), read.lacks_numbers), (1, false), "{:?}", read.incomplete);
 }
 
 #[test]
@@ -53,6 +53,7 @@ fn of_more_destinations_than_fit_some_are_listed() {
     let read: StatusReport = serde_json::from_str(&text).unwrap();
     assert!(!read.destinations.is_empty());
     assert!(read.incomplete[0].contains("of its 40000 destinations"), "{:?}", read.incomplete);
+    assert!(read.lacks_numbers);
 }
 
 #[tokio::test]
@@ -76,10 +77,13 @@ async fn every_process_sees_what_all_workers_say_and_its_own_is_the_newest() {
     let own = status(9, &[2, 3], vec![destination(0, 0, 0), destination(1, 0, 0)]);
     let seen = status_of_all(&store, 4, Some((worker("b"), own.clone()))).await.unwrap();
     assert_eq!((seen.at, seen.destinations.len()), (Timestamp::from_millis(9), 2));
-    assert_eq!(seen.incomplete, ["worker c has not reported its status yet"]);
+    assert_eq!(
+        (seen.incomplete.as_slice(), seen.lacks_numbers),
+        (&["worker c has not reported its status yet".to_owned()][..], true)
+    );
     // Its first report is on its way.
     let seen = status_of_all(&store, 4, Some((worker("c"), own))).await.unwrap();
-    assert_eq!((seen.workers.len(), seen.incomplete.len()), (3, 0));
+    assert_eq!((seen.workers.len(), seen.incomplete.len(), seen.lacks_numbers), (3, 0, false));
 }
 
 struct NoRegister;
@@ -96,7 +100,7 @@ async fn without_the_register_a_worker_tells_of_itself_and_that_more_is_missing(
     let own = status(9, &[0, 1, 2, 3], vec![]);
     let seen = status_of_all(&store, 4, Some((worker("a"), own))).await.unwrap();
     assert_eq!(seen.workers.len(), 1);
-    assert!(seen.incomplete[0].starts_with("the other workers: "), "{:?}", seen.incomplete);
+    assert!(seen.incomplete[0].starts_with("the other workers: ") && seen.lacks_numbers, "{:?}", seen.incomplete);
     assert!(status_of_all(&store, 4, None).await.is_err());
 }
 

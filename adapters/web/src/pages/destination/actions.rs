@@ -111,17 +111,21 @@ pub(crate) async fn pause(
     let body = PauseChoice { reason: form.get("reason").to_owned() };
     let path = format!("{}/pause", links::api_destination(&name));
     let done: Result<ChangeAnswer, Box<Problem>> = site.interface(&visit).send(Method::POST, &path, &[], &body).await;
-    let said = done.map(|answer| match (answer.in_flight, answer.pending.len()) {
-        (Some(0), 0) => format!("{name} is paused. Nothing is in flight any more."),
-        (Some(in_flight), 0) => {
-            format!("{name} is paused. {} still under way.", show::counted(in_flight, "attempt is", "attempts are"))
-        }
-        (_, pending) => {
-            let pending = show::counted(pending as u64, "partition has", "partitions have");
-            format!("{name} is paused. {pending} not taken that over yet.")
-        }
-    });
+    let said =
+        done.map(|answer| format!("{name} is paused. {}", of_pause(answer.in_flight, answer.pending.len() as u64)));
     Ok(told(&site, &visit, said, &links::destination(&name)))
+}
+
+/// How far a pause has come.
+fn of_pause(in_flight: Option<u64>, pending: u64) -> String {
+    match (in_flight, pending) {
+        (Some(0), 0) => "Nothing is in flight any more.".to_owned(),
+        (Some(in_flight), 0) => format!("{} still under way.", show::counted(in_flight, "attempt is", "attempts are")),
+        (None, 0) => "No attempt starts any more. Whether one is still under way is not known.".to_owned(),
+        (_, pending) => {
+            format!("{} not taken that over yet.", show::counted(pending, "partition has", "partitions have"))
+        }
+    }
 }
 
 /// `POST …/resume`.
@@ -248,4 +252,19 @@ pub(crate) fn told(site: &Site, visit: &Visit, said: Result<String, Box<Problem>
 /// A problem in one line.
 pub(super) fn in_words(problem: &Problem) -> String {
     format!("{}: {}", problem.title, problem.detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_says_how_far_it_has_come_and_what_is_not_known() {
+        assert_eq!(of_pause(Some(0), 0), "Nothing is in flight any more.");
+        assert_eq!(of_pause(Some(1), 0), "1 attempt is still under way.");
+        assert_eq!(of_pause(None, 0), "No attempt starts any more. Whether one is still under way is not known.");
+        for in_flight in [None, Some(0), Some(3)] {
+            assert_eq!(of_pause(in_flight, 1), "1 partition has not taken that over yet.");
+        }
+    }
 }
