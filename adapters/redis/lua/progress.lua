@@ -1,9 +1,9 @@
 -- Progress of a partition, and the lease that fences it. All of it is text that redis-cli shows:
 --
 --   :lease         hash: epoch; while somebody has the lease also worker, since and until (ms, server's time), and ttl
---                  (ms; from version 17 on), for how long it was asked for; setbacks, how often a position went back or a lane became another one (backup.lua); and former, who had it
---                  before, the latest first: a line of epoch, since, until, `over` (handed over) or `out` (ran out), and
---                  worker.
+--                  (ms; from version 17 on), for how long it was asked for; setbacks, how often a position went back
+--                  or a lane became another one (backup.lua); and former, who had it before, the latest first: a line
+--                  of epoch, since, until, `over` (handed over) or `out` (ran out), and worker.
 --                  It never expires: an epoch must not be given out twice.
 --   :progress      hash: scanned <offset>, commits <how many>, and per destination
 --                  lane:<name> shared|<offset>, paused:<name> <since ms> <reason>, and
@@ -56,9 +56,10 @@ end
 -- KEYS lease; ARGV worker, ttl (ms). Answers the new epoch, or nothing if another worker has it.
 --
 -- No lease lasts longer from now on than it was asked for, unless the clock went back: it was set, or a replica was
--- promoted whose clock is behind. Then it ends so long after now. A holder that lives renews it before that, and nobody
--- waits for one that is dead until the clock is there again. Of a lease from before version 17 nobody knows for how long
--- it was asked for: it is taken to be as long as the one that is asked for now, as it was in all releases until then.
+-- promoted whose clock is behind. Then it ends so long after now. A holder that lives renews it before that, and
+-- nobody waits for one that is dead until the clock is there again. Of a lease from before version 17 nobody knows
+-- for how long it was asked for: it is taken to be as long as the one that is asked for now, as it was in all
+-- releases until then.
 local function claim(keys, args)
   local lease, worker, ttl = keys[1], args[1], tonumber(args[2])
   local now = now_ms()

@@ -9,9 +9,9 @@
 local MENDED_AT_ONCE = 1000
 
 -- Nobody says to be there for longer than `ttl` from now on, unless the clock went back (it was set, or a replica was
--- promoted whose clock is behind): then whoever has died meanwhile would be there until it has come as far again. Those
--- that live say so anew, long before. Should a release say to be there for longer, its time is cut to that of the others
--- while they run beside it, which does no harm as long as that is longer than it takes to say so again.
+-- promoted whose clock is behind): then whoever has died meanwhile would be there until it has come as far again.
+-- Those that live say so anew, long before. Should a release say to be there for longer, its time is cut to that of
+-- the others while they run beside it, which does no harm as long as that is longer than it takes to say so again.
 local function mend_times(register, now, ttl)
   local latest = text(now + ttl)
   for _, name in ipairs(redis.call('ZRANGE', register, '(' .. latest, '+inf', 'BYSCORE', 'LIMIT', 0, MENDED_AT_ONCE)) do

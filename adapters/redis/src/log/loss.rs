@@ -94,9 +94,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Lets reading begin anew after a loss, unless somebody in this process may still work under the lease that it had:
-    /// for as long as its holder may take it to be good, whatever Redis says, and for as long as Redis takes it to be.
-    /// A process that never claims the partition again could otherwise never read it again.
+    /// Lets reading begin anew after a loss, unless somebody in this process may still work under the lease that it
+    /// had: for as long as its holder may take it to be good, whatever Redis says, and for as long as Redis takes it
+    /// to be. A process that never claims the partition again could otherwise never read it again.
     pub(super) async fn go_on_after_loss(&self, log: &PartitionLog) -> Result<(), StoreError> {
         let (life, held) = {
             let memory = log.memory();

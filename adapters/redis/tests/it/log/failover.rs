@@ -140,8 +140,8 @@ async fn what_a_promoted_replica_lacks_is_noticed_by_whoever_has_read_it_also_wh
         append_surely(&other, id).await;
     }
     wait_for("the reader notices", async || {
-        matches!(reader.read(P, Offset(7), 10, usize::MAX).await, Err(StoreError::RetryLater { what, .. }) if what.contains("lost"))
-            .then_some(())
+        let read = reader.read(P, Offset(7), 10, usize::MAX).await;
+        matches!(read, Err(StoreError::RetryLater { what, .. }) if what.contains("lost")).then_some(())
     })
     .await;
     assert_eq!(what_is_known_to_be_lost(&cluster).await, "1 5:7");
