@@ -4,6 +4,7 @@
 //!
 //! The words are those of the README's glossary. Start with `Dispatcher`.
 
+mod age;
 mod balancer;
 mod breaker;
 mod bucket;
@@ -48,6 +49,7 @@ mod token;
 mod watermark;
 mod way;
 
+pub use age::{Age, Ages, MAX_CLOCK_SKEW, Oldest};
 pub use balancer::{Balancer, CLAIM_EVERY, Presence, Step};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Effect, MIN_FAILING_KEYS};
 pub use bucket::{Allowance, TokenBucket};

@@ -1,5 +1,6 @@
 //! Time as an argument: milliseconds since the Unix epoch, handed in by the shell.
 
+use crate::MAX_CLOCK_SKEW;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -45,6 +46,14 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// The time that follows this one where a clock says `clock`: never an earlier one, unless the clock was set back
+    /// by more than it may differ ([`MAX_CLOCK_SKEW`]). Then it had been wrong, and time goes back with it: otherwise
+    /// one reading of a clock that is months ahead would last for months.
+    #[must_use]
+    pub fn followed_by(self, clock: Self) -> Self {
+        if self.since(clock) > MAX_CLOCK_SKEW { clock } else { self.max(clock) }
+    }
+
     /// How long `earlier` was before `self`; zero if it was not.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -66,6 +75,14 @@ mod tests {
     fn a_part_of_a_millisecond_rounds_up() {
         assert_eq!(Timestamp::ZERO.after(Duration::from_micros(1)), Timestamp::from_millis(1));
         assert_eq!(Timestamp::ZERO.after(Duration::from_millis(2)), Timestamp::from_millis(2));
+    }
+
+    #[test]
+    fn time_goes_back_only_with_a_clock_that_was_wrong() {
+        let at = Timestamp::from_millis;
+        assert_eq!(at(100_000).followed_by(at(100_001)), at(100_001));
+        assert_eq!(at(100_000).followed_by(at(40_000)), at(100_000));
+        assert_eq!(at(100_000).followed_by(at(39_999)), at(39_999));
     }
 
     #[test]

@@ -130,6 +130,8 @@ pub trait EventLog: Send + Sync {
     ///   [`laneway_domain::PartitionProgress::settled_below`] of the partition's durable
     ///   progress, checked in the same atomic step.
     /// - Must not reuse the offsets of what it removed, nor lower `end`.
+    /// - Must not wait for the time of an event to come that was accepted by a clock that was ahead: it goes with the
+    ///   next one whose time does not lie ahead ([`laneway_domain::Oldest`]), and never for that reason alone.
     /// - Must let go, in the same step, of the partition's cuts that no event needs any more
     ///   ([`laneway_domain::Cuts::trim`]).
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError>;

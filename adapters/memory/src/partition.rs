@@ -4,8 +4,8 @@
 use crate::Sabotage;
 use crate::histories::Histories;
 use laneway_domain::{
-    Backoff, Commit, Cuts, DeadLetter, DestinationName, GivenUp, LoggedEvent, NewEvent, Offset, Partition,
-    PartitionProgress, Redrive, Timestamp,
+    Age, Ages, Backoff, Commit, Cuts, DeadLetter, DestinationName, GivenUp, LoggedEvent, NewEvent, Offset, Oldest,
+    Partition, PartitionProgress, Redrive, Timestamp,
 };
 use laneway_ports::{
     Appended, CommitError, Lease, MAX_DEAD_LETTER_PAGE, MAX_TENURES, Selection, StoreError, Tenure, TenureEnd, WorkerId,
@@ -117,10 +117,24 @@ impl Shard {
         offset < self.start || self.events.contains_key(&offset)
     }
 
-    pub(crate) fn trim(&mut self, before: Timestamp, most: usize, sabotage: Option<Sabotage>) -> usize {
+    pub(crate) fn trim(&mut self, ages: Ages, most: usize, sabotage: Option<Sabotage>) -> usize {
         let settled = if sabotage == Some(Sabotage::TrimAnything) { self.end } else { self.progress.settled_below() };
-        let old = self.events.range(..settled).take_while(|(_, event)| event.accepted_at < before);
-        let gone: Vec<Offset> = old.take(most).map(|(offset, _)| *offset).collect();
+        let age = |event: &LoggedEvent| ages.of(event.accepted_at);
+        let mut oldest = Oldest::default();
+        for (offset, event) in self.events.range(..settled).take(most) {
+            if !oldest.add(offset.0, age(event)) {
+                break;
+            }
+        }
+        let mut last = oldest.may_go;
+        if let Some(ahead) = oldest.may_follow {
+            let mut behind = self.events.range(Offset(ahead).next()..settled.max(Offset(ahead).next()));
+            if behind.find_map(|(_, event)| Some(age(event)).filter(|age| *age != Age::Ahead)) == Some(Age::Old) {
+                last = Some(ahead);
+            }
+        }
+        let upto = last.map_or(Offset::ZERO, |last| Offset(last).next());
+        let gone: Vec<Offset> = self.events.range(..upto).map(|(offset, _)| *offset).collect();
         for offset in &gone {
             self.events.remove(offset);
             self.start = offset.next();

@@ -5,7 +5,7 @@ use crate::partition::{Dead, Shard};
 use crate::{Call, Disk, Fault, Faults, Sabotage};
 use async_trait::async_trait;
 use laneway_domain::{
-    Commit, Cut, Cuts, DeadLetter, DestinationName, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress,
+    Ages, Commit, Cut, Cuts, DeadLetter, DestinationName, LoggedEvent, NewEvent, Offset, Partition, PartitionProgress,
     Redrive, Timestamp,
 };
 use laneway_ports::{
@@ -278,7 +278,9 @@ impl EventLog for MemoryStore {
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
         let index = self.index(partition)?;
         let sabotage = self.settings.sabotage;
-        let trim = move |durable: &mut Durable, _| durable.shards[index].trim(accepted_before, most, sabotage);
+        let trim = move |durable: &mut Durable, now| {
+            durable.shards[index].trim(Ages::new(accepted_before, now), most, sabotage)
+        };
         self.write_one(Call::Trim(partition), trim).await
     }
 }

@@ -108,6 +108,10 @@ local function attend(keys, args)
   if stored.restoring then
     return unfinished_restore()
   end
+  -- Of the workers as well: where only ingests are left, no worker would. Before anything is refused, because it may be
+  -- refused for the sake of one that has died.
+  mend_times(keys[2], now, tonumber(args[2]))
+  mend_times(keys[4], now, tonumber(args[2]))
   local others = others_of(keys, args[1], now)
   local why = unfit_for_store(mine, stored)
   for name, other in pairs(others) do

@@ -1,9 +1,9 @@
 -- Progress of a partition, and the lease that fences it. All of it is text that redis-cli shows:
 --
---   :lease         hash: epoch; while somebody has the lease also worker, since and until (ms, server's time); setbacks,
---                  how often a position went back or a lane became another one (backup.lua); and former, who had it
---                  before, the latest first: a line of epoch, since, until, `over` (handed over) or `out` (ran out), and
---                  worker.
+--   :lease         hash: epoch; while somebody has the lease also worker, since and until (ms, server's time), and ttl
+--                  (ms; from version 17 on), for how long it was asked for; setbacks, how often a position went back
+--                  or a lane became another one (backup.lua); and former, who had it before, the latest first: a line
+--                  of epoch, since, until, `over` (handed over) or `out` (ran out), and worker.
 --                  It never expires: an epoch must not be given out twice.
 --   :progress      hash: scanned <offset>, commits <how many>, and per destination
 --                  lane:<name> shared|<offset>, paused:<name> <since ms> <reason>, and
@@ -54,19 +54,30 @@ local function note_end(lease, ended_at, how)
 end
 
 -- KEYS lease; ARGV worker, ttl (ms). Answers the new epoch, or nothing if another worker has it.
+--
+-- No lease lasts longer from now on than it was asked for, unless the clock went back: it was set, or a replica was
+-- promoted whose clock is behind. Then it ends so long after now. A holder that lives renews it before that, and
+-- nobody waits for one that is dead until the clock is there again. Of a lease from before version 17 nobody knows
+-- for how long it was asked for: it is taken to be as long as the one that is asked for now, as it was in all
+-- releases until then.
 local function claim(keys, args)
   local lease, worker, ttl = keys[1], args[1], tonumber(args[2])
   local now = now_ms()
-  local held = redis.call('HMGET', lease, 'worker', 'until')
+  local held = redis.call('HMGET', lease, 'worker', 'until', 'ttl')
   local ends = tonumber(held[2] or '0')
   if held[1] and held[1] ~= worker and ends > now then
+    local latest = now + (tonumber(held[3] or '') or ttl)
+    if ends > latest then
+      redis.call('HSET', lease, 'until', text(latest))
+    end
     return false
   end
   if held[1] then
     note_end(lease, math.min(ends, now), ends > now and 'over' or 'out')
   end
   local epoch = text(next_epoch(lease))
-  redis.call('HSET', lease, 'epoch', epoch, 'worker', worker, 'since', text(now), 'until', text(now + ttl))
+  redis.call('HSET', lease, 'epoch', epoch, 'worker', worker, 'since', text(now), 'until', text(now + ttl),
+    'ttl', text(ttl))
   return epoch
 end
 
@@ -84,7 +95,8 @@ local function renew(keys, args)
   if not is_held(keys[1], args[1], args[2]) then
     return fenced()
   end
-  redis.call('HSET', keys[1], 'until', text(now_ms() + tonumber(args[3])))
+  local ttl = tonumber(args[3])
+  redis.call('HSET', keys[1], 'until', text(now_ms() + ttl), 'ttl', text(ttl))
   return redis.status_reply('OK')
 end
 
@@ -94,7 +106,7 @@ local function release(keys, args)
     return fenced()
   end
   note_end(keys[1], now_ms(), 'over')
-  redis.call('HDEL', keys[1], 'worker', 'since', 'until')
+  redis.call('HDEL', keys[1], 'worker', 'since', 'until', 'ttl')
   return redis.status_reply('OK')
 end
 

@@ -18,11 +18,17 @@ local function restore_begin(keys, args)
   if not held[1] and redis.call('EXISTS', keys[1]) == 1 then
     return redis.error_reply('LANEWAY_REFUSED there is a store')
   end
-  if held[1] and held[1] ~= args[1] and tonumber(held[2] or '0') > now_ms() then
+  local now = now_ms()
+  local alive_until = tonumber(held[2] or '0')
+  if held[1] and held[1] ~= args[1] and alive_until > now then
+    if alive_until > now + RESTORING_FOR then
+      -- The clock went back: one that is under way says so again, and nobody waits for one that was interrupted.
+      redis.call('HSET', keys[1], 'alive_until', text(now + RESTORING_FOR))
+    end
     return redis.error_reply('LANEWAY_REFUSED another restore is under way (' .. held[1] .. '): wait for its end, or end '
       .. 'it and try again half a minute later')
   end
-  redis.call('HSET', keys[1], 'restoring', args[1], 'alive_until', text(now_ms() + RESTORING_FOR), 'schema', 'unfinished',
+  redis.call('HSET', keys[1], 'restoring', args[1], 'alive_until', text(now + RESTORING_FOR), 'schema', 'unfinished',
     'needs', '(a restore that is not finished)')
   return held[1] and 1 or 0
 end

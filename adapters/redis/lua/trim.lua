@@ -13,12 +13,38 @@ local function look_at(log, from)
   end
 end
 
+-- How far the clocks of those who take events in may differ (ms): laneway_domain::MAX_CLOCK_SKEW.
+local MAX_CLOCK_SKEW = 60000
+
+-- Up to which entry all may go where the time of the one at `first` lies ahead: later than `latest`. A clock was
+-- wrong, and the entry is at least as old as the next one whose time does not lie ahead (Ages::behind in
+-- domain/src/age.rs finds that in the same way). All up to that may go if it was accepted before `before`; nil if it
+-- was not, or if there is none. It takes some fifty looks at most, whose bytes are not bounded: it happens only where
+-- a clock was wrong.
+local function last_old_behind(log, first, settled, before, latest)
+  local low, high, last = first + 1, settled, nil
+  while low < high do
+    local middle = low + math.floor((high - low) / 2)
+    local offset, at = look_at(log, middle)
+    if offset and offset < high and at > latest then
+      low = offset + 1
+    else
+      if offset and offset < high then
+        last = at < before and offset or nil
+      end
+      high = middle
+    end
+  end
+  return last
+end
+
 -- Removes the log's oldest events when everyone has settled them. KEYS log, those that
 -- settled_below takes, and :cuts (not in calls of library 6); ARGV accepted before (ms), how many at most. Answers how many were removed.
 --
--- An entry's age is within its bytes, and there is no way to read a part of them. So few are looked
--- at: the oldest, then the last that might go, and then always the one half-way, for as long as the bytes allow. Those
--- in between are as old as their offsets say, but for what the clocks of those who took them in differ.
+-- An entry's age is within its bytes, and there is no way to read a part of them. So few are looked at: the oldest,
+-- then the last that might go, and then always the one half-way, for as long as the bytes allow. Those in between are
+-- as old as their offsets say, but for what the clocks of those who took them in differ. One whose time lies ahead,
+-- of this server's clock, says nothing: it goes with those that came after it, or it would hold them all until then.
 local function trim(keys, args)
   local log, before, most = keys[1], tonumber(args[1]), tonumber(args[2])
   local settled = settled_below(keys[2], keys[3])
@@ -26,11 +52,20 @@ local function trim(keys, args)
     return 0
   end
   local first, accepted, looked_at = look_at(log, 0)
-  if not first or first >= settled or accepted >= before then
+  if not first or first >= settled then
     return 0
   end
   -- All up to `last` are old; what is at `young` and behind it is not, or may not go yet.
   local last, young = first, math.min(first + most, settled)
+  if accepted >= before then
+    local latest = now_ms() + MAX_CLOCK_SKEW
+    local old = accepted > latest and last_old_behind(log, first, settled, before, latest)
+    if not old then
+      return 0
+    end
+    last = math.min(old, young - 1)
+    young = last + 1
+  end
   local probe = young - 1
   while last < probe and looked_at < TRIM_LOOKS_AT_BYTES do
     local offset, at, bytes = look_at(log, probe)

@@ -5,9 +5,24 @@
 --   {laneway}:inbox:<worker> list: what others tell it, each as `<until (ms, server's time)> <message>`
 --   {laneway}:answers:<question> hash: what each worker answers
 
+-- How many of those whose time ends too late are mended by one call; the next ones go on.
+local MENDED_AT_ONCE = 1000
+
+-- Nobody says to be there for longer than `ttl` from now on, unless the clock went back (it was set, or a replica was
+-- promoted whose clock is behind): then whoever has died meanwhile would be there until it has come as far again.
+-- Those that live say so anew, long before. Should a release say to be there for longer, its time is cut to that of
+-- the others while they run beside it, which does no harm as long as that is longer than it takes to say so again.
+local function mend_times(register, now, ttl)
+  local latest = text(now + ttl)
+  for _, name in ipairs(redis.call('ZRANGE', register, '(' .. latest, '+inf', 'BYSCORE', 'LIMIT', 0, MENDED_AT_ONCE)) do
+    redis.call('ZADD', register, latest, name)
+  end
+end
+
 -- KEYS workers, reports; ARGV worker, ttl (ms). Answers the ids of all that are there.
 local function announce(keys, args)
   local now = now_ms()
+  mend_times(keys[1], now, tonumber(args[2]))
   local gone = redis.call('ZRANGE', keys[1], '-inf', text(now), 'BYSCORE', 'LIMIT', 0, 1000)
   if #gone > 0 then
     redis.call('ZREM', keys[1], unpack(gone))

@@ -128,8 +128,7 @@ impl Writer<'_> {
 
     fn attempt(&mut self, group: &mut VecDeque<Request>) -> Result<(), Reach> {
         let path = &self.shared.path;
-        // Time never goes backwards within a process, so that `accepted_at` rises with the offsets.
-        self.last_now = self.last_now.max(self.options.clock.now());
+        self.follow_clock();
         self.changes = 0;
         self.execute("BEGIN IMMEDIATE").map_err(|error| failure::of_statement(&error, path))?;
         while let Some(request) = group.pop_front() {
@@ -141,6 +140,21 @@ impl Writer<'_> {
         }
         self.appender.expire_ids(self.last_now).or_else(|error| alone(self.conn, &error, path).map(drop))?;
         self.commit_group().map_err(|error| failure::of_commit(&error, path))
+    }
+
+    /// Time does not go backwards within a process, so that `accepted_at` rises with the offsets; but for a clock
+    /// that had been wrong.
+    fn follow_clock(&mut self) {
+        let now = self.last_now.followed_by(self.options.clock.now());
+        if now < self.last_now {
+            tracing::warn!(
+                path = %self.shared.path.display(),
+                back_by = ?self.last_now.since(now),
+                "the system's clock was set back: it had been wrong before, or is wrong now. Events that were accepted \
+                 with a time that is still to come are trimmed together with those that came after them"
+            );
+        }
+        self.last_now = now;
     }
 
     fn append(&mut self, events: Vec<NewEvent>, answer: oneshot::Sender<Placed>) -> Result<(), Reach> {

@@ -7,6 +7,7 @@
 //! has in memory must not be committed over the other events, it loads progress anew. Nothing is
 //! skipped by that: progress and log are in one slot, so what is left of both is of one moment.
 
+use super::memory::Held;
 use super::partition::PartitionLog;
 use crate::failure::Effect;
 use crate::library::{CallError, Refusal};
@@ -17,6 +18,7 @@ use laneway_domain::{Offset, Partition};
 use laneway_ports::StoreError;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Instant;
 
 /// How often events were lost, and how many.
 const LOSSES: &str = "laneway_log_losses_total";
@@ -28,16 +30,27 @@ pub(crate) fn count_losses() {
     metrics::counter!(LOST_EVENTS).increment(0);
 }
 
-/// What reads are answered with until the partition was claimed again.
-pub(crate) fn waits_for_claim(partition: Partition) -> StoreError {
+/// What reads are answered with, while this process has the lease, until the partition was claimed again.
+pub(super) fn waits_for_claim(partition: Partition) -> StoreError {
     StoreError::retry_later(format!(
         "the log of partition {partition} lost events that had been read; its progress must be loaded again, by claiming it"
     ))
 }
 
+/// What a read is answered with when the log was lost, or claimed, while it was under way.
+pub(super) fn read_of_before(log: &PartitionLog) -> StoreError {
+    if log.memory().is_diverged() {
+        return waits_for_claim(log.partition);
+    }
+    StoreError::retry_later(format!(
+        "the log of partition {} lost events that had been read, or was claimed, during this read: read it again",
+        log.partition
+    ))
+}
+
 impl Shared {
     /// Makes sure that the log is still the one whose entries were read. If not, sees to it that
-    /// nothing more is read of it before it was claimed anew.
+    /// nothing more is read of it under the lease that this process has, and that what was read is forgotten.
     pub(crate) async fn check_log(&self, log: &PartitionLog) -> Result<(), StoreError> {
         let (life, last) = {
             let memory = log.memory();
@@ -76,14 +89,40 @@ impl Shared {
             Err(CallError::Refused(Refusal::Other(_))) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        {
-            let mut memory = log.memory();
-            if memory.life() == life {
-                memory.diverge();
-            }
-        }
+        log.diverged(life);
         self.report_loss(log.partition, &answer).await;
         Ok(())
+    }
+
+    /// Lets reading begin anew after a loss, unless somebody in this process may still work under the lease that it
+    /// had: for as long as its holder may take it to be good, whatever Redis says, and for as long as Redis takes it
+    /// to be. A process that never claims the partition again could otherwise never read it again.
+    pub(super) async fn go_on_after_loss(&self, log: &PartitionLog) -> Result<(), StoreError> {
+        let (life, held) = {
+            let memory = log.memory();
+            if !memory.is_diverged() {
+                return Ok(());
+            }
+            (memory.life(), memory.held().cloned())
+        };
+        if let Some(held) = held
+            && (held.may_be_used(Instant::now()) || self.is_held(log.partition, &held).await?)
+        {
+            return Err(waits_for_claim(log.partition));
+        }
+        log.begin_anew(life);
+        Ok(())
+    }
+
+    /// Whether the lease is the partition's, as Redis has it.
+    async fn is_held(&self, partition: Partition, held: &Held) -> Result<bool, StoreError> {
+        let key = self.keys.lease(partition);
+        let slot = crate::library::slot(std::slice::from_ref(&key));
+        let arguments = vec![key.into(), "epoch".into(), "worker".into()];
+        let answer = self.redis.command("HMGET", slot, arguments, Effect::Reads).await?;
+        let (epoch, worker): (Option<String>, Option<String>) =
+            answer.convert().map_err(|error| self.misunderstood("HMGET", &error))?;
+        Ok(epoch == Some(held.epoch.to_string()) && worker.as_deref() == Some(held.worker.0.as_str()))
     }
 
     /// The first of the remembered entries that is no longer there, and the log's end. What is lost is the end of a log:

@@ -4,7 +4,7 @@
 //! producer, which was told nothing, sends it again: whoever had got it would get it twice, as two
 //! events. So a read waits until as many replicas have its events as acknowledging one takes.
 
-use super::loss::waits_for_claim;
+use super::loss::read_of_before;
 use super::partition::PartitionLog;
 use crate::library::{CallError, Refusal};
 use crate::shared::Shared;
@@ -28,7 +28,7 @@ impl Shared {
         }
         // The furthest that was read is no nearer than this chunk's last; if it is, it is of another life.
         let Some((at, check)) = witness.filter(|(at, _)| *at >= last) else {
-            return Err(waits_for_claim(log.partition));
+            return Err(read_of_before(log));
         };
         self.mark(log, at, check).await?;
         log.memory().note_replicated(at.next(), life);
@@ -44,7 +44,7 @@ impl Shared {
             Ok(_) => Ok(()),
             Err(CallError::Refused(Refusal::Generation(_))) => {
                 self.check_log(log).await?;
-                Err(waits_for_claim(log.partition))
+                Err(read_of_before(log))
             }
             // Whatever became of the mark: nothing was read.
             Err(CallError::Store(StoreError::Unknown { what } | StoreError::RetryLater { what, .. })) => {

@@ -3,8 +3,9 @@
 
 use super::frames::Entry;
 use laneway_domain::Offset;
-use laneway_ports::Chunk;
+use laneway_ports::{Chunk, Lease, WorkerId};
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// How many entries are remembered by their check. What is lost at a failover is what a replica was
 /// late by: some milliseconds' events.
@@ -13,6 +14,31 @@ const MAX_CHECKS: usize = 4096;
 /// How often the tail is filled before it is noticed that nobody reads it: whoever lags behind for a moment
 /// is to find it there again.
 const MAX_UNREAD_TAILS: usize = 4;
+
+/// The lease under which this process works on the partition, as far as it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) epoch: u64,
+    pub(crate) worker: WorkerId,
+    /// Until then, whoever has the lease may take it to be good, whatever became of it in Redis.
+    until: Instant,
+}
+
+impl Held {
+    /// A lease that was asked for at `asked`.
+    pub(crate) fn new(lease: &Lease, asked: Instant, ttl: Duration) -> Self {
+        Self { epoch: lease.epoch, worker: lease.worker.clone(), until: asked + ttl }
+    }
+
+    fn is_of(&self, lease: &Lease) -> bool {
+        self.epoch == lease.epoch && self.worker == lease.worker
+    }
+
+    /// Whether its holder may take it to be good.
+    pub(crate) fn may_be_used(&self, now: Instant) -> bool {
+        now < self.until
+    }
+}
 
 /// What is remembered. Empty again whenever the partition is claimed.
 #[derive(Debug, Default)]
@@ -29,8 +55,11 @@ pub(crate) struct Memory {
     unread_bytes: usize,
     /// The tail has all that the log has from `covers.0` up to `covers.1`.
     covers: (Offset, Offset),
-    /// The log turned out to be another one: nothing may be read until the partition is claimed
-    /// again, and progress loaded.
+    /// The lease of this process, if it has claimed the partition and has not released it since. It may have lost it
+    /// without having heard of that.
+    held: Option<Held>,
+    /// The log turned out to be another one while this process had the lease: nothing may be read until the partition
+    /// is claimed again, and progress loaded, or until whoever had the lease works under it no more.
     diverged: bool,
     /// How often everything was forgotten: what was asked for before that must not be added after.
     life: u64,
@@ -144,14 +173,34 @@ impl Memory {
         Some(chunk)
     }
 
-    /// The log is another one than was seen.
+    /// The log is another one than was seen. Whoever has the lease counts on what was read of it, and must not read on;
+    /// nobody else does.
     pub(crate) fn diverge(&mut self) {
-        *self = Self { diverged: true, life: self.life + 1, ..Self::default() };
+        let held = self.held.take();
+        // The witness stays: what was settled because of it must not be committed, whatever else stands against that.
+        let witness = self.witness.filter(|_| held.is_some());
+        *self = Self { diverged: held.is_some(), held, witness, life: self.life + 1, ..Self::default() };
     }
 
-    /// Forgets everything; reading may begin anew.
-    pub(crate) fn forget(&mut self) {
-        *self = Self { life: self.life + 1, ..Self::default() };
+    /// Forgets everything; reading may begin anew, under this lease or under none.
+    pub(crate) fn forget(&mut self, held: Option<Held>) {
+        *self = Self { held, life: self.life + 1, ..Self::default() };
+    }
+
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    /// More time is asked for. It counts from now on, whatever the answer will be: the holder may have it before we do.
+    pub(crate) fn renewing(&mut self, lease: &Lease, asked: Instant, ttl: Duration) {
+        if let Some(held) = self.held.as_mut().filter(|held| held.is_of(lease)) {
+            held.until = held.until.max(asked + ttl);
+        }
+    }
+
+    /// The lease was given up: nobody here works under it any more.
+    pub(crate) fn released(&mut self, lease: &Lease) {
+        self.held.take_if(|held| held.is_of(lease));
     }
 }
 
@@ -177,6 +226,7 @@ pub(crate) fn take<'e>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use laneway_domain::Partition;
     use laneway_ports::LogRecord;
 
     fn entry(offset: u64) -> Entry {
@@ -232,10 +282,50 @@ mod tests {
         assert!(!memory.contradicts(Offset(5), 7));
         assert_eq!(memory.last_below(Offset(4)), Some((Offset(3), 103)));
         assert_eq!(memory.last_below(Offset(3)), None);
+    }
+
+    fn lease(epoch: u64) -> Lease {
+        Lease { partition: Partition(0), epoch, worker: WorkerId("w".into()) }
+    }
+
+    const TTL: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_loss_stops_reading_for_whoever_has_the_lease_and_for_nobody_else() {
+        let (now, mut memory) = (Instant::now(), Memory::default());
+        memory.note(&[entry(3)]);
+        memory.diverge();
+        assert!(!memory.is_diverged() && memory.last().is_none() && memory.life() == 1);
+
+        memory.forget(Some(Held::new(&lease(7), now, TTL)));
+        memory.note(&[entry(3)]);
+        memory.returned(Some((Offset(3), 103)));
         memory.diverge();
         assert!(memory.is_diverged() && memory.last().is_none());
-        memory.forget();
-        assert!(!memory.is_diverged());
+        assert_eq!(memory.witness(), Some((Offset(3), 103)), "a commit still says what it counts on");
+        memory.released(&lease(8));
+        assert!(memory.held().is_some(), "that was another lease");
+        memory.released(&lease(7));
+        assert!(memory.held().is_none());
+        memory.forget(None);
+        assert!(!memory.is_diverged() && memory.witness().is_none());
+
+        memory.forget(Some(Held::new(&lease(9), now, TTL)));
+        memory.diverge();
+        memory.forget(Some(Held::new(&lease(10), now, TTL)));
+        assert!(!memory.is_diverged(), "a claim begins anew");
+    }
+
+    #[test]
+    fn a_lease_may_be_used_from_when_it_was_asked_for_also_while_a_renewal_is_under_way() {
+        let (now, mut memory) = (Instant::now(), Memory::default());
+        memory.forget(Some(Held::new(&lease(7), now, TTL)));
+        let may_be_used = |memory: &Memory, at| memory.held().unwrap().may_be_used(at);
+        assert!(may_be_used(&memory, now) && !may_be_used(&memory, now + TTL));
+        memory.renewing(&lease(7), now + TTL, TTL);
+        assert!(may_be_used(&memory, now + TTL) && !may_be_used(&memory, now + TTL * 2));
+        memory.renewing(&lease(8), now + TTL * 2, TTL);
+        assert!(!may_be_used(&memory, now + TTL * 2), "that was another lease");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(crate) mod watch;
 pub(crate) use frames::raw_entries;
 pub(crate) use group::{Group, groups};
 pub(crate) use loss::count_losses;
+pub(crate) use memory::Held;
 pub(crate) use partition::PartitionLog;
 pub(crate) use waiting::Waiting;
 

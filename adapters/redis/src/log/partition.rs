@@ -1,6 +1,6 @@
 //! One partition's log, as this process knows it.
 
-use super::memory::Memory;
+use super::memory::{Held, Memory};
 use laneway_domain::{Offset, Partition};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,11 +59,31 @@ impl PartitionLog {
 
     /// Forgets what was read, so that reading may begin anew. To be called when the partition is
     /// claimed, before its progress is loaded.
-    pub(crate) fn forget_position(&self) {
+    pub(crate) fn forget_position(&self, held: Held) {
         // Under the lock, so that the watcher cannot add in between what it had asked for before.
         let mut memory = self.memory();
-        memory.forget();
+        memory.forget(Some(held));
         self.end.send_replace(None);
+    }
+
+    /// The log turned out to be another one, as was asked in the `life` given.
+    pub(crate) fn diverged(&self, life: u64) {
+        let mut memory = self.memory();
+        if memory.life() == life {
+            memory.diverge();
+            if !memory.is_diverged() {
+                self.end.send_replace(None);
+            }
+        }
+    }
+
+    /// Nobody here works under the lease any more that the log was lost under, as was asked in the `life` given.
+    pub(crate) fn begin_anew(&self, life: u64) {
+        let mut memory = self.memory();
+        if memory.life() == life {
+            memory.forget(None);
+            self.end.send_replace(None);
+        }
     }
 
     /// The furthest event that was read since the last claim, and its check. A commit says it to

@@ -1,7 +1,7 @@
 //! Reading the log where the tail does not reach.
 
 use super::frames::{self, Entry};
-use super::loss::waits_for_claim;
+use super::loss::{read_of_before, waits_for_claim};
 use super::memory;
 use super::partition::PartitionLog;
 use crate::failure::Effect;
@@ -36,8 +36,10 @@ impl Shared {
         if max_events == 0 {
             return Ok(Chunk { records: Vec::new(), next: from });
         }
+        self.go_on_after_loss(log).await?;
         let (life, before) = {
             let mut memory = log.memory();
+            // Whatever was found out since.
             if memory.is_diverged() {
                 return Err(waits_for_claim(log.partition));
             }
@@ -83,9 +85,8 @@ impl Shared {
                 return remember(log, life, &entries, 1, usize::MAX);
             }
         }
-        let memory = log.memory();
-        if memory.is_diverged() || memory.life() != life {
-            return Err(waits_for_claim(log.partition));
+        if log.memory().life() != life {
+            return Err(read_of_before(log));
         }
         Ok(Chunk { records: Vec::new(), next: end })
     }
@@ -151,8 +152,9 @@ fn remember(
     max_bytes: usize,
 ) -> Result<Chunk, StoreError> {
     let mut memory = log.memory();
-    if memory.is_diverged() || memory.life() != life {
-        return Err(waits_for_claim(log.partition));
+    if memory.life() != life {
+        drop(memory);
+        return Err(read_of_before(log));
     }
     let Some((chunk, last)) = memory::take(entries.iter(), max_events, max_bytes) else {
         return Err(StoreError::retry_later("nothing was read"));

@@ -4,12 +4,13 @@ use super::names::Names;
 use super::text::unreadable;
 use super::{answer, refused};
 use crate::failure::Effect;
+use crate::log::Held;
 use crate::store::RedisStore;
 use bytes::Bytes;
 use fred::types::Value;
 use laneway_domain::{Partition, Timestamp};
 use laneway_ports::{CommitError, Lease, StoreError, Tenure, TenureEnd, WorkerId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn millis(ttl: Duration) -> Bytes {
     ttl.as_millis().to_string().into()
@@ -32,23 +33,28 @@ pub(super) async fn claim(
     store.shared.check_log(log).await?;
     let keys = [Names::new(&store.shared.keys, partition).lease()];
     let args = vec![worker.0.clone().into(), millis(ttl)];
+    let asked = Instant::now();
     let answer = store.shared.write("laneway_claim", &keys, args).await?;
     if answer == Value::Null {
         return Ok(None);
     }
-    log.forget_position();
-    Ok(Some(Lease { partition, epoch: answer::number(&answer)?, worker: worker.clone() }))
+    let lease = Lease { partition, epoch: answer::number(&answer)?, worker: worker.clone() };
+    log.forget_position(Held::new(&lease, asked, ttl));
+    Ok(Some(lease))
 }
 
 /// [`laneway_ports::ProgressStore::renew`].
 pub(super) async fn renew(store: &RedisStore, lease: &Lease, ttl: Duration) -> Result<(), CommitError> {
     let [epoch, worker] = held(lease);
+    store.partition(lease.partition)?.memory().renewing(lease, Instant::now(), ttl);
     change(store, "laneway_renew", lease, vec![epoch, worker, millis(ttl)]).await
 }
 
 /// [`laneway_ports::ProgressStore::release`].
 pub(super) async fn release(store: &RedisStore, lease: &Lease) -> Result<(), CommitError> {
-    change(store, "laneway_release", lease, held(lease).into()).await
+    change(store, "laneway_release", lease, held(lease).into()).await?;
+    store.partition(lease.partition)?.memory().released(lease);
+    Ok(())
 }
 
 /// [`laneway_ports::ProgressStore::tenures`].

@@ -1,10 +1,11 @@
 //! Nobody changes anything under a lease that another has taken over.
 
-use crate::support::{new_store, open, server};
+use crate::support::{PATIENCE, new_store, open, server};
 use laneway_domain::{Commit, DestinationName, LaneChange, Offset, Partition, Position};
-use laneway_ports::{CommitError, EventLog, Lease, ProgressStore, WorkerId};
+use laneway_ports::{CommitError, EventLog, Lease, ProgressStore, WorkerId, Workers};
 use laneway_redis::RedisStore;
-use std::time::Duration;
+use laneway_servers::redis::RedisServer;
+use std::time::{Duration, Instant};
 
 const P: Partition = Partition(0);
 const LONG: Duration = Duration::from_secs(3600);
@@ -136,6 +137,117 @@ async fn an_epoch_that_was_given_to_another_worker_is_no_lease() {
     assert!(matches!(store.release(&lease).await, Err(CommitError::Fenced { .. })));
     let other = Lease { worker: worker("b"), ..lease };
     store.commit(&other, &Commit::default()).await.unwrap();
+}
+
+/// As long as the tests below wait for a lease to run out.
+const TTL: Duration = Duration::from_millis(500);
+/// By how much the clock went back.
+const AN_HOUR: u64 = 3_600_000;
+
+/// Redis' time, in milliseconds.
+async fn time_of(server: &RedisServer) -> u64 {
+    let time = server.command(&["TIME"]).await.unwrap();
+    let parts: Vec<u64> = time.items().iter().map(|part| part.text().parse().unwrap()).collect();
+    parts[0] * 1000 + parts[1] / 1000
+}
+
+/// Has the lease end as it does when it was renewed before the clock went back.
+async fn renewed_before_the_clock_went_back(server: &RedisServer, key: &str) {
+    let until = time_of(server).await + AN_HOUR;
+    server.command(&["HSET", key, "until", &until.to_string()]).await.unwrap();
+}
+
+/// Claims for as long as it is refused; answers how long that was.
+async fn claimed_in_the_end(store: &RedisStore, name: &str) -> Duration {
+    let began = Instant::now();
+    let claiming = async {
+        while store.claim(P, &worker(name), TTL).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, claiming).await.expect("it is claimed in the end");
+    began.elapsed()
+}
+
+/// Redis' clock was set back, or that of the replica that was promoted is behind.
+#[tokio::test]
+async fn a_dead_workers_lease_ends_in_time_when_the_clock_went_back() {
+    let server = server().await;
+    let options = new_store(&server.url(), 1);
+    let store = open(&options).await;
+    let key = format!("{{{}:0}}:lease", options.key_prefix);
+    // Of a lease from before version 17 it is not known for how long it was asked for.
+    for is_of_before in [false, true] {
+        store.claim(P, &worker("dead"), TTL).await.unwrap().unwrap();
+        if is_of_before {
+            server.command(&["HDEL", &key, "ttl"]).await.unwrap();
+        }
+        renewed_before_the_clock_went_back(&server, &key).await;
+        assert!(claimed_in_the_end(&store, "new").await >= TTL * 9 / 10, "it had its time");
+        let lease = store.claim(P, &worker("new"), TTL).await.unwrap().unwrap();
+        store.release(&lease).await.unwrap();
+    }
+}
+
+/// Also one that asks for more time than whoever wants its partition.
+#[tokio::test]
+async fn a_live_worker_keeps_its_lease_when_the_clock_went_back() {
+    let server = server().await;
+    let options = new_store(&server.url(), 1);
+    let store = open(&options).await;
+    let key = format!("{{{}:0}}:lease", options.key_prefix);
+    let lease = store.claim(P, &worker("alive"), LONG).await.unwrap().unwrap();
+    renewed_before_the_clock_went_back(&server, &key).await;
+    server.command(&["HINCRBY", &key, "until", &AN_HOUR.to_string()]).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(store.claim(P, &worker("new"), OVER).await.unwrap(), None);
+        let until: u64 = server.command(&["HGET", &key, "until"]).await.unwrap().text().parse().unwrap();
+        let left = Duration::from_millis(until - time_of(&server).await);
+        assert!(left <= LONG && left > LONG / 2, "it has the time that it asked for: {left:?}");
+        store.renew(&lease, LONG).await.unwrap();
+    }
+    store.commit(&lease, &Commit::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_worker_leaves_the_register_in_time_when_the_clock_went_back() {
+    let server = server().await;
+    let options = new_store(&server.url(), 1);
+    let store = open(&options).await;
+    let until = (time_of(&server).await + AN_HOUR).to_string();
+    server.command(&["ZADD", &format!("{{{}}}:workers", options.key_prefix), &until, "dead"]).await.unwrap();
+    assert_eq!(store.announce(&worker("alive"), TTL).await.unwrap(), [worker("alive"), worker("dead")]);
+    let leaving = async {
+        while store.announce(&worker("alive"), TTL).await.unwrap() != [worker("alive")] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, leaving).await.expect("it is gone in the end");
+}
+
+/// So does a process, and a worker where only ingests are left.
+#[tokio::test]
+async fn a_dead_process_leaves_the_register_in_time_when_the_clock_went_back() {
+    let server = server().await;
+    let options = new_store(&server.url(), 1);
+    let _store = open(&options).await;
+    let [processes, formats, workers] =
+        ["processes", "processes:formats", "workers"].map(|name| format!("{{{}}}:{name}", options.key_prefix));
+    let until = (time_of(&server).await + AN_HOUR).to_string();
+    let said = server.command(&["HVALS", &formats]).await.unwrap().items()[0].text();
+    server.command(&["HSET", &formats, "dead", &said]).await.unwrap();
+    server.command(&["ZADD", &processes, &until, "dead"]).await.unwrap();
+    server.command(&["ZADD", &workers, &until, "dead"]).await.unwrap();
+    // The store says every second that it is there.
+    let leaving = async {
+        let is_there = async || !server.command(&["ZSCORE", &processes, "dead"]).await.unwrap().text().is_empty();
+        while is_there().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, leaving).await.expect("it is gone in the end");
+    let worker: u64 = server.command(&["ZSCORE", &workers, "dead"]).await.unwrap().text().parse().unwrap();
+    assert!(worker < time_of(&server).await + AN_HOUR / 2);
 }
 
 /// A full Redis has to take what frees memory in the end.

@@ -92,6 +92,71 @@ async fn events_that_were_read_and_are_gone_are_not_settled() {
     assert_eq!(read(&store).await, ["kept"]);
 }
 
+/// Reads what is there, as a process does that only looks events up: a read may be told to come again, once.
+async fn read_in_the_end(store: &RedisStore) -> Vec<String> {
+    for _ in 0..2 {
+        match store.read(P, Offset::ZERO, 100, usize::MAX).await {
+            Ok(_) => return read(store).await,
+            Err(StoreError::RetryLater { what, .. }) => assert!(what.contains("lost"), "{what}"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    panic!("a log that was lost is never read again")
+}
+
+/// Nobody who has not claimed the partition counts on what was read, and nobody would claim it for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_process_that_does_not_work_on_a_partition_reads_on_after_a_loss() {
+    let server = server().await;
+    let (options, others) = (new_store(&server.url(), 1), new_store(&server.url(), 1));
+    let (worker_b, other) = (open(&options).await, open(&others).await);
+    let [looks_up, released, ran_out] = [open(&options).await, open(&options).await, open(&options).await];
+    append(&other, &["kept", "new-1", "new-2", "new-3"]).await;
+    append(&worker_b, &["kept", "lost-1", "lost-2"]).await;
+    ran_out.claim(P, &worker("ran-out"), Duration::ZERO).await.unwrap().unwrap();
+    let lease = released.claim(P, &worker("released"), LONG).await.unwrap().unwrap();
+    released.release(&lease).await.unwrap();
+    let lease = worker_b.claim(P, &worker("b"), LONG).await.unwrap().unwrap();
+    for store in [&looks_up, &released, &ran_out] {
+        assert_eq!(read(store).await, ["kept", "lost-1", "lost-2"]);
+    }
+
+    replace_log(&server, &others, &options).await;
+    for store in [&looks_up, &released, &ran_out] {
+        assert_eq!(read_in_the_end(store).await, ["kept", "new-1", "new-2", "new-3"]);
+    }
+    let lost = server.command(&["HGETALL", &format!("{{{}:0}}:lost", options.key_prefix)]).await.unwrap();
+    assert!(!lost.items().is_empty(), "the loss is on record");
+    assert!(matches!(worker_b.commit(&lease, &settled(3)).await, Err(CommitError::Fenced { .. })));
+}
+
+/// Whoever has the lease counts on what was read: it reads no more of the log, not even when Redis says that the lease
+/// has ended, until it has claimed the partition anew. That is so of one that is winding down, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_holder_of_a_lease_reads_no_more_after_a_loss_until_it_claims_again() {
+    let server = server().await;
+    let (options, others) = (new_store(&server.url(), 1), new_store(&server.url(), 1));
+    let (store, other) = (open(&options).await, open(&others).await);
+    append(&store, &["kept", "lost-1", "lost-2"]).await;
+    append(&other, &["kept", "new-1", "new-2", "new-3"]).await;
+    let lease = store.claim(P, &worker("w"), LONG).await.unwrap().unwrap();
+    assert_eq!(read(&store).await, ["kept", "lost-1", "lost-2"]);
+    replace_log(&server, &others, &options).await;
+    let refuses = async || {
+        let error = store.read(P, Offset::ZERO, 100, usize::MAX).await.unwrap_err();
+        assert!(matches!(&error, StoreError::RetryLater { what, .. } if what.contains("claiming")), "{error:?}");
+    };
+    refuses().await;
+    assert!(matches!(store.renew(&lease, LONG).await, Err(CommitError::Fenced { .. })));
+    refuses().await;
+    assert!(matches!(store.commit(&lease, &settled(3)).await, Err(CommitError::Fenced { .. })));
+    assert!(matches!(store.release(&lease).await, Err(CommitError::Fenced { .. })));
+    refuses().await;
+    let lease = store.claim(P, &worker("w"), LONG).await.unwrap().unwrap();
+    assert_eq!(read(&store).await, ["kept", "new-1", "new-2", "new-3"]);
+    store.commit(&lease, &settled(4)).await.unwrap();
+}
+
 /// A worker that claims again forgets what it has read; that something is lost is found out before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_claim_notices_what_was_lost_before_it() {

@@ -1,10 +1,11 @@
 //! Appending events: the hot path.
 
+use super::trim::last_old;
 use crate::checkpoint::PAGES_PER_TABLE;
 use crate::row::{self, Scratch, instant, moment, signed};
 use crate::schema::PAGE_BYTES;
 use crate::shared::Shared;
-use laneway_domain::{LoggedEvent, NewEvent, Offset, Partition, Timestamp};
+use laneway_domain::{Ages, LoggedEvent, NewEvent, Offset, Partition, Timestamp};
 use laneway_ports::Appended;
 use rusqlite::{Connection, OptionalExtension, Statement};
 use std::borrow::Cow;
@@ -122,22 +123,21 @@ impl<'c> Appender<'c> {
     /// Forgets some of the ids whose window is over.
     pub(super) fn expire_ids(&mut self, now: Timestamp) -> rusqlite::Result<()> {
         let most = FORGET_IDS.max(2 * self.given_ids);
-        if now < self.next_expiry {
+        // Where it lies further ahead, the clock was set back.
+        if now < self.next_expiry && self.next_expiry <= now.after(EXPIRY_CHECK) {
             return Ok(());
         }
-        let mut last_old: Option<i64> = None;
-        let mut old = 0;
+        // The window is over from its last millisecond on.
+        let ages = Ages::new(now.before(self.window).after(Duration::from_millis(1)), now);
         let mut stmt = self.conn.prepare_cached("SELECT number, accepted_at FROM given_id ORDER BY number LIMIT ?1")?;
-        let mut rows = stmt.query([most])?;
-        while let Some(row) = rows.next()? {
-            if instant(row.get(1)?).is_some_and(|at| now.since(at) < self.window) {
-                break;
-            }
-            (last_old, old) = (Some(row.get(0)?), old + 1);
-        }
-        drop(rows);
-        if let Some(last) = last_old {
-            self.conn.prepare_cached("DELETE FROM given_id WHERE number <= ?1")?.execute([last])?;
+        let next = "SELECT number, accepted_at FROM given_id WHERE number >= ?1 ORDER BY number LIMIT 1";
+        let mut next = self.conn.prepare_cached(next)?;
+        let below = "SELECT coalesce(max(number), 0) + 1 FROM given_id";
+        let below: u64 = self.conn.prepare_cached(below)?.query_row([], |row| row.get(0))?;
+        let mut old = 0;
+        if let Some(last) = last_old(ages, stmt.query([most])?, below, &mut next)? {
+            let forget = "DELETE FROM given_id WHERE number <= ?1";
+            old = self.conn.prepare_cached(forget)?.execute([i64::try_from(last).unwrap_or(i64::MAX)])? as u64;
         }
         if old < most {
             self.next_expiry = now.after(EXPIRY_CHECK);

@@ -3,8 +3,9 @@
 use crate::digest;
 use crate::failure::Failed;
 use crate::request::Tx;
-use crate::row::{moment, signed};
-use laneway_domain::{Offset, Partition, Timestamp};
+use crate::row::{instant, signed};
+use laneway_domain::{Age, Ages, Offset, Oldest, Partition, Timestamp};
+use rusqlite::{OptionalExtension, Rows, Statement};
 
 /// The position below which every lane has settled everything, as
 /// [`laneway_domain::PartitionProgress::settled_below`] says it: the lowest of the partition's
@@ -29,15 +30,10 @@ pub(crate) fn trim(tx: &mut Tx<'_>, p: Partition, before: Timestamp, most: usize
     let sql = format!("SELECT offset, accepted_at FROM event_{p} WHERE offset < ?1 ORDER BY offset LIMIT ?2");
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let mut stmt = tx.conn.prepare_cached(&sql)?;
-    let mut rows = stmt.query((signed(settled)?, most))?;
-    let mut last: Option<u64> = None;
-    while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= moment(before) {
-            break;
-        }
-        last = Some(row.get(0)?);
-    }
-    drop(rows);
+    let next = format!("SELECT offset, accepted_at FROM event_{p} WHERE offset >= ?1 ORDER BY offset LIMIT 1");
+    let mut next = tx.conn.prepare_cached(&next)?;
+    let ages = Ages::new(before, tx.now);
+    let last = last_old(ages, stmt.query((signed(settled)?, most))?, settled, &mut next)?;
     let Some(last) = last else { return Ok(0) };
     let start = Offset(last).next();
     let removed = tx.run(&format!("DELETE FROM event_{p} WHERE offset < ?1"), [signed(start.0)?])?;
@@ -48,6 +44,30 @@ pub(crate) fn trim(tx: &mut Tx<'_>, p: Partition, before: Timestamp, most: usize
     digest::add(tx.conn, p, changed.wrapping_add(trim_cuts(tx, p, start)?))?;
     tx.starts.push((p.0 as usize, start));
     Ok(removed)
+}
+
+/// Up to which of the rows (a place, and when it was accepted; the oldest first) all may go. `next` answers with the
+/// first row from a place on; what tells how old a row is whose time lies ahead is looked for up to `below`.
+pub(super) fn last_old(
+    ages: Ages,
+    mut rows: Rows<'_>,
+    below: u64,
+    next: &mut Statement<'_>,
+) -> rusqlite::Result<Option<u64>> {
+    // A time that cannot be, which no event was given, counts for as old as it may.
+    let accepted = |stored: i64| instant(stored).unwrap_or(Timestamp::ZERO);
+    let mut oldest = Oldest::default();
+    while let Some(row) = rows.next()? {
+        if !oldest.add(row.get(0)?, ages.of(accepted(row.get(1)?))) {
+            break;
+        }
+    }
+    let Some(last) = oldest.may_follow else { return Ok(oldest.may_go) };
+    let behind = ages.behind(last + 1, below, |from| {
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        next.query_row([from], |row| Ok((row.get(0)?, accepted(row.get(1)?)))).optional()
+    })?;
+    Ok(if behind == Some(Age::Old) { Some(last) } else { oldest.may_go })
 }
 
 /// Removes the cuts that no event from `start` on needs. Returns what that adds to the checksum over progress.

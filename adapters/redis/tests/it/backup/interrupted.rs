@@ -106,6 +106,12 @@ async fn a_process_that_still_runs_keeps_the_restore_from_its_end() {
         return;
     }
     running.append(vec![event("b", "k")]).await.remove(0).unwrap();
+    // It said that it is under way before the clock was set back: nobody waits until the clock is there again.
+    new.command(&["HSET", "{laneway}:store", "alive_until", "9000000000000"]).await.unwrap();
+    let why = refused(put_back(&into, &to).await);
+    assert!(why.contains("another restore is under way"), "{why}");
+    let until = new.command(&["HGET", "{laneway}:store", "alive_until"]).await.unwrap().text();
+    assert!(until.parse::<u64>().unwrap() < 9_000_000_000_000, "half a minute from now: {until}");
     new.command(&["HSET", "{laneway}:store", "alive_until", "0"]).await.unwrap();
     put_back(&into, &to).await.unwrap();
     let store = open(&into).await;

@@ -140,11 +140,13 @@ async fn what_a_promoted_replica_lacks_is_noticed_by_whoever_has_read_it_also_wh
         append_surely(&other, id).await;
     }
     wait_for("the reader notices", async || {
-        matches!(reader.read(P, Offset(7), 10, usize::MAX).await, Err(StoreError::RetryLater { what, .. }) if what.contains("claim"))
-            .then_some(())
+        let read = reader.read(P, Offset(7), 10, usize::MAX).await;
+        matches!(read, Err(StoreError::RetryLater { what, .. }) if what.contains("lost")).then_some(())
     })
     .await;
     assert_eq!(what_is_known_to_be_lost(&cluster).await, "1 5:7");
+    // It never had the partition: it goes on with what there is.
+    assert_eq!(ids_from(&reader, Offset(5)).await, ["b5", "b6", "b7", "b8"]);
     // Its lease is over, so that whoever claims reads on from progress that lies before the loss.
     assert_eq!(ids_from(&other, Offset(5)).await, ["b5", "b6", "b7", "b8"]);
     assert!(append_surely(&other, "c").await.offset >= Offset(1 << 40));

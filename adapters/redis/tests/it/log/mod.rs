@@ -1,6 +1,7 @@
 //! The log on real servers: what is refused at start, what happens when Redis ends, is full,
 //! forgets its functions or its data, or fails over.
 
+mod clock;
 mod contract;
 mod failover;
 mod isolation;
