@@ -14,6 +14,7 @@ mod properties;
 mod requests;
 mod roles;
 mod shutdown;
+mod slow_readers;
 mod store_errors;
 mod tls;
 
