@@ -16,6 +16,7 @@ mod roles;
 mod shutdown;
 mod slow_readers;
 mod store_errors;
+mod tenants;
 mod tls;
 
 use async_trait::async_trait;
