@@ -174,7 +174,8 @@ pub struct Told {
 
 impl Told {
     /// About how many bytes it takes.
-    fn weight(&self) -> usize {
+    #[must_use]
+    pub fn weight(&self) -> usize {
         let answer = self.answer.as_ref().map_or(0, |answer| answer.headers.len() + answer.body.len());
         let named =
             self.id.as_ref().map_or(0, |id| id.as_str().len()) + self.key.as_ref().map_or(0, |k| k.as_str().len());

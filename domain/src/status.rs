@@ -4,6 +4,7 @@ use crate::destination::DestinationName;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::replay::{ReplayId, ReplayOrder, ReplayStatus};
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -214,6 +215,18 @@ impl StatusReport {
         all
     }
 
+    /// What a tenant sees of a report that has these destinations: its own. Who works on what, who does not answer, and
+    /// what is missing because of that, is the operator's business.
+    #[must_use]
+    pub fn of_tenant<'a>(
+        tenant: &Tenant,
+        at: Timestamp,
+        destinations: impl IntoIterator<Item = &'a DestinationStatus>,
+    ) -> Self {
+        let own = destinations.into_iter().filter(|status| status.name.is_of(Some(tenant)));
+        Self { at, destinations: own.map(DestinationStatus::without_workers).collect(), ..Self::default() }
+    }
+
     /// Lists at most `most` blocked keys per destination. The numbers stay exact.
     pub fn shorten(&mut self, most: usize) {
         for destination in &mut self.destinations {
@@ -248,13 +261,21 @@ impl DestinationStatus {
         }
     }
 
+    /// Why it is paused, without the worker that says so: one is named where not all of them say the same.
+    fn why_paused(&self) -> Option<&str> {
+        let paused = self.paused.as_deref()?;
+        Some(paused.strip_prefix(ON_WORKER).and_then(|rest| rest.split_once(": ")).map_or(paused, |(_, why)| why))
+    }
+
+    /// The same for somebody who is to learn nothing of workers.
+    fn without_workers(&self) -> Self {
+        Self { paused: self.why_paused().map(str::to_owned), ..self.clone() }
+    }
+
     /// Who pauses it, if anybody does.
     #[must_use]
     pub fn paused_by(&self) -> Option<PausedBy> {
-        let paused = self.paused.as_deref()?;
-        // Where not all workers say the same, the one is named that says so.
-        let why = paused.strip_prefix(ON_WORKER).and_then(|rest| rest.split_once(": ")).map_or(paused, |(_, why)| why);
-        Some(match why {
+        Some(match self.why_paused()? {
             PAUSED_IN_CONFIGURATION => PausedBy::Configuration,
             why if why.starts_with(PAUSED_BY_OPERATOR) => PausedBy::Operator,
             _ => PausedBy::Laneway,

@@ -15,7 +15,7 @@ pub enum TenantAct {
     Test,
     /// What was delivered is read and sent again, or counted for that.
     Replay,
-    /// The log or the history is read through.
+    /// The log or the history is read through, or the workers are asked how things are.
     Search,
 }
 

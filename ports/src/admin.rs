@@ -56,6 +56,20 @@ pub enum Condition {
     NotMatch(Vec<Revision>),
 }
 
+impl Condition {
+    /// Whether it holds of a destination that is at this revision, or is not there.
+    #[must_use]
+    pub fn holds(&self, revision: Option<Revision>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Exists => revision.is_some(),
+            Self::Absent => revision.is_none(),
+            Self::Match(these) => revision.is_some_and(|revision| these.contains(&revision)),
+            Self::NotMatch(these) => revision.is_none_or(|revision| !these.contains(&revision)),
+        }
+    }
+}
+
 /// A change of one destination.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChangeRequest {

@@ -75,6 +75,18 @@ pub struct EventSummary {
     pub bytes: usize,
 }
 
+impl EventSummary {
+    /// About how many bytes it takes in memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        /// What it takes without its texts.
+        const FIXED: usize = 256;
+        let key = self.key.as_ref().map_or(0, |key| key.as_str().len());
+        let source = self.source.as_ref().map_or(0, |source| source.len());
+        FIXED + self.id.as_str().len() + self.event_type.as_str().len() + key + source
+    }
+}
+
 impl From<&LoggedEvent> for EventSummary {
     fn from(logged: &LoggedEvent) -> Self {
         let event = &logged.event;
@@ -332,6 +344,9 @@ pub enum LookupError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// As much is looked up at once as may be.
+    #[error("as much is being looked up here as may be at once: try again in a moment")]
+    Busy,
 }
 
 /// Looks up what happened, for whoever shows it to people.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use laneway_domain::{
     Command, DestinationName, Filters, Origin, Partition, Registered, ReplayId, ReplayStatus, Standing, StatusReport,
-    Timestamp,
+    Tenant, Timestamp,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -66,7 +66,24 @@ pub enum OperationError {
     /// Something stands in the way: what, and what to do.
     #[error("{0}")]
     Conflict(String),
+    /// Not every worker that it concerns has done it: which one, and why. A part of it may have been done.
+    #[error("{0}")]
+    Workers(String),
 }
+
+impl OperationError {
+    /// What somebody is told of it. A tenant is told what to do, and nothing of workers.
+    #[must_use]
+    pub fn told_to(&self, tenant: Option<&Tenant>) -> String {
+        match (self, tenant) {
+            (Self::Workers(_), Some(_)) => UNCERTAIN.to_owned(),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// What a tenant is told where not every worker has done something.
+const UNCERTAIN: &str = "it is not certain that all of it was done: try again in a few seconds";
 
 /// All that an operator does, for whatever shows it to people. Everything else only translates: whether
 /// something may be done, and in which order its steps are, is decided here.
@@ -197,7 +214,7 @@ impl<W: WorkerControl + ?Sized> Operations for Operator<W> {
         known |= self.stores.progress.forget(destination).await?;
         told.map_err(|why| {
             let what = format!("the store has forgotten {destination}, but a worker may bring it back: {why}");
-            OperationError::Conflict(what)
+            OperationError::Workers(what)
         })?;
         Ok(known)
     }
@@ -207,7 +224,7 @@ impl<W: WorkerControl + ?Sized> Operations for Operator<W> {
         let find = async |partition| Ok::<_, StoreError>((partition, accepted_since(log, partition, since).await?));
         let found = stream::iter((0..log.partitions()).map(Partition)).map(find).buffer_unordered(SEARCHES);
         let from = found.try_collect().await?;
-        self.workers.command(Command::Replay { destination, from }).await.map_err(OperationError::Conflict)
+        self.workers.command(Command::Replay { destination, from }).await.map_err(OperationError::Workers)
     }
 
     async fn begin_replay(&self, request: &ReplayRequest) -> Result<Option<BegunReplay>, OperationError> {
@@ -224,7 +241,7 @@ impl<W: WorkerControl + ?Sized> Operations for Operator<W> {
 
     async fn cancel_replay(&self, destination: &DestinationName, replay: &ReplayId) -> Result<bool, OperationError> {
         let command = Command::CancelReplay { destination: destination.clone(), replay: replay.clone() };
-        self.workers.command(command).await.map_err(OperationError::Conflict)
+        self.workers.command(command).await.map_err(OperationError::Workers)
     }
 }
 

@@ -5,6 +5,7 @@
 //! peer that holds the most: so a peer that takes places and does nothing with them only displaces itself. If none is
 //! idle, whoever comes gets one of a few places more, in which only health checks are answered.
 
+use crate::limits::Limits;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -111,42 +112,105 @@ impl Drop for Place {
     }
 }
 
+/// For how long a connection may do nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Without a request.
+    pub(crate) idle: Duration,
+    /// While nothing is taken of what is sent.
+    pub(crate) stuck: Duration,
+}
+
+impl Patience {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self { idle: limits.header_timeout, stuck: limits.body_timeout }
+    }
+}
+
 /// What a connection does.
 pub(crate) struct Activity {
     in_flight: AtomicUsize,
-    /// Since when it has been idle, if it is.
-    since: Mutex<Instant>,
+    /// Long answers of which a piece was given to the connection, and the next one not asked for.
+    awaiting: AtomicUsize,
+    moved: Mutex<Moved>,
     /// It has to make room.
     go: Notify,
 }
 
+/// When something was last done.
+#[derive(Clone, Copy)]
+struct Moved {
+    /// Since when it has been idle, if it is.
+    since: Instant,
+    /// When something was last taken of what is sent.
+    taken: Instant,
+    /// Whether it takes nothing more now.
+    is_full: bool,
+}
+
 impl Default for Activity {
     fn default() -> Self {
-        Self { in_flight: AtomicUsize::new(0), since: Mutex::new(Instant::now()), go: Notify::new() }
+        let now = Instant::now();
+        let moved = Mutex::new(Moved { since: now, taken: now, is_full: false });
+        Self { in_flight: AtomicUsize::new(0), awaiting: AtomicUsize::new(0), moved, go: Notify::new() }
     }
 }
 
 impl Activity {
+    fn moved(&self) -> MutexGuard<'_, Moved> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A request is being answered for as long as the guard lives.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        InFlight(self.clone())
+        InFlight { activity: self.clone(), awaits: false }
+    }
+
+    /// Something was written, or could not be because there is no room.
+    pub(crate) fn wrote(&self, has_room: bool) {
+        let mut moved = self.moved();
+        if has_room || !moved.is_full {
+            moved.taken = Instant::now();
+        }
+        if has_room {
+            moved.since = moved.taken;
+        }
+        moved.is_full = !has_room;
     }
 
     /// For how long it has been idle; `None` while it is not.
     pub(crate) fn idle_for(&self, now: Instant) -> Option<Duration> {
-        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = self.moved().since;
         (self.in_flight.load(Ordering::Acquire) == 0).then(|| now.saturating_duration_since(since))
     }
 
-    /// Resolves when it has been idle for that long, or was told to make room and is idle.
-    pub(crate) async fn has_to_go(&self, most: Duration) {
+    /// For how long nothing has been taken of what is to be sent; `None` while there is nothing, or it is not known to
+    /// wait.
+    fn stuck_for(&self, now: Instant) -> Option<Duration> {
+        let moved = *self.moved();
+        let waits = moved.is_full || self.awaiting.load(Ordering::Acquire) > 0;
+        waits.then(|| now.saturating_duration_since(moved.taken))
+    }
+
+    /// How much longer it may go on like this; at most as long as either may last.
+    fn rest(&self, patience: Patience) -> Duration {
+        let now = Instant::now();
+        match (self.stuck_for(now), self.idle_for(now)) {
+            // What is on its way when all is answered may be the end of a long answer.
+            (Some(stuck), _) => patience.stuck.saturating_sub(stuck),
+            (None, Some(idle)) => patience.idle.saturating_sub(idle),
+            (None, None) => patience.idle.min(patience.stuck),
+        }
+    }
+
+    /// Resolves when it has been idle or stuck for that long, or was told to make room and is idle.
+    pub(crate) async fn has_to_go(&self, patience: Patience) {
         loop {
-            let idle = self.idle_for(Instant::now());
-            if idle.is_some_and(|idle| idle >= most) {
+            let rest = self.rest(patience);
+            if rest.is_zero() {
                 return;
             }
-            let rest = most.saturating_sub(idle.unwrap_or_default());
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 () = self.go.notified() => {
@@ -169,12 +233,32 @@ impl Activity {
 const BUSY_REST: Duration = Duration::from_millis(100);
 
 /// A request under way.
-pub(crate) struct InFlight(Arc<Activity>);
+pub(crate) struct InFlight {
+    activity: Arc<Activity>,
+    /// Whether a piece of its answer was given to the connection, and the next one not asked for.
+    awaits: bool,
+}
+
+impl InFlight {
+    /// Says whether it is the reader's turn: to take what the connection was given of the answer.
+    pub(crate) fn awaits_reader(&mut self, awaits: bool) {
+        match (self.awaits, awaits) {
+            (false, true) => {
+                self.activity.moved().taken = Instant::now();
+                self.activity.awaiting.fetch_add(1, Ordering::AcqRel);
+            }
+            (true, false) => drop(self.activity.awaiting.fetch_sub(1, Ordering::AcqRel)),
+            _ => {}
+        }
+        self.awaits = awaits;
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        *self.0.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.awaits_reader(false);
+        self.activity.moved().since = Instant::now();
+        self.activity.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -182,6 +266,40 @@ impl Drop for InFlight {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const FOREVER: Duration = Duration::MAX;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_reader_takes_something_stays_and_one_whose_reader_takes_nothing_goes() {
+        let seconds = Duration::from_secs;
+        let patience = Patience { idle: seconds(10), stuck: seconds(30) };
+        let activity = Arc::new(Activity::default());
+        let mut answer = activity.begin();
+        let began = Instant::now();
+        let reader = async {
+            // Some of it every 20 seconds, also of the end of it, when the answer is no longer under way.
+            for _ in 0..3 {
+                answer.awaits_reader(true);
+                activity.wrote(false);
+                tokio::time::sleep(seconds(20)).await;
+                activity.wrote(true);
+                answer.awaits_reader(false);
+            }
+            drop(answer);
+            activity.wrote(false);
+            tokio::time::sleep(seconds(20)).await;
+            activity.wrote(true);
+            // And then nothing of another one, while it can still be written: over HTTP/2 a stream waits by itself.
+            let mut answer = activity.begin();
+            answer.awaits_reader(true);
+            tokio::time::sleep(FOREVER).await;
+        };
+        tokio::select! {
+            () = activity.has_to_go(patience) => {}
+            () = reader => {}
+        }
+        assert_eq!(began.elapsed().as_secs(), 80 + 30);
+    }
 
     #[test]
     fn the_peer_that_holds_most_loses_its_longest_idle() {
@@ -229,7 +347,7 @@ mod tests {
         let third = crowd.enter(peer(3));
         assert!(!third.is_for_health_only());
         // The idle one is told to go, and nobody else.
-        first.activity().has_to_go(Duration::MAX).await;
+        first.activity().has_to_go(Patience { idle: FOREVER, stuck: FOREVER }).await;
         drop(first);
         let busy_too = third.activity().begin();
         assert!(crowd.enter(peer(4)).is_for_health_only());

@@ -60,6 +60,7 @@ mod refusal;
 mod request_name;
 mod routes;
 mod secured;
+mod sending;
 mod server;
 mod shown;
 mod starting;

@@ -23,7 +23,8 @@ pub const DEFAULT_HEADER_BYTES: usize = 64 * 1024;
 pub const MAX_HEADERS: usize = 100;
 /// How long a connection may take to send a request's headers, and be idle between requests.
 pub const DEFAULT_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request may take to send its body.
+/// How long a request may take to send its body, and how long whoever asked may take nothing of an answer. (How much is
+/// taken shows only when a part of the system's buffers is free again: of 4 MiB, after more than 1 MiB.)
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most open connections: more than a fleet of producers with pools keeps open, and, with the
 /// store and the deliveries beside it, within the usual limit of 1,024 open files.
@@ -55,7 +56,7 @@ pub struct Limits {
     /// request before, and how long a connection may be idle ([`DEFAULT_HEADER_TIMEOUT`]). Then it is closed.
     pub header_timeout: Duration,
     /// How long a body may take to come in, from the end of its headers
-    /// ([`DEFAULT_BODY_TIMEOUT`]). Then: 408.
+    /// ([`DEFAULT_BODY_TIMEOUT`]). Then: 408. And how long nothing may be taken of an answer; then its connection is closed.
     pub body_timeout: Duration,
     /// The most open connections ([`DEFAULT_CONNECTIONS`]). Whoever comes then displaces the longest idle one of the
     /// peer that holds most. Where none is idle: 503, but for health checks.

@@ -1,16 +1,16 @@
 //! Accepting connections, and letting go of them.
 
-use crate::crowd::{Activity, Crowd, InFlight, Place};
+use crate::crowd::{Activity, Crowd, InFlight, Patience, Place};
 use crate::limits::{CurrentLimits, HTTP2_STREAMS, Limits};
 use crate::listen::{Listen, Peek};
 use crate::problem::{Kind, Problem};
 use crate::secured::{self, Begun, HTTPS};
+use crate::sending::{Sending, Watched};
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
-use bytes::Bytes;
 use http::{HeaderName, Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -152,10 +152,10 @@ impl Host {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let activity = place.activity().clone();
-        let idle = self.limits.now().header_timeout;
+        let patience = Patience::of(&self.limits.now());
         let begun = tokio::select! {
             begun = self.begin(stream) => begun,
-            () = activity.has_to_go(idle) => return tracing::debug!("a connection sent nothing in time"),
+            () = activity.has_to_go(patience) => return tracing::debug!("a connection sent nothing in time"),
             () = stopped(&mut stopping) => return,
         };
         let instead = if place.is_for_health_only() { Instead::Full } else { Instead::Nothing };
@@ -193,13 +193,14 @@ impl Host {
         activity: &Arc<Activity>,
     ) {
         let limits = self.limits.now();
-        let idle = limits.header_timeout;
+        let patience = Patience::of(&limits);
+        let io = TokioIo::new(Watched::new(stream, activity.clone()));
         let inner = TowerToHyperService::new(self.router.clone());
         let service = Counted { inner, activity: activity.clone(), instead, secure };
         if is_http2 {
-            drive(http2(&limits).serve_connection(TokioIo::new(stream), service), activity, idle, stopping).await;
+            drive(http2(&limits).serve_connection(io, service), activity, patience, stopping).await;
         } else {
-            drive(http1(&limits).serve_connection(TokioIo::new(stream), service), activity, idle, stopping).await;
+            drive(http1(&limits).serve_connection(io, service), activity, patience, stopping).await;
         }
     }
 }
@@ -311,39 +312,16 @@ impl Future for Answering {
         // A short answer is on its way at once; while a long one is being sent, its connection is not idle.
         answered.map_ok(|answer| match this.in_flight.take() {
             Some(in_flight) if answer.body().size_hint().upper().is_none_or(|bytes| bytes > SHORT_ANSWER) => {
-                answer.map(|body| Body::new(Sending { body, _in_flight: in_flight }))
+                answer.map(|body| Body::new(Sending::new(body, in_flight)))
             }
             _ => answer,
         })
     }
 }
 
-/// The body of a long answer.
-struct Sending {
-    body: Body,
-    _in_flight: InFlight,
-}
-
-impl http_body::Body for Sending {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// Runs a connection to its end: once `stopping`, to the end of what it is doing; once it has been idle for too long or
-/// has to make room, no further.
-async fn drive<C>(connection: C, activity: &Activity, idle: Duration, mut stopping: watch::Receiver<bool>)
+/// Runs a connection to its end: once `stopping`, to the end of what it is doing; once it has been idle for too long,
+/// nobody takes what is sent, or it has to make room, no further.
+async fn drive<C>(connection: C, activity: &Activity, patience: Patience, mut stopping: watch::Receiver<bool>)
 where
     C: GracefulConnection,
     C::Error: std::fmt::Display,
@@ -352,8 +330,8 @@ where
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = activity.has_to_go(idle) => {
-            // One of HTTP/2 says goodbye; nothing is under way that could be lost.
+        () = activity.has_to_go(patience) => {
+            // One of HTTP/2 says goodbye; nothing is under way that whoever is there would miss.
             connection.as_mut().graceful_shutdown();
             match timeout(LAST_WORD, connection.as_mut()).await {
                 Ok(ended) => ended,

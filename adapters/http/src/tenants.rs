@@ -16,7 +16,7 @@ pub const DEFAULT_TESTS_PER_MINUTE: u32 = 30;
 /// Replays begun, or counted beforehand: somebody who recovers one key after the other. Each reads a part of the log.
 pub const DEFAULT_REPLAYS_PER_MINUTE: u32 = 30;
 /// Searches: five a second, for somebody who goes through pages. Each reads up to a bounded part of the log or the
-/// history, which deliveries read from too.
+/// history, which deliveries read from too; or it asks for a status, which a worker finds out between two deliveries.
 pub const DEFAULT_SEARCHES_PER_MINUTE: u32 = 300;
 /// Tokens of a tenant: one for each of its services, and one for somebody who changes them.
 pub const DEFAULT_TENANT_TOKENS: usize = 10;

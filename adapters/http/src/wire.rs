@@ -235,7 +235,8 @@ pub struct ReplayChoice {
 /// The answer to what was told to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// Always `true`: what could not be done is a [`Problem`].
+    /// Whether it is done: what could not be done is a [`Problem`]. `false` only of the end of a replay that not every
+    /// partition has stored yet.
     pub done: bool,
 }
 

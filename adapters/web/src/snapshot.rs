@@ -100,18 +100,13 @@ impl Snapshot {
         Self { at, partitions, workers, processes, incomplete, rows, totals, other_dead_letters: dead_letters }
     }
 
-    /// What a tenant sees of it: its own destinations and their sums. Who works on what, and what is missing there, is the
-    /// operator's business.
+    /// What a tenant sees of it: its own destinations and their sums.
     pub(crate) fn of_tenant(&self, tenant: &Tenant) -> Self {
-        let own = |name: &DestinationName| name.is_of(Some(tenant));
-        let rows: Vec<Row> = self.rows.iter().filter(|row| own(&row.status.name)).cloned().collect();
-        let gone = self.other_dead_letters.iter().filter(|(name, _)| own(name));
-        let other_dead_letters: BTreeMap<_, _> = gone.map(|(name, count)| (name.clone(), *count)).collect();
-        let dead_letters = rows.iter().map(|row| row.dead_letters).chain(other_dead_letters.values().copied()).sum();
-        let mut totals = Totals { dead_letters, ..Totals::default() };
-        rows.iter().for_each(|row| totals.add(&row.status, self.at));
-        let (partitions, workers, processes, incomplete) = Default::default();
-        Self { at: self.at, partitions, workers, processes, incomplete, rows, totals, other_dead_letters }
+        let report = StatusReport::of_tenant(tenant, self.at, self.rows.iter().map(|row| &row.status));
+        let left = self.rows.iter().map(|row| (&row.status.name, row.dead_letters));
+        let all = left.chain(self.other_dead_letters.iter().map(|(name, count)| (name, *count)));
+        let own = all.filter(|(name, count)| *count > 0 && name.is_of(Some(tenant)));
+        Self::of(report, own.map(|(name, count)| (name.clone(), count)).collect())
     }
 
     /// One destination.
@@ -221,6 +216,7 @@ mod tests {
         assert_eq!(own.totals, Totals { pending: 4, failed_recently: 3, dead_letters: 5, ..all.totals });
         assert_eq!(own.other_dead_letters, [(name("a:gone"), 4)].into());
         assert!(own.incomplete.is_empty() && own.workers.is_empty() && own.partitions.is_empty());
+        assert!(own.processes.is_empty());
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
     match command {
         EventsCommand::Show { event, tenant, source, destination, json } => {
             let meant = Meant { id: &event, tenant: tenant.as_ref(), source };
-            let found = find(client, meant, destination.as_ref()).await?;
+            let found = find(client, meant, destination.as_ref(), |_| true).await?;
             if json {
                 return lines(&found.items);
             }
@@ -134,11 +134,11 @@ async fn ways(client: &Client, found: Found<EventLine>, limit: usize, json: bool
     let mut text = Prose::new(Look::plain());
     for event in &found.items {
         let meant = Meant { id: &event.id, tenant: None, source: event.source.clone() };
-        let all = find(client, meant, None).await?;
-        missing(&all.incomplete);
         // Others of its id are listed by themselves.
-        let is_it = |way: &&EventWay| (way.partition, way.offset) == (event.partition, event.offset);
-        let Some(way) = all.items.iter().find(is_it) else {
+        let is_it = |way: &EventWay| (way.partition, way.offset) == (event.partition, event.offset);
+        let all = find(client, meant, None, is_it).await?;
+        missing(&all.incomplete);
+        let Some(way) = all.items.iter().find(|way| is_it(way)) else {
             output::note(&format!("{} is no longer stored", event.id));
             continue;
         };
@@ -191,7 +191,7 @@ pub(super) async fn attempts(client: &Client, args: AttemptsArgs) -> Result<(), 
 pub(super) async fn why(client: &Client, args: WhyArgs) -> Result<(), Failure> {
     let tenant = args.destination.tenant();
     let meant = Meant { id: &args.event, tenant: tenant.as_ref(), source: args.source };
-    let found = find(client, meant, Some(&args.destination)).await;
+    let found = find(client, meant, Some(&args.destination), |_| true).await;
     let found = match found {
         Err(failure) => return Err(suggest::destination(client, &args.destination, failure).await),
         Ok(found) => found,
@@ -224,11 +224,13 @@ struct Meant<'a> {
     source: Option<String>,
 }
 
-/// Finds an event, however often that has to be asked for.
+/// Finds an event of that id which is the one that is meant, however often that has to be asked for; at the end of the log
+/// others of that id.
 async fn find(
     client: &Client,
     Meant { id: event, tenant, source }: Meant<'_>,
     destination: Option<&DestinationName>,
+    is_it: impl Fn(&EventWay) -> bool,
 ) -> Result<FoundEvents, Failure> {
     let path = format!("/v1/events/{}", utf8_percent_encode(event.as_str(), NON_ALPHANUMERIC));
     let mut after: Option<String> = None;
@@ -240,7 +242,7 @@ async fn find(
             query.extend_pairs(value.as_ref().map(|value| (name, value.as_str())));
         }
         let found: FoundEvents = client.get(&format!("{path}?{}", query.finish())).await?;
-        if !found.items.is_empty() {
+        if found.items.iter().any(&is_it) || (found.next.is_none() && !found.items.is_empty()) {
             return Ok(found);
         }
         if found.next.is_none() {

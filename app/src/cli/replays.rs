@@ -29,8 +29,12 @@ pub(super) async fn run(client: &Client, command: ReplayCommand) -> Result<(), F
                 &format!("End the replay {id} to {destination}? What it has not delivered stays out."),
                 yes,
             )?;
-            client.delete::<Done>(&path(&destination, &id)).await?;
-            output::say(&format!("the replay {id} to {destination} has ended"))
+            let Done { done } = client.delete(&path(&destination, &id)).await?;
+            if !done {
+                output::note("not every partition has stored that yet; laneway replay list says when they have");
+            }
+            let has = if done { "has" } else { "was" };
+            output::say(&format!("the replay {id} to {destination} {has} ended"))
         }
     }
 }

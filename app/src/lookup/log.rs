@@ -8,15 +8,21 @@ use laneway_ports::{
     MAX_LOOKUP, StoreError, accepted_since,
 };
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The most records that one look reads: some tenths of a second of a core.
 const MOST_RECORDS: usize = 50_000;
 /// The most bytes of events that one look reads.
 const MOST_BYTES: usize = 128 << 20;
-/// How many offsets one step goes back at once.
+/// The most bytes of what was found that one look keeps: a page takes a part of it, and the rest was found in partitions
+/// that have earlier events than those that are told.
+const MOST_KEPT_BYTES: usize = 16 << 20;
+/// How many offsets one step goes back at once, at the most.
 const STEP: u64 = 512;
+/// By how much each step of a partition is longer than the one before; the first goes back by one offset. So a look that
+/// goes on where another one has found something, and given out nothing, has that again at once, and what it may read is
+/// left for the other partitions.
+const STEPS_GROW: u64 = 8;
 /// The most bytes that one read brings into memory.
 const READ_BYTES: usize = 4 << 20;
 /// By how much an id that tells its time may be ahead of when its event was accepted, or behind: clocks differ, and a
@@ -31,8 +37,10 @@ struct Track<'l> {
     floor: Offset,
     /// Everything from here on was looked at.
     at: Offset,
+    /// How many offsets the next step goes back.
+    step: u64,
     /// What was found and not given out, the latest first.
-    found: VecDeque<Arc<LoggedEvent>>,
+    found: VecDeque<EventSummary>,
     /// Why it cannot be looked at any further.
     failed: Option<StoreError>,
 }
@@ -41,9 +49,17 @@ struct Track<'l> {
 struct Budget {
     records: usize,
     bytes: usize,
+    /// Bytes of what was found that may still be kept.
+    kept: usize,
     unreadable: u64,
     /// The earliest moment of acceptance that was looked at, of each partition the latest of these counts.
     seen: Vec<Option<Timestamp>>,
+}
+
+impl Budget {
+    const fn is_spent(&self) -> bool {
+        self.records == 0 || self.bytes == 0 || self.kept == 0
+    }
 }
 
 impl Track<'_> {
@@ -62,7 +78,8 @@ impl Track<'_> {
         budget: &mut Budget,
         wanted: &(dyn Fn(&LoggedEvent) -> bool + Sync),
     ) -> Result<(), StoreError> {
-        let from = Offset(self.at.0.saturating_sub(STEP).max(self.floor.0));
+        let from = Offset(self.at.0.saturating_sub(self.step).max(self.floor.0));
+        self.step = self.step.saturating_mul(STEPS_GROW).min(STEP);
         let (mut next, mut found, mut any) = (from, Vec::new(), false);
         while next < self.at {
             let most = usize::try_from(self.at.0 - next.0).unwrap_or(usize::MAX);
@@ -77,7 +94,9 @@ impl Track<'_> {
                         let seen = &mut budget.seen[self.partition.0 as usize];
                         *seen = Some(seen.map_or(event.accepted_at, |seen| seen.min(event.accepted_at)));
                         if wanted(event) {
-                            found.push(event.clone());
+                            let summary = EventSummary::from(&**event);
+                            budget.kept = budget.kept.saturating_sub(summary.weight());
+                            found.push(summary);
                         }
                     }
                     LogRecord::Corrupt { .. } => budget.unreadable += 1,
@@ -161,7 +180,7 @@ async fn tracks<'l>(log: &'l dyn EventLog, span: Span<'_>) -> Result<Vec<Track<'
                 (span.after.map_or(Offset(u64::MAX), |after| after[partition.0 as usize]), Offset::ZERO, Some(error))
             }
         };
-        Track { log, partition, floor, at, found: VecDeque::new(), failed }
+        Track { log, partition, floor, at, step: 1, found: VecDeque::new(), failed }
     };
     let all = (0..partitions).map(Partition);
     Ok(stream::iter(all).map(begin).buffered(AT_ONCE).collect().await)
@@ -199,9 +218,9 @@ async fn look(
     tracks: &mut [Track<'_>],
     most: usize,
     wanted: &(dyn Fn(&LoggedEvent) -> bool + Sync),
-) -> (Vec<Arc<LoggedEvent>>, LookedBack) {
+) -> (Vec<EventSummary>, LookedBack) {
     let seen = vec![None; tracks.len()];
-    let mut budget = Budget { records: MOST_RECORDS, bytes: MOST_BYTES, unreadable: 0, seen };
+    let mut budget = Budget { records: MOST_RECORDS, bytes: MOST_BYTES, kept: MOST_KEPT_BYTES, unreadable: 0, seen };
     let mut events = Vec::new();
     while events.len() < most {
         if let Some(nth) = latest(tracks) {
@@ -210,7 +229,7 @@ async fn look(
         }
         let behind = tracks.iter_mut().find(|track| track.found.is_empty() && !track.is_done());
         match behind {
-            Some(track) if budget.records > 0 && budget.bytes > 0 => track.go_back(&mut budget, wanted).await,
+            Some(track) if !budget.is_spent() => track.go_back(&mut budget, wanted).await,
             _ => break,
         }
     }
@@ -251,15 +270,15 @@ pub(super) async fn events(
     };
     let (events, looked) = look(&mut tracks, query.limit.min(MAX_LOOKUP), &wanted).await;
     is_answered(tracks, only)?;
-    Ok(EventPage { events: events.iter().map(|event| EventSummary::from(&**event)).collect(), looked })
+    Ok(EventPage { events, looked })
 }
 
-/// The events of an id: where it is remembered, where its time says, or else wherever it is.
+/// The events of an id, without their data: where it is remembered, where its time says, or else wherever it is.
 pub(super) async fn find(
     log: &dyn EventLog,
     query: &FindEvent,
     deleted: &DeletedTenants,
-) -> Result<(Vec<Arc<LoggedEvent>>, LookedBack), LookupError> {
+) -> Result<(Vec<EventSummary>, LookedBack), LookupError> {
     let is_it = |event: &LoggedEvent| {
         event.event.id == query.id
             && (query.tenant.is_none() || query.tenant == event.event.tenant)
@@ -269,8 +288,7 @@ pub(super) async fn find(
     let all = Span { only: None, from: None, to: None, after: query.after.as_ref() };
     if query.after.is_none() {
         // What cannot be asked now is named by the look that follows.
-        let mut remembered = remembered(log, query).await.unwrap_or_default();
-        remembered.retain(|event| !deleted.had(&event.event));
+        let remembered = remembered(log, query, deleted).await.unwrap_or_default();
         if !remembered.is_empty() {
             return Ok((remembered, LookedBack::default()));
         }
@@ -278,7 +296,9 @@ pub(super) async fn find(
             let (from, to) = (Some(made.before(CLOCKS_DIFFER)), Some(made.after(CLOCKS_DIFFER)));
             let (events, looked) = look(&mut tracks(log, Span { from, to, ..all }).await?, MAX_LOOKUP, &is_it).await;
             if !events.is_empty() {
-                return Ok((events, LookedBack { next: None, ..looked }));
+                // That was all, unless there are more than one look gives out.
+                let next = looked.next.filter(|_| events.len() >= MAX_LOOKUP);
+                return Ok((events, LookedBack { next, ..looked }));
             }
         }
     }
@@ -289,13 +309,19 @@ pub(super) async fn find(
 }
 
 /// The events that the store remembers under this id and source.
-async fn remembered(log: &dyn EventLog, query: &FindEvent) -> Result<Vec<Arc<LoggedEvent>>, StoreError> {
+async fn remembered(
+    log: &dyn EventLog,
+    query: &FindEvent,
+    deleted: &DeletedTenants,
+) -> Result<Vec<EventSummary>, StoreError> {
     let named = remembered_as(query.tenant.as_ref(), query.source.as_deref(), query.id.as_str());
     let mut events = Vec::new();
     for (partition, offset) in log.remembered(&named).await? {
         let chunk = log.read(partition, offset, 1, 1).await?;
         events.extend(chunk.records.into_iter().filter_map(|record| match record {
-            LogRecord::Event(event) if event.offset == offset && event.event.id == query.id => Some(event),
+            LogRecord::Event(event) if event.offset == offset && event.event.id == query.id => {
+                (!deleted.had(&event.event)).then(|| EventSummary::from(&*event))
+            }
             _ => None, // It was trimmed meanwhile, or cannot be read.
         }));
     }

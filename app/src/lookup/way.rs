@@ -1,9 +1,10 @@
 //! The way of an event through the destinations.
 
+use super::room::{Gathered, leave_out};
 use crate::registry::{Stored, moment};
 use laneway_domain::{
-    DestinationName, EventState, Fate, HowSettled, LoggedEvent, NextAttempt, Offset, Ordering, PartitionProgress,
-    Registered, RetryState, Standing, StateOf, TENANT_SEPARATOR, Timestamp, Told,
+    DestinationName, EventState, Fate, HowSettled, LoggedEvent, NextAttempt, Offset, Ordering, Partition,
+    PartitionProgress, Registered, RetryState, Standing, StateOf, TENANT_SEPARATOR, Timestamp, Told,
 };
 use laneway_ports::{
     Became, EventAt, EventSummary, EventWay, FindEvent, FoundEvents, HistoryPlace, HistoryRange, LogRecord, LookedBack,
@@ -12,7 +13,8 @@ use laneway_ports::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The most records of the history that are looked through for the attempts at one event: some 40 MiB.
+/// The most records of the history that are looked through for the attempts at one event: some 40 MiB. (All events of an
+/// answer have a bound of their own: [`Gathered`].)
 const MOST_RECORDS: usize = 10_000;
 /// Records that are read at once.
 const PAGE: usize = 32;
@@ -67,27 +69,44 @@ async fn destinations(stores: &Stores, query: &FindEvent) -> Result<Vec<Known>, 
     }
 }
 
-/// The way of each of these events.
+/// The way of each of these events, as far as there is room for them; the others are said to be left out.
 pub(super) async fn of_all(
     stores: &Stores,
     query: &FindEvent,
-    (events, looked): (Vec<Arc<LoggedEvent>>, LookedBack),
+    (events, looked): (Vec<EventSummary>, LookedBack),
 ) -> Result<FoundEvents, LookupError> {
     let mut found = FoundEvents { looked, ..FoundEvents::default() };
     let destinations = destinations(stores, query).await?;
-    for event in events {
-        let way = of_one(stores, event, &destinations, query.destination.is_some(), &mut found.incomplete).await?;
-        found.events.push(way);
+    let mut gathered = Gathered::default();
+    let mut left = events.as_slice();
+    while let [next, others @ ..] = left {
+        if gathered.is_too_much() {
+            break;
+        }
+        // What was trimmed meanwhile is no longer there to be told of.
+        if let Some(event) = read(stores, next.partition, next.offset).await? {
+            gathered.event(&event);
+            let mut incomplete = Vec::new();
+            let about = (&*destinations, query.destination.is_some());
+            let way = of_one(stores, event, about, (&mut gathered, &mut incomplete)).await?;
+            // One at least, whatever it takes: or nobody could look at it.
+            if gathered.is_too_much() && !found.events.is_empty() {
+                break;
+            }
+            found.events.push(way);
+            found.incomplete.extend(incomplete);
+        }
+        left = others;
     }
+    found.incomplete.extend(leave_out(&mut found.looked, left, stores.log.partitions()));
     Ok(found)
 }
 
 async fn of_one(
     stores: &Stores,
     event: Arc<LoggedEvent>,
-    destinations: &[Known],
-    named: bool,
-    incomplete: &mut Vec<String>,
+    (destinations, named): (&[Known], bool),
+    (gathered, incomplete): (&mut Gathered, &mut Vec<String>),
 ) -> Result<EventWay, LookupError> {
     let cuts = stores.progress.cuts(event.partition).await?;
     // What does not want it is told apart before progress is asked: there may be very many.
@@ -101,7 +120,8 @@ async fn of_one(
     let keys: Vec<_> = concerned.iter().map(|known| known.state_of().lane_key(&event)).collect();
     // First: what is told of attempts that progress does not know of yet is more than it knows, never less.
     let progress = stores.progress.standing(event.partition, &names, &keys).await?;
-    let mut told = told_of(stores, &event, incomplete).await?;
+    gathered.destinations(concerned.len());
+    let mut told = told_of(stores, &event, gathered, incomplete).await?;
     let mut ways = Vec::with_capacity(concerned.len());
     for known in &concerned {
         let own: Vec<Told> = told.remove(&known.record.name).unwrap_or_default();
@@ -115,6 +135,7 @@ async fn of_one(
 async fn told_of(
     stores: &Stores,
     event: &LoggedEvent,
+    gathered: &mut Gathered,
     incomplete: &mut Vec<String>,
 ) -> Result<BTreeMap<DestinationName, Vec<Told>>, StoreError> {
     let mut all: BTreeMap<DestinationName, Vec<Told>> = BTreeMap::new();
@@ -128,6 +149,7 @@ async fn told_of(
         range = HistoryRange::After(last.place);
         for record in page {
             looked_at += 1;
+            gathered.record();
             let Ok(history) = record.told else {
                 incomplete.push(format!("a record of the history of partition {} cannot be read", event.partition));
                 continue;
@@ -135,6 +157,7 @@ async fn told_of(
             let of_it = history.told.into_iter().filter(|told| told.offset == event.offset);
             for told in of_it.take(MOST_ATTEMPTS.saturating_sub(count)) {
                 count += 1;
+                gathered.told(&told);
                 all.entry(told.destination.clone()).or_default().push(told);
             }
             if looked_at >= MOST_RECORDS || count >= MOST_ATTEMPTS {
@@ -275,9 +298,14 @@ async fn settled(
 
 /// The event at another offset of the same partition, if it can be read.
 async fn at_offset(stores: &Stores, event: &LoggedEvent, offset: Offset) -> Result<Option<EventSummary>, StoreError> {
-    let chunk = stores.log.read(event.partition, offset, 1, 1).await?;
-    Ok(chunk.records.first().and_then(|record| match record {
-        LogRecord::Event(first) if first.offset == offset => Some(EventSummary::from(&**first)),
+    Ok(read(stores, event.partition, offset).await?.map(|first| EventSummary::from(&*first)))
+}
+
+/// The event there, if it can be read.
+async fn read(stores: &Stores, partition: Partition, offset: Offset) -> Result<Option<Arc<LoggedEvent>>, StoreError> {
+    let chunk = stores.log.read(partition, offset, 1, 1).await?;
+    Ok(chunk.records.into_iter().next().and_then(|record| match record {
+        LogRecord::Event(event) if event.offset == offset => Some(event),
         _ => None,
     }))
 }

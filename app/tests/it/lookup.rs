@@ -261,6 +261,64 @@ async fn what_became_of_an_event_is_what_progress_says() {
     assert!(matches!(world.finder.find(&unknown).await, Err(LookupError::UnknownDestination(_))));
 }
 
+/// An id is unique per source: whoever sends events chooses how many have it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_an_id_has_a_bound_and_the_next_one_goes_on() {
+    let world = world();
+    // Whether an id tells its time or not: they are looked for in different ways.
+    for id in ["7", "00000000-0000-7000-8000-000000000000"] {
+        let data = Bytes::from(vec![b' '; 1 << 20]);
+        for n in 0..20 {
+            let mut event = Event::new(EventId::new(id).unwrap(), EventType::new("a").unwrap(), data.clone());
+            (event.key, event.source) = (Some(Key::new(&format!("k{n}")).unwrap()), Some(format!("/{n}").into()));
+            world.store.append(vec![NewEvent { event, id_given: true }]).await.pop().unwrap().unwrap();
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let (mut sources, mut after, mut answers) = (Vec::new(), None, 0);
+        loop {
+            let id = EventId::new(id).unwrap();
+            let query = FindEvent { tenant: None, id, source: None, destination: None, after };
+            let found = world.finder.find(&query).await.unwrap();
+            answers += 1;
+            assert!(found.events.len() <= 8, "{} events of 1 MiB in one answer", found.events.len());
+            sources.extend(found.events.iter().map(|way| way.event.event.source.clone().unwrap().to_string()));
+            let left = 20 - sources.len();
+            let said = found.incomplete.iter().any(|what| what.contains(&format!("too long: {left};")));
+            assert_eq!((said, found.looked.next.is_some()), (left > 0, left > 0), "{found:?}");
+            after = found.looked.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(sources, (0..20).rev().map(|n| format!("/{n}")).collect::<Vec<_>>());
+        assert!(answers > 2, "{answers}");
+    }
+}
+
+/// Large events use up what a look may read before all partitions were looked at.
+#[tokio::test(start_paused = true)]
+async fn pages_of_large_events_come_to_an_end() {
+    let world = world();
+    let data = Bytes::from(vec![b' '; 1 << 20]);
+    for n in 0..450 {
+        let id = EventId::new(&format!("e{n}")).unwrap();
+        let mut event = Event::new(id, EventType::new("a").unwrap(), data.clone());
+        event.key = Some(Key::new(&format!("k{n}")).unwrap());
+        world.store.append(vec![NewEvent { event, id_given: false }]).await.pop().unwrap().unwrap();
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    let (mut after, mut count) = (None, 0);
+    for _ in 0..100 {
+        let page = world.finder.events(&EventQuery { after, limit: 50, ..EventQuery::default() }).await.unwrap();
+        count += page.events.len();
+        after = page.looked.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((count, after), (450, None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn pages_of_attempts_follow_one_another_over_all_partitions() {
     let world = world();

@@ -106,6 +106,23 @@ fn a_pause_that_all_workers_know_is_told_as_it_is_and_another_with_its_worker() 
 }
 
 #[test]
+fn a_tenant_learns_of_its_own_destinations_and_nothing_of_workers() {
+    let paused = |name: &str, why: &str| DestinationStatus { paused: Some(why.to_owned()), ..destination(name, 0) };
+    let a = report(5, &[0], vec![destination("acme:x", 1), destination("b:x", 2), paused("acme:y", "a file differs")]);
+    let b = report(5, &[1], vec![destination("acme:x", 4), destination("acme", 8)]);
+    let mut all = StatusReport::of_all([("host-1".to_owned(), a), ("host-2".to_owned(), b)]);
+    all.incomplete.push("worker host-3 has not reported its status yet".to_owned());
+    all.processes.push(ProcessStatus { process: "host-1".into(), role: "worker".into(), release: "1".into() });
+    let own = StatusReport::of_tenant(&Tenant::new("acme").unwrap(), all.at, &all.destinations);
+    let names: Vec<&str> = own.destinations.iter().map(|status| status.name.as_str()).collect();
+    assert_eq!((names, own.at), (vec!["acme:x", "acme:y"], all.at));
+    assert_eq!(own.destinations[0], all.destinations[1], "its numbers are those of all workers");
+    assert_eq!(own.destinations[1].paused.as_deref(), Some("a file differs"));
+    assert!(!serde_json::to_string(&own).unwrap().contains("host-"), "{own:?}");
+    assert!(serde_json::to_string(&all).unwrap().contains("on worker host-1: a file differs"));
+}
+
+#[test]
 fn the_longest_blocked_keys_are_listed_and_all_are_counted() {
     let with = |keys: std::ops::Range<usize>, since: u64| DestinationStatus {
         blocked_keys: keys.len() as u64,

@@ -117,7 +117,7 @@ pub(super) async fn begin<W: WorkerControl + ?Sized>(
         let (selection, first) = (request.selection.clone(), request.first);
         let order = Box::new(ReplayOrder { asked_at, ranges, selection, first });
         let command = Command::BeginReplay { destination: destination.clone(), replay: id.clone(), order };
-        if !workers.command(command).await.map_err(OperationError::Conflict)? {
+        if !workers.command(command).await.map_err(OperationError::Workers)? {
             let what = format!(
                 "the replay {id} could not begin in every partition of {destination}: it has as many replays as it may, \
                  or a partition is being handed over. Try again in a moment"

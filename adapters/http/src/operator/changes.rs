@@ -1,6 +1,6 @@
 //! Destinations that change while events flow: looking at them, and changing them.
 
-mod condition;
+pub(super) mod condition;
 
 use super::caller::Caller;
 use super::{Answer, InPath, json_within};
@@ -303,11 +303,6 @@ pub(super) async fn one(
     Ok((ChangeAnswer { name, revision, cuts, pending, in_flight, dropped, secret: secret.map(Into::into) }, status))
 }
 
-/// A change on whose state nothing depends.
-pub(super) fn unconditional(name: DestinationName, change: Change) -> ChangeRequest {
-    ChangeRequest { name, change, condition: Condition::None }
-}
-
 pub(super) fn admin(shared: &Shared) -> Result<&dyn DestinationAdmin, Box<Problem>> {
     let what = "the destinations cannot be changed over this process";
     shared.api.destinations.as_deref().ok_or_else(|| Problem::new(Kind::NoWorker, what))
@@ -347,7 +342,7 @@ fn request_name(headers: &HeaderMap) -> Result<Option<Box<str>>, Box<Problem>> {
     Ok(request_name::of(headers).map_err(wrong)?.map(Into::into))
 }
 
-fn tagged(mut response: Response, revision: Revision) -> Response {
+pub(super) fn tagged(mut response: Response, revision: Revision) -> Response {
     if let Ok(tag) = HeaderValue::try_from(format!("\"{revision}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }

@@ -1,6 +1,7 @@
 //! What can be told to a destination.
 
 use super::caller::Caller;
+use super::changes::condition;
 use super::{Answer, InPath, changes, done, json, known, no_destination, note, status, worker};
 use crate::Shared;
 use crate::answer;
@@ -9,7 +10,7 @@ use crate::wire::{ChangeAnswer, Empty, KeyChoice, ReplayChoice, Resumed};
 use axum::extract::{Request, State};
 use http::StatusCode;
 use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Timestamp};
-use laneway_ports::{AdminError, Change, OperationError};
+use laneway_ports::{AdminError, Change, ChangeRequest, Condition, OperationError};
 use std::sync::Arc;
 
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
@@ -23,7 +24,7 @@ pub(crate) async fn retry_key(
     let key = lane_key(&shared, (&caller, &destination), request).await?;
     let (did, missing) = (format!("retried {key}"), format!("{destination} is not blocked at {key}"));
     let retry = Command::RetryKey { destination: destination.clone(), key };
-    command(&shared, retry, &destination, (caller.by(), &did), missing).await
+    command(&shared, retry, &destination, (&caller, &did), missing).await
 }
 
 /// `POST /v1/destinations/{name}/keys/skip`: give a key's failed event up now.
@@ -38,7 +39,7 @@ pub(crate) async fn skip_key(
     let did = format!("skipped the failed event of {key}");
     let missing = format!("{destination} is not blocked at {key}");
     let skip = Command::SkipKey { destination: destination.clone(), key };
-    command(&shared, skip, &destination, (caller.by(), &did), missing).await
+    command(&shared, skip, &destination, (&caller, &did), missing).await
 }
 
 /// `POST /v1/destinations/{name}/resume`: end an operator's pause, and one that Laneway made.
@@ -49,15 +50,17 @@ pub(crate) async fn resume(
     request: Request,
 ) -> Answer {
     let destination = caller.destination(&name)?;
+    let condition = condition::of_headers(request.headers())?;
     let Empty {} = changes::choice(&shared, request).await?;
-    let unpaused = end_pause(&shared, &destination, &caller).await?;
-    let resumed = match told(&shared, Command::Resume { destination: destination.clone() }).await {
+    let unpaused = end_pause(&shared, &destination, &caller, condition).await?;
+    let resumed = match told(&shared, &caller, Command::Resume { destination: destination.clone() }).await {
         // Where nobody can be asked, the pause has ended all the same.
         Err(_) if unpaused.is_some() => true,
         told => told?,
     };
     if let Some((answer, status)) = unpaused {
-        let mut response = answer::ok(&Resumed { done: true, answer })?;
+        let revision = answer.revision;
+        let mut response = changes::tagged(answer::ok(&Resumed { done: true, answer })?, revision);
         *response.status_mut() = status;
         return Ok(response);
     }
@@ -79,16 +82,24 @@ pub(crate) async fn resume(
 }
 
 /// Ends the pause of an operator, if there is one.
+///
+/// # Errors
+/// If the destination is not in the state that the condition says, whoever has paused it.
 async fn end_pause(
     shared: &Shared,
     destination: &DestinationName,
     caller: &Caller,
+    condition: Condition,
 ) -> Result<Option<(ChangeAnswer, StatusCode)>, Box<Problem>> {
     let Some(admin) = shared.api.destinations.as_deref() else { return Ok(None) };
     match admin.show(destination).await {
         Ok(record) if record.paused.is_some() => {
-            let change = changes::unconditional(destination.clone(), Change::Resume);
+            let change = ChangeRequest { name: destination.clone(), change: Change::Resume, condition };
             changes::one(admin, caller.by(), change).await.map(Some)
+        }
+        Ok(record) if !condition.holds(Some(record.revision)) => {
+            let (name, revision) = (destination.clone(), Some(record.revision));
+            Err(Problem::from_admin(&AdminError::Condition { name, revision }))
         }
         Ok(_) | Err(AdminError::Unknown(_)) => Ok(None),
         Err(error) => Err(Problem::from_admin(&error)),
@@ -106,7 +117,7 @@ pub(crate) async fn replay(
     let destination = caller.destination(&name)?;
     let ReplayChoice { since: said } = json(&shared, request).await?;
     let since = moment(&said).map_err(|what| Problem::new(Kind::Invalid, what).about("/since"))?;
-    if worker(&shared)?.replay(destination.clone(), since).await.map_err(problem)? {
+    if worker(&shared)?.replay(destination.clone(), since).await.map_err(|error| problem(&error, &caller))? {
         note(&shared, caller.by(), &destination, &format!("replayed from {said}")).await;
         return done();
     }
@@ -146,11 +157,11 @@ async fn command(
     shared: &Shared,
     command: Command,
     destination: &DestinationName,
-    (by, did): (&str, &str),
+    (caller, did): (&Caller, &str),
     missing: String,
 ) -> Answer {
-    if told(shared, command).await? {
-        note(shared, by, destination, did).await;
+    if told(shared, caller, command).await? {
+        note(shared, caller.by(), destination, did).await;
         return done();
     }
     known(shared, destination).await?;
@@ -158,24 +169,28 @@ async fn command(
 }
 
 /// Tells the workers. Whether there was something to do it to.
-async fn told(shared: &Shared, command: Command) -> Result<bool, Box<Problem>> {
-    worker(shared)?.command(command).await.map_err(|why| Problem::new(Kind::Conflict, why))
+async fn told(shared: &Shared, caller: &Caller, command: Command) -> Result<bool, Box<Problem>> {
+    let told = worker(shared)?.command(command).await;
+    told.map_err(|why| problem(&OperationError::Workers(why), caller))
 }
 
 /// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration.
 pub(crate) async fn forget(State(shared): State<Arc<Shared>>, caller: Caller, InPath(name): InPath<String>) -> Answer {
     let destination = caller.destination(&name)?;
-    if !worker(&shared)?.forget(&destination).await.map_err(problem)? {
+    if !worker(&shared)?.forget(&destination).await.map_err(|error| problem(&error, &caller))? {
         return Err(no_destination(&destination));
     }
     note(&shared, caller.by(), &destination, "forgot it, and what waited").await;
     done()
 }
 
-pub(super) fn problem(error: OperationError) -> Box<Problem> {
+/// What whoever asked is told of it.
+pub(super) fn problem(error: &OperationError, caller: &Caller) -> Box<Problem> {
     match error {
         OperationError::NotReady => status::not_ready(),
-        OperationError::Store(error) => Problem::from_store(&error),
-        OperationError::Conflict(why) => Problem::new(Kind::Conflict, why),
+        OperationError::Store(error) => Problem::from_store(error),
+        OperationError::Conflict(_) | OperationError::Workers(_) => {
+            Problem::new(Kind::Conflict, error.told_to(caller.tenant()))
+        }
     }
 }

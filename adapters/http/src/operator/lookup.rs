@@ -19,6 +19,10 @@ use laneway_ports::{
 };
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// When to ask again where much is looked up: look-ups take some tenths of a second.
+const LATER: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,6 +189,7 @@ fn problem(error: LookupError) -> Box<Problem> {
         LookupError::UnknownDestination(_) => Problem::new(Kind::NotFound, error.to_string()).about("destination"),
         LookupError::Cursor => Problem::new(Kind::Invalid, error.to_string()).about("after"),
         LookupError::Store(error) => Problem::from_store(&error),
+        LookupError::Busy => Problem::new(Kind::Overloaded, error.to_string()).retry_after(LATER),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Answer, InPath, done, json, known, no_destination, note, status, wor
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
-use crate::wire::{RecoveryAsked, ReplayAsked, ReplayCounted, ReplayList, ReplayView};
+use crate::wire::{Done, RecoveryAsked, ReplayAsked, ReplayCounted, ReplayList, ReplayView};
 use axum::extract::{Request, State};
 use http::StatusCode;
 use laneway_domain::{
@@ -26,7 +26,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// `GET /v1/destinations/{name}/replays`.
 pub(crate) async fn list(State(shared): State<Arc<Shared>>, caller: Caller, InPath(name): InPath<String>) -> Answer {
     let name = caller.destination(&name)?;
-    let items = of(&shared, &name).await?;
+    let items = of(&shared, &caller, &name).await?;
     answer::ok(&ReplayList { items })
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn show(
     InPath((name, id)): InPath<(String, String)>,
 ) -> Answer {
     let (name, id) = (caller.destination(&name)?, replay_id(&id)?);
-    let found = of(&shared, &name).await?.into_iter().find(|replay| replay.id == id);
+    let found = of(&shared, &caller, &name).await?.into_iter().find(|replay| replay.id == id);
     answer::ok(&found.ok_or_else(|| no_replay(&name, &id))?)
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn put(
         partial: true,
     };
     if asked.dry_run {
-        return count(&shared, &request).await;
+        return count(&shared, &caller, &request).await;
     }
     begin(&shared, &caller, &request).await
 }
@@ -107,7 +107,7 @@ pub(crate) async fn recover(
         partial: asked.partial,
     };
     if asked.dry_run {
-        return count(&shared, &request).await;
+        return count(&shared, &caller, &request).await;
     }
     begin(&shared, &caller, &request).await
 }
@@ -119,15 +119,21 @@ pub(crate) async fn delete(
     InPath((name, id)): InPath<(String, String)>,
 ) -> Answer {
     let (name, id) = (caller.destination(&name)?, replay_id(&id)?);
-    if !worker(&shared)?.cancel_replay(&name, &id).await.map_err(problem)? {
+    if !worker(&shared)?.cancel_replay(&name, &id).await.map_err(|error| problem(&error, &caller))? {
         known(&shared, &name).await?;
         return Err(no_replay(&name, &id));
     }
+    note(&shared, caller.by(), &name, &format!("ended the replay {id}")).await;
     let until = Instant::now() + STORED_WITHIN;
-    while Instant::now() < until && of(&shared, &name).await?.iter().any(|replay| replay.id == id) {
+    while of(&shared, &caller, &name).await?.iter().any(|replay| replay.id == id) {
+        if Instant::now() >= until {
+            // It was ended, and a partition has yet to store that.
+            let mut response = answer::ok(&Done { done: false })?;
+            *response.status_mut() = StatusCode::ACCEPTED;
+            return Ok(response);
+        }
         sleep(GLANCE).await;
     }
-    note(&shared, caller.by(), &name, &format!("ended the replay {id}")).await;
     done()
 }
 
@@ -154,11 +160,11 @@ async fn one_more(shared: &Shared, caller: &Caller, request: &ReplayRequest) -> 
 async fn begin(shared: &Shared, caller: &Caller, request: &ReplayRequest) -> Answer {
     let (by, name) = (caller.by(), &request.destination);
     one_more(shared, caller, request).await?;
-    let begun = worker(shared)?.begin_replay(request).await.map_err(problem)?;
+    let begun = worker(shared)?.begin_replay(request).await.map_err(|error| problem(&error, caller))?;
     let begun = begun.ok_or_else(|| no_destination(name))?;
     let until = Instant::now() + STORED_WITHIN;
     let (view, is_stored) = loop {
-        let found = of(shared, name).await?.into_iter().find(|replay| replay.id == request.id);
+        let found = of(shared, caller, name).await?.into_iter().find(|replay| replay.id == request.id);
         if let Some(view) = found {
             let has = |of| view.partitions.iter().any(|part| part.partition == of && part.state != ReplayState::Asked);
             let is_stored = begun.partitions.iter().all(|partition| has(*partition));
@@ -184,16 +190,16 @@ async fn begin(shared: &Shared, caller: &Caller, request: &ReplayRequest) -> Ans
     Ok(response)
 }
 
-async fn count(shared: &Shared, request: &ReplayRequest) -> Answer {
-    let counted = worker(shared)?.count_replay(request).await.map_err(problem)?;
+async fn count(shared: &Shared, caller: &Caller, request: &ReplayRequest) -> Answer {
+    let counted = worker(shared)?.count_replay(request).await.map_err(|error| problem(&error, caller))?;
     let counted = counted.ok_or_else(|| no_destination(&request.destination))?;
     let (events, is_all, filtered) = (counted.events, counted.is_all, counted.filtered);
     answer::ok(&ReplayCounted { dry_run: true, events, is_all, filtered })
 }
 
 /// The replays of a destination.
-async fn of(shared: &Shared, name: &DestinationName) -> Result<Vec<ReplayView>, Box<Problem>> {
-    let replays = worker(shared)?.replays(name).await.map_err(problem)?;
+async fn of(shared: &Shared, caller: &Caller, name: &DestinationName) -> Result<Vec<ReplayView>, Box<Problem>> {
+    let replays = worker(shared)?.replays(name).await.map_err(|error| problem(&error, caller))?;
     Ok(replays.ok_or_else(|| no_destination(name))?.into_iter().map(ReplayView::from).collect())
 }
 

@@ -8,6 +8,7 @@ use crate::{Shared, wire};
 use axum::extract::{Query, State};
 use axum::response::Response;
 use http::Uri;
+use laneway_domain::StatusReport;
 use laneway_ports::OperationError;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -70,10 +71,8 @@ pub(crate) async fn status(State(shared): State<Arc<Shared>>, caller: Caller, ur
     let counts = shared.api.dead_letters.counts().await.map_err(|error| Problem::from_store(&error))?;
     let counts = counts.into_iter().filter(|count| caller.sees(&count.destination));
     let mut counts: BTreeMap<_, _> = counts.map(|count| (count.destination, count.count)).collect();
-    if caller.tenant().is_some() {
-        // What the processes do is the operator's business; and what is missing, of whatever destinations.
-        report.destinations.retain(|destination| caller.sees(&destination.name));
-        (report.partitions, report.workers, report.processes) = Default::default();
+    if let Some(tenant) = caller.tenant() {
+        report = StatusReport::of_tenant(tenant, report.at, &report.destinations);
     }
     if let Some(only) = only {
         report.destinations.retain(|destination| destination.name == only);
@@ -91,7 +90,7 @@ pub(crate) async fn status(State(shared): State<Arc<Shared>>, caller: Caller, ur
 }
 
 /// The worker's report.
-pub(super) async fn report(shared: &Shared) -> Result<laneway_domain::StatusReport, Box<Problem>> {
+pub(super) async fn report(shared: &Shared) -> Result<StatusReport, Box<Problem>> {
     worker(shared)?.status().await.ok_or_else(not_ready)
 }
 

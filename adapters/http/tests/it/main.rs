@@ -14,7 +14,9 @@ mod properties;
 mod requests;
 mod roles;
 mod shutdown;
+mod slow_readers;
 mod store_errors;
+mod tenants;
 mod tls;
 
 use async_trait::async_trait;

@@ -416,6 +416,24 @@ async fn forgetting_is_not_done_while_a_worker_may_bring_it_back() {
     assert_eq!(server.worker.told.lock().unwrap().len(), 2, "the workers are told again all the same");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_is_still_there_has_not_ended() {
+    let server = Server::new();
+    let replay = r#"{"id":"r","asked_at":1,"selection":{},"first":false,"partitions":[]}"#;
+    let replay = serde_json::from_str(replay).unwrap();
+    let destination = DestinationStatus { replays: vec![replay], ..DestinationStatus::idle(name("a"), true) };
+    let report = StatusReport { destinations: vec![destination], ..StatusReport::default() };
+    *server.worker.report.lock().unwrap() = Some(report);
+    let end = || Request::delete("/v1/destinations/a/replays/r").body(Body::empty()).unwrap();
+    let answer = server.send(end()).await;
+    assert_eq!((answer.status.as_u16(), answer.read::<Done>().done), (202, false), "no partition has stored its end");
+    let gone = DestinationStatus::idle(name("a"), true);
+    let report = StatusReport { destinations: vec![gone], ..StatusReport::default() };
+    *server.worker.report.lock().unwrap() = Some(report);
+    let answer = server.send(end()).await;
+    assert_eq!((answer.status.as_u16(), answer.read::<Done>().done), (200, true));
+}
+
 #[tokio::test]
 async fn a_payload_that_is_not_json_is_shown_in_base64() {
     let server = Server::new();

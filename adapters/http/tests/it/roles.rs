@@ -84,11 +84,14 @@ pub(crate) const NOT_BY_LINK: [(&str, &str); 6] = [
 ];
 
 /// What of a tenant's requests is counted, beside that whatever needs a role to change something is a change.
-const COUNTED: [(&str, &str, TenantAct); 8] = [
+const COUNTED: [(&str, &str, TenantAct); 11] = [
     ("GET", "/v1/events", TenantAct::Search),
     ("GET", "/v1/events/{id}", TenantAct::Search),
     ("GET", "/v1/attempts", TenantAct::Search),
+    ("GET", "/v1/status", TenantAct::Search),
     ("GET", "/v1/dead-letters", TenantAct::Search),
+    ("GET", "/v1/destinations/{name}/replays", TenantAct::Search),
+    ("GET", "/v1/destinations/{name}/replays/{id}", TenantAct::Search),
     ("POST", "/v1/destinations/{name}/replay", TenantAct::Replay),
     ("PUT", "/v1/destinations/{name}/replays/{id}", TenantAct::Replay),
     ("POST", "/v1/destinations/{name}/keys/replay", TenantAct::Replay),

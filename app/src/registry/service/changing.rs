@@ -347,13 +347,7 @@ fn refused(name: &DestinationName, why: &Refused) -> AdminError {
 }
 
 fn check(name: &DestinationName, revision: Option<Revision>, condition: &Condition) -> Result<(), AdminError> {
-    let met = match condition {
-        Condition::None => true,
-        Condition::Exists => revision.is_some(),
-        Condition::Absent => revision.is_none(),
-        Condition::Match(these) => revision.is_some_and(|revision| these.contains(&revision)),
-        Condition::NotMatch(these) => revision.is_none_or(|revision| !these.contains(&revision)),
-    };
+    let met = condition.holds(revision);
     if met { Ok(()) } else { Err(AdminError::Condition { name: name.clone(), revision }) }
 }
 

@@ -398,6 +398,23 @@ async fn filters_of_before_are_kept_for_as_long_as_there_are_events_that_they_ju
     );
 }
 
+/// Whoever resumes says what they have seen, as whoever pauses does.
+#[tokio::test(start_paused = true)]
+async fn a_destination_is_resumed_only_in_the_state_that_is_expected() {
+    let process = Process::new().await;
+    let made = process.put("a", &console()).await.is(201);
+    let resume = async |tag: &str| process.send("POST", "/v1/destinations/a/resume", &[("if-match", tag)], "{}").await;
+    // Nobody has paused it, and it is at another revision than somebody believes.
+    resume("\"1000\"").await.problem(412, "precondition-failed");
+    let tag = made.tag();
+    let paused = process.send("POST", "/v1/destinations/a/pause", &[("if-match", &tag)], "{}").await.is(200);
+    resume(&tag).await.problem(412, "precondition-failed");
+    assert!(process.get("/v1/destinations/a").await.json["paused"].is_object(), "it is still paused");
+    let resumed = resume(&paused.tag()).await.is(200);
+    assert!(resumed.revision() > paused.revision() && resumed.tag() == format!("\"{}\"", resumed.revision()));
+    assert!(process.get("/v1/destinations/a").await.json["paused"].is_null());
+}
+
 /// An `ingest` hears of workers what they left in the store up to some seconds ago.
 #[tokio::test]
 async fn what_no_worker_has_told_of_yet_is_known_all_the_same() {

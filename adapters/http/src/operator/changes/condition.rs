@@ -6,7 +6,7 @@ use laneway_domain::Revision;
 use laneway_ports::Condition;
 
 /// What the headers expect.
-pub(super) fn of_headers(headers: &HeaderMap) -> Result<Condition, Box<Problem>> {
+pub(in crate::operator) fn of_headers(headers: &HeaderMap) -> Result<Condition, Box<Problem>> {
     let matching = joined(headers, &header::IF_MATCH)?;
     let not_matching = joined(headers, &header::IF_NONE_MATCH)?;
     Ok(of(matching.as_deref(), not_matching.as_deref()))

@@ -171,6 +171,9 @@ pub(crate) async fn cancel(
     let id = sent.get("id");
     let path = format!("{}/replays/{}", links::api_destination(&name), links::part(id));
     let done = site.interface(&visit).send::<Done>(Method::DELETE, &path, &[], &()).await;
-    let said = done.map(|_| format!("The replay {id} has ended."));
+    let said = done.map(|Done { done }| match done {
+        true => format!("The replay {id} has ended."),
+        false => format!("The replay {id} was ended. Not every partition has stored that yet."),
+    });
     Ok(told(&site, &visit, said, &format!("{}/replays", links::destination(&name))))
 }
