@@ -14,8 +14,8 @@ use laneway_egress::EgressPolicy;
 use laneway_http::{Token, Tokens};
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
-    Change, ChangeRequest, Condition, DestinationAdmin as _, Drafted, Lease, MAX_REGISTRY_PAGE, NewToken, Selection, Stores,
-    TenantAdmin as _, TokenListQuery, WorkerId, WriteDraft,
+    Change, ChangeRequest, Condition, DestinationAdmin as _, Drafted, Lease, MAX_REGISTRY_PAGE, NewToken, Selection,
+    Stores, TenantAdmin as _, TokenListQuery, WorkerId, WriteDraft,
 };
 use std::sync::Arc;
 use std::time::Duration;

@@ -247,11 +247,14 @@ async fn an_ingest_reads_the_file_again_and_goes_by_what_the_workers_have_applie
     assert_eq!(sends_to(&ingest, &stores).await.as_deref(), Some("https://second.example"));
 }
 
+/// Which fault a call meets, by its number.
+type Failure = fn(usize) -> Option<Fault>;
+
 /// A registry that fails as it is told to, from the given call on.
 #[derive(Default)]
 struct Failing {
     calls: AtomicUsize,
-    by: Mutex<Option<fn(usize) -> Option<Fault>>>,
+    by: Mutex<Option<Failure>>,
 }
 
 impl Failing {
