@@ -38,7 +38,7 @@ mod verifier;
 
 pub use arrival::{
     ATTEMPT_HEADER, Arrival, CloudEventMembers, ID_HEADER, KEY_HEADER, REDRIVE_HEADER, REPLAY_HEADER, SEQUENCE_HEADER,
-    TENANT_HEADER, Unreadable,
+    SOURCE_HEADER, TENANT_HEADER, Unreadable,
 };
 pub use last_seen::{LastReplayed, LastSeen, LastSeenByKey, Occasion};
 pub use sequence::{InvalidSequence, Sequence};

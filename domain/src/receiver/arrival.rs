@@ -1,6 +1,7 @@
 //! What a delivery says of itself: whose event it is, and where it stands.
 
 use super::{InvalidSequence, Occasion, Sequence};
+use crate::event::DEFAULT_SOURCE;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -8,6 +9,8 @@ use thiserror::Error;
 pub const ID_HEADER: &str = "webhook-id";
 /// The header with the event's key, percent-encoded (CloudEvents HTTP binding, section 3.1.3.2).
 pub const KEY_HEADER: &str = "ce-partitionkey";
+/// The header with the event's source: [`crate::DEFAULT_SOURCE`] where its producer named none.
+pub const SOURCE_HEADER: &str = "ce-source";
 /// The header with the event's tenant, if it has one.
 pub const TENANT_HEADER: &str = "ce-lanewaytenant";
 /// The header with the event's [`Sequence`].
@@ -26,6 +29,9 @@ pub struct Arrival {
     pub id: String,
     /// Whose it is, if a tenant's: its keys and ids are not those of another.
     pub tenant: Option<String>,
+    /// Where it comes from, if its producer said so: an id is unique within a source only. As the header has it,
+    /// percent-encoded, or as the batch has it.
+    pub source: Option<String>,
     /// Its key as the header has it, percent-encoded, or as the batch has it. Both spellings are
     /// unique to a key, but not the same: one table of numbers should see only one of the two.
     pub key: Option<String>,
@@ -68,6 +74,7 @@ impl Arrival {
         Ok(Self {
             id: required(ID_HEADER)?.to_owned(),
             tenant: header(TENANT_HEADER).map(str::to_owned),
+            source: header(SOURCE_HEADER).filter(|source| *source != DEFAULT_SOURCE).map(str::to_owned),
             key: header(KEY_HEADER).map(str::to_owned),
             sequence: required(SEQUENCE_HEADER)?.parse()?,
             attempt: attempt.ok_or(Unreadable::Attempt)?,
@@ -87,13 +94,15 @@ impl Arrival {
     }
 
     /// What its number is remembered under: its key or, without one, its id, because an event
-    /// without a key is ordered with no other. Each tenant has keys and ids of its own.
+    /// without a key is ordered with no other. Each tenant has keys and ids of its own, and each source ids.
     #[must_use]
     pub fn remembered_as(&self) -> String {
         let of = self.tenant.as_ref().map(|tenant| format!("tenant:{tenant}:")).unwrap_or_default();
-        match &self.key {
-            Some(key) => format!("{of}key:{key}"),
-            None => format!("{of}event:{}", self.id),
+        match (&self.key, &self.source) {
+            (Some(key), _) => format!("{of}key:{key}"),
+            (None, None) => format!("{of}event:{}", self.id),
+            // Neither can contain a line break.
+            (None, Some(source)) => format!("{of}source:{source}\nevent:{}", self.id),
         }
     }
 }
@@ -108,6 +117,8 @@ pub struct CloudEventMembers {
     pub id: String,
     /// The event's tenant.
     pub lanewaytenant: Option<String>,
+    /// The event's source.
+    pub source: Option<String>,
     /// The event's key.
     pub partitionkey: Option<String>,
     /// As [`SEQUENCE_HEADER`].
@@ -130,6 +141,7 @@ impl TryFrom<CloudEventMembers> for Arrival {
         Ok(Self {
             id: members.id,
             tenant: members.lanewaytenant,
+            source: members.source.filter(|source| source != DEFAULT_SOURCE),
             key: members.partitionkey,
             sequence: members.lanewaysequence.parse()?,
             attempt: members.lanewayattempt,

@@ -42,6 +42,7 @@ fn an_arrival_is_read_from_headers_and_from_a_batch_alike() {
     let expected = Arrival {
         id: "evt_1".into(),
         tenant: None,
+        source: None,
         key: Some("order-7".into()),
         sequence: Sequence { partition: Partition(3), offset: Offset(41) },
         attempt: 2,
@@ -78,6 +79,22 @@ fn each_tenant_has_keys_and_ids_of_its_own() {
     let batch = r#"{"id":"e","lanewaytenant":"a","lanewaysequence":"1-1","lanewayattempt":1}"#;
     let member = Arrival::try_from(serde_json::from_str::<CloudEventMembers>(batch).unwrap()).unwrap();
     assert_eq!(member.remembered_as(), "tenant:a:event:e");
+}
+
+/// The same id of two sources is of two events, which are ordered with each other only if they have a key.
+#[test]
+fn each_source_has_ids_of_its_own() {
+    let of = |source: Option<&str>, key: Option<&str>| {
+        let given = [("webhook-id", Some("e")), ("ce-source", source), ("ce-partitionkey", key)];
+        let rest = [("laneway-sequence", Some("1-1")), ("laneway-attempt", Some("1"))];
+        let all: Vec<_> = given.into_iter().chain(rest).filter_map(|(name, value)| Some((name, value?))).collect();
+        Arrival::of_headers(headers(&all)).unwrap().remembered_as()
+    };
+    let all = [of(None, None), of(Some("/laneway"), None), of(Some("/a"), None), of(Some("/a"), Some("k"))];
+    assert_eq!(all, ["event:e", "event:e", "source:/a\nevent:e", "key:k"]);
+    let batch = r#"{"id":"e","source":"/a","lanewaysequence":"1-1","lanewayattempt":1}"#;
+    let member = Arrival::try_from(serde_json::from_str::<CloudEventMembers>(batch).unwrap()).unwrap();
+    assert_eq!(member.remembered_as(), all[2]);
 }
 
 #[test]
