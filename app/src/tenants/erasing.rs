@@ -1,7 +1,7 @@
 //! What is left of deleted tenants at the operator's destinations, and when nothing of them is left anywhere.
 
 use super::service::Tenants;
-use laneway_domain::{DeadLetter, DeletedTenants, Offset, Partition, Timestamp};
+use laneway_domain::{Age, Ages, DeadLetter, DeletedTenants, Offset, Partition, Timestamp};
 use laneway_ports::{
     DeadLetterQuery, EventLog, LogRecord, MAX_DEAD_LETTER_PAGE, Selection, StoreError, TenantAdminError,
 };
@@ -95,8 +95,8 @@ impl Tenants {
         Ok(())
     }
 
-    /// Looks once after deleted tenants. `ids`: for how long ids are remembered.
-    async fn look_after_deleted(&self, ids: Duration) -> Result<(), TenantAdminError> {
+    /// Looks once after deleted tenants. `kept`: see [`forget_deleted`].
+    async fn look_after_deleted(&self, kept: Duration) -> Result<(), TenantAdminError> {
         let now = self.look_at_clock().await?;
         let book = self.known.book();
         if book.deleted().is_empty() {
@@ -106,7 +106,7 @@ impl Tenants {
         let lately = book.deleted_since(now.before(MARGIN));
         let mut discarded = self.discard_dead_letters(&lately).await?;
         self.delete_late(&lately).await?;
-        let gone = book.gone(oldest(&*self.stores.log).await?, ids, MARGIN, now);
+        let gone = book.gone(oldest(&*self.stores.log, now).await?, kept, MARGIN, now);
         discarded += self.discard_dead_letters(&gone).await?;
         self.delete_late(&gone).await?;
         self.end_links(&gone).await?;
@@ -127,15 +127,16 @@ impl Tenants {
 }
 
 /// When the oldest event was accepted that the log has, over all partitions; `None` if it has none.
-async fn oldest(log: &dyn EventLog) -> Result<Option<Timestamp>, StoreError> {
+async fn oldest(log: &dyn EventLog, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let ages = Ages::new(Timestamp::ZERO, now);
     let mut oldest = None;
     for partition in (0..log.partitions()).map(Partition) {
         let start = log.bounds(partition).await?.start;
         let first = log.read(partition, start, 1, 1).await?.records.into_iter().next();
         let at = match first {
-            Some(LogRecord::Event(event)) => event.accepted_at,
-            // How old it is, nobody can tell.
-            Some(LogRecord::Corrupt { .. }) => Timestamp::ZERO,
+            Some(LogRecord::Event(event)) if ages.of(event.accepted_at) != Age::Ahead => event.accepted_at,
+            // How old it is, nobody can tell: it cannot be read, or the clock was wrong when it was accepted.
+            Some(LogRecord::Event(_) | LogRecord::Corrupt { .. }) => Timestamp::ZERO,
             None => continue,
         };
         oldest = Some(oldest.map_or(at, |oldest: Timestamp| oldest.min(at)));
@@ -143,12 +144,35 @@ async fn oldest(log: &dyn EventLog) -> Result<Option<Timestamp>, StoreError> {
     Ok(oldest)
 }
 
-/// Looks after deleted tenants for as long as it is polled.
-pub async fn forget_deleted(tenants: Arc<Tenants>, ids: Duration) {
+/// Looks after deleted tenants for as long as it is polled. `kept`: how long ids of events are remembered, and what was
+/// told of attempts.
+pub async fn forget_deleted(tenants: Arc<Tenants>, kept: Duration) {
     loop {
         sleep(EVERY).await;
-        if let Err(error) = tenants.look_after_deleted(ids).await {
+        if let Err(error) = tenants.look_after_deleted(kept).await {
             tracing::warn!(%error, "what is left of deleted tenants could not be looked after; trying again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use laneway_domain::{Event, EventId, EventType, NewEvent};
+    use laneway_memory::{Disk, MemoryStore, Settings};
+
+    #[tokio::test]
+    async fn an_event_whose_time_lies_ahead_does_not_say_how_old_those_behind_it_are() {
+        let disk = Disk::new(1);
+        let store = MemoryStore::open(disk.clone(), Settings::default());
+        assert_eq!(oldest(&store, disk.now()).await.unwrap(), None);
+        let event = Event::new(EventId::new("e").unwrap(), EventType::new("t").unwrap(), Bytes::new());
+        store.append(vec![NewEvent { event, id_given: true }]).await.remove(0).unwrap();
+        let found = oldest(&store, disk.now()).await.unwrap().unwrap();
+        assert!(found > Timestamp::ZERO);
+        // By the clock of whoever looks, it will be accepted in two minutes.
+        let now = found.before(Duration::from_secs(120));
+        assert_eq!(oldest(&store, now).await.unwrap(), Some(Timestamp::ZERO));
     }
 }
