@@ -1,7 +1,7 @@
 //! What is old, where clocks may have been wrong: a log is in the order in which its entries were accepted, and each
 //! says when that was, by the clock of whoever took it in.
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 use std::time::Duration;
 
 /// How far the clocks of the processes that accept events may be apart, and how far one may be set back, before what

@@ -421,11 +421,12 @@ async fn what_no_worker_has_told_of_yet_is_known_all_the_same() {
     let patience = Duration::from_millis(50);
     let process = Process::with(Setup { works: false, elsewhere: true, patience, ..Setup::default() }).await;
     process.put("new", &console()).await.is(202);
+    for (name, status) in [("new", 409), ("nobody", 404)] {
+        process.post(&format!("/v1/destinations/{name}/resume"), &json!({})).await.is(status);
+    }
     let paused = process.post("/v1/destinations/new/pause", &json!({})).await.is(202);
     assert_eq!(paused.json["in_flight"], Json::Null, "what was left before the change says nothing of it");
-    for (name, status) in [("new", 409), ("nobody", 404)] {
-        process.send("POST", &format!("/v1/destinations/{name}/resume"), &[], "{}").await.is(status);
-    }
+    process.post("/v1/destinations/new/resume", &json!({})).await.is(202);
     for (name, status) in [("new", 200), ("nobody", 404)] {
         process.post("/v1/dead-letters/retry", &json!({"destination": name})).await.is(status);
     }
