@@ -1,12 +1,7 @@
 //! What is old, where clocks may have been wrong: a log is in the order in which its entries were accepted, and each
 //! says when that was, by the clock of whoever took it in.
 
-use crate::time::Timestamp;
-use std::time::Duration;
-
-/// How far the clocks of the processes that accept events may be apart, and how far one may be set back, before what
-/// they say is taken to be wrong.
-pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+use crate::time::{MAX_CLOCK_SKEW, Timestamp};
 
 /// How old an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +95,7 @@ impl Oldest {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
 

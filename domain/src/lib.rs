@@ -49,7 +49,7 @@ mod token;
 mod watermark;
 mod way;
 
-pub use age::{Age, Ages, MAX_CLOCK_SKEW, Oldest};
+pub use age::{Age, Ages, Oldest};
 pub use balancer::{Balancer, CLAIM_EVERY, Presence, Step};
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Effect, MIN_FAILING_KEYS};
 pub use bucket::{Allowance, TokenBucket};
@@ -102,7 +102,7 @@ pub use status::{
 pub use tenant::{InvalidTenant, MAX_TENANT_BYTES, TENANT_SEPARATOR, Tenant};
 pub use tenant_book::{MAX_TENANT_RECORDS, TenantBook, TenantRecord, TenantRefusal};
 pub use tenant_rates::{TenantAct, TenantBuckets, TenantRates};
-pub use time::Timestamp;
+pub use time::{MAX_CLOCK_SKEW, Timestamp};
 pub use token::{
     DEFAULT_LINK_LASTS, InvalidTokenName, Link, LinkOver, Links, MAX_ENDED_LINKS, MAX_LINK_LASTS, MAX_REVOKED_TOKENS,
     MAX_TOKEN_CHANGES, MAX_TOKEN_NAME_BYTES, MAX_TOKENS, Stamp, StoredToken, TokenBook, TokenChange, TokenDigest,

@@ -1,9 +1,12 @@
 //! Time as an argument: milliseconds since the Unix epoch, handed in by the shell.
 
-use crate::MAX_CLOCK_SKEW;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
+
+/// How far the clocks of the processes that accept events may be apart, and how far one may be set back, before what
+/// they say is taken to be wrong.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z.
 ///
