@@ -52,6 +52,7 @@ async fn an_arrival_is_read_from_a_request_and_from_a_batch() {
     let first = Arrival {
         id: "evt_1".into(),
         tenant: None,
+        source: None,
         key: Some("order-7".into()),
         sequence: Sequence { partition: Partition(3), offset: Offset(41) },
         attempt: 14,
