@@ -21,8 +21,8 @@ use tokio::time::timeout;
 
 /// How many partitions are asked at once.
 const AT_ONCE: usize = 16;
-/// How many look-ups of events and attempts a process makes at once. Each may read 128 MiB, and keep some 24 MiB of that
-/// for a while, where deliveries want the same disk, cores and memory.
+/// How many look-ups of events and attempts a process makes at once. Each may read 128 MiB, and keep some 24 MiB of
+/// that for a while, where deliveries want the same disk, cores and memory.
 const LOOKUPS_AT_ONCE: usize = 4;
 /// How long a look-up waits for its turn. Most take less than some tenths of a second.
 const TURN_WITHIN: Duration = Duration::from_secs(2);

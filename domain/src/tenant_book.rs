@@ -129,8 +129,8 @@ impl TenantBook {
     /// The deleted tenants of which nothing is left anywhere at `now`.
     ///
     /// `oldest`: when the oldest event was accepted that the log has, if it has any. `kept`: how long an event's id is
-    /// remembered, and what was told of attempts; whoever gets the name next must meet neither. `margin`: how long after a deletion a process may still have taken an event of the tenant, and by how
-    /// much clocks may differ.
+    /// remembered, and what was told of attempts; whoever gets the name next must meet neither. `margin`: how long
+    /// after a deletion a process may still have taken an event of the tenant, and by how much clocks may differ.
     #[must_use]
     pub fn gone(&self, oldest: Option<Timestamp>, kept: Duration, margin: Duration, now: Timestamp) -> DeletedTenants {
         let is_gone = |record: &TenantRecord| {

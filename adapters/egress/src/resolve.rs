@@ -5,10 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use tokio::sync::Semaphore;
 
-/// How many names the operating system's resolver looks up at once. Each takes a blocking thread of the runtime until the
-/// resolver gives up, 10 to 30 s where a name server is dead; those of the runtime that it leaves are for everybody else
-/// (see [`tokio::runtime::Builder::max_blocking_threads`]), so that names which nobody can look up stop no reads of a
-/// store. A thread that waits takes some 20 KB.
+/// How many names the operating system's resolver looks up at once. Each takes a blocking thread of the runtime until
+/// the resolver gives up, 10 to 30 s where a name server is dead; those of the runtime that it leaves are for everybody
+/// else (see [`tokio::runtime::Builder::max_blocking_threads`]), so that names which nobody can look up stop no reads
+/// of a store. A thread that waits takes some 20 KB.
 pub const MAX_LOOK_UPS: usize = 1024;
 
 static TURNS: Semaphore = Semaphore::const_new(MAX_LOOK_UPS);

@@ -55,8 +55,8 @@ pub struct Limits {
     /// How long the headers of a request may take to come in, from the connection's start or the
     /// request before, and how long a connection may be idle ([`DEFAULT_HEADER_TIMEOUT`]). Then it is closed.
     pub header_timeout: Duration,
-    /// How long a body may take to come in, from the end of its headers
-    /// ([`DEFAULT_BODY_TIMEOUT`]). Then: 408. And how long nothing may be taken of an answer; then its connection is closed.
+    /// How long a body may take to come in, from the end of its headers ([`DEFAULT_BODY_TIMEOUT`]). Then: 408. And how
+    /// long nothing may be taken of an answer; then its connection is closed.
     pub body_timeout: Duration,
     /// The most open connections ([`DEFAULT_CONNECTIONS`]). Whoever comes then displaces the longest idle one of the
     /// peer that holds most. Where none is idle: 503, but for health checks.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The longest piece of a body that a connection is given at once: about what its buffers take. It lets go of a body with
-/// its last piece; given a long one whole, it would do so before anything of it was sent.
+/// The longest piece of a body that a connection is given at once: about what its buffers take. It lets go of a body
+/// with its last piece; given a long one whole, it would do so before anything of it was sent.
 const PIECE: usize = 64 * 1024;
 
 /// The body of a long answer, in pieces.

@@ -3,15 +3,9 @@
 use crate::config::Mode;
 use crate::document::document_id;
 use crate::reply::whole;
-use laneway_domain::{Key, LoggedEvent, Tenant};
+use laneway_domain::{Key, LoggedEvent, MAX_CLOCK_SKEW, Tenant};
 use mongodb::bson::{Bson, Document};
 use std::fmt;
-use std::time::Duration;
-
-/// How far the clocks of the processes that accept events may be apart, and how far one may be set
-/// back. Two events whose offsets and times of acceptance contradict each other by more than
-/// that are not of one log.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// Where a document came from. A document that others wrote may have none of this.
 #[derive(Debug)]
@@ -87,7 +81,8 @@ impl Stored {
             let same = self.event_id.as_deref() == Some(event.id.as_str());
             return if same { Standing::Current } else { Standing::Foreign };
         }
-        // A log that was made anew begins at offset 0 again. Its events must not pass for old ones.
+        // A log that was made anew begins at offset 0 again. Its events must not pass for old ones: where offsets and
+        // times of acceptance contradict each other by more than clocks differ, they are not of one log.
         let skew = u64::try_from(MAX_CLOCK_SKEW.as_millis()).unwrap_or(u64::MAX);
         match self.accepted_at {
             Some(at) if at.saturating_add(skew) >= logged.accepted_at.as_millis() => Standing::Current,

@@ -20,8 +20,8 @@ local function dead_keys(keys, first)
   }
 end
 
--- The first two lines of a dead letter: its event's id and key. Versions before 17 left them empty where the event was a
--- tenant's: then they are in the copy of the event (`events` and `name` say where).
+-- The first two lines of a dead letter: its event's id and key. Versions before 17 left them empty where the event was
+-- a tenant's: then they are in the copy of the event (`events` and `name` say where).
 local function id_and_key(letter, events, name)
   local event_id, key = string.match(letter, '^([^\n]*)\n([^\n]*)\n')
   if event_id == '' and events then
@@ -100,8 +100,8 @@ local function names_after(order, after, most)
   return redis.call('ZRANGE', order, from, '+', 'BYLEX', 'LIMIT', 0, most)
 end
 
--- Those of the names that are of this event key and id, where given, and their letters. `events` may be missing in calls
--- of versions before 12.
+-- Those of the names that are of this event key and id, where given, and their letters. `events` may be missing in
+-- calls of versions before 12.
 local function selected(letters, events, names, key, id)
   local chosen, texts = {}, {}
   if #names == 0 then

@@ -249,6 +249,16 @@ mod tests {
         assert!(SOURCE.contains(&format!("local OLDEST_CALLS = {OLDEST_CALLS}\n")));
     }
 
+    /// A new version of an entry that the library does not know would have no id there, and a commit could not be made
+    /// of what it became.
+    #[test]
+    fn the_library_knows_the_newest_entries_and_what_clocks_may_differ_by() {
+        let [_, newest] = crate::codec::READS;
+        assert!(SOURCE.contains(&format!("local NEWEST_ENTRY = {newest}\n")));
+        let skew = laneway_domain::MAX_CLOCK_SKEW.as_millis();
+        assert!(SOURCE.contains(&format!("local MAX_CLOCK_SKEW = {skew}\n")));
+    }
+
     #[test]
     fn a_refusal_is_told_from_a_failure() {
         assert_eq!(refusal("LANEWAY_FENCED"), Some(Refusal::Fenced));

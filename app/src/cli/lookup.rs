@@ -224,8 +224,8 @@ struct Meant<'a> {
     source: Option<String>,
 }
 
-/// Finds an event of that id which is the one that is meant, however often that has to be asked for; at the end of the log
-/// others of that id.
+/// Finds an event of that id which is the one that is meant, however often that has to be asked for; at the end of the
+/// log others of that id.
 async fn find(
     client: &Client,
     Meant { id: event, tenant, source }: Meant<'_>,

@@ -69,8 +69,8 @@ fn parsed<C: Parser>() -> C {
     C::try_parse().unwrap_or_else(|asked| asked.exit())
 }
 
-/// Threads of the runtime for what blocks, besides those that look names up: reads of the store, files. As many as tokio
-/// has by itself.
+/// Threads of the runtime for what blocks, besides those that look names up: reads of the store, files. As many as
+/// tokio has by itself.
 const BLOCKING_BESIDE_LOOK_UPS: usize = 512;
 
 fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {

@@ -33,8 +33,8 @@ pub(super) async fn run(client: &Client, command: ReplayCommand) -> Result<(), F
             if !done {
                 output::note("not every partition has stored that yet; laneway replay list says when they have");
             }
-            let has = if done { "has" } else { "was" };
-            output::say(&format!("the replay {id} to {destination} {has} ended"))
+            let state = if done { "has ended" } else { "is ending" };
+            output::say(&format!("the replay {id} to {destination} {state}"))
         }
     }
 }

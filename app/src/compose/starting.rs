@@ -98,7 +98,8 @@ mod tests {
     /// A start on such a store, and how many destinations it begins with.
     async fn started(role: Role, fault: fn(usize) -> Option<Fault>) -> (Result<Option<usize>, String>, Vec<Call>) {
         let config = Config::from_toml(
-            "[store]\nkey = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n[[destination]]\nname = 'a'\nurl = 'console:'",
+            "[store]\nkey = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n\
+             [[destination]]\nname = 'a'\nurl = 'console:'",
         )
         .unwrap();
         let away = Arc::new(Away { calls: Mutex::default(), fault });

@@ -14,14 +14,14 @@ use std::time::Duration;
 const MOST_RECORDS: usize = 50_000;
 /// The most bytes of events that one look reads.
 const MOST_BYTES: usize = 128 << 20;
-/// The most bytes of what was found that one look keeps: a page takes a part of it, and the rest was found in partitions
-/// that have earlier events than those that are told.
+/// The most bytes of what was found that one look keeps: a page takes a part of it, and the rest was found in
+/// partitions that have earlier events than those that are told.
 const MOST_KEPT_BYTES: usize = 16 << 20;
 /// How many offsets one step goes back at once, at the most.
 const STEP: u64 = 512;
-/// By how much each step of a partition is longer than the one before; the first goes back by one offset. So a look that
-/// goes on where another one has found something, and given out nothing, has that again at once, and what it may read is
-/// left for the other partitions.
+/// By how much each step of a partition is longer than the one before; the first goes back by one offset. So a look
+/// that goes on where another one has found something, and given out nothing, has that again at once, and what it may
+/// read is left for the other partitions.
 const STEPS_GROW: u64 = 8;
 /// The most bytes that one read brings into memory.
 const READ_BYTES: usize = 4 << 20;

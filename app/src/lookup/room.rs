@@ -6,8 +6,8 @@ use laneway_ports::{EventSummary, LookedBack};
 /// The most bytes of events, and of what is told of them, that one answer gathers: an id is unique per source only, so
 /// that whoever sends events chooses how many have it. The first event is told of in any case.
 const MOST_BYTES: usize = 8 << 20;
-/// The most records of the history that are looked through for one answer: some 160 MiB, read in pieces. It is what four
-/// events with a long history take.
+/// The most records of the history that are looked through for one answer: some 160 MiB, read in pieces. It is what
+/// four events with a long history take.
 const MOST_RECORDS: usize = 40_000;
 /// What stands about an event at a destination, its attempts aside: words.
 const AT_BYTES: usize = 256;
@@ -56,8 +56,8 @@ pub(super) fn leave_out(looked: &mut LookedBack, left: &[EventSummary], partitio
     (looked.next, looked.to) = (Some(next), looked.to.max(Some(latest)));
     let count = left.len();
     Some(format!(
-        "events of this id that are left out because the answer would be too long: {count}; `next` goes on with them, and \
-         `source` chooses among them"
+        "events of this id that are left out because the answer would be too long: {count}; `next` goes on with them, \
+         and `source` chooses among them"
     ))
 }
 

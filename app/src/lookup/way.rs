@@ -13,8 +13,8 @@ use laneway_ports::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The most records of the history that are looked through for the attempts at one event: some 40 MiB. (All events of an
-/// answer have a bound of their own: [`Gathered`].)
+/// The most records of the history that are looked through for the attempts at one event: some 40 MiB. (All events of
+/// an answer have a bound of their own: [`Gathered`].)
 const MOST_RECORDS: usize = 10_000;
 /// Records that are read at once.
 const PAGE: usize = 32;

@@ -146,8 +146,8 @@ fn told(now: Timestamp) -> SigningSecret {
     SigningSecret { id, created: now, expires: None, request: None }
 }
 
-/// The signing secrets: those that were sent, and of those before the ones that are named by their ids, or all. One that
-/// is named expires when it would have; one whose text is sent is to stay.
+/// The signing secrets: those that were sent, and of those before the ones that are named by their ids, or all. One
+/// that is named expires when it would have; one whose text is sent is to stay.
 fn secrets_of(
     sent: Option<Json>,
     before: Option<&Before>,

@@ -33,8 +33,9 @@ const TRIM_CHUNKS: usize = 25;
 const HISTORY_CHUNK: usize = 100;
 /// Dead letters to be retried that are looked up at a time, per partition.
 const RETRIES: usize = 256;
-/// How often that is done in a round, as long as there are more. Those of a destination that takes none now (it is paused,
-/// down, or has left the configuration) stay where they are, and others' stand behind them: they are all passed by.
+/// How often that is done in a round, as long as there are more. Those of a destination that takes none now (it is
+/// paused, down, or has left the configuration) stay where they are, and others' stand behind them: they are all passed
+/// by.
 const RETRY_PAGES: usize = 8;
 
 /// Where a dead letter is among those of its partition.
@@ -163,8 +164,8 @@ impl Upkeep {
         }
     }
 
-    /// Tells the worker of dead letters to be retried, from behind `from` on. Returns from where the next round goes on:
-    /// `None`, from the first one.
+    /// Tells the worker of dead letters to be retried, from behind `from` on. Returns from where the next round goes
+    /// on: `None`, from the first one.
     async fn look_for_retries(&self, partition: Partition, mut from: Option<LetterPlace>) -> Option<LetterPlace> {
         for _ in 0..RETRY_PAGES {
             match self.stores.dead_letters.retry_requested(partition, from.as_ref(), RETRIES).await {

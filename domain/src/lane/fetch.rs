@@ -14,9 +14,9 @@ use std::sync::Arc;
 /// one is in flight while the next is at hand.
 const FETCHED_PER_ATTEMPT: usize = 2;
 
-/// Dead letters of a destination that may wait in a partition for being attempted once more. Those of one that is paused
-/// or down wait for as long as that lasts, and a million of them must not fill the memory: all others stay in the store,
-/// where they are asked for.
+/// Dead letters of a destination that may wait in a partition for being attempted once more. Those of one that is
+/// paused or down wait for as long as that lasts, and a million of them must not fill the memory: all others stay in
+/// the store, where they are asked for.
 const MAX_REDRIVES: usize = 1000;
 
 /// What to get.
@@ -94,8 +94,8 @@ impl Lane {
         self.schedule(key, cx);
     }
 
-    /// Someone wants a dead letter of this key attempted once more. Asking twice changes nothing. Of one for which there
-    /// is no room nothing is kept: whoever asks does so again until it has been attempted.
+    /// Someone wants a dead letter of this key attempted once more. Asking twice changes nothing. Of one for which
+    /// there is no room nothing is kept: whoever asks does so again until it has been attempted.
     pub(crate) fn redrive(&mut self, key: &LaneKey, offset: Offset, cx: &mut Context<'_>) {
         if self.queues.redrives() < MAX_REDRIVES && self.queues.redrive(key, offset, &mut cx.memory) {
             self.schedule(key, cx);

@@ -65,14 +65,16 @@ fn an_arrival_is_read_from_headers_and_from_a_batch_alike() {
     assert_eq!((first.remembered_as(), second.remembered_as()), ("key:order-7".into(), "event:evt_1".into()));
 }
 
+/// What an event with the id `e` is remembered as that has these headers too.
+fn remembered_as(more: [(&str, Option<&str>); 2]) -> String {
+    let mut all = vec![("webhook-id", "e"), ("laneway-sequence", "1-1"), ("laneway-attempt", "1")];
+    all.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    Arrival::of_headers(headers(&all)).unwrap().remembered_as()
+}
+
 #[test]
 fn each_tenant_has_keys_and_ids_of_its_own() {
-    let of = |tenant: Option<&str>, key: Option<&str>| {
-        let given = [("webhook-id", Some("e")), ("ce-lanewaytenant", tenant), ("ce-partitionkey", key)];
-        let rest = [("laneway-sequence", Some("1-1")), ("laneway-attempt", Some("1"))];
-        let all: Vec<_> = given.into_iter().chain(rest).filter_map(|(name, value)| Some((name, value?))).collect();
-        Arrival::of_headers(headers(&all)).unwrap().remembered_as()
-    };
+    let of = |tenant, key| remembered_as([("ce-lanewaytenant", tenant), ("ce-partitionkey", key)]);
     let all =
         [of(None, Some("k")), of(Some("a"), Some("k")), of(Some("b"), Some("k")), of(None, None), of(Some("a"), None)];
     assert_eq!(all, ["key:k", "tenant:a:key:k", "tenant:b:key:k", "event:e", "tenant:a:event:e"]);
@@ -84,12 +86,7 @@ fn each_tenant_has_keys_and_ids_of_its_own() {
 /// The same id of two sources is of two events, which are ordered with each other only if they have a key.
 #[test]
 fn each_source_has_ids_of_its_own() {
-    let of = |source: Option<&str>, key: Option<&str>| {
-        let given = [("webhook-id", Some("e")), ("ce-source", source), ("ce-partitionkey", key)];
-        let rest = [("laneway-sequence", Some("1-1")), ("laneway-attempt", Some("1"))];
-        let all: Vec<_> = given.into_iter().chain(rest).filter_map(|(name, value)| Some((name, value?))).collect();
-        Arrival::of_headers(headers(&all)).unwrap().remembered_as()
-    };
+    let of = |source, key| remembered_as([("ce-source", source), ("ce-partitionkey", key)]);
     let all = [of(None, None), of(Some("/laneway"), None), of(Some("/a"), None), of(Some("/a"), Some("k"))];
     assert_eq!(all, ["event:e", "event:e", "source:/a\nevent:e", "key:k"]);
     let batch = r#"{"id":"e","source":"/a","lanewaysequence":"1-1","lanewayattempt":1}"#;

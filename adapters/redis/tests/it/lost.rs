@@ -51,15 +51,21 @@ async fn fenced_in_the_end(store: &RedisStore, lease: &laneway_ports::Lease, com
     panic!("the lease of a log that was lost goes on");
 }
 
+/// A store whose log is going to be replaced by that of another, of which it has the first event only.
+async fn before_a_loss(server: &RedisServer) -> (RedisOptions, RedisOptions, RedisStore) {
+    let (options, others) = (new_store(&server.url(), 1), new_store(&server.url(), 1));
+    let (store, other) = (open(&options).await, open(&others).await);
+    append(&store, &["kept", "lost-1", "lost-2"]).await;
+    append(&other, &["kept", "new-1", "new-2", "new-3"]).await;
+    (options, others, store)
+}
+
 /// A failover to a replica without the last events, and new ones have got their numbers: what was
 /// settled of the old must not be taken for the new.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn events_that_were_read_are_not_settled_in_place_of_others_with_their_numbers() {
     let server = server().await;
-    let (options, others) = (new_store(&server.url(), 1), new_store(&server.url(), 1));
-    let (store, other) = (open(&options).await, open(&others).await);
-    append(&store, &["kept", "lost-1", "lost-2"]).await;
-    append(&other, &["kept", "new-1", "new-2", "new-3"]).await;
+    let (options, others, store) = before_a_loss(&server).await;
     let lease = store.claim(P, &worker("w"), LONG).await.unwrap().unwrap();
     assert_eq!(read(&store).await, ["kept", "lost-1", "lost-2"]);
     store.commit(&lease, &settled(1)).await.unwrap();
@@ -108,11 +114,8 @@ async fn read_in_the_end(store: &RedisStore) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_process_that_does_not_work_on_a_partition_reads_on_after_a_loss() {
     let server = server().await;
-    let (options, others) = (new_store(&server.url(), 1), new_store(&server.url(), 1));
-    let (worker_b, other) = (open(&options).await, open(&others).await);
+    let (options, others, worker_b) = before_a_loss(&server).await;
     let [looks_up, released, ran_out] = [open(&options).await, open(&options).await, open(&options).await];
-    append(&other, &["kept", "new-1", "new-2", "new-3"]).await;
-    append(&worker_b, &["kept", "lost-1", "lost-2"]).await;
     ran_out.claim(P, &worker("ran-out"), Duration::ZERO).await.unwrap().unwrap();
     let lease = released.claim(P, &worker("released"), LONG).await.unwrap().unwrap();
     released.release(&lease).await.unwrap();
@@ -135,10 +138,7 @@ async fn a_process_that_does_not_work_on_a_partition_reads_on_after_a_loss() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_holder_of_a_lease_reads_no_more_after_a_loss_until_it_claims_again() {
     let server = server().await;
-    let (options, others) = (new_store(&server.url(), 1), new_store(&server.url(), 1));
-    let (store, other) = (open(&options).await, open(&others).await);
-    append(&store, &["kept", "lost-1", "lost-2"]).await;
-    append(&other, &["kept", "new-1", "new-2", "new-3"]).await;
+    let (options, others, store) = before_a_loss(&server).await;
     let lease = store.claim(P, &worker("w"), LONG).await.unwrap().unwrap();
     assert_eq!(read(&store).await, ["kept", "lost-1", "lost-2"]);
     replace_log(&server, &others, &options).await;

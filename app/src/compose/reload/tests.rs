@@ -258,7 +258,7 @@ struct Failing {
 }
 
 impl Failing {
-    fn begin(&self, by: Option<fn(usize) -> Option<Fault>>) {
+    fn begin(&self, by: Option<Failure>) {
         self.calls.store(0, Ordering::Relaxed);
         *self.by.lock().unwrap() = by;
     }
@@ -275,14 +275,13 @@ impl Faults for Failing {
 async fn what_a_reload_leaves_is_what_it_says_and_can_be_delivered_to() {
     /// The call that writes: before it the registry is asked for its head, its changes, its head and the records.
     const WRITES: usize = 4;
-    type By = fn(usize) -> Option<Fault>;
-    let away: By = |_| Some(Fault::RetryLater);
-    let lost: By = |call| match call {
+    let away: Failure = |_| Some(Fault::RetryLater);
+    let lost: Failure = |call| match call {
         ..WRITES => None,
         WRITES => Some(Fault::Unknown { happened: true }),
         _ => Some(Fault::RetryLater),
     };
-    let vain: By = |call| match call {
+    let vain: Failure = |call| match call {
         ..WRITES => None,
         WRITES => Some(Fault::Unknown { happened: false }),
         _ => Some(Fault::RetryLater),

@@ -173,7 +173,7 @@ pub(crate) async fn cancel(
     let done = site.interface(&visit).send::<Done>(Method::DELETE, &path, &[], &()).await;
     let said = done.map(|Done { done }| match done {
         true => format!("The replay {id} has ended."),
-        false => format!("The replay {id} was ended. Not every partition has stored that yet."),
+        false => format!("The replay {id} is ending: not every partition has stored that yet."),
     });
     Ok(told(&site, &visit, said, &format!("{}/replays", links::destination(&name))))
 }
