@@ -25,12 +25,16 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
 /// Ended attempts taken in before the other sources get their turn.
 const ATTEMPTS_A_TURN: usize = 64;
+
+/// Instants that are closer than this are of the same time, which has whole milliseconds.
+const SAME_ALARM: Duration = Duration::from_micros(500);
 
 /// A partition that this process works on.
 struct Owned {
@@ -164,7 +168,9 @@ impl Shell {
     fn set_alarm(&self, alarm: &mut std::pin::Pin<Box<Sleep>>) {
         let wakeups = [self.dispatcher.next_wakeup(), self.share.next_wakeup()];
         let at = self.clock.instant(wakeups.into_iter().flatten().min().unwrap_or(Timestamp::MAX));
-        if alarm.deadline() != at {
+        // Those of one time differ by what lies between the readings of two clocks.
+        let set = alarm.deadline();
+        if set.max(at) - set.min(at) >= SAME_ALARM {
             alarm.as_mut().reset(at);
         }
     }

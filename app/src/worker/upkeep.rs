@@ -24,6 +24,8 @@ const STARTS_EVERY: u32 = 60;
 const DELETED_EVERY: u32 = 3600;
 /// Gauges are set every so many of these: with very many destinations a status of all of them takes milliseconds.
 const GAUGES_EVERY: u32 = 5;
+/// By how many milliseconds the system's clock must have been set to be worth a word: ages that people choose are hours.
+const CLOCK_IS_OFF: u64 = 60_000;
 /// Events trimmed at a time: a short turn for the store between the writes of others.
 const TRIM_CHUNK: usize = 2000;
 /// Chunks per partition and turn: 50,000 events a second, more than a single store accepts.
@@ -81,6 +83,7 @@ impl Upkeep {
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut left = Left::default();
         let mut looked_up = BTreeMap::new();
+        let mut was_set = 0;
         for round in 0_u32.. {
             rounds.tick().await;
             let partitions = self.worker.partitions().await.unwrap_or_default();
@@ -94,6 +97,9 @@ impl Upkeep {
                     self.tell_start(partition).await;
                 }
             }
+            if round % STARTS_EVERY == 0 {
+                self.tell_clock(&mut was_set);
+            }
             if round % DELETED_EVERY == 0
                 && let Err(error) = deleted::forget(&self.stores).await
             {
@@ -103,6 +109,21 @@ impl Upkeep {
                 self.look_at_status(&mut left).await;
             }
         }
+    }
+
+    /// Says that the system's clock was set while this process runs, which does not follow it.
+    fn tell_clock(&self, told: &mut i64) {
+        let ahead = self.clock.system_is_ahead();
+        if ahead.abs_diff(*told) < CLOCK_IS_OFF {
+            return; // As it was when it was told of last.
+        }
+        *told = ahead;
+        tracing::warn!(
+            seconds = ahead / 1000,
+            "the system's clock has been set while this process runs: it is ahead of the time that the process goes by \
+             (behind it, if the number is negative). Ages, `retain`, `max_age` and the times that are told go by the \
+             clock as it stood at the start: to follow it, restart the process"
+        );
     }
 
     /// Sets the gauges, and warns of what waits for destinations that left the configuration.
