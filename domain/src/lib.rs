@@ -96,7 +96,7 @@ pub use revision::{Cut, Cuts, Revision};
 pub use role::{Role, Roles};
 pub use settings::Settings;
 pub use status::{
-    BlockedKey, BreakerStatus, Command, DestinationStatus, MAX_LISTED_KEYS, Need, PAUSED_BY_OPERATOR,
+    BlockedKey, BreakerStatus, Command, DestinationStatus, KeyAt, MAX_LISTED_KEYS, Need, PAUSED_BY_OPERATOR,
     PAUSED_IN_CONFIGURATION, PausedBy, ProcessStatus, StatusReport, WorkerStatus,
 };
 pub use tenant::{InvalidTenant, MAX_TENANT_BYTES, TENANT_SEPARATOR, Tenant};

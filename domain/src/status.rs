@@ -359,6 +359,46 @@ impl BreakerStatus {
     }
 }
 
+/// A key at which a destination is blocked, as an operator means it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyAt {
+    /// The key. Of events that have none it is unique in its partition only: each has an event 17, and a strict
+    /// destination is blocked at `all` in each of them.
+    pub key: LaneKey,
+    /// In which partition; `None`: in whichever.
+    pub partition: Option<Partition>,
+    /// Only while this is the failed event: the key may have gone on since the operator looked at it.
+    pub head: Option<Offset>,
+}
+
+impl KeyAt {
+    /// Whether it names one key of a store with so many partitions.
+    #[must_use]
+    pub const fn is_one_key(&self, partitions: u32) -> bool {
+        partitions <= 1 || self.partition.is_some() || self.key.key().is_some()
+    }
+}
+
+impl From<LaneKey> for KeyAt {
+    /// Wherever it is.
+    fn from(key: LaneKey) -> Self {
+        Self { key, partition: None, head: None }
+    }
+}
+
+impl std::fmt::Display for KeyAt {
+    /// As an operator would say it: `event:17 at 3:17`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.key)?;
+        match (self.partition, self.head) {
+            (None, None) => Ok(()),
+            (Some(partition), None) => write!(f, " in partition {partition}"),
+            (None, Some(head)) => write!(f, " while it is blocked at the event {head}"),
+            (Some(partition), Some(head)) => write!(f, " at {partition}:{head}"),
+        }
+    }
+}
+
 /// What an operator can tell a worker to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -367,16 +407,17 @@ pub enum Command {
     RetryKey {
         /// At which destination.
         destination: DestinationName,
-        /// Which key.
-        key: LaneKey,
+        /// Which key; where it names no place, wherever the key is blocked.
+        key: KeyAt,
     },
     /// Give a key's failed event up now: it becomes a dead letter, and the key goes on. If an attempt is under way,
-    /// that happens when it fails; if it delivers, there is nothing to give up.
+    /// that happens when it fails; if it delivers, there is nothing to give up. One event, and no more: where the key
+    /// is blocked at several, the one that is not of a replay.
     SkipKey {
         /// At which destination.
         destination: DestinationName,
         /// Which key.
-        key: LaneKey,
+        key: KeyAt,
     },
     /// End a pause that Laneway itself has made (the receiver was gone, an outage too long), and
     /// close the breaker.

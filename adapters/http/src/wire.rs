@@ -220,8 +220,15 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyChoice {
-    /// As the status lists it: `key:…`, `event:…` or `all`.
+    /// As the status lists it: `key:…`, `tenant:…`, `event:…` or `all`.
     pub key: String,
+    /// The partition that the status lists it in. To skip `event:…` or `all` it is needed: there is one in each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
+    /// The offset of the event at which the status lists it as blocked. If the key is blocked at another one by now,
+    /// nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Offset>,
 }
 
 /// From when on a destination is to get everything again.

@@ -20,7 +20,7 @@ use crate::compose::EXIT_TOLD_TWICE;
 use crate::config::Overrides;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use laneway_domain::DestinationName;
+use laneway_domain::{DestinationName, Offset, Partition};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -400,12 +400,22 @@ pub(super) enum KeysCommand {
     #[command(after_help = "Example:  laneway keys retry billing order-7")]
     Retry(BlockedKey),
     /// Give up the key's failed event: it becomes a dead letter, and the key continues
-    #[command(after_help = "Example:  laneway keys skip billing order-7")]
+    #[command(after_help = "Examples:  laneway keys skip billing order-7
+           laneway keys skip audit all --at 3:41")]
     Skip(BlockedKey),
     /// Deliver a key again from its first dead letter on, in order, before anything new of it
     #[command(after_help = "Examples:  laneway keys recover billing order-7 --dry-run
            laneway keys recover billing order-7 --from 10:00")]
     Recover(RecoverArgs),
+}
+
+/// A place of the log, as lists write it.
+fn place(text: &str) -> Result<(Partition, Offset), String> {
+    let read = || {
+        let (partition, offset) = text.split_once(':')?;
+        Some((Partition(partition.parse().ok()?), Offset(offset.parse().ok()?)))
+    };
+    read().ok_or_else(|| "write the partition and the offset, for instance 3:41".to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -415,6 +425,9 @@ pub(super) struct BlockedKey {
     pub(super) destination: DestinationName,
     /// The key, or what `laneway status --keys` shows: key:order-7, event:41, all
     pub(super) key: String,
+    /// Only while it is blocked at this event, as `laneway status --keys` shows it. To skip event:… or all it is needed
+    #[arg(long, value_name = "PARTITION:OFFSET", value_parser = place)]
+    pub(super) at: Option<(Partition, Offset)>,
 }
 
 #[derive(Args, Debug)]

@@ -18,10 +18,11 @@ pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Fai
         KeysCommand::Skip(chosen) => ("skip", "is given up: it becomes a dead letter, and the key goes on", chosen),
         KeysCommand::Recover(args) => return replays::recover(client, args).await,
     };
-    let BlockedKey { destination, key } = chosen;
+    let BlockedKey { destination, key, at } = chosen;
     let key = lane_key(&key);
+    let (partition, head) = at.unzip();
     let path = format!("/v1/destinations/{destination}/keys/{what}");
-    if let Err(failure) = client.post::<Done>(&path, &KeyChoice { key: key.clone() }).await {
+    if let Err(failure) = client.post::<Done>(&path, &KeyChoice { key: key.clone(), partition, head }).await {
         return Err(suggest::key(client, &destination, &key, failure).await);
     }
     output::say(&format!("{destination}: the failed event of {} {said}", output::clean(&key)))

@@ -99,9 +99,10 @@ impl Heard {
     fn nothing(command: &Command, partitions: u32) -> Self {
         let (unheard, everyone) = match command {
             // Whoever has the key: a tenant's is where anybody's of that name is.
-            Command::RetryKey { key, .. } | Command::SkipKey { key, .. } => match key.key() {
-                Some(key) => (BTreeSet::from([Partition::of(key.as_str(), partitions)]), false),
-                None => ((0..partitions).map(Partition).collect(), false),
+            Command::RetryKey { key, .. } | Command::SkipKey { key, .. } => match (key.partition, key.key.key()) {
+                (Some(partition), _) => (BTreeSet::from([partition]), false),
+                (None, Some(key)) => (BTreeSet::from([Partition::of(key.as_str(), partitions)]), false),
+                (None, None) => ((0..partitions).map(Partition).collect(), false),
             },
             // A pause is the store's, and of every process that has seen the reason for it.
             Command::Resume { .. } => ((0..partitions).map(Partition).collect(), true),

@@ -5,7 +5,7 @@ use super::Handle;
 use super::calls::REGISTER_WITHIN;
 use super::handle::Told;
 use laneway_domain::{
-    Command, DestinationName, LaneKey, Offset, Partition, ReplayId, ReplayOrder, Selection, Timestamp,
+    Command, DestinationName, KeyAt, LaneKey, Offset, Partition, ReplayId, ReplayOrder, Selection, Timestamp,
 };
 use laneway_ports::{StoreError, Workers};
 use serde::{Deserialize, Serialize};
@@ -34,10 +34,20 @@ enum Written {
     RetryKey {
         destination: DestinationName,
         key: String,
+        /// Written where the operator named them: a worker of an earlier version, which would act wherever the key is,
+        /// cannot read the command then, and says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition: Option<Partition>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<Offset>,
     },
     SkipKey {
         destination: DestinationName,
         key: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition: Option<Partition>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<Offset>,
     },
     Resume {
         destination: DestinationName,
@@ -67,8 +77,12 @@ enum Written {
 impl From<Command> for Written {
     fn from(command: Command) -> Self {
         match command {
-            Command::RetryKey { destination, key } => Self::RetryKey { destination, key: key.to_string() },
-            Command::SkipKey { destination, key } => Self::SkipKey { destination, key: key.to_string() },
+            Command::RetryKey { destination, key: KeyAt { key, partition, head } } => {
+                Self::RetryKey { destination, key: key.to_string(), partition, head }
+            }
+            Command::SkipKey { destination, key: KeyAt { key, partition, head } } => {
+                Self::SkipKey { destination, key: key.to_string(), partition, head }
+            }
             Command::Resume { destination } => Self::Resume { destination },
             Command::Forget { destination } => Self::Forget { destination },
             Command::Replay { destination, from } => Self::Replay { destination, from: from.into_iter().collect() },
@@ -85,8 +99,12 @@ impl From<Command> for Written {
 impl Written {
     fn read(self) -> Option<Command> {
         Some(match self {
-            Self::RetryKey { destination, key } => Command::RetryKey { destination, key: LaneKey::parse(&key)? },
-            Self::SkipKey { destination, key } => Command::SkipKey { destination, key: LaneKey::parse(&key)? },
+            Self::RetryKey { destination, key, partition, head } => {
+                Command::RetryKey { destination, key: KeyAt { key: LaneKey::parse(&key)?, partition, head } }
+            }
+            Self::SkipKey { destination, key, partition, head } => {
+                Command::SkipKey { destination, key: KeyAt { key: LaneKey::parse(&key)?, partition, head } }
+            }
             Self::Resume { destination } => Command::Resume { destination },
             Self::Forget { destination } => Command::Forget { destination },
             Self::Replay { destination, from } => Command::Replay { destination, from: from.into_iter().collect() },

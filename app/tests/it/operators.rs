@@ -82,7 +82,7 @@ fn key(key: &str) -> LaneKey {
 }
 
 fn retry(at: &str) -> Command {
-    Command::RetryKey { destination: name(), key: key(at) }
+    Command::RetryKey { destination: name(), key: key(at).into() }
 }
 
 impl Scene {
@@ -186,7 +186,7 @@ async fn a_key_is_retried_through_a_worker_that_does_not_have_it() {
 async fn a_key_is_skipped_through_a_process_that_only_takes_events_in() {
     let scene = Scene::new();
     let (its, _other) = scene.blocked().await;
-    let skip = Command::SkipKey { destination: name(), key: key(KEY) };
+    let skip = Command::SkipKey { destination: name(), key: key(KEY).into() };
     assert_eq!(scene.command(None, skip).await, Ok(true));
     until(async || its.worker.status().await.unwrap().destinations[0].blocked_keys == 0).await;
     assert_eq!(scene.gate.delivered.load(Ordering::SeqCst), 0);
@@ -199,7 +199,7 @@ async fn what_no_worker_knows_is_said_to_be_nothing() {
     for own in [Some(&other.worker), None] {
         for command in [
             retry("another"),
-            Command::RetryKey { destination: name(), key: LaneKey::All },
+            Command::RetryKey { destination: name(), key: LaneKey::All.into() },
             Command::Resume { destination: name() },
             Command::Forget { destination: name() },
         ] {

@@ -5,19 +5,17 @@ use super::owned::OwnedPartition;
 use super::shared::Shared;
 use crate::destination::DestinationName;
 use crate::io::{CommandId, Output};
-use crate::lane::{Context, Lane};
-use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::replay::{ReplayId, ReplayOrder};
-use crate::status::Command;
+use crate::status::{Command, KeyAt};
 use std::collections::BTreeMap;
 
 impl Dispatcher {
     /// Carries out a command, and says whether there was something to do it to.
     pub(super) fn command(&mut self, id: CommandId, command: &Command) {
         let acted = match command {
-            Command::RetryKey { destination, key } => self.command_key(destination, key, Lane::retry_now),
-            Command::SkipKey { destination, key } => self.command_key(destination, key, Lane::skip),
+            Command::RetryKey { destination, key } => self.retry_key(destination, key),
+            Command::SkipKey { destination, key } => self.skip_key(destination, key),
             Command::Resume { destination } => self.resume(destination),
             Command::Forget { destination } => self.forget(destination),
             Command::Replay { destination, from } => self.replay(destination, from),
@@ -36,15 +34,36 @@ impl Dispatcher {
         acted
     }
 
-    fn command_key(
-        &mut self,
-        destination: &DestinationName,
-        key: &LaneKey,
-        act: impl Fn(&mut Lane, &LaneKey, &mut Context<'_>) -> bool,
-    ) -> bool {
+    /// Whether the key was blocked somewhere.
+    fn retry_key(&mut self, destination: &DestinationName, at: &KeyAt) -> bool {
         // Operators may name what was never configured.
         let Some(index) = self.shared.destinations.named(destination) else { return false };
-        self.in_any(|owned, shared| owned.with_lanes_of(index, shared, |lane, cx| act(lane, key, cx)))
+        self.in_partitions_of(at, |owned, shared| {
+            owned.with_lanes_of(index, shared, |lane, cx| {
+                lane.is_blocked(&at.key, at.head) && lane.retry_now(&at.key, cx)
+            })
+        })
+    }
+
+    /// Gives one event up. Whether there was one.
+    fn skip_key(&mut self, destination: &DestinationName, at: &KeyAt) -> bool {
+        // Operators may name what was never configured.
+        let Some(index) = self.shared.destinations.named(destination) else { return false };
+        let mut skipped = false;
+        self.in_partitions_of(at, |owned, shared| {
+            owned.with_lanes_of(index, shared, |lane, cx| {
+                // The live lane comes first. Another one of it is another event.
+                skipped = skipped || (lane.is_blocked(&at.key, at.head) && lane.skip(&at.key, cx));
+                skipped
+            })
+        })
+    }
+
+    /// Whether a partition that it may be in had something to do.
+    fn in_partitions_of(&mut self, at: &KeyAt, act: impl FnMut(&mut OwnedPartition, &mut Shared) -> bool) -> bool {
+        let Some(partition) = at.partition else { return self.in_any(act) };
+        let (mut act, shared) = (act, &mut self.shared);
+        self.partitions.get_mut(&partition).is_some_and(|owned| act(owned, shared))
     }
 
     /// Lets go of a destination that is not configured.

@@ -189,11 +189,11 @@ impl OwnedPartition {
         &mut self,
         index: DestinationIndex,
         shared: &mut Shared,
-        act: impl Fn(&mut Lane, &mut Context<'_>) -> bool,
+        mut act: impl FnMut(&mut Lane, &mut Context<'_>) -> bool,
     ) -> bool {
         let mut acted = false;
         for at in self.lanes_but(index, None) {
-            acted |= self.with_lane(at, shared, &act) == Some(true);
+            acted |= self.with_lane(at, shared, &mut act) == Some(true);
         }
         acted
     }

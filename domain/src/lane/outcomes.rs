@@ -10,6 +10,7 @@ use crate::history::{Ended, Fate, Sent, Told};
 use crate::io::Notice;
 use crate::lane_key::LaneKey;
 use crate::outcome::Outcome;
+use crate::partition::Offset;
 use crate::progress::{GivenUp, Redriven};
 use crate::retry::{Backoff, Failure, NextAttempt, RetryState, Verdict};
 use crate::revision::Revision;
@@ -323,6 +324,13 @@ impl Lane {
         }
         self.bury(key, given_up, WEIGHT_OF_UNSEEN, cx);
         true
+    }
+
+    /// Whether an event of the key has failed and is not settled: this one, if one is named.
+    pub(crate) fn is_blocked(&self, key: &LaneKey, head: Option<Offset>) -> bool {
+        // An operator may be late, or name any key.
+        let Some(queue) = self.queues.get(key).filter(|queue| queue.retry().is_some()) else { return false };
+        head.is_none_or(|head| queue.stands_at() == Some(head))
     }
 
     /// Leaves it to the attempt under way to do this when it ends. `false` if there is none, or nothing of the key

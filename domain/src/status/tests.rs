@@ -153,9 +153,9 @@ fn a_command_is_written_as_an_operator_would_say_it() {
     let destination = || DestinationName::new("billing").unwrap();
     let key = || LaneKey::Key(Key::new("order-7").unwrap());
     for (command, said) in [
-        (Command::RetryKey { destination: destination(), key: key() }, "retry the key key:order-7 at billing"),
+        (Command::RetryKey { destination: destination(), key: key().into() }, "retry the key key:order-7 at billing"),
         (
-            Command::SkipKey { destination: destination(), key: LaneKey::All },
+            Command::SkipKey { destination: destination(), key: LaneKey::All.into() },
             "skip the failed event of the key all at billing",
         ),
         (Command::Resume { destination: destination() }, "resume billing"),

@@ -9,7 +9,7 @@ use crate::problem::{Kind, Problem};
 use crate::wire::{ChangeAnswer, Empty, KeyChoice, ReplayChoice, Resumed};
 use axum::extract::{Request, State};
 use http::StatusCode;
-use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Timestamp};
+use laneway_domain::{Command, DestinationName, KeyAt, PAUSED_IN_CONFIGURATION, Timestamp};
 use laneway_ports::{AdminError, Change, ChangeRequest, Condition, OperationError};
 use std::sync::Arc;
 
@@ -36,6 +36,16 @@ pub(crate) async fn skip_key(
 ) -> Answer {
     let destination = caller.destination(&name)?;
     let key = lane_key(&shared, (&caller, &destination), request).await?;
+    // A process that takes no events in does not know how many partitions there are: as with any number.
+    let partitions = shared.api.log.as_ref().map_or(u32::MAX, |log| log.partitions());
+    if !key.is_one_key(partitions) {
+        let what = format!(
+            "{0} may be blocked in several partitions, at another event in each; say which `partition`, as the status \
+             lists it",
+            key.key
+        );
+        return Err(Problem::new(Kind::Invalid, what).about("/partition"));
+    }
     let did = format!("skipped the failed event of {key}");
     let missing = format!("{destination} is not blocked at {key}");
     let skip = Command::SkipKey { destination: destination.clone(), key };
@@ -141,14 +151,15 @@ async fn lane_key(
     shared: &Shared,
     (caller, destination): (&Caller, &DestinationName),
     request: Request,
-) -> Result<LaneKey, Box<Problem>> {
-    let KeyChoice { key } = json(shared, request).await?;
-    caller.lane_key(destination, &key).ok_or_else(|| {
+) -> Result<KeyAt, Box<Problem>> {
+    let KeyChoice { key, partition, head } = json(shared, request).await?;
+    let key = caller.lane_key(destination, &key).ok_or_else(|| {
         let what = format!(
             "{key:?} is not a key as the status lists it: `key:<key>`, `tenant:<tenant>:<key>`, `event:<offset>` or `all`"
         );
         Problem::new(Kind::Invalid, what).about("/key")
-    })
+    })?;
+    Ok(KeyAt { key, partition, head })
 }
 
 /// Carries a command about `destination` out; `did` is who did what. If there was nothing to do it to, `missing` says

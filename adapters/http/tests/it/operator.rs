@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use axum::body::Body;
 use http::Request;
 use laneway_domain::{
-    BreakerStatus, Command, Commit, DestinationName, DestinationStatus, Failure, GivenUp, Key, LaneChange, LaneKey,
-    NewEvent, NextAttempt, Offset, Partition, Position, RetryState, StatusReport, Timestamp,
+    BreakerStatus, Command, Commit, DestinationName, DestinationStatus, Failure, GivenUp, Key, KeyAt, LaneChange,
+    LaneKey, NewEvent, NextAttempt, Offset, Partition, Position, RetryState, StatusReport, Timestamp,
 };
 use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterView, Done, Health, Status};
 use laneway_http::{Api, Limits, router};
@@ -257,13 +257,22 @@ async fn commands_reach_the_worker() {
     let server = Server::new();
     let body = r#"{"key":"key:order-7"}"#;
     assert!(server.post("/v1/destinations/crm/keys/retry", JSON, body).await.read::<Done>().done);
-    assert!(server.post("/v1/destinations/crm/keys/skip", JSON, r#"{"key":"event:41"}"#).await.read::<Done>().done);
+    let skip = "/v1/destinations/crm/keys/skip";
+    // There is such an event in each partition.
+    for key in ["event:41", "all"] {
+        server.post(skip, JSON, format!(r#"{{"key":"{key}"}}"#)).await.invalid("/partition");
+    }
+    let body = r#"{"key":"event:41","partition":1,"head":41}"#;
+    assert!(server.post(skip, JSON, body).await.read::<Done>().done);
     assert!(server.post("/v1/destinations/crm/resume", JSON, "").await.read::<Done>().done);
     let destination = name("crm");
     let told = server.worker.told.lock().unwrap().clone();
     let expected = [
-        Command::RetryKey { destination: destination.clone(), key: LaneKey::Key(Key::new("order-7").unwrap()) },
-        Command::SkipKey { destination: destination.clone(), key: LaneKey::Event(Offset(41)) },
+        Command::RetryKey { destination: destination.clone(), key: LaneKey::Key(Key::new("order-7").unwrap()).into() },
+        Command::SkipKey {
+            destination: destination.clone(),
+            key: KeyAt { key: LaneKey::Event(Offset(41)), partition: Some(Partition(1)), head: Some(Offset(41)) },
+        },
         Command::Resume { destination },
     ];
     assert_eq!(told, expected);

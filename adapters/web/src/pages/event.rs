@@ -123,7 +123,9 @@ fn actions(visit: &Visit, way: &EventWay, at: &EventAt) -> Markup {
     html! {
         @if visit.may(Role::Operate) {
             @match &*at.state {
-                "blocked" | "held" => (super::destination::actions::of_key(visit, name, &key.to_string(), &back)),
+                "blocked" | "held" => {
+                    (super::destination::actions::of_key(visit, name, &key.to_string(), (way.partition, way.offset), &back))
+                }
                 "dead-letter" => div.actions {
                     a.button.plain href=(links::dead_letter(name, way.partition, way.offset)) { "Retry or discard…" }
                     @if let Some(key) = &way.event.key {

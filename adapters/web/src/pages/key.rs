@@ -146,7 +146,7 @@ fn blocked(visit: &Visit, snapshot: &Snapshot, of: &Of<'_>) -> Markup {
                         }
                     }
                     p.said { (data::visible(&blocked.last_error)) }
-                    @if visit.may(Role::Operate) { (actions::of_key(visit, name, &blocked.key, &of.link())) }
+                    @if visit.may(Role::Operate) { (actions::of_key(visit, name, &blocked.key, (blocked.partition, blocked.head), &of.link())) }
                 }
             }
             @if unlisted > 0 {

@@ -34,7 +34,7 @@ async fn a_form_works_for_the_browser_that_it_was_made_for() {
     assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/console/destinations/billing"));
     let told = std::mem::take(&mut *server.worker.told.lock().unwrap());
     let key = LaneKey::parse("key:order-7").unwrap();
-    assert_eq!(told, [Command::RetryKey { destination: named("billing"), key }]);
+    assert_eq!(told, [Command::RetryKey { destination: named("billing"), key: key.into() }]);
     let after = operator.get("/console/destinations/billing").await;
     assert!(after.text.contains("The failed event of key:order-7 is attempted at billing now."), "{}", after.text);
     assert!(!operator.get("/console/destinations/billing").await.text.contains("is attempted at billing now"));

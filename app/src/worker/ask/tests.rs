@@ -11,7 +11,7 @@ fn destination() -> DestinationName {
 }
 
 fn retry(key: LaneKey) -> Command {
-    Command::RetryKey { destination: destination(), key }
+    Command::RetryKey { destination: destination(), key: key.into() }
 }
 
 /// Asked of `a` and `b`, of which each has answered what is given; 4 partitions.
@@ -33,7 +33,7 @@ fn of_a_key_only_the_worker_of_its_partition_must_answer() {
     let (key, tenant) = (Key::new("order-7").unwrap(), Tenant::new("acme").unwrap());
     let Partition(its) = Partition::of("order-7", 4);
     for key in [LaneKey::of(Some(&tenant), &key), LaneKey::of(None, &key)] {
-        let skip = Command::SkipKey { destination: destination(), key: key.clone() };
+        let skip = Command::SkipKey { destination: destination(), key: key.clone().into() };
         for (command, acted) in [(retry(key.clone()), true), (retry(key), false), (skip, true)] {
             assert_eq!(heard(&command, &[("a", told(acted, &[its]))]).verdict(), Ok(acted), "{command:?}");
         }

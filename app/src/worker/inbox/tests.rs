@@ -32,8 +32,8 @@ fn every_command_is_read_as_it_was_written() {
     ];
     let key = Key::new("größe \"7\": {x}").unwrap();
     for (destination, key) in [at(LaneKey::Key(key)), at(LaneKey::Event(Offset(41))), at(LaneKey::All)] {
-        commands.push(Command::RetryKey { destination: destination.clone(), key: key.clone() });
-        commands.push(Command::SkipKey { destination, key });
+        commands.push(Command::RetryKey { destination: destination.clone(), key: key.clone().into() });
+        commands.push(Command::SkipKey { destination, key: key.into() });
     }
     for command in commands {
         assert_eq!(read(&message("q", command.clone()).unwrap()), ("q".to_owned(), Some(command)));
@@ -46,7 +46,7 @@ fn the_longest_commands_are_messages() {
     let key = LaneKey::Key(Key::new(&"\"".repeat(MAX_KEY_BYTES)).unwrap());
     let destination = DestinationName::new(&"x".repeat(64)).unwrap();
     let from = (0..MAX_PARTITIONS).map(|p| (Partition(p), Offset((1 << 53) - 1))).collect();
-    let skip = Command::SkipKey { destination: destination.clone(), key };
+    let skip = Command::SkipKey { destination: destination.clone(), key: key.into() };
     for command in [skip, Command::Replay { destination, from }] {
         let written = message(&"q".repeat(32), command).unwrap();
         assert!(written.len() <= MAX_MESSAGE_BYTES, "{} bytes", written.len());

@@ -89,7 +89,7 @@ fn one_that_is_down_with_nothing_left_to_probe_it_with_reads_on() {
     let mut skipped = 0;
     while let Some(blocked) = status(&world, "down").blocked.first() {
         let (destination, key) = (name("down"), LaneKey::parse(&blocked.key).unwrap());
-        assert!(world.command(Command::SkipKey { destination, key }));
+        assert!(world.command(Command::SkipKey { destination, key: key.into() }));
         skipped += 1;
     }
     pass(&mut world, Duration::from_secs(60), &[]);

@@ -63,7 +63,7 @@ impl World {
         for destination in status.destinations {
             for blocked in destination.blocked.iter().filter(|blocked| blocked.next_attempt.is_none()) {
                 let key = LaneKey::parse(&blocked.key).unwrap();
-                let command = Command::RetryKey { destination: destination.name.clone(), key };
+                let command = Command::RetryKey { destination: destination.name.clone(), key: key.into() };
                 self.command(command);
             }
         }

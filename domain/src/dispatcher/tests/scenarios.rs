@@ -189,7 +189,7 @@ fn what_is_remembered_of_a_destination_that_leaves_is_what_the_store_has() {
     });
     // The failed event is given up, and while its dead letter is on its way to the store, the scan finds
     // that nothing else of the key is known to wait.
-    assert!(command(&mut dispatcher, Command::SkipKey { destination: name("strict"), key: LaneKey::All }, now));
+    assert!(command(&mut dispatcher, Command::SkipKey { destination: name("strict"), key: LaneKey::All.into() }, now));
     store.apply(&next_commit(&mut dispatcher, now));
     let none = Input::Read { read: scan.unwrap(), events: Vec::new(), corrupt: Vec::new(), next: Offset(2) };
     dispatcher.handle(none, now);

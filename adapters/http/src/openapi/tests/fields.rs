@@ -527,7 +527,7 @@ fn choices() {
     bodies("RotateChoice", &RotateChoice { keep: Some("1h".into()) });
     bodies("Empty", &Empty {});
     bodies("PauseChoice", &PauseChoice { reason: text() });
-    bodies("KeyChoice", &KeyChoice { key: "all".into() });
+    bodies("KeyChoice", &KeyChoice { key: "all".into(), partition: Some(Partition(3)), head: Some(Offset(41)) });
     bodies("ReplayChoice", &ReplayChoice { since: "beginning".into() });
     let asked = ReplayAsked {
         from: Some("beginning".into()),

@@ -13,7 +13,7 @@ use crate::visit::Visit;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::Method;
-use laneway_domain::{DestinationStatus, Role};
+use laneway_domain::{BlockedKey, DestinationStatus, Offset, Partition, Role};
 use laneway_http::wire::{ChangeAnswer, Done, Empty, KeyChoice, PauseChoice, Problem, TestAnswer};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -60,18 +60,25 @@ pub(super) fn what_they_do(status: &DestinationStatus, can_resume: bool) -> Mark
     }
 }
 
-/// What can be told to a blocked key; afterwards the page `back` is shown.
-pub(crate) fn of_key(visit: &Visit, name: &str, key: &str, back: &str) -> Markup {
+/// What can be told to a key that is blocked at this event; afterwards the page `back` is shown.
+pub(crate) fn of_key(
+    visit: &Visit,
+    name: &str,
+    key: &str,
+    (partition, head): (Partition, Offset),
+    back: &str,
+) -> Markup {
     let path = format!("{}/keys", links::destination(name));
+    let (partition, head) = (partition.to_string(), head.to_string());
+    let query = [("key", key), ("partition", &*partition), ("head", &*head), ("back", back)];
     html! {
         div.actions {
             form method="post" action=(format!("{path}/retry")) {
                 (proof(visit))
-                input type="hidden" name="key" value=(key);
-                input type="hidden" name="back" value=(back);
+                @for (name, value) in query { input type="hidden" name=(name) value=(value); }
                 button.plain type="submit" aria-label=(format!("Retry 1 event now: {key} at {name}")) { "Retry 1 event now" }
             }
-            a.button.plain href=(links::with(&format!("{path}/skip"), &[("key", key), ("back", back)]))
+            a.button.plain href=(links::with(&format!("{path}/skip"), &query))
                 aria-label=(format!("Skip…: the failed event of {key} at {name}")) { "Skip…" }
         }
     }
@@ -185,7 +192,16 @@ pub(crate) async fn ask_skip(
     // Whoever may skip, but not look, is told what will happen all the same.
     let snapshot = site.snapshot(&visit).await.ok();
     let status = snapshot.as_ref().and_then(|snapshot| snapshot.row(&name)).map(|row| &row.status);
-    let blocked = status.and_then(|status| status.blocked.iter().find(|blocked| blocked.key == key));
+    let (partition, head) = (asked.get("partition"), asked.get("head"));
+    let is_meant = |blocked: &&BlockedKey| {
+        blocked.key == key
+            && (partition.is_empty() || blocked.partition.to_string() == partition)
+            && (head.is_empty() || blocked.head.to_string() == head)
+    };
+    let blocked = status.and_then(|status| status.blocked.iter().find(is_meant));
+    // What was shown is what is skipped.
+    let shown = blocked.map(|blocked| (blocked.partition.to_string(), blocked.head.to_string()));
+    let (partition, head) = shown.unwrap_or_else(|| (partition.to_owned(), head.to_owned()));
     let content = html! {
         p { "The event at which " code { (key) } " is blocked is given up at " b { (name) } " now, whatever retries it has left." }
         p {
@@ -203,6 +219,8 @@ pub(crate) async fn ask_skip(
         form method="post" action=(format!("{path}/keys/skip")) {
             (proof(&visit))
             input type="hidden" name="key" value=(key);
+            input type="hidden" name="partition" value=(partition);
+            input type="hidden" name="head" value=(head);
             input type="hidden" name="back" value=(back);
             div.actions { button.danger type="submit" { "Skip 1 event" } a.button.plain href=(back) { "Cancel" } }
         }
@@ -218,7 +236,7 @@ pub(crate) async fn skip(
     Posted(form): Posted,
 ) -> Answer {
     let key = form.get("key");
-    let done = tell_key(&site, &visit, &name, "skip", key).await;
+    let done = tell_key(&site, &visit, &name, "skip", &form).await;
     let said = done
         .map(|_| format!("The failed event of {key} is given up at {name}: it is a dead letter, and the key goes on."));
     Ok(told(&site, &visit, said, links::back(&form, &links::destination(&name))))
@@ -232,14 +250,18 @@ pub(crate) async fn retry(
     Posted(form): Posted,
 ) -> Answer {
     let key = form.get("key");
-    let done = tell_key(&site, &visit, &name, "retry", key).await;
+    let done = tell_key(&site, &visit, &name, "retry", &form).await;
     let said = done.map(|_| format!("The failed event of {key} is attempted at {name} now."));
     Ok(told(&site, &visit, said, links::back(&form, &links::destination(&name))))
 }
 
-async fn tell_key(site: &Site, visit: &Visit, name: &str, what: &str, key: &str) -> Result<Done, Box<Problem>> {
+async fn tell_key(site: &Site, visit: &Visit, name: &str, what: &str, form: &Form) -> Result<Done, Box<Problem>> {
     let path = format!("{}/keys/{what}", links::api_destination(name));
-    site.interface(visit).send(Method::POST, &path, &[], &KeyChoice { key: key.to_owned() }).await
+    // Whatever stands there instead of a number is not what a page has written: then it is asked for.
+    let (partition, head) = (form.get("partition").parse().ok(), form.get("head").parse().ok());
+    let choice =
+        KeyChoice { key: form.get("key").to_owned(), partition: partition.map(Partition), head: head.map(Offset) };
+    site.interface(visit).send(Method::POST, &path, &[], &choice).await
 }
 
 pub(crate) fn told(site: &Site, visit: &Visit, said: Result<String, Box<Problem>>, to: &str) -> Response {

@@ -52,7 +52,7 @@ fn line(visit: &Visit, name: &str, key: &BlockedKey) -> Markup {
             td.said { (data::visible(&key.last_error)) }
             @if visit.may(Role::Operate) {
                 td {
-                    (actions::of_key(visit, name, &key.key, &path))
+                    (actions::of_key(visit, name, &key.key, (key.partition, key.head), &path))
                 }
             }
         }
