@@ -133,6 +133,12 @@ impl Offset {
         if events == 0 && end.0 > self.0 { 1 } else { events }
     }
 
+    /// Whether [`Offset::events_until`] knows the number: no generation has ended between the two.
+    #[must_use]
+    pub const fn is_counted_until(self, end: Self) -> bool {
+        end.0 <= self.0 || end.generation() == self.generation()
+    }
+
     /// Whether `later` is at most `most` - 1 numbers later in the same generation.
     #[must_use]
     pub(crate) const fn is_near(self, later: Self, most: u64) -> bool {
@@ -187,6 +193,8 @@ mod tests {
         assert_eq!(Offset(5).events_until(Offset(second.0 + 3)), 3);
         assert_eq!(first.events_until(Offset(first.0 + 3)), 3);
         assert_eq!(first.events_until(Offset(second.0 + 9)), 9);
+        assert!(first.is_counted_until(Offset(first.0 + 3)) && Offset(first.0 + 3).is_counted_until(first));
+        assert!(!first.is_counted_until(second) && !Offset(5).is_counted_until(second));
     }
 
     #[test]

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod need;
+mod pending;
 #[cfg(test)]
 mod tests;
 
 pub use need::Need;
+pub use pending::PendingIs;
 
 /// The most blocked keys that a report lists per destination; their number is always exact.
 pub const MAX_LISTED_KEYS: usize = 100;
@@ -98,6 +100,10 @@ pub struct DestinationStatus {
     /// Whether `pending` is exact. While a lane reads behind the others, it counts every event
     /// that it has yet to look at, wanted or not.
     pub pending_exact: bool,
+    /// Whether more may wait than `pending` says: data of the store was lost, or it was put back from a backup, while
+    /// events waited, and it is not known how many there were before that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending_at_least: bool,
     /// No event that waits was accepted before this moment. `None` if none waits, or if it was not found out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_accepted_at: Option<Timestamp>,
@@ -244,6 +250,7 @@ impl DestinationStatus {
             pending: 0,
             expired: 0,
             pending_exact: true,
+            pending_at_least: false,
             oldest_accepted_at: None,
             pending_change_per_minute: None,
             caught_up_in_seconds: None,
@@ -327,6 +334,7 @@ impl DestinationStatus {
             self.set_pending_change(change);
         }
         self.pending_exact &= other.pending_exact;
+        self.pending_at_least |= other.pending_at_least;
         self.expired = self.expired.saturating_add(other.expired);
         self.oldest_accepted_at = self.oldest_accepted_at.into_iter().chain(other.oldest_accepted_at).min();
         self.waiting_from.extend(other.waiting_from);

@@ -27,8 +27,8 @@ pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
 
 /// How many events wait for a destination: `12 events wait`, or `at most 12 events wait` where not all were looked at.
 pub(crate) fn waiting(status: &DestinationStatus) -> String {
-    let at_most = if status.pending_exact || status.pending == 0 { "" } else { "at most " };
-    format!("{at_most}{}", counted(status.pending, "event waits", "events wait"))
+    let about = status.pending_is().words();
+    format!("{about}{}", counted(status.pending, "event waits", "events wait"))
 }
 
 /// A duration in its two largest units: `250 ms`, `4 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.

@@ -163,7 +163,8 @@ pub(super) enum Command {
 }
 
 const STATUS_HELP: &str = "\
-WAITING events are not settled yet; ≤ stands where some were not looked at. OLDEST is the age of the oldest of them, \
+WAITING events are not settled yet; ≤ stands where some were not looked at, \
+≥ where data was lost or put back from a backup meanwhile. OLDEST is the age of the oldest of them, \
 RATE the deliveries a second over about the last 10 s.
 
 Examples:  laneway status --watch

@@ -70,7 +70,7 @@ fn left(status: &Status) -> String {
     let mut waiting: Vec<_> = status.destinations.iter().filter(|view| has_some(view)).collect();
     waiting.sort_by_key(|view| std::cmp::Reverse(view.status.pending));
     let name = |view: &&DestinationView| {
-        let about = if view.status.pending_exact { "" } else { "at most " };
+        let about = view.status.pending_is().words();
         let paused = if view.status.paused.is_some() { " (paused)" } else { "" };
         format!("{} {about}{}{paused}", view.status.name, view.status.pending)
     };

@@ -127,7 +127,7 @@ fn narrow(status: &Status, look: Look) -> Table {
 fn numbers(now: Timestamp, view: &DestinationView) -> Vec<Cell> {
     let status = &view.status;
     // While a lane reads behind the others it counts what it has yet to look at, wanted or not.
-    let about = if status.pending_exact || status.pending == 0 { "" } else { "≤ " };
+    let about = status.pending_is().sign();
     let oldest = status.oldest_accepted_at.filter(|_| status.pending > 0);
     let alarming = |count: u64, style| {
         let cell = Cell::from(count.to_string());

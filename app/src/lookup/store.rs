@@ -8,6 +8,8 @@ use laneway_ports::{Bounds, Extent, HeldHistory, HistorySize, LogRecord, LookupE
 /// What one partition has.
 struct Held {
     events: u64,
+    /// Whether that is their number: it is not known where a generation of the log has ended among them.
+    is_counted: bool,
     oldest: Option<Timestamp>,
     history: HistorySize,
 }
@@ -20,7 +22,8 @@ async fn held(stores: &Stores, partition: Partition) -> Result<Held, StoreError>
         LogRecord::Corrupt { .. } => None,
     });
     let history = stores.history.history_size(partition).await?;
-    Ok(Held { events: start.may_wait_until(end), oldest, history })
+    let is_counted = start.is_counted_until(end);
+    Ok(Held { events: start.may_wait_until(end), is_counted, oldest, history })
 }
 
 /// [`laneway_ports::Lookup::store`].
@@ -39,11 +42,12 @@ pub(super) async fn store(stores: &Stores, setup: &StoreSetup) -> Result<StoreHo
         parts: Vec::new(),
         incomplete: Vec::new(),
     };
-    let mut why = None;
+    let (mut why, mut uncounted) = (None, 0_u64);
     while let Some((partition, answer)) = answers.next().await {
         match answer {
             Ok(held) => {
                 holds.events += held.events;
+                uncounted += u64::from(!held.is_counted);
                 holds.oldest = holds.oldest.into_iter().chain(held.oldest).min();
                 if let Some(history) = &mut holds.history {
                     history.size.records += held.history.records;
@@ -58,6 +62,12 @@ pub(super) async fn store(stores: &Stores, setup: &StoreSetup) -> Result<StoreHo
     }
     if let (true, Some(error)) = (holds.incomplete.len() == partitions as usize, why) {
         return Err(error.into());
+    }
+    if uncounted > 0 {
+        holds.incomplete.push(format!(
+            "{uncounted} of {partitions} partitions have more events than are counted: those from before the last loss, \
+             or from before a backup was put back, are not"
+        ));
     }
     let Extent { parts, not_asked } = stores.extent.extent().await;
     holds.parts = parts;

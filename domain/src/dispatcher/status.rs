@@ -44,6 +44,7 @@ enum Next {
 struct AtTheHeads {
     pending: u64,
     pending_exact: bool,
+    pending_at_least: bool,
     waiting_from: Vec<(Partition, Offset)>,
 }
 
@@ -131,6 +132,7 @@ impl Dispatcher {
             }
             status.pending = at_the_heads.pending;
             status.pending_exact = at_the_heads.pending_exact;
+            status.pending_at_least = at_the_heads.pending_at_least;
             status.waiting_from.clone_from(&at_the_heads.waiting_from);
             survey.found.push(status);
         }
@@ -139,11 +141,17 @@ impl Dispatcher {
     }
 
     fn at_the_heads(&self) -> AtTheHeads {
-        let mut status = AtTheHeads { pending: 0, pending_exact: true, waiting_from: Vec::new() };
+        let mut status = AtTheHeads {
+            pending: 0,
+            pending_exact: true,
+            pending_at_least: false,
+            waiting_from: Vec::new(),
+        };
         for (partition, owned) in &self.partitions {
             let (head, end) = owned.reach();
             status.pending += head.may_wait_until(end);
             status.pending_exact &= head >= end;
+            status.pending_at_least |= !head.is_counted_until(end);
             status.waiting_from.extend((head < end).then_some((*partition, head)));
         }
         status
@@ -199,6 +207,7 @@ impl Dispatcher {
                     status.waits_from(partition, head, end);
                     status.pending += head.may_wait_until(end);
                     status.pending_exact &= head >= end;
+                    status.pending_at_least |= !head.is_counted_until(end);
                 }
             }
         }
@@ -290,5 +299,6 @@ fn add_remains(status: &mut DestinationStatus, (partition, owned): (Partition, &
     status.waits_from(partition, from, end);
     status.pending += from.may_wait_until(end);
     status.pending_exact = false;
+    status.pending_at_least |= !from.is_counted_until(end);
     status.expired += lane.expiry.expired;
 }

@@ -28,6 +28,7 @@ impl Lane {
         // Across generations, nobody knows how many there are: those that have failed, at least.
         status.pending += pending + unknown_from.may_wait_until(end).max(unknown_failed);
         status.pending_exact &= unknown_from >= end;
+        status.pending_at_least |= !unknown_from.is_counted_until(end);
     }
 
     /// Adds the keys that are behind, of a replay too: what they wait for can be retried or skipped.

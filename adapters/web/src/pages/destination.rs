@@ -136,7 +136,7 @@ fn state(visit: &Visit, row: &Row) -> Markup {
 
 fn numbers(snapshot: &Snapshot, row: &Row) -> Markup {
     let status = &row.status;
-    let exact = if status.pending_exact || status.pending == 0 { "" } else { "≤ " };
+    let exact = status.pending_is().sign();
     let caught_up = status.caught_up_in_seconds.map(Duration::from_secs);
     let change = status.pending_change_per_minute.filter(|change| *change != 0);
     html! {

@@ -144,7 +144,7 @@ fn table(site: &Site, snapshot: &Snapshot, listed: &Listed<'_>) -> Markup {
 
 fn destination(site: &Site, snapshot: &Snapshot, row: &Row) -> Markup {
     let status = &row.status;
-    let exact = if status.pending_exact || status.pending == 0 { "" } else { "≤ " };
+    let exact = status.pending_is().sign();
     let lag = status.lag(snapshot.at);
     html! {
         tr {
