@@ -3,6 +3,7 @@
 use super::OwnedPartition;
 use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::Purpose;
+use crate::io::AttemptId;
 use crate::lane::Lane;
 use crate::partition::{Offset, Partition};
 use crate::replay::Held;
@@ -21,7 +22,8 @@ impl OwnedPartition {
                 self.commits.is_in_flight(),
                 "ends of attempts wait for a commit of {partition} that is on its way"
             );
-            let under_way = |id| shared.attempts.get(id).is_some_and(|a| a.incarnation == self.incarnation);
+            let under_way =
+                |id: &AttemptId| shared.attempts.get(*id).is_some_and(|a| a.incarnation == self.incarnation);
             assert!(waiting.keys().all(under_way), "attempts of {partition} whose ends wait are under way");
         }
         for index in &self.joining {
@@ -45,9 +47,9 @@ impl OwnedPartition {
                     "a lane of partition {partition} waits at a gate, and is not there"
                 );
             }
-            let attempts = shared.attempts_at(partition, self.incarnation, destination);
+            let attempts = shared.attempts.at(self.incarnation, destination);
             let others = attempts.filter(|(_, attempt)| attempt.lane != lane.id);
-            let others = others.map(|(id, attempt)| (*id, attempt.keys().collect::<Vec<_>>()));
+            let others = others.map(|(id, attempt)| (id, attempt.keys().collect::<Vec<_>>()));
             let held = if at.way == Way::Live { self.replays.held(destination) } else { Held::default() };
             lane.check_yielding(others, &held);
         }
