@@ -138,6 +138,7 @@ impl Shared {
         let (now, random) = (self.now, self.random.next());
         let gate = self.destinations.gate_mut(attempt.destination);
         gate.answers = false;
+        let keys = keys.into_iter().map(|key| (attempt.partition, key));
         match gate.breaker.failed(keys, attempt.probe, asked, &gate.destination.retry, now, random) {
             Effect::None => Verdict::default(),
             Effect::Outage => Verdict { outage: true, pause: None },
