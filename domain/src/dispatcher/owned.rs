@@ -261,6 +261,9 @@ impl OwnedPartition {
         if self.find_lane_mut(at).is_some_and(|lane| lane.has_limit()) {
             let (lane, mut cx) = self.known_lane(at, shared);
             lane.watch_ages(&mut cx);
+            if lane.take_waits_for_commit() {
+                self.expiry.wait_for_commit(at);
+            }
         }
         self.note_change(shared);
     }

@@ -92,11 +92,29 @@ impl Lane {
     fn expire_old(&mut self, cx: &mut Context<'_>) {
         self.ages.looked_at = cx.now;
         let Some(latest) = self.expires_since(cx) else { return };
-        let free = |(_, _, key): &&(Timestamp, Offset, LaneKey)| {
-            self.queues.known(key).is_free() && !self.yielding.is_elsewhere(key)
-        };
-        let due = self.queues.waiting_since(latest).filter(free).take(cx.settings.expire_keys);
-        let due: Vec<LaneKey> = due.map(|(_, _, key)| key.clone()).collect();
+        if cx.uncommitted.settled_unsent >= cx.settings.max_uncommitted {
+            // The next commit has enough of them: each may be a record of a key.
+            self.ages.waits_for_commit = true;
+            return;
+        }
+        let (mut due, mut until) = (Vec::new(), Offset::ZERO);
+        for (_, offset, key) in self.queues.waiting_since(latest).filter(|(.., key)| self.is_free(key)) {
+            due.push(key.clone());
+            until = until.max(offset.next());
+            if due.len() == cx.settings.expire_keys {
+                break;
+            }
+        }
+    /// Whether it has stopped for a commit. Whoever asks sees to it that it goes on.
+    pub(crate) fn take_waits_for_commit(&mut self) -> bool {
+        std::mem::take(&mut self.ages.waits_for_commit)
+    }
+
+    /// A commit is stored that it has stopped for.
+    pub(crate) fn go_on_expiring(&mut self, cx: &mut Context<'_>) {
+        self.expire_old(cx);
+    }
+
         self.ages.goes_on = due.len() == cx.settings.expire_keys;
         for key in due {
             self.schedule(&key, cx);
@@ -113,7 +131,12 @@ impl Lane {
             let Some(first) = queue.entries().front().filter(|_| is_due) else { break };
             let (offset, event) = (first.offset, first.event.clone());
             self.count_expired(key, offset, event.as_deref(), cx);
-            self.settle_first(key, cx);
+            self.settle_unsent(key, cx);
+    /// Whether the key's first event is nobody's at the moment.
+    fn is_free(&self, key: &LaneKey) -> bool {
+        self.queues.known(key).is_free() && !self.yielding.is_elsewhere(key)
+    }
+
             any = true;
         }
         if any {
@@ -132,7 +155,7 @@ impl Lane {
     pub(super) fn expire_failed(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         let Some((_, offset)) = self.queues.known(key).oldest() else { panic!("{key} has nothing that expires") };
         self.note_expired(offset, cx);
-        self.settle_first(key, cx);
+        self.settle_unsent(key, cx);
     }
 
     /// Settles an event that comes next in the lane's order of reading, if it has waited for too long and nothing of its
@@ -150,7 +173,7 @@ impl Lane {
             return false;
         }
         self.count_expired(key, event.offset, Some(event.as_ref()), cx);
-        cx.uncommitted.settled += 1;
+        cx.uncommitted.settled_unsent += 1;
         if let Some(replaying) = &mut self.replaying {
             replaying.settled += 1;
         }
@@ -216,7 +239,7 @@ impl Lane {
         let soonest = self.ages.looked_at.after(cx.settings.expire_every).max(cx.now.after(GO_ON_AFTER));
         let next = if std::mem::take(&mut self.ages.goes_on) {
             Some(cx.now.after(GO_ON_AFTER))
-        } else if self.yielding.is_unsure() {
+        } else if self.yielding.is_unsure() || self.ages.waits_for_commit {
             Some(rounded(soonest))
         } else {
             // What is due already is in flight, or waits for a commit: it is looked at when that ends.

@@ -79,7 +79,7 @@ impl Lane {
                 partition: self.partition,
                 offset,
             });
-            self.settle_first(key, cx);
+            self.settle_unsent(key, cx);
         }
         self.schedule(key, cx);
     }

@@ -87,7 +87,7 @@ impl Lane {
             }
             // Whatever it met: it goes nowhere any more, also not among the dead letters.
             _ if self.was_of_deleted_tenant(part, nth, cx) => {
-                self.settle_first(&part.key, cx);
+                self.settle_unsent(&part.key, cx);
                 Fate::Waits
             }
             // It was the last one that it had time for.
@@ -239,9 +239,19 @@ impl Lane {
         cx.uncommitted.take_back(&cx.destination.name, first.offset);
     }
 
-    /// The key's first event is settled.
-    pub(super) fn settle_first(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
+    /// The key's first event is settled by an attempt.
+    fn settle_first(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         cx.uncommitted.settled += 1;
+        self.take_first(key, cx);
+    }
+
+    /// The key's first event is settled, and nobody gets it.
+    pub(super) fn settle_unsent(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
+        cx.uncommitted.settled_unsent += 1;
+        self.take_first(key, cx);
+    }
+
+    fn take_first(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         if let Some(replaying) = &mut self.replaying {
             replaying.settled += 1;
         }

@@ -37,7 +37,7 @@ pub(super) struct Commits {
     /// Something else is not in a commit yet.
     dirty: bool,
     timer: Option<Timestamp>,
-    /// The commit that is on its way, and how many events it settles.
+    /// The commit that is on its way, and how many attempts' events it settles.
     in_flight: Option<(Arc<Commit>, usize)>,
     /// When it is sent again, if it has failed.
     again: Option<Timestamp>,
@@ -96,7 +96,7 @@ impl Commits {
         self.dirty = true;
     }
 
-    /// Settlements that no stored commit has yet.
+    /// Settlements by attempts that no stored commit has yet.
     pub(super) fn unstored(&self) -> usize {
         self.uncommitted.settled + self.in_flight.as_ref().map_or(0, |(_, settled)| *settled)
     }
@@ -135,15 +135,15 @@ impl OwnedPartition {
     /// Sees to it that what has changed is committed in time.
     pub(super) fn note_change(&mut self, shared: &mut Shared) {
         let uncommitted = &self.commits.uncommitted;
-        let is_new = uncommitted.settled > 0 || !uncommitted.to_tell.is_empty();
+        let is_new = uncommitted.all_settled() > 0 || !uncommitted.to_tell.is_empty();
         let changed = self.commits.dirty || is_new || self.lanes.any_touched();
         let changed = changed || self.replays.any_touched();
         if !changed || self.commits.is_in_flight() {
             return;
         }
-        let Uncommitted { settled, dead_letter_bytes, .. } = self.commits.uncommitted;
-        let is_large = settled >= shared.settings.commit_settlements
-            || dead_letter_bytes >= shared.settings.commit_dead_letter_bytes;
+        let (settled, letters) = (uncommitted.all_settled(), uncommitted.dead_letter_bytes);
+        let is_large =
+            settled >= shared.settings.commit_settlements || letters >= shared.settings.commit_dead_letter_bytes;
         let urgent = self.releasing || self.commits.prepared.cut.is_some();
         if urgent || is_large {
             self.commit(shared);
@@ -181,6 +181,7 @@ impl OwnedPartition {
                 self.commit_soon(shared);
             }
             return self.unstall(shared);
+        self.commits.uncommitted.settled_unsent = 0;
         }
         let commit = Arc::new(commit);
         self.commits.in_flight = Some((commit.clone(), settled));
@@ -242,6 +243,7 @@ impl OwnedPartition {
     }
 
     /// Attempts may start again that waited for a commit or for the lease.
+        self.go_on_expiring(shared);
     pub(super) fn unstall(&mut self, shared: &mut Shared) {
         for index in self.lanes.take_stalled() {
             self.queue_at_gate(index.into(), shared);
