@@ -54,7 +54,21 @@ impl OwnedPartition {
             lane.check_yielding(others, &held);
         }
         self.check_awake(shared);
+        self.check_replays_awake(shared);
         self.check_catching_up(shared);
+    }
+
+    /// No replay that was asked for waits for nothing: for the end of an attempt, for its destination's lane to come as far
+    /// as it reaches, or for a commit.
+    fn check_replays_awake(&self, shared: &Shared) {
+        if self.commits.is_about_to_be_made() || self.releasing {
+            return;
+        }
+        for (index, until) in self.replays.asked() {
+            let in_flight = shared.attempts.at(self.incarnation, index).next().is_some();
+            let stood = self.lanes.get(index).map_or(self.scanned(), |lane| lane.stood_at(self.scanned()));
+            assert!(in_flight || stood < until, "a replay of destination {} was asked for, and sleeps", index.0);
+        }
     }
 
     /// Every lane that waits for a read waits for one that was asked for, and that is under way or waits for its turn.

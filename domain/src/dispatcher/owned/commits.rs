@@ -105,6 +105,11 @@ impl Commits {
         self.in_flight.is_some()
     }
 
+    /// Whether a commit is on its way, or is made in a moment.
+    pub(super) const fn is_about_to_be_made(&self) -> bool {
+        self.is_in_flight() || self.timer.is_some()
+    }
+
     /// Whether the next commit, which cannot be made yet, has all the dead letters that it may.
     pub(super) const fn has_enough_letters(&self, settings: &Settings) -> bool {
         self.is_in_flight() && self.uncommitted.dead_letter_bytes >= settings.commit_dead_letter_bytes
@@ -176,12 +181,12 @@ impl OwnedPartition {
         // Settlements above an event that is not settled are not in any commit. They are bounded by
         // the lanes' windows, and in time by `straggler_after`.
         let settled = std::mem::take(&mut self.commits.uncommitted.settled);
+        self.commits.uncommitted.settled_unsent = 0;
         if commit.is_empty() {
             if self.commits.dirty {
                 self.commit_soon(shared);
             }
             return self.unstall(shared);
-        self.commits.uncommitted.settled_unsent = 0;
         }
         let commit = Arc::new(commit);
         self.commits.in_flight = Some((commit.clone(), settled));
@@ -238,12 +243,12 @@ impl OwnedPartition {
         }
         self.go_on_with_replays(looked_at, shared);
         self.unstall(shared);
+        self.go_on_expiring(shared);
         self.note_change(shared);
         self.finish_release(shared);
     }
 
     /// Attempts may start again that waited for a commit or for the lease.
-        self.go_on_expiring(shared);
     pub(super) fn unstall(&mut self, shared: &mut Shared) {
         for index in self.lanes.take_stalled() {
             self.queue_at_gate(index.into(), shared);
