@@ -27,7 +27,7 @@ mod turns;
 mod yielding;
 
 pub(crate) use context::{Context, Expired, Held, Memory, Uncommitted, Unsaved};
-pub(crate) use fetch::Fetch;
+pub(crate) use fetch::{FETCH_BYTES, Fetch};
 pub(crate) use outcomes::Ends;
 pub(crate) use queues::Part;
 
@@ -160,6 +160,12 @@ impl Lane {
             memory.lane_is_idle();
         }
     }
+    /// The data of events that it holds in memory.
+    #[cfg(test)]
+    pub(crate) const fn bytes(&self) -> usize {
+        self.queues.bytes()
+    }
+
 
     /// Makes it the lane of a replay, whose deliveries say this.
     pub(crate) const fn replays_as(&mut self, number: u64) {

@@ -25,7 +25,7 @@ pub struct Settings {
     /// keep 64 attempts busy while the next chunk is read.
     pub window_events: usize,
     /// The same in bytes, for all lanes of the process together; each busy lane has an equal share,
-    /// and at least one event.
+    /// and at least one event. What is fetched of keys behind counts too.
     pub window_bytes: usize,
     /// Events of one key that may wait among those of other keys. A key with more is recorded as
     /// behind: a busy key must not fill its lane's window.

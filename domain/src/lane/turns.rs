@@ -107,6 +107,11 @@ impl Turns {
     }
 
     pub(super) fn fetch_ended(&mut self) {
+    /// Fetches under way.
+    pub(super) const fn fetches(&self) -> usize {
+        self.fetches
+    }
+
         assert!(self.fetches > 0, "a fetch that ends has begun");
         self.fetches -= 1;
     }
