@@ -97,13 +97,23 @@ impl Lane {
         self.schedule(key, cx);
     }
 
-    /// The copy of a dead letter's event; `None` if it was discarded meanwhile.
-    pub(crate) fn fetched_dead_letter(&mut self, key: &LaneKey, event: Option<Arc<LoggedEvent>>, cx: &mut Context<'_>) {
+    /// The copy that the dead letter at `offset` keeps of its event; `None` if it was discarded meanwhile.
+    pub(crate) fn fetched_dead_letter(
+        &mut self,
+        key: &LaneKey,
+        offset: Offset,
+        event: Option<Arc<LoggedEvent>>,
+        cx: &mut Context<'_>,
+    ) {
         self.turns.fetch_ended();
         // The key may have gone on without it, and have nothing to do any more.
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.fetching = false;
-        self.queues.fill_redrive(key, event, &mut cx.memory);
+        // It may have come late, when another one stands first, or the same one that was asked for again: with its event it
+        // may be in flight.
+        if queue.redrives().front().is_some_and(|first| first.offset == offset && first.event.is_none()) {
+            self.queues.fill_redrive(key, event, &mut cx.memory);
+        }
         self.schedule(key, cx);
     }
 

@@ -178,7 +178,7 @@ impl OwnedPartition {
             }
             Answer::DeadLetter(event) => {
                 if let Purpose::DeadLetter(at, key) = &read.purpose {
-                    self.with_lane(*at, shared, |lane, cx| lane.fetched_dead_letter(key, event, cx));
+                    self.with_lane(*at, shared, |lane, cx| lane.fetched_dead_letter(key, read.from, event, cx));
                 }
             }
         }
