@@ -40,6 +40,7 @@ use crate::partition::{Offset, Partition};
 use crate::progress::{Behind, Expiry};
 use crate::retry::NextAttempt;
 use crate::shares::GroupIndex;
+use crate::time::Timestamp;
 use crate::timers::{LaneTimer, Timer};
 use crate::way::{LaneAt, Way};
 use behind::BehindKeys;
@@ -129,8 +130,8 @@ impl Lane {
     }
 
     /// The same, at an event for which there was no room.
-    pub(crate) fn stopped_at(&mut self, event: &LoggedEvent) {
-        self.reading.set_next_since(Some(self.waits_since(event)));
+    pub(crate) fn stopped_at(&mut self, event: &LoggedEvent, now: Timestamp) {
+        self.reading.set_next_since(self.waits_since_surely(event, now));
     }
 
     /// How far it has looked, if it reads for itself.
@@ -159,13 +160,13 @@ impl Lane {
         if self.has_on_track() {
             memory.lane_is_idle();
         }
-    }
     /// The data of events that it holds in memory.
     #[cfg(test)]
     pub(crate) const fn bytes(&self) -> usize {
         self.queues.bytes()
     }
 
+    }
 
     /// Makes it the lane of a replay, whose deliveries say this.
     pub(crate) const fn replays_as(&mut self, number: u64) {
@@ -486,12 +487,11 @@ impl Lane {
         self.reading.end()
     }
 
-    /// It has looked at everything below `next`. `seen`: the last event that was seen there, or the first one that it has not
-    /// taken. What comes next is hardly older.
-    pub(crate) fn advance(&mut self, next: Offset, seen: Option<&LoggedEvent>, cx: &Context<'_>) {
+    /// It has looked at everything below `next`, and seen these events there and from there on.
+    pub(crate) fn advance(&mut self, next: Offset, seen: &[Arc<LoggedEvent>], cx: &Context<'_>) {
         self.has_looked(self.reading.looked_up_to(next), next, cx);
         self.reading.advance(next);
-        self.reading.set_next_since(seen.map(|seen| self.waits_since(seen)));
+        self.reading.set_next_since(self.next_waits_since(seen, next, cx.now));
     }
 
     /// Restores a key that was behind when the progress was stored.

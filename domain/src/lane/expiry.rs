@@ -4,6 +4,8 @@
 //! earlier event that is not settled. What is not in memory is read for it, when it may be due: so a destination that is
 //! paused, or whose lane is full of blocked keys, holds no more of the log than what is young enough.
 
+mod ahead;
+
 use super::Lane;
 use super::context::{Context, Memory};
 use crate::event::LoggedEvent;
@@ -28,6 +30,11 @@ pub(super) struct Ages {
     looked_at: Timestamp,
     /// Whether there was more to settle then.
     goes_on: bool,
+    /// Whether it goes on when a commit is stored.
+    waits_for_commit: bool,
+    /// Below, everything was accepted before something that has waited for too long, or at the same time: a log is in the
+    /// order in which its events were accepted.
+    old_below: Offset,
     /// When it reads again what it could not settle: something of the same key is in flight, and there is no room.
     look_again_at: Option<Timestamp>,
 }
@@ -70,6 +77,8 @@ impl Lane {
             self.schedule(&key, cx);
         }
         self.ages.timer = None;
+        // By another limit, less may be old.
+        self.ages.old_below = Offset::ZERO;
         self.expire_old(cx);
     }
 
@@ -86,6 +95,16 @@ impl Lane {
             self.ages.timer = None;
             self.expire_old(cx);
         }
+    }
+
+    /// Whether it has stopped for a commit. Whoever asks sees to it that it goes on.
+    pub(crate) fn take_waits_for_commit(&mut self) -> bool {
+        std::mem::take(&mut self.ages.waits_for_commit)
+    }
+
+    /// A commit is stored that it has stopped for.
+    pub(crate) fn go_on_expiring(&mut self, cx: &mut Context<'_>) {
+        self.expire_old(cx);
     }
 
     /// Settles what has waited for too long, the oldest first.
@@ -105,20 +124,17 @@ impl Lane {
                 break;
             }
         }
-    /// Whether it has stopped for a commit. Whoever asks sees to it that it goes on.
-    pub(crate) fn take_waits_for_commit(&mut self) -> bool {
-        std::mem::take(&mut self.ages.waits_for_commit)
-    }
-
-    /// A commit is stored that it has stopped for.
-    pub(crate) fn go_on_expiring(&mut self, cx: &mut Context<'_>) {
-        self.expire_old(cx);
-    }
-
         self.ages.goes_on = due.len() == cx.settings.expire_keys;
+        self.ages.old_below = self.ages.old_below.max(until);
+        due.extend(self.as_old_as_what_follows(latest, cx));
         for key in due {
             self.schedule(&key, cx);
         }
+    }
+
+    /// Whether the key's first event is nobody's at the moment.
+    fn is_free(&self, key: &LaneKey) -> bool {
+        self.queues.known(key).is_free() && !self.yielding.is_elsewhere(key)
     }
 
     /// Settles the key's first events, as far as they have waited for too long.
@@ -127,16 +143,11 @@ impl Lane {
         let mut any = false;
         loop {
             let queue = self.queues.known(key);
-            let is_due = queue.is_free() && queue.oldest().is_some_and(|(since, _)| since <= latest);
+            let is_due = queue.is_free() && self.has_expired_since(key, latest, cx.now);
             let Some(first) = queue.entries().front().filter(|_| is_due) else { break };
             let (offset, event) = (first.offset, first.event.clone());
             self.count_expired(key, offset, event.as_deref(), cx);
             self.settle_unsent(key, cx);
-    /// Whether the key's first event is nobody's at the moment.
-    fn is_free(&self, key: &LaneKey) -> bool {
-        self.queues.known(key).is_free() && !self.yielding.is_elsewhere(key)
-    }
-
             any = true;
         }
         if any {
@@ -148,7 +159,7 @@ impl Lane {
     /// Whether the key's first event has waited for too long, whatever it is at.
     pub(super) fn has_expired(&self, key: &LaneKey, cx: &Context<'_>) -> bool {
         let Some(latest) = self.expires_since(cx) else { return false };
-        self.queues.known(key).oldest().is_some_and(|(since, _)| since <= latest)
+        self.has_expired_since(key, latest, cx.now)
     }
 
     /// Settles the key's first event, of which an attempt has just failed.
@@ -161,7 +172,8 @@ impl Lane {
     /// Settles an event that comes next in the lane's order of reading, if it has waited for too long and nothing of its
     /// key goes before. It needs no room.
     pub(super) fn expires_at_once(&mut self, key: &LaneKey, event: &Arc<LoggedEvent>, cx: &mut Context<'_>) -> bool {
-        let is_old = self.expires_since(cx).is_some_and(|latest| self.waits_since(event) <= latest);
+        let first = (self.waits_since(event), event.offset);
+        let is_old = self.expires_since(cx).is_some_and(|latest| self.has_waited(first, latest, cx.now));
         if !is_old || self.yielding.is_elsewhere(key) {
             return false;
         }

@@ -6,6 +6,7 @@ use crate::lane::{Context, Lane};
 use crate::partition::Offset;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The lanes of one partition.
 #[derive(Debug, Default)]
@@ -157,7 +158,7 @@ impl Lanes {
         &mut self,
         index: DestinationIndex,
         next: Offset,
-        seen: Option<&LoggedEvent>,
+        seen: &[Arc<LoggedEvent>],
         cx: &Context<'_>,
     ) {
         let lane = self.known_mut(index);

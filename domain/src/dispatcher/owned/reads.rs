@@ -247,7 +247,7 @@ impl OwnedPartition {
         }
         if !lane.offer(event, false, &mut cx) {
             self.lanes.detach(index, event.offset);
-            self.lanes.known_mut(index).stopped_at(event);
+            self.lanes.known_mut(index).stopped_at(event, shared.now);
         }
         self.lanes.touch(index);
     }

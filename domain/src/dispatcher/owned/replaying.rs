@@ -455,15 +455,15 @@ impl OwnedPartition {
         let only_old = self.reads_only_old(at.destination, shared);
         self.with_lane(at, shared, |lane, cx| {
             let from = lane.read_ended();
+            lane.sees(events, cx);
             let mut reached = next.min(until).max(from);
-            let mut seen = events.last();
             for event in chosen.into_iter().filter(|event| event.offset >= from) {
                 if !lane.offer(event, only_old, cx) {
-                    (reached, seen) = (event.offset, Some(event));
+                    reached = event.offset;
                     break;
                 }
             }
-            lane.advance(reached, seen.map(AsRef::as_ref), cx);
+            lane.advance(reached, events, cx);
             if reached >= until && holds {
                 // What is left is known key by key, so that every other key may go on.
                 lane.wind_down(cx);
