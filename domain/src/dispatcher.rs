@@ -195,6 +195,7 @@ impl Dispatcher {
         if let Some(owned) = self.partitions.remove(&partition) {
             owned.discard(&mut self.shared.memory);
             self.shared.forget_reads_of(partition);
+            self.shared.destinations.forget_waiting(partition);
             self.end_waiting(partition);
         }
     }
