@@ -31,7 +31,7 @@ pub(crate) use fetch::{FETCH_BYTES, Fetch};
 pub(crate) use outcomes::Ends;
 pub(crate) use queues::Part;
 
-use crate::destination::{DestinationIndex, Ordering};
+use crate::destination::{BatchPolicy, DestinationIndex, Ordering};
 use crate::event::LoggedEvent;
 use crate::gate::Appetite;
 use crate::io::{Attempted, Notice};
@@ -52,6 +52,10 @@ use record::Record;
 use std::sync::Arc;
 use turns::Turns;
 use yielding::Yielding;
+
+/// Keys that are looked at for whether a batch is full. That is asked for every event that comes while it waits for more,
+/// and it is few keys that have many events in hand.
+const LOOKED_AT_FOR_BATCH: usize = 16;
 
 /// What makes a lane one that delivers once more.
 #[derive(Clone, Copy, Debug)]
@@ -156,16 +160,16 @@ impl Lane {
     /// Lets go of that.
     pub(crate) fn discard(&self, memory: &mut Memory) {
         let mut memory = memory.of(self.group);
-        memory.remembered(self.queues.waiting(), 0);
-        if self.has_on_track() {
-            memory.lane_is_idle();
-        }
     /// The data of events that it holds in memory.
     #[cfg(test)]
     pub(crate) const fn bytes(&self) -> usize {
         self.queues.bytes()
     }
 
+        memory.remembered(self.queues.waiting(), 0);
+        if self.has_on_track() {
+            memory.lane_is_idle();
+        }
     }
 
     /// Makes it the lane of a replay, whose deliveries say this.
@@ -346,7 +350,7 @@ impl Lane {
     /// The next attempt: a single event, or as many as the destination's batches hold.
     pub(crate) fn next_delivery(&mut self, cx: &mut Context<'_>) -> Option<(Vec<Part>, Vec<Attempted>)> {
         let batch = cx.destination.batch;
-        if batch.max_events > 1 && self.turns.ready() < batch.max_events {
+        if batch.max_events > 1 && !self.has_full_batch(batch) {
             let until = self.turns.ready_since().after(batch.linger);
             if cx.now < until {
                 cx.timers.set(until, self.timer(LaneTimer::Linger));
@@ -407,6 +411,25 @@ impl Lane {
     fn timer(&self, timer: LaneTimer) -> Timer {
         Timer::Lane(self.partition, self.at(), timer)
     }
+    /// Whether nothing that comes could join the next batch: it has all that it may have, or what follows goes alone. Keys
+    /// with more than one event in hand are found among the first ones.
+    fn has_full_batch(&self, batch: BatchPolicy) -> bool {
+        let (mut events, mut bytes) = (self.turns.ready(), 0);
+        if events >= batch.max_events {
+            return true;
+        }
+        for key in self.turns.ready_keys().take(LOOKED_AT_FOR_BATCH) {
+            let queue = self.queues.known(key);
+            let (more, weight) = queue.in_hand(batch.max_events);
+            events += more.saturating_sub(1);
+            bytes += weight;
+            if queue.goes_alone() || events >= batch.max_events || bytes >= batch.max_bytes {
+                return true;
+            }
+        }
+        false
+    }
+
 
     fn watch_stragglers(&mut self, cx: &mut Context<'_>) {
         if !self.straggler_timer && !self.on_track.is_empty() {

@@ -49,6 +49,11 @@ impl Turns {
         self.ready.len()
     }
 
+    /// Those keys, in the order of their turns.
+    pub(super) fn ready_keys(&self) -> impl Iterator<Item = &LaneKey> {
+        self.ready.iter()
+    }
+
     pub(super) const fn ready_since(&self) -> Timestamp {
         self.ready_since
     }
@@ -102,16 +107,16 @@ impl Turns {
         due.or_else(|| self.to_prefetch.pop_front().map(|key| (key, true)))
     }
 
-    pub(super) const fn fetch_begins(&mut self) {
-        self.fetches += 1;
-    }
-
-    pub(super) fn fetch_ended(&mut self) {
     /// Fetches under way.
     pub(super) const fn fetches(&self) -> usize {
         self.fetches
     }
 
+    pub(super) const fn fetch_begins(&mut self) {
+        self.fetches += 1;
+    }
+
+    pub(super) fn fetch_ended(&mut self) {
         assert!(self.fetches > 0, "a fetch that ends has begun");
         self.fetches -= 1;
     }
