@@ -91,6 +91,8 @@ pub(crate) struct Lane {
     yielding: Yielding,
     /// Whether it stands in its destination's queue.
     pub(crate) queued_at_gate: bool,
+    /// Whether it had nothing under way when the last commit looked at it.
+    pub(crate) was_idle: bool,
 }
 
 impl Lane {
@@ -121,6 +123,7 @@ impl Lane {
             ages: Ages::default(),
             yielding: Yielding::default(),
             queued_at_gate: false,
+            was_idle: false,
         }
     }
 
@@ -157,15 +160,15 @@ impl Lane {
         (self.group, Held { waiting: self.queues.waiting(), busy_lanes: self.on_track.busy_lanes() })
     }
 
-    /// Lets go of that.
-    pub(crate) fn discard(&self, memory: &mut Memory) {
-        let mut memory = memory.of(self.group);
     /// The data of events that it holds in memory.
     #[cfg(test)]
     pub(crate) const fn bytes(&self) -> usize {
         self.queues.bytes()
     }
 
+    /// Lets go of that.
+    pub(crate) fn discard(&self, memory: &mut Memory) {
+        let mut memory = memory.of(self.group);
         memory.remembered(self.queues.waiting(), 0);
         if self.has_on_track() {
             memory.lane_is_idle();
@@ -408,9 +411,6 @@ impl Lane {
         Some((parts, events))
     }
 
-    fn timer(&self, timer: LaneTimer) -> Timer {
-        Timer::Lane(self.partition, self.at(), timer)
-    }
     /// Whether nothing that comes could join the next batch: it has all that it may have, or what follows goes alone. Keys
     /// with more than one event in hand are found among the first ones.
     fn has_full_batch(&self, batch: BatchPolicy) -> bool {
@@ -430,6 +430,9 @@ impl Lane {
         false
     }
 
+    fn timer(&self, timer: LaneTimer) -> Timer {
+        Timer::Lane(self.partition, self.at(), timer)
+    }
 
     fn watch_stragglers(&mut self, cx: &mut Context<'_>) {
         if !self.straggler_timer && !self.on_track.is_empty() {
