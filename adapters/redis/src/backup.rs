@@ -118,7 +118,8 @@ pub async fn backup(
     // It is there while the copy is made: nothing is written meanwhile in a form that the release it names cannot read.
     let processes = Processes::begin(&redis, &keys, &options, Statement::of_this_release("backup")).await?;
     redis.prepare_all(&options.key_prefix).await?;
-    let numbers = startup::open(&redis, &keys, options.partitions).await?;
+    let (numbers, made) = startup::open(&redis, &keys, options.partitions).await?;
+    processes.know_store(made);
     let header_numbers = numbers.to_string();
     let source = Source { redis, keys: keys.numbered(numbers), partitions: options.partitions };
     let attending = AbortOnDrop(tokio::spawn(processes.go_on()));

@@ -20,6 +20,22 @@ pub(crate) const SCHEMA_RESTORED: u32 = 2;
 /// The first release that reads [`SCHEMA_RESTORED`].
 pub(crate) const RESTORED_SINCE: &str = "0.1.0";
 
+/// What a store was made with, as its key says: fields and values, those that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    partitions: String,
+    schema: String,
+    needs: String,
+    numbers: String,
+}
+
+impl Made {
+    /// As `laneway_attend` takes them.
+    pub(crate) fn arguments(&self) -> [Bytes; 4] {
+        [&self.partitions, &self.schema, &self.needs, &self.numbers].map(|value| Bytes::from(value.clone()))
+    }
+}
+
 /// Refuses what can be seen to be wrong without asking anyone.
 pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
     let refuse = |what: String| Err(StoreError::refused(what));
@@ -41,8 +57,8 @@ pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
 }
 
 /// Makes the store if it is not there, and refuses one that was made otherwise, or that is a part of a backup. Returns what
-/// its offsets are called outside.
-pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<Numbers, StoreError> {
+/// its offsets are called outside, and all that it was made with: what a process puts back if that gets lost.
+pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<(Numbers, Made), StoreError> {
     let arguments = vec![Bytes::from(partitions.to_string()), Bytes::from(SCHEMA.to_string())];
     let answered = redis.call("laneway_open", Effect::Reads, &[keys.store()], arguments).await;
     let made: Vec<Option<String>> = answered
@@ -78,8 +94,10 @@ pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<
             had.unwrap_or_default()
         )));
     }
-    let numbers = text(3).unwrap_or_default();
-    numbers.parse().map_err(|why| unreadable(&keys.store(), "the field numbers", why))
+    let value = |at: usize| text(at).unwrap_or_default().to_owned();
+    let made = Made { partitions: value(0), schema: value(1), needs: value(2), numbers: value(3) };
+    let numbers = made.numbers.parse().map_err(|why| unreadable(&keys.store(), "the field numbers", why))?;
+    Ok((numbers, made))
 }
 
 #[cfg(test)]

@@ -76,7 +76,8 @@ impl RedisStore {
         // First: nothing is loaded over the functions of processes that this one does not get on with.
         let processes = Processes::begin(&redis, &keys, &options, statement).await?;
         redis.prepare_all(&options.key_prefix).await?;
-        let numbers = startup::open(&redis, &keys, options.partitions).await?;
+        let (numbers, made) = startup::open(&redis, &keys, options.partitions).await?;
+        processes.know_store(made);
         let keys = keys.numbered(numbers);
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
         let groups = groups(logs.len(), redis.is_cluster());

@@ -186,9 +186,7 @@ impl Shared {
         );
         metrics::counter!(LOST_EVENTS).increment(count);
         metrics::counter!(LOSSES).increment(1);
-        if let Err(error) = crate::startup::open(&self.redis, &self.keys, self.options.partitions).await {
-            tracing::error!(%error, "what the store was made with could not be checked after the loss");
-        }
+        self.processes.put_back().await;
     }
 
     pub(crate) fn misunderstood(&self, function: &str, error: &fred::error::Error) -> StoreError {
