@@ -42,8 +42,8 @@ use std::path::Path;
 
 pub(crate) use shared::scan_keys;
 
-/// The format of the file. A release reads all up to its own.
-pub(crate) const FORMAT: u32 = 1;
+/// The format of the file. A release reads all up to its own. Format 1 does not say what has expired.
+pub(crate) const FORMAT: u32 = 2;
 /// The most findings that are listed.
 const MAX_FINDINGS: usize = 100;
 

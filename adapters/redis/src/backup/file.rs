@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     Progress = b'G',
     /// Its cuts: revision and offset of each.
     Cuts = b'C',
+    /// What of destinations has expired, and from when on their waiting counts: fields and values. Since format 2.
+    Expiry = b'X',
     /// Keys that are behind in a lane: its name, and key, offset, retry state of each.
     Behind = b'B',
     /// Dead letters: name, letter, event, `1` or `0` for whether a retry is asked for, of each.
@@ -69,12 +71,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Header,
         Self::Partition,
         Self::Entries,
         Self::Progress,
         Self::Cuts,
+        Self::Expiry,
         Self::Behind,
         Self::Letters,
         Self::Quarantine,
