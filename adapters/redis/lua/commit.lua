@@ -65,9 +65,10 @@ end
 --      aside; revision and offset of a cut ('' for none), the number of dropped destinations and
 --      their names; and then all of these, with a lane's revision ('' as it was) before its change; in calls of
 --      laneway_commit_replays what it says of replays, as commit_replays takes it, and in those of laneway_commit_expiry
---      both that and what it says of what has expired, as commit_expiry takes it; and what tell takes, if it does.
+--      and laneway_commit_cleared both that and what it says of what has expired, as commit_expiry takes it; and what
+--      tell takes, if it does.
 -- A call of library 6 has neither :cuts nor what is between the semicolons, and no lane's revision.
-local function commit_as(keys, args, is_old, has_replays, has_expiry)
+local function commit_as(keys, args, is_old, has_replays, has_expiry, is_cleared)
   local log, lease, progress, lowest, aside = keys[1], keys[2], keys[3], keys[4], keys[10]
   local refused = refuse_commit(log, lease, args)
   if refused then
@@ -138,7 +139,7 @@ local function commit_as(keys, args, is_old, has_replays, has_expiry)
     at = at + 2
   end
   if has_replays then
-    key, at = commit_replays(lowest, keys, key, args, at)
+    key, at = commit_replays(lowest, keys, key, args, at, is_cleared)
   end
   if has_expiry then
     key, at = commit_expiry(progress, keys, key, args, at)
@@ -161,6 +162,11 @@ local function commit_with_expiry(keys, args)
   return commit_as(keys, args, false, true, true)
 end
 
+-- From version 18 on: of each replay that ends or begins anew, laneway_clear_replay was called before.
+local function commit_cleared(keys, args)
+  return commit_as(keys, args, false, true, true, true)
+end
+
 local function commit_of_library_6(keys, args)
   return commit_as(keys, args, true)
 end
@@ -177,6 +183,30 @@ local function drop_letters(keys, args)
     remove_letters(dead_keys(keys, 4), keys[3], args[6], names)
   end
   return #names == LETTERS_AT_ONCE and 1 or 0
+end
+
+-- Removes some of the keys behind of a replay that a commit ends or begins anew, under the commit's conditions, where
+-- there are more than the commit may look at. KEYS log, lease, progress, :replays:<name>, its :behind and :retry; ARGV
+-- those of refuse_commit, the replay, where ZSCAN goes on ('0' to begin). Answers where it goes on ('0': the commit may
+-- be made).
+local function clear_replay_in_steps(keys, args)
+  local refused = refuse_commit(keys[1], keys[2], args)
+  if refused then
+    return refused
+  end
+  local own, behind, retry, id = keys[4], keys[5], keys[6], args[6]
+  local is_few = redis.call('ZCARD', behind) <= REPLAY_KEYS_AT_ONCE
+  if is_few or redis.call('HEXISTS', own, 'spec:' .. id) == 0 or is_only_replay(own, id) then
+    -- The commit does it.
+    return '0'
+  end
+  local page = redis.call('ZSCAN', behind, args[7], 'COUNT', REPLAY_KEYS_AT_ONCE)
+  if remove_replay_keys(behind, retry, id, page[2], 2) > 0 then
+    -- Should the commit never be made, the replay begins anew: without these keys it would leave their events out.
+    redis.call('HDEL', own, 'mark:' .. id)
+    redis.call('HINCRBY', keys[3], 'commits', 1)
+  end
+  return page[1]
 end
 
 -- One step of forgetting a destination. KEYS progress, :lowest, :behind:<name>, :retry:<name>,
@@ -299,6 +329,8 @@ redis.register_function{function_name = 'laneway_commit', callback = commit_of_l
 redis.register_function{function_name = 'laneway_commit_cut', callback = commit, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_commit_replays', callback = commit_with_replays, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_commit_expiry', callback = commit_with_expiry, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_commit_cleared', callback = commit_cleared, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_clear_replay', callback = clear_replay_in_steps, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_drop_letters', callback = drop_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_forget', callback = forget, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_load_page', callback = load_page, flags = {'no-writes'}}
