@@ -38,7 +38,6 @@
 mod answer;
 mod batch;
 mod body;
-mod certificate;
 mod cloudevents;
 mod crowd;
 mod door;
@@ -55,6 +54,7 @@ mod object;
 mod openapi;
 mod operation;
 mod operator;
+mod presented;
 mod problem;
 mod refusal;
 mod request_name;
@@ -83,6 +83,7 @@ pub use link::{LINK_KEY_BYTES, LINK_PREFIX, LinkKey};
 pub use listen::{Listen, Peek};
 pub use openapi::openapi;
 pub use operation::Route;
+pub use presented::digest_of;
 pub use routes::routes;
 pub use server::{Ended, serve, serve_with};
 pub use starting::starting;
@@ -90,7 +91,7 @@ pub use tenants::{
     ActBounds, CurrentActBounds, DEFAULT_CHANGES_PER_MINUTE, DEFAULT_REPLAYS_AT_ONCE, DEFAULT_REPLAYS_PER_MINUTE,
     DEFAULT_SEARCHES_PER_MINUTE, DEFAULT_TENANT_TOKENS, DEFAULT_TESTS_PER_MINUTE,
 };
-pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen, digest_of};
+pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen};
 pub use visitor::{Visitor, admit};
 
 use crate::operation::{Handler, Operation};

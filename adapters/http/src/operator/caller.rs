@@ -21,7 +21,6 @@ impl Caller {
     /// Whose request it is, whose token opens that.
     pub(crate) fn of(tokens: &Known, parts: &Parts, access: Access) -> Self {
         let presented = Shown::of(parts).presented(tokens);
-        let presented = presented.as_deref();
         Self { by: whose(tokens, presented), access, maker: maker(tokens, presented) }
     }
 
