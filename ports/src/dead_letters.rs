@@ -3,7 +3,7 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use laneway_domain::{
-    DeadLetter, DestinationName, EventId, Key, LoggedEvent, Offset, Partition, Redrive, Timestamp, TypePattern,
+    DeadLetter, DestinationName, EventId, Key, LoggedEvent, Offset, Partition, Redrive, Tenant, Timestamp, TypePattern,
 };
 use std::collections::BTreeSet;
 
@@ -15,9 +15,11 @@ pub const MAX_DEAD_LETTER_PAGE: usize = 1000;
 pub struct Selection {
     /// Only those of this destination; required for a change, so that nothing is swept by accident.
     pub destination: Option<DestinationName>,
+    /// Only those of this tenant's events. Keys and ids are a tenant's own: of another one they mean another event.
+    pub tenant: Option<Tenant>,
     /// Only those of this key.
     pub key: Option<Key>,
-    /// Only that of this event.
+    /// Only those of events of this id, of which each tenant, source and destination may have one.
     pub event_id: Option<EventId>,
     /// Only those of events of a type that matches one of these; all if there are none.
     pub types: Vec<TypePattern>,
@@ -41,22 +43,25 @@ impl Selection {
     /// Whether nothing is asked but what [`Selection::picks`] does not look at: destination, key and event.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.types.is_empty()
+        self.tenant.is_none()
+            && self.types.is_empty()
             && self.statuses.is_empty()
             && self.from.is_none()
             && self.to.is_none()
             && self.places.is_empty()
     }
 
-    /// Whether it means this dead letter, as far as type, status, time and place are concerned. What a store can look for by
-    /// itself (destination, key, event), it has looked for. What cannot be told of a dead letter, it has not.
+    /// Whether it means this dead letter, as far as tenant, type, status, time and place are concerned. What a store
+    /// can look for by itself (destination, key, event), it has looked for. What cannot be told of a dead letter, it
+    /// has not.
     #[must_use]
     pub fn picks(&self, letter: &DeadLetter) -> bool {
         let at = letter.given_up.at;
         let event_type = letter.event_type.as_ref();
         let of_type = |of: &TypePattern| event_type.is_some_and(|event_type| of.matches(event_type.as_str()));
         let status = letter.given_up.retry.last_status();
-        (self.types.is_empty() || self.types.iter().any(of_type))
+        (self.tenant.is_none() || self.tenant == letter.tenant)
+            && (self.types.is_empty() || self.types.iter().any(of_type))
             && (self.statuses.is_empty() || status.is_some_and(|status| self.statuses.contains(&status)))
             && self.from.is_none_or(|from| at >= from)
             && self.to.is_none_or(|to| at < to)

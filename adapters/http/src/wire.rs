@@ -7,7 +7,7 @@ mod lookup;
 mod replays;
 mod store;
 
-pub use dead_letters::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
+pub use dead_letters::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView, Place};
 pub use drain::{Drain, DrainChoice};
 pub use lookup::{
     AttemptAnswer, AttemptLine, AttemptPage, EventAt, EventLine, EventPage, EventWay, FoundEvents, WorkerTenure,

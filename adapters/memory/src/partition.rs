@@ -63,6 +63,7 @@ impl Dead {
             given_up: self.given_up.clone(),
             event_id: self.event.event.id.clone(),
             event_type: Some(self.event.event.event_type.clone()),
+            tenant: self.event.event.tenant.clone(),
             retry_requested: self.retry_requested,
         }
     }

@@ -120,8 +120,9 @@ end
 
 -- KEYS an order (:dead:order or :dead:of:<name>), letters, requested, and from version 12 on :dead:events; ARGV after, how
 -- many to look at, event key, event id ('': any). Answers the last name looked at ('': there are no more), and for each
--- selected one its name, its letter, whether its retry is asked for, and from version 12 on its event's type.
-local function letters_with(keys, args, typed)
+-- selected one its name, its letter, whether its retry is asked for, from version 12 on its event's type, and from
+-- version 18 on its event's tenant ('': none).
+local function letters_with(keys, args, typed, owned)
   local names = names_after(keys[1], args[1], args[2])
   local chosen, texts = selected(keys[2], keys[4], names, args[3], args[4])
   local answer = {#names == tonumber(args[2]) and names[#names] or ''}
@@ -130,18 +131,26 @@ local function letters_with(keys, args, typed)
     answer[#answer + 1] = texts[i]
     answer[#answer + 1] = redis.call('ZSCORE', keys[3], name) and 1 or 0
     if typed then
-      answer[#answer + 1] = select(4, event_of({'e', redis.call('HGET', keys[4], name) or ''}))
+      local copy = redis.call('HGET', keys[4], name) or ''
+      answer[#answer + 1] = select(4, event_of({'e', copy}))
+      if owned then
+        answer[#answer + 1] = tenant_of(copy)
+      end
     end
   end
   return answer
 end
 
 local function letters(keys, args)
-  return letters_with(keys, args, false)
+  return letters_with(keys, args, false, false)
 end
 
 local function typed_letters(keys, args)
-  return letters_with(keys, args, true)
+  return letters_with(keys, args, true, false)
+end
+
+local function owned_letters(keys, args)
+  return letters_with(keys, args, true, true)
 end
 
 -- Does to dead letters of a destination what is asked: 'retry' or 'discard'.
@@ -202,6 +211,7 @@ end
 
 redis.register_function{function_name = 'laneway_dead_list', callback = letters, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_dead_typed', callback = typed_letters, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_dead_owned', callback = owned_letters, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_dead_change_named', callback = change_named, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_dead_change', callback = change_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_dead_requested', callback = requested_letters, flags = {'no-writes'}}

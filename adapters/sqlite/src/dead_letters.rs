@@ -6,7 +6,7 @@ use crate::readers::ReadFailed;
 use crate::row::{self, Scratch, compared, instant};
 use crate::schema::EVENT_COLUMNS;
 use laneway_domain::{
-    DeadLetter, DestinationName, EventId, EventType, GivenUp, LoggedEvent, Offset, Partition, Timestamp,
+    DeadLetter, DestinationName, EventId, EventType, GivenUp, LoggedEvent, Offset, Partition, Tenant, Timestamp,
 };
 use laneway_ports::{DeadLetterCount, DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection};
 use rusqlite::types::Value;
@@ -31,6 +31,9 @@ impl Conditions {
         let text = |text: &str| [Value::Text(text.to_owned())];
         if let Some(name) = &selection.destination {
             conditions.and("destination = ?", text(name.as_str()));
+        }
+        if let Some(tenant) = &selection.tenant {
+            conditions.and("tenant = ?", text(tenant.as_str()));
         }
         if let Some(key) = &selection.key {
             conditions.and("key = ?", text(key.as_str()));
@@ -72,7 +75,8 @@ pub(crate) fn list(conn: &Connection, query: &DeadLetterQuery) -> Result<Vec<Dea
 }
 
 /// What [`letter`] reads.
-const COLUMNS: &str = "number, partition, offset, destination, lane_key, reason, at, retry, retry_requested, id, type";
+const COLUMNS: &str =
+    "number, partition, offset, destination, lane_key, reason, at, retry, retry_requested, id, type, tenant";
 
 fn letter(row: &Row<'_>) -> Result<DeadLetter, ReadFailed> {
     const TABLE: &str = "dead_letter";
@@ -91,6 +95,7 @@ fn letter(row: &Row<'_>) -> Result<DeadLetter, ReadFailed> {
         given_up,
         event_id: EventId::new(&id).map_err(|error| unreadable(TABLE, number, error))?,
         event_type: EventType::new(&row.get::<_, String>(10)?).ok(),
+        tenant: row.get::<_, Option<String>>(11)?.and_then(|tenant| Tenant::new(&tenant).ok()),
         retry_requested: row.get(8)?,
     })
 }

@@ -534,3 +534,29 @@ async fn what_resume_cannot_end_is_said() {
         assert_eq!(answer.problem(409, "conflict").detail, expected);
     }
 }
+
+#[tokio::test]
+async fn of_dead_letters_that_share_an_id_those_of_the_tenant_or_place_are_meant() {
+    let server = Server::new();
+    let event = |tenant: &str| format!(r#"{{{tenant}"id":"e","key":"k","type":"t","source":"s","data":1}}"#);
+    let (_, _) = server.bury("billing", &event("")).await;
+    let (partition, offset) = server.bury("billing", &event(r#""tenant":"acme","#)).await;
+    server.bury("billing", &event(r#""tenant":"globex","#)).await;
+    let page: DeadLetterPage = server.get("/v1/dead-letters?tenant=acme&key=k").await.read();
+    let found: Vec<_> = page.dead_letters.iter().map(|letter| (letter.partition, letter.offset)).collect();
+    assert_eq!(found, [(partition, offset)]);
+    assert_eq!(page.dead_letters[0].tenant.as_ref().map(ToString::to_string).as_deref(), Some("acme"));
+    let discard = async |body: String| server.post("/v1/dead-letters/discard", JSON, body).await;
+    let place = format!(r#"{{"partition":{partition},"offset":{offset}}}"#);
+    let other = format!(r#"{{"destination":"billing","tenant":"globex","event_id":"e","places":[{place}]}}"#);
+    assert_eq!(discard(other).await.read::<Count>().count, 0);
+    let body = format!(r#"{{"destination":"billing","event_id":"e","places":[{place}]}}"#);
+    assert_eq!(discard(body).await.read::<Count>().count, 1);
+    let of_globex = r#"{"destination":"billing","tenant":"globex","event_id":"e"}"#;
+    assert_eq!(discard(of_globex.to_owned()).await.read::<Count>().count, 1);
+    let page: DeadLetterPage = server.get("/v1/dead-letters").await.read();
+    assert_eq!(page.dead_letters.iter().map(|letter| &letter.tenant).collect::<Vec<_>>(), [&None]);
+    let many = vec![place; 101].join(",");
+    discard(format!(r#"{{"destination":"billing","places":[{many}]}}"#)).await.invalid("/places");
+    discard(r#"{"destination":"acme:x","tenant":"globex"}"#.to_owned()).await.problem(409, "conflict");
+}

@@ -75,13 +75,13 @@ async fn list_page(
     let order = selection.destination.as_ref().map_or_else(|| names.dead_order(), |name| names.dead_of(name));
     let keys = [order, names.dead(), names.dead_requested(), names.dead_events()];
     let args = page_args(after, examined(selection, missing), selection);
-    let answer = redis.call("laneway_dead_typed", Effect::Reads, &keys, args.into()).await?;
+    let answer = redis.call("laneway_dead_owned", Effect::Reads, &keys, args.into()).await?;
     let (last, rows) = answer::first_and_rest(answer)?;
     let mut letters = Vec::new();
-    for row in rows.chunks_exact(4) {
+    for row in rows.chunks_exact(5) {
         let requested = answer::number(&row[2])? == 1;
-        let [name, text, event_type] = [&row[0], &row[1], &row[3]].map(answer::text);
-        letters.push(letter::parse(names, (&name?, &text?), &event_type?, requested)?);
+        let [name, text, event_type, tenant] = [&row[0], &row[1], &row[3], &row[4]].map(answer::text);
+        letters.push(letter::parse(names, (&name?, &text?), (&event_type?, &tenant?), requested)?);
     }
     letters.retain(|letter| selection.picks(letter));
     let last = answer::text(&last)?;

@@ -42,7 +42,7 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, RawQuery(q
     // Those of tenants are not asked for where none is said, and come all the same.
     events.items.retain(|event| event.tenant == of.tenant);
     let dead: DeadLetterPage =
-        interface.get(&links::with("/v1/dead-letters", &[("key", key), ("limit", "1000")])).await?;
+        interface.get(&links::with("/v1/dead-letters", &[("key", key), ("tenant", tenant), ("limit", "1000")])).await?;
     let destination = asked.get("destination");
     let asks = !destination.is_empty() || snapshot.rows.len() <= MOST_AT_ONCE;
     let states = if asks { states(&interface, &events.items, destination).await } else { States::default() };
@@ -168,7 +168,8 @@ fn dead_letters(visit: &Visit, dead: &DeadLetterPage, of: &Of<'_>) -> Markup {
                 h2 #dead { "Dead letters" }
                 ul.plain { @for (name, count) in counts {
                     li {
-                        a href=(links::with(links::DEAD_LETTERS, &[("destination", name), ("key", of.key)])) {
+                        @let tenant = of.tenant.as_ref().map_or("", Tenant::as_str);
+                        a href=(links::with(links::DEAD_LETTERS, &[("destination", name), ("tenant", tenant), ("key", of.key)])) {
                             (show::counted(count, "dead letter", "dead letters"))
                         }
                         " at " a href=(links::destination(name)) { (name) } ". "

@@ -3,7 +3,8 @@
 use super::ClientArgs;
 use super::lookup::Span;
 use clap::{Args, Subcommand};
-use laneway_domain::{DestinationName, EventId, Key, TypePattern};
+use laneway_domain::{DestinationName, EventId, Key, Offset, Partition, Tenant, TypePattern};
+use laneway_http::wire::Place;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct DeadLettersArgs {
@@ -36,6 +37,9 @@ pub(in crate::cli) enum DeadLettersCommand {
         /// The event's id
         #[arg(value_parser = EventId::new)]
         event: EventId,
+        /// The event's tenant: each may have an event of that id
+        #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+        tenant: Option<Tenant>,
         /// Print it as JSON
         #[arg(long)]
         json: bool,
@@ -62,10 +66,13 @@ pub(in crate::cli) enum DeadLettersCommand {
 /// What dead letters are chosen by; all conditions hold.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct By {
+    /// Only those of this tenant's events: keys and ids are those of each tenant by itself
+    #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+    pub(in crate::cli) tenant: Option<Tenant>,
     /// Only those of this key
     #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
     pub(in crate::cli) key: Option<Key>,
-    /// Only the one of this event
+    /// Only those of events of this id
     #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
     pub(in crate::cli) event: Option<EventId>,
     /// Only those of events of this type, or that this pattern matches
@@ -96,7 +103,19 @@ pub(in crate::cli) struct Chosen {
     pub(in crate::cli) destination: DestinationName,
     #[command(flatten)]
     pub(in crate::cli) by: By,
+    /// Only the one at this partition and offset, as `list` says where they are; may be given several times
+    #[arg(long, value_name = "PARTITION:OFFSET", value_parser = place)]
+    pub(in crate::cli) at: Vec<Place>,
     /// Only say how many there are
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
+}
+
+/// A place as the list writes it: `3:17`.
+fn place(text: &str) -> Result<Place, String> {
+    let read = || {
+        let (partition, offset) = text.split_once(':')?;
+        Some(Place { partition: Partition(partition.parse().ok()?), offset: Offset(offset.parse().ok()?) })
+    };
+    read().ok_or_else(|| "write partition and offset as `laneway dead-letters list` does: 3:17".to_owned())
 }

@@ -6,9 +6,9 @@ use crate::wire::{
     BatchOp, BatchResult, ChangeAnswer, Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView,
     DestinationList, DestinationRecord, DestinationState, DestinationView, Done, Empty, EventAt, EventLine, EventPage,
     EventResult, EventView, EventWay, FoundEvents, Health, JournalLine, JournalPage, KeyChoice, LinkAsked, LinkMade,
-    LinksEnded, MadeToken, Mistake, PauseChoice, PauseRecord, Position, RecoveryAsked, ReplayAsked, ReplayChoice,
-    ReplayCounted, ReplayList, ReplayView, Resumed, RevokedToken, RotateChoice, Status, Stored, TestAnswer,
-    TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord, WorkerTenure, WorkerTenures,
+    LinksEnded, MadeToken, Mistake, PauseChoice, PauseRecord, Place, Position, RecoveryAsked, ReplayAsked,
+    ReplayChoice, ReplayCounted, ReplayList, ReplayView, Resumed, RevokedToken, RotateChoice, Status, Stored,
+    TestAnswer, TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord, WorkerTenure, WorkerTenures,
 };
 use boon::{Compiler, SchemaIndex, Schemas};
 use laneway_domain::{
@@ -288,6 +288,7 @@ fn dead_letters() {
         event_id: id(),
         lane_key: "all".into(),
         event_type: Some(EventType::new("t").unwrap()),
+        tenant: Some(tenant()),
         given_up_at: Timestamp::ZERO,
         reason: text(),
         status: Some(422),
@@ -296,7 +297,11 @@ fn dead_letters() {
         history: vec![failure],
         retry_requested: false,
     };
-    answers("DeadLetterView", &letter, &DeadLetterView { event_type: None, status: None, ..letter.clone() });
+    answers(
+        "DeadLetterView",
+        &letter,
+        &DeadLetterView { event_type: None, tenant: None, status: None, ..letter.clone() },
+    );
     let page = DeadLetterPage { dead_letters: vec![letter], next: Some(text()) };
     answers("DeadLetterPage", &page, &DeadLetterPage { next: None, ..page.clone() });
     let view = EventView {
@@ -335,14 +340,18 @@ fn dead_letters() {
     };
     answers("DeadEvent", &event, &event);
     answers("Count", &Count { count: 1 }, &Count { count: 1 });
+    let place = Place { partition: Partition(0), offset: Offset(0) };
+    bodies("Place", &place);
     let selection = DeadLetterSelection {
         destination: name(),
+        tenant: Some(tenant()),
         key: Some(Key::new("k").unwrap()),
         event_id: Some(id()),
         types: vec!["t.*".into()],
         statuses: vec![422],
         from: Some(WHEN.into()),
         to: Some(WHEN.into()),
+        places: vec![place],
         dry_run: true,
     };
     bodies("DeadLetterSelection", &selection);
