@@ -92,7 +92,7 @@ pub use tenants::{
     DEFAULT_SEARCHES_PER_MINUTE, DEFAULT_TENANT_TOKENS, DEFAULT_TESTS_PER_MINUTE,
 };
 pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen};
-pub use visitor::{Visitor, admit};
+pub use visitor::{ForPage, Visitor, admit};
 
 use crate::operation::{Handler, Operation};
 use crate::routes::OPERATIONS;
@@ -145,6 +145,8 @@ struct Shared {
     api: Api,
     buffered: body::Buffered,
     pace: tenants::Pace,
+    /// What the console's pages look up for each tenant.
+    looks: tenants::Pace,
     draining: operator::drain::Draining,
     telemetry: telemetry::Telemetry,
     /// The interface as a document.
@@ -165,11 +167,12 @@ impl Application {
     #[must_use]
     pub fn of(api: Api) -> Self {
         let buffered = body::Buffered::default();
-        let pace = tenants::Pace::new(api.tenants.clone());
+        let (pace, looks) = (tenants::Pace::new(api.tenants.clone()), tenants::Pace::new(api.tenants.clone()));
         Self(Arc::new(Shared {
             api,
             buffered,
             pace,
+            looks,
             draining: operator::drain::Draining::default(),
             telemetry: telemetry::Telemetry::new(),
             document: openapi(),

@@ -17,6 +17,12 @@ pub fn admit(parts: &Parts, hosts: &Hosts, tokens: &Known) -> Result<(), Box<wir
     door::admit(&Asked::of(parts), hosts, tokens).map_err(|problem| Box::new(problem.body))
 }
 
+/// The mark of a request that the console makes within the process, so as to show a page. No request from outside has
+/// it: it is no header. What a tenant's pages look up is counted by itself, so that none of them uses up what its
+/// programs may.
+#[derive(Clone, Copy, Debug)]
+pub struct ForPage;
+
 /// Somebody whom the server knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visitor {
@@ -27,7 +33,8 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    /// Who has this token now, or this link's secret; everyone where the server asks for none. No text is a certificate's.
+    /// Who has this token now, or this link's secret; everyone where the server asks for none. No text is a
+    /// certificate's.
     ///
     /// # Errors
     /// 401 if there is no such token (any more), 503 if that cannot be found out now.
