@@ -24,7 +24,7 @@ pub(crate) async fn show(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let asked = Form::of_query(query.as_deref().unwrap_or_default());
-    let interface = site.interface(&visit);
+    let (interface, name) = (site.interface(&visit), visit.whole_name(&name));
     let (Ok(partition), Ok(offset)) = (partition.parse::<u32>(), offset.parse::<u64>()) else {
         return Err(problem(
             "not-found",
