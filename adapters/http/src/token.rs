@@ -202,6 +202,14 @@ impl Known {
         self.made.values().map(|made| &made.name).filter(|name| self.hides(name)).cloned().collect()
     }
 
+    /// Whether a token of that name is this tenant's; of one that is gone, its name says so.
+    pub(crate) fn is_of_tenant(&self, name: &str, tenant: &Tenant) -> bool {
+        match self.file.iter().find(|token| token.name() == Some(name)) {
+            Some(token) => token.tenant() == Some(tenant),
+            None => TokenName::new(name).is_ok_and(|name| name.is_of(Some(tenant))),
+        }
+    }
+
     /// The token of the HTTP interface that reads `presented`, if there is one.
     fn made(&self, presented: Presented<'_>, digest: &TokenDigest) -> Result<Option<&Made>, Box<Problem>> {
         if !presented.text().is_some_and(|text| text.starts_with(TOKEN_PREFIX.as_bytes())) {
