@@ -60,3 +60,22 @@ pub enum ConnectError {
         doing: String,
     },
 }
+
+impl ConnectError {
+    /// Whether this process or its machine lacked something for it, so that it is nobody else's doing. Which errors of
+    /// the system say that, whoever asks knows.
+    #[must_use]
+    pub fn is_shortage(&self, of_system: fn(&io::Error) -> bool) -> bool {
+        match self {
+            Self::Tcp { error, .. } => of_system(error),
+            // The resolver keeps of the error below only what it says.
+            Self::LookUp { why, .. } => {
+                let numbers = why.split("(os error ").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
+                numbers.map(io::Error::from_raw_os_error).any(|error| of_system(&error))
+            }
+            // Our own bound.
+            Self::NoPlace { .. } => true,
+            Self::NoAddress { .. } | Self::Blocked { .. } | Self::Zone { .. } | Self::Late { .. } => false,
+        }
+    }
+}
