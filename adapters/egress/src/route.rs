@@ -1,6 +1,6 @@
 //! From a host to a TCP connection: look up, check every address, connect to one of exactly those.
 
-use crate::connections::Placed;
+use crate::connections::{Place, Placed};
 use crate::dial::{Dial, Tcp};
 use crate::error::ConnectError;
 use crate::guard::Guard;
@@ -55,12 +55,30 @@ impl<D: Dial> Route<D> {
     /// # Errors
     /// Says what there was to connect to, and why there is no connection.
     pub async fn connect(&self, deadline: Instant) -> Result<Placed<D::Stream>, ConnectError> {
-        let host = &self.host;
-        let connections = &self.guard.policy().connections;
+        let place = self.place(deadline).await?;
+        self.connect_in(place, deadline).await
+    }
+
+    /// Waits for a place among the process' connections, for its share of the time until `deadline`.
+    pub(crate) async fn place(&self, deadline: Instant) -> Result<Place, ConnectError> {
         // The rest is for the receiver: that a place came late is not its doing.
         let now = Instant::now();
         let place_by = now + deadline.saturating_duration_since(now).mul_f64(PLACE_SHARE);
-        let place = connections.place(place_by).await.ok_or(ConnectError::NoPlace { most: connections.most() })?;
+        self.guard.policy().connections.place(place_by).await.ok_or_else(|| self.no_place())
+    }
+
+    /// What it means that there is no place.
+    pub(crate) fn no_place(&self) -> ConnectError {
+        ConnectError::NoPlace { most: self.guard.policy().connections.most() }
+    }
+
+    /// The same as [`Route::connect`], in a place that is there.
+    pub(crate) async fn connect_in(
+        &self,
+        place: Place,
+        deadline: Instant,
+    ) -> Result<Placed<D::Stream>, ConnectError> {
+        let host = &self.host;
         let found = within(deadline, self.look_up(), || format!("still looking up {host}")).await?;
         let addresses = in_turns(self.permitted(found)?);
         let connecting = || format!("{} of {host} did not take a connection", listed(&addresses));
