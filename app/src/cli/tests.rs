@@ -179,6 +179,55 @@ async fn commands_ask_what_the_api_understands() {
     assert_eq!(asked, expected);
 }
 
+/// Of one id there can be several, of several tenants and sources.
+#[tokio::test]
+async fn all_events_of_an_id_are_asked_for_and_each_that_is_listed_is_asked_for_where_it_stands() {
+    fn way(offset: u64) -> String {
+        format!(
+            r#"{{"partition":1,"offset":{offset},"accepted_at":"2026-01-31T12:00:00Z","destinations":[],"not_wanted":0,
+                 "event":{{"id":"x","type":"t","content_type":"application/json"}}}}"#
+        )
+    }
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/v1/events/x?" => answer(200, &format!(r#"{{"items":[{}],"next":"further","incomplete":[]}}"#, way(3))),
+        "/v1/events/x?after=further" => answer(200, r#"{"items":[],"next":"beginning","incomplete":[]}"#),
+        "/v1/events/x?tenant=acme&source=" => {
+            answer(200, &format!(r#"{{"items":[{}],"incomplete":[]}}"#, way(4)))
+        }
+        "/v1/events?limit=20" => answer(
+            200,
+            r#"{"items":[
+                {"id":"x","type":"t","tenant":"acme","partition":1,"offset":4,"accepted_at":"2026-01-31T12:00:00Z","bytes":2},
+                {"id":"x","type":"t","partition":1,"offset":3,"accepted_at":"2026-01-31T12:00:00Z","bytes":2}
+            ],"incomplete":[]}"#,
+        ),
+        "/v1/events/x?at=1:4" => answer(200, &format!(r#"{{"items":[{}],"incomplete":[]}}"#, way(4))),
+        // It was trimmed meanwhile: the others are told all the same.
+        "/v1/events/x?at=1:3" => answer(404, r#"{"type":"t","title":"t","status":404,"detail":"no event"}"#),
+        "/v1/events/y?" => answer(200, r#"{"items":[],"next":"last","incomplete":[]}"#),
+        "/v1/events/y?after=last" => answer(200, r#"{"items":[],"incomplete":[]}"#),
+        other => panic!("{other}"),
+    })
+    .await;
+    for args in ["laneway events show x", "laneway events show x --tenant acme --source=", "laneway events list --way"] {
+        run_against(&server, args).await.unwrap();
+    }
+    let failure = run_against(&server, "laneway events show y").await.unwrap_err();
+    assert!(failure.what.starts_with("no event that is still stored has the id y"), "{failure}");
+    let asked: Vec<String> = server.asked().into_iter().map(|asked| asked.path.replace("/v1/events", "")).collect();
+    let expected = [
+        "/x?",
+        "/x?after=further",
+        "/x?tenant=acme&source=",
+        "?limit=20",
+        "/x?at=1:4",
+        "/x?at=1:3",
+        "/y?",
+        "/y?after=last",
+    ];
+    assert_eq!(asked, expected);
+}
+
 #[tokio::test]
 async fn what_the_server_refuses_is_said_in_its_words() {
     let server =

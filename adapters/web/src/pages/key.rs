@@ -98,12 +98,11 @@ async fn states(interface: &Interface, events: &[EventLine], destination: &str) 
     let mut states = States::default();
     for (at, event) in events.iter().enumerate() {
         let path = format!("/v1/events/{}", links::part(event.id.as_str()));
-        let only = [("source", event.source.as_deref().unwrap_or_default()), ("destination", destination)];
+        let only = [("at", &*format!("{}:{}", event.partition, event.offset)), ("destination", destination)];
         // Without an answer the place stays empty: the event itself is listed all the same.
         let found: Result<FoundEvents, Box<Problem>> = interface.get(&links::with(&path, &only)).await;
         let ways = found.map(|found| found.items).unwrap_or_default();
-        let way = ways.into_iter().find(|way| (way.partition, way.offset) == (event.partition, event.offset));
-        for it in way.map(|way| way.destinations).unwrap_or_default() {
+        for it in ways.into_iter().next().map(|way| way.destinations).unwrap_or_default() {
             states.destinations.insert(it.destination.to_string());
             states.of.insert((at, it.destination.to_string()), (it.state, it.detail));
         }
@@ -195,10 +194,9 @@ fn table(visit: &Visit, events: &[EventLine], states: &States) -> Markup {
 }
 
 fn line(visit: &Visit, at: usize, event: &EventLine, states: &States) -> Markup {
-    let source = event.source.as_deref().unwrap_or_default();
     html! {
         tr {
-            th scope="row" { a.mono href=(links::event_of(event.id.as_str(), source)) { (data::visible(event.id.as_str())) } }
+            th scope="row" { a.mono href=(links::event_at(event.id.as_str(), event.partition, event.offset)) { (data::visible(event.id.as_str())) } }
             td.mono { (event.event_type) }
             td { @match show::read_moment(&event.accepted_at) { Some(at) => (ago(visit.now, at)), None => (event.accepted_at) } }
             @for name in &states.destinations {

@@ -62,7 +62,7 @@ pub(in crate::cli) enum EventsCommand {
         /// Only this tenant's, and only at its destinations; with it, an id of a tenant is found faster
         #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
         tenant: Option<Tenant>,
-        /// Its source, where the same id comes from several; with it, an id is found faster
+        /// Its source, where the same id comes from several ('' is none); with it, an id is found faster
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
         /// Only what this destination has to do with it
@@ -151,7 +151,7 @@ pub(in crate::cli) struct WhyArgs {
     /// The event's id
     #[arg(value_parser = EventId::new)]
     pub(in crate::cli) event: EventId,
-    /// Its source, where the same id comes from several
+    /// Its source, where the same id comes from several ('' is none)
     #[arg(long, value_name = "SOURCE")]
     pub(in crate::cli) source: Option<String>,
     /// Print it as JSON
