@@ -4,7 +4,7 @@ use bytes::Bytes;
 use laneway_app::lookup::{Finder, StoreSetup};
 use laneway_domain::{
     Behind, Commit, DestinationName, Ended, Event, EventId, EventType, Fate, Filter, Filters, History, Key, LaneChange,
-    LaneKey, NewEvent, Offset, Origin, Partition, Position, Registered, Standing, Tenant, Timestamp, Told, TypePattern,
+    LaneKey, NewEvent, Offset, OperatorPause, Origin, Partition, Pause, Position, Registered, Standing, Tenant, Timestamp, Told, TypePattern,
 };
 use laneway_memory::{Call, Disk, Fault, Faults, MemoryStore, Settings};
 use laneway_ports::{
@@ -92,6 +92,16 @@ impl World {
     }
 
     async fn registered(&self, of: &str, filters: Filters) -> Registered {
+        self.register(of, filters, "", None).await
+    }
+
+    async fn register(
+        &self,
+        of: &str,
+        filters: Filters,
+        settings: &str,
+        paused: Option<OperatorPause>,
+    ) -> Registered {
         let head = self.store.head().await.unwrap();
         let revision = head.next();
         let record = Registered {
@@ -100,8 +110,8 @@ impl World {
             revision,
             origin: Origin::Api,
             standing: Standing::Present,
-            paused: None,
-            settings: r#"{"format":1,"settings":{"url":"https://h.example/"}}"#.into(),
+            paused,
+            settings: format!(r#"{{"format":1,"settings":{{"url":"https://h.example/"{settings}}}}}"#).into(),
             filters,
             target_since: revision,
             is_first: true,
@@ -325,6 +335,45 @@ async fn what_became_of_an_event_is_what_progress_says() {
     assert_eq!((found.events[0].destinations.len(), found.events[0].not_wanted), (1, 1));
     let unknown = FindEvent { destination: Some(name("unknown")), ..query };
     assert!(matches!(world.finder.find(&unknown).await, Err(LookupError::UnknownDestination(_))));
+}
+
+/// Somebody is on call, and asks why an event is not there.
+#[tokio::test(start_paused = true)]
+async fn whoever_paused_a_destination_its_events_are_said_to_wait_for_that() {
+    let world = world();
+    let since = Timestamp::from_millis(1_769_817_600_000);
+    let by_hand = OperatorPause { since, reason: "they move house".into() };
+    let all = [
+        world.register("by-hand", Filters::default(), "", Some(by_hand)).await,
+        world.register("in-settings", Filters::default(), r#","paused":true"#, None).await,
+        world.register("gone", Filters::default(), "", None).await,
+        world.register("open", Filters::default(), r#","paused":false"#, None).await,
+    ];
+    let (first, second) = (world.append("a", "t", Some("k"), true).await, world.append("b", "t", Some("k"), true).await);
+    assert!(world.at("a", "by-hand").await.1.contains("by-hand is paused since 2026-01-31T00:00:00Z: they move house"));
+    // The attempt that met the reason was at an event of another partition.
+    let elsewhere = (0..PARTITIONS).map(Partition).find(|partition| *partition != first.partition).unwrap();
+    let gone = Some(Some(Pause { since, reason: "answered 410 Gone".into() }));
+    let met = LaneChange { born: Some(all[2].born), paused: gone, ..LaneChange::default() };
+    world.commit(elsewhere, &Commit { lanes: [(name("gone"), met)].into(), ..Commit::default() }).await;
+    let lanes = all.iter().map(|known| {
+        let position = Some(Position::At(first.offset));
+        (known.name.clone(), LaneChange { born: Some(known.born), position, ..LaneChange::default() })
+    });
+    let commit = Commit { lanes: lanes.collect(), ..Commit::default() };
+    world.commit(first.partition, &commit).await;
+    let expected = [
+        ("by-hand", "by-hand is paused since 2026-01-31T00:00:00Z: they move house"),
+        ("in-settings", "in-settings is paused in the configuration"),
+        ("gone", "gone is paused since 2026-01-31T00:00:00Z: answered 410 Gone"),
+    ];
+    for (destination, why) in expected {
+        let (became, what) = world.at("a", destination).await;
+        assert_eq!((became, what), (Became::Waiting, format!("its turn has come; {why}")));
+        assert!(world.at("b", destination).await.1.ends_with(why), "{second:?}");
+    }
+    let (became, what) = world.at("a", "open").await;
+    assert!(became == Became::Waiting && what.ends_with("or is when open takes the next one"), "{what}");
 }
 
 /// An id is unique per source: whoever sends events chooses how many have it.

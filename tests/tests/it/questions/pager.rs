@@ -130,6 +130,12 @@ async fn who_is_told_when_a_destination_is_paused_or_has_been_down_for_ten_minut
     assert_eq!(paused["destination"], "gone", "{paused}");
     let text = paused["text"].as_str().expect("a sentence");
     assert!(text.contains("gone is paused") && text.contains("410") && text.contains("moved away"), "{text}");
+    // So it is said of each event that waits there, in whichever partition.
+    for (id, key) in [("evt_2", "b"), ("evt_3", "c"), ("evt_4", "d")] {
+        send(&client, id, "gone.done", key).await;
+        let said = desk.until(&format!("laneway why gone {id}"), "gone: WAITING");
+        says(&said, &["gone is paused since", "410"]);
+    }
     let (told_at, opened) = told("laneway.breaker.opened").unwrap();
     assert_eq!(opened["destination"], "down", "{opened}");
     let text = opened["text"].as_str().expect("a sentence");
