@@ -18,6 +18,7 @@ use super::screen::Colour;
 use super::when::Since;
 use crate::compose::EXIT_TOLD_TWICE;
 use crate::config::Overrides;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use laneway_domain::DestinationName;
@@ -338,6 +339,11 @@ pub(super) struct SendArgs {
 
 /// The most bytes of a run's name: with a line number behind it, an id of an event has to fit.
 const MAX_RUN_BYTES: usize = 200;
+
+/// How many of something are wanted: a list of none says nothing of whether there are any.
+fn one_or_more() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
 
 fn run_name(text: &str) -> Result<String, String> {
     laneway_domain::check_text("run", text, MAX_RUN_BYTES).map_err(|e| e.reason)?;

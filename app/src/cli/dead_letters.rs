@@ -41,7 +41,7 @@ pub(super) async fn run(client: &Client, command: DeadLettersCommand) -> Result<
 
 async fn page(client: &Client, filter: &Filter, limit: usize, after: Option<&str>) -> Result<DeadLetterPage, Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("limit", &limit.clamp(1, PAGE).to_string());
+    query.append_pair("limit", &limit.min(PAGE).to_string());
     let By { key, event, event_type, status, span } = &filter.by;
     let moment = |when: Option<When>| when.map(When::to_rfc3339);
     let filters = [

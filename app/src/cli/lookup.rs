@@ -16,8 +16,8 @@ use url::form_urlencoded::Serializer;
 
 /// The most of one page; what the server gives at once.
 const PAGE: usize = 1000;
-/// How many more answers are asked for once an event of the id was found: each is a bounded look through the log, which is
-/// all of a small one. Others of its id are rare, and who means one of them can say which.
+/// How many more answers are asked for once an event of the id was found: each is a bounded look through the log, which
+/// is all of a small one. Others of its id are rare, and who means one of them can say which.
 const LOOK_ON: usize = 1;
 /// How much of an event's data is printed; `--json` has all of it.
 const SHOWN_CHARS: usize = 4096;
@@ -62,7 +62,7 @@ async fn gather<P: Page>(
     loop {
         let left = limit - found.items.len();
         let mut query = Serializer::new(String::new());
-        query.append_pair("limit", &left.clamp(1, PAGE).to_string());
+        query.append_pair("limit", &left.min(PAGE).to_string());
         for (name, value) in asked.iter().chain(&[("after", after.clone())]) {
             query.extend_pairs(value.as_ref().map(|value| (*name, value.as_str())));
         }
@@ -118,7 +118,7 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
             let (key, tenant) = (key.map(|key| key.to_string()), tenant.map(|tenant| tenant.to_string()));
             let mut asked = vec![("key", key), ("tenant", tenant), ("type", r#type)];
             asked.extend(span(&within));
-            let found = gather::<EventPage>(client, "/v1/events", &asked, limit.max(1)).await?;
+            let found = gather::<EventPage>(client, "/v1/events", &asked, limit).await?;
             missing(&found.incomplete);
             if way && !found.items.is_empty() {
                 return ways(client, found, limit, json).await;
@@ -174,11 +174,10 @@ pub(super) async fn attempts(client: &Client, args: AttemptsArgs) -> Result<(), 
         ("status", args.status.map(|status| status.to_string())),
     ];
     asked.extend(span(&args.span));
-    let mut found =
-        match (gather::<AttemptPage>(client, "/v1/attempts", &asked, args.limit.max(1)).await, &args.destination) {
-            (Err(failure), Some(name)) => return Err(suggest::destination(client, name, failure).await),
-            (found, _) => found?,
-        };
+    let mut found = match (gather::<AttemptPage>(client, "/v1/attempts", &asked, args.limit).await, &args.destination) {
+        (Err(failure), Some(name)) => return Err(suggest::destination(client, name, failure).await),
+        (found, _) => found?,
+    };
     missing(&found.incomplete);
     if args.json {
         return lines(&found.items);

@@ -1,7 +1,7 @@
 //! What can be written behind `laneway dead-letters`.
 
-use super::ClientArgs;
 use super::lookup::Span;
+use super::{ClientArgs, one_or_more};
 use clap::{Args, Subcommand};
 use laneway_domain::{DestinationName, EventId, Key, TypePattern};
 
@@ -21,7 +21,7 @@ pub(in crate::cli) enum DeadLettersCommand {
         #[command(flatten)]
         filter: Filter,
         /// The most dead letters to list
-        #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = one_or_more())]
         limit: usize,
         /// Print one JSON object per line
         #[arg(long)]

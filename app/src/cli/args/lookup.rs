@@ -1,6 +1,6 @@
 //! What can be written behind `laneway events`, `laneway attempts` and `laneway why`.
 
-use super::ClientArgs;
+use super::{ClientArgs, one_or_more};
 use crate::cli::when::When;
 use clap::{Args, Subcommand};
 use laneway_domain::{DestinationName, EventId, Key, Tenant};
@@ -43,7 +43,7 @@ pub(in crate::cli) enum EventsCommand {
         #[command(flatten)]
         span: Span,
         /// The most events to list
-        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = one_or_more())]
         limit: usize,
         /// Also say what became of each at every destination
         #[arg(long, short)]
@@ -110,7 +110,7 @@ pub(in crate::cli) struct AttemptsArgs {
     #[command(flatten)]
     pub(in crate::cli) span: Span,
     /// The most attempts to list
-    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = one_or_more())]
     pub(in crate::cli) limit: usize,
     /// Print one JSON object per line
     #[arg(long)]
