@@ -42,6 +42,7 @@ use laneway_egress::MAX_LOOK_UPS;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs the command that the process was started with, and says how it ended.
 #[must_use]
@@ -73,6 +74,11 @@ fn parsed<C: Parser>() -> C {
 /// tokio has by itself.
 const BLOCKING_BESIDE_LOOK_UPS: usize = 512;
 
+/// How long the end of a command waits for threads that block. What a store is at (a read, the last group of writes)
+/// takes less, and one that is cut off there has lost nothing: what it acknowledged is written. A name that is looked
+/// up at a name server which does not answer takes up to 30 s, and nobody is there to use the answer.
+const BLOCKED_AT_MOST: Duration = Duration::from_secs(3);
+
 fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     crate::memory::in_small_pages();
     let blocking = MAX_LOOK_UPS + BLOCKING_BESIDE_LOOK_UPS;
@@ -86,10 +92,14 @@ fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
         crate::files::survive_large_files();
         command.await
     };
-    match runtime.block_on(command) {
+    let code = match runtime.block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure::report(&failure),
-    }
+    };
+    // Tasks end here, and with them what they hold: a store ends its threads. Dropped, the runtime would wait for as
+    // long as it takes, and no signal would be heard any more.
+    runtime.shutdown_timeout(BLOCKED_AT_MOST);
+    code
 }
 
 /// Carries a command out.

@@ -20,6 +20,36 @@ async fn run_against(server: &Server, args: &str) -> Result<(), Failure> {
     run(parse(args).unwrap(), &source).await
 }
 
+/// As somebody who looks a name up at a name server that is dead.
+#[test]
+fn a_thread_that_never_ends_does_not_hold_the_process() {
+    struct Held(std::sync::mpsc::Sender<&'static str>);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.send("let go").unwrap();
+        }
+    }
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let held = Held(said.clone());
+        to_the_end(async {
+            tokio::task::spawn_blocking(|| {
+                loop {
+                    std::thread::park();
+                }
+            });
+            tokio::spawn(async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            });
+            Ok(())
+        });
+        said.send("ended").unwrap();
+    });
+    let next = || heard.recv_timeout(Duration::from_secs(60)).expect("it ends");
+    assert_eq!([next(), next()], ["let go", "ended"], "what tasks hold is let go of before the end");
+}
+
 #[test]
 fn the_definition_of_the_command_line_is_sound() {
     Cli::command().debug_assert();
@@ -69,6 +99,11 @@ fn every_command_is_understood() {
         "laneway send f --batch 0",
         "laneway send f --retry-for 5",
         "laneway dead-letters retry",
+        "laneway dead-letters list --limit 0",
+        "laneway events list --limit 0",
+        "laneway attempts --limit 0",
+        "laneway destinations changes a --limit 0",
+        "laneway tokens changes --limit 0",
         "laneway dead-letters show A! e",
         "laneway keys retry a",
         "laneway destinations forget",
@@ -197,7 +232,8 @@ async fn all_events_of_an_id_are_asked_for_and_each_that_is_listed_is_asked_for_
         "/v1/events?limit=20" => answer(
             200,
             r#"{"items":[
-                {"id":"x","type":"t","tenant":"acme","partition":1,"offset":4,"accepted_at":"2026-01-31T12:00:00Z","bytes":2},
+                {"id":"x","type":"t","tenant":"acme","partition":1,"offset":4,
+                 "accepted_at":"2026-01-31T12:00:00Z","bytes":2},
                 {"id":"x","type":"t","partition":1,"offset":3,"accepted_at":"2026-01-31T12:00:00Z","bytes":2}
             ],"incomplete":[]}"#,
         ),
@@ -209,7 +245,8 @@ async fn all_events_of_an_id_are_asked_for_and_each_that_is_listed_is_asked_for_
         other => panic!("{other}"),
     })
     .await;
-    for args in ["laneway events show x", "laneway events show x --tenant acme --source=", "laneway events list --way"] {
+    for args in ["laneway events show x", "laneway events show x --tenant acme --source=", "laneway events list --way"]
+    {
         run_against(&server, args).await.unwrap();
     }
     let failure = run_against(&server, "laneway events show y").await.unwrap_err();
