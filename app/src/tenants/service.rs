@@ -5,12 +5,12 @@ use crate::registry::moment;
 use async_trait::async_trait;
 use laneway_domain::{
     DestinationName, Origin, Revision, Stamp, TENANT_SEPARATOR, Tenant, TenantBook, TenantLimits, TenantRecord,
-    Timestamp,
+    Timestamp, TokenRefusal,
 };
 use laneway_ports::{
     Change, ChangeRequest, Condition, DeletedTenant, DestinationAdmin, DestinationState, ListQuery, MAX_LIST,
     MAX_REGISTRY_PAGE, StoreError, Stores, TenantAdmin, TenantAdminError, TenantList, TenantShown, TokenAdmin,
-    TokenListQuery,
+    TokenAdminError, TokenListQuery,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -203,8 +203,12 @@ impl Tenants {
         let mut count = 0;
         let tokens = self.tokens_of(tenant).await?.into_iter();
         for (name, _) in tokens.filter(|(_, in_file)| !in_file) {
-            self.everything.tokens.revoke(by, &name).await.map_err(TenantAdminError::Tokens)?;
-            count += 1;
+            match self.everything.tokens.revoke(by, &name).await {
+                Ok(_) => count += 1,
+                // Somebody else was faster.
+                Err(TokenAdminError::Refused(TokenRefusal::Unknown(_))) => {}
+                Err(error) => return Err(TenantAdminError::Tokens(error)),
+            }
         }
         Ok(count)
     }
