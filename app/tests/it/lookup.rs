@@ -4,7 +4,8 @@ use bytes::Bytes;
 use laneway_app::lookup::{Finder, StoreSetup};
 use laneway_domain::{
     Behind, Commit, DestinationName, Ended, Event, EventId, EventType, Fate, Filter, Filters, History, Key, LaneChange,
-    LaneKey, NewEvent, Offset, OperatorPause, Origin, Partition, Pause, Position, Registered, Standing, Tenant, Timestamp, Told, TypePattern,
+    LaneKey, NewEvent, Offset, OperatorPause, Origin, Partition, Pause, Position, Registered, Standing, Tenant,
+    Timestamp, Told, TypePattern,
 };
 use laneway_memory::{Call, Disk, Fault, Faults, MemoryStore, Settings};
 use laneway_ports::{
@@ -95,13 +96,7 @@ impl World {
         self.register(of, filters, "", None).await
     }
 
-    async fn register(
-        &self,
-        of: &str,
-        filters: Filters,
-        settings: &str,
-        paused: Option<OperatorPause>,
-    ) -> Registered {
+    async fn register(&self, of: &str, filters: Filters, settings: &str, paused: Option<OperatorPause>) -> Registered {
         let head = self.store.head().await.unwrap();
         let revision = head.next();
         let record = Registered {
@@ -129,7 +124,8 @@ impl World {
 
     async fn at(&self, id: &str, destination: &str) -> (Became, String) {
         let id = EventId::new(id).unwrap();
-        let query = FindEvent { tenant: None, id, source: None, at: None, destination: Some(name(destination)), after: None };
+        let query =
+            FindEvent { tenant: None, id, source: None, at: None, destination: Some(name(destination)), after: None };
         let found = self.finder.find(&query).await.unwrap();
         let [way] = found.events.as_slice() else { panic!("{found:?}") };
         let [at] = way.destinations.as_slice() else { panic!("{way:?}") };
@@ -349,7 +345,8 @@ async fn whoever_paused_a_destination_its_events_are_said_to_wait_for_that() {
         world.register("gone", Filters::default(), "", None).await,
         world.register("open", Filters::default(), r#","paused":false"#, None).await,
     ];
-    let (first, second) = (world.append("a", "t", Some("k"), true).await, world.append("b", "t", Some("k"), true).await);
+    let (first, second) =
+        (world.append("a", "t", Some("k"), true).await, world.append("b", "t", Some("k"), true).await);
     assert!(world.at("a", "by-hand").await.1.contains("by-hand is paused since 2026-01-31T00:00:00Z: they move house"));
     // The attempt that met the reason was at an event of another partition.
     let elsewhere = (0..PARTITIONS).map(Partition).find(|partition| *partition != first.partition).unwrap();
@@ -474,6 +471,26 @@ async fn pages_of_attempts_follow_one_another_over_all_partitions() {
     assert_eq!(world.finder.attempts(&query).await.unwrap().attempts, []);
     let query = AttemptQuery { limit: 1000, from: Some(Timestamp::from_millis(1_000_005)), ..AttemptQuery::default() };
     assert_eq!(world.finder.attempts(&query).await.unwrap().attempts.len(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_told_no_number_of_attempts_that_are_not_its_own() {
+    let world = world();
+    let all = world.registered("acme:all", Filters::default()).await;
+    for (number, untold) in [(1, 7_000), (2, 0), (3, 4_711)] {
+        let at = Timestamp::from_millis(1_000_000 + number);
+        let told = vec![Told { at, ..told(&all, Offset(number), Fate::Delivered) }];
+        let history = History { number, at, told, untold };
+        world.commit(Partition(0), &Commit { history: Some(history.into()), ..Commit::default() }).await;
+    }
+    let query = AttemptQuery { limit: 1000, ..AttemptQuery::default() };
+    let page = world.finder.attempts(&query).await.unwrap();
+    let said = |untold| format!("{untold} attempts of partition 0 had no room in the history");
+    assert_eq!((page.attempts.len(), page.incomplete), (3, vec![said(4_711), said(7_000)]));
+    let query = AttemptQuery { tenant: Some(Tenant::new("acme").unwrap()), ..query };
+    let page = world.finder.attempts(&query).await.unwrap();
+    let said = "attempts, perhaps of this tenant, had no room in the history".to_owned();
+    assert_eq!((page.attempts.len(), page.incomplete), (3, vec![said]));
 }
 
 /// A node of a Cluster is away, with this partition.
