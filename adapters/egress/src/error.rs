@@ -39,6 +39,12 @@ pub enum ConnectError {
         /// Its address.
         address: SocketAddr,
     },
+    /// The same of a destination of a tenant, who is not told which address it is.
+    #[error("{host} is not permitted: it does not resolve to public addresses alone")]
+    NotPermitted {
+        /// The host.
+        host: String,
+    },
     /// This process has as many connections as it may have, and none became free in time.
     #[error("all {most} connections that this process may have to receivers are in use (egress.connections)")]
     NoPlace {
@@ -46,10 +52,10 @@ pub enum ConnectError {
         most: usize,
     },
     /// TCP failed; of several addresses, this is what the first one said.
-    #[error("could not connect to {address}: {error}")]
+    #[error("could not connect to {to}: {error}")]
     Tcp {
-        /// The address.
-        address: SocketAddr,
+        /// The address; for a tenant, the host and the port.
+        to: String,
         /// What the system said.
         error: io::Error,
     },

@@ -302,6 +302,44 @@ async fn a_pause_tells_what_is_still_in_flight() {
     assert_eq!((&answer.json["pending"], &answer.json["in_flight"]), (&json!([]), &json!(1)));
 }
 
+/// A tenant that could use what the operator opens for itself could look at every port there.
+#[tokio::test]
+async fn what_the_operator_opens_for_itself_is_not_open_to_tenants() {
+    // Takes connections, and says nothing.
+    let receiver = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, taken) = (receiver.local_addr().unwrap().port(), async || receiver.accept().await.unwrap());
+    let allow = || vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+    let open = || EgressPolicy { allow: allow(), ..EgressPolicy::default() };
+    let process = Process::with(Setup { egress: open(), ..Setup::default() }).await;
+    process.put("a", &json!({"url": format!("http://127.0.0.1:{port}/")})).await.is(201);
+    process.post("/v1/events", &json!({"type": "t", "key": "k"})).await.is(202);
+    drop(taken().await);
+    let by_address = json!({"url": format!("https://127.0.0.1:{port}/")});
+    let refused = process.put("acme:a", &by_address).await.problem(422, "invalid");
+    assert!(refused.to_string().contains("tenants.egress_allow = "), "{refused}");
+    // What a name leads to is known when it is connected to.
+    let by_name = json!({"url": format!("https://localhost:{port}/")});
+    process.put("acme:a", &by_name).await.is(201);
+    let told = process.post("/v1/destinations/acme:a/test", &json!({})).await.is(200).json;
+    assert_eq!(told["delivered"], false, "{told}");
+    let said = told.to_string();
+    assert!(said.contains("localhost is not permitted"), "{said}");
+    assert!(!said.contains("127.0.0.1") && !said.contains("::1"), "it tells an address: {said}");
+    // If tenants are to reach it, that is said for them.
+    let setup = Setup { egress: EgressPolicy::default(), egress_of_tenants: allow(), ..Setup::default() };
+    let process = Process::with(setup).await;
+    for settings in [by_address, by_name] {
+        let there = process.put("acme:a", &settings).await;
+        assert!(there.status.is_success(), "{there:?}");
+        let nothing = json!({});
+        let test = process.post("/v1/destinations/acme:a/test", &nothing);
+        let (told, ()) = tokio::join!(test, async { drop(taken().await) });
+        assert!(!told.is(200).json.to_string().contains("not permitted"));
+    }
+    let own = json!({"url": format!("http://127.0.0.1:{port}/")});
+    assert!(process.put("a", &own).await.problem(422, "invalid").to_string().contains(" egress.allow = "));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_test_goes_through_the_real_sink() {
     let process = Process::new().await;
