@@ -3,7 +3,7 @@
 use crate::connect::Redis;
 use crate::failure::Effect;
 use crate::keys::Keys;
-use crate::library::CallError;
+use crate::library::{CallError, slot};
 use crate::numbers::Numbers;
 use crate::options::{MAX_KEY_PREFIX_BYTES, RedisOptions};
 use crate::progress::unreadable;
@@ -38,6 +38,14 @@ pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
         return refuse("the duplicate window must be at least one millisecond".into());
     }
     Ok(())
+}
+
+/// Whether there is a store.
+pub(crate) async fn is_there(redis: &Redis, keys: &Keys) -> Result<bool, StoreError> {
+    let store = [keys.store()];
+    let asked = redis.command("EXISTS", slot(&store), vec![store[0].as_str().into()], Effect::Reads).await?;
+    let wrong = |error| StoreError::refused(format!("{} answered EXISTS with something else: {error}", redis.place()));
+    asked.convert::<i64>().map(|count| count > 0).map_err(wrong)
 }
 
 /// Makes the store if it is not there, and refuses one that was made otherwise, or that is a part of a backup. Returns what

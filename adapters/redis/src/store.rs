@@ -45,7 +45,28 @@ impl Drop for RedisStore {
     }
 }
 
+/// What is there before a store is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Whether there is a store of this prefix.
+    pub is_store: bool,
+    /// What an operator should know of Redis' settings: a line each.
+    pub warnings: Vec<String>,
+}
+
 impl RedisStore {
+    /// Looks whether there is a store, and at Redis' settings. Only reads.
+    ///
+    /// # Errors
+    /// As [`RedisStore::connect`].
+    pub async fn look(options: &RedisOptions) -> Result<Look, StoreError> {
+        startup::check_options(options)?;
+        let redis = Redis::connect(options).await?;
+        let (_, warnings) = Inspector::begin(&redis, options).await?;
+        let is_store = startup::is_there(&redis, &Keys::new(&options.key_prefix)).await?;
+        Ok(Look { is_store, warnings })
+    }
+
     /// Connects to the store, and makes it if there is none.
     ///
     /// # Errors

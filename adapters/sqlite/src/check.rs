@@ -9,7 +9,7 @@ use crate::room;
 use crate::schema;
 use crate::tenants;
 use crate::tokens;
-use laneway_domain::{Offset, Partition, Revision};
+use laneway_domain::{Offset, Partition, Registered, Revision};
 use laneway_ports::{DeadLetterQuery, LogRecord, MAX_DEAD_LETTER_PAGE, StoreError};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -28,6 +28,8 @@ pub struct CheckReport {
     pub partitions: u32,
     /// How many events it holds that can be read.
     pub events: u64,
+    /// The destinations of the registry that can be read.
+    pub registered: Vec<Registered>,
     /// What is wrong, for people; at most [`MAX_FINDINGS`]. Empty: nothing.
     pub findings: Vec<String>,
     /// What should be changed although nothing is wrong, for people.
@@ -164,7 +166,7 @@ fn check_registry(conn: &Connection, path: &Path, report: &mut CheckReport) -> r
                 "the registry of destinations has {} with revision {}, and says that its last one is {last}",
                 record.name, record.revision
             )),
-            Ok(_) => {}
+            Ok((record, _)) => report.registered.push(record),
             Err(why) => report.add(text(&why, path)),
         }
     }

@@ -104,6 +104,15 @@ impl Certificates {
         Ok(Self { server, store, seen: used.files(), used, unread: None })
     }
 
+    /// Whether they can be used, for whoever does not.
+    ///
+    /// # Errors
+    /// Says which setting cannot be used.
+    pub(super) fn check(config: &Config) -> Result<(), String> {
+        let used = Used::of(config);
+        server_tls(&used).and_then(|_| store_tls(&used)).map(drop)
+    }
+
     /// The HTTP side's.
     pub(super) fn server(&self) -> Option<CurrentServer> {
         self.server.clone()
@@ -166,16 +175,16 @@ impl Certificates {
         true
     }
 
-    /// The files have changed: the configuration is read again, and nothing else of it is used. While it cannot be read,
-    /// what has changed stays due.
+    /// The files have changed: the configuration is read again, and nothing else of it is used. While it cannot be
+    /// read, what has changed stays due.
     pub(super) fn renew(&mut self, read: ReadAgain<'_>) {
         let config = match read() {
             Ok(config) => config,
             Err(why) => {
                 if self.unread.as_ref() != Some(&why) {
                     tracing::error!(
-                        "certificates have changed, and the configuration that names them cannot be read; the ones before \
-                         stay in use until it can: {why}"
+                        "certificates have changed, and the configuration that names them cannot be read; the ones \
+                         before stay in use until it can: {why}"
                     );
                     self.unread = Some(why);
                 }

@@ -8,6 +8,7 @@ mod formats;
 mod large;
 mod leases;
 mod log;
+mod look;
 mod lost;
 mod many;
 mod model;
