@@ -378,7 +378,8 @@ impl DeadLetters for MemoryStore {
         };
         Ok(self.disk.look(|Durable { shards, .. }| {
             let all = shards.iter().flat_map(|shard| shard.dead.values());
-            let selected = all.filter(|dead| dead.is_of(&query.selection)).map(Dead::letter).filter(after);
+            let selected = all.filter(|dead| !dead.is_damaged && dead.is_of(&query.selection));
+            let selected = selected.map(Dead::letter).filter(after);
             selected.take(query.most.min(MAX_DEAD_LETTER_PAGE)).collect()
         }))
     }

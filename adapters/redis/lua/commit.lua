@@ -53,6 +53,40 @@ local function goes_back(progress, scanned, name, position)
   return before and tonumber(position) < tonumber(before)
 end
 
+-- Where the position and each changed lane are now: `key` is the place of the first lane's keys, `at` that of its change.
+local function commit_lanes(keys, key, args, at, is_old)
+  local lease, progress, lowest = keys[2], keys[3], keys[4]
+  local scanned = redis.call('HGET', progress, 'scanned')
+  if args[6] ~= '' then
+    if goes_back(progress, scanned, nil, args[6]) then
+      note_setback(lease)
+    end
+    redis.call('HSET', progress, 'scanned', args[6])
+  end
+  -- Whoever reads progress in pages sees by it whether they belong together.
+  redis.call('HINCRBY', progress, 'commits', 1)
+  for _ = 1, tonumber(args[7]) do
+    if not is_old then
+      local born = args[at]
+      at = at + 1
+      if born ~= '' then
+        note_setback(lease)
+      end
+      if born == '0' then
+        redis.call('HDEL', progress, 'born:' .. args[at])
+      elseif born ~= '' then
+        redis.call('HSET', progress, 'born:' .. args[at], born)
+      end
+    end
+    local position = args[at + 1]
+    if position ~= '' and position ~= 'shared' and goes_back(progress, scanned, args[at], position) then
+      note_setback(lease)
+    end
+    at = change_lane(progress, lowest, keys[key], keys[key + 1], args, at)
+    key = key + 2
+  end
+end
+
 -- What stands at the same places in the calls of this library and in those of library 6.
 --
 -- KEYS log, lease, progress, :lowest, those of dead_keys (5), :quarantine; :cuts;
@@ -96,34 +130,10 @@ local function commit_as(keys, args, is_old, has_replays, has_expiry)
       key, at = key + 3, at + 1
     end
   end
-  local scanned = redis.call('HGET', progress, 'scanned')
-  if args[6] ~= '' then
-    if goes_back(progress, scanned, nil, args[6]) then
-      note_setback(lease)
-    end
-    redis.call('HSET', progress, 'scanned', args[6])
-  end
-  -- Whoever reads progress in pages sees by it whether they belong together.
-  redis.call('HINCRBY', progress, 'commits', 1)
+  -- What settles events comes behind what becomes of them: an error on the way then leaves less settled than there is.
+  local lanes_key, lanes_at = key, at
   for _ = 1, tonumber(args[7]) do
-    if not is_old then
-      local born = args[at]
-      at = at + 1
-      if born ~= '' then
-        note_setback(lease)
-      end
-      if born == '0' then
-        redis.call('HDEL', progress, 'born:' .. args[at])
-      elseif born ~= '' then
-        redis.call('HSET', progress, 'born:' .. args[at], born)
-      end
-    end
-    local position = args[at + 1]
-    if position ~= '' and position ~= 'shared' and goes_back(progress, scanned, args[at], position) then
-      note_setback(lease)
-    end
-    at = change_lane(progress, lowest, keys[key], keys[key + 1], args, at)
-    key = key + 2
+    key, at = key + 2, behind_lane(args, is_old and at or at + 1)
   end
   for _ = 1, tonumber(args[8]) do
     end_retry(dead, keys[key], args, at)
@@ -137,6 +147,7 @@ local function commit_as(keys, args, is_old, has_replays, has_expiry)
     quarantine(log, aside, args, at)
     at = at + 2
   end
+  commit_lanes(keys, lanes_key, args, lanes_at, is_old)
   if has_replays then
     key, at = commit_replays(lowest, keys, key, args, at)
   end

@@ -20,7 +20,7 @@ local function dead_keys(keys, first)
   }
 end
 
--- The first two lines of a dead letter: its event's id and key. Versions before 17 left them empty where the event was
+-- The first two lines of a dead letter: its event's id and key; nothing of one that is damaged and has fewer. Versions before 17 left them empty where the event was
 -- a tenant's: then they are in the copy of the event (`events` and `name` say where).
 local function id_and_key(letter, events, name)
   local event_id, key = string.match(letter, '^([^\n]*)\n([^\n]*)\n')
@@ -32,7 +32,7 @@ end
 
 -- A dead letter with its first two lines, if it had none.
 local function whole(letter, event_id, key)
-  if string.sub(letter, 1, 1) ~= '\n' then
+  if not event_id or string.sub(letter, 1, 1) ~= '\n' then
     return letter
   end
   return table.concat({event_id, key, string.match(letter, '^[^\n]*\n[^\n]*\n(.*)$')}, '\n')
@@ -90,7 +90,10 @@ local function end_retry(dead, of, args, at)
   local letter = redis.call('HGET', dead.letters, name)
   if letter then
     local event_id, key = id_and_key(letter, dead.events, name)
-    redis.call('HSET', dead.letters, name, table.concat({event_id, key, rest}, '\n'))
+    -- One that is damaged stays as it is, for people: a commit must not fail because of it.
+    if event_id then
+      redis.call('HSET', dead.letters, name, table.concat({event_id, key, rest}, '\n'))
+    end
   end
 end
 
@@ -182,8 +185,9 @@ local function change_named(keys, args)
   return #chosen
 end
 
--- KEYS requested, letters; ARGV most, and from version 17 on the name to begin after. Answers name and what it was
--- ordered with of each dead letter that someone wants retried, in order.
+-- KEYS requested, letters; ARGV most, from version 17 on the name to begin after, and from version 18 on 'all'. Answers
+-- name and what it was ordered with of each dead letter that someone wants retried, in order. With 'all', '' stands for
+-- what it was ordered with where the letter does not say, or is not there; without, such a one is left out.
 local function requested_letters(keys, args)
   local names = names_after(keys[1], args[2] or '', args[1])
   local answer = {}
@@ -192,12 +196,17 @@ local function requested_letters(keys, args)
   end
   for i, letter in ipairs(redis.call('HMGET', keys[2], unpack(names))) do
     local ordered_with = letter and string.match(letter, '^[^\n]*\n[^\n]*\n([^\n]*)\n')
-    if ordered_with then
+    if ordered_with or args[3] == 'all' then
       answer[#answer + 1] = names[i]
-      answer[#answer + 1] = ordered_with
+      answer[#answer + 1] = ordered_with or ''
     end
   end
   return answer
+end
+
+-- KEYS requested; ARGV names of dead letters that cannot be retried: nobody wants them to be any more.
+local function withdraw_requests(keys, args)
+  return redis.call('ZREM', keys[1], unpack(args))
 end
 
 redis.register_function{function_name = 'laneway_dead_list', callback = letters, flags = {'no-writes'}}
@@ -205,3 +214,4 @@ redis.register_function{function_name = 'laneway_dead_typed', callback = typed_l
 redis.register_function{function_name = 'laneway_dead_change_named', callback = change_named, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_dead_change', callback = change_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_dead_requested', callback = requested_letters, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_dead_withdraw', callback = withdraw_requests, flags = {'allow-oom'}}

@@ -74,6 +74,6 @@ impl DeadLetters for RedisStore {
         most: usize,
     ) -> Result<Vec<Redrive>, StoreError> {
         self.partition(partition)?;
-        progress::retry_requested(&self.shared.redis, &self.shared.keys, partition, after, most).await
+        progress::retry_requested(&self.shared, partition, after, most).await
     }
 }

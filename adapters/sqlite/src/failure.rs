@@ -137,6 +137,17 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     codes(error).0 == Some(ErrorCode::DatabaseCorrupt)
 }
 
+/// Whether only a value is not of the kind that its column has, so that other rows can be read.
+pub(crate) const fn is_of_a_value(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
+}
+
 /// A row that does not hold what it should.
 pub(crate) fn unreadable(table: &str, row: impl std::fmt::Display, why: impl std::fmt::Display) -> StoreError {
     StoreError::refused(format!("the row {row} of table {table} cannot be read: {why}. Mend or delete it with sqlite3"))

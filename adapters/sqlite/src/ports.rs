@@ -6,7 +6,7 @@ mod registry;
 
 use crate::dead_letters;
 use crate::events::{self, Limits};
-use crate::progress;
+use crate::progress::{self, Requests};
 use crate::store::{self, SqliteStore, into_store_error, lost};
 use crate::writer::{self, DeadChange, LETTERS_AT_ONCE};
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use laneway_ports::{
     Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Lease,
     ProgressStore, Selection, StoreError, Tenure, WorkerId,
 };
+use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -217,6 +218,11 @@ impl DeadLetters for SqliteStore {
         let after = after.cloned();
         self.shared.index(partition)?;
         self.shared.usable()?;
-        self.readers.read(move |conn| progress::retry_requested(conn, partition, after.as_ref(), most)).await
+        let read = move |conn: &Connection| progress::retry_requested(conn, partition, after.as_ref(), most);
+        let Requests { readable, unreadable } = self.readers.read(read).await?;
+        if !unreadable.is_empty() {
+            self.withdraw_requests(unreadable).await?;
+        }
+        Ok(readable)
     }
 }

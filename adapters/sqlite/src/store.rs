@@ -166,6 +166,17 @@ impl SqliteStore {
             after = last;
         }
     }
+
+    /// Nobody can retry these dead letters: without their requests they are told of once, and never stand before others.
+    pub(crate) async fn withdraw_requests(&self, of: Vec<(i64, StoreError)>) -> Result<(), StoreError> {
+        let (numbers, why): (Vec<i64>, Vec<StoreError>) = of.into_iter().unzip();
+        let withdraw = self.change(move |tx| writer::change_dead(tx, DeadChange::Withdraw, &numbers)).await;
+        withdraw.map_err(into_store_error)?;
+        for error in why {
+            tracing::warn!(%error, "a dead letter cannot be retried, and is kept as it is");
+        }
+        Ok(())
+    }
 }
 
 impl Drop for SqliteStore {

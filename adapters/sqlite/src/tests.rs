@@ -14,8 +14,10 @@ mod tokens;
 use crate::{Clock, Options, RestoreOptions, SqliteStore};
 use async_trait::async_trait;
 use bytes::Bytes;
-use laneway_domain::{Commit, Event, EventId, EventType, LaneChange, NewEvent, Offset, Partition, Position, Timestamp};
-use laneway_ports::contract::Subject;
+use laneway_domain::{
+    Commit, DestinationName, Event, EventId, EventType, LaneChange, NewEvent, Offset, Partition, Position, Timestamp,
+};
+use laneway_ports::contract::{Damage, Subject};
 use laneway_ports::{EventLog, Lease, ProgressStore, WorkerId};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,6 +87,18 @@ impl Subject for InDirectory {
     async fn pass(&self, time: Duration) {
         self.clock.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
+
+    async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
+        let change = match damage {
+            Damage::Order => "lane_key = 'none'",
+            Damage::Id => "id = ''",
+            Damage::History => "retry = '{'",
+            Damage::Text => "lane_key = CAST(X'616CFF' AS TEXT)",
+            Damage::End => "lane_key = '', retry = '', reason = '', id = ''",
+        };
+        let sql = format!("UPDATE dead_letter SET {change} WHERE partition = ?1 AND offset = ?2 AND destination = ?3");
+        self.sqlite3().execute(&sql, (partition.0, offset.0, of.as_str())).unwrap() == 1
+    }
 }
 
 laneway_ports::event_log_contract!(InDirectory, #[tokio::test]);
@@ -152,6 +166,6 @@ async fn lease(store: &SqliteStore) -> Lease {
 /// Everything below `scanned` is settled.
 fn settled(scanned: u64) -> Commit {
     let change = LaneChange { position: Some(Position::Shared), ..LaneChange::default() };
-    let name = laneway_domain::DestinationName::new("a").unwrap();
+    let name = DestinationName::new("a").unwrap();
     Commit { scanned: Some(Offset(scanned)), lanes: [(name, change)].into(), ..Commit::default() }
 }

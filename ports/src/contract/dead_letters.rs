@@ -38,12 +38,16 @@ macro_rules! dead_letters_contract {
             a_discarded_dead_letter_is_gone
             the_same_event_is_a_dead_letter_of_two_destinations
         }
+        $crate::contract_tests! { damaged, damaged_dead_letters_contract, $subject, #[$test],
+            a_damaged_dead_letter_keeps_nobody_from_retrying_the_others
+            a_commit_is_made_whatever_is_damaged
+        }
     };
 }
 
 const P: Partition = Partition(0);
 
-fn of(name: &str) -> Selection {
+pub(super) fn of(name: &str) -> Selection {
     Selection { destination: Some(destination(name)), ..Selection::default() }
 }
 
@@ -51,7 +55,7 @@ async fn list(store: &impl DeadLetters, selection: Selection) -> Vec<DeadLetter>
     store.list(&DeadLetterQuery { selection, after: None, most: MAX_DEAD_LETTER_PAGE }).await.unwrap()
 }
 
-async fn offsets(store: &impl DeadLetters, selection: Selection) -> Vec<u64> {
+pub(super) async fn offsets(store: &impl DeadLetters, selection: Selection) -> Vec<u64> {
     list(store, selection).await.iter().map(|letter| letter.given_up.offset.0).collect()
 }
 
@@ -68,7 +72,7 @@ pub async fn numbers_beyond_all_that_can_be_stored_find_nothing<S: Subject>() {
 }
 
 /// Ten events, and dead letters of those at `offsets` for each of the destinations.
-async fn dead<S: Subject>(names: &[&str], offsets: &[u64]) -> S {
+pub(super) async fn dead<S: Subject>(names: &[&str], offsets: &[u64]) -> S {
     let subject = filled::<S>(10).await;
     let lease = lease(subject.store()).await;
     for name in names {
@@ -77,7 +81,7 @@ async fn dead<S: Subject>(names: &[&str], offsets: &[u64]) -> S {
     subject
 }
 
-async fn commit_redriven<S: Subject>(subject: &S, name: &str, offset: u64, failed: Option<Failure>) -> Commit {
+pub(super) async fn commit_redriven<S: Subject>(subject: &S, name: &str, offset: u64, failed: Option<Failure>) -> Commit {
     let redriven = vec![Redriven { destination: destination(name), offset: Offset(offset), failed }];
     let commit = Commit { redriven, ..Commit::default() };
     let lease = lease(subject.store()).await;

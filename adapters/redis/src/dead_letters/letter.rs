@@ -35,7 +35,9 @@ pub(crate) fn name(numbers: &Numbers, offset: Offset, destination: &DestinationN
 pub(crate) fn parse_name(numbers: &Numbers, key: &str, name: &str) -> Result<(Offset, DestinationName), StoreError> {
     let parse = || {
         let (offset, destination) = name.split_once(':')?;
-        Some((numbers.shown(Offset(offset.parse().ok()?)), DestinationName::new(destination).ok()?))
+        let found = (numbers.shown(Offset(offset.parse().ok()?)), DestinationName::new(destination).ok()?);
+        // Who writes it in another way means one that nothing finds by its offset and destination.
+        Some(found).filter(|(offset, destination)| self::name(numbers, *offset, destination) == name)
     };
     parse().ok_or_else(|| unreadable(key, format!("the name {name:?}"), "it is not <offset>:<destination>"))
 }

@@ -16,7 +16,7 @@ use laneway_domain::{
     Quarantined, Redriven, RetryState,
 };
 use laneway_ports::{Lease, StoreError};
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
 /// [`laneway_ports::ProgressStore::commit`]. `false`, and nothing changed: [`drop_letters`] has to come before, until
 /// there are few.
@@ -176,8 +176,12 @@ fn end_retry(tx: &Tx<'_>, p: Partition, redriven: &Redriven) -> Result<(), Faile
     // Only while the retry is asked for: the same commit again must not add the failure again.
     let sql = "SELECT number, retry FROM dead_letter \
                WHERE partition = ?1 AND offset = ?2 AND destination = ?3 AND retry_requested = 1";
-    let found: Option<(i64, String)> =
-        tx.conn.prepare_cached(sql)?.query_row(at, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    // A commit must not fail because what it adds to cannot be read, whatever it is.
+    let read = |row: &Row<'_>| {
+        let retry = row.get_ref(1)?.as_bytes().unwrap_or_default();
+        Ok((row.get(0)?, String::from_utf8_lossy(retry).into_owned()))
+    };
+    let found: Option<(i64, String)> = tx.conn.prepare_cached(sql)?.query_row(at, read).optional()?;
     let Some((number, retry)) = found else { return Ok(()) };
     let retry = with_failure(number, &retry, failed)?;
     tx.run("UPDATE dead_letter SET retry = ?2, retry_requested = 0 WHERE number = ?1", (number, retry))?;

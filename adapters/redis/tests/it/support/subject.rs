@@ -2,9 +2,10 @@
 
 use super::{documented_rights, new_store, open, permit, server};
 use async_trait::async_trait;
-use laneway_ports::contract::Subject;
+use laneway_domain::{DestinationName, Offset, Partition};
+use laneway_ports::contract::{Damage, Subject};
 use laneway_redis::{RedisOptions, RedisStore};
-use laneway_servers::redis::{RedisServer, RedisSettings};
+use laneway_servers::redis::{RedisServer, RedisSettings, Reply};
 use laneway_servers::redis_cluster::RedisCluster;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -48,6 +49,24 @@ impl Subject for Single {
 
     async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+
+    async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
+        let (key, name) = (format!("{{{}:{partition}}}:dead", self.options.key_prefix), format!("{offset:016}:{of}"));
+        let letter = self.server.command(&["HGET", &key, &name]).await.unwrap();
+        let Reply::Bulk(Some(letter)) = letter else { return false };
+        let lines: Vec<&[u8]> = letter.splitn(4, |byte| *byte == b'\n').collect();
+        let [id, key_of_event, order, fate] = lines[..] else { return false };
+        let damaged = match damage {
+            Damage::Order => [id, key_of_event, b"none", fate].join(&b'\n'),
+            Damage::Id => [b" ", key_of_event, order, fate].join(&b'\n'),
+            Damage::History => [id, key_of_event, order, b"{"].join(&b'\n'),
+            Damage::Text => [id, key_of_event, b"key:\xFF", fate].join(&b'\n'),
+            Damage::End => id.to_vec(),
+        };
+        let command: [&[u8]; 4] = [b"HSET", key.as_bytes(), name.as_bytes(), &damaged];
+        self.server.command(&command).await.unwrap();
+        true
     }
 }
 
