@@ -106,6 +106,9 @@ pub trait DeadLetters: Send + Sync {
     async fn counts(&self) -> Result<Vec<DeadLetterCount>, StoreError>;
 
     /// The event of a dead letter: the copy, which is there also when the log has trimmed it.
+    ///
+    /// - Must refuse ([`StoreError::Refused`]) what is damaged, and can be read neither now nor later: then its retry
+    ///   has failed. While the store is away, that is no answer.
     async fn event(
         &self,
         partition: Partition,

@@ -180,6 +180,11 @@ impl Disk {
         self.dead_letter(partition, offset, destination, |dead| dead.is_damaged = true)
     }
 
+    /// The copy that a dead letter keeps of its event is damaged. `false` if there is none.
+    pub fn damage_copy(&self, partition: Partition, offset: Offset, destination: &DestinationName) -> bool {
+        self.dead_letter(partition, offset, destination, |dead| dead.has_damaged_copy = true)
+    }
+
     fn dead_letter(
         &self,
         partition: Partition,

@@ -404,7 +404,13 @@ impl DeadLetters for MemoryStore {
         let index = self.index(partition)?;
         self.begin(Call::Operate)?;
         let at = (offset, destination.clone());
-        Ok(self.disk.look(|Durable { shards, .. }| shards[index].dead.get(&at).map(|dead| dead.event.as_ref().clone())))
+        let read = |dead: &Dead| {
+            if dead.has_damaged_copy {
+                return Err(StoreError::refused(format!("the copy of the event at {offset} of {partition} is damaged")));
+            }
+            Ok(dead.event.as_ref().clone())
+        };
+        self.disk.look(|Durable { shards, .. }| shards[index].dead.get(&at).map(read).transpose())
     }
 
     async fn retry(&self, selection: &Selection) -> Result<u64, StoreError> {

@@ -1,6 +1,6 @@
 //! Reading dead letters.
 
-use crate::failure::unreadable;
+use crate::failure::{self, unreadable};
 use crate::progress::{destination, lane_key};
 use crate::readers::ReadFailed;
 use crate::row::{self, Scratch, compared, instant};
@@ -119,7 +119,16 @@ pub(crate) fn event(
     );
     let mut stmt = conn.prepare_cached(&sql)?;
     let mut rows = stmt.query((partition.0, compared(offset.0), name.as_str()))?;
-    let Some(row) = rows.next()? else { return Ok(None) };
+    let row = match rows.next() {
+        Ok(row) => row,
+        // The page that it is on will not be whole again by itself.
+        Err(error) if failure::is_damage(&error) => {
+            let of = format!("of destination {name}, partition {partition}, offset {offset}");
+            return Err(unreadable("dead_letter", of, error).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(row) = row else { return Ok(None) };
     let number: i64 = row.get(0)?;
     let event = row::read(row, 1, partition, offset, &mut Scratch::default());
     Ok(Some(event.map_err(|why| unreadable("dead_letter", number, why))?))

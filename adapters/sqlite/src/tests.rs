@@ -94,6 +94,7 @@ impl Subject for InDirectory {
             Damage::Id => "id = ''",
             Damage::History => "retry = '{'",
             Damage::Text => "lane_key = CAST(X'616CFF' AS TEXT)",
+            Damage::Copy => "data = CAST(data || 'x' AS BLOB)",
             Damage::End => "lane_key = '', retry = '', reason = '', id = ''",
         };
         let sql = format!("UPDATE dead_letter SET {change} WHERE partition = ?1 AND offset = ?2 AND destination = ?3");

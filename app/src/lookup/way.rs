@@ -276,9 +276,14 @@ async fn settled(
     name: &DestinationName,
     attempts: &[Told],
 ) -> Result<(Became, String), StoreError> {
-    let letter = stores.dead_letters.event(event.partition, event.offset, name).await?;
+    let is_letter = match stores.dead_letters.event(event.partition, event.offset, name).await {
+        Ok(copy) => copy.is_some(),
+        // Its copy is damaged, and there.
+        Err(StoreError::Refused { .. }) => true,
+        Err(error) => return Err(error),
+    };
     let last = |fate| attempts.iter().rev().find(|told| told.fate == fate);
-    Ok(match HowSettled::of(letter.is_some(), attempts) {
+    Ok(match HowSettled::of(is_letter, attempts) {
         HowSettled::Delivered => {
             let told = last(Fate::Delivered);
             (Became::Delivered, told.map_or_else(|| "delivered".to_owned(), delivered))

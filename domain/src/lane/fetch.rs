@@ -84,13 +84,23 @@ impl Lane {
         self.schedule(key, cx);
     }
 
-    /// The copy of a dead letter's event; `None` if it was discarded meanwhile.
-    pub(crate) fn fetched_dead_letter(&mut self, key: &LaneKey, event: Option<Arc<LoggedEvent>>, cx: &mut Context<'_>) {
+    /// The copy of the event of the dead letter at `offset`; `None` if it was discarded meanwhile; or why it can never be
+    /// read.
+    pub(crate) fn fetched_dead_letter(
+        &mut self,
+        key: &LaneKey,
+        offset: Offset,
+        event: Result<Option<Arc<LoggedEvent>>, Box<str>>,
+        cx: &mut Context<'_>,
+    ) {
         self.turns.fetch_ended();
         // The key may have gone on without it, and have nothing to do any more.
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.fetching = false;
-        self.queues.fill_redrive(key, event, &mut cx.memory);
+        match event {
+            Ok(event) => self.queues.fill_redrive(key, event, &mut cx.memory),
+            Err(why) => self.redrive_is_unreadable(key, offset, &why, cx),
+        }
         self.schedule(key, cx);
     }
 

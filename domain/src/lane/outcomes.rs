@@ -2,7 +2,7 @@
 
 use super::Lane;
 use super::context::{Context, Unsaved};
-use super::queues::{Asked, Part};
+use super::queues::{Asked, Entry, Part};
 use crate::destination::OnGiveUp;
 use crate::end::{Cause, Resends};
 use crate::event::LoggedEvent;
@@ -10,6 +10,7 @@ use crate::history::{Ended, Fate, Sent, Told};
 use crate::io::Notice;
 use crate::lane_key::LaneKey;
 use crate::outcome::Outcome;
+use crate::partition::Offset;
 use crate::progress::{GivenUp, Redriven};
 use crate::retry::{Backoff, Failure, NextAttempt, RetryState, Verdict};
 use crate::revision::Revision;
@@ -269,6 +270,19 @@ impl Lane {
             }
             Some(Outcome::NotTried) | None => Some(Failure::new(cx.now, "the sink did not try it")),
         };
+        self.redriven(redrive, failed, cx);
+    }
+
+    /// The copy that the dead letter at `offset` keeps of its event can never be read. The retry has failed, so that the
+    /// key goes on.
+    pub(super) fn redrive_is_unreadable(&mut self, key: &LaneKey, offset: Offset, why: &str, cx: &mut Context<'_>) {
+        let is_first = self.queues.known(key).redrives().front().is_some_and(|redrive| redrive.offset == offset);
+        let Some(redrive) = is_first.then(|| self.queues.pop_redrive(key, &mut cx.memory)).flatten() else { return };
+        self.redriven(redrive, Some(Failure::new(cx.now, why)), cx);
+    }
+
+    /// Tells how the retry of a dead letter has ended.
+    fn redriven(&self, redrive: Entry, failed: Option<Failure>, cx: &mut Context<'_>) {
         let destination = cx.destination.name.clone();
         cx.notices.push_back(Notice::Redriven {
             destination: destination.clone(),

@@ -1,8 +1,8 @@
 //! What every [`crate::DeadLetters`] must do with dead letters that a disk, or somebody's hand, has damaged: all others
 //! are there as if nothing had been.
 
-use super::dead_letters::{dead, of, offsets};
-use super::fixtures::{destination, failure, gives_up, lease};
+use super::dead_letters::{commit_redriven, dead, of, offsets};
+use super::fixtures::{assert_refused, destination, failure, gives_up, lease};
 use super::{Damage, Subject};
 use crate::{DeadLetters, ProgressStore};
 use laneway_domain::{Commit, Offset, Partition, Redrive, Redriven};
@@ -54,4 +54,20 @@ pub async fn a_commit_is_made_whatever_is_damaged<S: Subject>() {
         let requests = store.retry_requested(P, None, 10).await.unwrap();
         assert_eq!(requests.iter().map(|request| request.offset.0).collect::<Vec<_>>(), [1, 5, 7], "{damage:?}");
     }
+}
+
+/// It is told from one that is not there, and from a store that is away.
+pub async fn a_damaged_copy_is_refused_and_its_retry_can_end<S: Subject>() {
+    let Some(subject) = with_damage::<S>(Damage::Copy).await else { return };
+    let store = subject.store();
+    store.retry(&of("a")).await.unwrap();
+    for _ in 0..2 {
+        assert_refused(&store.event(P, Offset(DAMAGED), &destination("a")).await, "what is damaged");
+    }
+    assert!(store.event(P, Offset(5), &destination("a")).await.unwrap().is_some(), "the others are there");
+    commit_redriven(&subject, "a", DAMAGED, Some(failure(9, "damaged"))).await;
+    assert_eq!(others(&store.load(P).await.unwrap().redrives), [1, 5, 7]);
+    assert_eq!(store.load(P).await.unwrap().redrives.len(), 3);
+    assert_eq!(store.discard(&of("a")).await.unwrap(), 4);
+    assert_eq!(store.event(P, Offset(DAMAGED), &destination("a")).await.unwrap(), None);
 }

@@ -41,6 +41,7 @@ macro_rules! dead_letters_contract {
         $crate::contract_tests! { damaged, damaged_dead_letters_contract, $subject, #[$test],
             a_damaged_dead_letter_keeps_nobody_from_retrying_the_others
             a_commit_is_made_whatever_is_damaged
+            a_damaged_copy_is_refused_and_its_retry_can_end
         }
     };
 }

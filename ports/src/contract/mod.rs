@@ -54,11 +54,13 @@ pub enum Damage {
     Text,
     /// Its end, which is missing.
     End,
+    /// The copy of its event.
+    Copy,
 }
 
 impl Damage {
     /// Each of them.
-    pub const ALL: [Self; 5] = [Self::Order, Self::Id, Self::History, Self::Text, Self::End];
+    pub const ALL: [Self; 6] = [Self::Order, Self::Id, Self::History, Self::Text, Self::End, Self::Copy];
 }
 
 /// A store under test.

@@ -33,8 +33,11 @@ impl Subject for Crashing {
         tokio::time::advance(time).await;
     }
 
-    async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, _: Damage) -> bool {
-        self.0.disk().damage_dead_letter(partition, offset, of)
+    async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
+        match damage {
+            Damage::Copy => self.0.disk().damage_copy(partition, offset, of),
+            _ => self.0.disk().damage_dead_letter(partition, offset, of),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::progress::{Names, answer};
 use crate::shared::Shared;
 use bytes::Bytes;
 use fred::types::Value;
-use laneway_domain::{DeadLetter, DestinationName, Offset, Partition};
+use laneway_domain::{DeadLetter, DestinationName, Partition};
 use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError};
 
 /// How many dead letters one call looks at: about a millisecond of Redis' time, and at most some
@@ -171,17 +171,6 @@ pub(super) async fn counts(
         Ok((name, answer::number(&count)?))
     };
     flat.into_iter().map(count).collect()
-}
-
-/// The bytes of a dead letter's event.
-pub(super) async fn event_bytes(
-    redis: &Redis,
-    keys: &Keys,
-    partition: Partition,
-    offset: Offset,
-    destination: &DestinationName,
-) -> Result<Option<Bytes>, StoreError> {
-    field(redis, &Names::new(keys, partition).dead_events(), &letter::name(keys.numbers(), offset, destination)).await
 }
 
 /// What a hash has in that field.

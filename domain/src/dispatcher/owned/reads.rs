@@ -19,8 +19,8 @@ const FETCH_BYTES: usize = 64 << 10;
 pub(in crate::dispatcher) enum Answer {
     /// Of the log: all that it has below `next`.
     Log { events: Vec<Arc<LoggedEvent>>, corrupt: Vec<Quarantined>, next: Offset },
-    /// The copy of a dead letter's event, if it is there still.
-    DeadLetter(Option<Arc<LoggedEvent>>),
+    /// The copy of a dead letter's event, if it is there still; or why it cannot be read, now or later.
+    DeadLetter(Result<Option<Arc<LoggedEvent>>, Box<str>>),
     /// Where the log ends.
     End(Offset),
 }
@@ -180,7 +180,7 @@ impl OwnedPartition {
             }
             Answer::DeadLetter(event) => {
                 if let Purpose::DeadLetter(at, key) = &read.purpose {
-                    self.with_lane(*at, shared, |lane, cx| lane.fetched_dead_letter(key, event, cx));
+                    self.with_lane(*at, shared, |lane, cx| lane.fetched_dead_letter(key, read.from, event, cx));
                 }
             }
         }

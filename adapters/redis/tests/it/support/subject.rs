@@ -52,7 +52,18 @@ impl Subject for Single {
     }
 
     async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
-        let (key, name) = (format!("{{{}:{partition}}}:dead", self.options.key_prefix), format!("{offset:016}:{of}"));
+        let key = format!("{{{}:{partition}}}:dead", self.options.key_prefix);
+        let name = format!("{:016}:{of}", offset.0);
+        if damage == Damage::Copy {
+            let key = key + ":events";
+            let Reply::Bulk(Some(mut copy)) = self.server.command(&["HGET", &key, &name]).await.unwrap() else {
+                return false;
+            };
+            *copy.last_mut().unwrap() ^= 1;
+            let command: [&[u8]; 4] = [b"HSET", key.as_bytes(), name.as_bytes(), &copy];
+            self.server.command(&command).await.unwrap();
+            return true;
+        }
         let letter = self.server.command(&["HGET", &key, &name]).await.unwrap();
         let Reply::Bulk(Some(letter)) = letter else { return false };
         let lines: Vec<&[u8]> = letter.splitn(4, |byte| *byte == b'\n').collect();
@@ -62,7 +73,7 @@ impl Subject for Single {
             Damage::Id => [b" ", key_of_event, order, fate].join(&b'\n'),
             Damage::History => [id, key_of_event, order, b"{"].join(&b'\n'),
             Damage::Text => [id, key_of_event, b"key:\xFF", fate].join(&b'\n'),
-            Damage::End => id.to_vec(),
+            Damage::End | Damage::Copy => id.to_vec(),
         };
         let command: [&[u8]; 4] = [b"HSET", key.as_bytes(), name.as_bytes(), &damaged];
         self.server.command(&command).await.unwrap();
