@@ -87,7 +87,8 @@ pub struct DeadLetterCount {
 /// The dead letters of all partitions. They are added by [`crate::ProgressStore::commit`].
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// A page of dead letters.
+    /// A page of dead letters. One that is damaged is left out, and the log says so; a change of all dead letters of its
+    /// destination, or of those of its key or event as far as that can be told, means it too.
     async fn list(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, StoreError>;
 
     /// How many the selection means.
@@ -125,7 +126,8 @@ pub trait DeadLetters: Send + Sync {
     async fn discard(&self, selection: &Selection) -> Result<u64, StoreError>;
 
     /// The dead letters of the partition that someone wants retried, by ascending offset and destination, at most
-    /// `most` of those behind `after`. They stay until a commit says how the retry ended.
+    /// `most` of those behind `after`. They stay until a commit says how the retry ended. One that is so damaged that
+    /// nobody can retry it is left out; the log says so.
     async fn retry_requested(
         &self,
         partition: Partition,

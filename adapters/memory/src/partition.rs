@@ -287,7 +287,13 @@ impl Shard {
         for given_up in &commit.dead_letters {
             // An event that was trimmed has been settled, so that this commit has come before.
             let Some(event) = self.events.get(&given_up.offset) else { continue };
-            let dead = Dead { given_up: given_up.clone(), event: event.clone(), retry_requested: false, is_damaged: false, has_damaged_copy: false };
+            let dead = Dead {
+                given_up: given_up.clone(),
+                event: event.clone(),
+                retry_requested: false,
+                is_damaged: false,
+                has_damaged_copy: false,
+            };
             self.dead.entry((given_up.offset, given_up.destination.clone())).or_insert(dead);
         }
         self.quarantined.extend(commit.quarantined.iter().map(|q| (q.offset, q.reason.clone())));

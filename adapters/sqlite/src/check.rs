@@ -140,17 +140,20 @@ fn check_dead_letters(conn: &Connection, path: &Path, report: &mut CheckReport) 
     let mut query = DeadLetterQuery { most: MAX_DEAD_LETTER_PAGE, ..DeadLetterQuery::default() };
     loop {
         let page = match crate::dead_letters::list(conn, &query) {
-            Ok(page) => page,
+            Ok(listed) => {
+                listed.damaged.iter().for_each(|why| report.add(why.to_string()));
+                listed.letters
+            }
             Err(why) => return report.add(text(&why, path)),
         };
-        let Some(last) = page.last() else { return };
-        query.after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
         for letter in &page {
             let (offset, name) = (letter.given_up.offset, &letter.given_up.destination);
             if let Err(why) = crate::dead_letters::event(conn, letter.partition, offset, name) {
                 report.add(text(&why, path));
             }
         }
+        let Some(last) = page.last().filter(|_| page.len() == MAX_DEAD_LETTER_PAGE) else { return };
+        query.after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
     }
 }
 

@@ -181,7 +181,14 @@ impl DeadLetters for SqliteStore {
     async fn list(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, StoreError> {
         self.shared.usable()?;
         let query = query.clone();
-        self.readers.read(move |conn| dead_letters::list(conn, &query)).await
+        let listed = self.readers.read(move |conn| dead_letters::list(conn, &query)).await?;
+        for error in listed.damaged {
+            tracing::warn!(
+                %error,
+                "a dead letter cannot be read, and is left out; to discard all dead letters of its destination removes it"
+            );
+        }
+        Ok(listed.letters)
     }
 
     async fn counts(&self) -> Result<Vec<DeadLetterCount>, StoreError> {

@@ -4,8 +4,8 @@
 use super::dead_letters::{commit_redriven, dead, of, offsets};
 use super::fixtures::{assert_refused, destination, failure, gives_up, lease};
 use super::{Damage, Subject};
-use crate::{DeadLetters, ProgressStore};
-use laneway_domain::{Commit, Offset, Partition, Redrive, Redriven};
+use crate::{DeadLetterQuery, DeadLetters, ProgressStore, Selection};
+use laneway_domain::{Commit, Offset, Partition, Redrive, Redriven, TypePattern};
 
 const P: Partition = Partition(0);
 /// Where the dead letter is that is damaged, of those at 1, 3, 5 and 7.
@@ -70,4 +70,30 @@ pub async fn a_damaged_copy_is_refused_and_its_retry_can_end<S: Subject>() {
     assert_eq!(store.load(P).await.unwrap().redrives.len(), 3);
     assert_eq!(store.discard(&of("a")).await.unwrap(), 4);
     assert_eq!(store.event(P, Offset(DAMAGED), &destination("a")).await.unwrap(), None);
+}
+
+/// Pages go on behind it. Whoever names its destination alone discards it too.
+pub async fn of_damaged_dead_letters_the_others_are_listed_counted_and_changed<S: Subject>() {
+    for damage in Damage::ALL.into_iter().filter(|damage| *damage != Damage::Copy) {
+        let Some(subject) = with_damage::<S>(damage).await else { return };
+        let store = subject.store();
+        let (mut met, mut after) = (Vec::new(), None);
+        loop {
+            let query = DeadLetterQuery { after, most: 1, ..DeadLetterQuery::default() };
+            let page = store.list(&query).await.unwrap();
+            let Some(last) = page.last() else { break };
+            met.push(last.given_up.offset.0);
+            after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
+        }
+        assert_eq!(met, [1, 5, 7], "{damage:?}");
+        let of_any_type = Selection { types: vec![TypePattern::new("*").unwrap()], ..of("a") };
+        for selection in [of("a"), of_any_type.clone()] {
+            assert_eq!(store.count(&selection).await.unwrap(), 3, "{damage:?}");
+        }
+        assert_eq!(store.counts().await.unwrap()[0].count, 4, "{damage:?}");
+        assert_eq!(store.retry(&of_any_type).await.unwrap(), 3, "{damage:?}");
+        assert_eq!(store.discard(&of_any_type).await.unwrap(), 3, "{damage:?}");
+        assert_eq!(store.discard(&of("a")).await.unwrap(), 1, "{damage:?}");
+        assert_eq!(store.counts().await.unwrap(), [], "{damage:?}");
+    }
 }

@@ -42,6 +42,7 @@ macro_rules! dead_letters_contract {
             a_damaged_dead_letter_keeps_nobody_from_retrying_the_others
             a_commit_is_made_whatever_is_damaged
             a_damaged_copy_is_refused_and_its_retry_can_end
+            of_damaged_dead_letters_the_others_are_listed_counted_and_changed
         }
     };
 }
@@ -82,7 +83,12 @@ pub(super) async fn dead<S: Subject>(names: &[&str], offsets: &[u64]) -> S {
     subject
 }
 
-pub(super) async fn commit_redriven<S: Subject>(subject: &S, name: &str, offset: u64, failed: Option<Failure>) -> Commit {
+pub(super) async fn commit_redriven<S: Subject>(
+    subject: &S,
+    name: &str,
+    offset: u64,
+    failed: Option<Failure>,
+) -> Commit {
     let redriven = vec![Redriven { destination: destination(name), offset: Offset(offset), failed }];
     let commit = Commit { redriven, ..Commit::default() };
     let lease = lease(subject.store()).await;

@@ -72,9 +72,23 @@ pub(crate) fn failed(names: &Names<'_>, (name, text): (&str, &str), failure: &Fa
     }
 }
 
+/// [`parse`] of bytes that somebody, or a disk, may have damaged.
+pub(crate) fn read(
+    names: &Names<'_>,
+    (name, text): (&[u8], &[u8]),
+    event_type: &[u8],
+    retry_requested: bool,
+) -> Result<DeadLetter, StoreError> {
+    // What is no text is no name either.
+    let name = String::from_utf8_lossy(name);
+    let text = std::str::from_utf8(text)
+        .map_err(|error| unreadable(&names.dead(), format!("the dead letter {name:?}"), error))?;
+    parse(names, (&name, text), std::str::from_utf8(event_type).unwrap_or_default(), retry_requested)
+}
+
 /// Reads the dead letter `name`, which the partition has with `text`, of an event of this type: of none, if its copy
 /// cannot be read.
-pub(crate) fn parse(
+fn parse(
     names: &Names<'_>,
     (name, text): (&str, &str),
     event_type: &str,

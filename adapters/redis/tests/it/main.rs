@@ -4,6 +4,7 @@
 mod backup;
 mod broken;
 mod commit_cost;
+mod damaged;
 mod formats;
 mod large;
 mod leases;

@@ -18,6 +18,16 @@ pub struct Single {
     store: RedisStore,
 }
 
+impl Single {
+    /// What the server answers to a command about a key of the partition.
+    pub async fn ask(&self, command: &str, partition: Partition, key: &str, arguments: &[&[u8]]) -> Reply {
+        let key = format!("{{{}:{partition}}}:{key}", self.options.key_prefix);
+        let mut command = vec![command.as_bytes(), key.as_bytes()];
+        command.extend_from_slice(arguments);
+        self.server.command(&command).await.unwrap()
+    }
+}
+
 #[async_trait]
 impl Subject for Single {
     type Store = RedisStore;
@@ -52,31 +62,27 @@ impl Subject for Single {
     }
 
     async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
-        let key = format!("{{{}:{partition}}}:dead", self.options.key_prefix);
         let name = format!("{:016}:{of}", offset.0);
+        let name = name.as_bytes();
         if damage == Damage::Copy {
-            let key = key + ":events";
-            let Reply::Bulk(Some(mut copy)) = self.server.command(&["HGET", &key, &name]).await.unwrap() else {
-                return false;
-            };
+            let copy = self.ask("HGET", partition, "dead:events", &[name]).await;
+            let Reply::Bulk(Some(mut copy)) = copy else { return false };
             *copy.last_mut().unwrap() ^= 1;
-            let command: [&[u8]; 4] = [b"HSET", key.as_bytes(), name.as_bytes(), &copy];
-            self.server.command(&command).await.unwrap();
+            self.ask("HSET", partition, "dead:events", &[name, &copy]).await;
             return true;
         }
-        let letter = self.server.command(&["HGET", &key, &name]).await.unwrap();
+        let letter = self.ask("HGET", partition, "dead", &[name]).await;
         let Reply::Bulk(Some(letter)) = letter else { return false };
         let lines: Vec<&[u8]> = letter.splitn(4, |byte| *byte == b'\n').collect();
         let [id, key_of_event, order, fate] = lines[..] else { return false };
         let damaged = match damage {
             Damage::Order => [id, key_of_event, b"none", fate].join(&b'\n'),
-            Damage::Id => [b" ", key_of_event, order, fate].join(&b'\n'),
+            Damage::Id => [&b"\x01"[..], key_of_event, order, fate].join(&b'\n'),
             Damage::History => [id, key_of_event, order, b"{"].join(&b'\n'),
             Damage::Text => [id, key_of_event, b"key:\xFF", fate].join(&b'\n'),
             Damage::End | Damage::Copy => id.to_vec(),
         };
-        let command: [&[u8]; 4] = [b"HSET", key.as_bytes(), name.as_bytes(), &damaged];
-        self.server.command(&command).await.unwrap();
+        self.ask("HSET", partition, "dead", &[name, &damaged]).await;
         true
     }
 }
