@@ -6,7 +6,7 @@
 
 use crate::check::{CheckReport, check};
 use crate::failure;
-use crate::files::sync_directory_of;
+use crate::files::{BESIDE, beside, refuse_log_alone, sync_directory_of};
 use crate::options::Clock;
 use crate::schema;
 use laneway_ports::StoreError;
@@ -44,6 +44,15 @@ pub fn backup(
     if to.exists() {
         return Err(StoreError::refused(format!("{} is there already: give another name", to.display())));
     }
+    // SQLite would take them for those of the copy, and see what they hold instead of it.
+    if let Some(other) = BESIDE.iter().map(|ending| beside(to, ending)).find(|path| path.exists()) {
+        return Err(StoreError::refused(format!(
+            "{} is there, of another database with the name of {}: move it away, or give another name",
+            other.display(),
+            to.display()
+        )));
+    }
+    refuse_log_alone(store)?;
     if !store.exists() {
         return Err(StoreError::refused(format!(
             "there is no store at {}: name it with --store sqlite:PATH, or its configuration with --config FILE",
@@ -133,6 +142,9 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // It has its name by now, or there is nothing more that could be done.
         let _ = fs::remove_file(&self.0);
+        for ending in BESIDE {
+            let _ = fs::remove_file(beside(&self.0, ending));
+        }
     }
 }
 

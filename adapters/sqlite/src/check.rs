@@ -2,6 +2,7 @@
 
 use crate::events::{self, Limits};
 use crate::failure;
+use crate::files::refuse_log_alone;
 use crate::progress;
 use crate::readers::ReadFailed;
 use crate::registry;
@@ -54,6 +55,7 @@ pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
 }
 
 fn look(path: &Path) -> Result<CheckReport, StoreError> {
+    refuse_log_alone(path)?;
     let failed = |error: rusqlite::Error| failure::of_read(&error, path);
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
     let Some(found) = schema::version(&conn, path)? else {

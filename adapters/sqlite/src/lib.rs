@@ -37,6 +37,7 @@ mod writer;
 pub use backup::{Copied, backup};
 pub use check::{CheckReport, MAX_FINDINGS, check};
 pub use checkpoint::{LOG_BYTES, LOG_HELD};
+pub use files::refuse_log_alone;
 pub use options::{
     Clock, DEFAULT_CHECKPOINT_BYTES, DEFAULT_DUPLICATE_WINDOW, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
     DEFAULT_TAIL_BYTES, Durability, Options,

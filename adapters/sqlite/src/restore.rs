@@ -7,7 +7,7 @@
 
 use crate::backup::{Copied, Unfinished, copy};
 use crate::failure;
-use crate::files::sync_directory_of;
+use crate::files::{BESIDE, beside, is_log_alone, log_path, sync_directory_of};
 use crate::lock::Lock;
 use crate::options::Clock;
 use crate::registry;
@@ -42,6 +42,8 @@ pub struct Restored {
     pub revoked_tokens: usize,
     /// Where the store is now that was there before.
     pub replaced: Option<PathBuf>,
+    /// Where the write-ahead log is now that was there without its database. It may hold events that nothing else has.
+    pub log_alone: Option<PathBuf>,
 }
 
 /// Makes the store at `store` out of the backup. One that is there already is kept under another name if it may be
@@ -76,9 +78,10 @@ pub fn restore(
     let backed_up_at = schema::text(&source, schema::BACKED_UP_AT).map_err(failed)?;
     let unfinished = Unfinished::beside(store)?;
     copy(&source, &unfinished.0, &mut copied).map_err(|error| unfinished.cannot(&error))?;
-    let given_out = if there { last_given_out(store) } else { GivenOut::default() };
+    // Nothing is opened that would take its log with it.
+    let given_out = if there && !is_log_alone(store) { last_given_out(store) } else { GivenOut::default() };
     let (goes_on_at, revoked_tokens) = new_generation(&unfinished, &given_out, options.keep_tokens, clock)?;
-    let replaced = if there { Some(set_aside(store, clock)?) } else { None };
+    let Aside { replaced, log_alone } = set_aside(store, clock)?;
     unfinished.finish(store)?;
     drop(lock);
     Ok(Restored {
@@ -86,6 +89,7 @@ pub fn restore(
         goes_on_at,
         revoked_tokens,
         replaced,
+        log_alone,
     })
 }
 
@@ -163,29 +167,39 @@ fn next_generation(highest: Offset, clock: &Clock) -> Result<Offset, StoreError>
     Ok(of_the_clock.max(ahead))
 }
 
-/// Keeps the store that is there under another name, and all that belongs to it.
-fn set_aside(store: &Path, clock: &Clock) -> Result<PathBuf, StoreError> {
+/// What was kept under another name.
+struct Aside {
+    replaced: Option<PathBuf>,
+    log_alone: Option<PathBuf>,
+}
+
+/// Keeps the store that is there under another name, and all that belongs to it; also what is left of one whose
+/// database is gone. SQLite would take a log that stays for that of the restored store, and put back what it holds.
+fn set_aside(store: &Path, clock: &Clock) -> Result<Aside, StoreError> {
+    let (there, alone) = (store.exists(), is_log_alone(store));
     // Into one file, if that is possible: then there is no moment in which the database has lost its log.
-    if let Ok(conn) = Connection::open(store) {
+    if there
+        && !alone
+        && let Ok(conn) = Connection::open(store)
+    {
         let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
-    let with = |path: &Path, suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
+    let aside = beside(store, &format!(".replaced-{}", clock.now().as_millis()));
+    let cannot = |from: &Path, to: &Path, error: std::io::Error| {
+        StoreError::refused(format!("{} cannot be kept as {}: {error}", from.display(), to.display()))
     };
-    let aside = with(store, &format!(".replaced-{}", clock.now().as_millis()));
-    let cannot = |error: std::io::Error| {
-        StoreError::refused(format!("{} cannot be kept as {}: {error}", store.display(), aside.display()))
-    };
-    // A second name first, so that there is a store at every moment.
-    fs::hard_link(store, &aside).map_err(cannot)?;
-    for suffix in ["-wal", "-shm"] {
-        let log = with(store, suffix);
-        if log.exists() {
-            fs::rename(&log, with(&aside, suffix)).map_err(cannot)?;
+    if there {
+        // A second name first, so that there is a store at every moment.
+        fs::hard_link(store, &aside).map_err(|error| cannot(store, &aside, error))?;
+    }
+    for ending in BESIDE {
+        let (from, to) = (beside(store, ending), beside(&aside, ending));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(&from, &to, error)),
+            _ => {}
         }
     }
     sync_directory_of(store)?;
-    Ok(aside)
+    let log_alone = alone.then(|| log_path(&aside));
+    Ok(Aside { replaced: there.then_some(aside), log_alone })
 }

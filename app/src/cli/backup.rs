@@ -51,6 +51,12 @@ pub(super) async fn restore(args: RestoreArgs, source: &dyn Source) -> Result<()
     if let Some(replaced) = made.replaced {
         output::say(&format!("the store that was there before is now {}", replaced.display()))?;
     }
+    if let Some(log) = made.log_alone {
+        output::say(&format!(
+            "a write-ahead log was there without its database, and is now {}: it may hold events that nothing else has",
+            log.display()
+        ))?;
+    }
     Ok(())
 }
 

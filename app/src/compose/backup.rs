@@ -53,6 +53,8 @@ pub struct Restored {
     pub revoked_tokens: usize,
     /// Where the store is now that was there before.
     pub replaced: Option<PathBuf>,
+    /// Where the write-ahead log is now that was there without its database.
+    pub log_alone: Option<PathBuf>,
 }
 
 /// Copies the store into the new file `to`, and checks the copy. May block for a while now and then.
@@ -97,8 +99,9 @@ pub async fn restore(
                 laneway_sqlite::restore(&from, &path, options, &Clock::system(), |copied| progressed(pages(copied)))
                     .map_err(|error| error.to_string())
             });
-            let laneway_sqlite::Restored { backed_up_at, goes_on_at, revoked_tokens, replaced } = made.await?;
-            Ok(Restored { backed_up_at, goes_on_at, revoked_tokens, replaced })
+            let laneway_sqlite::Restored { backed_up_at, goes_on_at, revoked_tokens, replaced, log_alone } =
+                made.await?;
+            Ok(Restored { backed_up_at, goes_on_at, revoked_tokens, replaced, log_alone })
         }
         StoreUrl::Redis(_) if options.replace => Err(format!(
             "--replace is for a store in a file, which is kept under another name, and store.url = \"{}\" is a server: restore \

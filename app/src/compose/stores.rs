@@ -91,6 +91,7 @@ fn can_be_made(path: &Path) -> Result<(), String> {
 
 fn check_sqlite(store: &Store, path: &Path) -> Result<Checked, String> {
     if !path.try_exists().map_err(|e| format!("{} cannot be inspected: {e}", path.display()))? {
+        laneway_sqlite::refuse_log_alone(path).map_err(|e| e.to_string())?;
         can_be_made(path)?;
         let found = format!("{} will be made, with {} partitions", path.display(), store.partitions);
         return Ok(Checked { found: Ok(found), warnings: Vec::new(), upgrade: None });

@@ -103,6 +103,35 @@ fn a_directory_that_is_not_there_is_named() {
     assert!(what.contains("/nowhere/at/all"), "{what}");
 }
 
+/// SQLite removes a log without its database; in this one are events that were acknowledged.
+#[tokio::test]
+async fn a_log_without_its_database_is_refused_and_left_alone() {
+    for empty in [false, true] {
+        let mut subject = InDirectory::new(1, |_| ());
+        append_all(subject.store(), events(100, 100)).await;
+        let [log, aside, kept] = ["laneway.db-wal", "aside.db", "kept"].map(|name| subject.directory.path().join(name));
+        std::fs::copy(&log, &kept).unwrap();
+        std::fs::copy(subject.path(), &aside).unwrap();
+        subject.store = None;
+        std::fs::remove_file(subject.path()).unwrap();
+        if empty {
+            std::fs::write(subject.path(), "").unwrap();
+        }
+        std::fs::copy(&kept, &log).unwrap();
+        let copied = crate::backup(&subject.path(), &kept.with_extension("db"), &subject.options.clock, |_| ());
+        let [copied, checked] =
+            [copied.unwrap_err(), check(&subject.path()).unwrap_err()].map(|error| error.to_string());
+        for what in [refusal(subject.options.clone()), copied, checked] {
+            assert!(what.contains("laneway.db is missing or empty") && what.contains("laneway.db-wal"), "{what}");
+        }
+        assert_eq!(std::fs::read(&log).unwrap(), std::fs::read(&kept).unwrap());
+        // With its database it is what it was.
+        std::fs::rename(&aside, subject.path()).unwrap();
+        let store = SqliteStore::open(subject.options.clone()).unwrap();
+        assert_eq!(store.bounds(P).await.unwrap().end.0, 100);
+    }
+}
+
 #[test]
 fn no_partition_and_too_many_are_refused() {
     let directory = tempfile::tempdir().unwrap();

@@ -241,6 +241,48 @@ async fn an_id_of_the_backup_is_still_known_after_it_was_put_in_place() {
     assert!(again.duplicate && again.offset == Offset(0), "{again:?}");
 }
 
+/// A Laneway was killed, so that its log is there, and somebody has moved the damaged database away.
+#[tokio::test]
+async fn a_log_that_was_left_without_its_database_is_kept_and_not_put_over_the_backup() {
+    for empty in [false, true] {
+        let mut subject = store(1);
+        append_all(subject.store(), events(3, 10)).await;
+        let copy = file(&subject, "copy.db");
+        backup(&subject.path(), &copy, &subject.options.clock, |_| ()).unwrap();
+        append_all(subject.store(), (0..200).map(|n| event(&format!("later{n}"), 100)).collect()).await;
+        let [log, kept] = ["laneway.db-wal", "kept"].map(|name| file(&subject, name));
+        std::fs::copy(&log, &kept).unwrap();
+        subject.store = None;
+        std::fs::remove_file(subject.path()).unwrap();
+        std::fs::copy(&kept, &log).unwrap();
+        if empty {
+            std::fs::write(subject.path(), "").unwrap();
+        }
+        let (subject, made) = restored(subject, &copy);
+        let log = made.log_alone.unwrap();
+        assert_eq!((made.replaced.is_some(), std::fs::read(log).unwrap()), (empty, std::fs::read(kept).unwrap()));
+        let found: Vec<String> = all(subject.store()).await.into_iter().map(|(_, id)| id).collect();
+        assert_eq!(found, ["e0", "e1", "e2"]);
+        let generations = "SELECT count(*) FROM generation";
+        assert_eq!(subject.sqlite3().query_row(generations, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+        append_all(subject.store(), events(1, 10)).await;
+        assert_eq!(all(subject.store()).await.last().unwrap().0, made.goes_on_at.0);
+        assert_eq!(check(&subject.path()).unwrap().findings, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn no_backup_is_made_beside_the_log_of_another_database() {
+    let subject = store(1);
+    for ending in ["-wal", "-shm", "-journal"] {
+        let other = file(&subject, &format!("copy.db{ending}"));
+        std::fs::write(&other, "of another").unwrap();
+        let why = refused(backup(&subject.path(), &file(&subject, "copy.db"), &subject.options.clock, |_| ()));
+        assert!(why.contains(&format!("copy.db{ending} is there")), "{why}");
+        std::fs::remove_file(other).unwrap();
+    }
+}
+
 #[test]
 fn what_is_not_there_is_neither_copied_nor_made() {
     let folder = tempfile::tempdir().unwrap();
