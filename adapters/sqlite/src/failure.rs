@@ -32,6 +32,10 @@ impl From<StoreError> for Failed {
 pub(crate) enum Reach {
     /// One statement: everything else can go on.
     Statement(StoreError),
+    /// The transaction: a part of the database is damaged. Of whatever met that nothing can be stored, and of the others
+    /// only in another transaction: SQLite writes nothing more in one that has met damage, be it while reading, and
+    /// refuses its COMMIT.
+    Damage(StoreError),
     /// The whole group, which was not stored. It may pass by itself.
     Group(StoreError),
     /// The same, and perhaps there is no room: SQLite tells ENOSPC from other failures of a write, but not EDQUOT
@@ -86,7 +90,7 @@ pub(crate) fn of_statement(error: &rusqlite::Error, path: &Path) -> Reach {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             passing(format!("another program holds the write lock of {at}: end its transaction"))
         }
-        Some(ErrorCode::DatabaseCorrupt) => Reach::Statement(StoreError::retry_later(format!(
+        Some(ErrorCode::DatabaseCorrupt) => Reach::Damage(StoreError::retry_later(format!(
             "a part of {at} is damaged ({error}): run `laneway check`, and restore it from a backup"
         ))),
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) | None => {
@@ -173,7 +177,7 @@ mod tests {
         match reach {
             Reach::Store(_) => (true, false, "unknown"),
             Reach::NoRoom(error) => (false, true, told(error)),
-            Reach::Group(error) | Reach::Statement(error) => (false, false, told(error)),
+            Reach::Group(error) | Reach::Statement(error) | Reach::Damage(error) => (false, false, told(error)),
         }
     }
 
@@ -216,6 +220,6 @@ mod tests {
     #[test]
     fn a_statement_that_is_not_taken_does_not_fail_its_group() {
         assert!(matches!(of_statement(&failure(ffi::SQLITE_CONSTRAINT_UNIQUE), path()), Reach::Statement(_)));
-        assert!(matches!(of_statement(&failure(ffi::SQLITE_CORRUPT), path()), Reach::Statement(_)));
+        assert!(matches!(of_statement(&failure(ffi::SQLITE_CORRUPT), path()), Reach::Damage(_)));
     }
 }

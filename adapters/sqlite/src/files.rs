@@ -38,7 +38,7 @@ pub(crate) fn log_path(database: &Path) -> PathBuf {
     beside(database, "-wal")
 }
 
-/// Whether there is a write-ahead log without its database. SQLite removes such a log as soon as it opens what is there.
+/// Whether there is a write-ahead log without its database. SQLite removes such a log when it opens what is there.
 pub(crate) fn is_log_alone(database: &Path) -> bool {
     let bytes = |path: &Path| match fs::metadata(path) {
         Ok(file) => Some(file.len()),
@@ -59,9 +59,9 @@ pub fn refuse_log_alone(database: &Path) -> Result<(), StoreError> {
     }
     let (database, log) = (database.display(), log_path(database));
     Err(StoreError::refused(format!(
-        "{database} is missing or empty, and {log} holds events that were acknowledged: opened without its database, it would \
-         be lost. Put the database back that it belongs to, or run `laneway restore`, which keeps {log} under another name. \
-         If nobody needs these events, move {log} away",
+        "{database} is missing or empty, and {log} holds events that were acknowledged: opened without its database, \
+         it would be lost. Put the database back that it belongs to, or run `laneway restore`, which keeps {log} under \
+         another name. If nobody needs these events, move {log} away",
         log = log.display()
     )))
 }

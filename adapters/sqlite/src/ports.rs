@@ -7,6 +7,7 @@ mod registry;
 use crate::dead_letters;
 use crate::events::{self, Limits};
 use crate::progress;
+use crate::request::Tx;
 use crate::store::{self, SqliteStore, into_store_error, lost};
 use crate::writer::{self, DeadChange, LETTERS_AT_ONCE};
 use async_trait::async_trait;
@@ -80,11 +81,21 @@ impl EventLog for SqliteStore {
     }
 
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
-        self.shared.index(partition)?;
+        let index = self.shared.index(partition)?;
+        if self.shared.trim_rests(index) {
+            return Ok(0);
+        }
         let mut removed = 0;
         while removed < most {
             let chunk = TRIM_AT_ONCE.min(most - removed);
-            let trimmed = self.change(move |tx| writer::trim(tx, partition, accepted_before, chunk)).await;
+            let shared = self.shared.clone();
+            let trim = move |tx: &mut Tx<'_>| {
+                if tx.aside.is_some() {
+                    shared.let_trim_rest(index);
+                }
+                writer::trim(tx, partition, accepted_before, chunk)
+            };
+            let trimmed = self.change(trim).await;
             let gone = trimmed.map_err(into_store_error)?;
             removed += gone;
             if gone < chunk {

@@ -109,7 +109,7 @@ impl SqliteStore {
     /// Has the writer make a change, and resolves when it is durable.
     pub(crate) async fn change<T: Send + 'static>(
         &self,
-        make: impl FnOnce(&mut Tx<'_>) -> Result<T, Failed> + Send + 'static,
+        make: impl FnMut(&mut Tx<'_>) -> Result<T, Failed> + Send + 'static,
     ) -> Result<T, CommitError> {
         self.shared.usable()?;
         let (asked, answered) = Asked::new(make);

@@ -1,5 +1,6 @@
 //! The contract, and what is this store's own.
 
+mod around_damage;
 mod clock;
 mod damage;
 mod disk;

@@ -1,11 +1,14 @@
 //! Trimming: the log's oldest events go when everyone has settled them.
 
 use crate::digest;
-use crate::failure::Failed;
+use crate::failure::{self, Failed};
 use crate::request::Tx;
 use crate::row::{instant, signed};
 use laneway_domain::{Age, Ages, Offset, Oldest, Partition, Timestamp};
-use rusqlite::{OptionalExtension, Rows, Statement};
+use rusqlite::{Connection, OptionalExtension, Rows, Statement};
+
+/// Events that stay before damaged ones: more than two pages hold, one that goes and one beside it.
+const STAY_BEFORE_DAMAGE: usize = 256;
 
 /// The position below which every lane has settled everything, as
 /// [`laneway_domain::PartitionProgress::settled_below`] says it: the lowest of the partition's
@@ -26,7 +29,10 @@ fn settled_below(tx: &Tx<'_>, p: Partition) -> rusqlite::Result<u64> {
 /// Removes at most `most` of the oldest events that everyone has settled and that were accepted
 /// before `before`, and returns how many.
 pub(crate) fn trim(tx: &mut Tx<'_>, p: Partition, before: Timestamp, most: usize) -> Result<usize, Failed> {
-    let settled = settled_below(tx, p)?;
+    let mut settled = settled_below(tx, p)?;
+    if let Some(aside) = tx.aside {
+        settled = settled.min(damaged_from(aside, p, settled, most)?);
+    }
     let sql = format!("SELECT offset, accepted_at FROM event_{p} WHERE offset < ?1 ORDER BY offset LIMIT ?2");
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let mut stmt = tx.conn.prepare_cached(&sql)?;
@@ -44,6 +50,33 @@ pub(crate) fn trim(tx: &mut Tx<'_>, p: Partition, before: Timestamp, most: usize
     digest::add(tx.conn, p, changed.wrapping_add(trim_cuts(tx, p, start)?))?;
     tx.starts.push((p.0 as usize, start));
     Ok(removed)
+}
+
+/// Up to where the oldest events can be removed although some behind them cannot be read. Whoever removes all of a page
+/// also looks at the pages beside it, so that more than a page stays.
+fn damaged_from(aside: &Connection, p: Partition, settled: u64, most: usize) -> Result<u64, Failed> {
+    // The last column is behind all pages that the row has.
+    let sql = format!("SELECT offset, tenant FROM event_{p} WHERE offset < ?1 ORDER BY offset LIMIT ?2");
+    let mut stmt = aside.prepare_cached(&sql)?;
+    let at_most = i64::try_from(most.saturating_add(STAY_BEFORE_DAMAGE)).unwrap_or(i64::MAX);
+    let mut rows = stmt.query((signed(settled)?, at_most))?;
+    let mut readable = Vec::new();
+    let mut next = || -> rusqlite::Result<Option<u64>> {
+        let Some(row) = rows.next()? else { return Ok(None) };
+        row.get_ref(1)?;
+        row.get(0).map(Some)
+    };
+    loop {
+        match next() {
+            Ok(Some(offset)) => readable.push(offset),
+            Ok(None) => return Ok(settled),
+            Err(error) if failure::is_damage(&error) => {
+                let stay = readable.len().saturating_sub(STAY_BEFORE_DAMAGE);
+                return Ok(readable.get(stay).copied().unwrap_or(0));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Up to which of the rows (a place, and when it was accepted; the oldest first) all may go. `next` answers with the
