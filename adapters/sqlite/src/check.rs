@@ -1,5 +1,6 @@
 //! Checking a store, also one that is in use.
 
+use crate::bounds;
 use crate::events::{self, Limits};
 use crate::failure;
 use crate::files::refuse_log_alone;
@@ -66,8 +67,12 @@ fn look(path: &Path) -> Result<CheckReport, StoreError> {
     let partitions = schema::setting(&conn, "partitions").map_err(failed)?.unwrap_or(0);
     let mut report = CheckReport { schema: found, partitions, ..CheckReport::default() };
     check_pages(&conn, &mut report).map_err(failed)?;
+    let ids = bounds::latest_ids(&conn).unwrap_or_else(|error| {
+        report.add(format!("the ids that are remembered: {error}"));
+        bounds::Ids::new()
+    });
     for partition in (0..partitions).map(Partition) {
-        check_events(&conn, partition, &mut report);
+        check_events(&conn, partition, &ids, &mut report);
         if let Err(why) = progress::load(&conn, partition) {
             report.add(format!("the progress of partition {partition}: {}", text(&why, path)));
         }
@@ -114,11 +119,10 @@ fn check_pages(conn: &Connection, report: &mut CheckReport) -> rusqlite::Result<
     Ok(())
 }
 
-fn check_events(conn: &Connection, partition: Partition, report: &mut CheckReport) {
-    let last =
-        conn.query_row(&format!("SELECT max(offset) FROM event_{partition}"), [], |row| row.get::<_, Option<u64>>(0));
-    let end = match last {
-        Ok(last) => last.map_or(Offset::ZERO, |last| Offset(last).next()),
+fn check_events(conn: &Connection, partition: Partition, ids: &bounds::Ids, report: &mut CheckReport) {
+    // Up to all that is named anywhere: what is missing before that is told with the other events.
+    let end = match bounds::bounds_of(conn, partition, ids) {
+        Ok(bounds) => bounds.end,
         Err(error) => return report.add(format!("partition {partition}: {error}")),
     };
     let mut from = Offset::ZERO;

@@ -32,9 +32,9 @@ impl From<StoreError> for Failed {
 pub(crate) enum Reach {
     /// One statement: everything else can go on.
     Statement(StoreError),
-    /// The transaction: a part of the database is damaged. Of whatever met that nothing can be stored, and of the others
-    /// only in another transaction: SQLite writes nothing more in one that has met damage, be it while reading, and
-    /// refuses its COMMIT.
+    /// The transaction: a part of the database is damaged. Of whatever met that nothing can be stored, and of the
+    /// others only in another transaction: SQLite writes nothing more in one that has met damage, be it while reading,
+    /// and refuses its COMMIT.
     Damage(StoreError),
     /// The whole group, which was not stored. It may pass by itself.
     Group(StoreError),

@@ -6,6 +6,7 @@
 
 mod backup;
 mod books;
+mod bounds;
 mod check;
 mod checkpoint;
 mod dead_letters;

@@ -6,13 +6,14 @@
 //! replaced.
 
 use crate::backup::{Copied, Unfinished, copy};
+use crate::bounds::bounds;
 use crate::failure;
 use crate::files::{BESIDE, beside, is_log_alone, log_path, sync_directory_of};
 use crate::lock::Lock;
 use crate::options::Clock;
 use crate::registry;
 use crate::schema;
-use crate::store::{begin, bounds};
+use crate::store::begin;
 use crate::tokens;
 use laneway_domain::{Offset, Revision, Timestamp};
 use laneway_ports::StoreError;

@@ -201,8 +201,8 @@ impl Room {
     /// A write found no room.
     pub(crate) fn ran_out(&mut self) {
         let mut now = Short::now();
-        // Once the log was cut off, all that it may have is free. A group that needs more never fits, however often it is
-        // tried: what is in reserve is for that.
+        // Once the log was cut off, all that it may have is free. A group that needs more never fits, however often it
+        // is tried: what is in reserve is for that.
         if let Some(before) = self.short {
             now.fell_short = !before.log_is_due;
             now.log_needs = before.log_needs + if now.fell_short { STEP_BYTES } else { 0 };
@@ -255,8 +255,8 @@ impl Room {
     }
 
     /// Gives some of the reserve to the log, whose file has `log_bytes`, if there is nothing free on the disk, and if
-    /// as much as the log may hold then is left for the day on which it is written back. Where that was not enough for a
-    /// group, a step more, down to nothing.
+    /// as much as the log may hold then is left for the day on which it is written back. Where that was not enough for
+    /// a group, a step more, down to nothing.
     pub(crate) fn give_to_log(&mut self, log_bytes: u64) {
         let has = |bytes| disk_free(&self.database).is_some_and(|free| free >= bytes);
         if let Some(short) = self.short.as_mut().filter(|short| short.fell_short) {

@@ -1,5 +1,6 @@
 //! The store: who asks for what.
 
+use crate::bounds::bounds;
 use crate::checkpoint;
 use crate::dead_letters;
 use crate::events::{self, Limits};
@@ -216,24 +217,6 @@ pub(crate) fn begin(conn: &Connection, partitions: u32, now: Timestamp) -> rusql
     conn.execute(told, [moment(now)])?;
     conn.execute("UPDATE partition SET worker = NULL WHERE worker IS NOT NULL", [])?;
     bounds(conn, partitions)
-}
-
-/// Where each partition begins and ends: behind its last event, behind what was trimmed, and not before the
-/// generation that a restore has begun.
-pub(crate) fn bounds(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
-    let bounds = |p: u32| {
-        let sql = format!(
-            "SELECT trimmed, (SELECT min(offset) FROM event_{p}), (SELECT max(offset) FROM event_{p}), \
-             (SELECT max(began_at) FROM generation WHERE partition = {p}) FROM partition WHERE partition = {p}"
-        );
-        conn.query_row(&sql, [], |row| {
-            let (trimmed, first, last): (u64, Option<u64>, Option<u64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let began: Option<u64> = row.get(3)?;
-            let end = last.map_or(0, |last| last + 1).max(trimmed).max(began.unwrap_or(0));
-            Ok(Bounds { start: Offset(first.unwrap_or(end)), end: Offset(end) })
-        })
-    };
-    (0..partitions).map(bounds).collect()
 }
 
 /// Sends an append to the writer and waits for its answer.

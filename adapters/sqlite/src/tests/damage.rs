@@ -78,6 +78,47 @@ async fn what_was_trimmed_is_not_missing() {
     assert_eq!(check(&subject.path()).unwrap().findings, Vec::<String>::new());
 }
 
+/// Whatever names an event that is gone: its offset is given to no other, and it is told.
+#[tokio::test]
+async fn no_offset_is_given_again_although_the_last_rows_are_missing() {
+    let names = [
+        "UPDATE partition SET scanned = 10, digest = NULL",
+        "INSERT INTO lane VALUES (0, 'b', 10, NULL, NULL, 0); UPDATE partition SET digest = NULL",
+        "INSERT INTO cut VALUES (0, 10, 3); UPDATE partition SET digest = NULL",
+        "INSERT INTO given_id (partition, id, offset, accepted_at) VALUES (0, 'e9', 9, 1)",
+        "INSERT INTO quarantine VALUES (0, 9, 'r', NULL)",
+        "INSERT INTO dead_letter (partition, offset, destination, lane_key, reason, at, retry, id, type, content_type, \
+         data, accepted_at, crc) SELECT 0, offset, 'a', 'all', 'r', 1, '{\"attempts\":1,\"first_failure\":1,\
+         \"next_attempt\":\"Never\",\"history\":[]}', id, type, content_type, data, accepted_at, crc FROM event_0 \
+         WHERE offset = 9",
+    ];
+    for named in names {
+        let gone = "DELETE FROM event_0 WHERE offset > 6";
+        let subject = damaged_by(&format!("{named}; {gone}")).await;
+        let found = check(&subject.path()).unwrap().findings;
+        let told = |line: &String| line.contains("offset 7 of partition 0") && line.contains("up to 9 are missing");
+        assert!(found.iter().any(told), "{named}: {found:?}");
+        append_all(subject.store(), events(1, 10)).await;
+        assert_eq!(corrupt_offsets(&records(&subject).await), [7], "{named}");
+        assert_eq!(subject.store().bounds(P).await.unwrap().end, Offset(11), "{named}");
+    }
+    // Without any of that, nothing says that they were there.
+    let subject = damaged_by("DELETE FROM event_0 WHERE offset > 6").await;
+    assert_eq!(subject.store().bounds(P).await.unwrap().end, Offset(7));
+}
+
+#[tokio::test]
+async fn progress_that_is_not_what_was_stored_moves_no_offset() {
+    let subject = InDirectory::new(1, |_| ());
+    append_all(subject.store(), events(10, 100)).await;
+    let held = lease(subject.store()).await;
+    subject.store().commit(&held, &settled(4)).await.unwrap();
+    let subject = subject.reopened_after(|subject| {
+        subject.sqlite3().execute_batch("UPDATE partition SET scanned = scanned + (1 << 40)").unwrap();
+    });
+    assert_eq!(subject.store().bounds(P).await.unwrap().end, Offset(10));
+}
+
 #[tokio::test]
 async fn a_quarantined_record_keeps_its_bytes() {
     let subject = damaged_by("UPDATE event_0 SET data = X'4142' WHERE offset = 4").await;

@@ -159,8 +159,8 @@ impl<'c> Appender<'c> {
         Ok(None)
     }
 
-    /// Forgets some of the ids whose window is over, in a transaction of its own; few where there is little room. Called
-    /// between groups, so that none fails with it.
+    /// Forgets some of the ids whose window is over, in a transaction of its own; few where there is little room.
+    /// Called between groups, so that none fails with it.
     pub(super) fn expire_ids(&mut self, now: Timestamp, is_short: bool) -> rusqlite::Result<()> {
         let most = if is_short { FORGET_WHILE_SHORT } else { FORGET_IDS.max(2 * self.lately_given) };
         // Where it lies further ahead, the clock was set back.

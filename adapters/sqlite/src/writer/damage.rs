@@ -77,8 +77,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Forgets ids whose window is over. By itself, and when everybody has been answered: whatever it fails of, nobody's
-    /// events fail with it.
+    /// Forgets ids whose window is over. By itself, and when everybody has been answered: whatever it fails of,
+    /// nobody's events fail with it.
     pub(super) fn expire_ids(&mut self) {
         let rests = self.ids_rest_until.is_some_and(|until| Instant::now() < until);
         if rests || self.room.wants_log_written_back() || self.shared.usable().is_err() {

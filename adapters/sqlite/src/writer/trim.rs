@@ -33,6 +33,9 @@ pub(crate) fn trim(tx: &mut Tx<'_>, p: Partition, before: Timestamp, most: usize
     if let Some(aside) = tx.aside {
         settled = settled.min(damaged_from(aside, p, settled, most)?);
     }
+    if settled == 0 {
+        return Ok(0);
+    }
     let sql = format!("SELECT offset, accepted_at FROM event_{p} WHERE offset < ?1 ORDER BY offset LIMIT ?2");
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let mut stmt = tx.conn.prepare_cached(&sql)?;
