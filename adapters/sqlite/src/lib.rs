@@ -27,6 +27,7 @@ mod restore;
 mod room;
 mod row;
 mod schema;
+mod settled;
 mod shared;
 mod store;
 mod tail;

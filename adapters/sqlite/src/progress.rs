@@ -4,6 +4,7 @@ use crate::digest;
 use crate::failure::unreadable;
 use crate::readers::ReadFailed;
 use crate::row::instant;
+use crate::settled;
 use laneway_domain::{
     Behind, Cut, Cuts, DestinationName, Expiry, LaneKey, LaneProgress, Offset, Partition, PartitionProgress, Pause,
     Position, Redrive, ReplayId, ReplayMark, ReplayProgress, Revision, Timestamp,
@@ -25,6 +26,7 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     progress.cuts = cuts(&tx, p)?;
     // A row that cannot be read at all has been named by now.
     digest::check(&tx, p)??;
+    settled::check(&tx, p, &progress)??;
     progress.redrives = retry_requested(&tx, p, None, MAX_DEAD_LETTER_PAGE)?;
     Ok(progress)
 }

@@ -13,7 +13,7 @@ mod dead;
 mod dropped;
 mod lease;
 mod registry;
-pub(crate) mod trim;
+mod trim;
 
 pub(crate) use commit::{commit, drop_letters, forget};
 pub(crate) use dead::{DeadChange, change_dead};

@@ -119,6 +119,60 @@ async fn progress_that_is_not_what_was_stored_moves_no_offset() {
     assert_eq!(subject.store().bounds(P).await.unwrap().end, Offset(10));
 }
 
+/// An index that lacks an entry, as one is whose page was not written: a trim would go by it.
+#[tokio::test]
+async fn an_index_that_is_not_of_its_table_is_found_and_progress_is_not_believed() {
+    let [lane, behind] = ["lane", "behind"];
+    let indexes = [(lane, "lane_apart", "lane SET scanned = 9"), (behind, "behind_by_offset", "behind SET offset = 9")];
+    for (table, index, change) in indexes {
+        let subject = InDirectory::new(1, |_| ());
+        append_all(subject.store(), events(10, 100)).await;
+        let held = lease(subject.store()).await;
+        let key = laneway_domain::LaneKey::parse("key:k").unwrap();
+        let behind = laneway_domain::Behind { offset: Offset(2), retry: None };
+        let position = Some(laneway_domain::Position::At(Offset(3)));
+        let change_of_lane =
+            laneway_domain::LaneChange { position, behind: [(key, Some(behind))].into(), ..Default::default() };
+        let mut commit = settled(10);
+        commit.lanes.insert(laneway_domain::DestinationName::new("main").unwrap(), change_of_lane);
+        subject.store().commit(&held, &commit).await.unwrap();
+        if table == lane {
+            subject.sqlite3().execute_batch("DELETE FROM behind; UPDATE partition SET digest = NULL").unwrap();
+        }
+        let subject = subject.reopened_after(|subject| {
+            // The index is kept up to date with what is taken back without it.
+            let conn = subject.sqlite3();
+            let root = |conn: &rusqlite::Connection| -> u32 {
+                conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [index], |row| row.get(0)).unwrap()
+            };
+            let page = root(&conn);
+            let read = |page: u32| {
+                conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+                let mut bytes = vec![0; 4096];
+                let file = std::fs::File::open(subject.path()).unwrap();
+                file.read_exact_at(&mut bytes, (u64::from(page) - 1) * 4096).unwrap();
+                bytes
+            };
+            let before = format!("CREATE TEMP TABLE kept AS SELECT * FROM {table}; UPDATE {change}");
+            conn.execute_batch(&before).unwrap();
+            let wrong = read(page);
+            let back = format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM temp.kept");
+            conn.execute_batch(&back).unwrap();
+            drop(read(page));
+            drop(conn);
+            let file = std::fs::File::options().write(true).open(subject.path()).unwrap();
+            file.write_all_at(&wrong, (u64::from(page) - 1) * 4096).unwrap();
+        });
+        let Err(StoreError::Refused { what }) = subject.store().load(P).await else { panic!("{index}") };
+        assert!(what.contains("REINDEX"), "{what}");
+        let found = check(&subject.path()).unwrap().findings;
+        assert!(found.iter().any(|line| line.contains(index)), "{found:?}");
+        let subject = subject.reopened_after(|subject| subject.sqlite3().execute_batch("REINDEX").unwrap());
+        subject.store().load(P).await.unwrap();
+        assert_eq!(check(&subject.path()).unwrap().findings, Vec::<String>::new());
+    }
+}
+
 #[tokio::test]
 async fn a_quarantined_record_keeps_its_bytes() {
     let subject = damaged_by("UPDATE event_0 SET data = X'4142' WHERE offset = 4").await;

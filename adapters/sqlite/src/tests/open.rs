@@ -1,7 +1,7 @@
 //! Opening, and being refused.
 
 use super::{InDirectory, P, append_all, event, events};
-use crate::writer::trim::SETTLED_BELOW;
+use crate::settled::SETTLED_BELOW;
 use crate::{Options, SqliteStore, check};
 use laneway_ports::contract::Subject;
 use laneway_ports::{EventLog, StoreError};

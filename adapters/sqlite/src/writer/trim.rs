@@ -4,32 +4,17 @@ use crate::digest;
 use crate::failure::{self, Failed};
 use crate::request::Tx;
 use crate::row::{instant, signed};
+use crate::settled::settled_below;
 use laneway_domain::{Age, Ages, Offset, Oldest, Partition, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Rows, Statement};
 
 /// Events that stay before damaged ones: more than two pages hold, one that goes and one beside it.
 const STAY_BEFORE_DAMAGE: usize = 256;
 
-/// The position below which every lane has settled everything, as
-/// [`laneway_domain::PartitionProgress::settled_below`] says it: the lowest of the partition's
-/// default, the lanes' own positions, the keys behind, and what replays need; zero while there is no lane.
-pub(crate) const SETTLED_BELOW: &str = "
-SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM lane WHERE partition = ?1) THEN 0 ELSE min(
-  (SELECT scanned FROM partition WHERE partition = ?1),
-  coalesce((SELECT min(scanned) FROM lane WHERE partition = ?1 AND scanned IS NOT NULL), ?2),
-  coalesce((SELECT min(offset) FROM behind WHERE partition = ?1), ?2),
-  coalesce((SELECT min(scanned) FROM replay WHERE partition = ?1 AND scanned < until), ?2),
-  coalesce((SELECT min(offset) FROM replay_behind WHERE partition = ?1), ?2)
-) END";
-
-fn settled_below(tx: &Tx<'_>, p: Partition) -> rusqlite::Result<u64> {
-    tx.conn.prepare_cached(SETTLED_BELOW)?.query_row((p.0, i64::MAX), |row| row.get(0))
-}
-
 /// Removes at most `most` of the oldest events that everyone has settled and that were accepted
 /// before `before`, and returns how many.
 pub(crate) fn trim(tx: &mut Tx<'_>, p: Partition, before: Timestamp, most: usize) -> Result<usize, Failed> {
-    let mut settled = settled_below(tx, p)?;
+    let mut settled = settled_below(tx.conn, p)?;
     if let Some(aside) = tx.aside {
         settled = settled.min(damaged_from(aside, p, settled, most)?);
     }
