@@ -3,7 +3,7 @@
 use crate::bounds;
 use crate::events::{self, Limits};
 use crate::failure;
-use crate::files::refuse_log_alone;
+use crate::files::{refuse_log_alone, resolved};
 use crate::progress;
 use crate::readers::ReadFailed;
 use crate::registry;
@@ -42,6 +42,7 @@ pub struct CheckReport {
 /// # Errors
 /// If it cannot be opened or is no store that this Laneway reads.
 pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
+    let path = &resolved(path);
     let room = room::shortage(path);
     match look(path) {
         Ok(mut report) => {

@@ -38,6 +38,20 @@ pub(crate) fn log_path(database: &Path) -> PathBuf {
     beside(database, "-wal")
 }
 
+/// How many symbolic links are followed, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// The file itself where `path` is a symbolic link. SQLite follows links too, and has its log beside the file: a lock
+/// beside the link would keep nobody out who comes by another name.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
+}
+
 /// Whether there is a write-ahead log without its database. SQLite removes such a log when it opens what is there.
 pub(crate) fn is_log_alone(database: &Path) -> bool {
     let bytes = |path: &Path| match fs::metadata(path) {
@@ -54,6 +68,7 @@ pub(crate) fn is_log_alone(database: &Path) -> bool {
 /// # Errors
 /// [`StoreError::Refused`] if there is one.
 pub fn refuse_log_alone(database: &Path) -> Result<(), StoreError> {
+    let database = &resolved(database);
     if !is_log_alone(database) {
         return Ok(());
     }

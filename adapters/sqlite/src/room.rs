@@ -14,6 +14,7 @@
 //! freed pages in the database ([`LEAST_FREE_BYTES`]). They use these, whether or not the disk has room; without them,
 //! each new event would take a part of the reserve for good.
 
+use crate::files::resolved;
 use laneway_ports::StoreError;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
@@ -125,6 +126,7 @@ pub struct Free {
 /// How much room there is for the database at `path`; `None` where the system does not say.
 #[must_use]
 pub fn free(path: &Path) -> Option<Free> {
+    let path = &resolved(path);
     Some(Free { disk: disk_free(path)?, reserve: Reserve::of(path).bytes() })
 }
 

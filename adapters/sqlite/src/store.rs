@@ -5,7 +5,7 @@ use crate::checkpoint;
 use crate::dead_letters;
 use crate::events::{self, Limits};
 use crate::failure::Failed;
-use crate::files::{Files, sync_directory_of};
+use crate::files::{Files, resolved, sync_directory_of};
 use crate::lock::Lock;
 use crate::options::{Clock, Options};
 use crate::progress;
@@ -56,6 +56,7 @@ impl SqliteStore {
     /// partitions or by a newer Laneway, it is no Laneway store, or it cannot be opened; the text
     /// says which, and what to do.
     pub fn open(options: Options) -> Result<Self, StoreError> {
+        let options = Options { path: resolved(&options.path), ..options };
         let lock = Lock::acquire(&options.path)?;
         let reserve = Reserve::of(&options.path);
         // On a full disk not even an existing store can be opened: SQLite has to make an index of its log.

@@ -22,6 +22,34 @@ fn a_second_process_is_kept_out_and_told_who_is_in() {
     assert!(what.contains("laneway.db"), "{what}");
 }
 
+/// Whatever name a store is opened by, it is one store.
+#[tokio::test]
+async fn a_symbolic_link_is_the_store_that_it_leads_to() {
+    let mut subject = InDirectory::new(1, |_| ());
+    append_all(subject.store(), events(5, 10)).await;
+    let other = tempfile::tempdir().unwrap();
+    let link = other.path().join("link.db");
+    std::os::unix::fs::symlink(subject.path(), other.path().join("first.db")).unwrap();
+    std::os::unix::fs::symlink("first.db", &link).unwrap();
+    let through_link = Options { path: link.clone(), ..subject.options.clone() };
+    let what = refusal(through_link.clone());
+    assert!(what.contains("laneway.db is in use by process"), "{what}");
+    assert_eq!(check(&link).unwrap().events, 5);
+    assert_eq!(crate::free(&link).unwrap().reserve, crate::RESERVE_BYTES);
+    subject.store = None;
+    let store = SqliteStore::open(through_link).unwrap();
+    append_all(&store, events(5, 10)).await;
+    assert_eq!(store.bounds(P).await.unwrap().end.0, 10);
+    assert!(refusal(subject.options.clone()).contains("laneway.db is in use by process"));
+    drop(store);
+    let names = std::fs::read_dir(other.path()).unwrap().count();
+    assert_eq!(names, 2, "nothing lies beside the link");
+    // One that leads to nothing yet makes the store where it leads to.
+    std::os::unix::fs::symlink(subject.directory.path().join("new.db"), other.path().join("new.db")).unwrap();
+    drop(SqliteStore::open(Options::new(other.path().join("new.db"), 1)).unwrap());
+    assert!(subject.directory.path().join("new.db").is_file());
+}
+
 #[test]
 fn another_number_of_partitions_is_refused_with_the_reason() {
     let subject = InDirectory::new(4, |_| ());
