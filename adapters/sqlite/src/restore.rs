@@ -7,8 +7,9 @@
 
 use crate::backup::{Copied, Unfinished, copy};
 use crate::bounds::bounds;
+use crate::check::check;
 use crate::failure;
-use crate::files::{BESIDE, beside, is_log_alone, log_path, sync_directory_of};
+use crate::files::{BESIDE, beside, is_log_alone, log_path, resolved, sync_directory_of};
 use crate::lock::Lock;
 use crate::options::Clock;
 use crate::registry;
@@ -30,6 +31,8 @@ pub struct RestoreOptions {
     /// Whether the tokens that were made over the HTTP interface still open something. Otherwise they are revoked: some
     /// of them may have been, since the backup.
     pub keep_tokens: bool,
+    /// Whether a backup in which something is damaged may be put in place as it is.
+    pub damaged: bool,
 }
 
 /// What a restore has made.
@@ -45,14 +48,16 @@ pub struct Restored {
     pub replaced: Option<PathBuf>,
     /// Where the write-ahead log is now that was there without its database. It may hold events that nothing else has.
     pub log_alone: Option<PathBuf>,
+    /// What is damaged in the backup, and so in the store, for people; only if that was allowed.
+    pub findings: Vec<String>,
 }
 
 /// Makes the store at `store` out of the backup. One that is there already is kept under another name if it may be
 /// replaced. Takes a second at least: until the next one has begun, of which another restore takes its number.
 ///
 /// # Errors
-/// If the backup cannot be read, a Laneway has the store open, there is one that may not be replaced, or the clock
-/// cannot be right. Then everything is as it was.
+/// If the backup cannot be read or is damaged, a Laneway has the store open, there is one that may not be replaced, or the
+/// clock cannot be right. Then everything is as it was.
 pub fn restore(
     backup: &Path,
     store: &Path,
@@ -63,6 +68,7 @@ pub fn restore(
     if !backup.exists() {
         return Err(StoreError::refused(format!("there is no backup at {}: nothing was changed", backup.display())));
     }
+    let store = &resolved(store);
     let lock = Lock::acquire(store)?;
     let there = store.exists();
     if there && !options.replace {
@@ -77,21 +83,28 @@ pub fn restore(
     let found = found.ok_or_else(|| StoreError::refused(format!("{} is empty", backup.display())))?;
     schema::readable(&source, backup, found)?;
     let backed_up_at = schema::text(&source, schema::BACKED_UP_AT).map_err(failed)?;
+    let backed_up_at = backed_up_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
+    // Now, because copying takes long; and again when the number is taken.
+    of_the_clock(clock.now(), backed_up_at)?;
     let unfinished = Unfinished::beside(store)?;
     copy(&source, &unfinished.0, &mut copied).map_err(|error| unfinished.cannot(&error))?;
+    let findings = check(&unfinished.0)?.findings;
+    if !findings.is_empty() && !options.damaged {
+        return Err(StoreError::refused(format!(
+            "the backup {} is damaged, and nothing was changed. Take another copy of it, or an older backup; if there is \
+             none, --damaged puts it in place as it is:\n  {}",
+            backup.display(),
+            findings.join("\n  ")
+        )));
+    }
     // Nothing is opened that would take its log with it.
     let given_out = if there && !is_log_alone(store) { last_given_out(store) } else { GivenOut::default() };
-    let (goes_on_at, revoked_tokens) = new_generation(&unfinished, &given_out, options.keep_tokens, clock)?;
+    let (goes_on_at, revoked_tokens) =
+        new_generation(&unfinished, &given_out, options.keep_tokens, backed_up_at, clock)?;
     let Aside { replaced, log_alone } = set_aside(store, clock)?;
     unfinished.finish(store)?;
     drop(lock);
-    Ok(Restored {
-        backed_up_at: backed_up_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis),
-        goes_on_at,
-        revoked_tokens,
-        replaced,
-        log_alone,
-    })
+    Ok(Restored { backed_up_at, goes_on_at, revoked_tokens, replaced, log_alone, findings })
 }
 
 /// What the store that is replaced has given out last.
@@ -128,6 +141,7 @@ fn new_generation(
     copy: &Unfinished,
     given_out: &GivenOut,
     keep_tokens: bool,
+    backed_up_at: Option<Timestamp>,
     clock: &Clock,
 ) -> Result<(Offset, usize), StoreError> {
     let cannot = |error: rusqlite::Error| copy.cannot(&error);
@@ -135,7 +149,7 @@ fn new_generation(
     let partitions = schema::bring_up_to_date(&conn, &copy.0)?;
     let bounds = begin(&conn, partitions, clock.now()).map_err(cannot)?;
     let highest = bounds.iter().map(|bounds| bounds.end).fold(given_out.offset, Offset::max);
-    let goes_on_at = next_generation(highest, clock)?;
+    let goes_on_at = next_generation(highest, clock, backed_up_at)?;
     let tx = conn.unchecked_transaction().map_err(cannot)?;
     for (partition, bounds) in (0..partitions).zip(&bounds) {
         let leap = (partition, bounds.end.0, goes_on_at.0);
@@ -156,12 +170,19 @@ fn new_generation(
     Ok((goes_on_at, revoked.map_or(0, |(count, ..)| count)))
 }
 
+/// The generation that the clock gives. Before the backup was made it had given others, to stores that came later.
+fn of_the_clock(now: Timestamp, backed_up_at: Option<Timestamp>) -> Result<Offset, StoreError> {
+    let later = |_: &Offset| backed_up_at.is_none_or(|at| now >= at);
+    Offset::of_restore(now).filter(later).ok_or_else(|| {
+        let made = backed_up_at.map_or_else(String::new, |at| format!(" (the backup was made at {at})"));
+        StoreError::refused(format!("the clock shows {now}, which cannot be right{made}: set it, and restore then"))
+    })
+}
+
 /// The generation of this second, once the second is over: whoever restores after this gets another one.
-fn next_generation(highest: Offset, clock: &Clock) -> Result<Offset, StoreError> {
+fn next_generation(highest: Offset, clock: &Clock, backed_up_at: Option<Timestamp>) -> Result<Offset, StoreError> {
     let now = clock.now();
-    let of_the_clock = Offset::of_restore(now).ok_or_else(|| {
-        StoreError::refused(format!("the clock shows {now}, which cannot be right: set it, and restore then"))
-    })?;
+    let of_the_clock = of_the_clock(now, backed_up_at)?;
     // The store that is replaced may have been restored under a clock that was ahead.
     let ahead = if highest < of_the_clock { Offset::ZERO } else { Offset::in_generation(highest.generation() + 1, 0) };
     std::thread::sleep(Duration::from_millis(1000 - now.as_millis() % 1000));

@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 const P: Partition = Partition(0);
 /// A restore that takes the place of a store.
-const REPLACE: RestoreOptions = RestoreOptions { replace: true, keep_tokens: false };
+const REPLACE: RestoreOptions = RestoreOptions { replace: true, keep_tokens: false, damaged: false };
 
 /// A store in a directory of its own, with a clock that goes when it is told to.
 struct InDirectory {

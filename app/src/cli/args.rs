@@ -237,6 +237,9 @@ pub(super) struct RestoreArgs {
     /// Keep the tokens that were made over HTTP, which are revoked otherwise
     #[arg(long)]
     pub(super) keep_tokens: bool,
+    /// Restore a backup that is damaged, as it is, where there is no other one (SQLite only)
+    #[arg(long)]
+    pub(super) damaged: bool,
     #[command(flatten)]
     pub(super) store: StoreArgs,
 }
