@@ -96,9 +96,9 @@ impl EventLog for SqliteStore {
                 writer::trim(tx, partition, accepted_before, chunk)
             };
             let trimmed = self.change(trim).await;
-            let gone = trimmed.map_err(into_store_error)?;
+            let (gone, more) = trimmed.map_err(into_store_error)?;
             removed += gone;
-            if gone < chunk {
+            if !more {
                 break;
             }
         }

@@ -169,13 +169,14 @@ impl<'c> Appender<'c> {
         }
         // The window is over from its last millisecond on.
         let ages = Ages::new(now.before(self.window).after(Duration::from_millis(1)), now);
-        let mut stmt = self.conn.prepare_cached("SELECT number, accepted_at FROM given_id ORDER BY number LIMIT ?1")?;
+        let mut stmt =
+            self.conn.prepare_cached("SELECT number, accepted_at, 0 FROM given_id ORDER BY number LIMIT ?1")?;
         let next = "SELECT number, accepted_at FROM given_id WHERE number >= ?1 ORDER BY number LIMIT 1";
         let mut next = self.conn.prepare_cached(next)?;
         let below = "SELECT coalesce(max(number), 0) + 1 FROM given_id";
         let below: u64 = self.conn.prepare_cached(below)?.query_row([], |row| row.get(0))?;
         let mut old = 0;
-        if let Some(last) = last_old(ages, stmt.query([most])?, below, &mut next)? {
+        if let (Some(last), _) = last_old(ages, stmt.query([most])?, below, &mut next)? {
             let forget = "DELETE FROM given_id WHERE number <= ?1";
             // Looked at before the deletion, which may fail.
             self.next_expiry = now.after(EXPIRY_CHECK);
