@@ -163,8 +163,10 @@ fn check_dead_letters(conn: &Connection, path: &Path, report: &mut CheckReport) 
 }
 
 fn check_registry(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
-    let last = registry::last(conn)?;
-    let mut stmt = conn.prepare(&format!("SELECT {} FROM destination ORDER BY name", registry::COLUMNS))?;
+    // Of one moment: a store in use has another revision soon.
+    let tx = conn.unchecked_transaction()?;
+    let last = registry::last(&tx)?;
+    let mut stmt = tx.prepare(&format!("SELECT {} FROM destination ORDER BY name", registry::COLUMNS))?;
     let mut rows = stmt.query([])?;
     while let Some(row) = rows.next()? {
         match registry::record(row) {

@@ -2,9 +2,12 @@
 
 use super::{InDirectory, P, append_all, events, lease, settled};
 use crate::check;
-use laneway_domain::{Commit, Offset, Quarantined};
+use laneway_domain::{Commit, Offset, Quarantined, Timestamp};
 use laneway_ports::contract::Subject;
-use laneway_ports::{DeadLetterQuery, DeadLetters, EventLog, LogRecord, ProgressStore, StoreError};
+use laneway_ports::{
+    DeadLetterQuery, DeadLetters, EventLog, HistoryBounds, HistorySize, HistoryStore, LogRecord, ProgressStore,
+    StoreError,
+};
 use std::os::unix::fs::FileExt;
 
 async fn records(subject: &InDirectory) -> Vec<LogRecord> {
@@ -171,6 +174,19 @@ async fn an_index_that_is_not_of_its_table_is_found_and_progress_is_not_believed
         subject.store().load(P).await.unwrap();
         assert_eq!(check(&subject.path()).unwrap().findings, Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn counts_of_history_that_cannot_be_hold_no_trim() {
+    let subject = damaged_by(
+        "INSERT INTO history_size VALUES (0, -1, -5);
+         INSERT INTO history (partition, at, epoch, number, size, told) VALUES (0, 1, 1, 1, -7, X''), (0, 2, 1, 2, 9, X'')",
+    )
+    .await;
+    assert_eq!(subject.store().history_size(P).await.unwrap(), HistorySize { records: 0, bytes: 0 });
+    let bounds = HistoryBounds { since: Timestamp::from_millis(2), max_bytes: 10 };
+    assert_eq!(subject.store().trim_history(P, bounds, 10).await.unwrap(), 1);
+    assert_eq!(subject.store().history_size(P).await.unwrap(), HistorySize { records: 0, bytes: 0 });
 }
 
 #[tokio::test]
