@@ -37,7 +37,8 @@ pub struct CheckReport {
 }
 
 /// Checks the pages and indexes of the store at `path`, the checksum of every event, and that progress, dead letters,
-/// the destinations of the registry and the tokens can be read. Changes nothing, and takes as long as reading all of it.
+/// the destinations of the registry and the tokens can be read. Changes nothing, and takes as long as reading all of
+/// it.
 ///
 /// # Errors
 /// If it cannot be opened or is no store that this Laneway reads.

@@ -56,8 +56,8 @@ pub struct Restored {
 /// replaced. Takes a second at least: until the next one has begun, of which another restore takes its number.
 ///
 /// # Errors
-/// If the backup cannot be read or is damaged, a Laneway has the store open, there is one that may not be replaced, or the
-/// clock cannot be right. Then everything is as it was.
+/// If the backup cannot be read or is damaged, a Laneway has the store open, there is one that may not be replaced, or
+/// the clock cannot be right. Then everything is as it was.
 pub fn restore(
     backup: &Path,
     store: &Path,
@@ -91,8 +91,8 @@ pub fn restore(
     let findings = check(&unfinished.0)?.findings;
     if !findings.is_empty() && !options.damaged {
         return Err(StoreError::refused(format!(
-            "the backup {} is damaged, and nothing was changed. Take another copy of it, or an older backup; if there is \
-             none, --damaged puts it in place as it is:\n  {}",
+            "the backup {} is damaged, and nothing was changed. Take another copy of it, or an older backup; if there \
+             is none, --damaged puts it in place as it is:\n  {}",
             backup.display(),
             findings.join("\n  ")
         )));

@@ -22,8 +22,8 @@ pub(crate) fn settled_below(conn: &Connection, p: Partition) -> rusqlite::Result
     conn.prepare_cached(SETTLED_BELOW)?.query_row((p.0, i64::MAX), |row| row.get(0))
 }
 
-/// Refuses progress whose indexes say another thing than its rows, which `progress` has: a trim goes by the indexes, and
-/// would remove what nobody has settled. The checksum over progress covers rows alone.
+/// Refuses progress whose indexes say another thing than its rows, which `progress` has: a trim goes by the indexes,
+/// and would remove what nobody has settled. The checksum over progress covers rows alone.
 pub(crate) fn check(
     conn: &Connection,
     p: Partition,
@@ -37,7 +37,7 @@ pub(crate) fn check(
         "partition",
         p,
         format!(
-            "by the indexes of tables lane, behind and replay… all is settled below {by_index}, and by their rows below \
+            "by the indexes of tables lane, behind and replay… all is settled below {by_index}, by their rows below \
              {by_rows}, so that events might be removed that somebody still needs. Stop Laneway, make the indexes anew \
              (REINDEX), and run `laneway check`; or restore a backup"
         ),

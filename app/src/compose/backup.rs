@@ -113,8 +113,8 @@ pub async fn restore(
             store.url
         )),
         StoreUrl::Redis(_) if options.damaged => Err(format!(
-            "--damaged is for a backup that is a database (SQLite), and store.url = \"{}\" is a server: a backup of Redis is \
-             restored whole or not at all. Take another copy of it, or an older one",
+            "--damaged is for a backup that is a database (SQLite), and store.url = \"{}\" is a server: a backup of \
+             Redis is restored whole or not at all. Take another copy of it, or an older one",
             store.url
         )),
         StoreUrl::Redis(redis) => redis::restore(store, redis, from, options, progressed).await,

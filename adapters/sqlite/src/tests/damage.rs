@@ -180,7 +180,8 @@ async fn an_index_that_is_not_of_its_table_is_found_and_progress_is_not_believed
 async fn counts_of_history_that_cannot_be_hold_no_trim() {
     let subject = damaged_by(
         "INSERT INTO history_size VALUES (0, -1, -5);
-         INSERT INTO history (partition, at, epoch, number, size, told) VALUES (0, 1, 1, 1, -7, X''), (0, 2, 1, 2, 9, X'')",
+         INSERT INTO history (partition, at, epoch, number, size, told)
+         VALUES (0, 1, 1, 1, -7, X''), (0, 2, 1, 2, 9, X'')",
     )
     .await;
     assert_eq!(subject.store().history_size(P).await.unwrap(), HistorySize { records: 0, bytes: 0 });

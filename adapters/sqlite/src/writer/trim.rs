@@ -71,9 +71,9 @@ fn damaged_from(aside: &Connection, p: Partition, settled: u64, most: usize) -> 
     }
 }
 
-/// Up to which of the rows (a place, when it was accepted, its bytes; the oldest first) all may go. `next` answers with the
-/// first row from a place on; what tells how old a row is whose time lies ahead is looked for up to `below`. Also answers
-/// whether it stopped because of their bytes.
+/// Up to which of the rows (a place, when it was accepted, its bytes; the oldest first) all may go. `next` answers with
+/// the first row from a place on; what tells how old a row is whose time lies ahead is looked for up to `below`. Also
+/// answers whether it stopped because of their bytes.
 pub(super) fn last_old(
     ages: Ages,
     mut rows: Rows<'_>,
