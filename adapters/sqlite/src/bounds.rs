@@ -35,7 +35,7 @@ SELECT max(
 /// Where each partition begins and ends: behind its last event, behind what was trimmed, not before the generation that
 /// a restore has begun, and behind all that is named.
 pub(crate) fn bounds(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
-    let ids = latest_ids(conn)?;
+    let ids = unless_damaged(latest_ids(conn))?;
     (0..partitions).map(|p| bounds_of(conn, Partition(p), &ids)).collect()
 }
 
@@ -52,10 +52,10 @@ pub(crate) fn bounds_of(conn: &Connection, p: Partition, ids: &Ids) -> rusqlite:
     let last = offset(&format!("SELECT max(offset) FROM event_{p}"), &[])?;
     let sure = last.map_or(Offset::ZERO, Offset::next).max(trimmed).max(began);
     let of_ids = ids.get(&p.0).map_or(Offset::ZERO, |offset| offset.next());
-    let mut end = sure.max(of_ids).max(offset(KEPT, &[p.0])?.unwrap_or_default());
-    let progress = offset(NAMED, &[p.0])?.unwrap_or_default();
+    let mut end = sure.max(of_ids).max(unless_damaged(offset(KEPT, &[p.0]))?.unwrap_or_default());
+    let progress = unless_damaged(offset(NAMED, &[p.0]))?.unwrap_or_default();
     // Progress that is not what was stored may name anything. Nobody goes on from it either.
-    if progress > end && digest::check(&tx, p)?.is_ok() {
+    if progress > end && matches!(digest::check(&tx, p), Ok(Ok(()))) {
         end = progress;
     }
     // Where the oldest events cannot be read, whoever reads from there on is told so; everything else goes on.
@@ -73,6 +73,17 @@ pub(crate) fn bounds_of(conn: &Connection, p: Partition, ids: &Ids) -> rusqlite:
         );
     }
     Ok(Bounds { start: first.unwrap_or(sure), end })
+}
+
+/// What cannot be read names nothing: a damaged page of it does not keep the store from being opened.
+fn unless_damaged<T: Default>(read: rusqlite::Result<T>) -> rusqlite::Result<T> {
+    match read {
+        Err(error) if failure::is_damage(&error) => {
+            tracing::error!(%error, "not all that names events can be read: run `laneway check`");
+            Ok(T::default())
+        }
+        read => read,
+    }
 }
 
 /// The highest offset of each partition among the latest remembered ids.
