@@ -8,6 +8,9 @@ use super::args::EXIT_STATUS;
 use super::*;
 use crate::config::Given;
 use clap::CommandFactory as _;
+use laneway_domain::{
+    BlockedKey, DestinationName, DestinationStatus, Offset, PAUSED_IN_CONFIGURATION, Partition, StatusReport, Timestamp,
+};
 use laneway_http::wire::Status;
 
 fn parse(args: &str) -> Result<Cli, String> {
@@ -255,17 +258,17 @@ fn the_status_shows_who_is_behind_and_why() {
              "breaker":{"state":"open","since":990000,"next_probe":1004000},"paused":null,"configured":true,
              "dead_letters":5},
             {"name":"log","pending":0,"pending_exact":true,"in_flight":0,"keys_behind":2,"blocked_keys":0,"blocked":[],
-             "breaker":{"state":"closed"},"paused":"410 Gone","configured":true,"dead_letters":0},
+             "breaker":{"state":"closed"},"paused":"410 Gone","paused_since":280000,"configured":true,"dead_letters":0},
             {"name":"old","pending":7,"pending_exact":true,"in_flight":0,"keys_behind":2,"blocked_keys":0,"blocked":[],
              "breaker":{"state":"closed"},"paused":null,"configured":false,"dead_letters":0}],
             "other_dead_letters":{"older":1}}"#,
     )
     .unwrap();
     let expected = "\
-DESTINATION  WAITING  OLDEST   RATE  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  STATE                                                                              TO
-billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s: HTTP 500; 0.4/s attempts fail  https://billing.example
-log                0       -      -          0             0             0  paused: 410 Gone
-old                7       -      -          0             0             0  left: not configured; `laneway destinations forget` drops it
+DESTINATION  WAITING  OLDEST   RATE  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  STATE                                                                                TO
+log                0       -      -          0             0             0  stopped: 410 Gone; paused since 12m ago; `laneway destinations resume log` ends it
+billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s: HTTP 500; 0.4/s attempts fail    https://billing.example
+old                7       -      -          0             0             0  left: not configured; `laneway destinations forget old` drops it
 older              -       -      -          -             -             1  forgotten, with dead letters left
 
 DESTINATION  KEY            AT  ATTEMPTS   SINCE  NEXT   LAST ERROR
@@ -276,18 +279,91 @@ and 1 more
     let narrow = status::render(&status, true, table::Look { width: Some(80), colour: false });
     let expected = "\
 DESTINATION  WAITING  OLDEST   RATE  FLIGHT  BLOCKED  DEAD  STATE
+log                0       -      -       0        0     0  stopped
+  410 Gone · paused since 12m ago · `laneway destinations resume log` ends it
 billing         ≤ 12    2m5s  1.5/s       3        2     5  down
   https://billing.example
   breaker open since 10s ago, next probe in 4s: HTTP 500
   0.4/s attempts fail
-log                0       -      -       0        0     0  paused
-  410 Gone
 old                7       -      -       0        0     0  left
-  not configured; `laneway destinations forget` drops it
+  not configured; `laneway destinations forget old` drops it
 older              -       -      -       -        -     1  forgotten
 ";
     assert!(narrow.starts_with(expected), "{narrow}");
     assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+}
+
+#[test]
+fn the_status_has_the_states_and_the_order_of_the_console() {
+    let idle = |name: &str| DestinationStatus::idle(DestinationName::new(name).unwrap(), true);
+    let paused = |name: &str, why: &str, since: Option<u64>| DestinationStatus {
+        paused: Some(why.to_owned()),
+        paused_since: since.map(Timestamp::from_millis),
+        ..idle(name)
+    };
+    let key = |next_attempt: Option<u64>| BlockedKey {
+        key: "key:a".into(),
+        partition: Partition(0),
+        head: Offset(1),
+        attempts: 2,
+        since: Timestamp::from_millis(940_000),
+        next_attempt: next_attempt.map(Timestamp::from_millis),
+        last_error: "HTTP 500".into(),
+    };
+    let blocked = |name: &str, next| DestinationStatus { blocked_keys: 1, blocked: vec![key(next)], ..idle(name) };
+    let destinations = vec![
+        idle("fine"),
+        idle("given-up"),
+        blocked("fails", Some(1_001_000)),
+        blocked("held", None),
+        paused("gone", "the receiver answered 410 Gone", Some(0)),
+        paused("by-file", PAUSED_IN_CONFIGURATION, None),
+        paused("by-hand", "paused by an operator: they move", Some(940_000)),
+        paused("unread", "its secrets are elsewhere", None),
+    ];
+    let at = Timestamp::from_millis(1_000_000);
+    let report = StatusReport { at, destinations, ..StatusReport::default() };
+    let letters = [(DestinationName::new("given-up").unwrap(), 60)].into();
+    let shown = status::render(&Status::new(report, letters), false, table::Look::default());
+    let states: Vec<&str> = shown
+        .lines()
+        .skip(1)
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(name, rest)| rest.find(|c: char| c.is_ascii_lowercase()).map_or(name, |from| &rest[from..]))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            "stopped: the receiver answered 410 Gone; paused since 16m40s ago; `laneway destinations resume gone` ends it",
+            // It is not resumed by a command.
+            "stopped: its secrets are elsewhere",
+            "held: since 1m ago: HTTP 500",
+            "failing: since 1m ago: HTTP 500",
+            "dead letters",
+            "paused: paused in the configuration",
+            "paused: paused by an operator: they move; paused since 1m ago; `laneway destinations resume by-hand` ends it",
+            "ok",
+        ],
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_status_begins_with_what_keeps_the_server_from_its_work() {
+    let mut status = Status::new(StatusReport::default(), std::collections::BTreeMap::new());
+    assert!(status::render(&status, false, table::Look::default()).starts_with("DESTINATION"));
+    status.not_ready = vec!["the store takes no events: the disk is full".into(), "this process takes no events in".into()];
+    status.limitations = vec!["redis-2 takes no events".into()];
+    let shown = status::render(&status, false, table::Look { width: Some(32), colour: false });
+    let expected = "\
+not ready: the store takes no
+  events: the disk is full
+not ready: this process takes no
+  events in
+limited: redis-2 takes no events
+
+DESTINATION";
+    assert!(shown.starts_with(expected), "{shown}");
 }
 
 #[test]

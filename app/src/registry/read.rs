@@ -202,6 +202,7 @@ fn of_record(record: &Registered, destination: Destination) -> Destination {
         filters: record.filters.clone().into(),
         from: if record.is_first { StartFrom::Beginning } else { destination.from },
         paused: by_operator.or(destination.paused),
+        paused_since: record.paused.as_ref().map(|pause| pause.since),
         ..destination
     }
 }

@@ -253,9 +253,10 @@ impl Dispatcher {
         status.in_flight = u64::from(gate.in_flight);
         status.delivered_recently = gate.delivered.count(now);
         status.failed_recently = gate.failed.count(now);
-        status.paused = match &gate.pause {
-            Some(pause) => Some(pause.reason.to_string()),
-            None => gate.destination.paused.as_ref().map(ToString::to_string),
+        (status.paused, status.paused_since) = match (&gate.pause, &gate.destination.paused) {
+            (Some(pause), _) => (Some(pause.reason.to_string()), Some(pause.since)),
+            (None, Some(reason)) => (Some(reason.to_string()), gate.destination.paused_since),
+            (None, None) => (None, None),
         };
         if let BreakerState::Open { since, next_probe, .. } = *gate.breaker.state() {
             status.breaker = BreakerStatus::Open { since, next_probe };

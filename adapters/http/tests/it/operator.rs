@@ -92,6 +92,16 @@ async fn the_status_is_the_workers_report_and_the_dead_letters() {
     let raw: serde_json::Value = answer.read();
     assert_eq!(raw["destinations"][0]["name"], "billing");
     assert_eq!(raw["destinations"][0]["breaker"]["state"], "open");
+    assert!(raw.get("not_ready").is_none(), "{raw}");
+}
+
+#[tokio::test]
+async fn the_status_says_what_keeps_the_process_from_its_work() {
+    let server = Server::new();
+    server.reports(vec![destination("billing", true)]);
+    server.worker.not_ready.lock().unwrap().push("the store takes no events: the disk is full".into());
+    let status: Status = server.get("/v1/status").await.read();
+    assert_eq!(status.not_ready, ["the store takes no events: the disk is full"]);
 }
 
 #[tokio::test]

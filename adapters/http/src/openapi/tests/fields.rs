@@ -215,6 +215,7 @@ fn statuses() {
         caught_up_in_seconds: Some(1),
         blocked: vec![key],
         paused: Some(text()),
+        paused_since: Some(Timestamp::ZERO),
         ..idle.clone()
     };
     let view = DestinationView { status, dead_letters: 1, to: Some(text()) };
@@ -225,6 +226,8 @@ fn statuses() {
         workers: vec![worker],
         processes: vec![process],
         incomplete: vec![text()],
+        not_ready: vec![text()],
+        limitations: vec![text()],
         destinations: vec![view],
         other_dead_letters: [(name(), 1)].into(),
     };
@@ -232,6 +235,8 @@ fn statuses() {
         workers: Vec::new(),
         processes: Vec::new(),
         incomplete: Vec::new(),
+        not_ready: Vec::new(),
+        limitations: Vec::new(),
         other_dead_letters: BTreeMap::new(),
         ..full.clone()
     };
