@@ -436,3 +436,31 @@ async fn what_no_worker_has_told_of_yet_is_known_all_the_same() {
         assert!(said["detail"].as_str().unwrap().contains("not blocked"), "{said}");
     }
 }
+
+/// What left the configuration file and is forgotten is listed, waited for and tested no more, and its name is free.
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_leaves_the_registry() {
+    let file = of_file("[[destination]]\nname = 'gone'\nurl = 'console:'\n[[destination]]\nname = 'b'\nurl = 'console:'");
+    let process = Process::with(Setup { file: file.clone(), ..Setup::default() }).await;
+    let forget = || process.send("DELETE", "/v1/destinations/gone/progress", &[], "");
+    forget().await.problem(409, "conflict");
+    let kept: BTreeMap<_, _> = file[1..].iter().map(|known| (known.destination.name.clone(), known)).collect();
+    apply(&process.stores, "laneway.toml", &kept).await.unwrap();
+    assert_eq!(process.get("/v1/destinations/gone").await.is(200).json["state"], "left");
+    // Its worker lets go of it first.
+    for _ in 0..500 {
+        let forgotten = forget().await;
+        if forgotten.status == StatusCode::OK {
+            break;
+        }
+        forgotten.problem(409, "conflict");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    process.get("/v1/destinations/gone").await.problem(404, "not-found");
+    let listed = process.get("/v1/destinations").await.is(200).json;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    forget().await.problem(404, "not-found");
+    let changes = process.get("/v1/destinations/gone/changes").await.is(200).json;
+    assert!(changes["items"][0]["what"].as_str().unwrap().starts_with("deleted"), "{changes}");
+    process.put("gone", &console()).await.is(201);
+}
