@@ -2,12 +2,14 @@
 
 mod dead_letters;
 mod lookup;
+mod order;
 mod replays;
 mod tenants;
 mod tokens;
 
 pub(super) use dead_letters::{By, Chosen, DeadLettersArgs, DeadLettersCommand, Filter};
 pub(super) use lookup::{AttemptsArgs, EventsArgs, EventsCommand, Span, StoreSizeArgs, WhyArgs, WorkersArgs};
+pub(super) use order::flags_behind_the_command;
 pub(super) use replays::{BeginArgs, RecoverArgs, ReplayArgs, ReplayCommand};
 pub(super) use tenants::{TenantsArgs, TenantsCommand};
 pub(super) use tokens::{TokensArgs, TokensCommand};

@@ -66,7 +66,8 @@ pub fn worker() -> ExitCode {
 /// What the process was started with.
 fn parsed<C: Parser>() -> C {
     // Help and version are no mistakes, and come with the right code and stream.
-    C::try_parse().unwrap_or_else(|asked| asked.exit())
+    let words = args::flags_behind_the_command(std::env::args_os());
+    C::try_parse_from(words).unwrap_or_else(|asked| asked.exit())
 }
 
 /// Threads of the runtime for what blocks, besides those that look names up: reads of the store, files. As many as
@@ -144,6 +145,9 @@ fn connect(args: &ClientArgs, source: &dyn Source) -> Result<Client, Failure> {
     }
     let file = config_file(args.config.clone(), source);
     let server = crate::config::load_server(source, file.as_deref()).map_err(|e| Failure::config(&e))?;
+    if token.is_none() {
+        server.token_note.iter().for_each(|note| output::note(note));
+    }
     let token = token.or_else(|| server.token.map(|token| token.expose().to_owned()));
     let scheme = if server.tls.is_some() { "https" } else { "http" };
     tls.own_server = server.tls.flatten();
