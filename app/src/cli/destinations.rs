@@ -77,6 +77,10 @@ async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source
             output::say(&format!("{name} goes on"))
         }
         DestinationsCommand::Replay { name, since, yes } => {
+            if !yes {
+                // A question is about something that is there.
+                managed::record(client, &name).await?;
+            }
             let said = since.local();
             let question = format!(
                 "Deliver to {name} again what was accepted since {said}? Receivers that do not know duplicates will \
@@ -90,6 +94,9 @@ async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source
             ))
         }
         DestinationsCommand::Forget { name, yes } => {
+            if !yes {
+                managed::check_forgettable(client, &name).await?;
+            }
             let question = format!(
                 "Forget {name}? Its progress and dead letters are dropped; what waits for it is not delivered."
             );

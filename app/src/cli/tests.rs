@@ -397,3 +397,33 @@ fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
         ]
     );
 }
+
+/// Whoever can say no is asked about what is there, and whoever cannot is told what is wrong before that.
+#[tokio::test]
+async fn what_cannot_be_done_is_said_before_a_question() {
+    let server = Server::start(|asked, _| match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", "/v1/status") => answer(200, r#"{"at":0,"partitions":[],"destinations":[]}"#),
+        ("GET", path) if path.starts_with("/v1/tokens") => answer(200, r#"{"items":[],"incomplete":[]}"#),
+        ("GET", "/v1/tenants/nope") => {
+            answer(200, r#"{"tenant":"nope","limits":{},"own_limits":{},"deleted":false,"destinations":0}"#)
+        }
+        _ => answer(404, r#"{"type":"t","title":"t","status":404,"detail":"there is nothing of the kind"}"#),
+    })
+    .await;
+    for args in [
+        "laneway destinations forget nope",
+        "laneway destinations delete nope",
+        "laneway destinations replay nope --since 1h",
+        "laneway keys recover nope order-7",
+        "laneway replay begin nope",
+        "laneway replay end nope r",
+        "laneway tokens revoke nope",
+        "laneway tenants delete nope",
+        "laneway replay begin nope --from 10:00 --to 09:00 --yes",
+    ] {
+        let failure = run_against(&server, args).await.unwrap_err();
+        assert!(!failure.what.contains("Nobody can be asked"), "{args}: {failure}");
+    }
+    let changes: Vec<String> = server.asked().iter().filter(|asked| asked.method == "DELETE").map(Asked::text).collect();
+    assert!(changes.is_empty(), "{changes:?}");
+}

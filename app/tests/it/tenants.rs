@@ -15,7 +15,7 @@ use laneway_http::{Token, Tokens};
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
     Change, ChangeRequest, Condition, DestinationAdmin as _, Drafted, Lease, MAX_REGISTRY_PAGE, NewToken, Selection,
-    Stores, TenantAdmin as _, TokenListQuery, WorkerId, WriteDraft,
+    Stores, TenantAdmin as _, TenantAdminError, TokenListQuery, WorkerId, WriteDraft,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +104,8 @@ async fn what_fails_late_is_discarded_and_the_name_is_free_when_nothing_is_left(
         scene.append(id, tenant, key).await;
     }
     scene.bury(0, LaneKey::Tenant(named("acme"), Key::new("k").unwrap())).await;
+    // It has nothing but events: it has to be known.
+    scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.unwrap();
     let deleted = scene.tenants.delete("boss", &named("acme")).await.unwrap();
     assert_eq!((deleted.dead_letters, scene.letters().await), (1, 0));
     // These were in flight meanwhile: one of it, whose key does not say so, and one of another.
@@ -119,6 +121,20 @@ async fn what_fails_late_is_discarded_and_the_name_is_free_when_nothing_is_left(
     scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.unwrap();
     let shown = scene.tenants.show(&named("acme")).await.unwrap();
     assert!(!shown.deleted && scene.letters().await == 1, "{shown:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_typed_wrong_is_not_deleted() {
+    let scene = Scene::begin().await;
+    let refused = scene.tenants.delete("boss", &named("amce")).await.unwrap_err();
+    assert!(matches!(refused, TenantAdminError::Unknown(_)), "{refused}");
+    assert!(refused.to_string().contains("laneway tenants limit amce"), "{refused}");
+    assert!(!scene.tenants.show(&named("amce")).await.unwrap().deleted);
+    // As it says: one that is known is deleted.
+    scene.tenants.limit("boss", &named("amce"), TenantLimits::default()).await.unwrap();
+    scene.tenants.delete("boss", &named("amce")).await.unwrap();
+    // And goes on where it was, asked again.
+    scene.tenants.delete("boss", &named("amce")).await.unwrap();
 }
 
 /// Makes a destination and a token of the tenant `acme`, as a process does that has not heard of its deletion.

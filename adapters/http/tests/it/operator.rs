@@ -426,6 +426,21 @@ async fn forgetting_is_not_done_while_a_worker_may_bring_it_back() {
     assert_eq!(server.worker.told.lock().unwrap().len(), 2, "the workers are told again all the same");
 }
 
+#[tokio::test]
+async fn a_replay_that_would_end_before_it_begins_is_refused() {
+    let server = Server::new();
+    server.reports(vec![destination("billing", true)]);
+    for body in [
+        r#"{"from":"2026-01-31T10:00:00Z","to":"2026-01-31T09:00:00Z"}"#,
+        r#"{"from":"2026-01-31T10:00:00Z","to":"2026-01-31T10:00:00Z","dry_run":true}"#,
+        r#"{"to":"beginning"}"#,
+    ] {
+        let begin = Request::put("/v1/destinations/billing/replays/r").header("content-type", JSON);
+        let problem = server.send(begin.body(Body::from(body)).unwrap()).await.problem(422, "invalid");
+        assert_eq!(problem.field.as_deref(), Some("/to"), "{body}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_replay_that_is_still_there_has_not_ended() {
     let server = Server::new();
