@@ -4,6 +4,7 @@ use super::args::{By, Chosen, DeadLettersCommand, Filter};
 use super::client::Client;
 use super::table::{Align, Look, rows_with_text};
 use super::when::{When, moment};
+use super::wrap::wrapped;
 use super::{Failure, output, suggest};
 use crate::config::nearest;
 use laneway_domain::{DestinationName, EventId, Key, LaneKey};
@@ -139,11 +140,28 @@ async fn show(client: &Client, destination: &DestinationName, event: &EventId, j
         let both = serde_json::json!({ "dead_letter": letter, "event": dead.event, "accepted_at": dead.accepted_at });
         return output::line(&to_json(&both)?);
     }
-    output::print(&describe(&letter, &dead))
+    output::print(&describe(&letter, &dead, Look::plain()))
+}
+
+/// Where what is said of a fact begins.
+const FACTS_AT: usize = 14;
+
+/// A fact under its name, in as many lines as it takes: what a receiver answered may be long.
+fn fact(name: &str, value: &str, look: Look) -> String {
+    let lines = match look.width {
+        Some(width) => {
+            let room = width.saturating_sub(FACTS_AT);
+            wrapped(value, room, room)
+        }
+        None => vec![value.to_owned()],
+    };
+    let begins = [name].into_iter().chain(std::iter::repeat(""));
+    let lines = begins.zip(lines).map(|(name, line)| format!("{name:<FACTS_AT$}{line}\n"));
+    lines.collect()
 }
 
 /// A dead letter for people: a fact a line, the payload at the end.
-fn describe(letter: &DeadLetterView, dead: &DeadEvent) -> String {
+fn describe(letter: &DeadLetterView, dead: &DeadEvent, look: Look) -> String {
     let event = &dead.event;
     let mut facts = vec![
         ("event", event.id.to_string()),
@@ -168,7 +186,7 @@ fn describe(letter: &DeadLetterView, dead: &DeadEvent) -> String {
     facts.push(("content type", event.content_type.clone()));
     let mut text = String::new();
     for (name, value) in facts {
-        let _ = writeln!(text, "{name:<13} {}", output::clean(&value));
+        text.push_str(&fact(name, &output::clean(&value), look));
     }
     match (&event.data, &event.data_base64) {
         (Some(data), _) => _ = writeln!(text, "data          {}", output::clean(data.get())),
@@ -293,4 +311,18 @@ async fn question(client: &Client, chosen: &Chosen) -> Result<String, Failure> {
         which(&filter(chosen), &counted(count)),
         if count == 1 { "it" } else { "them" }
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_receiver_answered_is_shown_whole_in_lines_that_fit() {
+        let reason = "the receiver answered 422 Unprocessable Entity: {\"error\":\"the customer of this order is not known here\"}";
+        let shown = fact("reason", reason, Look { width: Some(50), colour: false });
+        assert!(shown.lines().count() > 1 && shown.lines().all(|line| line.chars().count() <= 50), "{shown}");
+        assert_eq!(shown.split_whitespace().skip(1).collect::<Vec<_>>().join(" "), reason);
+        assert_eq!(fact("reason", reason, Look::default()), format!("reason        {reason}\n"));
+    }
 }

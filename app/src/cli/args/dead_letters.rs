@@ -1,7 +1,7 @@
 //! What can be written behind `laneway dead-letters`.
 
 use super::ClientArgs;
-use super::lookup::Span;
+use super::lookup::{Span, http_status};
 use clap::{Args, Subcommand};
 use laneway_domain::{DestinationName, EventId, Key, TypePattern};
 
@@ -15,7 +15,7 @@ pub(in crate::cli) struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeadLettersCommand {
-    /// List them, oldest first
+    /// List them by partition, and in a partition in the order of their events
     #[command(after_help = "Example:  laneway dead-letters list --destination billing --json")]
     List {
         #[command(flatten)]
@@ -72,7 +72,7 @@ pub(in crate::cli) struct By {
     #[arg(long = "type", value_name = "TYPE", value_parser = TypePattern::new)]
     pub(in crate::cli) event_type: Option<TypePattern>,
     /// Only those whose last attempt was answered with this HTTP status
-    #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(100..=999))]
+    #[arg(long, value_name = "STATUS", value_parser = http_status)]
     pub(in crate::cli) status: Option<u16>,
     #[command(flatten)]
     pub(in crate::cli) span: Span,

@@ -16,7 +16,8 @@ Examples:
   laneway attempts --event evt_1 --json
   laneway attempts --outcome failed --status 503 --since yesterday
 
-An attempt ended as delivered, failed, rejected or gone; skipped is an event that an operator gave up.";
+An attempt ended as delivered, failed, rejected or gone; skipped is an event that an operator gave up, and expired one \
+that had waited for as long as max_age allows.";
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct EventsArgs {
@@ -74,6 +75,15 @@ pub(in crate::cli) enum EventsCommand {
     },
 }
 
+/// Reads an HTTP status.
+///
+/// # Errors
+/// Says what would be right.
+pub(super) fn http_status(text: &str) -> Result<u16, String> {
+    let read = text.parse().ok().filter(|status| (100..=999).contains(status));
+    read.ok_or_else(|| "an HTTP status is wanted, a number of three digits such as 503".to_owned())
+}
+
 /// A span of time.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct Span {
@@ -101,11 +111,11 @@ pub(in crate::cli) struct AttemptsArgs {
     /// Only those at this event
     #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
     pub(in crate::cli) event: Option<EventId>,
-    /// Only those that ended so: delivered, failed, rejected, gone or skipped
+    /// Only those that ended so: delivered, failed, rejected, gone, skipped or expired
     #[arg(long, value_name = "OUTCOME")]
     pub(in crate::cli) outcome: Option<String>,
     /// Only those that were answered with this HTTP status
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", value_parser = http_status)]
     pub(in crate::cli) status: Option<u16>,
     #[command(flatten)]
     pub(in crate::cli) span: Span,
