@@ -328,11 +328,11 @@ pub fn check_attribute(name: &str, value: &str) -> Result<(), InvalidEvent> {
     let fits = (1..=MAX_ATTRIBUTE_NAME_BYTES).contains(&name.len());
     if !fits || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
         let reason =
-            format!("the name must be 1 to {MAX_ATTRIBUTE_NAME_BYTES} of a-z and 0-9 (CloudEvents 1.0, section 3.1)");
+            format!("has a name that is not 1 to {MAX_ATTRIBUTE_NAME_BYTES} of a-z and 0-9 (CloudEvents 1.0, section 3.1)");
         return Err(InvalidEvent::new(field, reason));
     }
     if RESERVED_ATTRIBUTES.contains(&name) {
-        return Err(InvalidEvent::new(field, "the name is reserved; use the event's own field"));
+        return Err(InvalidEvent::new(field, "has a reserved name; use the event's own field"));
     }
     let most = if counts_as_attribute(name) { MAX_ATTRIBUTE_BYTES } else { MAX_HOP_ATTRIBUTE_BYTES };
     if value.is_empty() { Ok(()) } else { check_text(&field, value, most) }

@@ -18,6 +18,7 @@ use laneway_domain::{Offset, Revision, Timestamp};
 use laneway_ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,6 +61,13 @@ pub fn restore(
     if !backup.exists() {
         return Err(StoreError::refused(format!("there is no backup at {}: nothing was changed", backup.display())));
     }
+    if !is_database(backup) {
+        return Err(StoreError::refused(format!(
+            "{} is no backup that this store can be made from: it is no SQLite database, which `laneway backup` of an SQLite \
+             store writes. Nothing was changed",
+            backup.display()
+        )));
+    }
     let lock = Lock::acquire(store)?;
     let there = store.exists();
     if there && !options.replace {
@@ -87,6 +95,16 @@ pub fn restore(
         revoked_tokens,
         replaced,
     })
+}
+
+/// With what every SQLite database begins.
+const DATABASE: &[u8; 16] = b"SQLite format 3\0";
+
+/// Whether the file begins as a database does. What is empty may be one; what cannot be read says so when it is opened.
+fn is_database(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(DATABASE.len() as u64).read_to_end(&mut begin));
+    read.is_err() || begin.is_empty() || begin == DATABASE
 }
 
 /// What the store that is replaced has given out last.

@@ -242,6 +242,16 @@ async fn an_id_of_the_backup_is_still_known_after_it_was_put_in_place() {
 }
 
 #[test]
+fn what_is_no_backup_is_told_from_a_store_that_cannot_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let [letter, store] = ["letter.txt", "store.db"].map(|name| folder.path().join(name));
+    std::fs::write(&letter, "dear operator,\nthis is a letter").unwrap();
+    let why = refused(restore(&letter, &store, RestoreOptions::default(), &crate::Clock::system(), |_| ()));
+    assert!(why.contains("is no backup that this store can be made from"), "{why}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "not even a lock is left");
+}
+
+#[test]
 fn what_is_not_there_is_neither_copied_nor_made() {
     let folder = tempfile::tempdir().unwrap();
     let [nowhere, other] = ["nowhere.db", "other.db"].map(|name| folder.path().join(name));
