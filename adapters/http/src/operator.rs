@@ -127,7 +127,9 @@ const NO_INTAKE: &str = "this process delivers and takes no events in: send them
 
 async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
     let hint = if shared.api.log.is_some() { "events go to /v1/events" } else { NO_INTAKE };
-    *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}", uri.path()))
+    // Whoever comes with a browser is led there; this is what `curl` shows.
+    let pages = if uri.path() == "/" { ", and the console is at /console (unless server.console switches it off)" } else { "" };
+    *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}{pages}", uri.path()))
 }
 
 /// What has a path of its own besides the one that has its name, if the request is such a one.

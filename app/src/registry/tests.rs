@@ -129,7 +129,7 @@ fn an_operators_pause_has_its_reason_and_its_moment() {
     let (toml, json) = &both()[0];
     let since = laneway_domain::Timestamp::from_millis(7);
     let pause = laneway_domain::OperatorPause { since, reason: "they move".into() };
-    let record = laneway_domain::Registered { paused: Some(pause), ..record_of_api(json.clone()) };
+    let record = Registered { paused: Some(pause), ..record_of_api(json.clone()) };
     let read = reader(keys(), vec![of_toml(toml)]).read(&record).destination;
     assert_eq!(read.paused.as_deref(), Some("paused by an operator: they move"));
     assert_eq!(read.paused_since, Some(since));
