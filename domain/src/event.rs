@@ -327,8 +327,9 @@ pub fn check_attribute(name: &str, value: &str) -> Result<(), InvalidEvent> {
     let field = format!("attributes.{}", name.escape_default());
     let fits = (1..=MAX_ATTRIBUTE_NAME_BYTES).contains(&name.len());
     if !fits || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
-        let reason =
-            format!("has a name that is not 1 to {MAX_ATTRIBUTE_NAME_BYTES} of a-z and 0-9 (CloudEvents 1.0, section 3.1)");
+        let reason = format!(
+            "has a name that is not 1 to {MAX_ATTRIBUTE_NAME_BYTES} of a-z and 0-9 (CloudEvents 1.0, section 3.1)"
+        );
         return Err(InvalidEvent::new(field, reason));
     }
     if RESERVED_ATTRIBUTES.contains(&name) {

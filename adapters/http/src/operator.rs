@@ -128,7 +128,8 @@ const NO_INTAKE: &str = "this process delivers and takes no events in: send them
 async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
     let hint = if shared.api.log.is_some() { "events go to /v1/events" } else { NO_INTAKE };
     // Whoever comes with a browser is led there; this is what `curl` shows.
-    let pages = if uri.path() == "/" { ", and the console is at /console (unless server.console switches it off)" } else { "" };
+    let pages =
+        if uri.path() == "/" { ", and the console is at /console (unless server.console switches it off)" } else { "" };
     *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}{pages}", uri.path()))
 }
 

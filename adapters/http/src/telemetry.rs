@@ -1,5 +1,5 @@
-//! The metrics of taking events in, and of whether that can be done. Their handles are made once, from the recorder that is
-//! installed at that moment.
+//! The metrics of taking events in, and of whether that can be done. Their handles are made once, from the recorder
+//! that is installed at that moment.
 
 use crate::problem::{Kind, Problem};
 use http::StatusCode;

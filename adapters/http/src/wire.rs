@@ -173,8 +173,8 @@ pub struct Status {
     /// What is missing here, and why; absent if this is all that there is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
-    /// What keeps the process that answers from its work, as `GET /readyz` says it: its store takes no events, say. Absent
-    /// if nothing does. A tenant is not told.
+    /// What keeps the process that answers from its work, as `GET /readyz` says it: its store takes no events, say.
+    /// Absent if nothing does. A tenant is not told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_ready: Vec<String>,
     /// What does not work while the rest does, likewise.

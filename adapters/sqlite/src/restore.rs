@@ -63,8 +63,8 @@ pub fn restore(
     }
     if !is_database(backup) {
         return Err(StoreError::refused(format!(
-            "{} is no backup that this store can be made from: it is no SQLite database, which `laneway backup` of an SQLite \
-             store writes. Nothing was changed",
+            "{} is no backup that this store can be made from: it is no SQLite database, which `laneway backup` of an \
+             SQLite store writes. Nothing was changed",
             backup.display()
         )));
     }

@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_a_receiver_answered_is_shown_whole_in_lines_that_fit() {
-        let reason = "the receiver answered 422 Unprocessable Entity: {\"error\":\"the customer of this order is not known here\"}";
+        let reason = "the receiver answered 422 Unprocessable Entity: {\"error\":\"the customer is not known here\"}";
         let shown = fact("reason", reason, Look { width: Some(50), colour: false });
         assert!(shown.lines().count() > 1 && shown.lines().all(|line| line.chars().count() <= 50), "{shown}");
         assert_eq!(shown.split_whitespace().skip(1).collect::<Vec<_>>().join(" "), reason);

@@ -49,7 +49,9 @@ async fn begin(client: &Client, args: BeginArgs) -> Result<(), Failure> {
         && from >= to
     {
         let (from, to) = (from.local(), to.local());
-        return Err(Failure::new(format!("the replay would end ({to}) before it begins ({from}): --to must lie behind --from")));
+        return Err(Failure::new(format!(
+            "the replay would end ({to}) before it begins ({from}): --to must lie behind --from"
+        )));
     }
     let id = args.id.clone().map_or_else(|| named("replay"), Ok)?;
     let mut asked = ReplayAsked {
@@ -69,8 +71,7 @@ async fn begin(client: &Client, args: BeginArgs) -> Result<(), Failure> {
         if *dry_run {
             return told(destination, answered, *json);
         }
-        let question =
-            format!("Deliver {} to {destination} again? {ACT_TWICE}", expected(&answered));
+        let question = format!("Deliver {} to {destination} again? {ACT_TWICE}", expected(&answered));
         output::confirm(&question, *yes)?;
     }
     asked.dry_run = false;
@@ -97,7 +98,8 @@ pub(super) async fn recover(client: &Client, args: RecoverArgs) -> Result<(), Fa
         from if from == "dead-letter" => (from.to_owned(), "its first dead letter".to_owned()),
         from if from.starts_with("offset:") => (from.to_owned(), from.replacen(':', " ", 1)),
         other => {
-            let since = Since::parse(other).map_err(|why| Failure::new(format!("--from: {why}, dead-letter, offset:<n>")))?;
+            let since =
+                Since::parse(other).map_err(|why| Failure::new(format!("--from: {why}, dead-letter, offset:<n>")))?;
             (since.to_text(), since.local())
         }
     };
@@ -110,7 +112,8 @@ pub(super) async fn recover(client: &Client, args: RecoverArgs) -> Result<(), Fa
             return told(&destination, answered, json);
         }
         let question = format!(
-            "Deliver {shown} to {destination} again from {said} on ({}), in order, before anything new of it? {ACT_TWICE}",
+            "Deliver {shown} to {destination} again from {said} on ({}), in order, before anything new of it? \
+             {ACT_TWICE}",
             expected(&answered)
         );
         output::confirm(&question, yes)?;

@@ -69,7 +69,9 @@ pub(super) fn render(status: &Status, keys: bool, look: Look) -> String {
 fn own_work(status: &Status, look: Look) -> String {
     let all = [("not ready", BAD, &status.not_ready), ("limited", CAUTION, &status.limitations)];
     let mut text = String::new();
-    for (what, style, why) in all.into_iter().flat_map(|(what, style, all)| all.iter().map(move |why| (what, style, why))) {
+    for (what, style, why) in
+        all.into_iter().flat_map(|(what, style, all)| all.iter().map(move |why| (what, style, why)))
+    {
         text.push_str(&table::lines(&format!("{what}: {why}"), style, look));
     }
     if !text.is_empty() {

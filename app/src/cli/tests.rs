@@ -316,9 +316,9 @@ fn the_status_has_the_states_and_the_order_of_the_console() {
         idle("given-up"),
         blocked("fails", Some(1_001_000)),
         blocked("held", None),
-        paused("gone", "the receiver answered 410 Gone", Some(0)),
+        paused("gone", "answered 410 Gone", Some(0)),
         paused("by-file", PAUSED_IN_CONFIGURATION, None),
-        paused("by-hand", "paused by an operator: they move", Some(940_000)),
+        paused("hand", "paused by an operator: they move", Some(940_000)),
         paused("unread", "its secrets are elsewhere", None),
     ];
     let at = Timestamp::from_millis(1_000_000);
@@ -334,14 +334,14 @@ fn the_status_has_the_states_and_the_order_of_the_console() {
     assert_eq!(
         states,
         [
-            "stopped: the receiver answered 410 Gone; paused since 16m40s ago; `laneway destinations resume gone` ends it",
+            "stopped: answered 410 Gone; paused since 16m40s ago; `laneway destinations resume gone` ends it",
             // It is not resumed by a command.
             "stopped: its secrets are elsewhere",
             "held: since 1m ago: HTTP 500",
             "failing: since 1m ago: HTTP 500",
             "dead letters",
             "paused: paused in the configuration",
-            "paused: paused by an operator: they move; paused since 1m ago; `laneway destinations resume by-hand` ends it",
+            "paused: paused by an operator: they move; paused since 1m ago; `laneway destinations resume hand` ends it",
             "ok",
         ],
         "{shown}"
@@ -352,7 +352,8 @@ fn the_status_has_the_states_and_the_order_of_the_console() {
 fn the_status_begins_with_what_keeps_the_server_from_its_work() {
     let mut status = Status::new(StatusReport::default(), std::collections::BTreeMap::new());
     assert!(status::render(&status, false, table::Look::default()).starts_with("DESTINATION"));
-    status.not_ready = vec!["the store takes no events: the disk is full".into(), "this process takes no events in".into()];
+    status.not_ready =
+        vec!["the store takes no events: the disk is full".into(), "this process takes no events in".into()];
     status.limitations = vec!["redis-2 takes no events".into()];
     let shown = status::render(&status, false, table::Look { width: Some(32), colour: false });
     let expected = "\
@@ -424,6 +425,7 @@ async fn what_cannot_be_done_is_said_before_a_question() {
         let failure = run_against(&server, args).await.unwrap_err();
         assert!(!failure.what.contains("Nobody can be asked"), "{args}: {failure}");
     }
-    let changes: Vec<String> = server.asked().iter().filter(|asked| asked.method == "DELETE").map(Asked::text).collect();
+    let changes: Vec<String> =
+        server.asked().iter().filter(|asked| asked.method == "DELETE").map(Asked::text).collect();
     assert!(changes.is_empty(), "{changes:?}");
 }

@@ -76,7 +76,8 @@ async fn check_revocable(client: &Client, name: &TokenName) -> Result<(), Failur
     let advice = "`laneway tokens list` shows those that there are";
     match all.iter().find(|record| record.name.as_ref() == Some(name)) {
         Some(record) if record.origin == Origin::File => {
-            let what = format!("the token {name} is in the configuration file: take it out there, and send Laneway a SIGHUP");
+            let what =
+                format!("the token {name} is in the configuration file: take it out there, and send Laneway a SIGHUP");
             Err(Failure::new(what))
         }
         Some(_) => Ok(()),
@@ -144,8 +145,9 @@ mod tests {
         let page: TokenJournalPage = serde_json::from_str(page).unwrap();
         let shown = journal(page, Look { width: Some(80), colour: false });
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
-        let words: Vec<&str> = shown.split_whitespace().collect();
-        assert!(words.join(" ").contains("who: boss what: made with the roles publish, read, operate, admin, for the tenant acme"), "{shown}");
+        let said = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        let whole = "who: boss what: made with the roles publish, read, operate, admin, for the tenant acme";
+        assert!(said.contains(whole), "{shown}");
     }
 
     #[test]

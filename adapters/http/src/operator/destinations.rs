@@ -10,9 +10,7 @@ use crate::wire::{ChangeAnswer, Empty, KeyChoice, ReplayChoice, Resumed};
 use axum::extract::{Request, State};
 use http::StatusCode;
 use laneway_domain::{Command, DestinationName, LaneKey, PAUSED_IN_CONFIGURATION, Revision, Timestamp};
-use laneway_ports::{
-    AdminError, Change, ChangeRequest, Condition, DestinationAdmin, DestinationState, OperationError,
-};
+use laneway_ports::{AdminError, Change, ChangeRequest, Condition, DestinationAdmin, DestinationState, OperationError};
 use std::sync::Arc;
 
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.

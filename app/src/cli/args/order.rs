@@ -5,8 +5,8 @@ use clap::{Args as _, CommandFactory as _};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 
-/// The words of a command line, with such flags behind the command, which is where they are read. Without a command they
-/// stay: they are the server's own.
+/// The words of a command line, with such flags behind the command, which is where they are read. Without a command
+/// they stay: they are the server's own.
 pub(in crate::cli) fn flags_behind_the_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut rest: VecDeque<OsString> = words.into_iter().collect();
     let mut ordered: Vec<OsString> = rest.pop_front().into_iter().collect();

@@ -147,10 +147,7 @@ fn mistakes_in_destinations_name_the_destination() {
             "types = ['a', '']",
             r#"laneway.toml:4: destination.0 ("billing"): types: "" cannot be a type pattern: use 1 to 256 bytes without control characters"#,
         ),
-        (
-            "reject = [200]",
-            r#"laneway.toml:4: destination.0 ("billing"): reject: 200 is not a status from 300 to 599"#,
-        ),
+        ("reject = [200]", r#"laneway.toml:4: destination.0 ("billing"): reject: 200 is not a status from 300 to 599"#),
         (
             "types = []",
             r#"laneway.toml:4: destination.0 ("billing"): types: is empty; leave it out for all types, or set paused = true for none"#,

@@ -77,8 +77,8 @@ fn whoever_has_only_a_tenants_token_is_told_so() {
     let boss = "[[server.token]]\nname = 'boss'\nroles = ['admin']\ntoken = 'env:BOSS_TOKEN'\n";
     let shop = "[[server.token]]\nname = 'shop'\ntenant = 'acme'\nroles = ['read']\ntoken = 'a-token-for-the-shop'\n";
     let said = note(&format!("{boss}{shop}")).unwrap();
-    let expected = "as the token shop: only what belongs to the tenant acme is shown and can be done; the token boss cannot \
-                    be used here: the environment variable \"BOSS_TOKEN\" is not set";
+    let expected = "as the token shop: only what belongs to the tenant acme is shown and can be done; the token boss \
+                    cannot be used here: the environment variable \"BOSS_TOKEN\" is not set";
     assert_eq!(said, expected);
     assert!(note(shop).is_some());
     assert_eq!(note(boss), None);

@@ -440,7 +440,8 @@ async fn what_no_worker_has_told_of_yet_is_known_all_the_same() {
 /// What left the configuration file and is forgotten is listed, waited for and tested no more, and its name is free.
 #[tokio::test(start_paused = true)]
 async fn what_is_forgotten_leaves_the_registry() {
-    let file = of_file("[[destination]]\nname = 'gone'\nurl = 'console:'\n[[destination]]\nname = 'b'\nurl = 'console:'");
+    let file =
+        of_file("[[destination]]\nname = 'gone'\nurl = 'console:'\n[[destination]]\nname = 'b'\nurl = 'console:'");
     let process = Process::with(Setup { file: file.clone(), ..Setup::default() }).await;
     let forget = || process.send("DELETE", "/v1/destinations/gone/progress", &[], "");
     forget().await.problem(409, "conflict");
