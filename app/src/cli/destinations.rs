@@ -9,7 +9,7 @@ use super::client::Client;
 use super::{Failure, output, replays, suggest};
 use crate::config::Source;
 use laneway_domain::LaneKey;
-use laneway_http::wire::{Done, KeyChoice, ReplayChoice};
+use laneway_http::wire::{DestinationRecord, Done, KeyChoice, ReplayChoice};
 
 /// Retries or skips a key's failed event.
 pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Failure> {
@@ -79,7 +79,7 @@ async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source
         DestinationsCommand::Replay { name, since, yes } => {
             if !yes {
                 // A question is about something that is there.
-                managed::record(client, &name).await?;
+                client.look::<DestinationRecord>(&format!("/v1/destinations/{name}")).await?;
             }
             let said = since.local();
             let question = format!(

@@ -27,7 +27,7 @@ pub(super) async fn run(client: &Client, command: ReplayCommand) -> Result<(), F
         ReplayCommand::End { destination, id, yes } => {
             if !yes {
                 // A question is about something that is there.
-                client.get::<ReplayView>(&path(&destination, &id)).await?;
+                client.look::<ReplayView>(&path(&destination, &id)).await?;
             }
             output::confirm(
                 &format!("End the replay {id} to {destination}? What it has not delivered stays out."),

@@ -93,7 +93,7 @@ async fn delete(client: &Client, tenant: &Tenant, yes: bool) -> Result<(), Failu
 /// Fails where there is nothing to delete, before anybody is asked whether it is to go. The server looks once more, and
 /// then for tokens too.
 async fn check_deletable(client: &Client, tenant: &Tenant) -> Result<(), Failure> {
-    let shown: TenantShown = client.get(&format!("/v1/tenants/{tenant}")).await?;
+    let Some(shown) = client.look::<TenantShown>(&format!("/v1/tenants/{tenant}")).await? else { return Ok(()) };
     if shown.changed.is_some() || shown.destinations.is_some_and(|count| count > 0) {
         return Ok(());
     }

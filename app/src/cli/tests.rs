@@ -429,3 +429,13 @@ async fn what_cannot_be_done_is_said_before_a_question() {
         server.asked().iter().filter(|asked| asked.method == "DELETE").map(Asked::text).collect();
     assert!(changes.is_empty(), "{changes:?}");
 }
+
+/// No role contains another: whoever may forget a destination may not see one.
+#[tokio::test]
+async fn whoever_may_not_look_is_asked_all_the_same() {
+    let server = Server::start(|_, _| answer(403, "")).await;
+    for args in ["laneway destinations forget a", "laneway destinations delete a", "laneway replay end a r"] {
+        let failure = run_against(&server, args).await.unwrap_err();
+        assert!(failure.what.contains("Nobody can be asked"), "{args}: {failure}");
+    }
+}

@@ -53,7 +53,7 @@ fn text(value: &impl Serialize) -> Result<String, Failure> {
 }
 
 pub(super) async fn show(client: &Client, name: &DestinationName) -> Result<(), Failure> {
-    let record = record(client, name).await?;
+    let record: DestinationRecord = client.get(&format!("/v1/destinations/{name}")).await?;
     let text = serde_json::to_string_pretty(&record);
     output::line(&text.map_err(|e| Failure::new(format!("the answer cannot be written: {e}")))?)
 }
@@ -64,15 +64,10 @@ pub(super) async fn pause(client: &Client, name: &DestinationName, reason: &str)
     output::say(&said(&answer, "is paused; its events wait"))
 }
 
-/// What the registry has of a destination.
-pub(super) async fn record(client: &Client, name: &DestinationName) -> Result<DestinationRecord, Failure> {
-    client.get(&format!("/v1/destinations/{name}")).await
-}
-
 /// Why a destination is not forgotten, before anybody is asked whether it is to be. The server looks once more.
 pub(super) async fn check_forgettable(client: &Client, name: &DestinationName) -> Result<(), Failure> {
-    let status: Status = client.get(&format!("/v1/status?destination={name}")).await?;
-    if status.destinations.iter().any(|view| view.status.configured) {
+    let status: Option<Status> = client.look(&format!("/v1/status?destination={name}")).await?;
+    if status.iter().flat_map(|status| &status.destinations).any(|view| view.status.configured) {
         let what = format!("{name} is in use: only what has left the configuration is forgotten");
         let advice = format!(
             "take it out of the configuration file and send Laneway a SIGHUP before, or, if it was made over HTTP, use \
@@ -85,8 +80,8 @@ pub(super) async fn check_forgettable(client: &Client, name: &DestinationName) -
 
 pub(super) async fn delete(client: &Client, name: &DestinationName, yes: bool) -> Result<(), Failure> {
     if !yes {
-        let record = record(client, name).await?;
-        if record.origin == Origin::File && record.state != DestinationState::Left {
+        let record: Option<DestinationRecord> = client.look(&format!("/v1/destinations/{name}")).await?;
+        if record.is_some_and(|record| record.origin == Origin::File && record.state != DestinationState::Left) {
             let what = format!("the configuration file defines {name}: take it out there, and send Laneway a SIGHUP");
             return Err(Failure::new(what));
         }
@@ -108,7 +103,7 @@ pub(super) async fn rotate_secret(
     keep: String,
     json: bool,
 ) -> Result<(), Failure> {
-    let record = record(client, name).await?;
+    let record: DestinationRecord = client.get(&format!("/v1/destinations/{name}")).await?;
     let choice = RotateChoice { keep: Some(keep) };
     let path = format!("/v1/destinations/{name}/rotate-secret");
     let answer: ChangeAnswer = client.post_if(&path, record.revision.0, &choice).await?;
