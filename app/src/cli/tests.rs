@@ -265,9 +265,9 @@ fn the_status_shows_who_is_behind_and_why() {
     )
     .unwrap();
     let expected = "\
-DESTINATION  WAITING  OLDEST   RATE  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  STATE                                                                                TO
+DESTINATION  WAITING  OLDEST   RATE  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  STATE                                                                               TO
 log                0       -      -          0             0             0  stopped: 410 Gone; paused since 12m ago; `laneway destinations resume log` ends it
-billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s: HTTP 500; 0.4/s attempts fail    https://billing.example
+billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s: HTTP 500; 0.4/s attempts fail   https://billing.example
 old                7       -      -          0             0             0  left: not configured; `laneway destinations forget old` drops it
 older              -       -      -          -             -             1  forgotten, with dead letters left
 
