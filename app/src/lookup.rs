@@ -118,7 +118,7 @@ mod tests {
         }
         let (events, attempts) = (EventQuery::default(), AttemptQuery::default());
         let id = laneway_domain::EventId::new("e").unwrap();
-        let find = FindEvent { tenant: None, id, source: None, destination: None, after: None };
+        let find = FindEvent { tenant: None, id, source: None, at: None, destination: None, after: None };
         assert!(matches!(finder.events(&events).await, Err(LookupError::Busy)));
         assert!(matches!(finder.attempts(&attempts).await, Err(LookupError::Busy)));
         assert!(matches!(finder.find(&find).await, Err(LookupError::Busy)));

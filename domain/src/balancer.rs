@@ -69,29 +69,41 @@ pub struct Balancer {
     releasing: usize,
     /// This worker's place among those that are there, and how many they are; unknown at first.
     place: Option<(u32, u32)>,
+    /// For how long that may be unknown before it goes on as if it were alone.
+    alone_after: Duration,
+    unknown_since: Option<Timestamp>,
+    /// Whether it takes itself for alone only because it has learned of nobody.
+    is_blind: bool,
     stopping: bool,
     round: u64,
     next_round: Timestamp,
     /// What this round has yet to try.
     candidates: VecDeque<Partition>,
+    /// How many claims this round may still begin.
+    claims: usize,
     /// How many releases this round may still begin.
     releases: usize,
 }
 
 impl Balancer {
-    /// A worker that holds nothing, of a store with so many partitions.
+    /// A worker that holds nothing, of a store with so many partitions. `alone_after`: when those that are there must be
+    /// gone, as far as a register and leases can tell, that it could not learn of from its start on.
     #[must_use]
-    pub fn new(partitions: u32) -> Self {
+    pub fn new(partitions: u32, alone_after: Duration) -> Self {
         Self {
             partitions: vec![Known { state: State::Other, failed: 0 }; partitions as usize],
             held: 0,
             claiming: 0,
             releasing: 0,
             place: None,
+            alone_after,
+            unknown_since: None,
+            is_blind: false,
             stopping: false,
             round: 0,
             next_round: Timestamp::ZERO,
             candidates: VecDeque::new(),
+            claims: 0,
             releases: 0,
         }
     }
@@ -101,13 +113,23 @@ impl Balancer {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let before = count(workers.iter().filter(|worker| *worker < own).count());
         let others = count(workers.iter().filter(|worker| *worker != own).count());
+        if std::mem::take(&mut self.is_blind) {
+            self.next_round = Timestamp::ZERO;
+        }
         self.set_place(before, others.saturating_add(1));
     }
 
-    /// Who is there could not be learned: those that were there before are assumed to be, and at the
-    /// beginning none but this one.
-    pub fn presence_unknown(&mut self) {
-        if self.place.is_none() {
+    /// Who is there could not be learned: those that were there before are assumed to be. At the beginning it waits: what
+    /// keeps the register from answering may have kept the others from renewing their leases, and they go on as soon as
+    /// they can. When it has been so for long, the partitions must not stand still any longer; then it takes a part of them
+    /// at a time, so that others who come back find some left.
+    pub fn presence_unknown(&mut self, now: Timestamp) {
+        if self.place.is_some() {
+            return;
+        }
+        let since = *self.unknown_since.get_or_insert(now);
+        if now.since(since) >= self.alone_after {
+            self.is_blind = true;
             self.set_place(0, 1);
         }
     }
@@ -165,6 +187,7 @@ impl Balancer {
             self.begin_round(now);
         }
         if self.held + self.claiming < share {
+            self.claims = self.claims.checked_sub(1)?;
             let partition = self.candidates.pop_front()?;
             self.set(partition, State::Claiming);
             return Some(Step::Claim(partition));
@@ -204,10 +227,11 @@ impl Balancer {
         self.round += 1;
         self.next_round = now.after(CLAIM_EVERY);
         self.candidates = self.by_preference(State::Other).into();
+        self.claims = if self.is_blind { self.at_once() } else { self.partitions.len() };
         self.releases = self.at_once();
     }
 
-    /// How many partitions it may hand over at a time.
+    /// How many partitions it may hand over at a time, or claim without knowing of others.
     const fn at_once(&self) -> usize {
         self.partitions.len().div_ceil(HAND_OVER_PART)
     }

@@ -1,13 +1,15 @@
 //! The breaker: tells an outage of the destination from events that fail by themselves.
 
 use crate::lane_key::LaneKey;
+use crate::partition::Partition;
 use crate::retry::RetryPolicy;
 use crate::retry::jittered;
 use crate::time::Timestamp;
 use std::time::Duration;
 
 /// Different keys that must have failed before failures count as an outage: one poisoned key, or
-/// two, run into their own retry limits instead.
+/// two, run into their own retry limits instead. What is ordered by itself or as a whole lane is another
+/// key in each partition.
 pub const MIN_FAILING_KEYS: usize = 3;
 
 /// When failures of a destination count as an outage.
@@ -63,7 +65,7 @@ pub struct Breaker {
     state: BreakerState,
     in_a_row: u32,
     /// The first few different keys of the failures in a row.
-    keys: Vec<LaneKey>,
+    keys: Vec<(Partition, LaneKey)>,
     /// Until when the destination asked to be left alone, in the failures in a row (Retry-After). It holds for
     /// the probes of an open breaker, and never stops other keys while the breaker is closed.
     asked_until: Timestamp,
@@ -137,12 +139,12 @@ impl Breaker {
         self.asked_until = Timestamp::ZERO;
     }
 
-    /// An attempt at events of `keys` failed in a way that may be the destination's fault. `probe`
+    /// An attempt at events of `keys`, each of a partition, failed in a way that may be the destination's fault. `probe`
     /// is what [`Breaker::started`] said of it; `asked` is how long the destination asked to be left alone, and
     /// is honoured up to the retry limit, as for events; `random` spreads the probes of many workers.
     pub fn failed<'a>(
         &mut self,
-        keys: impl IntoIterator<Item = &'a LaneKey>,
+        keys: impl IntoIterator<Item = (Partition, &'a LaneKey)>,
         probe: bool,
         asked: Option<Duration>,
         retry: &RetryPolicy,
@@ -169,9 +171,10 @@ impl Breaker {
             }
             BreakerState::Closed => {
                 self.in_a_row = self.in_a_row.saturating_add(1);
-                for key in keys {
-                    if self.keys.len() < MIN_FAILING_KEYS && !self.keys.contains(key) {
-                        self.keys.push(key.clone());
+                for (partition, key) in keys {
+                    let is_known = self.keys.iter().any(|known| known.0 == partition && known.1 == *key);
+                    if self.keys.len() < MIN_FAILING_KEYS && !is_known {
+                        self.keys.push((partition, key.clone()));
                     }
                 }
                 if self.in_a_row < policy.failures || self.keys.len() < MIN_FAILING_KEYS {
@@ -206,6 +209,8 @@ mod tests {
     use crate::Offset;
     use proptest::prelude::*;
 
+    const P: Partition = Partition(0);
+
     fn key(n: u64) -> LaneKey {
         LaneKey::Event(Offset(n))
     }
@@ -213,7 +218,7 @@ mod tests {
     fn opened(now: Timestamp) -> Breaker {
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..10 {
-            breaker.failed([&key(n)], false, None, &RetryPolicy::default(), now, 0);
+            breaker.failed([(P, &key(n))], false, None, &RetryPolicy::default(), now, 0);
         }
         assert!(breaker.is_open());
         breaker
@@ -225,7 +230,8 @@ mod tests {
         let mut breaker = opened(now);
         breaker.set_policy(None);
         assert!(!breaker.is_open(), "without a policy it is closed");
-        let fail = |breaker: &mut Breaker, n| breaker.failed([&key(n)], false, None, &RetryPolicy::default(), now, 0);
+        let fail =
+            |breaker: &mut Breaker, n| breaker.failed([(P, &key(n))], false, None, &RetryPolicy::default(), now, 0);
         for n in 0..100 {
             assert_eq!(fail(&mut breaker, n), Effect::None, "and stays so");
         }
@@ -240,8 +246,22 @@ mod tests {
     fn a_lone_poisoned_event_never_opens_it() {
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..1000 {
-            let effect = breaker.failed([&key(n % 2)], false, None, &RetryPolicy::default(), Timestamp::ZERO, n);
+            let effect = breaker.failed([(P, &key(n % 2))], false, None, &RetryPolicy::default(), Timestamp::ZERO, n);
             assert_eq!(effect, Effect::None);
+        }
+    }
+
+    #[test]
+    fn keys_that_only_their_partitions_tell_apart_are_different_ones() {
+        for key in [LaneKey::All, key(7)] {
+            for partitions in 1..=4 {
+                let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
+                for n in 0..40 {
+                    let keys = [(Partition(n % partitions), &key)];
+                    breaker.failed(keys, false, None, &RetryPolicy::default(), Timestamp::ZERO, 0);
+                }
+                assert_eq!(breaker.is_open(), partitions >= 3, "{key} of {partitions} partitions");
+            }
         }
     }
 
@@ -252,7 +272,7 @@ mod tests {
             if n % 9 == 8 {
                 breaker.succeeded();
             }
-            breaker.failed([&key(n)], false, None, &RetryPolicy::default(), Timestamp::ZERO, n);
+            breaker.failed([(P, &key(n))], false, None, &RetryPolicy::default(), Timestamp::ZERO, n);
         }
         assert!(!breaker.is_open());
     }
@@ -265,7 +285,7 @@ mod tests {
         now = breaker.next_probe().unwrap();
         assert!(breaker.started(now));
         assert!(!breaker.admits(now));
-        assert_eq!(breaker.failed([&key(1)], true, None, &RetryPolicy::default(), now, 0), Effect::Outage);
+        assert_eq!(breaker.failed([(P, &key(1))], true, None, &RetryPolicy::default(), now, 0), Effect::Outage);
         assert!(breaker.next_probe().unwrap() > now);
         now = breaker.next_probe().unwrap();
         breaker.started(now);
@@ -298,20 +318,20 @@ mod tests {
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..10 {
             assert!(breaker.admits(now), "it never stops other keys while it is closed");
-            breaker.failed([&key(n)], false, if n == 4 { asked } else { None }, &retry, now, 0);
+            breaker.failed([(P, &key(n))], false, if n == 4 { asked } else { None }, &retry, now, 0);
         }
         assert_eq!(breaker.next_probe(), Some(now.after(Duration::from_secs(8))));
         // One that was in flight asks for more, and a probe for more than is granted.
-        breaker.failed([&key(1)], false, Some(Duration::from_secs(20)), &retry, now, 0);
+        breaker.failed([(P, &key(1))], false, Some(Duration::from_secs(20)), &retry, now, 0);
         let probe = now.after(Duration::from_secs(20));
         assert_eq!(breaker.next_probe(), Some(probe));
         breaker.started(probe);
-        breaker.failed([&key(1)], true, Some(Duration::from_secs(1 << 20)), &retry, probe, 0);
+        breaker.failed([(P, &key(1))], true, Some(Duration::from_secs(1 << 20)), &retry, probe, 0);
         assert_eq!(breaker.next_probe(), Some(probe.after(retry.limit)));
         // A success makes it forget.
         breaker.succeeded();
         for n in 0..10 {
-            breaker.failed([&key(n)], false, None, &retry, probe, 0);
+            breaker.failed([(P, &key(n))], false, None, &retry, probe, 0);
         }
         assert!(breaker.next_probe().unwrap() < probe.after(Duration::from_secs(2)));
     }
@@ -325,13 +345,13 @@ mod tests {
         let mut now = Timestamp::from_millis(1);
         let mut breaker = Breaker::new(Some(BreakerPolicy::default()));
         for n in 0..10 {
-            breaker.failed([&key(n)], false, None, &retry, now, 0);
+            breaker.failed([(P, &key(n))], false, None, &retry, now, 0);
         }
         for probe in 0..20 {
             assert_eq!(breaker.next_probe(), Some(now.after(every)), "probe {probe}");
             now = now.after(every);
             breaker.started(now);
-            breaker.failed([&key(1)], true, None, &retry, now, 0);
+            breaker.failed([(P, &key(1))], true, None, &retry, now, 0);
         }
     }
 
@@ -344,7 +364,7 @@ mod tests {
             assert!(now.since(Timestamp::ZERO) < Duration::from_secs(80 * 3600));
             now = breaker.next_probe().unwrap();
             breaker.started(now);
-            last = breaker.failed([&key(1)], true, None, &RetryPolicy::default(), now, 7);
+            last = breaker.failed([(P, &key(1))], true, None, &RetryPolicy::default(), now, 7);
         }
         assert!(now.since(Timestamp::ZERO) >= Duration::from_secs(72 * 3600));
     }
@@ -355,7 +375,7 @@ mod tests {
             let policy = BreakerPolicy { failures, ..BreakerPolicy::default() };
             let mut breaker = Breaker::new(Some(policy));
             for (n, k) in keys.iter().enumerate() {
-                breaker.failed([&key(*k)], false, None, &RetryPolicy::default(), Timestamp::ZERO, 0);
+                breaker.failed([(P, &key(*k))], false, None, &RetryPolicy::default(), Timestamp::ZERO, 0);
                 let mut distinct = keys[..=n].to_vec();
                 distinct.sort_unstable();
                 distinct.dedup();

@@ -7,6 +7,7 @@ use crate::lane_key::LaneKey;
 use crate::retry::RetryPolicy;
 use crate::revision::Revision;
 use crate::tenant::{TENANT_SEPARATOR, Tenant, is_name, split, tenant_of};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::fmt;
@@ -239,6 +240,8 @@ pub struct Destination {
     pub max_age: Option<Duration>,
     /// Why the operator has paused it, if so: no attempts, nothing lost.
     pub paused: Option<Box<str>>,
+    /// Since when, if that was written down.
+    pub paused_since: Option<Timestamp>,
 }
 
 impl Destination {
@@ -262,6 +265,7 @@ impl Destination {
             breaker: Some(BreakerPolicy::default()),
             max_age: None,
             paused: None,
+            paused_since: None,
         }
     }
 

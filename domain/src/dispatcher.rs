@@ -74,7 +74,8 @@ impl Dispatcher {
             Input::Read { read, events, corrupt, next } => {
                 self.read_ended(read, Answer::Log { events, corrupt, next });
             }
-            Input::DeadLetterRead { read, event } => self.read_ended(read, Answer::DeadLetter(event)),
+            Input::DeadLetterRead { read, event } => self.read_ended(read, Answer::DeadLetter(Ok(event))),
+            Input::DeadLetterUnreadable { read, why } => self.read_ended(read, Answer::DeadLetter(Err(why))),
             Input::EndRead { read, end } => self.read_ended(read, Answer::End(end)),
             Input::ReadFailed(read) => self.read_failed(read),
             Input::Redrive { partition, requests } => {
@@ -195,6 +196,7 @@ impl Dispatcher {
         if let Some(owned) = self.partitions.remove(&partition) {
             owned.discard(&mut self.shared.memory);
             self.shared.forget_reads_of(partition);
+            self.shared.destinations.forget_waiting(partition);
             self.end_waiting(partition);
         }
     }

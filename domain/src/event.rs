@@ -26,7 +26,8 @@ pub const MAX_KEY_BYTES: usize = 1024;
 pub const MAX_ATTRIBUTES: usize = 64;
 /// Attributes that a Laneway on the way writes where it sends batches. They count neither towards
 /// [`MAX_ATTRIBUTES`] nor towards [`MAX_EVENT_HEADER_BYTES`], so that what one Laneway has accepted another one takes.
-pub const HOP_ATTRIBUTES: [&str; 4] = ["lanewayattempt", "lanewayredrive", "lanewaysequence", "traceparent"];
+pub const HOP_ATTRIBUTES: [&str; 5] =
+    ["lanewayattempt", "lanewayredrive", "lanewayreplay", "lanewaysequence", "traceparent"];
 /// The most bytes of the value of one of those: a trace context has 55.
 pub const MAX_HOP_ATTRIBUTE_BYTES: usize = 64;
 /// What the types of Laneway's own events begin with. Producers cannot send them, but for [`TEST_TYPE`].
@@ -327,12 +328,13 @@ pub fn check_attribute(name: &str, value: &str) -> Result<(), InvalidEvent> {
     let field = format!("attributes.{}", name.escape_default());
     let fits = (1..=MAX_ATTRIBUTE_NAME_BYTES).contains(&name.len());
     if !fits || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
-        let reason =
-            format!("the name must be 1 to {MAX_ATTRIBUTE_NAME_BYTES} of a-z and 0-9 (CloudEvents 1.0, section 3.1)");
+        let reason = format!(
+            "has a name that is not 1 to {MAX_ATTRIBUTE_NAME_BYTES} of a-z and 0-9 (CloudEvents 1.0, section 3.1)"
+        );
         return Err(InvalidEvent::new(field, reason));
     }
     if RESERVED_ATTRIBUTES.contains(&name) {
-        return Err(InvalidEvent::new(field, "the name is reserved; use the event's own field"));
+        return Err(InvalidEvent::new(field, "has a reserved name; use the event's own field"));
     }
     let most = if counts_as_attribute(name) { MAX_ATTRIBUTE_BYTES } else { MAX_HOP_ATTRIBUTE_BYTES };
     if value.is_empty() { Ok(()) } else { check_text(&field, value, most) }
@@ -362,10 +364,11 @@ impl NewEvent {
     }
 }
 
-/// What a partition remembers of an event with this tenant, source and id that its producer gave.
+/// What a partition remembers of an event with this tenant, source and id that its producer gave. To receivers, an event
+/// whose producer named no source has [`DEFAULT_SOURCE`], so that here the two are one as well.
 #[must_use]
 pub fn remembered_as<'a>(tenant: Option<&Tenant>, source: Option<&str>, id: &'a str) -> Cow<'a, str> {
-    match (tenant, source) {
+    match (tenant, source.filter(|source| *source != DEFAULT_SOURCE)) {
         (Some(tenant), source) => Cow::Owned(format!("{tenant}\n{}\n{id}", source.unwrap_or_default())),
         (None, Some(source)) => Cow::Owned(format!("{source}\n{id}")),
         (None, None) => Cow::Borrowed(id),
@@ -509,5 +512,10 @@ mod tests {
         assert_eq!(new(Some("/shop"), false).remembered_as(), None);
         assert_eq!(new(None, true).remembered_as().unwrap(), "evt_1");
         assert_eq!(new(Some("/shop"), true).remembered_as().unwrap(), "/shop\nevt_1");
+        // What receivers see of an event without a source.
+        assert_eq!(new(Some(DEFAULT_SOURCE), true).remembered_as(), new(None, true).remembered_as());
+        let tenant = Tenant::new("a").unwrap();
+        let of = |source| remembered_as(Some(&tenant), source, "id").into_owned();
+        assert_eq!(of(Some(DEFAULT_SOURCE)), of(None));
     }
 }

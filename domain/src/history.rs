@@ -21,6 +21,9 @@ pub const MAX_TOLD_BYTES: usize = 64 << 10;
 /// The most attempts that one commit tells. More come together only while the store takes no commit; they are counted.
 /// So the history of one commit has at most [`MAX_TOLD_BYTES`] and 32 bytes for each of these, 320 KiB.
 pub const MAX_TOLD: usize = 8192;
+/// Of these and of [`MAX_TOLD`], the part that is left to what expires, as the reciprocal: a destination that was away for
+/// long settles thousands of events at once, and the attempts of others are to be told all the same.
+const EXPIRED_PART: usize = 4;
 /// About what an attempt takes that is told without its id and key: where it went, and how and when it ended.
 const LEAST_WEIGHT: usize = 16;
 
@@ -208,6 +211,9 @@ pub struct History {
 pub(crate) struct ToTell {
     told: Vec<Told>,
     weight: usize,
+    /// Of these, how many have expired, and their weight.
+    expired: usize,
+    expired_weight: usize,
     untold: u64,
 }
 
@@ -222,15 +228,18 @@ impl ToTell {
         &self.told
     }
 
-    /// Adds an attempt, as far as there is room.
+    /// Adds an attempt, or an event that has expired, as far as there is room.
     pub(crate) fn tell(&mut self, told: Told) {
-        if self.told.len() >= MAX_TOLD {
+        let is_expired = told.ended == Ended::Expired;
+        if self.told.len() >= MAX_TOLD || is_expired && self.expired >= MAX_TOLD / EXPIRED_PART {
             self.untold += 1;
             return;
         }
+        self.expired += usize::from(is_expired);
         let weight = told.weight();
-        if self.weight + weight <= MAX_TOLD_BYTES {
-            self.weight += weight;
+        let expired_weight = self.expired_weight + if is_expired { weight } else { 0 };
+        if self.weight + weight <= MAX_TOLD_BYTES && expired_weight <= MAX_TOLD_BYTES / EXPIRED_PART {
+            (self.weight, self.expired_weight) = (self.weight + weight, expired_weight);
             self.told.push(told);
         } else {
             self.told.push(told.in_short());
@@ -346,6 +355,18 @@ mod tests {
         let rest = &history.told[1..];
         assert!(rest.iter().all(|told| told.id.is_none() && told.reason.is_none() && told.status == Some(500)));
         assert!(to_tell.is_empty());
+    }
+
+    #[test]
+    fn what_expires_leaves_room_for_attempts() {
+        let mut to_tell = ToTell::default();
+        let expired = || Told { ended: Ended::Expired, fate: Fate::Expired, ..told(1000) };
+        (0..2 * MAX_TOLD).for_each(|_| to_tell.tell(expired()));
+        (0..9).for_each(|_| to_tell.tell(told(1000)));
+        let history = to_tell.take(1, Timestamp::ZERO).unwrap();
+        let attempts = history.told.iter().filter(|told| told.ended == Ended::Failed);
+        assert_eq!(attempts.filter(|told| told.reason.is_some()).count(), 9);
+        assert_eq!((history.told.len(), history.untold), (MAX_TOLD / 4 + 9, (2 * MAX_TOLD - MAX_TOLD / 4) as u64));
     }
 
     fn sent(n: u64) -> Sent {

@@ -139,6 +139,13 @@ pub enum Input {
         /// The event.
         event: Option<Arc<LoggedEvent>>,
     },
+    /// The copy of a dead letter's event is damaged, and asking again would not help.
+    DeadLetterUnreadable {
+        /// Which read.
+        read: ReadId,
+        /// What is wrong with it, for people.
+        why: Box<str>,
+    },
     /// Someone wants these dead letters attempted once more. Telling twice changes nothing.
     Redrive {
         /// The partition.
@@ -269,13 +276,13 @@ pub enum Notice {
         /// Whether its key is held, and the event not made a dead letter.
         held: bool,
     },
-    /// A dead letter was attempted once more, because someone asked for it.
+    /// A dead letter was attempted once more, because someone asked for it, or could not be.
     Redriven {
         /// The destination.
         destination: DestinationName,
         /// The partition.
         partition: Partition,
-        /// Its event.
+        /// Its event. `None` if its copy is damaged.
         event: Option<Arc<LoggedEvent>>,
         /// What went wrong; `None` if it was delivered.
         failed: Option<Box<str>>,

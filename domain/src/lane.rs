@@ -27,11 +27,11 @@ mod turns;
 mod yielding;
 
 pub(crate) use context::{Context, Expired, Held, Memory, Uncommitted, Unsaved};
-pub(crate) use fetch::Fetch;
+pub(crate) use fetch::{FETCH_BYTES, Fetch};
 pub(crate) use outcomes::Ends;
 pub(crate) use queues::Part;
 
-use crate::destination::{DestinationIndex, Ordering};
+use crate::destination::{BatchPolicy, DestinationIndex, Ordering};
 use crate::event::LoggedEvent;
 use crate::gate::Appetite;
 use crate::io::{Attempted, Notice};
@@ -40,6 +40,7 @@ use crate::partition::{Offset, Partition};
 use crate::progress::{Behind, Expiry};
 use crate::retry::NextAttempt;
 use crate::shares::GroupIndex;
+use crate::time::Timestamp;
 use crate::timers::{LaneTimer, Timer};
 use crate::way::{LaneAt, Way};
 use behind::BehindKeys;
@@ -51,6 +52,10 @@ use record::Record;
 use std::sync::Arc;
 use turns::Turns;
 use yielding::Yielding;
+
+/// Keys that are looked at for whether a batch is full. That is asked for every event that comes while it waits for more,
+/// and it is few keys that have many events in hand.
+const LOOKED_AT_FOR_BATCH: usize = 16;
 
 /// What makes a lane one that delivers once more.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +91,8 @@ pub(crate) struct Lane {
     yielding: Yielding,
     /// Whether it stands in its destination's queue.
     pub(crate) queued_at_gate: bool,
+    /// Whether it had nothing under way when the last commit looked at it.
+    pub(crate) was_idle: bool,
 }
 
 impl Lane {
@@ -116,6 +123,7 @@ impl Lane {
             ages: Ages::default(),
             yielding: Yielding::default(),
             queued_at_gate: false,
+            was_idle: false,
         }
     }
 
@@ -129,8 +137,8 @@ impl Lane {
     }
 
     /// The same, at an event for which there was no room.
-    pub(crate) fn stopped_at(&mut self, event: &LoggedEvent) {
-        self.reading.set_next_since(Some(self.waits_since(event)));
+    pub(crate) fn stopped_at(&mut self, event: &LoggedEvent, now: Timestamp) {
+        self.reading.set_next_since(self.waits_since_surely(event, now));
     }
 
     /// How far it has looked, if it reads for itself.
@@ -150,6 +158,12 @@ impl Lane {
     /// What it holds of the memory that all lanes share.
     pub(crate) fn holds(&self) -> (GroupIndex, Held) {
         (self.group, Held { waiting: self.queues.waiting(), busy_lanes: self.on_track.busy_lanes() })
+    }
+
+    /// The data of events that it holds in memory.
+    #[cfg(test)]
+    pub(crate) const fn bytes(&self) -> usize {
+        self.queues.bytes()
     }
 
     /// Lets go of that.
@@ -339,7 +353,7 @@ impl Lane {
     /// The next attempt: a single event, or as many as the destination's batches hold.
     pub(crate) fn next_delivery(&mut self, cx: &mut Context<'_>) -> Option<(Vec<Part>, Vec<Attempted>)> {
         let batch = cx.destination.batch;
-        if batch.max_events > 1 && self.turns.ready() < batch.max_events {
+        if batch.max_events > 1 && !self.has_full_batch(batch) {
             let until = self.turns.ready_since().after(batch.linger);
             if cx.now < until {
                 cx.timers.set(until, self.timer(LaneTimer::Linger));
@@ -395,6 +409,25 @@ impl Lane {
         }
         self.watch_stragglers(cx);
         Some((parts, events))
+    }
+
+    /// Whether nothing that comes could join the next batch: it has all that it may have, or what follows goes alone. Keys
+    /// with more than one event in hand are found among the first ones.
+    fn has_full_batch(&self, batch: BatchPolicy) -> bool {
+        let (mut events, mut bytes) = (self.turns.ready(), 0);
+        if events >= batch.max_events {
+            return true;
+        }
+        for key in self.turns.ready_keys().take(LOOKED_AT_FOR_BATCH) {
+            let queue = self.queues.known(key);
+            let (more, weight) = queue.in_hand(batch.max_events);
+            events += more.saturating_sub(1);
+            bytes += weight;
+            if queue.goes_alone() || events >= batch.max_events || bytes >= batch.max_bytes {
+                return true;
+            }
+        }
+        false
     }
 
     fn timer(&self, timer: LaneTimer) -> Timer {
@@ -480,12 +513,11 @@ impl Lane {
         self.reading.end()
     }
 
-    /// It has looked at everything below `next`. `seen`: the last event that was seen there, or the first one that it has not
-    /// taken. What comes next is hardly older.
-    pub(crate) fn advance(&mut self, next: Offset, seen: Option<&LoggedEvent>, cx: &Context<'_>) {
+    /// It has looked at everything below `next`, and seen these events there and from there on.
+    pub(crate) fn advance(&mut self, next: Offset, seen: &[Arc<LoggedEvent>], cx: &Context<'_>) {
         self.has_looked(self.reading.looked_up_to(next), next, cx);
         self.reading.advance(next);
-        self.reading.set_next_since(seen.map(|seen| self.waits_since(seen)));
+        self.reading.set_next_since(self.next_waits_since(seen, next, cx.now));
     }
 
     /// Restores a key that was behind when the progress was stored.

@@ -97,7 +97,7 @@ pub use role::{Role, Roles};
 pub use settings::Settings;
 pub use status::{
     BlockedKey, BreakerStatus, Command, DestinationStatus, KeyAt, MAX_LISTED_KEYS, Need, PAUSED_BY_OPERATOR,
-    PAUSED_IN_CONFIGURATION, PausedBy, PendingIs, ProcessStatus, StatusReport, WorkerStatus,
+    PAUSED_IN_CONFIGURATION, PausedBy, PendingIs, ProcessStatus, StatusReport, Urgency, WorkerStatus,
 };
 pub use tenant::{InvalidTenant, MAX_TENANT_BYTES, TENANT_SEPARATOR, Tenant};
 pub use tenant_book::{MAX_TENANT_RECORDS, TenantBook, TenantRecord, TenantRefusal};

@@ -17,6 +17,7 @@ use crate::partition::{Offset, Partition};
 use crate::replay::ReplayId;
 use crate::retry::{Failure, RetryState};
 use crate::revision::{Cut, Cuts, Revision};
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
@@ -351,6 +352,8 @@ pub struct DeadLetter {
     pub event_id: EventId,
     /// The event's type; `None` if its copy cannot be read.
     pub event_type: Option<EventType>,
+    /// Whose the event is; `None` if it is nobody's, or its copy cannot be read.
+    pub tenant: Option<Tenant>,
     /// Whether someone wants it retried, and that has not happened yet.
     pub retry_requested: bool,
 }

@@ -15,7 +15,8 @@ pub struct Settings {
     pub commit_interval: Duration,
     /// Or after this many settlements: what a crash may repeat, per partition, besides what was in flight.
     pub commit_settlements: usize,
-    /// At this many settlements without a stored commit a partition starts no further attempts.
+    /// At this many settlements by attempts without a stored commit a partition starts no further attempts. At this many
+    /// others, as of what expires, that are to go into one commit, lanes settle no more of what waits until there is another.
     pub max_uncommitted: usize,
     /// Bytes of events that a commit copies as dead letters ([`crate::Event::weight`]), and at most one attempt's
     /// more. The store copies them in one atomic step and does nothing else meanwhile; so many take some milliseconds.
@@ -24,7 +25,7 @@ pub struct Settings {
     /// keep 64 attempts busy while the next chunk is read.
     pub window_events: usize,
     /// The same in bytes, for all lanes of the process together; each busy lane has an equal share,
-    /// and at least one event.
+    /// and at least one event. What is fetched of keys behind counts too.
     pub window_bytes: usize,
     /// Events of one key that may wait among those of other keys. A key with more is recorded as
     /// behind: a busy key must not fill its lane's window.

@@ -14,7 +14,7 @@ mod pending;
 #[cfg(test)]
 mod tests;
 
-pub use need::Need;
+pub use need::{Need, Urgency};
 pub use pending::PendingIs;
 
 /// The most blocked keys that a report lists per destination; their number is always exact.
@@ -137,6 +137,9 @@ pub struct DestinationStatus {
     pub breaker: BreakerStatus,
     /// Why it is paused, if it is.
     pub paused: Option<String>,
+    /// Since when it is paused. `None` also where nobody wrote it down: the configuration pauses it, say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_since: Option<Timestamp>,
     /// Whether it is in the configuration. One that left it keeps its progress.
     pub configured: bool,
     /// What is delivered to it once more, and what was, by their ids. `pending` counts nothing of them.
@@ -263,6 +266,7 @@ impl DestinationStatus {
             blocked: Vec::new(),
             breaker: BreakerStatus::Closed,
             paused: None,
+            paused_since: None,
             configured,
             replays: Vec::new(),
         }
@@ -347,7 +351,11 @@ impl DestinationStatus {
         self.blocked.sort_by(|a, b| (a.since, a.partition, &a.key).cmp(&(b.since, b.partition, &b.key)));
         self.blocked.truncate(MAX_LISTED_KEYS);
         self.breaker = std::mem::replace(&mut self.breaker, BreakerStatus::Closed).worse_of(other.breaker);
-        self.paused = self.paused.take().or(other.paused);
+        if self.paused.is_none() {
+            (self.paused, self.paused_since) = (other.paused, other.paused_since);
+        } else if self.paused == other.paused {
+            self.paused_since = self.paused_since.into_iter().chain(other.paused_since).min();
+        }
         self.configured |= other.configured;
         for replay in other.replays {
             self.add_replay(replay);

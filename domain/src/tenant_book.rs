@@ -180,8 +180,15 @@ impl TenantBook {
         let mut whole = self.clone();
         for (tenant, record) in &known.tenants {
             let is_lost = match self.tenants.get(tenant) {
-                // A deletion stands, whatever was written over a store that did not know of it.
-                Some(there) if there.deleted != record.deleted => record.deleted,
+                Some(there) if record.deleted && !there.deleted => !self.has_come_back_after(record, there),
+                // The store has lost that the deletion was forgotten. Nobody else may bring it back either.
+                Some(there) if there.deleted && !record.deleted => {
+                    let is_lost = known.has_come_back_after(there, record);
+                    if is_lost {
+                        whole.forgotten = whole.forgotten.max(there.revision);
+                    }
+                    is_lost
+                }
                 Some(there) => there.revision < record.revision,
                 None => record.revision > self.forgotten && whole.tenants.len() < MAX_TENANT_RECORDS,
             };
@@ -195,6 +202,12 @@ impl TenantBook {
         whole.revision = stamp.revision;
         whole.check_self();
         Some(whole)
+    }
+
+    /// Whether a tenant that is here, as `live` says, is another one that got the name after the deletion was forgotten.
+    /// Else the deletion stands, whatever was written over a store that did not know of it.
+    fn has_come_back_after(&self, deletion: &TenantRecord, live: &TenantRecord) -> bool {
+        deletion.revision <= self.forgotten && live.revision > deletion.revision
     }
 
     /// Whether it is one that the methods here could have made: for what comes from a store.

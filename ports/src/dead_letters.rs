@@ -3,7 +3,7 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use laneway_domain::{
-    DeadLetter, DestinationName, EventId, Key, LoggedEvent, Offset, Partition, Redrive, Timestamp, TypePattern,
+    DeadLetter, DestinationName, EventId, Key, LoggedEvent, Offset, Partition, Redrive, Tenant, Timestamp, TypePattern,
 };
 use std::collections::BTreeSet;
 
@@ -15,9 +15,11 @@ pub const MAX_DEAD_LETTER_PAGE: usize = 1000;
 pub struct Selection {
     /// Only those of this destination; required for a change, so that nothing is swept by accident.
     pub destination: Option<DestinationName>,
+    /// Only those of this tenant's events. Keys and ids are a tenant's own: of another one they mean another event.
+    pub tenant: Option<Tenant>,
     /// Only those of this key.
     pub key: Option<Key>,
-    /// Only that of this event.
+    /// Only those of events of this id, of which each tenant, source and destination may have one.
     pub event_id: Option<EventId>,
     /// Only those of events of a type that matches one of these; all if there are none.
     pub types: Vec<TypePattern>,
@@ -41,22 +43,25 @@ impl Selection {
     /// Whether nothing is asked but what [`Selection::picks`] does not look at: destination, key and event.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.types.is_empty()
+        self.tenant.is_none()
+            && self.types.is_empty()
             && self.statuses.is_empty()
             && self.from.is_none()
             && self.to.is_none()
             && self.places.is_empty()
     }
 
-    /// Whether it means this dead letter, as far as type, status, time and place are concerned. What a store can look for by
-    /// itself (destination, key, event), it has looked for. What cannot be told of a dead letter, it has not.
+    /// Whether it means this dead letter, as far as tenant, type, status, time and place are concerned. What a store
+    /// can look for by itself (destination, key, event), it has looked for. What cannot be told of a dead letter, it
+    /// has not.
     #[must_use]
     pub fn picks(&self, letter: &DeadLetter) -> bool {
         let at = letter.given_up.at;
         let event_type = letter.event_type.as_ref();
         let of_type = |of: &TypePattern| event_type.is_some_and(|event_type| of.matches(event_type.as_str()));
         let status = letter.given_up.retry.last_status();
-        (self.types.is_empty() || self.types.iter().any(of_type))
+        (self.tenant.is_none() || self.tenant == letter.tenant)
+            && (self.types.is_empty() || self.types.iter().any(of_type))
             && (self.statuses.is_empty() || status.is_some_and(|status| self.statuses.contains(&status)))
             && self.from.is_none_or(|from| at >= from)
             && self.to.is_none_or(|to| at < to)
@@ -87,7 +92,8 @@ pub struct DeadLetterCount {
 /// The dead letters of all partitions. They are added by [`crate::ProgressStore::commit`].
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// A page of dead letters.
+    /// A page of dead letters. One that is damaged is left out, and the log says so; a change of all dead letters of its
+    /// destination, or of those of its key or event as far as that can be told, means it too.
     async fn list(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, StoreError>;
 
     /// How many the selection means.
@@ -106,6 +112,9 @@ pub trait DeadLetters: Send + Sync {
     async fn counts(&self) -> Result<Vec<DeadLetterCount>, StoreError>;
 
     /// The event of a dead letter: the copy, which is there also when the log has trimmed it.
+    ///
+    /// - Must refuse ([`StoreError::Refused`]) what is damaged, and can be read neither now nor later: then its retry
+    ///   has failed. While the store is away, that is no answer.
     async fn event(
         &self,
         partition: Partition,
@@ -122,7 +131,8 @@ pub trait DeadLetters: Send + Sync {
     async fn discard(&self, selection: &Selection) -> Result<u64, StoreError>;
 
     /// The dead letters of the partition that someone wants retried, by ascending offset and destination, at most
-    /// `most` of those behind `after`. They stay until a commit says how the retry ended.
+    /// `most` of those behind `after`. They stay until a commit says how the retry ended. One that is so damaged that
+    /// nobody can retry it is left out; the log says so.
     async fn retry_requested(
         &self,
         partition: Partition,

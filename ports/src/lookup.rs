@@ -15,8 +15,20 @@ use thiserror::Error;
 /// The most events or attempts of one page.
 pub const MAX_LOOKUP: usize = 1_000;
 
-/// Where in each partition a look back through the log has come to: it goes on below these offsets.
-pub type LogCursor = Vec<Offset>;
+/// Where a look back through the log has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogCursor {
+    /// It goes on below these offsets, one of each partition.
+    pub below: Vec<Offset>,
+    /// What stands there and was given already, because it was found at once: it is not given again.
+    pub given: Vec<(Partition, Offset)>,
+}
+
+impl From<Vec<Offset>> for LogCursor {
+    fn from(below: Vec<Offset>) -> Self {
+        Self { below, given: Vec::new() }
+    }
+}
 
 /// Where a look back through the history has come to: it goes on behind this attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,16 +139,18 @@ pub struct EventPage {
     pub looked: LookedBack,
 }
 
-/// Which event is meant.
+/// Which event is meant. An id is unique per tenant and source only: with both, what is found at once (because its id is
+/// remembered, or tells its time) is all there is. Otherwise that comes first, and `next` goes on with the others.
 #[derive(Clone, Debug)]
 pub struct FindEvent {
     /// Its id.
     pub id: EventId,
-    /// Only this tenant's, and only what its destinations have to do with it. An event of a tenant is found at once as
-    /// long as its id is remembered if the tenant is said.
+    /// Only this tenant's, and only what its destinations have to do with it; `None` is whosever it is.
     pub tenant: Option<Tenant>,
-    /// Its source, if that is known: with both it is found at once as long as its id is remembered.
+    /// Its source, where an empty one means those without; `None` is whichever it has.
     pub source: Option<Box<str>>,
+    /// The one there alone.
+    pub at: Option<(Partition, Offset)>,
     /// Only what this destination has to do with it.
     pub destination: Option<DestinationName>,
     /// Where the look before has ended.

@@ -121,6 +121,12 @@ pub enum TenantAdminError {
     /// The configuration file stands in the way.
     #[error("{0}")]
     OfFile(String),
+    /// Nothing is known of it, and nothing belongs to it. Its name would be refused for a week because of a slip.
+    #[error(
+        "nothing is known of a tenant {0}, and it has no destinations and no tokens. If events of it are to go all the \
+         same, make it known first (laneway tenants limit {0}), and delete it then"
+    )]
+    Unknown(Tenant),
     /// Others change tenants so often that this change found no gap.
     #[error("tenants are changed by others all the time, and this change found no gap: try again")]
     Busy,
@@ -152,5 +158,6 @@ pub trait TenantAdmin: Send + Sync {
     /// was.
     ///
     /// - Must refuse, with nothing done, while the configuration file has destinations or tokens of it.
+    /// - Must refuse a name of which nothing is known and to which nothing belongs.
     async fn delete(&self, by: &str, tenant: &Tenant) -> Result<DeletedTenant, TenantAdminError>;
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,8 +20,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// How long a new connection is kept for whoever wanted it. After that it is idle: a client may have opened it in vain,
 /// because another one was free sooner.
 const KEPT_UNUSED: Duration = Duration::from_secs(1);
-/// How often it is looked for an idle connection while somebody waits: whoever uses one does not say when it is done.
+/// How often it is looked for an idle connection while somebody waits, besides the moments in which a place comes free.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long places may be short without a word. Shorter ones pass by themselves, when an attempt ends.
+const SHORT_FOR_LONG: Duration = Duration::from_secs(10);
+/// How often it is said at most.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// The connections of a process. Clones are of the same.
 #[derive(Clone)]
@@ -31,28 +34,118 @@ pub struct Connections(Arc<Shared>);
 struct Shared {
     most: usize,
     free: Arc<Semaphore>,
-    begun: Instant,
     open: Mutex<Open>,
 }
 
 #[derive(Default)]
 struct Open {
     next: u64,
-    all: BTreeMap<u64, Arc<Use>>,
+    all: BTreeMap<u64, Usage>,
+    short: Option<Short>,
+    said_at: Option<Instant>,
 }
 
-/// What a connection does.
+/// Nobody gets a place without waiting for it.
+#[derive(Clone, Copy)]
+struct Short {
+    since: Instant,
+    /// When somebody waited last.
+    last: Instant,
+}
+
+/// What is said of a connection's use, by whoever makes exchanges over it. Clones are of the same connection.
+#[derive(Clone, Default)]
+pub struct Usage(Arc<Use>);
+
 #[derive(Default)]
 struct Use {
-    /// [`IN_USE`], [`TOLD`], or since when it is idle, in milliseconds from the beginning and one. All in one, so that
-    /// none is told to end that is just being used.
-    state: AtomicU64,
+    state: Mutex<State>,
     reader: AtomicWaker,
 }
 
-const IN_USE: u64 = 0;
-/// It is to end.
-const TOLD: u64 = u64::MAX;
+/// What a connection does. All in one, so that none is told to end that is just being used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// So many exchanges use it. With none it is being opened, or never says that it is idle.
+    InUse(usize),
+    IdleSince(Instant),
+    /// It is to end.
+    Told,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::InUse(0)
+    }
+}
+
+/// An exchange over a connection. Once the last one is dropped, the connection is idle.
+#[must_use]
+pub struct InUse(Usage);
+
+impl Usage {
+    /// An exchange begins, so that the connection is in use until what this gives is dropped. `None` if it was told to
+    /// end: nothing can be sent over it any more.
+    pub fn begin(&self) -> Option<InUse> {
+        let mut state = self.state();
+        let others = match *state {
+            State::InUse(others) => others,
+            State::IdleSince(_) => 0,
+            State::Told => return None,
+        };
+        *state = State::InUse(others + 1);
+        Some(InUse(self.clone()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_told(&self) -> bool {
+        *self.state() == State::Told
+    }
+
+    /// Since when it has been idle.
+    fn idle_since(&self) -> Option<Instant> {
+        match *self.state() {
+            State::IdleSince(since) => Some(since),
+            State::InUse(_) | State::Told => None,
+        }
+    }
+
+    /// Tells it to end, if nobody has begun to use it.
+    fn end_if_idle(&self) {
+        let mut state = self.state();
+        if matches!(*state, State::IdleSince(_)) {
+            *state = State::Told;
+            drop(state);
+            self.0.reader.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Usage").field(&*self.state()).finish()
+    }
+}
+
+impl fmt::Debug for InUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        *state = match *state {
+            State::InUse(count @ 2..) => State::InUse(count - 1),
+            // None that is in use is told to end.
+            _ => State::IdleSince(Instant::now()),
+        };
+    }
+}
 
 /// Why a write failed: the connection was told to end, to make room for another one, before anything of a request went
 /// over it. The request can go over another one.
@@ -72,7 +165,7 @@ impl Connections {
     pub fn at_most(most: usize) -> Self {
         let most = most.clamp(1, Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(most));
-        Self(Arc::new(Shared { most, free, begun: Instant::now(), open: Mutex::default() }))
+        Self(Arc::new(Shared { most, free, open: Mutex::default() }))
     }
 
     /// Whether all places are taken.
@@ -90,6 +183,7 @@ impl Connections {
     /// A place for one more; `None` if there is none by `deadline`.
     pub(crate) async fn place(&self, deadline: Instant) -> Option<Place> {
         if let Ok(permit) = Arc::clone(&self.0.free).try_acquire_owned() {
+            self.0.lock().short = None;
             return Some(self.placed(permit));
         }
         // In the order in which they came.
@@ -97,6 +191,7 @@ impl Connections {
         let waiting = async {
             loop {
                 self.0.close_idlest();
+                self.0.say_if_short_for_long();
                 if let Ok(turn) = timeout(LOOK_AGAIN, turn.as_mut()).await {
                     return turn.ok();
                 }
@@ -106,11 +201,11 @@ impl Connections {
     }
 
     fn placed(&self, permit: OwnedSemaphorePermit) -> Place {
-        let usage = Arc::new(Use::default());
+        let usage = Usage::default();
         let mut open = self.0.lock();
         let name = open.next;
         open.next += 1;
-        open.all.insert(name, Arc::clone(&usage));
+        open.all.insert(name, usage.clone());
         Place { of: Arc::clone(&self.0), name, usage, _permit: permit }
     }
 }
@@ -141,19 +236,33 @@ impl Shared {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    fn close_idlest(&self) {
+        let (open, now) = (self.lock(), Instant::now());
+        let all = open.all.values().filter_map(|usage| Some((usage.idle_since()?, usage)));
+        let idlest = all.filter(|(since, _)| *since <= now).min_by_key(|(since, _)| *since);
+        if let Some((_, usage)) = idlest {
+            usage.end_if_idle();
+        }
     }
 
-    fn close_idlest(&self) {
-        let (open, now) = (self.lock(), self.now());
-        let all = open.all.values().map(|usage| (usage.state.load(Ordering::Acquire), usage));
-        let idle = all.filter(|(state, _)| *state != IN_USE && *state <= now);
-        if let Some((state, usage)) = idle.min_by_key(|(since, _)| *since)
-            && usage.state.compare_exchange(state, TOLD, Ordering::AcqRel, Ordering::Acquire).is_ok()
-        {
-            usage.reader.wake();
+    /// Somebody waits: whether anything is said of that.
+    fn say_if_short_for_long(&self) {
+        let (mut open, now) = (self.lock(), Instant::now());
+        // Who waits again soon waits for the same.
+        let before = open.short.filter(|short| now < short.last + SHORT_FOR_LONG);
+        let since = before.map_or(now, |short| short.since);
+        open.short = Some(Short { since, last: now });
+        if now.duration_since(since) < SHORT_FOR_LONG || open.said_at.is_some_and(|at| now < at + SAY_AGAIN) {
+            return;
         }
+        open.said_at = Some(now);
+        drop(open);
+        tracing::warn!(
+            connections = self.most,
+            "all connections that this process may have to receivers have been in use for {} s, and attempts wait for \
+             one: permit more of them (egress.connections), or have slow destinations use fewer (max_in_flight)",
+            now.duration_since(since).as_secs()
+        );
     }
 }
 
@@ -161,7 +270,7 @@ impl Shared {
 pub(crate) struct Place {
     of: Arc<Shared>,
     name: u64,
-    usage: Arc<Use>,
+    usage: Usage,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -175,7 +284,7 @@ impl Drop for Place {
 pub struct Placed<S> {
     stream: S,
     place: Place,
-    /// It may be closed when it is idle: after an answer, and before the next request.
+    /// It may be closed when it is idle.
     gives_way: bool,
 }
 
@@ -184,26 +293,24 @@ impl<S> Placed<S> {
         Self { stream, place, gives_way: false }
     }
 
-    /// From here on it carries requests one after the other, so that it is idle between an answer and the next request:
-    /// then it may be closed to make room.
+    /// From here on whoever uses it says so ([`Placed::usage`]), so that it may be closed to make room when it is idle.
     pub fn give_way_when_idle(&mut self) {
         self.gives_way = true;
-        let kept = u64::try_from(KEPT_UNUSED.as_millis()).unwrap_or(u64::MAX);
-        self.place.usage.state.store(self.place.of.now().saturating_add(kept), Ordering::Release);
+        let mut state = self.place.usage.state();
+        if *state == State::InUse(0) {
+            *state = State::IdleSince(Instant::now() + KEPT_UNUSED);
+        }
     }
 
-    fn is_told(&self) -> bool {
-        self.place.usage.state.load(Ordering::Acquire) == TOLD
+    /// Where it is said whether it is in use.
+    #[must_use]
+    pub fn usage(&self) -> &Usage {
+        &self.place.usage
     }
 
-    /// It is in use, or idle since that moment; unless it was told to end. Returns whether it goes on.
-    fn goes_on_as(&self, state: u64) -> bool {
-        let unless_told = |before| (before != TOLD).then_some(state);
-        self.place.usage.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, unless_told).is_ok()
-    }
-
-    fn in_use(&self) -> io::Result<()> {
-        if self.goes_on_as(IN_USE) { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotConnected, GaveWay)) }
+    fn goes_on(&self) -> io::Result<()> {
+        let told = self.gives_way && self.place.usage.is_told();
+        if told { Err(io::Error::new(io::ErrorKind::NotConnected, GaveWay)) } else { Ok(()) }
     }
 }
 
@@ -212,23 +319,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
         if !self.gives_way {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        self.place.usage.reader.register(cx.waker());
-        if self.is_told() {
+        self.place.usage.0.reader.register(cx.waker());
+        if self.place.usage.is_told() {
             // Its end, as if the receiver had closed it.
             return Poll::Ready(Ok(()));
         }
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.goes_on_as(self.place.of.now());
-        }
-        read
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.in_use()?;
+        self.goes_on()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -245,7 +347,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.in_use()?;
+        self.goes_on()?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -271,6 +373,7 @@ mod tests {
 
     /// A request and its answer.
     async fn exchange((here, there): &mut (Placed<DuplexStream>, DuplexStream)) {
+        let _in_use = here.usage().begin().expect("it goes on");
         let mut got = [0; 2];
         here.write_all(b"ab").await.unwrap();
         there.read_exact(&mut got).await.unwrap();
@@ -302,13 +405,23 @@ mod tests {
         let mut one = open(&connections).await;
         exchange(&mut one).await;
         // A request without its answer yet.
+        let in_use = one.0.usage().begin().unwrap();
         one.0.write_all(b"ab").await.unwrap();
         assert!(connections.place(Instant::now() + SOON).await.is_none());
+        // What comes in does not end its use: it may be a ticket, or an interim answer.
         one.1.write_all(b"ok").await.unwrap();
         let mut got = [0; 2];
         one.0.read_exact(&mut got).await.unwrap();
-        drop(one);
+        assert!(connections.place(Instant::now() + SOON).await.is_none());
+        one.0.write_all(b"cd").await.unwrap();
+        // Of two exchanges both have to end.
+        let other = one.0.usage().begin().unwrap();
+        drop(in_use);
+        assert!(connections.place(Instant::now() + SOON).await.is_none());
+        drop(other);
+        let holder = tokio::spawn(async move { one.0.read(&mut [0]).await.unwrap() });
         assert!(connections.place(Instant::now() + SOON).await.is_some());
+        assert_eq!(holder.await.unwrap(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -317,6 +430,7 @@ mod tests {
         let mut one = open(&connections).await;
         exchange(&mut one).await;
         assert!(connections.place(Instant::now() + SOON).await.is_none(), "nobody reads, so that it cannot end");
+        assert!(one.0.usage().begin().is_none());
         let error = one.0.write_all(b"ab").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotConnected);
         assert!(gave_way(&error) && !gave_way(&io::ErrorKind::NotConnected.into()));
@@ -335,8 +449,27 @@ mod tests {
         holder.await.unwrap();
         // One whose first request is under way is in use, however long it takes.
         let mut busy = open(&connections).await;
+        let _in_use = busy.0.usage().begin().unwrap();
         busy.0.write_all(b"ab").await.unwrap();
         assert!(connections.place(Instant::now() + 9 * KEPT_UNUSED).await.is_none());
         busy.0.write_all(b"cd").await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_that_are_short_for_long_are_told_of_and_not_again_and_again() {
+        let connections = Connections::at_most(1);
+        let place = connections.place(Instant::now()).await.unwrap();
+        let said_at = || connections.0.lock().said_at;
+        assert!(connections.place(Instant::now() + SHORT_FOR_LONG / 2).await.is_none());
+        assert_eq!(said_at(), None);
+        // Those who wait one after the other wait together.
+        assert!(connections.place(Instant::now() + SHORT_FOR_LONG).await.is_none());
+        let first = said_at();
+        assert!(first.is_some());
+        assert!(connections.place(Instant::now() + SHORT_FOR_LONG).await.is_none());
+        assert_eq!(said_at(), first);
+        drop(place);
+        drop(connections.place(Instant::now()).await.unwrap());
+        assert!(connections.0.lock().short.is_none());
     }
 }

@@ -39,6 +39,12 @@ pub enum ConnectError {
         /// Its address.
         address: SocketAddr,
     },
+    /// The same of a destination of a tenant, who is not told which address it is.
+    #[error("{host} is not permitted: it does not resolve to public addresses alone")]
+    NotPermitted {
+        /// The host.
+        host: String,
+    },
     /// This process has as many connections as it may have, and none became free in time.
     #[error("all {most} connections that this process may have to receivers are in use (egress.connections)")]
     NoPlace {
@@ -46,10 +52,10 @@ pub enum ConnectError {
         most: usize,
     },
     /// TCP failed; of several addresses, this is what the first one said.
-    #[error("could not connect to {address}: {error}")]
+    #[error("could not connect to {to}: {error}")]
     Tcp {
-        /// The address.
-        address: SocketAddr,
+        /// The address; for a tenant, the host and the port.
+        to: String,
         /// What the system said.
         error: io::Error,
     },
@@ -59,4 +65,27 @@ pub enum ConnectError {
         /// What was not finished.
         doing: String,
     },
+}
+
+impl ConnectError {
+    /// Whether this process or its machine lacked something for it, so that it is nobody else's doing. Which errors of
+    /// the system say that, whoever asks knows.
+    #[must_use]
+    pub fn is_shortage(&self, of_system: fn(&io::Error) -> bool) -> bool {
+        match self {
+            Self::Tcp { error, .. } => of_system(error),
+            // The resolver keeps of the error below only what it says.
+            Self::LookUp { why, .. } => {
+                let numbers = why.split("(os error ").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
+                numbers.map(io::Error::from_raw_os_error).any(|error| of_system(&error))
+            }
+            // Our own bound.
+            Self::NoPlace { .. } => true,
+            Self::NoAddress { .. }
+            | Self::Blocked { .. }
+            | Self::Zone { .. }
+            | Self::NotPermitted { .. }
+            | Self::Late { .. } => false,
+        }
+    }
 }

@@ -23,7 +23,7 @@ mod proxy;
 mod resolve;
 mod route;
 
-pub use connections::{Connections, GaveWay, Placed, gave_way};
+pub use connections::{Connections, GaveWay, InUse, Placed, Usage, gave_way};
 pub use dial::{Dial, Tcp};
 pub use error::ConnectError;
 pub use guard::Guard;

@@ -25,17 +25,22 @@ pub struct EgressPolicy {
     pub allow: Vec<IpNet>,
     /// How many connections there may be at a time, over all destinations (`egress.connections`).
     pub connections: Connections,
+    /// Whether it is for what others than the operator send to ([`EgressPolicy::for_tenants`]): they read what is said of
+    /// their connections, and are not to learn which addresses names have in the operator's network.
+    pub of_tenants: bool,
 }
 
 /// An address that may not be connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{address} may not be connected to: it is {kind}; an operator can open it with egress.allow = [\"{open}\"]")]
+#[error("{address} may not be connected to: it is {kind}; an operator can open it with {setting} = [\"{open}\"]")]
 pub struct Blocked {
     /// The address, as it was resolved or written.
     pub address: IpAddr,
     /// What it is, for instance "a loopback address".
     pub kind: &'static str,
-    /// What `egress.allow` would have to contain.
+    /// Which setting opens it.
+    pub setting: &'static str,
+    /// What that would have to contain.
     pub open: IpNet,
 }
 
@@ -44,6 +49,13 @@ impl EgressPolicy {
     #[must_use]
     pub fn allowing(allow: impl IntoIterator<Item = IpNet>) -> Self {
         Self { allow: allow.into_iter().collect(), ..Self::default() }
+    }
+
+    /// The same for destinations of tenants, who have nothing of what the operator opens for itself: the public internet
+    /// and `allow` (`tenants.egress_allow`), over the same connections.
+    #[must_use]
+    pub fn for_tenants(&self, allow: Vec<IpNet>) -> Self {
+        Self { allow, connections: self.connections.clone(), of_tenants: true }
     }
 
     /// Whether `address` may be connected to.
@@ -55,7 +67,7 @@ impl EgressPolicy {
             IpAddr::V4(v4) => self.check_v4(v4),
             IpAddr::V6(v6) => self.check_v6(v6),
         }
-        .map_err(|(kind, open)| Blocked { address, kind, open })
+        .map_err(|(kind, open)| Blocked { address, kind, setting: self.setting(), open })
     }
 
     /// Whether a host that is written as an address may be connected to. One that is a name is
@@ -85,6 +97,10 @@ impl EgressPolicy {
             return Err((kind, range));
         }
         ranges::embedded(address).try_for_each(|v4| self.check_v4(v4))
+    }
+
+    const fn setting(&self) -> &'static str {
+        if self.of_tenants { "tenants.egress_allow" } else { "egress.allow" }
     }
 
     fn allows(&self, address: IpAddr) -> bool {

@@ -74,8 +74,8 @@ impl GuardedProxy {
         (self.login.user(), self.login.password())
     }
 
-    /// Why the last connection to each host failed, in the order of the hosts; nothing of a host that
-    /// was connected to since. SOCKS has only a number to say it with.
+    /// Why the last connection to each host failed, or that one waits for its place, in the order of the hosts; nothing
+    /// of a host that was connected to since. SOCKS has only a number to say it with.
     #[must_use]
     pub fn troubles(&self) -> Vec<Arc<ConnectError>> {
         self.troubles.all()
@@ -117,6 +117,15 @@ impl Troubles {
             Some(_) => {}
         }
     }
+
+    /// There is a place for a connection there. What else was wrong stays until that is there.
+    fn has_place(&self, to: &Request) {
+        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (to.host.to_string(), to.port);
+        if troubles.get(&place).is_some_and(|trouble| matches!(**trouble, ConnectError::NoPlace { .. })) {
+            troubles.remove(&place);
+        }
+    }
 }
 
 struct Shared<D> {
@@ -142,8 +151,17 @@ impl<D: Dial> Shared<D> {
     }
 
     async fn connect(&self, to: &Request) -> Result<Placed<D::Stream>, Refusal> {
-        let connected = self.way(to).connect(Instant::now() + CONNECT).await;
-        let connected = connected.map_err(Arc::new);
+        let (way, deadline) = (self.way(to), Instant::now() + CONNECT);
+        if way.is_crowded() {
+            // A driver gives up before a place comes free, and then wants to know what it waited for.
+            self.troubles.note(to, Some(Arc::new(way.no_place())));
+        }
+        let connected = async {
+            let place = way.place(deadline).await?;
+            self.troubles.has_place(to);
+            way.connect_in(place, deadline).await
+        };
+        let connected = connected.await.map_err(Arc::new);
         self.troubles.note(to, connected.as_ref().err().cloned());
         connected.map_err(|error| Refusal::of(&error))
     }

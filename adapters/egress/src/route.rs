@@ -1,6 +1,6 @@
 //! From a host to a TCP connection: look up, check every address, connect to one of exactly those.
 
-use crate::connections::Placed;
+use crate::connections::{Place, Placed};
 use crate::dial::{Dial, Tcp};
 use crate::error::ConnectError;
 use crate::guard::Guard;
@@ -55,15 +55,50 @@ impl<D: Dial> Route<D> {
     /// # Errors
     /// Says what there was to connect to, and why there is no connection.
     pub async fn connect(&self, deadline: Instant) -> Result<Placed<D::Stream>, ConnectError> {
-        let host = &self.host;
-        let connections = &self.guard.policy().connections;
+        let place = self.place(deadline).await?;
+        self.connect_in(place, deadline).await
+    }
+
+    /// What a tenant is told: of addresses nothing, which may be of the operator's network.
+    fn without_addresses(&self, error: ConnectError) -> ConnectError {
+        match error {
+            ConnectError::Blocked { host, .. } | ConnectError::Zone { host, .. } => ConnectError::NotPermitted { host },
+            ConnectError::Tcp { error, .. } => ConnectError::Tcp { to: format!("{}:{}", self.host, self.port), error },
+            error => error,
+        }
+    }
+
+    /// Waits for a place among the process' connections, for its share of the time until `deadline`.
+    pub(crate) async fn place(&self, deadline: Instant) -> Result<Place, ConnectError> {
         // The rest is for the receiver: that a place came late is not its doing.
         let now = Instant::now();
         let place_by = now + deadline.saturating_duration_since(now).mul_f64(PLACE_SHARE);
-        let place = connections.place(place_by).await.ok_or(ConnectError::NoPlace { most: connections.most() })?;
+        self.guard.policy().connections.place(place_by).await.ok_or_else(|| self.no_place())
+    }
+
+    /// What it means that there is no place.
+    pub(crate) fn no_place(&self) -> ConnectError {
+        ConnectError::NoPlace { most: self.guard.policy().connections.most() }
+    }
+
+    /// The same as [`Route::connect`], in a place that is there.
+    pub(crate) async fn connect_in(&self, place: Place, deadline: Instant) -> Result<Placed<D::Stream>, ConnectError> {
+        let connected = self.connected(place, deadline).await;
+        if self.guard.policy().of_tenants {
+            connected.map_err(|error| self.without_addresses(error))
+        } else {
+            connected
+        }
+    }
+
+    async fn connected(&self, place: Place, deadline: Instant) -> Result<Placed<D::Stream>, ConnectError> {
+        let host = &self.host;
         let found = within(deadline, self.look_up(), || format!("still looking up {host}")).await?;
         let addresses = in_turns(self.permitted(found)?);
-        let connecting = || format!("{} of {host} did not take a connection", listed(&addresses));
+        let connecting = || match self.guard.policy().of_tenants {
+            true => format!("{host} did not take a connection"),
+            false => format!("{} of {host} did not take a connection", listed(&addresses)),
+        };
         let tcp = within(deadline, first_to_connect(self.guard.dial(), &addresses), connecting).await?;
         Ok(Placed::new(tcp, place))
     }
@@ -153,7 +188,7 @@ async fn first_to_connect<D: Dial>(dial: &D, addresses: &[SocketAddr]) -> Result
 }
 
 async fn connect_to<D: Dial>(dial: &D, address: SocketAddr) -> Result<D::Stream, ConnectError> {
-    dial.dial(address).await.map_err(|error| ConnectError::Tcp { address, error })
+    dial.dial(address).await.map_err(|error| ConnectError::Tcp { to: address.to_string(), error })
 }
 
 #[cfg(test)]
@@ -167,5 +202,35 @@ mod tests {
         let turns = parse(&["[2600::1]:1", "1.1.1.1:1", "[2600::2]:1", "1.1.1.2:1", "[2600::3]:1"]);
         assert_eq!(in_turns(found), turns);
         assert_eq!(in_turns(vec!["1.1.1.1:1".parse().unwrap(); 50]).len(), MAX_ADDRESSES_TRIED);
+    }
+
+    struct Answers(&'static str);
+
+    #[async_trait::async_trait]
+    impl crate::Resolve for Answers {
+        async fn resolve(&self, _: &str, _: u16) -> std::io::Result<Vec<SocketAddr>> {
+            Ok(vec![self.0.parse().unwrap()])
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tenant_is_told_no_address() {
+        // Nobody listens at port 1.
+        let cases = [("10.1.2.3:1", &[][..]), ("[fe80::1%3]:1", &["fe80::/10"]), ("127.0.0.1:1", &["127.0.0.0/8"])];
+        for (address, allow) in cases {
+            let allow: Vec<ipnet::IpNet> = allow.iter().map(|range| range.parse().unwrap()).collect();
+            let own = crate::EgressPolicy::allowing(allow.clone());
+            let tenants = crate::EgressPolicy::default().for_tenants(allow);
+            let bare = address.split([']', '%', ':']).next().unwrap_or_default().trim_start_matches('[').to_owned();
+            for (policy, tells) in [(own, true), (tenants, false)] {
+                let guard = Guard::with_resolver(policy, std::sync::Arc::new(Answers(address)));
+                let route = guard.route(Host::Domain("h.example".into()), 1);
+                let until = Instant::now() + Duration::from_secs(60);
+                let Err(error) = route.connect(until).await else { panic!("{address} takes connections") };
+                let said = error.to_string();
+                assert_eq!(said.contains(&bare), tells, "{said}");
+                assert!(said.contains("h.example") || tells, "{said}");
+            }
+        }
     }
 }

@@ -38,7 +38,6 @@
 mod answer;
 mod batch;
 mod body;
-mod certificate;
 mod cloudevents;
 mod crowd;
 mod door;
@@ -55,6 +54,7 @@ mod object;
 mod openapi;
 mod operation;
 mod operator;
+mod presented;
 mod problem;
 mod refusal;
 mod request_name;
@@ -83,6 +83,7 @@ pub use link::{LINK_KEY_BYTES, LINK_PREFIX, LinkKey};
 pub use listen::{Listen, Peek};
 pub use openapi::openapi;
 pub use operation::Route;
+pub use presented::digest_of;
 pub use routes::routes;
 pub use server::{Ended, serve, serve_with};
 pub use starting::starting;
@@ -90,8 +91,8 @@ pub use tenants::{
     ActBounds, CurrentActBounds, DEFAULT_CHANGES_PER_MINUTE, DEFAULT_REPLAYS_AT_ONCE, DEFAULT_REPLAYS_PER_MINUTE,
     DEFAULT_SEARCHES_PER_MINUTE, DEFAULT_TENANT_TOKENS, DEFAULT_TESTS_PER_MINUTE,
 };
-pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen, digest_of};
-pub use visitor::{Visitor, admit};
+pub use token::{CONFIRMED_FOR, Known, TOKEN_PREFIX, Token, Tokens, check_listen};
+pub use visitor::{ForPage, Visitor, admit};
 
 use crate::operation::{Handler, Operation};
 use crate::routes::OPERATIONS;
@@ -144,6 +145,8 @@ struct Shared {
     api: Api,
     buffered: body::Buffered,
     pace: tenants::Pace,
+    /// What the console's pages look up for each tenant.
+    looks: tenants::Pace,
     draining: operator::drain::Draining,
     telemetry: telemetry::Telemetry,
     /// The interface as a document.
@@ -164,11 +167,12 @@ impl Application {
     #[must_use]
     pub fn of(api: Api) -> Self {
         let buffered = body::Buffered::default();
-        let pace = tenants::Pace::new(api.tenants.clone());
+        let (pace, looks) = (tenants::Pace::new(api.tenants.clone()), tenants::Pace::new(api.tenants.clone()));
         Self(Arc::new(Shared {
             api,
             buffered,
             pace,
+            looks,
             draining: operator::drain::Draining::default(),
             telemetry: telemetry::Telemetry::new(),
             document: openapi(),

@@ -20,6 +20,7 @@ use crate::door::{Asked, enter, no_form};
 use crate::object::Object;
 use crate::operation::{Handler, Operation};
 use crate::problem::{Kind, Problem};
+use crate::visitor::ForPage;
 use crate::wire::{self, Position};
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Path, Request, State};
@@ -89,7 +90,11 @@ async fn guard(State(stands): State<Guard>, request: Request, next: Next) -> Res
     });
     // Whoever may not do it has not done it.
     let entered = entered.and_then(|access| match act {
-        Some(act) => shared.pace.act(access.tenant.as_ref(), act, 1).map(|()| access),
+        Some(act) => {
+            let is_for_page = act == TenantAct::Search && parts.extensions.get::<ForPage>().is_some();
+            let pace = if is_for_page { &shared.looks } else { &shared.pace };
+            pace.act(access.tenant.as_ref(), act, 1).map(|()| access)
+        }
         None => Ok(access),
     });
     let within = shared.api.limits.now().body_timeout;
@@ -127,7 +132,10 @@ const NO_INTAKE: &str = "this process delivers and takes no events in: send them
 
 async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
     let hint = if shared.api.log.is_some() { "events go to /v1/events" } else { NO_INTAKE };
-    *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}", uri.path()))
+    // Whoever comes with a browser is led there; this is what `curl` shows.
+    let pages =
+        if uri.path() == "/" { ", and the console is at /console (unless server.console switches it off)" } else { "" };
+    *Problem::new(Kind::NotFound, format!("there is nothing at {}; {hint}{pages}", uri.path()))
 }
 
 /// What has a path of its own besides the one that has its name, if the request is such a one.

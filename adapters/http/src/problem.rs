@@ -259,6 +259,7 @@ impl Problem {
         let detail = error.to_string();
         match error {
             TenantAdminError::Refused(_) | TenantAdminError::OfFile(_) => Self::new(Kind::Conflict, detail),
+            TenantAdminError::Unknown(_) => Self::new(Kind::NotFound, detail).about("tenant"),
             TenantAdminError::Busy => Self::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(1)),
             TenantAdminError::Destinations(error) => Self::from_admin(error).saying(detail),
             TenantAdminError::Tokens(error) => Self::from_token_admin(error).saying(detail),

@@ -1,13 +1,12 @@
 //! What a request shows of who sends it: its token, or the certificate of its client.
 
-use crate::certificate::secret_of;
+use crate::presented::Presented;
 use crate::problem::Problem;
-use crate::token::{Access, Known, digest_of, has, opened};
+use crate::token::{Access, Known, Token, has, opened};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, header};
 use laneway_domain::Role;
 use laneway_tls::Names;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a request shows of who sends it. A token is what counts, if there is one.
@@ -29,19 +28,22 @@ impl<'a> Shown<'a> {
     }
 
     /// The token that is presented: of the names of a certificate that which opens something, or else the first.
-    pub(crate) fn presented(&self, tokens: &Known) -> Option<Cow<'a, [u8]>> {
+    pub(crate) fn presented(&self, tokens: &Known) -> Option<Presented<'a>> {
         if let Some(value) = self.headers.get(header::AUTHORIZATION) {
-            return bearer(value.as_bytes()).map(Cow::Borrowed);
+            return bearer(value.as_bytes()).map(Presented::Bearer);
         }
-        let mut names = self.extensions?.get::<Arc<Names>>()?.iter().map(secret_of).peekable();
-        let first = names.peek().cloned()?;
-        let known = names.find(|secret| tokens.of_file().iter().any(|token| token.reads(&digest_of(secret))));
-        Some(Cow::Owned(known.unwrap_or(first)))
+        let names = || Some(self.extensions?.get::<Arc<Names>>()?.iter().map(Presented::Certificate));
+        let is_known = |name: &Presented<'_>| {
+            let digest = name.digest();
+            let reads = |token: &Token| bool::from(token.reads(name.is_certificate(), &digest));
+            tokens.of_file().iter().any(reads)
+        };
+        names()?.find(is_known).or_else(|| names()?.next())
     }
 
     /// What it opens.
     pub(crate) fn opens(&self, tokens: &Known) -> Result<Access, Box<Problem>> {
-        opened(tokens, self.presented(tokens).as_deref())
+        opened(tokens, self.presented(tokens))
     }
 }
 

@@ -1,10 +1,12 @@
-//! The metrics of taking events in. Their handles are made once, from the recorder that is
-//! installed at that moment.
+//! The metrics of taking events in, and of whether that can be done. Their handles are made once, from the recorder
+//! that is installed at that moment.
 
 use crate::problem::{Kind, Problem};
 use http::StatusCode;
 use laneway_ports::{Appended, StoreError};
-use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ pub(crate) struct Telemetry {
     taken: Counter,
     by_status: Vec<(u16, Counter)>,
     by_reason: Vec<(Kind, Counter)>,
+    is_ready: Gauge,
     started: Instant,
     /// The second since `started`, from 1, in which the last warning was written.
     warned: AtomicU64,
@@ -34,6 +37,7 @@ impl Telemetry {
             "laneway_ingest_rejected_total",
             "Requests with events that were not answered 202, by reason"
         );
+        describe_gauge!("laneway_ready", "1 while the process can do its work, as /readyz says");
         let status = |status: u16| counter!("laneway_ingest_requests_total", "status" => status.to_string());
         let reason = |kind: Kind| counter!("laneway_ingest_rejected_total", "reason" => kind.name());
         Self {
@@ -43,9 +47,15 @@ impl Telemetry {
             taken: status(STATUSES[0]),
             by_status: STATUSES[1..].iter().map(|code| (*code, status(*code))).collect(),
             by_reason: Kind::ALL.iter().map(|kind| (*kind, reason(*kind))).collect(),
+            is_ready: gauge!("laneway_ready"),
             started: Instant::now(),
             warned: AtomicU64::new(0),
         }
+    }
+
+    /// Whether the process can do its work now.
+    pub(crate) fn ready(&self, is_ready: bool) {
+        self.is_ready.set(f64::from(u8::from(is_ready)));
     }
 
     /// What the store made of a request's events.

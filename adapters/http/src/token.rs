@@ -1,10 +1,9 @@
 //! Bearer tokens (RFC 6750): who may hand events in, look, and operate the server.
 
-use crate::certificate::{name_in, secret_of};
 use crate::link::{LINK_PREFIX, LinkKey, Opened, Signed};
+use crate::presented::{Presented, is_sendable};
 use crate::problem::{Kind, Problem};
 use laneway_domain::{Link, LinkOver, Links, Role, Roles, Tenant, Timestamp, TokenDigest, TokenName};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,7 +18,9 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct Token {
     name: Option<Box<str>>,
-    digest: [u8; 32],
+    /// Whether it is somebody's who shows a certificate of that name, and nobody's who sends a text.
+    is_certificate: bool,
+    digest: TokenDigest,
     roles: Roles,
     tenant: Option<Tenant>,
 }
@@ -29,20 +30,18 @@ impl Token {
     /// sent in a header (visible ASCII characters only).
     #[must_use]
     pub fn new(secret: &str) -> Option<Self> {
-        let sendable = !secret.is_empty() && secret.bytes().all(|b| b.is_ascii_graphic());
-        let digest = || Sha256::digest(secret.as_bytes()).into();
-        sendable.then(|| Self { name: None, digest: digest(), roles: Roles::ALL, tenant: None })
+        is_sendable(secret.as_bytes()).then(|| Self::shown_as(Presented::Bearer(secret.as_bytes())))
     }
 
     /// Whoever has a client certificate of this name, which TLS has verified: with every role.
     #[must_use]
     pub fn of_certificate(name: &str) -> Self {
-        Self {
-            name: None,
-            digest: digest_of(&secret_of(&laneway_tls::plain_name(name))).0,
-            roles: Roles::ALL,
-            tenant: None,
-        }
+        Self::shown_as(Presented::Certificate(&laneway_tls::plain_name(name)))
+    }
+
+    fn shown_as(presented: Presented<'_>) -> Self {
+        let (is_certificate, digest) = (presented.is_certificate(), presented.digest());
+        Self { name: None, is_certificate, digest, roles: Roles::ALL, tenant: None }
     }
 
     /// The same token under a name, and with these roles only.
@@ -75,15 +74,16 @@ impl Token {
         self.tenant.as_ref()
     }
 
-    /// Whether it is the one that is recognised by this.
-    pub(crate) fn reads(&self, digest: &TokenDigest) -> bool {
-        self.digest.ct_eq(&digest.0).into()
+    /// Whether it is the one that is recognised by this, of what is shown in that way.
+    pub(crate) fn reads(&self, is_certificate: bool, digest: &TokenDigest) -> Choice {
+        let same_kind = Choice::from(u8::from(self.is_certificate == is_certificate));
+        same_kind & self.digest.0.ct_eq(&digest.0)
     }
 
     /// Whether both read the same secret: then only one of them can be meant.
     #[must_use]
     pub fn reads_like(&self, other: &Self) -> bool {
-        self.digest.ct_eq(&other.digest).into()
+        self.reads(other.is_certificate, &other.digest).into()
     }
 }
 
@@ -202,9 +202,17 @@ impl Known {
         self.made.values().map(|made| &made.name).filter(|name| self.hides(name)).cloned().collect()
     }
 
+    /// Whether a token of that name is this tenant's; of one that is gone, its name says so.
+    pub(crate) fn is_of_tenant(&self, name: &str, tenant: &Tenant) -> bool {
+        match self.file.iter().find(|token| token.name() == Some(name)) {
+            Some(token) => token.tenant() == Some(tenant),
+            None => TokenName::new(name).is_ok_and(|name| name.is_of(Some(tenant))),
+        }
+    }
+
     /// The token of the HTTP interface that reads `presented`, if there is one.
-    fn made(&self, presented: &[u8], digest: &TokenDigest) -> Result<Option<&Made>, Box<Problem>> {
-        if !presented.starts_with(TOKEN_PREFIX.as_bytes()) {
+    fn made(&self, presented: Presented<'_>, digest: &TokenDigest) -> Result<Option<&Made>, Box<Problem>> {
+        if !presented.text().is_some_and(|text| text.starts_with(TOKEN_PREFIX.as_bytes())) {
             return Ok(None);
         }
         self.confirmed()?;
@@ -225,10 +233,10 @@ impl Known {
     }
 
     /// The link whose secret is `presented`, if one was ever made, and whether it stands.
-    fn link(&self, presented: &[u8]) -> Result<Option<FoundLink>, Box<Problem>> {
-        if !presented.starts_with(LINK_PREFIX.as_bytes()) {
+    fn link(&self, presented: Presented<'_>) -> Result<Option<FoundLink>, Box<Problem>> {
+        let Some(presented) = presented.text().filter(|text| text.starts_with(LINK_PREFIX.as_bytes())) else {
             return Ok(None);
-        }
+        };
         self.confirmed()?;
         let Some(signed) = self.links.as_deref() else { return Ok(None) };
         let Some(opened) = signed.open(presented) else { return Ok(None) };
@@ -243,7 +251,7 @@ impl Known {
     fn allowed_by_maker(&self, signed: &Signed, opened: &Opened) -> Option<Roles> {
         let name = Some(&*opened.link.maker).filter(|name| !name.is_empty());
         let of_file = self.file.iter().filter(|token| token.name() == name);
-        let mut of_file = of_file.map(|token| (TokenDigest(token.digest), token.roles, token.tenant.clone()));
+        let mut of_file = of_file.map(|token| (token.digest, token.roles, token.tenant.clone()));
         let made = || {
             let digest = self.digests.get(name?)?;
             let made = self.made.get(digest).filter(|made| !self.hides(&made.name))?;
@@ -364,12 +372,6 @@ pub fn check_listen(address: SocketAddr, tokens: &[Token]) -> Result<(), String>
     ))
 }
 
-/// The digest by which a token is recognised.
-#[must_use]
-pub fn digest_of(token: &[u8]) -> TokenDigest {
-    TokenDigest(Sha256::digest(token).into())
-}
-
 /// What a token opens, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
@@ -388,7 +390,7 @@ impl Access {
 }
 
 /// What the token `presented` opens. No token in the file opens everything to everyone.
-pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Access, Box<Problem>> {
+pub(crate) fn opened(tokens: &Known, presented: Option<Presented<'_>>) -> Result<Access, Box<Problem>> {
     if tokens.is_open() {
         return Ok(Access { roles: Roles::ALL, tenant: None, until: None });
     }
@@ -397,10 +399,10 @@ pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Access,
                     server.tokens or [[server.token]], or one that `laneway tokens create` has made";
         return Err(Problem::new(Kind::Unauthorized, what).challenged("Bearer realm=\"laneway\""));
     };
-    let digest = digest_of(presented);
+    let (is_certificate, digest) = (presented.is_certificate(), presented.digest());
     // All of them are compared, so that the time does not tell which one was nearly right.
     let (known, place) = tokens.file.iter().zip(0_u64..).fold((Choice::from(0), 0), |(known, place), (token, at)| {
-        let same = token.digest.ct_eq(&digest.0);
+        let same = token.reads(is_certificate, &digest);
         (known | same, u64::conditional_select(&place, &at, same))
     });
     let place = usize::try_from(place).unwrap_or(usize::MAX);
@@ -410,7 +412,7 @@ pub(crate) fn opened(tokens: &Known, presented: Option<&[u8]>) -> Result<Access,
     if let Some(made) = tokens.made(presented, &digest)? {
         return Ok(Access { roles: made.roles, tenant: made.name.tenant(), until: None });
     }
-    if let Some(name) = name_in(presented) {
+    if let Presented::Certificate(name) = presented {
         let what = format!("the client's certificate names {name:?}, and no [[server.token]] has that certificate");
         return Err(Problem::new(Kind::Unauthorized, what).challenged("Bearer realm=\"laneway\""));
     }
@@ -434,35 +436,39 @@ pub(crate) fn has(roles: Roles, role: Role) -> Result<(), Box<Problem>> {
 }
 
 /// Why a link opens nothing any more; `None` if it does, or there never was one.
-pub(crate) fn over(tokens: &Known, presented: &[u8]) -> Result<Option<LinkOver>, Box<Problem>> {
+pub(crate) fn over(tokens: &Known, presented: Presented<'_>) -> Result<Option<LinkOver>, Box<Problem>> {
     Ok(tokens.link(presented)?.and_then(|(_, stands)| stands.err()))
 }
 
 /// Whose token it is, for people. It was let in already.
-pub(crate) fn whose(tokens: &Known, presented: Option<&[u8]>) -> String {
+pub(crate) fn whose(tokens: &Known, presented: Option<Presented<'_>>) -> String {
     if tokens.is_open() {
         return "the interface without tokens".to_owned();
     }
-    let digest = digest_of(presented.unwrap_or_default());
-    // Which one it is is no secret to whoever has it.
-    let same = tokens.file.iter().find(|token| bool::from(token.digest.ct_eq(&digest.0)));
-    match (same.and_then(Token::name), tokens.made.get(&digest)) {
-        (Some(name), _) => format!("the token {name}"),
-        (None, Some(made)) => format!("the token {}", made.name),
-        (None, None) => match tokens.link(presented.unwrap_or_default()) {
+    let of_the_file = || "a token of server.tokens".to_owned();
+    let Some(presented) = presented else { return of_the_file() };
+    match name_of(tokens, presented, &presented.digest()) {
+        Some(name) => format!("the token {name}"),
+        None => match tokens.link(presented) {
             Ok(Some((link, _))) if link.maker.is_empty() => "a link of a token of server.tokens".to_owned(),
             Ok(Some((link, _))) => format!("a link of the token {}", link.maker),
-            _ => "a token of server.tokens".to_owned(),
+            _ => of_the_file(),
         },
     }
 }
 
+/// The name of the token that reads `presented`, if it has one. Which one it is is no secret to whoever has it.
+fn name_of<'a>(tokens: &'a Known, presented: Presented<'_>, digest: &TokenDigest) -> Option<&'a str> {
+    let same = |token: &&Token| bool::from(token.reads(presented.is_certificate(), digest));
+    let made = || tokens.made.get(digest).filter(|_| presented.text().is_some()).map(|made| made.name.as_str());
+    tokens.file.iter().find(same).and_then(Token::name).or_else(made)
+}
+
 /// The name of the token, which is empty for one of `server.tokens`, and what it is recognised by.
-pub(crate) fn maker(tokens: &Known, presented: Option<&[u8]>) -> (Box<str>, TokenDigest) {
-    let digest = digest_of(presented.unwrap_or_default());
-    let same = tokens.file.iter().find(|token| bool::from(token.digest.ct_eq(&digest.0))).and_then(Token::name);
-    let made = || tokens.made.get(&digest).map(|made| made.name.as_str());
-    (same.or_else(made).unwrap_or_default().into(), digest)
+pub(crate) fn maker(tokens: &Known, presented: Option<Presented<'_>>) -> (Box<str>, TokenDigest) {
+    let presented = presented.unwrap_or(Presented::Bearer(b""));
+    let digest = presented.digest();
+    (name_of(tokens, presented, &digest).unwrap_or_default().into(), digest)
 }
 
 /// RFC 6750, section 3.1: a known token that opens too little.

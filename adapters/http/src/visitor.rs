@@ -2,6 +2,7 @@
 
 use crate::door::{self, Asked};
 use crate::hosts::Hosts;
+use crate::presented::Presented;
 use crate::token::{Known, has, opened, over, whose};
 use crate::wire;
 use http::request::Parts;
@@ -16,6 +17,12 @@ pub fn admit(parts: &Parts, hosts: &Hosts, tokens: &Known) -> Result<(), Box<wir
     door::admit(&Asked::of(parts), hosts, tokens).map_err(|problem| Box::new(problem.body))
 }
 
+/// The mark of a request that the console makes within the process, so as to show a page. No request from outside has
+/// it: it is no header. What a tenant's pages look up is counted by itself, so that none of them uses up what its
+/// programs may.
+#[derive(Clone, Copy, Debug)]
+pub struct ForPage;
+
 /// Somebody whom the server knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visitor {
@@ -26,11 +33,13 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    /// Who has this token now; everyone where the server asks for none.
+    /// Who has this token now, or this link's secret; everyone where the server asks for none. No text is a
+    /// certificate's.
     ///
     /// # Errors
     /// 401 if there is no such token (any more), 503 if that cannot be found out now.
     pub fn of(tokens: &Known, token: Option<&[u8]>) -> Result<Self, Box<wire::Problem>> {
+        let token = token.map(Presented::Bearer);
         let access = opened(tokens, token).map_err(|problem| Box::new(problem.body))?;
         Ok(Self { roles: access.roles, tenant: access.tenant, until: access.until, who: whose(tokens, token) })
     }
@@ -40,7 +49,7 @@ impl Visitor {
     /// # Errors
     /// 503 if that cannot be found out now.
     pub fn over(tokens: &Known, link: &[u8]) -> Result<Option<LinkOver>, Box<wire::Problem>> {
-        over(tokens, link).map_err(|problem| Box::new(problem.body))
+        over(tokens, Presented::Bearer(link)).map_err(|problem| Box::new(problem.body))
     }
 
     /// Whoever came by a link: until when it lasts. They may not make what would outlast it.
@@ -80,6 +89,16 @@ impl Visitor {
 mod tests {
     use super::*;
     use crate::token::{Token, Tokens};
+
+    #[test]
+    fn no_text_passes_for_a_certificate() {
+        let boss = Token::of_certificate("boss.internal").named("boss", Roles::ALL);
+        let tokens = Tokens::of(vec![boss]).now();
+        for text in ["\0certificate\0boss.internal", "boss.internal", "certificate boss.internal", "\0", "é"] {
+            assert_eq!(Visitor::of(&tokens, Some(text.as_bytes())).unwrap_err().status, 401, "{text:?}");
+            assert_eq!(Visitor::over(&tokens, text.as_bytes()).unwrap(), None);
+        }
+    }
 
     #[test]
     fn a_visitor_has_what_the_token_opens_and_nothing_once_it_is_gone() {

@@ -7,7 +7,7 @@ mod lookup;
 mod replays;
 mod store;
 
-pub use dead_letters::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
+pub use dead_letters::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView, Place};
 pub use drain::{Drain, DrainChoice};
 pub use lookup::{
     AttemptAnswer, AttemptLine, AttemptPage, EventAt, EventLine, EventPage, EventWay, FoundEvents, WorkerTenure,
@@ -173,6 +173,13 @@ pub struct Status {
     /// What is missing here, and why; absent if this is all that there is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<String>,
+    /// What keeps the process that answers from its work, as `GET /readyz` says it: its store takes no events, say.
+    /// Absent if nothing does. A tenant is not told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_ready: Vec<String>,
+    /// What does not work while the rest does, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limitations: Vec<String>,
     /// The destinations, by name.
     pub destinations: Vec<DestinationView>,
     /// Dead letters of destinations that are not listed, by name.
@@ -210,6 +217,8 @@ impl Status {
             workers: report.workers,
             processes: report.processes,
             incomplete: report.incomplete,
+            not_ready: Vec::new(),
+            limitations: Vec::new(),
             destinations,
             other_dead_letters: dead_letters,
         }

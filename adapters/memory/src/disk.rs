@@ -1,9 +1,9 @@
 //! What survives a crash, and what waits to become durable.
 
 use crate::growth::Growth;
-use crate::partition::Shard;
+use crate::partition::{Dead, Shard};
 use crate::records::Records;
-use laneway_domain::{MAX_PARTITIONS, Offset, Partition, TenantBook, Timestamp, TokenBook};
+use laneway_domain::{DestinationName, MAX_PARTITIONS, Offset, Partition, TenantBook, Timestamp, TokenBook};
 use laneway_ports::{Lease, Register, WorkerId};
 use std::collections::VecDeque;
 use std::fmt;
@@ -173,6 +173,28 @@ impl Disk {
     pub fn lost_lease(&self, partition: Partition, worker: &WorkerId) -> Option<Lease> {
         let now = self.now();
         self.lock().durable.shards.get(partition.0 as usize)?.lost_lease(worker, now)
+    }
+
+    /// A dead letter is damaged: what became of it cannot be read any more. `false` if there is none.
+    pub fn damage_dead_letter(&self, partition: Partition, offset: Offset, destination: &DestinationName) -> bool {
+        self.dead_letter(partition, offset, destination, |dead| dead.is_damaged = true)
+    }
+
+    /// The copy that a dead letter keeps of its event is damaged. `false` if there is none.
+    pub fn damage_copy(&self, partition: Partition, offset: Offset, destination: &DestinationName) -> bool {
+        self.dead_letter(partition, offset, destination, |dead| dead.has_damaged_copy = true)
+    }
+
+    fn dead_letter(
+        &self,
+        partition: Partition,
+        offset: Offset,
+        destination: &DestinationName,
+        change: impl FnOnce(&mut Dead),
+    ) -> bool {
+        let mut inner = self.lock();
+        let shard = inner.durable.shards.get_mut(partition.0 as usize);
+        shard.and_then(|shard| shard.dead.get_mut(&(offset, destination.clone()))).map(change).is_some()
     }
 
     /// The records that commits have put aside, with the reasons.

@@ -46,6 +46,10 @@ pub(crate) struct Dead {
     given_up: GivenUp,
     pub(crate) event: Arc<LoggedEvent>,
     pub(crate) retry_requested: bool,
+    /// Whether what became of it cannot be read any more.
+    pub(crate) is_damaged: bool,
+    /// The same of the copy of its event.
+    pub(crate) has_damaged_copy: bool,
 }
 
 impl Dead {
@@ -54,7 +58,7 @@ impl Dead {
         selection.destination.as_ref().is_none_or(|name| *name == self.given_up.destination)
             && selection.key.as_ref().is_none_or(|key| event.key.as_ref() == Some(key))
             && selection.event_id.as_ref().is_none_or(|id| *id == event.id)
-            && selection.picks(&self.letter())
+            && (selection.is_plain() || !self.is_damaged && selection.picks(&self.letter()))
     }
 
     pub(crate) fn letter(&self) -> DeadLetter {
@@ -63,6 +67,7 @@ impl Dead {
             given_up: self.given_up.clone(),
             event_id: self.event.event.id.clone(),
             event_type: Some(self.event.event.event_type.clone()),
+            tenant: self.event.event.tenant.clone(),
             retry_requested: self.retry_requested,
         }
     }
@@ -283,7 +288,13 @@ impl Shard {
         for given_up in &commit.dead_letters {
             // An event that was trimmed has been settled, so that this commit has come before.
             let Some(event) = self.events.get(&given_up.offset) else { continue };
-            let dead = Dead { given_up: given_up.clone(), event: event.clone(), retry_requested: false };
+            let dead = Dead {
+                given_up: given_up.clone(),
+                event: event.clone(),
+                retry_requested: false,
+                is_damaged: false,
+                has_damaged_copy: false,
+            };
             self.dead.entry((given_up.offset, given_up.destination.clone())).or_insert(dead);
         }
         self.quarantined.extend(commit.quarantined.iter().map(|q| (q.offset, q.reason.clone())));
@@ -306,7 +317,7 @@ impl Shard {
 
     pub(crate) fn retry_requested(&self, after: Option<&(Offset, DestinationName)>, most: usize) -> Vec<Redrive> {
         let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let requested = self.dead.range(behind).filter(|(_, dead)| dead.retry_requested);
+        let requested = self.dead.range(behind).filter(|(_, dead)| dead.retry_requested && !dead.is_damaged);
         let redrive = |((offset, destination), dead): (&(Offset, DestinationName), &Dead)| Redrive {
             destination: destination.clone(),
             offset: *offset,

@@ -378,7 +378,8 @@ impl DeadLetters for MemoryStore {
         };
         Ok(self.disk.look(|Durable { shards, .. }| {
             let all = shards.iter().flat_map(|shard| shard.dead.values());
-            let selected = all.filter(|dead| dead.is_of(&query.selection)).map(Dead::letter).filter(after);
+            let selected = all.filter(|dead| !dead.is_damaged && dead.is_of(&query.selection));
+            let selected = selected.map(Dead::letter).filter(after);
             selected.take(query.most.min(MAX_DEAD_LETTER_PAGE)).collect()
         }))
     }
@@ -403,7 +404,15 @@ impl DeadLetters for MemoryStore {
         let index = self.index(partition)?;
         self.begin(Call::Operate)?;
         let at = (offset, destination.clone());
-        Ok(self.disk.look(|Durable { shards, .. }| shards[index].dead.get(&at).map(|dead| dead.event.as_ref().clone())))
+        let read = |dead: &Dead| {
+            if dead.has_damaged_copy {
+                return Err(StoreError::refused(format!(
+                    "the copy of the event at {offset} of {partition} is damaged"
+                )));
+            }
+            Ok(dead.event.as_ref().clone())
+        };
+        self.disk.look(|Durable { shards, .. }| shards[index].dead.get(&at).map(read).transpose())
     }
 
     async fn retry(&self, selection: &Selection) -> Result<u64, StoreError> {

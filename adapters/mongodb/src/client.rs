@@ -10,7 +10,9 @@
 //! it is, the driver may have said hello to the socket, which has nothing of a destination in it.
 
 use crate::hosts::TCP_ONLY;
+use laneway_domain::Cause;
 use laneway_egress::{EgressPolicy, Guard, GuardedProxy};
+use laneway_ports::is_shortage;
 use mongodb::Client;
 use mongodb::error::{Error, ErrorKind};
 use mongodb::event::EventHandler;
@@ -69,13 +71,22 @@ impl GuardedClient {
     }
 
     /// What the guard says of why there is no connection, if the driver's `error` may be about that: the
-    /// driver knows only the number that SOCKS has for it.
-    pub(crate) fn troubles(&self, error: &Error) -> Option<String> {
-        let about_connections =
-            matches!(&*error.kind, ErrorKind::ServerSelection { .. } | ErrorKind::ProxyConnect { .. });
-        let mut troubles: Vec<String> = self.proxy.troubles().iter().map(ToString::to_string).collect();
-        troubles.truncate(MAX_TROUBLES);
-        (about_connections && !troubles.is_empty()).then(|| troubles.join("; "))
+    /// driver knows only the number that SOCKS has for it. Beside it which end of an attempt that is.
+    pub(crate) fn troubles(&self, error: &Error) -> Option<(Cause, String)> {
+        let about_connections = matches!(
+            &*error.kind,
+            ErrorKind::ServerSelection { .. }
+                | ErrorKind::ProxyConnect { .. }
+                | ErrorKind::ConnectionPoolCleared { .. }
+        );
+        let troubles = self.proxy.troubles();
+        if !about_connections || troubles.is_empty() {
+            return None;
+        }
+        // As long as this process lacks something for one of the hosts, the others may be the wrong ones.
+        let short = troubles.iter().any(|trouble| trouble.is_shortage(is_shortage));
+        let said: Vec<String> = troubles.iter().take(MAX_TROUBLES).map(ToString::to_string).collect();
+        Some((if short { Cause::Shortage } else { Cause::NotConnected }, said.join("; ")))
     }
 }
 

@@ -24,6 +24,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The most connections to a server, if the URL does not say: one for each attempt that is in
 /// flight by default.
 const MAX_POOL_SIZE: u32 = laneway_domain::DEFAULT_MAX_IN_FLIGHT;
+/// How long a connection is kept that nothing goes over, if the URL does not say. The driver itself keeps them for
+/// ever, and they take places that other destinations wait for (`egress.connections`); a new one takes some round trips.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
 /// Who Laneway says it is, in the server's logs, if the URL does not say.
 const APP_NAME: &str = "laneway";
 
@@ -111,10 +114,9 @@ impl Collection {
 
     fn failure(&self, client: &GuardedClient, error: &Error) -> Failure {
         match client.troubles(error) {
-            Some(troubles) => Failure::new(
-                Cause::NotConnected,
-                format!("no MongoDB server can be used: {}", self.redactor.excerpt(&troubles)),
-            ),
+            Some((cause, troubles)) => {
+                Failure::new(cause, format!("no MongoDB server can be used: {}", self.redactor.excerpt(&troubles)))
+            }
             None => self.unreached(error),
         }
     }
@@ -143,6 +145,7 @@ impl Collection {
         options.server_selection_timeout = at_most(options.server_selection_timeout, SERVER_SELECTION);
         options.connect_timeout = at_most(options.connect_timeout, CONNECT);
         options.max_pool_size = Some(options.max_pool_size.unwrap_or(MAX_POOL_SIZE));
+        options.max_idle_time.get_or_insert(MAX_IDLE_TIME);
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         // A sink does not try again by itself.
         options.retry_writes = Some(false);

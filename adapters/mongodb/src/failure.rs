@@ -17,7 +17,7 @@ const MAX_TIME_EXPIRED: i32 = 50;
 /// There is no primary here, or it is going (the "not writable primary" and "node is recovering"
 /// codes of the Server Discovery and Monitoring specification).
 const NO_PRIMARY: [i32; 8] = [10107, 13435, 10058, 11600, 11602, 13436, 189, 91];
-/// Errors that are the document's own fault, so that it fails however often it is tried. Numbers
+/// Errors of one write that are the document's own fault, so that it fails however often it is tried. Numbers
 /// and names are those of MongoDB's `error_codes.yml`; what is not listed is tried again.
 const DOCUMENT_CODES: [i32; 16] = [
     2,     // BadValue
@@ -38,6 +38,15 @@ const DOCUMENT_CODES: [i32; 16] = [
     17280, // KeyTooLong
 ];
 
+/// Errors of a whole command that are the fault of a document in it: what the server cannot even read. Whatever else a
+/// server says of a command is about itself, its version or its state, and would be said of every document: BadValue of
+/// a write concern that it cannot meet, FailedToParse of a field that it does not know.
+const SPOILS_A_COMMAND: [i32; 3] = [
+    15,    // Overflow: nested too deeply
+    22,    // InvalidBSON
+    10334, // BSONObjectTooLarge
+];
+
 /// What the system says of a connection that never came about, so that nothing went over it.
 const NEVER_CONNECTED: [io::ErrorKind; 4] = [
     io::ErrorKind::ConnectionRefused,
@@ -46,7 +55,7 @@ const NEVER_CONNECTED: [io::ErrorKind; 4] = [
     io::ErrorKind::AddrNotAvailable,
 ];
 
-/// Whether the code says that this document will never be taken.
+/// Whether the code of a write's error says that its document will never be taken.
 pub(crate) fn is_the_documents_fault(code: i32) -> bool {
     DOCUMENT_CODES.contains(&code)
 }
@@ -79,7 +88,7 @@ impl Failure {
         match &*error.kind {
             ErrorKind::Command(command) => Self {
                 reason: command_reason(command.code, &command.code_name, &said(&command.message), collection),
-                documents_fault: is_the_documents_fault(command.code),
+                documents_fault: SPOILS_A_COMMAND.contains(&command.code),
                 cause: Cause::Refused,
             },
             ErrorKind::Authentication { message, .. } => Self::new(Cause::NotConnected, login(&said(message))),
@@ -150,6 +159,7 @@ fn command_reason(code: i32, name: &str, message: &str, collection: &str) -> Str
 mod tests {
     use super::*;
     use laneway_domain::Doing;
+    use mongodb::bson::{deserialize_from_document, doc};
     use std::sync::Arc;
 
     /// The rows that need no server. What a command's answer means is tested against one.
@@ -171,5 +181,23 @@ mod tests {
         assert!(says_shortage("No available servers. { Error: Kind: I/O error: Too many open files (os error 24) }"));
         assert!(!says_shortage("No available servers. { Error: Kind: I/O error: Connection refused (os error 111) }"));
         assert!(!says_shortage("(os error x) (os error"));
+    }
+
+    /// Said of a command, most errors are about the server, and giving its documents up would give up every event.
+    #[test]
+    fn an_error_of_a_whole_command_is_a_documents_fault_only_where_it_cannot_be_read() {
+        let redactor = Redactor::new(&[]);
+        let fault = |code: i32| {
+            let answered = doc! { "code": code, "codeName": "Name", "errmsg": "why" };
+            let error = Error::from(ErrorKind::Command(deserialize_from_document(answered).unwrap()));
+            let failure = Failure::of(&error, "db.events", &redactor);
+            assert_eq!(failure.cause, Cause::Refused);
+            failure.documents_fault
+        };
+        for code in DOCUMENT_CODES {
+            assert_eq!(fault(code), SPOILS_A_COMMAND.contains(&code), "{code}");
+        }
+        assert!(SPOILS_A_COMMAND.iter().all(|code| is_the_documents_fault(*code)));
+        assert!(!fault(8000));
     }
 }

@@ -53,49 +53,9 @@ local function goes_back(progress, scanned, name, position)
   return before and tonumber(position) < tonumber(before)
 end
 
--- What stands at the same places in the calls of this library and in those of library 6.
---
--- KEYS log, lease, progress, :lowest, those of dead_keys (5), :quarantine; :cuts;
---      :behind:<name>, :retry:<name> and :dead:of:<name> of each dropped destination;
---      :behind:<name> and :retry:<name> of each changed lane;
---      :dead:of:<name> of each dead letter that was retried, and of each added;
---      :history and :history:order if it tells of attempts.
--- ARGV epoch, worker, witness (offset, check; '' for none), highest position, scanned ('' as it was),
---      the number of changed lanes, of retried dead letters, of added ones, of records to keep
---      aside; revision and offset of a cut ('' for none), the number of dropped destinations and
---      their names; and then all of these, with a lane's revision ('' as it was) before its change; in calls of
---      laneway_commit_replays what it says of replays, as commit_replays takes it, and in those of laneway_commit_expiry
---      both that and what it says of what has expired, as commit_expiry takes it; and what tell takes, if it does.
--- A call of library 6 has neither :cuts nor what is between the semicolons, and no lane's revision.
-local function commit_as(keys, args, is_old, has_replays, has_expiry)
-  local log, lease, progress, lowest, aside = keys[1], keys[2], keys[3], keys[4], keys[10]
-  local refused = refuse_commit(log, lease, args)
-  if refused then
-    return refused
-  end
-  local dead = dead_keys(keys, 5)
-  local key, at = 11, 11
-  if not is_old then
-    local count = tonumber(args[13])
-    local letters = letters_to_drop(keys, 12, count)
-    if not letters then
-      return redis.error_reply('LANEWAY_LETTERS there are more than ' .. LETTERS_AT_ONCE .. ' to drop')
-    end
-    if args[11] ~= '' then
-      add_cut(keys[11], args[11], args[12])
-    end
-    key, at = 12, 14
-    if count > 0 then
-      note_setback(lease)
-    end
-    for n = 1, count do
-      drop_lane(progress, lowest, keys[key], keys[key + 1], args[at])
-      if #letters[n] > 0 then
-        remove_letters(dead, keys[key + 2], args[at], letters[n])
-      end
-      key, at = key + 3, at + 1
-    end
-  end
+-- Where the position and each changed lane are now: `key` is the place of the first lane's keys, `at` that of its change.
+local function commit_lanes(keys, key, args, at, is_old)
+  local lease, progress, lowest = keys[2], keys[3], keys[4]
   local scanned = redis.call('HGET', progress, 'scanned')
   if args[6] ~= '' then
     if goes_back(progress, scanned, nil, args[6]) then
@@ -125,6 +85,57 @@ local function commit_as(keys, args, is_old, has_replays, has_expiry)
     at = change_lane(progress, lowest, keys[key], keys[key + 1], args, at)
     key = key + 2
   end
+end
+
+-- What stands at the same places in the calls of this library and in those of library 6.
+--
+-- KEYS log, lease, progress, :lowest, those of dead_keys (5), :quarantine; :cuts;
+--      :behind:<name>, :retry:<name> and :dead:of:<name> of each dropped destination;
+--      :behind:<name> and :retry:<name> of each changed lane;
+--      :dead:of:<name> of each dead letter that was retried, and of each added;
+--      :history and :history:order if it tells of attempts.
+-- ARGV epoch, worker, witness (offset, check; '' for none), highest position, scanned ('' as it was),
+--      the number of changed lanes, of retried dead letters, of added ones, of records to keep
+--      aside; revision and offset of a cut ('' for none), the number of dropped destinations and
+--      their names; and then all of these, with a lane's revision ('' as it was) before its change; in calls of
+--      laneway_commit_replays what it says of replays, as commit_replays takes it, and in those of laneway_commit_expiry
+--      and laneway_commit_cleared both that and what it says of what has expired, as commit_expiry takes it; and what
+--      tell takes, if it does.
+-- A call of library 6 has neither :cuts nor what is between the semicolons, and no lane's revision.
+local function commit_as(keys, args, is_old, has_replays, has_expiry, is_cleared)
+  local log, lease, progress, lowest, aside = keys[1], keys[2], keys[3], keys[4], keys[10]
+  local refused = refuse_commit(log, lease, args)
+  if refused then
+    return refused
+  end
+  local dead = dead_keys(keys, 5)
+  local key, at = 11, 11
+  if not is_old then
+    local count = tonumber(args[13])
+    local letters = letters_to_drop(keys, 12, count)
+    if not letters then
+      return redis.error_reply('LANEWAY_LETTERS there are more than ' .. LETTERS_AT_ONCE .. ' to drop')
+    end
+    if args[11] ~= '' then
+      add_cut(keys[11], args[11], args[12])
+    end
+    key, at = 12, 14
+    if count > 0 then
+      note_setback(lease)
+    end
+    for n = 1, count do
+      drop_lane(progress, lowest, keys[key], keys[key + 1], args[at])
+      if #letters[n] > 0 then
+        remove_letters(dead, keys[key + 2], args[at], letters[n])
+      end
+      key, at = key + 3, at + 1
+    end
+  end
+  -- What settles events comes behind what becomes of them: an error on the way then leaves less settled than there is.
+  local lanes_key, lanes_at = key, at
+  for _ = 1, tonumber(args[7]) do
+    key, at = key + 2, behind_lane(args, is_old and at or at + 1)
+  end
   for _ = 1, tonumber(args[8]) do
     end_retry(dead, keys[key], args, at)
     key, at = key + 1, at + 3
@@ -137,8 +148,9 @@ local function commit_as(keys, args, is_old, has_replays, has_expiry)
     quarantine(log, aside, args, at)
     at = at + 2
   end
+  commit_lanes(keys, lanes_key, args, lanes_at, is_old)
   if has_replays then
-    key, at = commit_replays(lowest, keys, key, args, at)
+    key, at = commit_replays(lowest, keys, key, args, at, is_cleared)
   end
   if has_expiry then
     key, at = commit_expiry(progress, keys, key, args, at)
@@ -161,6 +173,11 @@ local function commit_with_expiry(keys, args)
   return commit_as(keys, args, false, true, true)
 end
 
+-- From version 18 on: of each replay that ends or begins anew, laneway_clear_replay was called before.
+local function commit_cleared(keys, args)
+  return commit_as(keys, args, false, true, true, true)
+end
+
 local function commit_of_library_6(keys, args)
   return commit_as(keys, args, true)
 end
@@ -177,6 +194,30 @@ local function drop_letters(keys, args)
     remove_letters(dead_keys(keys, 4), keys[3], args[6], names)
   end
   return #names == LETTERS_AT_ONCE and 1 or 0
+end
+
+-- Removes some of the keys behind of a replay that a commit ends or begins anew, under the commit's conditions, where
+-- there are more than the commit may look at. KEYS log, lease, progress, :replays:<name>, its :behind and :retry; ARGV
+-- those of refuse_commit, the replay, where ZSCAN goes on ('0' to begin). Answers where it goes on ('0': the commit may
+-- be made).
+local function clear_replay_in_steps(keys, args)
+  local refused = refuse_commit(keys[1], keys[2], args)
+  if refused then
+    return refused
+  end
+  local own, behind, retry, id = keys[4], keys[5], keys[6], args[6]
+  local is_few = redis.call('ZCARD', behind) <= REPLAY_KEYS_AT_ONCE
+  if is_few or redis.call('HEXISTS', own, 'spec:' .. id) == 0 or is_only_replay(own, id) then
+    -- The commit does it.
+    return '0'
+  end
+  local page = redis.call('ZSCAN', behind, args[7], 'COUNT', REPLAY_KEYS_AT_ONCE)
+  if remove_replay_keys(behind, retry, id, page[2], 2) > 0 then
+    -- Should the commit never be made, the replay begins anew: without these keys it would leave their events out.
+    redis.call('HDEL', own, 'mark:' .. id)
+    redis.call('HINCRBY', keys[3], 'commits', 1)
+  end
+  return page[1]
 end
 
 -- One step of forgetting a destination. KEYS progress, :lowest, :behind:<name>, :retry:<name>,
@@ -299,6 +340,8 @@ redis.register_function{function_name = 'laneway_commit', callback = commit_of_l
 redis.register_function{function_name = 'laneway_commit_cut', callback = commit, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_commit_replays', callback = commit_with_replays, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_commit_expiry', callback = commit_with_expiry, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_commit_cleared', callback = commit_cleared, flags = {'allow-oom'}}
+redis.register_function{function_name = 'laneway_clear_replay', callback = clear_replay_in_steps, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_drop_letters', callback = drop_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_forget', callback = forget, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_load_page', callback = load_page, flags = {'no-writes'}}

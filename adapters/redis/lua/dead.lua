@@ -20,7 +20,7 @@ local function dead_keys(keys, first)
   }
 end
 
--- The first two lines of a dead letter: its event's id and key. Versions before 17 left them empty where the event was
+-- The first two lines of a dead letter: its event's id and key; nothing of one that is damaged and has fewer. Versions before 17 left them empty where the event was
 -- a tenant's: then they are in the copy of the event (`events` and `name` say where).
 local function id_and_key(letter, events, name)
   local event_id, key = string.match(letter, '^([^\n]*)\n([^\n]*)\n')
@@ -32,7 +32,7 @@ end
 
 -- A dead letter with its first two lines, if it had none.
 local function whole(letter, event_id, key)
-  if string.sub(letter, 1, 1) ~= '\n' then
+  if not event_id or string.sub(letter, 1, 1) ~= '\n' then
     return letter
   end
   return table.concat({event_id, key, string.match(letter, '^[^\n]*\n[^\n]*\n(.*)$')}, '\n')
@@ -90,7 +90,10 @@ local function end_retry(dead, of, args, at)
   local letter = redis.call('HGET', dead.letters, name)
   if letter then
     local event_id, key = id_and_key(letter, dead.events, name)
-    redis.call('HSET', dead.letters, name, table.concat({event_id, key, rest}, '\n'))
+    -- One that is damaged stays as it is, for people: a commit must not fail because of it.
+    if event_id then
+      redis.call('HSET', dead.letters, name, table.concat({event_id, key, rest}, '\n'))
+    end
   end
 end
 
@@ -120,8 +123,9 @@ end
 
 -- KEYS an order (:dead:order or :dead:of:<name>), letters, requested, and from version 12 on :dead:events; ARGV after, how
 -- many to look at, event key, event id ('': any). Answers the last name looked at ('': there are no more), and for each
--- selected one its name, its letter, whether its retry is asked for, and from version 12 on its event's type.
-local function letters_with(keys, args, typed)
+-- selected one its name, its letter, whether its retry is asked for, from version 12 on its event's type, and from
+-- version 18 on its event's tenant ('': none).
+local function letters_with(keys, args, typed, owned)
   local names = names_after(keys[1], args[1], args[2])
   local chosen, texts = selected(keys[2], keys[4], names, args[3], args[4])
   local answer = {#names == tonumber(args[2]) and names[#names] or ''}
@@ -130,18 +134,26 @@ local function letters_with(keys, args, typed)
     answer[#answer + 1] = texts[i]
     answer[#answer + 1] = redis.call('ZSCORE', keys[3], name) and 1 or 0
     if typed then
-      answer[#answer + 1] = select(4, event_of({'e', redis.call('HGET', keys[4], name) or ''}))
+      local copy = redis.call('HGET', keys[4], name) or ''
+      answer[#answer + 1] = select(4, event_of({'e', copy}))
+      if owned then
+        answer[#answer + 1] = tenant_of(copy)
+      end
     end
   end
   return answer
 end
 
 local function letters(keys, args)
-  return letters_with(keys, args, false)
+  return letters_with(keys, args, false, false)
 end
 
 local function typed_letters(keys, args)
-  return letters_with(keys, args, true)
+  return letters_with(keys, args, true, false)
+end
+
+local function owned_letters(keys, args)
+  return letters_with(keys, args, true, true)
 end
 
 -- Does to dead letters of a destination what is asked: 'retry' or 'discard'.
@@ -182,8 +194,9 @@ local function change_named(keys, args)
   return #chosen
 end
 
--- KEYS requested, letters; ARGV most, and from version 17 on the name to begin after. Answers name and what it was
--- ordered with of each dead letter that someone wants retried, in order.
+-- KEYS requested, letters; ARGV most, from version 17 on the name to begin after, and from version 18 on 'all'. Answers
+-- name and what it was ordered with of each dead letter that someone wants retried, in order. With 'all', '' stands for
+-- what it was ordered with where the letter does not say, or is not there; without, such a one is left out.
 local function requested_letters(keys, args)
   local names = names_after(keys[1], args[2] or '', args[1])
   local answer = {}
@@ -192,16 +205,23 @@ local function requested_letters(keys, args)
   end
   for i, letter in ipairs(redis.call('HMGET', keys[2], unpack(names))) do
     local ordered_with = letter and string.match(letter, '^[^\n]*\n[^\n]*\n([^\n]*)\n')
-    if ordered_with then
+    if ordered_with or args[3] == 'all' then
       answer[#answer + 1] = names[i]
-      answer[#answer + 1] = ordered_with
+      answer[#answer + 1] = ordered_with or ''
     end
   end
   return answer
 end
 
+-- KEYS requested; ARGV names of dead letters that cannot be retried: nobody wants them to be any more.
+local function withdraw_requests(keys, args)
+  return redis.call('ZREM', keys[1], unpack(args))
+end
+
 redis.register_function{function_name = 'laneway_dead_list', callback = letters, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_dead_typed', callback = typed_letters, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_dead_owned', callback = owned_letters, flags = {'no-writes'}}
 redis.register_function{function_name = 'laneway_dead_change_named', callback = change_named, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_dead_change', callback = change_letters, flags = {'allow-oom'}}
 redis.register_function{function_name = 'laneway_dead_requested', callback = requested_letters, flags = {'no-writes'}}
+redis.register_function{function_name = 'laneway_dead_withdraw', callback = withdraw_requests, flags = {'allow-oom'}}

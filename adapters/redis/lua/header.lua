@@ -10,7 +10,7 @@
 -- Offsets are plain decimal numbers, below 2^53 so that Lua's numbers hold them exactly:
 -- offset = (generation - 1) * 2^40 + sequence, where the entry's id is <generation>-<sequence>.
 
-local VERSION = 17
+local VERSION = 18
 -- The oldest version whose calls these functions still answer as it expects.
 local OLDEST_CALLS = 6
 

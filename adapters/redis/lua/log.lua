@@ -10,7 +10,7 @@
 
 -- Where things are in an entry, counted from 1 (see src/codec.rs).
 local CHECK_AT, ACCEPTED_AT, FLAGS_AT, ID_AT = 2, 6, 14, 15
-local ID_IS_UUID = 32
+local HAS_USUAL_CONTENT_TYPE, ID_IS_UUID, HAS_TRACE, TRACE_BYTES = 16, 32, 64, 25
 -- The newest version of an entry; the same number stands in src/codec.rs.
 local NEWEST_ENTRY = 3
 
@@ -105,6 +105,37 @@ local function event_of(fields)
     at = at + 2 + #key
   end
   return id, key, entry, string.sub(entry, at + 2, at + 1 + number_at(entry, at, 2))
+end
+
+-- The tenant of the event in an entry's bytes; '' for none, or if it cannot be understood.
+local function tenant_of(entry)
+  local version = string.byte(entry, 1)
+  if not version or version < 3 or version > NEWEST_ENTRY then
+    return ''
+  end
+  local flags, at = string.byte(entry, FLAGS_AT) or 0, ID_AT
+  local function skip(length_bytes)
+    at = at + length_bytes + number_at(entry, at, length_bytes)
+  end
+  local function has(flag)
+    return math.floor(flags / flag) % 2 == 1
+  end
+  if has(ID_IS_UUID) then at = at + 16 else skip(2) end
+  if has(1) then skip(2) end
+  skip(2)
+  if not has(HAS_USUAL_CONTENT_TYPE) then skip(2) end
+  for _, flag in ipairs({2, 4, 8}) do
+    if has(flag) then skip(2) end
+  end
+  local attributes = string.byte(entry, at) or 0
+  at = at + 1
+  for _ = 1, attributes do
+    skip(1)
+    at = at + 1
+    skip(2)
+  end
+  if has(HAS_TRACE) then at = at + TRACE_BYTES end
+  return string.sub(entry, at + 1, at + (string.byte(entry, at) or 0))
 end
 
 -- Ends whoever's lease: nothing can be committed under it any more, and whoever comes next loads

@@ -96,9 +96,26 @@ local function read_by_all(thing, own, others)
   return version, since
 end
 
--- KEYS {laneway}:store, processes, processes:formats, workers; ARGV process, ttl (ms), statement. Answers two lists: of
--- each thing that it knows the version in which it may be written; and what each process says of itself that is there.
--- Refuses a process that does not understand what is there, or would not be understood.
+-- What the store was made with, in the order of the arguments of `attend`.
+local MADE_WITH = {'partitions', 'schema', 'needs', 'numbers'}
+
+-- Why the store is not the one that a process opened; nil if it is, or if what it was made with got lost. `made`: what
+-- the process knows of it, each '' if there was no such field.
+local function made_otherwise(made, stored)
+  for at, field in ipairs(MADE_WITH) do
+    local there = stored[field]
+    if there and there ~= made[at] then
+      return 'it opened a store that was made with ' .. field .. ' "' .. made[at] .. '", and what is there now was made '
+        .. 'with "' .. there .. '": another store was made here, or put back, since. Start it again'
+    end
+  end
+end
+
+-- KEYS {laneway}:store, processes, processes:formats, workers; ARGV process, ttl (ms), statement, and, from version 18
+-- on, of a process that has opened the store, what that was made with: partitions, schema, needs, numbers. That is put
+-- back where it got lost. Answers two lists: of each thing that it knows the version in which it may be written; and
+-- what each process says of itself that is there. Refuses a process that does not understand what is there, or would
+-- not be understood.
 local function attend(keys, args)
   local now, mine, stored = now_ms(), cjson.decode(args[3]), {}
   local fields = redis.call('HGETALL', keys[1])
@@ -113,12 +130,18 @@ local function attend(keys, args)
   mend_times(keys[2], now, tonumber(args[2]))
   mend_times(keys[4], now, tonumber(args[2]))
   local others = others_of(keys, args[1], now)
-  local why = unfit_for_store(mine, stored)
+  local made = args[7] and {args[4], args[5], args[6], args[7]}
+  local why = made and made_otherwise(made, stored) or unfit_for_store(mine, stored)
   for name, other in pairs(others) do
     why = why or unfit_beside(mine, name, other)
   end
   if why then
     return redis.error_reply('LANEWAY_REFUSED ' .. why)
+  end
+  for at, field in ipairs(made and MADE_WITH or {}) do
+    if made[at] ~= '' then
+      redis.call('HSETNX', keys[1], field, made[at])
+    end
   end
   local gone = redis.call('ZRANGE', keys[2], '-inf', text(now), 'BYSCORE', 'LIMIT', 0, 1000)
   if #gone > 0 then

@@ -222,6 +222,15 @@ local function change_lane(progress, lowest, behind, retry, args, at)
   return last + 2
 end
 
+-- Where the argument behind the change of a lane is that begins at `at`.
+local function behind_lane(args, at)
+  local last = at + 3 + tonumber(args[at + 3])
+  for _ = 1, 2 do
+    last = last + 1 + tonumber(args[last + 1])
+  end
+  return last + 2
+end
+
 -- Keeps aside what is at an offset, and why. ARGV from `at` on: offset, reason.
 local function quarantine(log, aside, args, at)
   local offset = args[at]

@@ -22,15 +22,43 @@ local function drop_replays(lowest, keys, key, name)
   return redis.call('UNLINK', keys[key + 1], keys[key + 2], keys[key + 3])
 end
 
--- Removes the keys behind of a replay.
-local function clear_replay(behind, retry, id)
-  local prefix = id .. ' '
-  -- They stand by their offsets, and a replay that ends has none: this is for those that are cancelled.
-  for _, member in ipairs(redis.call('ZRANGE', behind, 0, -1)) do
-    if string.sub(member, 1, #prefix) == prefix then
-      redis.call('ZREM', behind, member)
-      redis.call('HDEL', retry, member)
+-- How many keys behind one call looks at: about a millisecond of Redis' time.
+local REPLAY_KEYS_AT_ONCE = 500
+
+-- Whether a destination has no other replay than this one.
+local function is_only_replay(own, id)
+  local fields = redis.call('HGETALL', own)
+  for at = 1, #fields, 2 do
+    if string.sub(fields[at], 1, 5) == 'spec:' and fields[at] ~= 'spec:' .. id then
+      return false
     end
+  end
+  return true
+end
+
+-- Removes those of the keys behind in `members` (every `step`th of them is one) that are of a replay. Answers how many.
+local function remove_replay_keys(behind, retry, id, members, step)
+  local prefix, some = id .. ' ', {}
+  for at = 1, #members, step do
+    if string.sub(members[at], 1, #prefix) == prefix then
+      some[#some + 1] = members[at]
+    end
+  end
+  call_with('ZREM', behind, some, 1, #some)
+  call_with('HDEL', retry, some, 1, #some)
+  return #some
+end
+
+-- Removes the keys behind of a replay. `is_cleared`: laneway_clear_replay has done it, if there were many.
+local function clear_replay(own, behind, retry, id, is_cleared)
+  local count = redis.call('ZCARD', behind)
+  if count == 0 then
+    return
+  elseif is_only_replay(own, id) then
+    redis.call('UNLINK', behind, retry)
+  elseif not is_cleared or count <= REPLAY_KEYS_AT_ONCE then
+    -- They stand by their offsets, and a replay that ends has none: this is for those that are cancelled.
+    remove_replay_keys(behind, retry, id, redis.call('ZRANGE', behind, 0, -1), 1)
   end
 end
 
@@ -67,11 +95,11 @@ end
 --   id, what becomes of it ('-' it goes, '' it stays, else what is replayed, as JSON, and its end), mark ('' as it was),
 --   n, n * (key, offset ('' caught up), retry state ('' none)).
 -- Answers where the next one begins.
-local function change_replay(own, behind, retry, args, at)
+local function change_replay(own, behind, retry, args, at, is_cleared)
   local id, spec, ends, mark, count = args[at], args[at + 1], args[at + 2], args[at + 3], tonumber(args[at + 4])
   local first, next_one = at + 5, at + 5 + 3 * count
   if spec ~= '' and redis.call('HEXISTS', own, 'spec:' .. id) == 1 then
-    clear_replay(behind, retry, id)
+    clear_replay(own, behind, retry, id, is_cleared)
   end
   if spec == '-' then
     redis.call('HDEL', own, 'spec:' .. id, 'until:' .. id, 'mark:' .. id)
@@ -107,8 +135,9 @@ end
 
 -- What a commit says of replays. Answers where the keys and the arguments go on. KEYS from `key` on: :replays, :replays:<name>, its :behind and :retry
 -- of each dropped destination, and of each whose replays changed. ARGV from `at` on: how many are dropped, their names;
--- how many changed; of each its name, the number of its changed replays, and those.
-local function commit_replays(lowest, keys, key, args, at)
+-- how many changed; of each its name, the number of its changed replays, and those. `is_cleared`: the keys behind of
+-- those that end or begin anew were taken away in steps, where there were many.
+local function commit_replays(lowest, keys, key, args, at, is_cleared)
   local dropped = tonumber(args[at])
   at = at + 1
   for _ = 1, dropped do
@@ -122,7 +151,7 @@ local function commit_replays(lowest, keys, key, args, at)
     at = at + 2
     redis.call('SADD', keys[key], name)
     for _ = 1, count do
-      at = change_replay(keys[key + 1], keys[key + 2], keys[key + 3], args, at)
+      at = change_replay(keys[key + 1], keys[key + 2], keys[key + 3], args, at, is_cleared)
     end
     note_lowest_replay(lowest, keys[key + 1], keys[key + 2], name)
     key = key + 4

@@ -42,8 +42,8 @@ use std::path::Path;
 
 pub(crate) use shared::scan_keys;
 
-/// The format of the file. A release reads all up to its own.
-pub(crate) const FORMAT: u32 = 1;
+/// The format of the file. A release reads all up to its own. Format 1 does not say what has expired.
+pub(crate) const FORMAT: u32 = 2;
 /// The most findings that are listed.
 const MAX_FINDINGS: usize = 100;
 
@@ -118,7 +118,8 @@ pub async fn backup(
     // It is there while the copy is made: nothing is written meanwhile in a form that the release it names cannot read.
     let processes = Processes::begin(&redis, &keys, &options, Statement::of_this_release("backup")).await?;
     redis.prepare_all(&options.key_prefix).await?;
-    let numbers = startup::open(&redis, &keys, options.partitions).await?;
+    let (numbers, made) = startup::open(&redis, &keys, options.partitions).await?;
+    processes.know_store(made);
     let header_numbers = numbers.to_string();
     let source = Source { redis, keys: keys.numbered(numbers), partitions: options.partitions };
     let attending = AbortOnDrop(tokio::spawn(processes.go_on()));

@@ -130,6 +130,11 @@ impl Redis {
         }
     }
 
+    /// Whether both are over one connection ([`Redis::held`]).
+    pub(crate) fn is_over_the_link_of(&self, other: &Self) -> bool {
+        matches!((&self.target, &other.target), (Target::Link(_, own), Target::Link(_, its)) if Arc::ptr_eq(own, its))
+    }
+
     /// The node of a Cluster that [`Redis::alone`], [`Redis::held`] and [`Redis::at`] are about.
     pub(crate) fn node(&self) -> Option<&Server> {
         match &self.target {

@@ -5,20 +5,28 @@ mod page;
 
 pub(crate) use page::field;
 
-use crate::codec;
+use crate::codec::{self, Unreadable};
 use crate::progress;
 use crate::store::RedisStore;
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use laneway_domain::{DeadLetter, DestinationName, LoggedEvent, Offset, Partition, Redrive};
 use laneway_ports::{DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Selection, StoreError};
 use page::Change;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// Partitions that are asked at the same time: enough that a thousand of them do not take a
 /// thousand round trips.
 const PARTITIONS_AT_ONCE: usize = 16;
+
+/// What is refused may be granted later: only what is damaged can never be read.
+fn for_now(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Refused { what } => StoreError::retry_later(what),
+        error => error,
+    }
+}
 
 #[async_trait]
 impl DeadLetters for RedisStore {
@@ -46,17 +54,20 @@ impl DeadLetters for RedisStore {
     ) -> Result<Option<LoggedEvent>, StoreError> {
         self.partition(partition)?;
         let shared = &self.shared;
-        let bytes = page::event_bytes(&shared.redis, &shared.keys, partition, offset, destination).await?;
-        let newest = shared.processes.reads_entries();
-        let decode = |bytes: Bytes| codec::decode(partition, offset, &bytes, newest);
-        bytes.map(decode).transpose().map_err(|why| {
-            let key = progress::Names::new(&shared.keys, partition).dead_events();
-            progress::unreadable(
-                &key,
-                format!("the event {:?}", letter::name(shared.keys.numbers(), offset, destination)),
-                why,
-            )
-        })
+        let names = progress::Names::new(&shared.keys, partition);
+        let name = letter::name(shared.keys.numbers(), offset, destination);
+        let bytes = field(&shared.redis, &names.dead_events(), &name).await.map_err(for_now)?;
+        let unreadable =
+            |why: &dyn Display| progress::unreadable(&names.dead_events(), format!("the event {name:?}"), why);
+        let Some(bytes) = bytes else {
+            let letter = field(&shared.redis, &names.dead(), &name).await.map_err(for_now)?;
+            return letter.map_or(Ok(None), |_| Err(unreadable(&"it is not there, and its dead letter is")));
+        };
+        match codec::decode(partition, offset, &bytes, shared.processes.reads_entries()) {
+            Ok(event) => Ok(Some(event)),
+            Err(Unreadable::Damaged(why)) => Err(unreadable(&why)),
+            Err(newer @ Unreadable::Newer(..)) => Err(for_now(unreadable(&newer))),
+        }
     }
 
     async fn retry(&self, selection: &Selection) -> Result<u64, StoreError> {
@@ -74,6 +85,6 @@ impl DeadLetters for RedisStore {
         most: usize,
     ) -> Result<Vec<Redrive>, StoreError> {
         self.partition(partition)?;
-        progress::retry_requested(&self.shared.redis, &self.shared.keys, partition, after, most).await
+        progress::retry_requested(&self.shared, partition, after, most).await
     }
 }

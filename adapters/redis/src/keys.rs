@@ -138,7 +138,8 @@ impl Keys {
         let is_of_all = ["store", "workers", "processes", "reports", "inbox", "answers"].contains(&what);
         match hash_tag.strip_prefix(':') {
             None => hash_tag.is_empty() && is_of_all,
-            Some("registry" | "tokens" | "tenants") => true,
+            // What is of all belongs to a store whose prefix ends like that: `a:registry`.
+            Some("registry" | "tokens" | "tenants") => !is_of_all,
             Some(partition) => partition.parse::<u32>().is_ok() && !is_of_all,
         }
     }
@@ -229,12 +230,17 @@ mod tests {
         let (partition, name) = keys.parse_id(&id).unwrap();
         assert_eq!((partition, keys.id_named(partition, name)), (P, id.clone()));
         assert_eq!(keys.parse_id(&longer.id(P, "evt")), None);
-        let all = [Keys::new("a"), Keys::new("a:b"), Keys::new("a:7"), Keys::new("ab")];
+        let all = ["a", "a:b", "a:7", "ab", "a:registry", "a:tokens", "a:tenants"].map(Keys::new);
         for (nth, of) in all.iter().enumerate() {
             let some = [
                 of.log(P),
                 of.store(),
+                of.workers(),
+                of.processes(),
                 of.process_formats(),
+                of.reports(),
+                of.inbox(&WorkerId("w:1".into())),
+                of.answers("q"),
                 of.registry("head"),
                 of.tokens(),
                 of.tenants(),

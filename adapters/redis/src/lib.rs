@@ -37,5 +37,5 @@ pub use options::{
     DEFAULT_REPLICA_TIMEOUT, DEFAULT_TAIL_BYTES, Durability, MAX_KEY_PREFIX_BYTES, RedisOptions,
 };
 pub use restore::{RestoreOptions, Restored, restore};
-pub use store::RedisStore;
+pub use store::{Look, RedisStore};
 pub use tls::RedisTls;

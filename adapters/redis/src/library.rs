@@ -29,7 +29,7 @@ pub(crate) const SOURCE: &str = concat!(
 
 /// The version of the library; the same number stands in `lua/header.lua`. It rises with every
 /// change of a function, and old calls must go on working: processes of two releases may share a store.
-pub(crate) const VERSION: i64 = 17;
+pub(crate) const VERSION: i64 = 18;
 /// The oldest version whose calls these functions answer as it expects; the same number stands in `lua/header.lua`.
 pub(crate) const OLDEST_CALLS: i64 = 6;
 

@@ -16,13 +16,14 @@ use crate::keys::Keys;
 use crate::library::{self, CallError, Refusal};
 use crate::options::RedisOptions;
 use crate::progress::answer;
+use crate::startup::Made;
 use bytes::Bytes;
 use laneway_domain::ProcessStatus;
 use laneway_ports::StoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -93,6 +94,8 @@ pub(crate) struct Processes {
     replay: AtomicU8,
     /// Who is there, as the last answer said, and why this process may not be, if it may not.
     known: Mutex<Known>,
+    /// What the store was made with when this process opened it.
+    made: OnceLock<Made>,
 }
 
 #[derive(Default)]
@@ -115,7 +118,8 @@ impl Processes {
     ) -> Result<Arc<Self>, StoreError> {
         let (redis, keys, name) = (redis.clone(), keys.clone(), options.process.clone());
         let (entry, replay) = (AtomicU8::default(), AtomicU8::default());
-        let processes = Self { redis, keys, name, statement, entry, replay, known: Mutex::default() };
+        let (known, made) = (Mutex::default(), OnceLock::new());
+        let processes = Self { redis, keys, name, statement, entry, replay, known, made };
         match processes.attend().await {
             Ok(()) => Ok(Arc::new(processes)),
             Err(CallError::Refused(refusal)) => Err(StoreError::refused(processes.why(&refusal))),
@@ -138,15 +142,27 @@ impl Processes {
         }
     }
 
+    /// This process works on a store that was made with that. From now on it puts that back if it gets lost, and
+    /// refuses a store that was made otherwise: what offsets are called outside, above all, it will not learn anew.
+    pub(crate) fn know_store(&self, made: Made) {
+        // Once: whoever opens a store has it open until the end.
+        let _ = self.made.set(made);
+    }
+
     /// Says again and again that it is there, for ever.
     pub(crate) async fn go_on(self: Arc<Self>) {
         loop {
             sleep(ATTEND_EVERY).await;
-            match self.attend().await {
-                // Redis is away: others tell, and the next call may get through.
-                Ok(()) | Err(CallError::Store(_)) => {}
-                Err(CallError::Refused(refusal)) => self.note_unfit(&refusal),
-            }
+            self.put_back().await;
+        }
+    }
+
+    /// Says that it is there, and puts back what is known of the store, if that got lost.
+    pub(crate) async fn put_back(&self) {
+        match self.attend().await {
+            // Redis is away: others tell, and the next call may get through.
+            Ok(()) | Err(CallError::Store(_)) => {}
+            Err(CallError::Refused(refusal)) => self.note_unfit(&refusal),
         }
     }
 
@@ -179,8 +195,9 @@ impl Processes {
         let keys = [self.keys.store(), self.keys.processes(), self.keys.process_formats(), self.keys.workers()];
         // What a statement has can always be written.
         let statement = serde_json::to_vec(&self.statement).unwrap_or_default();
-        let arguments =
+        let mut arguments =
             vec![Bytes::from(self.name.clone()), PRESENT_FOR.as_millis().to_string().into(), Bytes::from(statement)];
+        arguments.extend(self.made.get().iter().flat_map(|made| made.arguments()));
         let answered = self.redis.call("laneway_attend", Effect::Writes, &keys, arguments).await?;
         let [versions, said] = answer::exactly(answered)?;
         self.note_versions(&answer::texts(versions)?);

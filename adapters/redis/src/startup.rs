@@ -3,7 +3,7 @@
 use crate::connect::Redis;
 use crate::failure::Effect;
 use crate::keys::Keys;
-use crate::library::CallError;
+use crate::library::{CallError, slot};
 use crate::numbers::Numbers;
 use crate::options::{MAX_KEY_PREFIX_BYTES, RedisOptions};
 use crate::progress::unreadable;
@@ -19,6 +19,22 @@ const SCHEMA: u32 = 1;
 pub(crate) const SCHEMA_RESTORED: u32 = 2;
 /// The first release that reads [`SCHEMA_RESTORED`].
 pub(crate) const RESTORED_SINCE: &str = "0.1.0";
+
+/// What a store was made with, as its key says: fields and values, those that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    partitions: String,
+    schema: String,
+    needs: String,
+    numbers: String,
+}
+
+impl Made {
+    /// As `laneway_attend` takes them.
+    pub(crate) fn arguments(&self) -> [Bytes; 4] {
+        [&self.partitions, &self.schema, &self.needs, &self.numbers].map(|value| Bytes::from(value.clone()))
+    }
+}
 
 /// Refuses what can be seen to be wrong without asking anyone.
 pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
@@ -40,9 +56,17 @@ pub(crate) fn check_options(options: &RedisOptions) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether there is a store.
+pub(crate) async fn is_there(redis: &Redis, keys: &Keys) -> Result<bool, StoreError> {
+    let store = [keys.store()];
+    let asked = redis.command("EXISTS", slot(&store), vec![store[0].as_str().into()], Effect::Reads).await?;
+    let wrong = |error| StoreError::refused(format!("{} answered EXISTS with something else: {error}", redis.place()));
+    asked.convert::<i64>().map(|count| count > 0).map_err(wrong)
+}
+
 /// Makes the store if it is not there, and refuses one that was made otherwise, or that is a part of a backup. Returns what
-/// its offsets are called outside.
-pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<Numbers, StoreError> {
+/// its offsets are called outside, and all that it was made with: what a process puts back if that gets lost.
+pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<(Numbers, Made), StoreError> {
     let arguments = vec![Bytes::from(partitions.to_string()), Bytes::from(SCHEMA.to_string())];
     let answered = redis.call("laneway_open", Effect::Reads, &[keys.store()], arguments).await;
     let made: Vec<Option<String>> = answered
@@ -78,8 +102,10 @@ pub(crate) async fn open(redis: &Redis, keys: &Keys, partitions: u32) -> Result<
             had.unwrap_or_default()
         )));
     }
-    let numbers = text(3).unwrap_or_default();
-    numbers.parse().map_err(|why| unreadable(&keys.store(), "the field numbers", why))
+    let value = |at: usize| text(at).unwrap_or_default().to_owned();
+    let made = Made { partitions: value(0), schema: value(1), needs: value(2), numbers: value(3) };
+    let numbers = made.numbers.parse().map_err(|why| unreadable(&keys.store(), "the field numbers", why))?;
+    Ok((numbers, made))
 }
 
 #[cfg(test)]

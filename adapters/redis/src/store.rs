@@ -45,7 +45,28 @@ impl Drop for RedisStore {
     }
 }
 
+/// What is there before a store is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Whether there is a store of this prefix.
+    pub is_store: bool,
+    /// What an operator should know of Redis' settings: a line each.
+    pub warnings: Vec<String>,
+}
+
 impl RedisStore {
+    /// Looks whether there is a store, and at Redis' settings. Only reads.
+    ///
+    /// # Errors
+    /// As [`RedisStore::connect`].
+    pub async fn look(options: &RedisOptions) -> Result<Look, StoreError> {
+        startup::check_options(options)?;
+        let redis = Redis::connect(options).await?;
+        let (_, warnings) = Inspector::begin(&redis, options).await?;
+        let is_store = startup::is_there(&redis, &Keys::new(&options.key_prefix)).await?;
+        Ok(Look { is_store, warnings })
+    }
+
     /// Connects to the store, and makes it if there is none.
     ///
     /// # Errors
@@ -76,7 +97,8 @@ impl RedisStore {
         // First: nothing is loaded over the functions of processes that this one does not get on with.
         let processes = Processes::begin(&redis, &keys, &options, statement).await?;
         redis.prepare_all(&options.key_prefix).await?;
-        let numbers = startup::open(&redis, &keys, options.partitions).await?;
+        let (numbers, made) = startup::open(&redis, &keys, options.partitions).await?;
+        processes.know_store(made);
         let keys = keys.numbered(numbers);
         let logs: Vec<_> = (0..options.partitions).map(|p| PartitionLog::new(Partition(p))).collect();
         let groups = groups(logs.len(), redis.is_cluster());

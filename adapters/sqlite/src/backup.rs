@@ -6,13 +6,14 @@
 
 use crate::check::{CheckReport, check};
 use crate::failure;
-use crate::files::sync_directory_of;
+use crate::files::{BESIDE, beside, refuse_log_alone, resolved, sync_directory_of};
 use crate::options::Clock;
 use crate::schema;
 use laneway_ports::StoreError;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +45,16 @@ pub fn backup(
     if to.exists() {
         return Err(StoreError::refused(format!("{} is there already: give another name", to.display())));
     }
+    // SQLite would take them for those of the copy, and see what they hold instead of it.
+    if let Some(other) = BESIDE.iter().map(|ending| beside(to, ending)).find(|path| path.exists()) {
+        return Err(StoreError::refused(format!(
+            "{} is there, of another database with the name of {}: move it away, or give another name",
+            other.display(),
+            to.display()
+        )));
+    }
+    let store = &resolved(store);
+    refuse_log_alone(store)?;
     if !store.exists() {
         return Err(StoreError::refused(format!(
             "there is no store at {}: name it with --store sqlite:PATH, or its configuration with --config FILE",
@@ -100,21 +111,30 @@ fn note_that_it_is_one(copy: &Path, clock: &Clock) -> rusqlite::Result<()> {
     schema::note(&conn, schema::BACKED_UP_AT, &clock.now().as_millis().to_string())
 }
 
-/// A file that is not yet what it will be. It is gone if it never comes to that.
-pub(crate) struct Unfinished(pub(crate) PathBuf);
+/// A file that is not yet what it will be, and a lock on it, by which others see that somebody writes it. It is gone if
+/// it never comes to that.
+pub(crate) struct Unfinished(pub(crate) PathBuf, #[allow(dead_code, reason = "held for its lock")] File);
+
+/// What the name of one ends with.
+const UNFINISHED: &str = ".unfinished";
+/// How many hexadecimal digits stand before that: a number that no other copy has.
+const DIGITS: usize = 16;
 
 impl Unfinished {
     /// A new file in the folder of `to`, which only its owner can read: it holds payloads.
     pub(crate) fn beside(to: &Path) -> Result<Self, StoreError> {
-        let mut name = to.as_os_str().to_owned();
-        name.push(format!(".{}.unfinished", std::process::id()));
-        let path = PathBuf::from(name);
+        remove_left_over(to);
+        // Not that of the process: in a container each has the same.
+        let number = std::hash::RandomState::new().build_hasher().finish();
+        let path = beside(to, &format!(".{number:0DIGITS$x}{UNFINISHED}"));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path).map_err(|error| cannot_write(&path, &error))?;
-        Ok(Self(path))
+        let file = options.open(&path).map_err(|error| cannot_write(&path, &error))?;
+        // Where files cannot be locked, nobody takes it for left over either.
+        let _ = file.try_lock();
+        Ok(Self(path, file))
     }
 
     pub(crate) fn cannot(&self, error: &rusqlite::Error) -> StoreError {
@@ -129,10 +149,32 @@ impl Unfinished {
     }
 }
 
+/// Removes what copies that were interrupted have left beside `to`: files that nobody has locked.
+fn remove_left_over(to: &Path) {
+    let Some(name) = to.file_name().and_then(|name| name.to_str()) else { return };
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let number =
+            found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(UNFINISHED));
+        if number.is_none_or(|number| number.len() != DIGITS || !number.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            continue;
+        }
+        if let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            drop(Unfinished(entry.path(), file));
+        }
+    }
+}
+
 impl Drop for Unfinished {
     fn drop(&mut self) {
         // It has its name by now, or there is nothing more that could be done.
         let _ = fs::remove_file(&self.0);
+        for ending in BESIDE {
+            let _ = fs::remove_file(beside(&self.0, ending));
+        }
     }
 }
 

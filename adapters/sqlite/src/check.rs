@@ -1,7 +1,9 @@
 //! Checking a store, also one that is in use.
 
+use crate::bounds;
 use crate::events::{self, Limits};
 use crate::failure;
+use crate::files::{refuse_log_alone, resolved};
 use crate::progress;
 use crate::readers::ReadFailed;
 use crate::registry;
@@ -9,7 +11,7 @@ use crate::room;
 use crate::schema;
 use crate::tenants;
 use crate::tokens;
-use laneway_domain::{Offset, Partition, Revision};
+use laneway_domain::{Offset, Partition, Registered, Revision};
 use laneway_ports::{DeadLetterQuery, LogRecord, MAX_DEAD_LETTER_PAGE, StoreError};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -28,18 +30,22 @@ pub struct CheckReport {
     pub partitions: u32,
     /// How many events it holds that can be read.
     pub events: u64,
+    /// The destinations of the registry that can be read.
+    pub registered: Vec<Registered>,
     /// What is wrong, for people; at most [`MAX_FINDINGS`]. Empty: nothing.
     pub findings: Vec<String>,
     /// What should be changed although nothing is wrong, for people.
     pub warnings: Vec<String>,
 }
 
-/// Checks the pages of the store at `path`, the checksum of every event, and that progress, dead letters the
-/// destinations of the registry and the tokens can be read. Changes nothing, and takes as long as reading all of it.
+/// Checks the pages and indexes of the store at `path`, the checksum of every event, and that progress, dead letters,
+/// the destinations of the registry and the tokens can be read. Changes nothing, and takes as long as reading all of
+/// it.
 ///
 /// # Errors
 /// If it cannot be opened or is no store that this Laneway reads.
 pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
+    let path = &resolved(path);
     let room = room::shortage(path);
     match look(path) {
         Ok(mut report) => {
@@ -54,6 +60,7 @@ pub fn check(path: &Path) -> Result<CheckReport, StoreError> {
 }
 
 fn look(path: &Path) -> Result<CheckReport, StoreError> {
+    refuse_log_alone(path)?;
     let failed = |error: rusqlite::Error| failure::of_read(&error, path);
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
     let Some(found) = schema::version(&conn, path)? else {
@@ -64,8 +71,12 @@ fn look(path: &Path) -> Result<CheckReport, StoreError> {
     let partitions = schema::setting(&conn, "partitions").map_err(failed)?.unwrap_or(0);
     let mut report = CheckReport { schema: found, partitions, ..CheckReport::default() };
     check_pages(&conn, &mut report).map_err(failed)?;
+    let ids = bounds::latest_ids(&conn).unwrap_or_else(|error| {
+        report.add(format!("the ids that are remembered: {error}"));
+        bounds::Ids::new()
+    });
     for partition in (0..partitions).map(Partition) {
-        check_events(&conn, partition, &mut report);
+        check_events(&conn, partition, &ids, &mut report);
         if let Err(why) = progress::load(&conn, partition) {
             report.add(format!("the progress of partition {partition}: {}", text(&why, path)));
         }
@@ -100,7 +111,8 @@ fn text(failed: &ReadFailed, path: &Path) -> String {
 }
 
 fn check_pages(conn: &Connection, report: &mut CheckReport) -> rusqlite::Result<()> {
-    let mut stmt = conn.prepare(&format!("PRAGMA quick_check({MAX_FINDINGS})"))?;
+    // Not the quick one, which does not compare indexes with their tables.
+    let mut stmt = conn.prepare(&format!("PRAGMA integrity_check({MAX_FINDINGS})"))?;
     let lines = stmt.query_map([], |row| row.get::<_, String>(0))?;
     for line in lines {
         match line {
@@ -112,11 +124,10 @@ fn check_pages(conn: &Connection, report: &mut CheckReport) -> rusqlite::Result<
     Ok(())
 }
 
-fn check_events(conn: &Connection, partition: Partition, report: &mut CheckReport) {
-    let last =
-        conn.query_row(&format!("SELECT max(offset) FROM event_{partition}"), [], |row| row.get::<_, Option<u64>>(0));
-    let end = match last {
-        Ok(last) => last.map_or(Offset::ZERO, |last| Offset(last).next()),
+fn check_events(conn: &Connection, partition: Partition, ids: &bounds::Ids, report: &mut CheckReport) {
+    // Up to all that is named anywhere: what is missing before that is told with the other events.
+    let end = match bounds::bounds_of(conn, partition, ids) {
+        Ok(bounds) => bounds.end,
         Err(error) => return report.add(format!("partition {partition}: {error}")),
     };
     let mut from = Offset::ZERO;
@@ -140,23 +151,28 @@ fn check_dead_letters(conn: &Connection, path: &Path, report: &mut CheckReport) 
     let mut query = DeadLetterQuery { most: MAX_DEAD_LETTER_PAGE, ..DeadLetterQuery::default() };
     loop {
         let page = match crate::dead_letters::list(conn, &query) {
-            Ok(page) => page,
+            Ok(listed) => {
+                listed.damaged.iter().for_each(|why| report.add(why.to_string()));
+                listed.letters
+            }
             Err(why) => return report.add(text(&why, path)),
         };
-        let Some(last) = page.last() else { return };
-        query.after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
         for letter in &page {
             let (offset, name) = (letter.given_up.offset, &letter.given_up.destination);
             if let Err(why) = crate::dead_letters::event(conn, letter.partition, offset, name) {
                 report.add(text(&why, path));
             }
         }
+        let Some(last) = page.last().filter(|_| page.len() == MAX_DEAD_LETTER_PAGE) else { return };
+        query.after = Some((last.partition, last.given_up.offset, last.given_up.destination.clone()));
     }
 }
 
 fn check_registry(conn: &Connection, path: &Path, report: &mut CheckReport) -> rusqlite::Result<()> {
-    let last = registry::last(conn)?;
-    let mut stmt = conn.prepare(&format!("SELECT {} FROM destination ORDER BY name", registry::COLUMNS))?;
+    // Of one moment: a store in use has another revision soon.
+    let tx = conn.unchecked_transaction()?;
+    let last = registry::last(&tx)?;
+    let mut stmt = tx.prepare(&format!("SELECT {} FROM destination ORDER BY name", registry::COLUMNS))?;
     let mut rows = stmt.query([])?;
     while let Some(row) = rows.next()? {
         match registry::record(row) {
@@ -164,7 +180,7 @@ fn check_registry(conn: &Connection, path: &Path, report: &mut CheckReport) -> r
                 "the registry of destinations has {} with revision {}, and says that its last one is {last}",
                 record.name, record.revision
             )),
-            Ok(_) => {}
+            Ok((record, _)) => report.registered.push(record),
             Err(why) => report.add(text(&why, path)),
         }
     }

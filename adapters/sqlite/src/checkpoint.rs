@@ -291,7 +291,7 @@ fn asks_for_room(error: &rusqlite::Error, shared: &Shared) -> bool {
 fn note(error: &rusqlite::Error, shared: &Shared) {
     match failure::of_statement(error, &shared.path) {
         Reach::Store(what) => shared.fail(what),
-        Reach::Statement(what) | Reach::Group(what) | Reach::NoRoom(what) => {
+        Reach::Statement(what) | Reach::Damage(what) | Reach::Group(what) | Reach::NoRoom(what) => {
             tracing::warn!(path = %shared.path.display(), "the write-ahead log could not be written back: {what}");
         }
     }

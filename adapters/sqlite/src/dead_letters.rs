@@ -1,14 +1,14 @@
 //! Reading dead letters.
 
-use crate::failure::unreadable;
+use crate::failure::{self, unreadable};
 use crate::progress::{destination, lane_key};
 use crate::readers::ReadFailed;
 use crate::row::{self, Scratch, compared, instant};
 use crate::schema::EVENT_COLUMNS;
 use laneway_domain::{
-    DeadLetter, DestinationName, EventId, EventType, GivenUp, LoggedEvent, Offset, Partition, Timestamp,
+    DeadLetter, DestinationName, EventId, EventType, GivenUp, LoggedEvent, Offset, Partition, Tenant, Timestamp,
 };
-use laneway_ports::{DeadLetterCount, DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection};
+use laneway_ports::{DeadLetterCount, DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
@@ -32,6 +32,9 @@ impl Conditions {
         if let Some(name) = &selection.destination {
             conditions.and("destination = ?", text(name.as_str()));
         }
+        if let Some(tenant) = &selection.tenant {
+            conditions.and("tenant = ?", text(tenant.as_str()));
+        }
         if let Some(key) = &selection.key {
             conditions.and("key = ?", text(key.as_str()));
         }
@@ -50,8 +53,15 @@ impl Conditions {
     }
 }
 
+/// A page of dead letters, and what is wrong with those among them that are damaged.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) letters: Vec<DeadLetter>,
+    pub(crate) damaged: Vec<StoreError>,
+}
+
 /// [`laneway_ports::DeadLetters::list`].
-pub(crate) fn list(conn: &Connection, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, ReadFailed> {
+pub(crate) fn list(conn: &Connection, query: &DeadLetterQuery) -> Result<Listed, ReadFailed> {
     let mut conditions = Conditions::of(&query.selection);
     if let Some((partition, offset, name)) = &query.after {
         let after =
@@ -62,17 +72,29 @@ pub(crate) fn list(conn: &Connection, query: &DeadLetterQuery) -> Result<Vec<Dea
     let most = query.most.min(MAX_DEAD_LETTER_PAGE);
     let mut stmt = conn.prepare_cached(&sql)?;
     let mut rows = stmt.query(params_from_iter(conditions.values))?;
-    let mut letters = Vec::new();
-    while letters.len() < most
+    let mut listed = Listed::default();
+    while listed.letters.len() < most
         && let Some(row) = rows.next()?
     {
-        letters.extend(Some(letter(row)?).filter(|letter| query.selection.picks(letter)));
+        match read(row)? {
+            Ok(letter) => listed.letters.extend(Some(letter).filter(|letter| query.selection.picks(letter))),
+            Err(why) => listed.damaged.push(why),
+        }
     }
-    Ok(letters)
+    Ok(listed)
+}
+
+/// The dead letter in this row, or what is wrong with it: it must not keep the others from being listed and changed.
+fn read(row: &Row<'_>) -> Result<Result<DeadLetter, StoreError>, ReadFailed> {
+    match letter(row) {
+        Ok(letter) => Ok(Ok(letter)),
+        Err(failed) => failed.of_row("dead_letter", row.get::<_, i64>(0)?).map(Err),
+    }
 }
 
 /// What [`letter`] reads.
-const COLUMNS: &str = "number, partition, offset, destination, lane_key, reason, at, retry, retry_requested, id, type";
+const COLUMNS: &str =
+    "number, partition, offset, destination, lane_key, reason, at, retry, retry_requested, id, type, tenant";
 
 fn letter(row: &Row<'_>) -> Result<DeadLetter, ReadFailed> {
     const TABLE: &str = "dead_letter";
@@ -91,6 +113,7 @@ fn letter(row: &Row<'_>) -> Result<DeadLetter, ReadFailed> {
         given_up,
         event_id: EventId::new(&id).map_err(|error| unreadable(TABLE, number, error))?,
         event_type: EventType::new(&row.get::<_, String>(10)?).ok(),
+        tenant: row.get::<_, Option<String>>(11)?.and_then(|tenant| Tenant::new(&tenant).ok()),
         retry_requested: row.get(8)?,
     })
 }
@@ -102,7 +125,15 @@ pub(crate) fn counts(conn: &Connection) -> Result<Vec<DeadLetterCount>, ReadFail
     let mut rows = stmt.query([])?;
     let mut counts = Vec::new();
     while let Some(row) = rows.next()? {
-        counts.push(DeadLetterCount { destination: destination(row, 0, "dead_letter")?, count: row.get(1)? });
+        let count = row.get(1)?;
+        match destination(row, 0, "dead_letter") {
+            Ok(destination) => counts.push(DeadLetterCount { destination, count }),
+            // Whoever lists them is told.
+            Err(failed) => {
+                let error = failed.of_row("dead_letter", "of no destination")?;
+                tracing::debug!(%error, count, "dead letters are counted for no destination");
+            }
+        }
     }
     Ok(counts)
 }
@@ -119,7 +150,16 @@ pub(crate) fn event(
     );
     let mut stmt = conn.prepare_cached(&sql)?;
     let mut rows = stmt.query((partition.0, compared(offset.0), name.as_str()))?;
-    let Some(row) = rows.next()? else { return Ok(None) };
+    let row = match rows.next() {
+        Ok(row) => row,
+        // The page that it is on will not be whole again by itself.
+        Err(error) if failure::is_damage(&error) => {
+            let of = format!("of destination {name}, partition {partition}, offset {offset}");
+            return Err(unreadable("dead_letter", of, error).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(row) = row else { return Ok(None) };
     let number: i64 = row.get(0)?;
     let event = row::read(row, 1, partition, offset, &mut Scratch::default());
     Ok(Some(event.map_err(|why| unreadable("dead_letter", number, why))?))
@@ -143,7 +183,8 @@ pub(crate) fn numbers(
     let (mut numbers, mut last, mut looked_at) = (Vec::new(), after, 0);
     while let Some(row) = rows.next()? {
         (last, looked_at) = (row.get(0)?, looked_at + 1);
-        if selection.is_plain() || selection.picks(&letter(row)?) {
+        // Of one that is damaged it cannot be told.
+        if selection.is_plain() || read(row)?.is_ok_and(|letter| selection.picks(&letter)) {
             numbers.push(last);
         }
     }

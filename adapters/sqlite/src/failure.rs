@@ -32,6 +32,10 @@ impl From<StoreError> for Failed {
 pub(crate) enum Reach {
     /// One statement: everything else can go on.
     Statement(StoreError),
+    /// The transaction: a part of the database is damaged. Of whatever met that nothing can be stored, and of the
+    /// others only in another transaction: SQLite writes nothing more in one that has met damage, be it while reading,
+    /// and refuses its COMMIT.
+    Damage(StoreError),
     /// The whole group, which was not stored. It may pass by itself.
     Group(StoreError),
     /// The same, and perhaps there is no room: SQLite tells ENOSPC from other failures of a write, but not EDQUOT
@@ -86,7 +90,7 @@ pub(crate) fn of_statement(error: &rusqlite::Error, path: &Path) -> Reach {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             passing(format!("another program holds the write lock of {at}: end its transaction"))
         }
-        Some(ErrorCode::DatabaseCorrupt) => Reach::Statement(StoreError::retry_later(format!(
+        Some(ErrorCode::DatabaseCorrupt) => Reach::Damage(StoreError::retry_later(format!(
             "a part of {at} is damaged ({error}): run `laneway check`, and restore it from a backup"
         ))),
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) | None => {
@@ -137,6 +141,17 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     codes(error).0 == Some(ErrorCode::DatabaseCorrupt)
 }
 
+/// Whether only a value is not of the kind that its column has, so that other rows can be read.
+pub(crate) const fn is_of_a_value(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
+}
+
 /// A row that does not hold what it should.
 pub(crate) fn unreadable(table: &str, row: impl std::fmt::Display, why: impl std::fmt::Display) -> StoreError {
     StoreError::refused(format!("the row {row} of table {table} cannot be read: {why}. Mend or delete it with sqlite3"))
@@ -173,7 +188,7 @@ mod tests {
         match reach {
             Reach::Store(_) => (true, false, "unknown"),
             Reach::NoRoom(error) => (false, true, told(error)),
-            Reach::Group(error) | Reach::Statement(error) => (false, false, told(error)),
+            Reach::Group(error) | Reach::Statement(error) | Reach::Damage(error) => (false, false, told(error)),
         }
     }
 
@@ -216,6 +231,6 @@ mod tests {
     #[test]
     fn a_statement_that_is_not_taken_does_not_fail_its_group() {
         assert!(matches!(of_statement(&failure(ffi::SQLITE_CONSTRAINT_UNIQUE), path()), Reach::Statement(_)));
-        assert!(matches!(of_statement(&failure(ffi::SQLITE_CORRUPT), path()), Reach::Statement(_)));
+        assert!(matches!(of_statement(&failure(ffi::SQLITE_CORRUPT), path()), Reach::Damage(_)));
     }
 }

@@ -9,7 +9,7 @@ use laneway_ports::{
     HistoryBounds, HistoryPlace, HistoryRange, HistoryRecord, HistorySize, Lease, MAX_HISTORY_PAGE,
     MAX_HISTORY_PAGE_BYTES, decoded_history, encoded_history,
 };
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 /// Adds what a commit tells. The same again adds nothing.
 pub(crate) fn add(tx: &Tx<'_>, lease: &Lease, history: &History) -> Result<(), Failed> {
@@ -39,7 +39,7 @@ pub(crate) fn trim(tx: &Tx<'_>, p: Partition, bounds: HistoryBounds, most: usize
         if row.get::<_, i64>(1)? >= since && left <= bounds.max_bytes {
             break;
         }
-        let size: u64 = row.get(2)?;
+        let size = count(row, 2)?;
         (left, bytes) = (left.saturating_sub(size), bytes + size);
         going.push(row.get::<_, i64>(0)?);
     }
@@ -55,11 +55,17 @@ pub(crate) fn trim(tx: &Tx<'_>, p: Partition, bounds: HistoryBounds, most: usize
     Ok(going.len())
 }
 
+/// A number that counts something. One below zero counts nothing: it is damaged, and nobody shall fail of that.
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
 /// How much history a partition has.
 pub(crate) fn size(conn: &Connection, p: Partition) -> rusqlite::Result<HistorySize> {
     let sql = "SELECT records, bytes FROM history_size WHERE partition = ?1";
-    let found =
-        conn.prepare_cached(sql)?.query_row([p.0], |row| Ok(HistorySize { records: row.get(0)?, bytes: row.get(1)? }));
+    let found = conn
+        .prepare_cached(sql)?
+        .query_row([p.0], |row| Ok(HistorySize { records: count(row, 0)?, bytes: count(row, 1)? }));
     Ok(found.optional()?.unwrap_or_default())
 }
 

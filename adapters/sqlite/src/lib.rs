@@ -6,6 +6,7 @@
 
 mod backup;
 mod books;
+mod bounds;
 mod check;
 mod checkpoint;
 mod dead_letters;
@@ -26,6 +27,7 @@ mod restore;
 mod room;
 mod row;
 mod schema;
+mod settled;
 mod shared;
 mod store;
 mod tail;
@@ -37,6 +39,7 @@ mod writer;
 pub use backup::{Copied, backup};
 pub use check::{CheckReport, MAX_FINDINGS, check};
 pub use checkpoint::{LOG_BYTES, LOG_HELD};
+pub use files::refuse_log_alone;
 pub use options::{
     Clock, DEFAULT_CHECKPOINT_BYTES, DEFAULT_DUPLICATE_WINDOW, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
     DEFAULT_TAIL_BYTES, Durability, Options,

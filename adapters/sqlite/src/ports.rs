@@ -6,7 +6,8 @@ mod registry;
 
 use crate::dead_letters;
 use crate::events::{self, Limits};
-use crate::progress;
+use crate::progress::{self, Requests};
+use crate::request::Tx;
 use crate::store::{self, SqliteStore, into_store_error, lost};
 use crate::writer::{self, DeadChange, LETTERS_AT_ONCE};
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use laneway_ports::{
     Appended, Bounds, Chunk, CommitError, DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, Lease,
     ProgressStore, Selection, StoreError, Tenure, WorkerId,
 };
+use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,14 +82,24 @@ impl EventLog for SqliteStore {
     }
 
     async fn trim(&self, partition: Partition, accepted_before: Timestamp, most: usize) -> Result<usize, StoreError> {
-        self.shared.index(partition)?;
+        let index = self.shared.index(partition)?;
+        if self.shared.trim_rests(index) {
+            return Ok(0);
+        }
         let mut removed = 0;
         while removed < most {
             let chunk = TRIM_AT_ONCE.min(most - removed);
-            let trimmed = self.change(move |tx| writer::trim(tx, partition, accepted_before, chunk)).await;
-            let gone = trimmed.map_err(into_store_error)?;
+            let shared = self.shared.clone();
+            let trim = move |tx: &mut Tx<'_>| {
+                if tx.aside.is_some() {
+                    shared.let_trim_rest(index);
+                }
+                writer::trim(tx, partition, accepted_before, chunk)
+            };
+            let trimmed = self.change(trim).await;
+            let (gone, more) = trimmed.map_err(into_store_error)?;
             removed += gone;
-            if gone < chunk {
+            if !more {
                 break;
             }
         }
@@ -180,7 +192,14 @@ impl DeadLetters for SqliteStore {
     async fn list(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, StoreError> {
         self.shared.usable()?;
         let query = query.clone();
-        self.readers.read(move |conn| dead_letters::list(conn, &query)).await
+        let listed = self.readers.read(move |conn| dead_letters::list(conn, &query)).await?;
+        for error in listed.damaged {
+            tracing::warn!(
+                %error,
+                "a dead letter cannot be read, and is left out; to discard all dead letters of its destination removes it"
+            );
+        }
+        Ok(listed.letters)
     }
 
     async fn counts(&self) -> Result<Vec<DeadLetterCount>, StoreError> {
@@ -217,6 +236,11 @@ impl DeadLetters for SqliteStore {
         let after = after.cloned();
         self.shared.index(partition)?;
         self.shared.usable()?;
-        self.readers.read(move |conn| progress::retry_requested(conn, partition, after.as_ref(), most)).await
+        let read = move |conn: &Connection| progress::retry_requested(conn, partition, after.as_ref(), most);
+        let Requests { readable, unreadable } = self.readers.read(read).await?;
+        if !unreadable.is_empty() {
+            self.withdraw_requests(unreadable).await?;
+        }
+        Ok(readable)
     }
 }

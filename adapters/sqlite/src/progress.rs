@@ -4,6 +4,7 @@ use crate::digest;
 use crate::failure::unreadable;
 use crate::readers::ReadFailed;
 use crate::row::instant;
+use crate::settled;
 use laneway_domain::{
     Behind, Cut, Cuts, DestinationName, Expiry, LaneKey, LaneProgress, Offset, Partition, PartitionProgress, Pause,
     Position, Redrive, ReplayId, ReplayMark, ReplayProgress, Revision, Timestamp,
@@ -25,7 +26,9 @@ pub(crate) fn load(conn: &Connection, p: Partition) -> Result<PartitionProgress,
     progress.cuts = cuts(&tx, p)?;
     // A row that cannot be read at all has been named by now.
     digest::check(&tx, p)??;
-    progress.redrives = retry_requested(&tx, p, None, MAX_DEAD_LETTER_PAGE)?;
+    settled::check(&tx, p, &progress)??;
+    // Of those that cannot be read [`laneway_ports::DeadLetters::retry_requested`] tells.
+    progress.redrives = retry_requested(&tx, p, None, MAX_DEAD_LETTER_PAGE)?.readable;
     Ok(progress)
 }
 
@@ -190,29 +193,49 @@ fn cut(row: &Row<'_>) -> rusqlite::Result<Cut> {
     Ok(Cut { at: Offset(row.get(0)?), revision: Revision(row.get(1)?) })
 }
 
-/// The dead letters of the partition that someone wants retried, of those behind `after`.
+/// Dead letters that someone wants retried.
+#[derive(Default)]
+pub(crate) struct Requests {
+    pub(crate) readable: Vec<Redrive>,
+    /// The numbers of those of which it cannot be told what they are, and why.
+    pub(crate) unreadable: Vec<(i64, StoreError)>,
+}
+
+/// The dead letters of the partition that someone wants retried, of those behind `after`. One that is damaged must not
+/// keep the others, or the whole partition, from going on.
 pub(crate) fn retry_requested(
     conn: &Connection,
     p: Partition,
     after: Option<&(Offset, DestinationName)>,
     most: usize,
-) -> Result<Vec<Redrive>, ReadFailed> {
-    let sql = "SELECT destination, lane_key, offset FROM dead_letter WHERE partition = ?1 AND retry_requested = 1 \
+) -> Result<Requests, ReadFailed> {
+    let sql = "SELECT number, destination, lane_key, offset FROM dead_letter \
+               WHERE partition = ?1 AND retry_requested = 1 \
                AND (offset, destination) > (?3, ?4) ORDER BY offset, destination LIMIT ?2";
     let mut stmt = conn.prepare_cached(sql)?;
+    let mut requests = Requests::default();
     // Of what no partition has as an offset, nothing is behind.
-    let Ok(offset) = after.map_or(Ok(-1), |(offset, _)| i64::try_from(offset.0)) else { return Ok(Vec::new()) };
+    let Ok(offset) = after.map_or(Ok(-1), |(offset, _)| i64::try_from(offset.0)) else { return Ok(requests) };
     let name = after.map_or("", |(_, name)| name.as_str());
     let mut rows = stmt.query((p.0, i64::try_from(most).unwrap_or(i64::MAX), offset, name))?;
-    let mut requests = Vec::new();
     while let Some(row) = rows.next()? {
-        requests.push(Redrive {
-            destination: destination(row, 0, "dead_letter")?,
-            key: lane_key(row, 1, "dead_letter")?,
-            offset: Offset(row.get(2)?),
-        });
+        match request(row) {
+            Ok(request) => requests.readable.push(request),
+            Err(failed) => {
+                let number = row.get(0)?;
+                requests.unreadable.push((number, failed.of_row("dead_letter", number)?));
+            }
+        }
     }
     Ok(requests)
+}
+
+fn request(row: &Row<'_>) -> Result<Redrive, ReadFailed> {
+    Ok(Redrive {
+        destination: destination(row, 1, "dead_letter")?,
+        key: lane_key(row, 2, "dead_letter")?,
+        offset: Offset(row.get(3)?),
+    })
 }
 
 /// The destination's name in that column.

@@ -33,6 +33,17 @@ impl From<StoreError> for ReadFailed {
     }
 }
 
+impl ReadFailed {
+    /// Why this row cannot be read, if that is all that is wrong: then others can be.
+    pub(crate) fn of_row(self, table: &str, row: impl std::fmt::Display) -> Result<StoreError, Self> {
+        match self {
+            Self::Told(error) => Ok(error),
+            Self::Sql(error) if failure::is_of_a_value(&error) => Ok(failure::unreadable(table, row, error)),
+            failed @ Self::Sql(_) => Err(failed),
+        }
+    }
+}
+
 /// The connections that only read.
 #[derive(Debug)]
 pub(crate) struct Readers {

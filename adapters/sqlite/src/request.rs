@@ -37,6 +37,11 @@ pub(crate) struct Tx<'a> {
     pub(crate) starts: &'a mut Vec<(usize, Offset)>,
     /// The registry's last revision once this group is stored, if it raises it.
     pub(crate) registry: &'a mut Option<Revision>,
+    /// The change has met damage in a transaction that was undone, and is made once more, alone. It looks with this
+    /// connection at what may be damaged: in a transaction that meets damage nothing more can be written.
+    pub(crate) aside: Option<&'a Connection>,
+    /// Bytes that go to the write-ahead log beside [`crate::checkpoint::CHANGE_BYTES`], about.
+    pub(crate) written: &'a mut u64,
 }
 
 impl Tx<'_> {
@@ -48,7 +53,8 @@ impl Tx<'_> {
 
 /// A change of something other than the log's end.
 pub(crate) trait Change: Send {
-    /// Makes the change, and remembers its result. After an error, what it changed is undone.
+    /// Makes the change, and remembers its result. After an error, what it changed is undone. It is made anew where the
+    /// transaction was undone because of another one.
     fn make(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed>;
     /// Its result is this error.
     fn told(&mut self, error: CommitError);
@@ -58,7 +64,7 @@ pub(crate) trait Change: Send {
 
 /// A [`Change`] made of a function.
 pub(crate) struct Asked<T, F> {
-    make: Option<F>,
+    make: F,
     result: Option<Result<T, CommitError>>,
     answer: oneshot::Sender<Result<T, CommitError>>,
 }
@@ -66,15 +72,13 @@ pub(crate) struct Asked<T, F> {
 impl<T, F> Asked<T, F> {
     pub(crate) fn new(make: F) -> (Self, oneshot::Receiver<Result<T, CommitError>>) {
         let (answer, answered) = oneshot::channel();
-        (Self { make: Some(make), result: None, answer }, answered)
+        (Self { make, result: None, answer }, answered)
     }
 }
 
-impl<T: Send, F: FnOnce(&mut Tx<'_>) -> Result<T, Failed> + Send> Change for Asked<T, F> {
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, Failed> + Send> Change for Asked<T, F> {
     fn make(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed> {
-        if let Some(make) = self.make.take() {
-            self.result = Some(Ok(make(tx)?));
-        }
+        self.result = Some(Ok((self.make)(tx)?));
         Ok(())
     }
 
@@ -85,7 +89,7 @@ impl<T: Send, F: FnOnce(&mut Tx<'_>) -> Result<T, Failed> + Send> Change for Ask
     fn answer(self: Box<Self>, group: Result<(), StoreError>) {
         let result = match (group, self.result) {
             (Ok(()), Some(result)) => result,
-            (Ok(()), None) => Err(StoreError::unknown("the change was asked for twice").into()),
+            (Ok(()), None) => Err(StoreError::unknown("the change was not made").into()),
             (Err(error), _) => Err(error.into()),
         };
         // Nobody is there when the call was cancelled.

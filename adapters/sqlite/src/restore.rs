@@ -6,18 +6,21 @@
 //! replaced.
 
 use crate::backup::{Copied, Unfinished, copy};
+use crate::bounds::bounds;
+use crate::check::check;
 use crate::failure;
-use crate::files::sync_directory_of;
+use crate::files::{BESIDE, beside, is_log_alone, log_path, resolved, sync_directory_of};
 use crate::lock::Lock;
 use crate::options::Clock;
 use crate::registry;
 use crate::schema;
-use crate::store::{begin, bounds};
+use crate::store::begin;
 use crate::tokens;
 use laneway_domain::{Offset, Revision, Timestamp};
 use laneway_ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +32,8 @@ pub struct RestoreOptions {
     /// Whether the tokens that were made over the HTTP interface still open something. Otherwise they are revoked: some
     /// of them may have been, since the backup.
     pub keep_tokens: bool,
+    /// Whether a backup in which something is damaged may be put in place as it is.
+    pub damaged: bool,
 }
 
 /// What a restore has made.
@@ -42,14 +47,18 @@ pub struct Restored {
     pub revoked_tokens: usize,
     /// Where the store is now that was there before.
     pub replaced: Option<PathBuf>,
+    /// Where the write-ahead log is now that was there without its database. It may hold events that nothing else has.
+    pub log_alone: Option<PathBuf>,
+    /// What is damaged in the backup, and so in the store, for people; only if that was allowed.
+    pub findings: Vec<String>,
 }
 
 /// Makes the store at `store` out of the backup. One that is there already is kept under another name if it may be
 /// replaced. Takes a second at least: until the next one has begun, of which another restore takes its number.
 ///
 /// # Errors
-/// If the backup cannot be read, a Laneway has the store open, there is one that may not be replaced, or the clock
-/// cannot be right. Then everything is as it was.
+/// If the backup cannot be read or is damaged, a Laneway has the store open, there is one that may not be replaced, or
+/// the clock cannot be right. Then everything is as it was.
 pub fn restore(
     backup: &Path,
     store: &Path,
@@ -60,6 +69,14 @@ pub fn restore(
     if !backup.exists() {
         return Err(StoreError::refused(format!("there is no backup at {}: nothing was changed", backup.display())));
     }
+    if !is_database(backup) {
+        return Err(StoreError::refused(format!(
+            "{} is no backup that this store can be made from: it is no SQLite database, which `laneway backup` of an \
+             SQLite store writes. Nothing was changed",
+            backup.display()
+        )));
+    }
+    let store = &resolved(store);
     let lock = Lock::acquire(store)?;
     let there = store.exists();
     if there && !options.replace {
@@ -74,19 +91,38 @@ pub fn restore(
     let found = found.ok_or_else(|| StoreError::refused(format!("{} is empty", backup.display())))?;
     schema::readable(&source, backup, found)?;
     let backed_up_at = schema::text(&source, schema::BACKED_UP_AT).map_err(failed)?;
+    let backed_up_at = backed_up_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
+    // Now, because copying takes long; and again when the number is taken.
+    of_the_clock(clock.now(), backed_up_at)?;
     let unfinished = Unfinished::beside(store)?;
     copy(&source, &unfinished.0, &mut copied).map_err(|error| unfinished.cannot(&error))?;
-    let given_out = if there { last_given_out(store) } else { GivenOut::default() };
-    let (goes_on_at, revoked_tokens) = new_generation(&unfinished, &given_out, options.keep_tokens, clock)?;
-    let replaced = if there { Some(set_aside(store, clock)?) } else { None };
+    let findings = check(&unfinished.0)?.findings;
+    if !findings.is_empty() && !options.damaged {
+        return Err(StoreError::refused(format!(
+            "the backup {} is damaged, and nothing was changed. Take another copy of it, or an older backup; if there \
+             is none, --damaged puts it in place as it is:\n  {}",
+            backup.display(),
+            findings.join("\n  ")
+        )));
+    }
+    // Nothing is opened that would take its log with it.
+    let given_out = if there && !is_log_alone(store) { last_given_out(store) } else { GivenOut::default() };
+    let (goes_on_at, revoked_tokens) =
+        new_generation(&unfinished, &given_out, options.keep_tokens, backed_up_at, clock)?;
+    let Aside { replaced, log_alone } = set_aside(store, clock)?;
     unfinished.finish(store)?;
     drop(lock);
-    Ok(Restored {
-        backed_up_at: backed_up_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis),
-        goes_on_at,
-        revoked_tokens,
-        replaced,
-    })
+    Ok(Restored { backed_up_at, goes_on_at, revoked_tokens, replaced, log_alone, findings })
+}
+
+/// With what every SQLite database begins.
+const DATABASE: &[u8; 16] = b"SQLite format 3\0";
+
+/// Whether the file begins as a database does. What is empty may be one; what cannot be read says so when it is opened.
+fn is_database(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(DATABASE.len() as u64).read_to_end(&mut begin));
+    read.is_err() || begin.is_empty() || begin == DATABASE
 }
 
 /// What the store that is replaced has given out last.
@@ -123,6 +159,7 @@ fn new_generation(
     copy: &Unfinished,
     given_out: &GivenOut,
     keep_tokens: bool,
+    backed_up_at: Option<Timestamp>,
     clock: &Clock,
 ) -> Result<(Offset, usize), StoreError> {
     let cannot = |error: rusqlite::Error| copy.cannot(&error);
@@ -130,7 +167,7 @@ fn new_generation(
     let partitions = schema::bring_up_to_date(&conn, &copy.0)?;
     let bounds = begin(&conn, partitions, clock.now()).map_err(cannot)?;
     let highest = bounds.iter().map(|bounds| bounds.end).fold(given_out.offset, Offset::max);
-    let goes_on_at = next_generation(highest, clock)?;
+    let goes_on_at = next_generation(highest, clock, backed_up_at)?;
     let tx = conn.unchecked_transaction().map_err(cannot)?;
     for (partition, bounds) in (0..partitions).zip(&bounds) {
         let leap = (partition, bounds.end.0, goes_on_at.0);
@@ -151,41 +188,58 @@ fn new_generation(
     Ok((goes_on_at, revoked.map_or(0, |(count, ..)| count)))
 }
 
+/// The generation that the clock gives. Before the backup was made it had given others, to stores that came later.
+fn of_the_clock(now: Timestamp, backed_up_at: Option<Timestamp>) -> Result<Offset, StoreError> {
+    let later = |_: &Offset| backed_up_at.is_none_or(|at| now >= at);
+    Offset::of_restore(now).filter(later).ok_or_else(|| {
+        let made = backed_up_at.map_or_else(String::new, |at| format!(" (the backup was made at {at})"));
+        StoreError::refused(format!("the clock shows {now}, which cannot be right{made}: set it, and restore then"))
+    })
+}
+
 /// The generation of this second, once the second is over: whoever restores after this gets another one.
-fn next_generation(highest: Offset, clock: &Clock) -> Result<Offset, StoreError> {
+fn next_generation(highest: Offset, clock: &Clock, backed_up_at: Option<Timestamp>) -> Result<Offset, StoreError> {
     let now = clock.now();
-    let of_the_clock = Offset::of_restore(now).ok_or_else(|| {
-        StoreError::refused(format!("the clock shows {now}, which cannot be right: set it, and restore then"))
-    })?;
+    let of_the_clock = of_the_clock(now, backed_up_at)?;
     // The store that is replaced may have been restored under a clock that was ahead.
     let ahead = if highest < of_the_clock { Offset::ZERO } else { Offset::in_generation(highest.generation() + 1, 0) };
     std::thread::sleep(Duration::from_millis(1000 - now.as_millis() % 1000));
     Ok(of_the_clock.max(ahead))
 }
 
-/// Keeps the store that is there under another name, and all that belongs to it.
-fn set_aside(store: &Path, clock: &Clock) -> Result<PathBuf, StoreError> {
+/// What was kept under another name.
+struct Aside {
+    replaced: Option<PathBuf>,
+    log_alone: Option<PathBuf>,
+}
+
+/// Keeps the store that is there under another name, and all that belongs to it; also what is left of one whose
+/// database is gone. SQLite would take a log that stays for that of the restored store, and put back what it holds.
+fn set_aside(store: &Path, clock: &Clock) -> Result<Aside, StoreError> {
+    let (there, alone) = (store.exists(), is_log_alone(store));
     // Into one file, if that is possible: then there is no moment in which the database has lost its log.
-    if let Ok(conn) = Connection::open(store) {
+    if there
+        && !alone
+        && let Ok(conn) = Connection::open(store)
+    {
         let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
-    let with = |path: &Path, suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
+    let aside = beside(store, &format!(".replaced-{}", clock.now().as_millis()));
+    let cannot = |from: &Path, to: &Path, error: std::io::Error| {
+        StoreError::refused(format!("{} cannot be kept as {}: {error}", from.display(), to.display()))
     };
-    let aside = with(store, &format!(".replaced-{}", clock.now().as_millis()));
-    let cannot = |error: std::io::Error| {
-        StoreError::refused(format!("{} cannot be kept as {}: {error}", store.display(), aside.display()))
-    };
-    // A second name first, so that there is a store at every moment.
-    fs::hard_link(store, &aside).map_err(cannot)?;
-    for suffix in ["-wal", "-shm"] {
-        let log = with(store, suffix);
-        if log.exists() {
-            fs::rename(&log, with(&aside, suffix)).map_err(cannot)?;
+    if there {
+        // A second name first, so that there is a store at every moment.
+        fs::hard_link(store, &aside).map_err(|error| cannot(store, &aside, error))?;
+    }
+    for ending in BESIDE {
+        let (from, to) = (beside(store, ending), beside(&aside, ending));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(&from, &to, error)),
+            _ => {}
         }
     }
     sync_directory_of(store)?;
-    Ok(aside)
+    let log_alone = alone.then(|| log_path(&aside));
+    Ok(Aside { replaced: there.then_some(aside), log_alone })
 }

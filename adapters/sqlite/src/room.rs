@@ -14,6 +14,7 @@
 //! freed pages in the database ([`LEAST_FREE_BYTES`]). They use these, whether or not the disk has room; without them,
 //! each new event would take a part of the reserve for good.
 
+use crate::files::resolved;
 use laneway_ports::StoreError;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
@@ -61,13 +62,18 @@ impl Reserve {
     /// Takes as much of the disk as there is, up to [`RESERVE_BYTES`] and but for a last [`STEP_BYTES`], and says how
     /// much it holds now.
     pub(crate) fn take(&self) -> io::Result<u64> {
+        self.take_but(STEP_BYTES)
+    }
+
+    /// The same, but that so much is left free.
+    fn take_but(&self, left: u64) -> io::Result<u64> {
         let held = self.bytes();
         if held >= RESERVE_BYTES {
             return Ok(RESERVE_BYTES);
         }
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path)?;
         // Where the system does not say what is free, trying tells.
-        let free = disk_free(&self.path).unwrap_or(u64::MAX).saturating_sub(STEP_BYTES);
+        let free = disk_free(&self.path).unwrap_or(u64::MAX).saturating_sub(left);
         let whole_steps = |bytes: u64| bytes / STEP_BYTES * STEP_BYTES;
         let mut bytes = RESERVE_BYTES.min(held.saturating_add(whole_steps(free)));
         while bytes > held {
@@ -120,6 +126,7 @@ pub struct Free {
 /// How much room there is for the database at `path`; `None` where the system does not say.
 #[must_use]
 pub fn free(path: &Path) -> Option<Free> {
+    let path = &resolved(path);
     Some(Free { disk: disk_free(path)?, reserve: Reserve::of(path).bytes() })
 }
 
@@ -163,11 +170,15 @@ struct Short {
     look_at: Instant,
     /// Whether the write-ahead log is to be written back before anything else.
     log_is_due: bool,
+    /// How much the log needs beside itself: more, each time that a group has found no room in a log that was cut off.
+    log_needs: u64,
+    /// That has just happened.
+    fell_short: bool,
 }
 
 impl Short {
     fn now() -> Self {
-        Self { look_at: Instant::now() + LOOK_EVERY, log_is_due: true }
+        Self { look_at: Instant::now() + LOOK_EVERY, log_is_due: true, log_needs: STEP_BYTES, fell_short: false }
     }
 }
 
@@ -191,7 +202,14 @@ impl Room {
 
     /// A write found no room.
     pub(crate) fn ran_out(&mut self) {
-        self.short = Some(Short::now());
+        let mut now = Short::now();
+        // Once the log was cut off, all that it may have is free. A group that needs more never fits, however often it
+        // is tried: what is in reserve is for that.
+        if let Some(before) = self.short {
+            now.fell_short = !before.log_is_due;
+            now.log_needs = before.log_needs + if now.fell_short { STEP_BYTES } else { 0 };
+        }
+        self.short = Some(now);
     }
 
     /// Something was removed from the store.
@@ -208,7 +226,7 @@ impl Room {
         if now >= short.look_at {
             short.look_at = now + LOOK_EVERY;
             // Where nothing can be kept back for another reason than room, only trying tells.
-            if self.reserve.take().map_or(true, |bytes| has_room(bytes, &self.database)) {
+            if self.reserve.take_but(short.log_needs).map_or(true, |bytes| has_room(bytes, &self.database)) {
                 self.short = None;
                 return true;
             }
@@ -239,9 +257,17 @@ impl Room {
     }
 
     /// Gives some of the reserve to the log, whose file has `log_bytes`, if there is nothing free on the disk, and if
-    /// as much as the log may hold then is left for the day on which it is written back.
-    pub(crate) fn give_to_log(&self, log_bytes: u64) {
-        let has_enough = disk_free(&self.database).is_some_and(|free| free >= STEP_BYTES);
+    /// as much as the log may hold then is left for the day on which it is written back. Where that was not enough for
+    /// a group, a step more, down to nothing.
+    pub(crate) fn give_to_log(&mut self, log_bytes: u64) {
+        let has = |bytes| disk_free(&self.database).is_some_and(|free| free >= bytes);
+        if let Some(short) = self.short.as_mut().filter(|short| short.fell_short) {
+            short.fell_short = false;
+            // A quota says nothing of what it leaves: a step at least.
+            while self.reserve.release() > 0 && !has(short.log_needs) {}
+            return;
+        }
+        let has_enough = has(STEP_BYTES);
         if !has_enough && self.reserve.bytes() >= log_bytes + 2 * STEP_BYTES {
             self.reserve.release();
         }
@@ -286,6 +312,31 @@ mod tests {
         }
         assert_eq!(reserve.release(), 0);
         assert_eq!(reserve.take().unwrap(), RESERVE_BYTES);
+    }
+
+    /// A group that needs more than the log is given at first must not fail for ever.
+    #[test]
+    fn whoever_finds_no_room_in_a_log_that_was_cut_off_gets_more_of_the_reserve_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut room = Room::of(&folder.path().join("laneway.db"), false);
+        room.ran_out();
+        room.log_is_written_back();
+        room.give_to_log(0);
+        assert_eq!(room.reserve.bytes(), RESERVE_BYTES, "the disk has room");
+        for steps in (0..RESERVE_BYTES / STEP_BYTES).rev() {
+            room.ran_out();
+            room.log_is_written_back();
+            room.give_to_log(0);
+            assert_eq!(room.reserve.bytes(), steps * STEP_BYTES);
+            room.give_to_log(0);
+            assert_eq!(room.reserve.bytes(), steps * STEP_BYTES, "once each time");
+        }
+        let needs = room.short.unwrap().log_needs;
+        assert_eq!(needs, RESERVE_BYTES + STEP_BYTES, "so much is left free");
+        // Another failure before the log was written back says nothing of how much a group needs.
+        room.ran_out();
+        room.ran_out();
+        assert_eq!(room.short.unwrap().log_needs, needs + STEP_BYTES);
     }
 
     const NOTHING_FREE: fn() -> u64 = || 0;

@@ -4,6 +4,7 @@ mod migrations;
 
 pub(crate) use migrations::seen_as_now;
 
+use crate::files::refuse_log_alone;
 use crate::options::{Durability, Options};
 use crate::room;
 use laneway_domain::MAX_PARTITIONS;
@@ -243,6 +244,7 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, StoreError> {
         let what = format!("partitions = {}: a store has 1 to {MAX_PARTITIONS}", options.partitions);
         return Err(StoreError::refused(what));
     }
+    refuse_log_alone(path)?;
     let cannot = |error: rusqlite::Error| cannot_open(path, &error);
     let conn = Connection::open(path).map_err(cannot)?;
     conn.busy_timeout(BUSY_TIMEOUT).map_err(cannot)?;

@@ -6,7 +6,12 @@ use laneway_ports::{Bounds, StoreError};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// How long what removes old things rests when it has met damage: it would meet it again, and somebody has to restore
+/// the store. Once in a while it is told again.
+pub(crate) const REST_AFTER_DAMAGE: Duration = Duration::from_secs(600);
 
 /// The state that is known without asking the database.
 #[derive(Debug)]
@@ -14,6 +19,8 @@ pub(crate) struct Shared {
     pub(crate) path: PathBuf,
     pub(crate) tail: Tail,
     starts: Vec<AtomicU64>,
+    /// Until when each partition is not trimmed, because that has met damage.
+    trims_rest_until: Mutex<Vec<Option<Instant>>>,
     ends: Vec<watch::Sender<Offset>>,
     /// The last revision of the registry.
     pub(crate) registry: watch::Sender<Revision>,
@@ -40,6 +47,7 @@ impl Shared {
         Self {
             path,
             tail: Tail::new(partitions, tail_bytes),
+            trims_rest_until: Mutex::new(vec![None; bounds.len()]),
             starts: bounds.iter().map(|bounds| AtomicU64::new(bounds.start.0)).collect(),
             ends: bounds.iter().map(|bounds| watch::Sender::new(bounds.end)).collect(),
             registry: watch::Sender::new(last),
@@ -87,6 +95,25 @@ impl Shared {
 
     pub(crate) fn set_start(&self, index: usize, start: Offset) {
         self.starts[index].fetch_max(start.0, Ordering::AcqRel);
+    }
+
+    /// Whether the partition is not trimmed for a while.
+    pub(crate) fn trim_rests(&self, index: usize) -> bool {
+        let until = self.trims_rest_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.get(index).copied().flatten().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Notes, and tells, that a trim of the partition has met damage.
+    pub(crate) fn let_trim_rest(&self, index: usize) {
+        let mut until = self.trims_rest_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until.get_mut(index) {
+            *until = Some(Instant::now() + REST_AFTER_DAMAGE);
+        }
+        tracing::error!(
+            path = %self.path.display(), partition = index,
+            "settled events of the partition cannot be removed from where a part of the store is damaged, so that it \
+             grows: run `laneway check`, and restore a backup"
+        );
     }
 
     /// Turns the store failed for good, and wakes whoever waits for growth.

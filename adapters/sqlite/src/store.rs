@@ -1,10 +1,11 @@
 //! The store: who asks for what.
 
+use crate::bounds::bounds;
 use crate::checkpoint;
 use crate::dead_letters;
 use crate::events::{self, Limits};
 use crate::failure::Failed;
-use crate::files::{Files, sync_directory_of};
+use crate::files::{Files, resolved, sync_directory_of};
 use crate::lock::Lock;
 use crate::options::{Clock, Options};
 use crate::progress;
@@ -55,6 +56,7 @@ impl SqliteStore {
     /// partitions or by a newer Laneway, it is no Laneway store, or it cannot be opened; the text
     /// says which, and what to do.
     pub fn open(options: Options) -> Result<Self, StoreError> {
+        let options = Options { path: resolved(&options.path), ..options };
         let lock = Lock::acquire(&options.path)?;
         let reserve = Reserve::of(&options.path);
         // On a full disk not even an existing store can be opened: SQLite has to make an index of its log.
@@ -109,7 +111,7 @@ impl SqliteStore {
     /// Has the writer make a change, and resolves when it is durable.
     pub(crate) async fn change<T: Send + 'static>(
         &self,
-        make: impl FnOnce(&mut Tx<'_>) -> Result<T, Failed> + Send + 'static,
+        make: impl FnMut(&mut Tx<'_>) -> Result<T, Failed> + Send + 'static,
     ) -> Result<T, CommitError> {
         self.shared.usable()?;
         let (asked, answered) = Asked::new(make);
@@ -166,6 +168,17 @@ impl SqliteStore {
             after = last;
         }
     }
+
+    /// Nobody can retry these dead letters: without their requests they are told of once, and never stand before others.
+    pub(crate) async fn withdraw_requests(&self, of: Vec<(i64, StoreError)>) -> Result<(), StoreError> {
+        let (numbers, why): (Vec<i64>, Vec<StoreError>) = of.into_iter().unzip();
+        let withdraw = self.change(move |tx| writer::change_dead(tx, DeadChange::Withdraw, &numbers)).await;
+        withdraw.map_err(into_store_error)?;
+        for error in why {
+            tracing::warn!(%error, "a dead letter cannot be retried, and is kept as it is");
+        }
+        Ok(())
+    }
 }
 
 impl Drop for SqliteStore {
@@ -216,24 +229,6 @@ pub(crate) fn begin(conn: &Connection, partitions: u32, now: Timestamp) -> rusql
     conn.execute(told, [moment(now)])?;
     conn.execute("UPDATE partition SET worker = NULL WHERE worker IS NOT NULL", [])?;
     bounds(conn, partitions)
-}
-
-/// Where each partition begins and ends: behind its last event, behind what was trimmed, and not before the
-/// generation that a restore has begun.
-pub(crate) fn bounds(conn: &Connection, partitions: u32) -> rusqlite::Result<Vec<Bounds>> {
-    let bounds = |p: u32| {
-        let sql = format!(
-            "SELECT trimmed, (SELECT min(offset) FROM event_{p}), (SELECT max(offset) FROM event_{p}), \
-             (SELECT max(began_at) FROM generation WHERE partition = {p}) FROM partition WHERE partition = {p}"
-        );
-        conn.query_row(&sql, [], |row| {
-            let (trimmed, first, last): (u64, Option<u64>, Option<u64>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let began: Option<u64> = row.get(3)?;
-            let end = last.map_or(0, |last| last + 1).max(trimmed).max(began.unwrap_or(0));
-            Ok(Bounds { start: Offset(first.unwrap_or(end)), end: Offset(end) })
-        })
-    };
-    (0..partitions).map(bounds).collect()
 }
 
 /// Sends an append to the writer and waits for its answer.

@@ -1,5 +1,6 @@
 //! The contract, and what is this store's own.
 
+mod around_damage;
 mod clock;
 mod damage;
 mod disk;
@@ -14,8 +15,10 @@ mod tokens;
 use crate::{Clock, Options, RestoreOptions, SqliteStore};
 use async_trait::async_trait;
 use bytes::Bytes;
-use laneway_domain::{Commit, Event, EventId, EventType, LaneChange, NewEvent, Offset, Partition, Position, Timestamp};
-use laneway_ports::contract::Subject;
+use laneway_domain::{
+    Commit, DestinationName, Event, EventId, EventType, LaneChange, NewEvent, Offset, Partition, Position, Timestamp,
+};
+use laneway_ports::contract::{Damage, Subject};
 use laneway_ports::{EventLog, Lease, ProgressStore, WorkerId};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +28,7 @@ use tempfile::TempDir;
 
 const P: Partition = Partition(0);
 /// A restore that takes the place of a store.
-const REPLACE: RestoreOptions = RestoreOptions { replace: true, keep_tokens: false };
+const REPLACE: RestoreOptions = RestoreOptions { replace: true, keep_tokens: false, damaged: false };
 
 /// A store in a directory of its own, with a clock that goes when it is told to.
 struct InDirectory {
@@ -84,6 +87,19 @@ impl Subject for InDirectory {
 
     async fn pass(&self, time: Duration) {
         self.clock.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
+        let change = match damage {
+            Damage::Order => "lane_key = 'none'",
+            Damage::Id => "id = ''",
+            Damage::History => "retry = '{'",
+            Damage::Text => "lane_key = CAST(X'616CFF' AS TEXT)",
+            Damage::Copy => "data = CAST(data || 'x' AS BLOB)",
+            Damage::End => "lane_key = '', retry = '', reason = '', id = ''",
+        };
+        let sql = format!("UPDATE dead_letter SET {change} WHERE partition = ?1 AND offset = ?2 AND destination = ?3");
+        self.sqlite3().execute(&sql, (partition.0, offset.0, of.as_str())).unwrap() == 1
     }
 }
 
@@ -152,6 +168,6 @@ async fn lease(store: &SqliteStore) -> Lease {
 /// Everything below `scanned` is settled.
 fn settled(scanned: u64) -> Commit {
     let change = LaneChange { position: Some(Position::Shared), ..LaneChange::default() };
-    let name = laneway_domain::DestinationName::new("a").unwrap();
+    let name = DestinationName::new("a").unwrap();
     Commit { scanned: Some(Offset(scanned)), lanes: [(name, change)].into(), ..Commit::default() }
 }

@@ -3,15 +3,17 @@
 //! It takes everything that waits (appends and changes of progress together), makes one
 //! transaction of it, with one fsync, and then answers all. It never lingers: while one group is
 //! on its way to the disk, the next one gathers. A request that SQLite does not take fails alone;
-//! what concerns the disk fails the group, of which then nothing was stored.
+//! what concerns the disk fails the group, of which then nothing was stored. What meets a damaged page is left out, and
+//! the others of its group are carried out anew.
 
 mod append;
 mod commit;
+mod damage;
 mod dead;
 mod dropped;
 mod lease;
 mod registry;
-pub(crate) mod trim;
+mod trim;
 
 pub(crate) use commit::{commit, drop_letters, forget};
 pub(crate) use dead::{DeadChange, change_dead};
@@ -35,6 +37,7 @@ use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// A request that has been carried out, but for the COMMIT.
@@ -81,6 +84,9 @@ pub(crate) fn run(
         registry: None,
         last_now: Timestamp::ZERO,
         changes: 0,
+        written: 0,
+        aside: None,
+        ids_rest_until: None,
     };
     let mut group = VecDeque::new();
     while queue.take(&mut group) {
@@ -102,13 +108,29 @@ struct Writer<'c> {
     last_now: Timestamp,
     /// Changes made in this group.
     changes: u64,
+    /// Bytes that changes wrote to the log since this was last asked, about.
+    written: u64,
+    /// [`Tx::aside`], while changes are made that have met damage.
+    aside: Option<Connection>,
+    /// Until when no ids are forgotten, because that has met damage.
+    ids_rest_until: Option<Instant>,
 }
 
 impl Writer<'_> {
     /// Stores one group and answers all of it.
     fn store(&mut self, group: &mut VecDeque<Request>) {
+        let mut damaged = Vec::new();
+        self.store_group(group, &mut damaged);
+        if !damaged.is_empty() {
+            self.store_with_care(damaged);
+        }
+        self.expire_ids();
+    }
+
+    /// Adds changes that have met damage to `damaged`, unanswered.
+    fn store_group(&mut self, group: &mut VecDeque<Request>, damaged: &mut Vec<Box<dyn Change>>) {
         let stored = match self.shared.usable() {
-            Ok(()) => self.attempt(group).map_err(|reach| self.undo(reach)),
+            Ok(()) => self.attempt_around_damage(group, damaged),
             Err(failed) => Err(failed),
         };
         match &stored {
@@ -138,7 +160,6 @@ impl Writer<'_> {
                 Request::Change(change) => self.change(change)?,
             }
         }
-        self.appender.expire_ids(self.last_now).or_else(|error| alone(self.conn, &error, path).map(drop))?;
         self.commit_group().map_err(|error| failure::of_commit(&error, path))
     }
 
@@ -201,7 +222,16 @@ impl Writer<'_> {
         let (starts, last) = (self.starts.len(), self.registry);
         let ends = self.appender.ends();
         let (starting, registry) = (&mut self.starts, &mut self.registry);
-        let made = change.make(&mut Tx { conn: self.conn, now: self.last_now, ends, starts: starting, registry });
+        let (aside, written) = (self.aside.as_ref(), &mut self.written);
+        let made = change.make(&mut Tx {
+            conn: self.conn,
+            now: self.last_now,
+            ends,
+            starts: starting,
+            registry,
+            aside,
+            written,
+        });
         if made.is_err() && !self.conn.is_autocommit() {
             self.starts.truncate(starts);
             self.registry = last;
@@ -229,8 +259,8 @@ impl Writer<'_> {
                 self.room.ran_out();
                 error
             }
-            (Reach::Statement(error) | Reach::Group(error), Ok(())) => error,
-            (Reach::Statement(_) | Reach::Group(_) | Reach::NoRoom(_), Err(error)) => {
+            (Reach::Statement(error) | Reach::Damage(error) | Reach::Group(error), Ok(())) => error,
+            (Reach::Statement(_) | Reach::Damage(_) | Reach::Group(_) | Reach::NoRoom(_), Err(error)) => {
                 let what = format!("{} cannot undo a group: {error}. Restart", self.shared.path.display());
                 self.shared.fail(what.clone());
                 StoreError::unknown(what)
@@ -241,6 +271,7 @@ impl Writer<'_> {
     /// Lets everyone see a stored group: first the events, then that they are there.
     fn publish(&mut self) {
         self.appender.publish();
+        self.written += std::mem::take(&mut self.changes) * crate::checkpoint::CHANGE_BYTES;
         if !self.starts.is_empty() {
             self.room.was_made();
         }
@@ -253,7 +284,7 @@ impl Writer<'_> {
     }
 
     fn after_group(&mut self, nudge: &Nudge) {
-        let written = self.appender.take_written_bytes() + self.changes * crate::checkpoint::CHANGE_BYTES;
+        let written = self.appender.take_written_bytes() + std::mem::take(&mut self.written);
         nudge.wrote(self.conn, self.shared, written, &mut self.room);
     }
 

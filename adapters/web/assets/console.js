@@ -22,8 +22,16 @@
   const state = document.getElementById("live");
   const parts = () => document.querySelectorAll("[data-live]");
   if (!state || parts().length === 0) return;
+  // How long to wait before a stream is asked for again that was refused.
+  const AGAIN = 15000;
   let source = null;
   let asking = false;
+  let asked = Date.now();
+  let waiting = null;
+
+  // Where a page takes many look-ups, it says how many seconds lie between two.
+  const every = () => Math.max(0, ...Array.from(parts(), (part) => Number(part.dataset.every ?? 0))) * 1000;
+  const isOpen = () => source !== null && source.readyState === EventSource.OPEN;
 
   const say = (text) => {
     if (state.textContent !== text) state.textContent = text;
@@ -47,11 +55,14 @@
   const ask = async () => {
     if (asking || document.hidden) return;
     asking = true;
+    asked = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { "x-laneway-live": "yes" }, redirect: "manual", cache: "no-store" });
       if (answer.type === "opaqueredirect") return location.reload();
       if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      say(answer.ok ? "Live" : "Not live: the server cannot say what there is now");
+      if (!answer.ok) say("Not live: the server cannot say what there is now");
+      // Without the stream nobody says when there is something new.
+      else say(isOpen() ? "Live" : "Not live: the server keeps as many pages up to date as it can. It is tried again");
     } catch {
       say("Not live: the server does not answer");
     } finally {
@@ -62,17 +73,24 @@
   const open = () => {
     if (source !== null || document.hidden) return;
     source = new EventSource("/console/live");
-    source.addEventListener("changed", ask);
+    source.addEventListener("changed", () => {
+      if (Date.now() - asked >= every() || !state.textContent.startsWith("Live")) ask();
+    });
     source.addEventListener("ended", () => location.reload());
     source.addEventListener("error", () => {
       say("Not live: the server does not answer");
       // One that is closed for good was refused: the session has ended, or too many pages are open.
-      if (source.readyState === EventSource.CLOSED) ask();
+      if (source.readyState !== EventSource.CLOSED) return;
+      source = null;
+      ask();
+      clearTimeout(waiting);
+      waiting = setTimeout(open, AGAIN);
     });
   };
 
   // A page that nobody sees takes no connection: a browser has six of them for a server.
   document.addEventListener("visibilitychange", () => {
+    clearTimeout(waiting);
     if (document.hidden) {
       source?.close();
       source = null;

@@ -2,11 +2,13 @@
 
 use crate::csrf;
 use crate::failed::Failed;
+use crate::held::Share;
 use crate::interface::problem;
 use crate::site::Site;
 use crate::visit::Visit;
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use bytes::Bytes;
+use bytes::BytesMut;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use laneway_http::wire::Problem;
@@ -15,6 +17,8 @@ use tokio::time::timeout;
 
 /// The most bytes of a form; those with the data of an event have a bound of their own.
 const MOST_BYTES: usize = 256 * 1024;
+/// The most bytes of a form of somebody who is not known: one that signs in, with room to spare.
+const MOST_OF_STRANGERS: usize = 16 * 1024;
 /// The most fields of a form: a page of rows that are chosen, with room to spare.
 const MOST_FIELDS: usize = 2_000;
 
@@ -101,11 +105,13 @@ async fn received(site: &Site, request: Request, most: usize) -> Result<Form, Bo
         let what = "The console takes what its own forms send. Programs use the interface: /openapi.json describes it.";
         return Err(problem("unsupported-media-type", 415, "This is not a form", what));
     }
-    let _turn = site.receiving.acquire().await;
-    let within = site.api.limits.now().body_timeout;
-    let bytes = timeout(within, Limited::new(body, most).collect()).await;
+    let limits = site.api.limits.now();
+    let (mut share, most) = match &visit.visitor {
+        Some(_) => (site.held.of_known(limits.buffered_bytes), most),
+        None => (site.held.of_stranger(), most.min(MOST_OF_STRANGERS)),
+    };
     let late = |_| problem("body-timeout", 408, "The form took too long", "It did not come in completely in time.");
-    let bytes: Bytes = bytes.map_err(late)?.map_err(|error| unreceived(&*error, most))?.to_bytes();
+    let bytes = timeout(limits.body_timeout, collected(body, most, &mut share)).await.map_err(late)??;
     let form = Form::read(&bytes)?;
     // A new browser has no page of ours yet.
     if visit.is_new || !site.forms.is_ours(&visit.cookie, form.get(csrf::FIELD)) {
@@ -115,6 +121,17 @@ async fn received(site: &Site, request: Request, most: usize) -> Result<Form, Bo
         ));
     }
     Ok(form)
+}
+
+/// All of a form, as far as there is room for it.
+async fn collected(body: Body, most: usize, share: &mut Share<'_>) -> Result<BytesMut, Box<Problem>> {
+    let (mut body, mut all) = (Limited::new(body, most), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|error| unreceived(&*error, most))?.into_data() else { continue };
+        share.grow(piece.len())?;
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt as _;
+use laneway_http::ForPage;
 use laneway_http::wire::{PROBLEM_TYPES, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +57,7 @@ impl Interface {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.as_str()));
         }
+        let request = request.extension(ForPage);
         let request = request.body(body).map_err(|error| unreadable(&error.to_string()))?;
         let answer = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let status = answer.status();

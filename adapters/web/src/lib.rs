@@ -10,9 +10,9 @@
 //! | --- | --- |
 //! | `guard`, `visit`, `session`, `cookie`, `csrf`, `security` | who looks, until when, and what a page may do in a browser |
 //! | `interface`, `snapshot` | where what is shown comes from |
-//! | `live`, `hour` | pages that are kept up to date; the numbers of the last hour |
+//! | `live`, `places`, `hour` | pages that are kept up to date; the numbers of the last hour |
 //! | `need`, `listing`, `show`, `data`, `settings`, `links`, `plot`, `pace` | what comes first, and how things are written; without any HTML |
-//! | `page`, `pages`, `plots`, `form`, `failed`, `assets` | the pages |
+//! | `page`, `pages`, `plots`, `form`, `held`, `failed`, `assets` | the pages |
 
 mod assets;
 mod cookie;
@@ -21,6 +21,7 @@ mod data;
 mod failed;
 mod form;
 mod guard;
+mod held;
 mod hour;
 mod interface;
 mod links;
@@ -30,6 +31,7 @@ mod need;
 mod pace;
 mod page;
 mod pages;
+mod places;
 mod plot;
 mod plots;
 mod security;

@@ -62,9 +62,9 @@ pub(crate) fn event(id: &str) -> String {
     format!("{EVENTS}/{}", part(id))
 }
 
-/// The same of one source.
-pub(crate) fn event_of(id: &str, source: &str) -> String {
-    with(&event(id), &[("source", source)])
+/// The same of the one that stands there: others can have its id, from other tenants and sources.
+pub(crate) fn event_at(id: &str, partition: Partition, offset: Offset) -> String {
+    with(&event(id), &[("at", &format!("{partition}:{offset}"))])
 }
 
 /// The page of a key, of a tenant or of none.

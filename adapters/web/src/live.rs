@@ -5,7 +5,8 @@
 
 use crate::failed::Failed;
 use crate::interface::problem;
-use crate::site::{PAGES_AT_ONCE, Site};
+use crate::places::Place;
+use crate::site::Site;
 use crate::snapshot::Snapshot;
 use crate::visit::Visit;
 use axum::extract::State;
@@ -17,7 +18,6 @@ use laneway_http::Visitor;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 /// How often there may be something new.
@@ -33,15 +33,13 @@ struct Open {
     /// What it was told of last.
     seen: Option<Arc<Snapshot>>,
     is_over: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 pub(crate) async fn stream(State(site): State<Arc<Site>>, visit: Visit) -> Result<Response, Failed> {
     visit.needs(Role::Read)?;
-    let place = site.open_pages.clone().try_acquire_owned().map_err(|_| {
-        let what = format!("{PAGES_AT_ONCE} pages are live already. This one shows what there was when it was loaded.");
-        problem("overloaded", 503, "Too many pages are open", &what)
-    })?;
+    let place = site.open_pages.take(visit.cookie.known(), visit.tenant());
+    let place = place.map_err(|what| problem("overloaded", 503, "Too many pages are open", &what))?;
     let open = Open { site, visit, seen: None, is_over: false, _place: place };
     Ok(Sse::new(stream::unfold(open, next)).into_response())
 }

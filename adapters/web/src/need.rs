@@ -4,8 +4,6 @@ use laneway_domain::Need;
 
 /// How what a destination needs is told.
 pub(crate) trait Told: Sized {
-    /// In a word or two, for a table.
-    fn label(self) -> &'static str;
     /// What that means.
     fn meaning(self) -> &'static str;
     /// How loudly it is shown.
@@ -13,20 +11,6 @@ pub(crate) trait Told: Sized {
 }
 
 impl Told for Need {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Stopped => "stopped",
-            Self::Down => "down",
-            Self::Held => "held",
-            Self::Blocked => "failing",
-            Self::DeadLetters => "dead letters",
-            Self::Late => "late",
-            Self::Paused => "paused",
-            Self::Left => "left",
-            Self::Nothing => "ok",
-        }
-    }
-
     fn meaning(self) -> &'static str {
         match self {
             Self::Stopped => "Laneway has paused it: nothing is sent until you resume it",
@@ -69,16 +53,5 @@ impl Tone {
             Self::Quiet => "quiet",
             Self::Good => "good",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_label_is_its_own() {
-        let labels: std::collections::BTreeSet<&str> = Need::ALL.into_iter().map(Need::label).collect();
-        assert_eq!(labels.len(), Need::ALL.len());
     }
 }

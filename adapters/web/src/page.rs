@@ -165,6 +165,11 @@ pub(crate) fn live(id: &str, content: &Markup) -> Markup {
     html! { div id=(id) data-live { (content) } }
 }
 
+/// The same where it takes many look-ups: it is asked for again only every so many seconds.
+pub(crate) fn live_slowly(id: &str, every: u32, content: &Markup) -> Markup {
+    html! { div id=(id) data-live data-every=(every) { (content) } }
+}
+
 /// What every form carries.
 pub(crate) fn proof(visit: &Visit) -> Markup {
     html! { input type="hidden" name=(csrf::FIELD) value=(visit.proof); }

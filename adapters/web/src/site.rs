@@ -1,8 +1,10 @@
 //! What all pages share.
 
 use crate::csrf::Forms;
+use crate::held::Held;
 use crate::hour::{EVERY, Hour};
 use crate::interface::{Interface, problem};
+use crate::places::Places;
 use crate::session::{Outcome, Outcomes, Sessions};
 use crate::snapshot::{NoSnapshot, Snapshot, Snapshots};
 use crate::visit::Visit;
@@ -12,15 +14,8 @@ use laneway_domain::{DestinationName, Role};
 use laneway_http::Api;
 use laneway_http::wire::Problem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
-
-/// How many forms are received at once; those beyond wait. Each holds as many bytes as its page allows.
-const FORMS_AT_ONCE: usize = 16;
-
-/// How many pages are kept up to date at once; each holds a connection. Those beyond show what there was when they were
-/// loaded.
-pub(crate) const PAGES_AT_ONCE: usize = 128;
 
 /// What all pages share.
 pub(crate) struct Site {
@@ -31,9 +26,10 @@ pub(crate) struct Site {
     pub(crate) outcomes: Outcomes,
     pub(crate) forms: Forms,
     pub(crate) snapshots: Snapshots,
-    pub(crate) receiving: Semaphore,
-    /// A permit for each page that is kept up to date.
-    pub(crate) open_pages: Arc<Semaphore>,
+    /// How many bytes of forms are held that come in.
+    pub(crate) held: Held,
+    /// The pages that are kept up to date.
+    pub(crate) open_pages: Places,
     /// Whether the server stops.
     pub(crate) stopping: watch::Receiver<bool>,
     hour: Mutex<Hour>,
@@ -49,8 +45,8 @@ impl Site {
             outcomes: Outcomes::default(),
             forms: Forms::new(),
             snapshots,
-            receiving: Semaphore::new(FORMS_AT_ONCE),
-            open_pages: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
+            held: Held::default(),
+            open_pages: Places::default(),
             stopping,
             hour: Mutex::new(Hour::new()),
         })

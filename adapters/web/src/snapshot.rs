@@ -5,7 +5,6 @@ use laneway_domain::{
     DestinationName, DestinationStatus, Need, Partition, ProcessStatus, StatusReport, Tenant, Timestamp, WorkerStatus,
 };
 use laneway_ports::{DeadLetters, Operations, StoreError};
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,12 +87,7 @@ impl Snapshot {
             rows.push(Row { status, dead_letters, need });
         }
         rows.sort_by(|a, b| {
-            let key = |row: &Row| {
-                let failed = row.status.failed_recently;
-                // Where all else is well, what failed lately is where it may begin.
-                let begins_to_fail = row.need == Need::Nothing && failed > 0;
-                (row.need, !begins_to_fail, Reverse(row.status.lag(at)), Reverse(failed), Reverse(row.dead_letters))
-            };
+            let key = |row: &Row| row.need.urgency(&row.status, row.dead_letters, at);
             key(a).cmp(&key(b)).then_with(|| a.status.name.cmp(&b.status.name))
         });
         let StatusReport { partitions, workers, processes, incomplete, .. } = report;

@@ -3,7 +3,7 @@
 use crate::cookie::Cookie;
 use crate::interface::problem;
 use crate::session::{Outcome, Secret};
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use laneway_domain::{Role, TENANT_SEPARATOR, Tenant, Timestamp};
 use laneway_http::Visitor;
@@ -106,6 +106,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, http::StatusCode> {
         parts.extensions.get::<Self>().cloned().ok_or(http::StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// The destination in the path of a page, by its whole name: a tenant may leave its own name out.
+pub(crate) struct Named(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = http::StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, http::StatusCode> {
+        let visit = Visit::from_request_parts(parts, state).await?;
+        let Path(name) = Path::<String>::from_request_parts(parts, state).await.map_err(|wrong| wrong.status())?;
+        Ok(Self(visit.whole_name(&name)))
     }
 }
 

@@ -30,12 +30,17 @@ const OVERHEAD: usize = 512;
 pub(crate) fn id(events: &[Attempted]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     for attempted in events {
-        let id = attempted.event.event.id.as_str();
+        let event = &attempted.event.event;
+        let id = event.id.as_str();
         context.update(&(id.len() as u64).to_be_bytes());
         context.update(id.as_bytes());
-        if let Some(tenant) = &attempted.event.event.tenant {
+        if let Some(tenant) = &event.tenant {
             // No id has a line break, so that this is none either.
             context.update(format!("\n{tenant}\n").as_bytes());
+        }
+        // An id is unique within its source only. None that is not named is hashed, so that ids stay what they were.
+        if let Some(source) = event.source.as_deref().filter(|source| !["", DEFAULT_SOURCE].contains(source)) {
+            context.update(format!("\r{source}\r").as_bytes());
         }
     }
     let hash = context.finish();
@@ -87,7 +92,9 @@ fn append_event(out: &mut Vec<u8>, attempted: &Attempted) {
         out.extend_from_slice(format!(",\"{REDRIVE}\":true").as_bytes());
     }
     if let Some(number) = attempted.replay {
-        out.extend_from_slice(format!(",\"{REPLAY}\":{number}").as_bytes());
+        // A text: it passes 2^53, beyond which many readers of JSON take different numbers for the same, and integers
+        // of CloudEvents end at 2^31.
+        append_member(out, REPLAY, &number.to_string());
     }
     for (name, value) in &event.attributes {
         // A producer cannot pass an event off as another of its key.

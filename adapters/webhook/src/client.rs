@@ -1,9 +1,10 @@
 //! Exchanges by a client with connections of its own: over HTTP/2, where many requests share one.
 
 use crate::connect::{ConnectError, Connector, Stream};
+use crate::hand_over::{HandOver, Place, WatchedBody};
 use crate::http1::Io;
 use crate::limits::{MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS, PoolOptions};
-use crate::wire::{HandOver, Place, Watched, WatchedBody, Wire};
+use crate::wire::{Watched, Wire};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -37,6 +38,8 @@ pub(crate) enum ByClient {
         place: Option<Place>,
         had_connection: bool,
     },
+    /// The connection had made way for another one before it got the request. Nothing was sent.
+    GaveWay,
     /// Too many interim answers, and no final one.
     Storm,
     /// The final status has come in. The rest of the head has not, in the time that it had.
@@ -106,7 +109,8 @@ impl<D: Dial> SharedClient<D> {
         tokio::select! {
             biased;
             answer = client.request(request) => match answer {
-                Ok(answer) => ByClient::Answer(answer, hand_over.place()),
+                Ok(answer) => ByClient::Answer(answer, hand_over.answered()),
+                Err(_) if hand_over.gave_way() => ByClient::GaveWay,
                 Err(error) => {
                     let had_connection = connection.connection_metadata().is_some();
                     ByClient::Failed { error, place: hand_over.place(), had_connection }
@@ -194,7 +198,8 @@ impl<D: Dial> tower::Service<Uri> for PooledConnector<D> {
             }
             let stream = connector.connect().await?;
             let http1 = !http2_only && !stream.chose_http2();
-            Ok(TokioIo::new(Watched::new(stream, http1)))
+            let usage = stream.usage().clone();
+            Ok(TokioIo::new(Watched::new(stream, http1, usage)))
         })
     }
 }

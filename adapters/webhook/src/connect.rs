@@ -1,7 +1,7 @@
 //! From a destination's name to a connection: the egress guard, then TLS.
 
 use futures_util::TryFutureExt;
-use laneway_egress::{Dial, Placed, Route};
+use laneway_egress::{Dial, Placed, Route, Usage};
 use laneway_tls::tls_error_in_words;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -35,16 +35,9 @@ impl ConnectError {
     /// Whether this machine lacked something for it ([`laneway_ports::is_shortage`]).
     pub(crate) fn is_shortage(&self) -> bool {
         match self {
-            Self::Egress(laneway_egress::ConnectError::Tcp { error, .. }) | Self::Tls { error, .. } => {
-                laneway_ports::is_shortage(error)
-            }
-            // The resolver keeps of the error below only what it says.
-            Self::Egress(laneway_egress::ConnectError::LookUp { why, .. }) => {
-                ["(os error 23)", "(os error 24)"].iter().any(|number| why.contains(number))
-            }
-            // Our own bound, and nobody else's doing.
-            Self::Egress(laneway_egress::ConnectError::NoPlace { .. }) => true,
-            _ => false,
+            Self::Egress(error) => error.is_shortage(laneway_ports::is_shortage),
+            Self::Tls { error, .. } => laneway_ports::is_shortage(error),
+            Self::TimedOut { .. } | Self::NotHttp2 { .. } | Self::Unusable => false,
         }
     }
 }
@@ -56,8 +49,6 @@ pub(crate) struct Connector<D> {
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// Whether the receiver has to choose HTTP/2 in the TLS handshake.
     pub(crate) require_http2: bool,
-    /// Whether HTTP/2 is spoken without TLS, because both sides know beforehand.
-    pub(crate) knows_http2: bool,
     /// The most time for a connection, from the look-up to the end of the TLS handshake. A little
     /// less than the whole exchange has, so that what took the time is what gets reported.
     pub(crate) timeout: Duration,
@@ -67,11 +58,18 @@ impl<D: Dial> Connector<D> {
     /// Opens a connection, TLS included, to an address that the guard has let through.
     pub(crate) async fn connect(&self) -> Result<Stream<Placed<D::Stream>>, ConnectError> {
         let deadline = Instant::now() + self.timeout;
+        let stream = self.connect_by(deadline).await?;
+        // What is ready at once is not interrupted by a deadline, also where this machine stood still meanwhile.
+        if Instant::now() >= deadline {
+            return Err(self.late(format!("the connection to {} came too late", self.route.host())));
+        }
+        Ok(stream)
+    }
+
+    async fn connect_by(&self, deadline: Instant) -> Result<Stream<Placed<D::Stream>>, ConnectError> {
         let mut tcp = self.route.connect(deadline).await.map_err(|error| self.not_connected(error))?;
         let Some((config, name)) = &self.tls else {
-            if !self.knows_http2 {
-                tcp.give_way_when_idle();
-            }
+            tcp.give_way_when_idle();
             return Ok(Stream::Plain(tcp));
         };
         let host = || self.route.host().to_string();
@@ -82,10 +80,7 @@ impl<D: Dial> Connector<D> {
         if self.require_http2 && !is_http2(&tls) {
             return Err(ConnectError::NotHttp2 { host: host() });
         }
-        if !is_http2(&tls) {
-            // Only HTTP/1 is seen to be idle by what is read and written: HTTP/2 says things in between.
-            tls.get_mut().0.give_way_when_idle();
-        }
+        tls.get_mut().0.give_way_when_idle();
         Ok(Stream::Tls(Box::new(tls)))
     }
 
@@ -115,6 +110,16 @@ impl<S> Stream<S> {
     /// Whether the TLS handshake chose HTTP/2.
     pub(crate) fn chose_http2(&self) -> bool {
         matches!(self, Self::Tls(tls) if is_http2(tls))
+    }
+}
+
+impl<S> Stream<Placed<S>> {
+    /// Where it is said whether it is in use.
+    pub(crate) fn usage(&self) -> &Usage {
+        match self {
+            Self::Plain(tcp) => tcp.usage(),
+            Self::Tls(tls) => tls.get_ref().0.usage(),
+        }
     }
 }
 

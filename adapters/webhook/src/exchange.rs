@@ -3,10 +3,11 @@
 use crate::answer::{Answer, Judge};
 use crate::client::{ByClient, SharedClient};
 use crate::connect::{ConnectError, Connector};
+use crate::frames::Became;
+use crate::hand_over::Place;
 use crate::http1::Head;
 use crate::limits::{MAX_INTERIM_ANSWERS, PoolOptions};
 use crate::pool::{Got, Pool};
-use crate::wire::Place;
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, InvalidHeaderValue};
 use http::uri::Scheme;
@@ -14,7 +15,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use laneway_domain::{Answered, Cause, End, Outcome, REST_OF_ANSWER};
-use laneway_egress::{Dial, gave_way};
+use laneway_egress::{Dial, GaveWay, gave_way};
 use laneway_ports::{TestReport, TestedAnswer, is_shortage};
 use laneway_tls::tls_error_in_words;
 use std::error::Error;
@@ -22,7 +23,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// The most of an answer that is read. An answer that ends within it leaves its connection usable;
 /// a longer one costs its connection.
@@ -132,10 +133,14 @@ impl<D: Dial> Exchange<D> {
                 Err(back) => self.for_client(back),
             }
         };
+        if Instant::now() >= deadline {
+            return self.never_sent();
+        }
         let patience = self.timeout / MAX_QUEUED;
         match self.client().exchange(request, fresh, patience, deadline).await {
             ByClient::Answer(answer, place) => self.judged(answer, place, deadline, witness).await,
             ByClient::Failed { error, place, had_connection } => self.failed(&error, place, had_connection, witness),
+            ByClient::GaveWay => retry(Cause::Shortage, GaveWay.to_string()),
             ByClient::Storm => storm(),
             ByClient::StatusAlone(status, place) => self.status_alone(status, &place, witness),
             ByClient::Queued => {
@@ -175,6 +180,11 @@ impl<D: Dial> Exchange<D> {
                 Got::Failed(error) => return Ok(self.failed(&error, None, false, witness)),
                 Got::Late => return Ok(self.never_sent()),
             };
+            if Instant::now() >= deadline {
+                // Nobody waits for the answer any more: this machine stood still, or was too slow.
+                self.http1.put(connection);
+                return Ok(self.never_sent());
+            }
             let (place, was_used) = (connection.next_place(), connection.was_used());
             let outcome = match connection.head(self.for_http1(request), &place, deadline).await {
                 Head::Answer(answer) => {
@@ -247,8 +257,8 @@ impl<D: Dial> Exchange<D> {
             }
             witness.saw(&self.judge, || Answer { status: head.status, headers: HeaderMap::new(), body: kept });
             return match place {
-                Some(place) if head.version != http::Version::HTTP_2 => confirmed(head.status, &place).await,
-                _ => Outcome::Delivered,
+                Some(place) => confirmed(head.status, &place, deadline).await,
+                None => too_early(head.status),
             };
         }
         // Whatever was read by then is what the reason quotes.
@@ -265,7 +275,7 @@ impl<D: Dial> Exchange<D> {
         if !status.is_success() {
             return self.judge.outcome(&Answer { status, headers: HeaderMap::new(), body: Vec::new() });
         }
-        if place.wire.sent_whole(place.number) { Outcome::Delivered } else { too_early(status) }
+        if place.became() == Some(Became::Whole) { Outcome::Delivered } else { too_early(status) }
     }
 
     /// What an exchange means that the client could not bring to its end. `had_connection`: it was to go over a
@@ -347,12 +357,13 @@ fn status_at(place: Option<Place>) -> Option<(StatusCode, Place)> {
     Some((place.wire.status(place.number)?, place))
 }
 
-/// A 2xx confirms what was sent whole. One that comes before has a moment for the rest to follow.
-async fn confirmed(status: StatusCode, place: &Place) -> Outcome {
-    let whole = place.wire.until(|wire| wire.sent_whole(place.number).then_some(()));
-    match timeout(REST_OF_ANSWER, whole).await {
-        Ok(()) => Outcome::Delivered,
-        Err(_) => too_early(status),
+/// A 2xx confirms what was sent whole, or of what the receiver said that it is enough. One that comes before has a
+/// moment for the rest to follow, within the attempt's deadline.
+async fn confirmed(status: StatusCode, place: &Place, deadline: Instant) -> Outcome {
+    let became = place.wire.until(|_| place.became());
+    match timeout_at(deadline.min(Instant::now() + REST_OF_ANSWER), became).await {
+        Ok(Became::Whole | Became::Enough) => Outcome::Delivered,
+        Ok(Became::Stopped) | Err(_) => too_early(status),
     }
 }
 

@@ -5,8 +5,9 @@
 //! connection is idle, its [`crate::pool`] looks after it.
 
 use crate::connect::{Connector, Stream};
+use crate::hand_over::Place;
 use crate::limits::{MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS};
-use crate::wire::{Place, Watched, Wire};
+use crate::wire::{Watched, Wire};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
@@ -15,7 +16,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use laneway_domain::REST_OF_ANSWER;
-use laneway_egress::{Dial, Placed};
+use laneway_egress::{Dial, InUse, Placed};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(crate) struct Http1<D: Dial> {
     alarm: Pin<Box<Sleep>>,
     has_ended: bool,
     was_used: bool,
+    /// As long as somebody has it. Without it the connection may be closed to make room for another one.
+    in_use: Option<InUse>,
 }
 
 /// A connection without what it takes to speak HTTP over it: buffers of some 16 KiB, which an idle one does not need.
@@ -58,8 +61,10 @@ pub(crate) enum Head {
 }
 
 impl<D: Dial> Http1<D> {
-    /// Begins to speak HTTP/1, for an attempt that ends at `deadline`. `None` if hyper cannot; it has no reason not to.
+    /// Begins to speak HTTP/1, for an attempt that ends at `deadline`. `None` if the connection was told to end, or
+    /// hyper cannot; it has no reason not to.
     pub(crate) fn over(Bare { io, wire }: Bare<D>, deadline: Instant) -> Option<Self> {
+        let in_use = Some(wire.begin()?);
         let was_used = wire.next() > 1;
         // An answer may have 100 headers, which is hyper's own bound: to say so would cost a tenth of reading one.
         let begun = http1::Builder::new()
@@ -70,7 +75,19 @@ impl<D: Dial> Http1<D> {
             .handshake(io);
         // Nothing is said before the first request, so that there is nothing to wait for.
         let (sender, connection) = begun.now_or_never()?.ok()?;
-        Some(Self { sender, connection, wire, alarm: Box::pin(sleep_until(deadline)), has_ended: false, was_used })
+        let alarm = Box::pin(sleep_until(deadline));
+        Some(Self { sender, connection, wire, alarm, has_ended: false, was_used, in_use })
+    }
+
+    /// Somebody takes it. Returns whether it can be used: it may have been told to end.
+    pub(crate) fn begin(&mut self) -> bool {
+        self.in_use = self.wire.begin();
+        self.in_use.is_some()
+    }
+
+    /// Nobody has it any more.
+    pub(crate) fn rest(&mut self) {
+        self.in_use = None;
     }
 
     /// Gives back what an idle connection does not need. `None` if the receiver has said something that nobody asked
@@ -84,7 +101,8 @@ impl<D: Dial> Http1<D> {
     pub(crate) async fn open(connector: &Connector<D>) -> Result<Opened<D>, crate::connect::ConnectError> {
         let stream = connector.connect().await?;
         let http1 = !stream.chose_http2();
-        let watched = Watched::new(stream, http1);
+        let usage = stream.usage().clone();
+        let watched = Watched::new(stream, http1, usage);
         let wire = Arc::clone(&watched.wire);
         let io = TokioIo::new(watched);
         Ok(if http1 { Opened::Http1(Bare { io, wire }) } else { Opened::Http2(io) })
@@ -92,7 +110,7 @@ impl<D: Dial> Http1<D> {
 
     /// Where the next request goes.
     pub(crate) fn next_place(&self) -> Place {
-        Place { wire: Arc::clone(&self.wire), number: self.wire.next() }
+        Place { wire: Arc::clone(&self.wire), number: self.wire.next(), stay: None }
     }
 
     /// Whether a request has been sent over it.

@@ -36,6 +36,8 @@ mod config;
 mod connect;
 mod encode;
 mod exchange;
+mod frames;
+mod hand_over;
 mod http1;
 mod limits;
 mod pool;

@@ -209,7 +209,7 @@ impl<D: Dial> Shared<D> {
                 continue;
             }
             let connection = match kept {
-                Kept::Ready(connection) => Some(connection),
+                Kept::Ready(mut connection) => connection.begin().then_some(connection),
                 Kept::Bare(bare) => Http1::over(*bare, Instant::now() + self.timeout).map(Box::new),
                 Kept::Gone => None,
             };
@@ -240,6 +240,7 @@ impl<D: Dial> Shared<D> {
         if state.idle.len() >= self.max_idle {
             return;
         }
+        connection.rest();
         let since = Instant::now();
         state.idle.push_back(Idle { connection: Kept::Ready(connection), since });
         self.tell_keeper(&mut state, since + READY_FOR.min(self.idle_timeout));
@@ -340,7 +341,7 @@ mod tests {
         let policy = EgressPolicy::allowing(["127.0.0.0/8".parse().unwrap()]);
         let guard = Guard::with_dial(policy, Arc::new(SystemResolver), Silent::default());
         let route = guard.route(Host::Ipv4(Ipv4Addr::LOCALHOST), 9);
-        let connector = Connector { route, tls: None, require_http2: false, knows_http2: false, timeout: DAY };
+        let connector = Connector { route, tls: None, require_http2: false, timeout: DAY };
         Pool::new(Arc::new(connector), 10, DAY, DAY)
     }
 

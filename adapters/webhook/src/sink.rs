@@ -259,7 +259,6 @@ fn connector<D: Dial>(url: &Url, config: &WebhookConfig, guard: &Guard<D>) -> Re
         None
     };
     let require_http2 = tls.is_some() && config.http == HttpVersion::Http2;
-    let knows_http2 = tls.is_none() && config.http == HttpVersion::Http2;
     let timeout = config.timeout - config.timeout / 10;
-    Ok(Connector { route: guard.route(host, port), tls, require_http2, knows_http2, timeout })
+    Ok(Connector { route: guard.route(host, port), tls, require_http2, timeout })
 }

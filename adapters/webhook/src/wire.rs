@@ -1,15 +1,14 @@
-//! What went over an HTTP/1 connection, seen beneath the client.
+//! What went over a connection, seen beneath the client.
 //!
+//! Of HTTP/2 that are the ends of its streams (see [`crate::frames`]), of HTTP/1 this:
 //! The client parses an answer's head as a whole: a status followed by a header line that it does not take,
 //! or by a reset, is an error to it, and the status is lost. Here the status line is read by itself, and it is
 //! known how much of the request was written. The requests carry their length, and one follows another only
 //! after its answer, so that where one ends is known exactly.
 
-use bytes::Bytes;
+use crate::frames::Streams;
 use http::StatusCode;
-use http_body_util::Full;
-use hyper::body::{Body, Frame, SizeHint};
-use hyper_util::client::legacy::connect::CaptureConnection;
+use laneway_egress::{InUse, Usage};
 use memchr::memmem;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -35,10 +34,12 @@ const MAX_EARLY_ANSWER: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     progress: Mutex<Progress>,
-    /// Told when a final status has come in, and when a request was written whole.
+    /// Told when a final status has come in, when a request was written whole, and when a stream was reset.
     moved: Notify,
-    /// Whether HTTP/2 is spoken.
-    http2: bool,
+    /// Whether HTTP/2 is spoken. Then everything is in `streams`, and nothing in `progress`.
+    pub(crate) http2: bool,
+    streams: Mutex<Streams>,
+    usage: Usage,
 }
 
 /// What has come in of an answer.
@@ -78,8 +79,18 @@ enum Sending {
 }
 
 impl Wire {
-    pub(crate) fn new(http2: bool) -> Arc<Self> {
-        Arc::new(Self { http2, ..Self::default() })
+    pub(crate) fn new(http2: bool, usage: Usage) -> Arc<Self> {
+        Arc::new(Self { http2, usage, ..Self::default() })
+    }
+
+    /// An exchange begins over the connection. `None` if it was told to end, to make room for another one.
+    pub(crate) fn begin(&self) -> Option<InUse> {
+        self.usage.begin()
+    }
+
+    /// What is known of the streams of an HTTP/2 connection.
+    pub(crate) fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -141,19 +152,21 @@ impl Wire {
         }
     }
 
-    /// An answer came over HTTP/2, where nothing else is seen here.
+    /// An answer came over HTTP/2, whose heads are not seen here.
     pub(crate) fn answered_http2(&self) {
         self.progress().answers += 1;
     }
 
     fn wrote(&self, bytes: &[u8]) {
-        if self.progress().wrote(bytes) {
+        let moved = if self.http2 { self.streams().wrote(bytes) } else { self.progress().wrote(bytes) };
+        if moved {
             self.moved.notify_waiters();
         }
     }
 
     fn read(&self, bytes: &[u8]) {
-        if self.progress().read(bytes) {
+        let moved = if self.http2 { self.streams().read(bytes) } else { self.progress().read(bytes) };
+        if moved {
             self.moved.notify_waiters();
         }
     }
@@ -285,13 +298,14 @@ fn content_length(head: &[u8]) -> u64 {
 pub(crate) struct Watched<S> {
     pub(crate) stream: S,
     pub(crate) wire: Arc<Wire>,
-    /// Whether HTTP/1 is spoken. Of HTTP/2 nothing is seen here.
+    /// Whether HTTP/1 is spoken.
     pub(crate) http1: bool,
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(stream: S, http1: bool) -> Self {
-        Self { stream, wire: Wire::new(!http1), http1 }
+    /// `usage` is where it is said whether the connection is in use.
+    pub(crate) fn new(stream: S, http1: bool, usage: Usage) -> Self {
+        Self { stream, wire: Wire::new(!http1, usage), http1 }
     }
 }
 
@@ -300,7 +314,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if this.http1 && buf.filled().len() > before {
+        if buf.filled().len() > before {
             this.wire.read(&buf.filled()[before..]);
         }
         polled
@@ -327,7 +341,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
         match &polled {
-            Poll::Ready(Ok(count)) if this.http1 => this.wire.wrote(&buf[..*count]),
+            Poll::Ready(Ok(count)) => this.wire.wrote(&buf[..*count]),
             Poll::Ready(Err(_)) if this.http1 => this.read_what_came(cx),
             _ => {}
         }
@@ -352,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if let (true, Poll::Ready(Err(_))) = (this.http1, &polled) {
             this.read_what_came(cx);
         }
-        if let (true, Poll::Ready(Ok(count))) = (this.http1, &polled) {
+        if let Poll::Ready(Ok(count)) = &polled {
             let mut left = *count;
             for buf in bufs {
                 let taken = left.min(buf.len());
@@ -365,99 +379,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
-    }
-}
-
-/// Where a request was handed to, once it was.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) wire: Arc<Wire>,
-    /// Its number on that connection; of HTTP/2 it says nothing.
-    pub(crate) number: u64,
-}
-
-/// Tells where a request was handed to.
-#[derive(Debug, Default)]
-pub(crate) struct HandOver {
-    place: Mutex<Option<Place>>,
-    happened: Notify,
-}
-
-impl HandOver {
-    /// The connection that took the request, if one has.
-    pub(crate) fn place(&self) -> Option<Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Waits for it.
-    pub(crate) async fn happened(&self) -> Place {
-        loop {
-            let mut happened = std::pin::pin!(self.happened.notified());
-            happened.as_mut().enable();
-            if let Some(place) = self.place() {
-                return place;
-            }
-            happened.await;
-        }
-    }
-
-    fn taken_by(&self, wire: Arc<Wire>) {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        // A request that met a closed connection is handed to another one.
-        if place.as_ref().is_none_or(|place| !Arc::ptr_eq(&place.wire, &wire)) {
-            let number = wire.next();
-            *place = Some(Place { wire, number });
-            drop(place);
-            self.happened.notify_waiters();
-        }
-    }
-}
-
-/// A request's body. The client looks at it for the first time when a connection takes the request, before
-/// anything of it is written: not while the request waits for a connection, or for a stream of one.
-///
-/// Over HTTP/2 the client asks whether there is a body before the stream is open, and may hold one request back then.
-/// It asks for the body itself once the stream has room for it, which only an open one has.
-pub(crate) struct WatchedBody {
-    pub(crate) body: Full<Bytes>,
-    pub(crate) hand_over: Arc<HandOver>,
-    pub(crate) connection: CaptureConnection,
-}
-
-impl WatchedBody {
-    /// The client has asked for the body, or only (`whether_any`) whether there is one.
-    fn looked_at(&self, whether_any: bool) {
-        let mut extras = http::Extensions::new();
-        if let Some(connected) = &*self.connection.connection_metadata() {
-            connected.get_extras(&mut extras);
-        }
-        let Some(wire) = extras.remove::<Arc<Wire>>() else { return };
-        let may_wait = whether_any && wire.http2 && !self.body.is_end_stream();
-        if !may_wait {
-            self.hand_over.taken_by(wire);
-        }
-    }
-}
-
-impl Body for WatchedBody {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
-        self.looked_at(false);
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.looked_at(true);
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -488,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_length_that_is_known_beforehand_is_that_of_one_request() {
-        let wire = Wire::new(false);
+        let wire = Wire::new(false, Usage::default());
         wire.expect(3);
         let head = REQUEST.len() - 3;
         wire.wrote(&REQUEST[..head]);

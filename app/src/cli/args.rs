@@ -2,12 +2,14 @@
 
 mod dead_letters;
 mod lookup;
+mod order;
 mod replays;
 mod tenants;
 mod tokens;
 
 pub(super) use dead_letters::{By, Chosen, DeadLettersArgs, DeadLettersCommand, Filter};
 pub(super) use lookup::{AttemptsArgs, EventsArgs, EventsCommand, Span, StoreSizeArgs, WhyArgs, WorkersArgs};
+pub(super) use order::flags_behind_the_command;
 pub(super) use replays::{BeginArgs, RecoverArgs, ReplayArgs, ReplayCommand};
 pub(super) use tenants::{TenantsArgs, TenantsCommand};
 pub(super) use tokens::{TokensArgs, TokensCommand};
@@ -18,9 +20,11 @@ use super::screen::Colour;
 use super::when::Since;
 use crate::compose::EXIT_TOLD_TWICE;
 use crate::config::Overrides;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use laneway_domain::{DestinationName, Offset, Partition};
+use laneway_domain::DestinationName;
+use laneway_http::wire::Place;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -238,6 +242,9 @@ pub(super) struct RestoreArgs {
     /// Keep the tokens that were made over HTTP, which are revoked otherwise
     #[arg(long)]
     pub(super) keep_tokens: bool,
+    /// Restore a backup that is damaged, as it is, where there is no other one (SQLite only)
+    #[arg(long)]
+    pub(super) damaged: bool,
     #[command(flatten)]
     pub(super) store: StoreArgs,
 }
@@ -340,6 +347,11 @@ pub(super) struct SendArgs {
 /// The most bytes of a run's name: with a line number behind it, an id of an event has to fit.
 const MAX_RUN_BYTES: usize = 200;
 
+/// How many of something are wanted: a list of none says nothing of whether there are any.
+fn one_or_more() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
 fn run_name(text: &str) -> Result<String, String> {
     laneway_domain::check_text("run", text, MAX_RUN_BYTES).map_err(|e| e.reason)?;
     Ok(text.to_owned())
@@ -410,15 +422,6 @@ pub(super) enum KeysCommand {
     Recover(RecoverArgs),
 }
 
-/// A place of the log, as lists write it.
-fn place(text: &str) -> Result<(Partition, Offset), String> {
-    let read = || {
-        let (partition, offset) = text.split_once(':')?;
-        Some((Partition(partition.parse().ok()?), Offset(offset.parse().ok()?)))
-    };
-    read().ok_or_else(|| "write the partition and the offset, for instance 3:41".to_owned())
-}
-
 #[derive(Args, Debug)]
 pub(super) struct BlockedKey {
     /// The destination where the key is blocked
@@ -427,8 +430,8 @@ pub(super) struct BlockedKey {
     /// The key, or what `laneway status --keys` shows: key:order-7, event:41, all
     pub(super) key: String,
     /// Only while it is blocked at this event, as `laneway status --keys` shows it. To skip event:… or all it is needed
-    #[arg(long, value_name = "PARTITION:OFFSET", value_parser = place)]
-    pub(super) at: Option<(Partition, Offset)>,
+    #[arg(long, value_name = "PARTITION:OFFSET", value_parser = dead_letters::place)]
+    pub(super) at: Option<Place>,
 }
 
 #[derive(Args, Debug)]

@@ -29,7 +29,7 @@ pub(super) async fn backup(args: BackupArgs, source: &dyn Source) -> Result<(), 
 pub(super) async fn restore(args: RestoreArgs, source: &dyn Source) -> Result<(), Failure> {
     let store = store(&args.store, source)?;
     let url = store.url.to_string();
-    let options = RestoreOptions { replace: args.replace, keep_tokens: args.keep_tokens };
+    let options = RestoreOptions { replace: args.replace, keep_tokens: args.keep_tokens, damaged: args.damaged };
     let bar = Bar::new();
     let made = compose::restore(&store, &args.file, options, bar.showing()).await;
     bar.end();
@@ -50,6 +50,15 @@ pub(super) async fn restore(args: RestoreArgs, source: &dyn Source) -> Result<()
     }
     if let Some(replaced) = made.replaced {
         output::say(&format!("the store that was there before is now {}", replaced.display()))?;
+    }
+    if let Some(log) = made.log_alone {
+        output::say(&format!(
+            "a write-ahead log was there without its database, and is now {}: it may hold events that nothing else has",
+            log.display()
+        ))?;
+    }
+    if !made.findings.is_empty() {
+        output::say(&format!("the backup is damaged, and so is the store now:\n  {}", made.findings.join("\n  ")))?;
     }
     Ok(())
 }

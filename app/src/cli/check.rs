@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(super) async fn run(args: ServeArgs, source: &dyn Source) -> Result<(), Failure> {
     let config = serve::load(args.config.clone(), &args.overrides(), source)?;
     output::print(&describe(&config, Look::plain()))?;
-    let checked = compose::check_store(&config.store).await.map_err(Failure::new)?;
+    let checked = compose::check(&config).await.map_err(Failure::new)?;
     let mut text = Prose::new(Look::plain());
     for warning in &checked.warnings {
         text.line("warning       ", warning);

@@ -121,6 +121,27 @@ impl Client {
         self.ask(Method::GET, path, Bytes::new()).await.and_then(|answer| self.read(&answer))
     }
 
+    /// What is at `path`, if something is there.
+    pub(super) async fn get_if_there<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+        self.get_unless(StatusCode::NOT_FOUND, path).await
+    }
+
+    /// What is at `path`, for a look before a question. `None` where the token may not look: no role contains another, and
+    /// it may be allowed what is asked about.
+    pub(super) async fn look<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+        self.get_unless(StatusCode::FORBIDDEN, path).await
+    }
+
+    async fn get_unless<T: DeserializeOwned>(&self, none: StatusCode, path: &str) -> Result<Option<T>, Failure> {
+        let answer = self.exchange(Method::GET, path, JSON, Bytes::new()).await;
+        let answer = answer.map_err(|none| self.unreachable(&none.why))?;
+        match answer.status {
+            status if status == none => Ok(None),
+            status if status.is_success() => self.read(&answer).map(Some),
+            _ => Err(self.refused(&answer)),
+        }
+    }
+
     /// What is at `path`, as the server wrote it.
     pub(super) async fn get_raw(&self, path: &str) -> Result<Bytes, Failure> {
         Ok(self.ask(Method::GET, path, Bytes::new()).await?.body)

@@ -4,9 +4,10 @@ use super::args::{By, Chosen, DeadLettersCommand, Filter};
 use super::client::Client;
 use super::table::{Align, Look, rows_with_text};
 use super::when::{When, moment};
+use super::wrap::wrapped;
 use super::{Failure, output, suggest};
 use crate::config::nearest;
-use laneway_domain::{DestinationName, EventId, Key, LaneKey};
+use laneway_domain::{DestinationName, Key, LaneKey};
 use laneway_http::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView};
 use std::fmt::Write as _;
 
@@ -18,10 +19,12 @@ const PAGE: usize = 1000;
 pub(super) async fn run(client: &Client, command: DeadLettersCommand) -> Result<(), Failure> {
     match command {
         DeadLettersCommand::List { filter, limit, json } => list(client, &filter, limit, json).await,
-        DeadLettersCommand::Show { destination, event, json } => show(client, &destination, &event, json).await,
+        DeadLettersCommand::Show { destination, event, tenant, json } => {
+            show(client, &destination, By { event: Some(event), tenant, ..By::default() }, json).await
+        }
         DeadLettersCommand::Retry { chosen } | DeadLettersCommand::Discard { chosen, .. } if chosen.dry_run => {
             let count = asked(client, "retry", &chosen).await?;
-            output::say(&which(&filter(&chosen), &counted(count)))
+            output::say(&chosen_ones(&chosen, &counted(count)))
         }
         DeadLettersCommand::Retry { chosen } => {
             let count = change(client, "retry", &chosen).await?;
@@ -41,11 +44,12 @@ pub(super) async fn run(client: &Client, command: DeadLettersCommand) -> Result<
 
 async fn page(client: &Client, filter: &Filter, limit: usize, after: Option<&str>) -> Result<DeadLetterPage, Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("limit", &limit.clamp(1, PAGE).to_string());
-    let By { key, event, event_type, status, span } = &filter.by;
+    query.append_pair("limit", &limit.min(PAGE).to_string());
+    let By { tenant, key, event, event_type, status, span } = &filter.by;
     let moment = |when: Option<When>| when.map(When::to_rfc3339);
     let filters = [
         ("destination", filter.destination.as_ref().map(ToString::to_string)),
+        ("tenant", tenant.as_ref().map(ToString::to_string)),
         ("key", key.as_ref().map(|key| key.as_str().to_owned())),
         ("event_id", event.as_ref().map(ToString::to_string)),
         ("type", event_type.as_ref().map(ToString::to_string)),
@@ -125,25 +129,41 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|e| Failure::new(format!("the answer cannot be written as JSON: {e}")))
 }
 
-async fn show(client: &Client, destination: &DestinationName, event: &EventId, json: bool) -> Result<(), Failure> {
-    let by = By { event: Some(event.clone()), ..By::default() };
+async fn show(client: &Client, destination: &DestinationName, by: By, json: bool) -> Result<(), Failure> {
     let filter = Filter { destination: Some(destination.clone()), by };
     let found = match page(client, &filter, 1, None).await {
         Ok(mut page) => page.dead_letters.pop(),
         Err(failure) => return Err(suggest::destination(client, destination, failure).await),
     };
-    let Some(letter) = found else { return Err(nothing(client, &filter).await) };
+    let Some(letter) = found else { return Err(nothing(client, &filter, &absence(&filter)).await) };
     let path = format!("{PATH}/{destination}/{}/{}", letter.partition, letter.offset);
     let dead: DeadEvent = client.get(&path).await?;
     if json {
         let both = serde_json::json!({ "dead_letter": letter, "event": dead.event, "accepted_at": dead.accepted_at });
         return output::line(&to_json(&both)?);
     }
-    output::print(&describe(&letter, &dead))
+    output::print(&describe(&letter, &dead, Look::plain()))
+}
+
+/// Where what is said of a fact begins.
+const FACTS_AT: usize = 14;
+
+/// A fact under its name, in as many lines as it takes: what a receiver answered may be long.
+fn fact(name: &str, value: &str, look: Look) -> String {
+    let lines = match look.width {
+        Some(width) => {
+            let room = width.saturating_sub(FACTS_AT);
+            wrapped(value, room, room)
+        }
+        None => vec![value.to_owned()],
+    };
+    let begins = [name].into_iter().chain(std::iter::repeat(""));
+    let lines = begins.zip(lines).map(|(name, line)| format!("{name:<FACTS_AT$}{line}\n"));
+    lines.collect()
 }
 
 /// A dead letter for people: a fact a line, the payload at the end.
-fn describe(letter: &DeadLetterView, dead: &DeadEvent) -> String {
+fn describe(letter: &DeadLetterView, dead: &DeadEvent, look: Look) -> String {
     let event = &dead.event;
     let mut facts = vec![
         ("event", event.id.to_string()),
@@ -153,6 +173,7 @@ fn describe(letter: &DeadLetterView, dead: &DeadEvent) -> String {
         ("partition", letter.partition.to_string()),
         ("offset", letter.offset.to_string()),
     ];
+    facts.extend(event.tenant.iter().map(|tenant| ("tenant", tenant.to_string())));
     let optional = [("source", &event.source), ("subject", &event.subject), ("time", &event.time)];
     facts.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
     facts.extend(event.attributes.iter().map(|(name, value)| ("attribute", format!("{name} = {value}"))));
@@ -168,7 +189,7 @@ fn describe(letter: &DeadLetterView, dead: &DeadEvent) -> String {
     facts.push(("content type", event.content_type.clone()));
     let mut text = String::new();
     for (name, value) in facts {
-        let _ = writeln!(text, "{name:<13} {}", output::clean(&value));
+        text.push_str(&fact(name, &output::clean(&value), look));
     }
     match (&event.data, &event.data_base64) {
         (Some(data), _) => _ = writeln!(text, "data          {}", output::clean(data.get())),
@@ -179,15 +200,17 @@ fn describe(letter: &DeadLetterView, dead: &DeadEvent) -> String {
 }
 
 fn selection(chosen: &Chosen) -> DeadLetterSelection {
-    let By { key, event, event_type, status, span } = chosen.by.clone();
+    let By { tenant, key, event, event_type, status, span } = chosen.by.clone();
     DeadLetterSelection {
         destination: chosen.destination.clone(),
+        tenant,
         key,
         event_id: event,
         types: event_type.iter().map(ToString::to_string).collect(),
         statuses: status.into_iter().collect(),
         from: span.since.map(When::to_rfc3339),
         to: span.until.map(When::to_rfc3339),
+        places: chosen.at.clone(),
         dry_run: chosen.dry_run,
     }
 }
@@ -203,13 +226,22 @@ async fn asked(client: &Client, what: &str, chosen: &Chosen) -> Result<u64, Fail
 /// The same; none is a failure.
 async fn change(client: &Client, what: &str, chosen: &Chosen) -> Result<u64, Failure> {
     match asked(client, what, chosen).await? {
-        0 => Err(nothing(client, &filter(chosen)).await),
+        0 => Err(nothing(client, &filter(chosen), &chosen_ones(chosen, &counted(0))).await),
         count => Ok(count),
     }
 }
 
 fn filter(chosen: &Chosen) -> Filter {
     Filter { destination: Some(chosen.destination.clone()), by: chosen.by.clone() }
+}
+
+/// The same of what was chosen, with where it is.
+fn chosen_ones(chosen: &Chosen, letters: &str) -> String {
+    let mut what = which(&filter(chosen), letters);
+    for (nth, place) in chosen.at.iter().enumerate() {
+        let _ = write!(what, "{}{}:{}", if nth == 0 { " at " } else { ", " }, place.partition, place.offset);
+    }
+    what
 }
 
 /// Says what there is none of: `billing has no dead letters of the key order-7`.
@@ -223,9 +255,10 @@ fn which(filter: &Filter, letters: &str) -> String {
         Some(name) => format!("{name} has {letters}"),
         None => format!("there are {letters}"),
     };
-    let By { key, event, event_type, status, span } = &filter.by;
+    let By { tenant, key, event, event_type, status, span } = &filter.by;
     let moment = |when: &Option<When>| when.map(When::local);
     let of = [
+        (" of the tenant ", tenant.as_ref().map(ToString::to_string)),
         (" of the key ", key.as_ref().map(|key| key.as_str().to_owned())),
         (" of the event ", event.as_ref().map(ToString::to_string)),
         (" of the type ", event_type.as_ref().map(ToString::to_string)),
@@ -272,10 +305,10 @@ async fn none(client: &Client, filter: &Filter) -> String {
 }
 
 /// Nothing could be done, because there is no such dead letter.
-async fn nothing(client: &Client, filter: &Filter) -> Failure {
+async fn nothing(client: &Client, filter: &Filter, what: &str) -> Failure {
     let advice = meant(client, filter).await;
     let all = || "`laneway dead-letters list` shows those that there are".to_owned();
-    Failure::new(absence(filter)).advising(advice.unwrap_or_else(all))
+    Failure::new(what.to_owned()).advising(advice.unwrap_or_else(all))
 }
 
 fn counted(count: u64) -> String {
@@ -290,7 +323,21 @@ async fn question(client: &Client, chosen: &Chosen) -> Result<String, Failure> {
     let count = change(client, "discard", &Chosen { dry_run: true, ..chosen.clone() }).await?;
     Ok(format!(
         "{}. Discard {} for good?",
-        which(&filter(chosen), &counted(count)),
+        chosen_ones(chosen, &counted(count)),
         if count == 1 { "it" } else { "them" }
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_receiver_answered_is_shown_whole_in_lines_that_fit() {
+        let reason = "the receiver answered 422 Unprocessable Entity: {\"error\":\"the customer is not known here\"}";
+        let shown = fact("reason", reason, Look { width: Some(50), colour: false });
+        assert!(shown.lines().count() > 1 && shown.lines().all(|line| line.chars().count() <= 50), "{shown}");
+        assert_eq!(shown.split_whitespace().skip(1).collect::<Vec<_>>().join(" "), reason);
+        assert_eq!(fact("reason", reason, Look::default()), format!("reason        {reason}\n"));
+    }
 }

@@ -9,7 +9,7 @@ use super::client::Client;
 use super::{Failure, output, replays, suggest};
 use crate::config::Source;
 use laneway_domain::LaneKey;
-use laneway_http::wire::{Done, KeyChoice, ReplayChoice};
+use laneway_http::wire::{DestinationRecord, Done, KeyChoice, ReplayChoice};
 
 /// Retries or skips a key's failed event.
 pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Failure> {
@@ -20,7 +20,7 @@ pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Fai
     };
     let BlockedKey { destination, key, at } = chosen;
     let key = lane_key(&key);
-    let (partition, head) = at.unzip();
+    let (partition, head) = at.map(|at| (at.partition, at.offset)).unzip();
     let path = format!("/v1/destinations/{destination}/keys/{what}");
     if let Err(failure) = client.post::<Done>(&path, &KeyChoice { key: key.clone(), partition, head }).await {
         return Err(suggest::key(client, &destination, &key, failure).await);
@@ -78,6 +78,10 @@ async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source
             output::say(&format!("{name} goes on"))
         }
         DestinationsCommand::Replay { name, since, yes } => {
+            if !yes {
+                // A question is about something that is there.
+                client.look::<DestinationRecord>(&format!("/v1/destinations/{name}")).await?;
+            }
             let said = since.local();
             let question = format!(
                 "Deliver to {name} again what was accepted since {said}? Receivers that do not know duplicates will \
@@ -91,6 +95,9 @@ async fn tell(client: &Client, command: DestinationsCommand, source: &dyn Source
             ))
         }
         DestinationsCommand::Forget { name, yes } => {
+            if !yes {
+                managed::check_forgettable(client, &name).await?;
+            }
             let question = format!(
                 "Forget {name}? Its progress and dead letters are dropped; what waits for it is not delivered."
             );

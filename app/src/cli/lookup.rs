@@ -16,6 +16,9 @@ use url::form_urlencoded::Serializer;
 
 /// The most of one page; what the server gives at once.
 const PAGE: usize = 1000;
+/// How many more answers are asked for once an event of the id was found: each is a bounded look through the log, which
+/// is all of a small one. Others of its id are rare, and who means one of them can say which.
+const LOOK_ON: usize = 1;
 /// How much of an event's data is printed; `--json` has all of it.
 const SHOWN_CHARS: usize = 4096;
 
@@ -59,7 +62,7 @@ async fn gather<P: Page>(
     loop {
         let left = limit - found.items.len();
         let mut query = Serializer::new(String::new());
-        query.append_pair("limit", &left.clamp(1, PAGE).to_string());
+        query.append_pair("limit", &left.min(PAGE).to_string());
         for (name, value) in asked.iter().chain(&[("after", after.clone())]) {
             query.extend_pairs(value.as_ref().map(|value| (*name, value.as_str())));
         }
@@ -100,7 +103,7 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
     match command {
         EventsCommand::Show { event, tenant, source, destination, json } => {
             let meant = Meant { id: &event, tenant: tenant.as_ref(), source };
-            let found = find(client, meant, destination.as_ref(), |_| true).await?;
+            let found = find(client, meant, destination.as_ref()).await?;
             if json {
                 return lines(&found.items);
             }
@@ -115,7 +118,7 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
             let (key, tenant) = (key.map(|key| key.to_string()), tenant.map(|tenant| tenant.to_string()));
             let mut asked = vec![("key", key), ("tenant", tenant), ("type", r#type)];
             asked.extend(span(&within));
-            let found = gather::<EventPage>(client, "/v1/events", &asked, limit.max(1)).await?;
+            let found = gather::<EventPage>(client, "/v1/events", &asked, limit).await?;
             missing(&found.incomplete);
             if way && !found.items.is_empty() {
                 return ways(client, found, limit, json).await;
@@ -124,7 +127,14 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
                 return lines(&found.items);
             }
             let (columns, rows) = event_table(&found.items);
-            list("no event that is still stored is meant", &columns, 2, rows, found.more, limit)
+            list(
+                "no event that is still stored is meant",
+                &columns,
+                columns.len() - EVENT_ABOVE,
+                rows,
+                found.more,
+                limit,
+            )
         }
     }
 }
@@ -133,13 +143,12 @@ pub(super) async fn events(client: &Client, command: EventsCommand) -> Result<()
 async fn ways(client: &Client, found: Found<EventLine>, limit: usize, json: bool) -> Result<(), Failure> {
     let mut text = Prose::new(Look::plain());
     for event in &found.items {
-        let meant = Meant { id: &event.id, tenant: None, source: event.source.clone() };
         // Others of its id are listed by themselves.
-        let is_it = |way: &EventWay| (way.partition, way.offset) == (event.partition, event.offset);
-        let all = find(client, meant, None, is_it).await?;
-        missing(&all.incomplete);
-        let Some(way) = all.items.iter().find(|way| is_it(way)) else {
-            output::note(&format!("{} is no longer stored", event.id));
+        let path = format!("{}?at={}:{}", path_of(&event.id), event.partition, event.offset);
+        let found: FoundEvents = client.get_if_there(&path).await?.unwrap_or_default();
+        missing(&found.incomplete);
+        let Some(way) = found.items.first() else {
+            output::note(&format!("{} was not found at {}:{}", event.id, event.partition, event.offset));
             continue;
         };
         if json {
@@ -172,11 +181,10 @@ pub(super) async fn attempts(client: &Client, args: AttemptsArgs) -> Result<(), 
         ("status", args.status.map(|status| status.to_string())),
     ];
     asked.extend(span(&args.span));
-    let mut found =
-        match (gather::<AttemptPage>(client, "/v1/attempts", &asked, args.limit.max(1)).await, &args.destination) {
-            (Err(failure), Some(name)) => return Err(suggest::destination(client, name, failure).await),
-            (found, _) => found?,
-        };
+    let mut found = match (gather::<AttemptPage>(client, "/v1/attempts", &asked, args.limit).await, &args.destination) {
+        (Err(failure), Some(name)) => return Err(suggest::destination(client, name, failure).await),
+        (found, _) => found?,
+    };
     missing(&found.incomplete);
     if args.json {
         return lines(&found.items);
@@ -191,7 +199,7 @@ pub(super) async fn attempts(client: &Client, args: AttemptsArgs) -> Result<(), 
 pub(super) async fn why(client: &Client, args: WhyArgs) -> Result<(), Failure> {
     let tenant = args.destination.tenant();
     let meant = Meant { id: &args.event, tenant: tenant.as_ref(), source: args.source };
-    let found = find(client, meant, Some(&args.destination), |_| true).await;
+    let found = find(client, meant, Some(&args.destination)).await;
     let found = match found {
         Err(failure) => return Err(suggest::destination(client, &args.destination, failure).await),
         Ok(found) => found,
@@ -224,38 +232,58 @@ struct Meant<'a> {
     source: Option<String>,
 }
 
-/// Finds an event of that id which is the one that is meant, however often that has to be asked for; at the end of the
-/// log others of that id.
+fn path_of(id: &EventId) -> String {
+    format!("/v1/events/{}", utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC))
+}
+
+/// Finds the events that are meant, however often that has to be asked for, and looks on [`LOOK_ON`] times for more.
 async fn find(
     client: &Client,
     Meant { id: event, tenant, source }: Meant<'_>,
     destination: Option<&DestinationName>,
-    is_it: impl Fn(&EventWay) -> bool,
 ) -> Result<FoundEvents, Failure> {
-    let path = format!("/v1/events/{}", utf8_percent_encode(event.as_str(), NON_ALPHANUMERIC));
-    let mut after: Option<String> = None;
+    let path = path_of(event);
+    let (tenant, destination) = (tenant.map(ToString::to_string), destination.map(ToString::to_string));
+    let (mut all, mut looked_on) = (FoundEvents::default(), 0);
     loop {
         let mut query = Serializer::new(String::new());
-        let (tenant, destination) = (tenant.map(ToString::to_string), destination.map(ToString::to_string));
-        let asked = [("tenant", &tenant), ("source", &source), ("destination", &destination), ("after", &after)];
+        let asked = [("tenant", &tenant), ("source", &source), ("destination", &destination), ("after", &all.next)];
         for (name, value) in asked {
             query.extend_pairs(value.as_ref().map(|value| (name, value.as_str())));
         }
-        let found: FoundEvents = client.get(&format!("{path}?{}", query.finish())).await?;
-        if found.items.iter().any(&is_it) || (found.next.is_none() && !found.items.is_empty()) {
-            return Ok(found);
+        looked_on += usize::from(!all.items.is_empty());
+        let found: FoundEvents = match client.get(&format!("{path}?{}", query.finish())).await {
+            Ok(found) => found,
+            // What was found is told all the same.
+            Err(failure) if !all.items.is_empty() => {
+                output::note(&failure.what);
+                break;
+            }
+            Err(failure) => return Err(failure),
+        };
+        all.items.extend(found.items);
+        all.incomplete.extend(found.incomplete);
+        all.next = found.next;
+        if all.next.is_none() || (!all.items.is_empty() && looked_on >= LOOK_ON) {
+            break;
         }
-        if found.next.is_none() {
-            // What could be asked does not have it: the interface would have said so if that were all.
-            missing(&found.incomplete);
-            let what = format!("{event} was not found, and not everything could be looked at; try again later");
-            return Err(Failure::new(what));
-        }
-        if let Some(upto) = &found.looked_back_to {
+        if let (Some(upto), true) = (&found.looked_back_to, all.items.is_empty()) {
             output::note(&format!("looked back to {} …", local(upto)));
         }
-        after = found.next;
     }
+    if all.items.is_empty() {
+        missing(&all.incomplete);
+        let what = if all.incomplete.is_empty() {
+            format!("no event that is still stored has the id {event}")
+        } else {
+            format!("{event} was not found, and not everything could be looked at; try again later")
+        };
+        return Err(Failure::new(what));
+    }
+    if all.next.is_some() {
+        output::note("others of this id, from other sources or tenants, may be further back: say which with --source");
+    }
+    Ok(all)
 }
 
 fn missing(incomplete: &[String]) {
@@ -273,17 +301,19 @@ const EVENT_COLUMNS: [(&str, Align); 6] = [
     ("KEY", Align::Text),
 ];
 
-/// What stands before [`EVENT_COLUMNS`]'s last two where some event is a tenant's.
-const TENANT_COLUMN: (&str, Align) = ("TENANT", Align::Left);
+/// How many of them stay in a line where the terminal is narrow.
+const EVENT_ABOVE: usize = 4;
+
+/// What stands behind those where some event is a tenant's.
+const TENANT_COLUMN: (&str, Align) = ("TENANT", Align::Text);
 
 /// The columns of these events, and their rows.
 fn event_table(events: &[EventLine]) -> (Vec<(&'static str, Align)>, Vec<Vec<String>>) {
     let (mut columns, mut rows) = (EVENT_COLUMNS.to_vec(), events.iter().map(event_row).collect::<Vec<_>>());
     if events.iter().any(|event| event.tenant.is_some()) {
-        let at = columns.len() - 2;
-        columns.insert(at, TENANT_COLUMN);
+        columns.insert(EVENT_ABOVE, TENANT_COLUMN);
         for (row, event) in rows.iter_mut().zip(events) {
-            row.insert(at, event.tenant.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string));
+            row.insert(EVENT_ABOVE, event.tenant.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string));
         }
     }
     (columns, rows)

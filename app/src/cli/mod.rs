@@ -42,6 +42,7 @@ use laneway_egress::MAX_LOOK_UPS;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs the command that the process was started with, and says how it ended.
 #[must_use]
@@ -66,12 +67,18 @@ pub fn worker() -> ExitCode {
 /// What the process was started with.
 fn parsed<C: Parser>() -> C {
     // Help and version are no mistakes, and come with the right code and stream.
-    C::try_parse().unwrap_or_else(|asked| asked.exit())
+    let words = args::flags_behind_the_command(std::env::args_os());
+    C::try_parse_from(words).unwrap_or_else(|asked| asked.exit())
 }
 
 /// Threads of the runtime for what blocks, besides those that look names up: reads of the store, files. As many as
 /// tokio has by itself.
 const BLOCKING_BESIDE_LOOK_UPS: usize = 512;
+
+/// How long the end of a command waits for threads that block. What a store is at (a read, the last group of writes)
+/// takes less, and one that is cut off there has lost nothing: what it acknowledged is written. A name that is looked
+/// up at a name server which does not answer takes up to 30 s, and nobody is there to use the answer.
+const BLOCKED_AT_MOST: Duration = Duration::from_secs(3);
 
 fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     crate::memory::in_small_pages();
@@ -86,10 +93,14 @@ fn to_the_end(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
         crate::files::survive_large_files();
         command.await
     };
-    match runtime.block_on(command) {
+    let code = match runtime.block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure::report(&failure),
-    }
+    };
+    // Tasks end here, and with them what they hold: a store ends its threads. Dropped, the runtime would wait for as
+    // long as it takes, and no signal would be heard any more.
+    runtime.shutdown_timeout(BLOCKED_AT_MOST);
+    code
 }
 
 /// Carries a command out.
@@ -144,6 +155,9 @@ fn connect(args: &ClientArgs, source: &dyn Source) -> Result<Client, Failure> {
     }
     let file = config_file(args.config.clone(), source);
     let server = crate::config::load_server(source, file.as_deref()).map_err(|e| Failure::config(&e))?;
+    if token.is_none() {
+        server.token_note.iter().for_each(|note| output::note(note));
+    }
     let token = token.or_else(|| server.token.map(|token| token.expose().to_owned()));
     let scheme = if server.tls.is_some() { "https" } else { "http" };
     tls.own_server = server.tls.flatten();

@@ -25,6 +25,10 @@ pub(super) async fn run(client: &Client, command: ReplayCommand) -> Result<(), F
         ReplayCommand::List { destination, json } => list(client, &destination, json).await,
         ReplayCommand::Show { destination, id, json } => show(client, &destination, &id, json).await,
         ReplayCommand::End { destination, id, yes } => {
+            if !yes {
+                // A question is about something that is there.
+                client.look::<ReplayView>(&path(&destination, &id)).await?;
+            }
             output::confirm(
                 &format!("End the replay {id} to {destination}? What it has not delivered stays out."),
                 yes,
@@ -41,15 +45,16 @@ pub(super) async fn run(client: &Client, command: ReplayCommand) -> Result<(), F
 
 async fn begin(client: &Client, args: BeginArgs) -> Result<(), Failure> {
     let BeginArgs { destination, dry_run, json, yes, .. } = &args;
-    let id = args.id.clone().map_or_else(|| named("replay"), Ok)?;
-    if !dry_run {
-        let question = format!(
-            "Deliver events to {destination} again? Receivers that do not know replays will act on them twice. \
-             --dry-run says how many they are."
-        );
-        output::confirm(&question, *yes)?;
+    if let (from, Some(to)) = (args.from.unwrap_or(Since::Beginning), args.to)
+        && from >= to
+    {
+        let (from, to) = (from.local(), to.local());
+        return Err(Failure::new(format!(
+            "the replay would end ({to}) before it begins ({from}): --to must lie behind --from"
+        )));
     }
-    let asked = ReplayAsked {
+    let id = args.id.clone().map_or_else(|| named("replay"), Ok)?;
+    let mut asked = ReplayAsked {
         from: args.from.map(Since::to_text),
         to: args.to.map(Since::to_text),
         tenant: args.tenant.clone(),
@@ -57,33 +62,64 @@ async fn begin(client: &Client, args: BeginArgs) -> Result<(), Failure> {
         keys: args.keys.iter().map(|key| key.as_str().to_owned()).collect(),
         events: args.events.iter().map(|id| id.as_str().to_owned()).collect(),
         first: args.first,
-        dry_run: *dry_run,
+        dry_run: true,
     };
-    let answered: Answered = client.put(&path(destination, &id), &asked).await?;
-    told(destination, answered, *json)
+    let path = path(destination, &id);
+    // A question is about something that can be done, and says to how much.
+    if *dry_run || !yes {
+        let answered: Answered = client.put(&path, &asked).await?;
+        if *dry_run {
+            return told(destination, answered, *json);
+        }
+        let question = format!("Deliver {} to {destination} again? {ACT_TWICE}", expected(&answered));
+        output::confirm(&question, *yes)?;
+    }
+    asked.dry_run = false;
+    told(destination, client.put(&path, &asked).await?, *json)
+}
+
+/// What is said before something is delivered once more.
+const ACT_TWICE: &str = "Receivers that do not know replays will act on it twice.";
+
+/// How much a replay would deliver.
+fn expected(answered: &Answered) -> String {
+    match answered {
+        Answered::Counted(ReplayCounted { events, is_all, .. }) => {
+            format!("{}{}", if *is_all { "" } else { "at least " }, counted(*events))
+        }
+        Answered::Begun(_) => "events".to_owned(),
+    }
 }
 
 /// Lets a key go back to its first dead letter, or further.
 pub(super) async fn recover(client: &Client, args: RecoverArgs) -> Result<(), Failure> {
     let RecoverArgs { destination, key, tenant, from, partial, dry_run, json, yes } = args;
-    if !dry_run {
+    let (from, said) = match from.as_str() {
+        from if from == "dead-letter" => (from.to_owned(), "its first dead letter".to_owned()),
+        from if from.starts_with("offset:") => (from.to_owned(), from.replacen(':', " ", 1)),
+        other => {
+            let since =
+                Since::parse(other).map_err(|why| Failure::new(format!("--from: {why}, dead-letter, offset:<n>")))?;
+            (since.to_text(), since.local())
+        }
+    };
+    let path = format!("/v1/destinations/{destination}/keys/replay");
+    let shown = output::clean(key.as_str());
+    let mut asked = RecoveryAsked { key, tenant, from: Some(from), id: None, partial, dry_run: true };
+    if dry_run || !yes {
+        let answered: Answered = client.post(&path, &asked).await?;
+        if dry_run {
+            return told(&destination, answered, json);
+        }
         let question = format!(
-            "Deliver {} to {destination} again from {from} on, in order, before anything new of it? Receivers that do not \
-             know replays will act on it twice. --dry-run says how many events that are.",
-            output::clean(key.as_str())
+            "Deliver {shown} to {destination} again from {said} on ({}), in order, before anything new of it? \
+             {ACT_TWICE}",
+            expected(&answered)
         );
         output::confirm(&question, yes)?;
     }
-    let from = match from.as_str() {
-        from if from == "dead-letter" || from.starts_with("offset:") => from.to_owned(),
-        other => Since::parse(other)
-            .map_err(|why| Failure::new(format!("--from: {why}, dead-letter, offset:<n>")))?
-            .to_text(),
-    };
-    let id = if dry_run { None } else { Some(named("recover")?) };
-    let asked = RecoveryAsked { key, tenant, from: Some(from), id, partial, dry_run };
-    let answered: Answered = client.post(&format!("/v1/destinations/{destination}/keys/replay"), &asked).await?;
-    told(&destination, answered, json)
+    (asked.id, asked.dry_run) = (Some(named("recover")?), false);
+    told(&destination, client.post(&path, &asked).await?, json)
 }
 
 fn told(destination: &DestinationName, answered: Answered, json: bool) -> Result<(), Failure> {

@@ -1,15 +1,16 @@
 //! `laneway status`: what every destination is doing.
 
+mod state;
 mod watch;
 
 use super::args::StatusArgs;
 use super::client::Client;
-use super::table::{Align, BAD, CAUTION, Cell, FAINT, GOOD, Look, Table, age, ago, rows_with_text, until};
-use super::{Failure, output, screen, suggest};
-use laneway_domain::{BlockedKey, BreakerStatus, Partition, RECENTLY, Timestamp};
+use super::table::{Align, BAD, CAUTION, Cell, FAINT, Look, Table, age, ago, rows_with_text, until};
+use super::{Failure, output, screen, suggest, table};
+use laneway_domain::{BlockedKey, BreakerStatus, Partition, Timestamp};
 use laneway_http::wire::{DestinationView, Status};
+use state::rate;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 /// Prints the status once, or until the operator has seen enough.
 pub(super) async fn run(client: &Client, args: &StatusArgs) -> Result<(), Failure> {
@@ -43,7 +44,8 @@ async fn page(client: &Client, args: &StatusArgs, look: Look) -> Result<String, 
 pub(super) fn render(status: &Status, keys: bool, look: Look) -> String {
     let wide = wide(status);
     let fits = look.width.is_none_or(|width| wide.natural_width() <= width);
-    let mut text = if fits { wide.fitted(look) } else { narrow(status, look).fitted(look) };
+    let mut text = own_work(status, look);
+    text.push_str(&if fits { wide.fitted(look) } else { narrow(status, look).fitted(look) });
     if !status.workers.is_empty() {
         text.push('\n');
         text.push_str(&workers(status).fitted(look));
@@ -62,6 +64,22 @@ pub(super) fn render(status: &Status, keys: bool, look: Look) -> String {
     text
 }
 
+/// What keeps the process that answers from its work. It comes first: every destination may be well while no event is
+/// taken in.
+fn own_work(status: &Status, look: Look) -> String {
+    let all = [("not ready", BAD, &status.not_ready), ("limited", CAUTION, &status.limitations)];
+    let mut text = String::new();
+    for (what, style, why) in
+        all.into_iter().flat_map(|(what, style, all)| all.iter().map(move |why| (what, style, why)))
+    {
+        text.push_str(&table::lines(&format!("{what}: {why}"), style, look));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
 /// Everything of a destination in one line.
 fn wide(status: &Status) -> Table {
     let mut table = Table::new(&[
@@ -75,13 +93,14 @@ fn wide(status: &Status) -> Table {
         ("STATE", Align::Left),
         ("TO", Align::Left),
     ]);
-    for view in &status.destinations {
+    for seen in state::in_order(status) {
+        let view = seen.view;
         let mut cells = numbers(status.at, view);
-        let (state, mut details) = state(status.at, view);
+        let mut details = seen.details(status.at);
         details.extend(expired(view));
-        let word = state.word;
+        let word = seen.word();
         let said = if details.is_empty() { word.to_owned() } else { format!("{word}: {}", details.join("; ")) };
-        cells.push(Cell::whole(&said).styled(state.style));
+        cells.push(Cell::whole(&said).styled(seen.style()));
         cells.push(Cell::from(view.to.clone().unwrap_or_default()).styled(FAINT));
         table.row(cells);
     }
@@ -107,12 +126,11 @@ fn narrow(status: &Status, look: Look) -> Table {
         ("DEAD", Align::Right),
         ("STATE", Align::Text),
     ]);
-    for view in &status.destinations {
-        let mut cells = numbers(status.at, view);
-        let (state, details) = state(status.at, view);
-        cells.push(Cell::from(state.word.to_owned()).styled(state.style));
+    for seen in state::in_order(status) {
+        let mut cells = numbers(status.at, seen.view);
+        cells.push(Cell::from(seen.word().to_owned()).styled(seen.style()));
         table.row(cells);
-        let below: Vec<String> = view.to.clone().into_iter().chain(details).collect();
+        let below: Vec<String> = seen.view.to.clone().into_iter().chain(seen.details(status.at)).collect();
         table.details(&below, " · ", look);
     }
     for (name, count) in &status.other_dead_letters {
@@ -150,46 +168,6 @@ fn forgotten(name: String, dead_letters: u64) -> Vec<Cell> {
     vec![name.into(), empty(), empty(), empty(), empty(), empty(), dead]
 }
 
-/// So many a second, as it went lately.
-#[allow(clippy::cast_precision_loss)]
-fn rate(recently: u64) -> String {
-    match recently as f64 / RECENTLY.as_secs_f64() {
-        0.0 => "-".to_owned(),
-        few if few < 10.0 => format!("{few:.1}/s"),
-        many => format!("{many:.0}/s"),
-    }
-}
-
-/// How a destination is, in a word.
-struct State {
-    word: &'static str,
-    style: anstyle::Style,
-}
-
-/// How it is, and what is to be said of that: why, since when, and when it will have caught up.
-fn state(now: Timestamp, view: &DestinationView) -> (State, Vec<String>) {
-    let status = &view.status;
-    if let Some(reason) = &status.paused {
-        return (State { word: "paused", style: CAUTION }, vec![reason.clone()]);
-    }
-    if !status.configured {
-        let advice = "not configured; `laneway destinations forget` drops it".to_owned();
-        return (State { word: "left", style: CAUTION }, vec![advice]);
-    }
-    let (state, why) = match &status.breaker {
-        BreakerStatus::Closed if status.blocked_keys > 0 => (State { word: "failing", style: BAD }, longest(now, view)),
-        BreakerStatus::Closed => (State { word: "ok", style: GOOD }, None),
-        BreakerStatus::Open { since, next_probe } => {
-            let mut detail = format!("breaker open since {}, next probe {}", ago(now, *since), until(now, *next_probe));
-            if let Some(key) = first_blocked(view) {
-                let _ = write!(detail, ": {}", key.last_error);
-            }
-            (State { word: "down", style: BAD }, Some(detail))
-        }
-    };
-    (state, why.into_iter().chain(failures(view)).chain(catch_up(now, view)).collect())
-}
-
 /// How many events expired, where some did.
 fn expired(view: &DestinationView) -> Option<String> {
     match view.status.expired {
@@ -197,34 +175,6 @@ fn expired(view: &DestinationView) -> Option<String> {
         1 => Some("1 event expired".to_owned()),
         many => Some(format!("{many} events expired")),
     }
-}
-
-/// How many attempts fail, where some did lately.
-fn failures(view: &DestinationView) -> Option<String> {
-    let failed = view.status.failed_recently;
-    (failed > 0).then(|| format!("{} attempts fail", rate(failed)))
-}
-
-/// When it will have caught up, where something waits.
-fn catch_up(now: Timestamp, view: &DestinationView) -> Option<String> {
-    let status = &view.status;
-    let change = status.pending_change_per_minute.filter(|_| status.pending > 0)?;
-    Some(match status.caught_up_in_seconds {
-        Some(seconds) => format!("caught up {} at this rate", until(now, now.after(Duration::from_secs(seconds)))),
-        None if change > 0 => format!("not caught up at this rate: {change} more wait every minute"),
-        None => "not caught up at this rate".to_owned(),
-    })
-}
-
-/// The key that has been blocked for the longest time.
-fn first_blocked(view: &DestinationView) -> Option<&BlockedKey> {
-    view.status.blocked.iter().min_by_key(|key| key.since)
-}
-
-/// Since when keys fail, and why.
-fn longest(now: Timestamp, view: &DestinationView) -> Option<String> {
-    let key = first_blocked(view)?;
-    Some(format!("since {}: {}", ago(now, key.since), key.last_error))
 }
 
 /// Who works on what.
@@ -280,7 +230,7 @@ const OF_A_KEY: [(&str, Align); 7] = [
 fn blocked_keys(status: &Status, look: Look) -> String {
     let mut rows = Vec::new();
     let mut unlisted = 0;
-    for view in &status.destinations {
+    for state::Seen { view, .. } in state::in_order(status) {
         unlisted += view.status.blocked_keys.saturating_sub(view.status.blocked.len() as u64);
         rows.extend(view.status.blocked.iter().map(|key| key_row(status.at, view, key)));
     }

@@ -225,6 +225,22 @@ pub(super) fn rows_with_text(
     narrow.fitted(look)
 }
 
+/// A sentence above a table, in as many lines as it takes.
+pub(super) fn lines(text: &str, style: Style, look: Look) -> String {
+    let text = clean(text);
+    let lines = match look.width {
+        Some(width) => wrapped(&text, width, width.saturating_sub(GAP)),
+        None => vec![text],
+    };
+    let mut written = String::new();
+    for (n, line) in lines.into_iter().enumerate() {
+        written.push_str(&" ".repeat(if n == 0 { 0 } else { GAP }));
+        write_cell(&Cell { text: line, style }, 0, false, look.colour, &mut written);
+        written.push('\n');
+    }
+    written
+}
+
 /// A line below a row, in as many lines as it takes: what a receiver answered is the end of it. Of an endless one the
 /// rest is left out.
 fn detail_lines(text: &str, look: Look) -> Vec<String> {

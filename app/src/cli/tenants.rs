@@ -6,7 +6,7 @@ use super::table::{Align, Look, Table};
 use super::when::local;
 use super::{Failure, output, pages};
 use laneway_domain::{Tenant, TenantLimits};
-use laneway_http::wire::{DeletedTenant, TenantList, TenantShown};
+use laneway_http::wire::{DeletedTenant, TenantList, TenantShown, TokenList};
 use serde::Serialize;
 
 /// Lists, limits and deletes tenants.
@@ -76,6 +76,9 @@ fn show(shown: &TenantShown, json: bool) -> Result<(), Failure> {
 }
 
 async fn delete(client: &Client, tenant: &Tenant, yes: bool) -> Result<(), Failure> {
+    if !yes {
+        check_deletable(client, tenant).await?;
+    }
     let question = format!("Delete the tenant {tenant}, with its destinations, its tokens and all that waits for it?");
     output::confirm(&question, yes)?;
     let DeletedTenant { destinations, tokens, dead_letters, .. } =
@@ -85,6 +88,22 @@ async fn delete(client: &Client, tenant: &Tenant, yes: bool) -> Result<(), Failu
          destinations"
     ))?;
     output::say("its events are delivered and shown to nobody; they leave the log as all do (store.retain)")
+}
+
+/// Fails where there is nothing to delete, before anybody is asked whether it is to go. The server looks once more, and
+/// then for tokens too.
+async fn check_deletable(client: &Client, tenant: &Tenant) -> Result<(), Failure> {
+    let Some(shown) = client.look::<TenantShown>(&format!("/v1/tenants/{tenant}")).await? else { return Ok(()) };
+    if shown.changed.is_some() || shown.destinations.is_some_and(|count| count > 0) {
+        return Ok(());
+    }
+    let parts = |page: TokenList| (page.items, page.next, page.incomplete);
+    let tokens = pages::all(client, "/v1/tokens", &[], parts).await?;
+    if tokens.iter().filter_map(|token| token.name.as_ref()).any(|name| name.tenant().as_ref() == Some(tenant)) {
+        return Ok(());
+    }
+    let advice = format!("if events of it are to go all the same, make it known first: laneway tenants limit {tenant}");
+    Err(Failure::new(format!("nothing is known of a tenant {tenant}, and nothing belongs to it")).advising(advice))
 }
 
 /// A limit, in a table.

@@ -8,6 +8,9 @@ use super::args::EXIT_STATUS;
 use super::*;
 use crate::config::Given;
 use clap::CommandFactory as _;
+use laneway_domain::{
+    BlockedKey, DestinationName, DestinationStatus, Offset, PAUSED_IN_CONFIGURATION, Partition, StatusReport, Timestamp,
+};
 use laneway_http::wire::Status;
 
 fn parse(args: &str) -> Result<Cli, String> {
@@ -18,6 +21,36 @@ fn parse(args: &str) -> Result<Cli, String> {
 async fn run_against(server: &Server, args: &str) -> Result<(), Failure> {
     let source = Given::default().with_var("LANEWAY_URL", &server.url()).with_var("LANEWAY_TOKEN", "a-token");
     run(parse(args).unwrap(), &source).await
+}
+
+/// As somebody who looks a name up at a name server that is dead.
+#[test]
+fn a_thread_that_never_ends_does_not_hold_the_process() {
+    struct Held(std::sync::mpsc::Sender<&'static str>);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.send("let go").unwrap();
+        }
+    }
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let held = Held(said.clone());
+        to_the_end(async {
+            tokio::task::spawn_blocking(|| {
+                loop {
+                    std::thread::park();
+                }
+            });
+            tokio::spawn(async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            });
+            Ok(())
+        });
+        said.send("ended").unwrap();
+    });
+    let next = || heard.recv_timeout(Duration::from_secs(60)).expect("it ends");
+    assert_eq!([next(), next()], ["let go", "ended"], "what tasks hold is let go of before the end");
 }
 
 #[test]
@@ -69,6 +102,11 @@ fn every_command_is_understood() {
         "laneway send f --batch 0",
         "laneway send f --retry-for 5",
         "laneway dead-letters retry",
+        "laneway dead-letters list --limit 0",
+        "laneway events list --limit 0",
+        "laneway attempts --limit 0",
+        "laneway destinations changes a --limit 0",
+        "laneway tokens changes --limit 0",
         "laneway dead-letters show A! e",
         "laneway keys retry a",
         "laneway destinations forget",
@@ -179,6 +217,55 @@ async fn commands_ask_what_the_api_understands() {
     assert_eq!(asked, expected);
 }
 
+/// Of one id there can be several, of several tenants and sources.
+#[tokio::test]
+async fn all_events_of_an_id_are_asked_for_and_each_that_is_listed_is_asked_for_where_it_stands() {
+    fn way(offset: u64) -> String {
+        format!(
+            r#"{{"partition":1,"offset":{offset},"accepted_at":"2026-01-31T12:00:00Z","destinations":[],"not_wanted":0,
+                 "event":{{"id":"x","type":"t","content_type":"application/json"}}}}"#
+        )
+    }
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/v1/events/x?" => answer(200, &format!(r#"{{"items":[{}],"next":"further","incomplete":[]}}"#, way(3))),
+        "/v1/events/x?after=further" => answer(200, r#"{"items":[],"next":"beginning","incomplete":[]}"#),
+        "/v1/events/x?tenant=acme&source=" => answer(200, &format!(r#"{{"items":[{}],"incomplete":[]}}"#, way(4))),
+        "/v1/events?limit=20" => answer(
+            200,
+            r#"{"items":[
+                {"id":"x","type":"t","tenant":"acme","partition":1,"offset":4,
+                 "accepted_at":"2026-01-31T12:00:00Z","bytes":2},
+                {"id":"x","type":"t","partition":1,"offset":3,"accepted_at":"2026-01-31T12:00:00Z","bytes":2}
+            ],"incomplete":[]}"#,
+        ),
+        "/v1/events/x?at=1:4" => answer(200, &format!(r#"{{"items":[{}],"incomplete":[]}}"#, way(4))),
+        // It was trimmed meanwhile: the others are told all the same.
+        "/v1/events/x?at=1:3" => answer(404, r#"{"type":"t","title":"t","status":404,"detail":"no event"}"#),
+        "/v1/events/y?" => answer(200, r#"{"items":[],"next":"last","incomplete":[]}"#),
+        "/v1/events/y?after=last" => answer(200, r#"{"items":[],"incomplete":[]}"#),
+        other => panic!("{other}"),
+    })
+    .await;
+    for args in ["laneway events show x", "laneway events show x --tenant acme --source=", "laneway events list --way"]
+    {
+        run_against(&server, args).await.unwrap();
+    }
+    let failure = run_against(&server, "laneway events show y").await.unwrap_err();
+    assert!(failure.what.starts_with("no event that is still stored has the id y"), "{failure}");
+    let asked: Vec<String> = server.asked().into_iter().map(|asked| asked.path.replace("/v1/events", "")).collect();
+    let expected = [
+        "/x?",
+        "/x?after=further",
+        "/x?tenant=acme&source=",
+        "?limit=20",
+        "/x?at=1:4",
+        "/x?at=1:3",
+        "/y?",
+        "/y?after=last",
+    ];
+    assert_eq!(asked, expected);
+}
+
 #[tokio::test]
 async fn what_the_server_refuses_is_said_in_its_words() {
     let server =
@@ -255,17 +342,17 @@ fn the_status_shows_who_is_behind_and_why() {
              "breaker":{"state":"open","since":990000,"next_probe":1004000},"paused":null,"configured":true,
              "dead_letters":5},
             {"name":"log","pending":0,"pending_exact":true,"in_flight":0,"keys_behind":2,"blocked_keys":0,"blocked":[],
-             "breaker":{"state":"closed"},"paused":"410 Gone","configured":true,"dead_letters":0},
+             "breaker":{"state":"closed"},"paused":"410 Gone","paused_since":280000,"configured":true,"dead_letters":0},
             {"name":"old","pending":7,"pending_exact":true,"in_flight":0,"keys_behind":2,"blocked_keys":0,"blocked":[],
              "breaker":{"state":"closed"},"paused":null,"configured":false,"dead_letters":0}],
             "other_dead_letters":{"older":1}}"#,
     )
     .unwrap();
     let expected = "\
-DESTINATION  WAITING  OLDEST   RATE  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  STATE                                                                              TO
-billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s: HTTP 500; 0.4/s attempts fail  https://billing.example
-log                0       -      -          0             0             0  paused: 410 Gone
-old                7       -      -          0             0             0  left: not configured; `laneway destinations forget` drops it
+DESTINATION  WAITING  OLDEST   RATE  IN FLIGHT  BLOCKED KEYS  DEAD LETTERS  STATE                                                                               TO
+log                0       -      -          0             0             0  stopped: 410 Gone; paused since 12m ago; `laneway destinations resume log` ends it
+billing         ≤ 12    2m5s  1.5/s          3             2             5  down: breaker open since 10s ago, next probe in 4s: HTTP 500; 0.4/s attempts fail   https://billing.example
+old                7       -      -          0             0             0  left: not configured; `laneway destinations forget old` drops it
 older              -       -      -          -             -             1  forgotten, with dead letters left
 
 DESTINATION  KEY            AT  ATTEMPTS   SINCE  NEXT   LAST ERROR
@@ -276,18 +363,92 @@ and 1 more
     let narrow = status::render(&status, true, table::Look { width: Some(80), colour: false });
     let expected = "\
 DESTINATION  WAITING  OLDEST   RATE  FLIGHT  BLOCKED  DEAD  STATE
+log                0       -      -       0        0     0  stopped
+  410 Gone · paused since 12m ago · `laneway destinations resume log` ends it
 billing         ≤ 12    2m5s  1.5/s       3        2     5  down
   https://billing.example
   breaker open since 10s ago, next probe in 4s: HTTP 500
   0.4/s attempts fail
-log                0       -      -       0        0     0  paused
-  410 Gone
 old                7       -      -       0        0     0  left
-  not configured; `laneway destinations forget` drops it
+  not configured; `laneway destinations forget old` drops it
 older              -       -      -       -        -     1  forgotten
 ";
     assert!(narrow.starts_with(expected), "{narrow}");
     assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+}
+
+#[test]
+fn the_status_has_the_states_and_the_order_of_the_console() {
+    let idle = |name: &str| DestinationStatus::idle(DestinationName::new(name).unwrap(), true);
+    let paused = |name: &str, why: &str, since: Option<u64>| DestinationStatus {
+        paused: Some(why.to_owned()),
+        paused_since: since.map(Timestamp::from_millis),
+        ..idle(name)
+    };
+    let key = |next_attempt: Option<u64>| BlockedKey {
+        key: "key:a".into(),
+        partition: Partition(0),
+        head: Offset(1),
+        attempts: 2,
+        since: Timestamp::from_millis(940_000),
+        next_attempt: next_attempt.map(Timestamp::from_millis),
+        last_error: "HTTP 500".into(),
+    };
+    let blocked = |name: &str, next| DestinationStatus { blocked_keys: 1, blocked: vec![key(next)], ..idle(name) };
+    let destinations = vec![
+        idle("fine"),
+        idle("given-up"),
+        blocked("fails", Some(1_001_000)),
+        blocked("held", None),
+        paused("gone", "answered 410 Gone", Some(0)),
+        paused("by-file", PAUSED_IN_CONFIGURATION, None),
+        paused("hand", "paused by an operator: they move", Some(940_000)),
+        paused("unread", "its secrets are elsewhere", None),
+    ];
+    let at = Timestamp::from_millis(1_000_000);
+    let report = StatusReport { at, destinations, ..StatusReport::default() };
+    let letters = [(DestinationName::new("given-up").unwrap(), 60)].into();
+    let shown = status::render(&Status::new(report, letters), false, table::Look::default());
+    let states: Vec<&str> = shown
+        .lines()
+        .skip(1)
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(name, rest)| rest.find(|c: char| c.is_ascii_lowercase()).map_or(name, |from| &rest[from..]))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            "stopped: answered 410 Gone; paused since 16m40s ago; `laneway destinations resume gone` ends it",
+            // It is not resumed by a command.
+            "stopped: its secrets are elsewhere",
+            "held: since 1m ago: HTTP 500",
+            "failing: since 1m ago: HTTP 500",
+            "dead letters",
+            "paused: paused in the configuration",
+            "paused: paused by an operator: they move; paused since 1m ago; `laneway destinations resume hand` ends it",
+            "ok",
+        ],
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_status_begins_with_what_keeps_the_server_from_its_work() {
+    let mut status = Status::new(StatusReport::default(), std::collections::BTreeMap::new());
+    assert!(status::render(&status, false, table::Look::default()).starts_with("DESTINATION"));
+    status.not_ready =
+        vec!["the store takes no events: the disk is full".into(), "this process takes no events in".into()];
+    status.limitations = vec!["redis-2 takes no events".into()];
+    let shown = status::render(&status, false, table::Look { width: Some(32), colour: false });
+    let expected = "\
+not ready: the store takes no
+  events: the disk is full
+not ready: this process takes no
+  events in
+limited: redis-2 takes no events
+
+DESTINATION";
+    assert!(shown.starts_with(expected), "{shown}");
 }
 
 #[test]
@@ -320,4 +481,45 @@ fn the_status_shows_who_works_on_what_and_what_it_cannot_show() {
             "incomplete: worker 8-cc has not reported its status yet",
         ]
     );
+}
+
+/// Whoever can say no is asked about what is there, and whoever cannot is told what is wrong before that.
+#[tokio::test]
+async fn what_cannot_be_done_is_said_before_a_question() {
+    let server = Server::start(|asked, _| match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", "/v1/status") => answer(200, r#"{"at":0,"partitions":[],"destinations":[]}"#),
+        ("GET", path) if path.starts_with("/v1/tokens") => answer(200, r#"{"items":[],"incomplete":[]}"#),
+        ("GET", "/v1/tenants/nope") => {
+            answer(200, r#"{"tenant":"nope","limits":{},"own_limits":{},"deleted":false,"destinations":0}"#)
+        }
+        _ => answer(404, r#"{"type":"t","title":"t","status":404,"detail":"there is nothing of the kind"}"#),
+    })
+    .await;
+    for args in [
+        "laneway destinations forget nope",
+        "laneway destinations delete nope",
+        "laneway destinations replay nope --since 1h",
+        "laneway keys recover nope order-7",
+        "laneway replay begin nope",
+        "laneway replay end nope r",
+        "laneway tokens revoke nope",
+        "laneway tenants delete nope",
+        "laneway replay begin nope --from 10:00 --to 09:00 --yes",
+    ] {
+        let failure = run_against(&server, args).await.unwrap_err();
+        assert!(!failure.what.contains("Nobody can be asked"), "{args}: {failure}");
+    }
+    let changes: Vec<String> =
+        server.asked().iter().filter(|asked| asked.method == "DELETE").map(Asked::text).collect();
+    assert!(changes.is_empty(), "{changes:?}");
+}
+
+/// No role contains another: whoever may forget a destination may not see one.
+#[tokio::test]
+async fn whoever_may_not_look_is_asked_all_the_same() {
+    let server = Server::start(|_, _| answer(403, "")).await;
+    for args in ["laneway destinations forget a", "laneway destinations delete a", "laneway replay end a r"] {
+        let failure = run_against(&server, args).await.unwrap_err();
+        assert!(failure.what.contains("Nobody can be asked"), "{args}: {failure}");
+    }
 }

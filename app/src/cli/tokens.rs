@@ -2,7 +2,7 @@
 
 use super::args::TokensCommand;
 use super::client::Client;
-use super::table::{Align, Look, Table};
+use super::table::{Align, Look, Table, rows_with_text};
 use super::when::{local, local_second};
 use super::{Failure, output, pages};
 use laneway_domain::{Origin, Roles, Tenant, TokenName};
@@ -61,9 +61,28 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
 }
 
 async fn revoke(client: &Client, name: &TokenName, yes: bool) -> Result<(), Failure> {
+    if !yes {
+        check_revocable(client, name).await?;
+    }
     output::confirm(&format!("Revoke {name}? Whoever uses it is refused from then on."), yes)?;
     let revoked: RevokedToken = client.delete(&format!("/v1/tokens/{name}")).await?;
     output::say(&format!("{} is revoked; every process refuses it within a second", revoked.name))
+}
+
+/// Fails where there is nothing to revoke, before anybody is asked whether it is to be. The server looks once more.
+async fn check_revocable(client: &Client, name: &TokenName) -> Result<(), Failure> {
+    let parts = |page: TokenList| (page.items, page.next, page.incomplete);
+    let all = pages::all(client, "/v1/tokens", &[], parts).await?;
+    let advice = "`laneway tokens list` shows those that there are";
+    match all.iter().find(|record| record.name.as_ref() == Some(name)) {
+        Some(record) if record.origin == Origin::File => {
+            let what =
+                format!("the token {name} is in the configuration file: take it out there, and send Laneway a SIGHUP");
+            Err(Failure::new(what))
+        }
+        Some(_) => Ok(()),
+        None => Err(Failure::new(format!("there is no token {name}")).advising(advice)),
+    }
 }
 
 async fn link(client: &Client, asked: &LinkAsked, json: bool) -> Result<(), Failure> {
@@ -92,16 +111,17 @@ async fn changes(client: &Client, limit: u32, json: bool) -> Result<(), Failure>
     if json {
         return page.items.iter().try_for_each(|line| output::line(&text(line)?));
     }
-    let mut table =
-        Table::new(&[("WHEN", Align::Left), ("TOKEN", Align::Left), ("WHO", Align::Text), ("WHAT", Align::Text)]);
-    for line in page.items {
-        table.row([local(&line.at), line.name.to_string(), output::clean(&line.by), output::clean(&line.what)]);
+    if page.items.is_empty() {
+        return output::say("no token was made over HTTP yet");
     }
-    if table.is_empty() {
-        output::say("no token was made over HTTP yet")
-    } else {
-        output::print(&table.fitted(Look::plain()))
-    }
+    output::print(&journal(page, Look::plain()))
+}
+
+/// Who changed what: where the terminal is narrow, what they did stands below, whole.
+fn journal(page: TokenJournalPage, look: Look) -> String {
+    let columns = [("WHEN", Align::Left), ("TOKEN", Align::Left), ("WHO", Align::Text), ("WHAT", Align::Text)];
+    let rows = page.items.into_iter().map(|line| vec![local(&line.at), line.name.to_string(), line.by, line.what]);
+    rows_with_text(&columns, 2, rows.collect(), look)
 }
 
 /// Roles in a table of 80 columns.
@@ -117,6 +137,18 @@ fn text(value: &impl Serialize) -> Result<String, Failure> {
 mod tests {
     use super::*;
     use laneway_domain::Role;
+
+    #[test]
+    fn what_was_changed_is_not_cut() {
+        let page = r#"{"items":[{"revision":7,"at":"2026-11-27T19:51:44Z","by":"boss","name":"acme:shop",
+            "what":"made with the roles publish, read, operate, admin, for the tenant acme"}],"incomplete":[]}"#;
+        let page: TokenJournalPage = serde_json::from_str(page).unwrap();
+        let shown = journal(page, Look { width: Some(80), colour: false });
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        let said = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        let whole = "who: boss what: made with the roles publish, read, operate, admin, for the tenant acme";
+        assert!(said.contains(whole), "{shown}");
+    }
 
     #[test]
     fn a_row_is_short() {

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, Zoned};
 
 /// A moment that somebody has written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct When(Timestamp);
 
 impl When {
@@ -71,8 +71,8 @@ impl When {
     }
 }
 
-/// From when on, where that can be the beginning of all that is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// From when on, where that can be the beginning of all that is stored, which is before every moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Since {
     Beginning,
     At(When),

@@ -40,6 +40,8 @@ pub struct RestoreOptions {
     pub replace: bool,
     /// Whether the tokens that were made over the HTTP interface still open something.
     pub keep_tokens: bool,
+    /// Whether a backup in which something is damaged may be put in place as it is; on Redis it cannot be.
+    pub damaged: bool,
 }
 
 /// What a restore has made.
@@ -53,6 +55,10 @@ pub struct Restored {
     pub revoked_tokens: usize,
     /// Where the store is now that was there before.
     pub replaced: Option<PathBuf>,
+    /// Where the write-ahead log is now that was there without its database.
+    pub log_alone: Option<PathBuf>,
+    /// What is damaged in the backup, and so in the store, for people; only if that was allowed.
+    pub findings: Vec<String>,
 }
 
 /// Copies the store into the new file `to`, and checks the copy. May block for a while now and then.
@@ -91,18 +97,24 @@ pub async fn restore(
     match &store.url {
         StoreUrl::Sqlite(path) => {
             let (path, from) = (path.clone(), from.to_owned());
-            let RestoreOptions { replace, keep_tokens } = options;
-            let options = laneway_sqlite::RestoreOptions { replace, keep_tokens };
+            let RestoreOptions { replace, keep_tokens, damaged } = options;
+            let options = laneway_sqlite::RestoreOptions { replace, keep_tokens, damaged };
             let made = blocking(move || {
                 laneway_sqlite::restore(&from, &path, options, &Clock::system(), |copied| progressed(pages(copied)))
                     .map_err(|error| error.to_string())
             });
-            let laneway_sqlite::Restored { backed_up_at, goes_on_at, revoked_tokens, replaced } = made.await?;
-            Ok(Restored { backed_up_at, goes_on_at, revoked_tokens, replaced })
+            let laneway_sqlite::Restored { backed_up_at, goes_on_at, revoked_tokens, replaced, log_alone, findings } =
+                made.await?;
+            Ok(Restored { backed_up_at, goes_on_at, revoked_tokens, replaced, log_alone, findings })
         }
         StoreUrl::Redis(_) if options.replace => Err(format!(
             "--replace is for a store in a file, which is kept under another name, and store.url = \"{}\" is a server: restore \
              into an empty one, or under another store.key_prefix",
+            store.url
+        )),
+        StoreUrl::Redis(_) if options.damaged => Err(format!(
+            "--damaged is for a backup that is a database (SQLite), and store.url = \"{}\" is a server: a backup of \
+             Redis is restored whole or not at all. Take another copy of it, or an older one",
             store.url
         )),
         StoreUrl::Redis(redis) => redis::restore(store, redis, from, options, progressed).await,

@@ -31,8 +31,10 @@ pub(super) struct Certificates {
     store: StoreTls,
     /// What is used.
     used: Used,
-    /// What the files had in them when the configuration was read last, or when they were looked at since.
+    /// What the files had in them when the configuration was read last, and it was said whether that can be used.
     seen: Contents,
+    /// Why the configuration could not be read since they have changed: said once.
+    unread: Option<String>,
 }
 
 /// What the configuration says of certificates.
@@ -99,7 +101,16 @@ impl Certificates {
         let server = server_tls(&used)?.map(CurrentServer::from);
         let store = store_tls(&used)?;
         used.tell();
-        Ok(Self { server, store, seen: used.files(), used })
+        Ok(Self { server, store, seen: used.files(), used, unread: None })
+    }
+
+    /// Whether they can be used, for whoever does not.
+    ///
+    /// # Errors
+    /// Says which setting cannot be used.
+    pub(super) fn check(config: &Config) -> Result<(), String> {
+        let used = Used::of(config);
+        server_tls(&used).and_then(|_| store_tls(&used)).map(drop)
     }
 
     /// The HTTP side's.
@@ -164,9 +175,24 @@ impl Certificates {
         true
     }
 
-    /// The files have changed: the configuration is read again, and nothing else of it is used.
+    /// The files have changed: the configuration is read again, and nothing else of it is used. While it cannot be
+    /// read, what has changed stays due.
     pub(super) fn renew(&mut self, read: ReadAgain<'_>) {
-        match read().and_then(|config| self.replace(&config)) {
+        let config = match read() {
+            Ok(config) => config,
+            Err(why) => {
+                if self.unread.as_ref() != Some(&why) {
+                    tracing::error!(
+                        "certificates have changed and cannot be used, since the configuration that names them cannot \
+                         be read; the ones before stay in use until it can: {why}"
+                    );
+                    self.unread = Some(why);
+                }
+                return;
+            }
+        };
+        self.unread = None;
+        match self.replace(&config) {
             Ok(true) => tracing::info!("certificates have been renewed; new connections use them"),
             Ok(false) => {}
             Err(why) => {
@@ -182,8 +208,8 @@ impl Certificates {
             // One that is away for a moment is being replaced.
             let look = |file: &PathBuf| std::fs::read_to_string(file).ok().map(|text| Secret::new(without_end(&text)));
             let now: Contents = self.seen.keys().map(|file| (file.clone(), look(file))).collect();
+            // They stay changed until somebody has read them: see `prepare`.
             if self.seen != now {
-                self.seen = now;
                 return;
             }
         }
@@ -298,6 +324,23 @@ mod tests {
         write(folder.path(), &Authority::new().certificate(&["b.example"]));
         assert!(certificates.prepare(&read().unwrap()).unwrap().is_some());
         timeout(LONG, certificates.changed()).await.expect("what has changed is not used yet");
+        certificates.renew(&read);
+        assert_eq!(certificates.used, Used::of(&read().unwrap()));
+        assert!(timeout(LONG, certificates.changed()).await.is_err(), "nothing has changed since");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_changed_stays_due_while_the_configuration_cannot_be_read() {
+        let (folder, read) = folder();
+        let mut certificates = Certificates::of(&read().unwrap()).unwrap();
+        let before = certificates.used.clone();
+        write(folder.path(), &Authority::new().certificate(&["b.example"]));
+        for why in ["a secret is away", "a secret is away", "somebody writes it"] {
+            timeout(LONG, certificates.changed()).await.expect("what has changed was not used");
+            certificates.renew(&|| Err(why.to_owned()));
+            assert_eq!(certificates.used, before);
+        }
+        timeout(LONG, certificates.changed()).await.expect("what has changed was not used");
         certificates.renew(&read);
         assert_eq!(certificates.used, Used::of(&read().unwrap()));
         assert!(timeout(LONG, certificates.changed()).await.is_err(), "nothing has changed since");

@@ -23,7 +23,8 @@ impl Known {
     /// With the keys that belong to the store, and what the file says.
     pub(super) fn of(config: &Config) -> Result<Self, String> {
         let keys = Arc::new(keyring(config)?);
-        let reader = Reader::new(config.egress.clone(), keys, named(config).into_values().cloned().collect());
+        let reader = Reader::new(config.egress.clone(), keys, named(config).into_values().cloned().collect())
+            .opening_to_tenants(config.tenants.egress_allow.clone());
         let targets = Arc::new(Targets::default());
         for known in &config.destinations {
             targets.set(&known.destination.name, Some(known.sink.shown()));

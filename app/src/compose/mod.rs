@@ -2,6 +2,7 @@
 
 mod backup;
 mod certificates;
+mod checking;
 mod destinations;
 mod listening;
 mod operations;
@@ -12,11 +13,13 @@ mod spans;
 mod starting;
 mod stores;
 mod systemd;
+mod tasks;
 
 pub use backup::{BackupReport, Progressed, RestoreOptions, Restored, backup, restore};
 pub use certificates::ReadAgain;
+pub use checking::check;
 pub use signals::EXIT_TOLD_TWICE;
-pub use stores::check as check_store;
+pub use stores::Checked;
 
 use crate::config::Config;
 use crate::lookup::{Finder, StoreSetup};
@@ -39,12 +42,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use systemd::ServiceManager;
+use tasks::Tasks;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How often the metrics' histograms are tidied, as their recorder wants it.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// What is said when one of the tasks beside the HTTP side and the worker has ended.
+const NO_TOKENS: &str = "the tokens made over HTTP are no longer followed; please report this with the log";
+const NO_TENANTS: &str = "limits and deletions of tenants are no longer followed; please report this with the log";
+const NO_FORGETTING: &str =
+    "what is left of deleted tenants is no longer looked after; please report this with the log";
+const NO_TELLING: &str = "the worker is no longer told which tenants were deleted; please report this with the log";
+const NO_DESTINATIONS: &str =
+    "changes of destinations can no longer be followed, for the reason in the log: start the process again";
+const NO_UPKEEP: &str = "the log is no longer trimmed, dead letters are no longer retried, and no worker hears of \
+    another; please report this with the log";
+const NO_TIDYING: &str = "the metrics are no longer tidied; please report this with the log";
+const NO_SIGNS: &str = "the service manager gets no sign of life any more; please report this with the log";
+const NO_CONSOLE: &str = "the console's numbers are no longer kept; please report this with the log";
 
 /// Which half of Laneway a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +114,6 @@ struct Delivering {
     id: WorkerId,
     handle: Handle,
     working: JoinHandle<()>,
-    upkeep: JoinHandle<()>,
-    following: JoinHandle<()>,
 }
 
 /// Runs the process until a signal ends it.
@@ -144,10 +160,11 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     let known_tenants = begin.tenants;
     let exporting = Exporting::begin(&config.telemetry, &id, role)?;
     let spans = exporting.as_ref().map(Exporting::spans);
+    let mut tasks = Tasks::default();
     let mut delivering = match begin.destinations {
         Some(begun) => {
             let known = (&known, begun, &*known_tenants);
-            Some(deliver(id, &config, &stores, known, &of_destinations, spans.clone()).await)
+            Some(deliver(id, &config, &stores, known, (&of_destinations, spans.clone()), &mut tasks).await)
         }
         None => None,
     };
@@ -161,7 +178,7 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
             .knowing(known_tenants.clone()),
     );
     made.begin().await;
-    let mut following_tokens = tokio::spawn(made.clone().follow());
+    tasks.watch(NO_TOKENS, tokio::spawn(made.clone().follow()));
     let workers = Arc::new(Shared { own, stores: stores.clone(), targets: known.targets.clone() });
     let destinations = Arc::new(
         Destinations::new(stores.clone(), workers.clone(), known.reader.clone())
@@ -170,9 +187,10 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
     );
     let everything = Everything { destinations: destinations.clone(), tokens: made.clone() };
     let tenants = Arc::new(Tenants::new(stores.clone(), known_tenants.clone(), everything));
-    let mut following_tenants = tokio::spawn(tenants.clone().follow());
+    tasks.watch(NO_TENANTS, tokio::spawn(tenants.clone().follow()));
     let told_of = if config.history.enabled { config.history.max_age } else { Duration::ZERO };
-    let forgetting = tokio::spawn(forget_deleted(tenants.clone(), config.store.duplicate_window.max(told_of)));
+    let forgetting = forget_deleted(tenants.clone(), config.store.duplicate_window.max(told_of));
+    tasks.watch(NO_FORGETTING, tokio::spawn(forgetting));
     let finder = Finder::new(stores.clone(), setup_of(&config)).hiding(known_tenants.deleted());
     let api = Api {
         log: role.takes_in().then(|| stores.log.clone()),
@@ -190,23 +208,24 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
         tokens: tokens.clone(),
         hosts: config.server.hosts.clone(),
     };
-    let tidying = tokio::spawn(async move {
+    let tidying = async move {
         loop {
             tokio::time::sleep(METRICS_UPKEEP).await;
             rendering.run_upkeep();
         }
-    });
+    };
+    tasks.watch(NO_TIDYING, tokio::spawn(tidying));
     doors.announce(&config, role);
     let manager = ServiceManager::named_by(|name| std::env::var_os(name));
     let watched = delivering.as_ref().map(|delivering| delivering.handle.clone());
-    let signs_of_life = tokio::spawn(manager.clone().keep_alive(watched));
+    tasks.watch_for_panics(NO_SIGNS, tokio::spawn(manager.clone().keep_alive(watched)));
     manager.ready(&format!("listening on {}", doors.place()));
     let application = Application::of(api.clone());
     let mut served = Served { everything: application.everything(), for_producers: application.for_producers() };
     if config.server.console {
         let (console, keeping) = laneway_web::with_console(served.everything, api, stop.clone());
         served.everything = console;
-        tokio::spawn(keeping);
+        tasks.watch_for_panics(NO_CONSOLE, tokio::spawn(keeping));
     }
     let mut serving = tokio::spawn(doors.serve(served, limits.clone(), certificates.server(), stop.clone()));
     let grace = config.worker.grace;
@@ -228,13 +247,10 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             // Neither ends by itself but by a defect; then it is better to say so and be started again.
-            what = ended(&mut delivering) => return Err(what.to_owned()),
-            _ = &mut following_tokens => {
-                return Err("the tokens made over HTTP are no longer followed; please report this with the log".to_owned());
+            () = worker_ended(&mut delivering) => {
+                return Err("the worker has ended by itself; please report this with the log".to_owned());
             }
-            _ = &mut following_tenants => {
-                return Err("limits and deletions of tenants are no longer followed; please report this with the log".to_owned());
-            }
+            what = tasks.ended() => return Err(what.to_owned()),
             // It may hear of the stop, and end, just after it was looked for above.
             ended = &mut serving => {
                 if *told.borrow() {
@@ -243,17 +259,18 @@ pub async fn serve(config: Config, role: Role, read_again: ReadAgain<'_>) -> Res
                 }
                 return Err("the HTTP side has ended by itself; please report this with the log".to_owned());
             }
-            _ = reload.recv() => reloading.reload().await,
+            // It may wait for a store that is away.
+            _ = reload.recv() => {
+                if signals::unless_told(told.clone(), reloading.reload()).await.is_none() {
+                    break;
+                }
+            }
             () = reloading.certificates.changed() => reloading.certificates.renew(reloading.read),
         }
     }
     tracing::info!("stopping: no further requests; what is in flight is finished and committed");
     manager.stopping();
-    signs_of_life.abort();
-    following_tokens.abort();
-    following_tenants.abort();
-    forgetting.abort();
-    tidying.abort();
+    tasks.abort();
     let serving = async {
         match http_ended {
             Some(ended) => ended,
@@ -281,8 +298,8 @@ async fn deliver(
     config: &Config,
     stores: &Stores,
     (known, mut begun, tenants): (&Known, Begun, &KnownTenants),
-    metrics: &DestinationMetrics,
-    spans: Option<Arc<dyn Spans>>,
+    (metrics, spans): (&DestinationMetrics, Option<Arc<dyn Spans>>),
+    tasks: &mut Tasks,
 ) -> Delivering {
     let sinks = std::mem::take(&mut begun.change.sinks);
     let told = std::mem::take(&mut begun.change.told);
@@ -306,15 +323,16 @@ async fn deliver(
     let mut deleted = tenants.deleted();
     handle.delete_tenants(deleted.borrow_and_update().clone()).await;
     let told = handle.clone();
-    tokio::spawn(async move {
+    let telling = async move {
         while deleted.changed().await.is_ok() {
             let now = deleted.borrow_and_update().clone();
             told.delete_tenants(now).await;
         }
-    });
-    let following = tokio::spawn(known.follow(stores, handle.clone(), begun).run());
-    let (working, upkeep) = (tokio::spawn(working), tokio::spawn(upkeep));
-    Delivering { id, handle, working, upkeep, following }
+    };
+    tasks.watch(NO_TELLING, tokio::spawn(telling));
+    tasks.watch(NO_DESTINATIONS, tokio::spawn(known.follow(stores, handle.clone(), begun).run()));
+    tasks.watch(NO_UPKEEP, tokio::spawn(upkeep));
+    Delivering { id, handle, working: tokio::spawn(working) }
 }
 
 /// Tells this process from all others and from its own earlier runs, and an operator where it is.
@@ -324,22 +342,18 @@ fn process_id() -> WorkerId {
     WorkerId(format!("{}-{}-{:08x}", host.trim(), std::process::id(), rand::random::<u32>()))
 }
 
-/// Resolves when the delivering half ends, with what has; never where there is none.
-async fn ended(delivering: &mut Option<Delivering>) -> &'static str {
-    let Some(delivering) = delivering else { return std::future::pending().await };
-    tokio::select! {
-        _ = &mut delivering.working => "the worker has ended by itself; please report this with the log",
-        _ = &mut delivering.following => {
-            "changes of destinations can no longer be followed, for the reason in the log: start the process again"
-        }
+/// Resolves when the worker ends; never where there is none.
+async fn worker_ended(delivering: &mut Option<Delivering>) {
+    match delivering {
+        // How it has ended is in the log.
+        Some(delivering) => drop((&mut delivering.working).await),
+        None => std::future::pending().await,
     }
 }
 
 /// Lets the worker finish, for at most `grace`. `false` if it took longer.
 async fn finish(delivering: Option<Delivering>, grace: Duration) -> bool {
-    let Some(Delivering { handle, working, upkeep, following, .. }) = delivering else { return true };
-    upkeep.abort();
-    following.abort();
+    let Some(Delivering { handle, working, .. }) = delivering else { return true };
     handle.stop().await;
     let abort = working.abort_handle();
     let in_time = timeout(grace, working).await.is_ok();

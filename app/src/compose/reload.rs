@@ -110,6 +110,7 @@ fn fixed(before: &Config, now: &Config) -> Vec<&'static str> {
         ("store", before.store.but_for_certificates() == now.store.but_for_certificates()),
         ("store.tls", !store_tls),
         ("egress", egress),
+        ("tenants.egress_allow", before.tenants.egress_allow == now.tenants.egress_allow),
         ("worker", but_for_history(&before.worker) == but_for_history(&now.worker)),
         ("history", before.history == now.history),
         ("log", before.log == now.log),

@@ -30,6 +30,15 @@ pub(super) fn stop_signal() -> Result<watch::Receiver<bool>, String> {
     Ok(stopped)
 }
 
+/// Does something that may take long, unless the process is told to stop. `None` if it was, and the rest was left.
+pub(super) async fn unless_told<T>(mut stop: watch::Receiver<bool>, what: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|told| *told) => None,
+        done = what => Some(done),
+    }
+}
+
 /// What asks for the configuration to be read again: SIGHUP.
 pub(super) fn reload_signal() -> Result<Signal, String> {
     signal(SignalKind::hangup()).map_err(|e| format!("SIGHUP cannot be received: {e}"))
@@ -50,4 +59,20 @@ pub(super) fn ignore_what_means_nothing() -> Result<(), String> {
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_told_to_stop_waits_for_nothing_else() {
+        let (told, stop) = watch::channel(false);
+        assert_eq!(unless_told(stop.clone(), async { 7 }).await, Some(7));
+        let (left, ()) = tokio::join!(unless_told(stop.clone(), pending::<()>()), async {
+            told.send_replace(true);
+        });
+        assert_eq!(left, None);
+        assert_eq!(unless_told(stop, async { 7 }).await, None, "it was told before");
+    }
 }

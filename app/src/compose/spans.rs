@@ -2,7 +2,7 @@
 
 use super::Role;
 use crate::config::Telemetry;
-use laneway_otlp::{OtlpConfig, exporter};
+use laneway_otlp::{Exporter, OtlpConfig, Sending, exporter};
 use laneway_ports::{Spans, WorkerId};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -25,8 +25,7 @@ impl Exporting {
             ("service.instance.id", id.0.clone()),
             ("laneway.role", role.name().to_owned()),
         ];
-        let config = OtlpConfig { endpoint, ratio: telemetry.ratio, resource };
-        let (exporter, sending) = exporter(config).map_err(|why| format!("telemetry.otlp cannot be used: {why}"))?;
+        let (exporter, sending) = made(OtlpConfig { endpoint, ratio: telemetry.ratio, resource })?;
         let (stop, stopped) = watch::channel(false);
         let sending = tokio::spawn(sending.run(stopped));
         Ok(Some(Self { spans: Arc::new(exporter), stop, sending }))
@@ -43,4 +42,17 @@ impl Exporting {
         // If it has panicked, its spans are lost, and the log has said so.
         let _ = self.sending.await;
     }
+}
+
+fn made(config: OtlpConfig) -> Result<(Exporter, Sending), String> {
+    exporter(config).map_err(|why| format!("telemetry.otlp cannot be used: {why}"))
+}
+
+/// Whether spans can be sent as the configuration wants it. Nothing is.
+///
+/// # Errors
+/// Says what is wrong.
+pub(super) fn check(telemetry: &Telemetry) -> Result<(), String> {
+    let Some(endpoint) = telemetry.otlp.clone() else { return Ok(()) };
+    made(OtlpConfig { endpoint, ratio: telemetry.ratio, resource: Vec::new() }).map(drop)
 }

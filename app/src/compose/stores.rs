@@ -3,6 +3,7 @@
 use super::Role;
 use super::certificates::StoreTls;
 use crate::config::{Config, Durability, Store, StoreUrl};
+use crate::registry::{Reader, can_be_opened};
 use laneway_ports::{Stores, WorkerId};
 use laneway_sqlite::{Options, SqliteStore};
 use rustix::fs::Access;
@@ -59,14 +60,14 @@ pub struct Checked {
     pub upgrade: Option<String>,
 }
 
-/// Checks the store without changing it, and says what is there. Reads all of it.
+/// Checks the store without making it, and says what is there. Reads all of it.
 ///
 /// # Errors
 /// Says why it cannot be checked.
-pub async fn check(store: &Store) -> Result<Checked, String> {
+pub(super) async fn check(store: &Store, reader: &Reader) -> Result<Checked, String> {
     match &store.url {
-        StoreUrl::Sqlite(path) => check_sqlite(store, path),
-        StoreUrl::Redis(redis) => redis::check(store, redis).await,
+        StoreUrl::Sqlite(path) => check_sqlite(store, path, reader),
+        StoreUrl::Redis(redis) => redis::check(store, redis, reader).await,
     }
 }
 
@@ -89,8 +90,9 @@ fn can_be_made(path: &Path) -> Result<(), String> {
         .map_err(|e| format!("store.url cannot be made in the folder {}: {}", folder.display(), io::Error::from(e)))
 }
 
-fn check_sqlite(store: &Store, path: &Path) -> Result<Checked, String> {
+fn check_sqlite(store: &Store, path: &Path, reader: &Reader) -> Result<Checked, String> {
     if !path.try_exists().map_err(|e| format!("{} cannot be inspected: {e}", path.display()))? {
+        laneway_sqlite::refuse_log_alone(path).map_err(|e| e.to_string())?;
         can_be_made(path)?;
         let found = format!("{} will be made, with {} partitions", path.display(), store.partitions);
         return Ok(Checked { found: Ok(found), warnings: Vec::new(), upgrade: None });
@@ -112,7 +114,8 @@ fn check_sqlite(store: &Store, path: &Path) -> Result<Checked, String> {
         ));
     }
     let found = format!("{} events in {} partitions, all sound", report.events, report.partitions);
-    Ok(Checked { found: Ok(found), warnings: report.warnings, upgrade: Some(upgrade) })
+    let found = can_be_opened(&report.registered, reader).map(|()| found);
+    Ok(Checked { found, warnings: report.warnings, upgrade: Some(upgrade) })
 }
 
 /// What becomes of a store that has the format `found` when this release starts on it.

@@ -7,17 +7,23 @@ use std::net::IpAddr;
 
 /// Reads it. `left` is how many connections the process's files leave for receivers.
 pub(super) fn read(mut section: Section<'_, '_>, left: usize) -> EgressPolicy {
-    let ranges: Vec<String> = section.list("allow");
-    let mut allow = Vec::new();
-    for range in ranges {
-        match parse_range(&range) {
-            Ok(range) => allow.push(range),
-            Err(what) => section.problem("allow", what),
-        }
-    }
+    let allow = ranges(&mut section, "allow");
     let connections = Connections::at_most(section.within("connections", left, 1..=1_000_000));
     section.finish();
-    EgressPolicy { allow, connections }
+    EgressPolicy { allow, connections, of_tenants: false }
+}
+
+/// Reads ranges of addresses.
+pub(super) fn ranges(section: &mut Section<'_, '_>, key: &'static str) -> Vec<IpNet> {
+    let written: Vec<String> = section.list(key);
+    let mut ranges = Vec::new();
+    for range in written {
+        match parse_range(&range) {
+            Ok(range) => ranges.push(range),
+            Err(what) => section.problem(key, what),
+        }
+    }
+    ranges
 }
 
 fn parse_range(text: &str) -> Result<IpNet, String> {

@@ -222,8 +222,9 @@ pub fn load_server(source: &dyn Source, file: Option<&Path>) -> Result<ServerAdd
     // A command may be run by somebody who may not read the server's files.
     let certificate = |tls: &Section<'_, '_>| secret::resolve(tls.peek_text("certificate")?, source).ok();
     let tls = tls.map(|tls| certificate(&tls).map(|pem| pem.expose().to_owned()));
-    let token = tokens::of_this_machine(&mut server, source);
-    findings.conclude(ServerAddress { listen, tls, token })
+    let (token, token_note) = tokens::of_this_machine(&mut server, source).unzip();
+    let token_note = token_note.flatten();
+    findings.conclude(ServerAddress { listen, tls, token, token_note })
 }
 
 /// Reads only what a command needs that works on the store itself: `[store]`. Secrets of destinations, which only the
@@ -284,6 +285,8 @@ pub struct ServerAddress {
     pub tls: Option<Option<String>>,
     /// One of its tokens, if it has any that this process can read: the one with most roles.
     pub token: Option<Secret>,
+    /// What whoever uses it has to know: it is a tenant's, say, and shows only what is that tenant's.
+    pub token_note: Option<String>,
 }
 
 type Gathered<'s> = (Option<PathBuf>, Findings<'s>, Table);

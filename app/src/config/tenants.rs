@@ -1,8 +1,10 @@
 //! `[tenants]`: what tenants may make and do over the HTTP interface.
 
+use super::egress;
 use super::reader::Section;
 use super::setting::Size;
 use super::units::show_size;
+use ipnet::IpNet;
 use laneway_domain::{TenantLimits, TenantRates};
 use laneway_http::ActBounds;
 use serde_json::{Map, Value as Json};
@@ -80,6 +82,8 @@ const MOST_EVENT_BYTES: Size = Size(64 << 20);
 pub struct TenantBounds {
     /// The schemes of their URLs.
     pub schemes: Vec<String>,
+    /// Addresses that their destinations may lead to besides public ones.
+    pub egress_allow: Vec<IpNet>,
     /// The most destinations of one tenant.
     pub destinations: usize,
     /// Events a second that one tenant may send, over all processes together; `None`: no limit.
@@ -102,6 +106,7 @@ impl Default for TenantBounds {
     fn default() -> Self {
         Self {
             schemes: SCHEMES.map(str::to_owned).to_vec(),
+            egress_allow: Vec::new(),
             destinations: DESTINATIONS,
             events_per_second: None,
             bytes_per_second: None,
@@ -144,6 +149,7 @@ impl TenantBounds {
         }
         let bounds = Self {
             schemes: if given { schemes } else { default.schemes },
+            egress_allow: egress::ranges(&mut section, "egress_allow"),
             destinations: section.within("destinations", default.destinations, 0..=MOST_DESTINATIONS),
             events_per_second: at_most(&mut section, "events_per_second", MOST_EVENTS).and_then(NonZeroU32::new),
             bytes_per_second: size(&mut section, "bytes_per_second", MOST_BYTES).and_then(NonZeroU64::new),

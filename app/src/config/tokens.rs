@@ -29,22 +29,40 @@ pub(super) fn read(section: &mut Section<'_, '_>, knows_clients: bool) -> Vec<To
 }
 
 /// One of the server's tokens that a command can use, if there is one that this process can read: of those the one
-/// with most roles.
-pub(super) fn of_this_machine(section: &mut Section<'_, '_>, source: &dyn Source) -> Option<Secret> {
-    let all: Vec<String> = section.list("tokens");
-    if let Some(token) = all.iter().find_map(|written| secret::resolve(written, source).ok()) {
-        return Some(token);
+/// with most roles. With it, what somebody has to know who uses it: that it shows only what is a tenant's, where an
+/// operator's token stands there too and cannot be read.
+pub(super) fn of_this_machine(section: &mut Section<'_, '_>, source: &dyn Source) -> Option<(Secret, Option<String>)> {
+    let mut unreadable = Vec::new();
+    for written in section.list::<String>("tokens") {
+        match secret::resolve(&written, source) {
+            Ok(token) => return Some((token, None)),
+            Err(why) => unreadable.push(format!("one of server.tokens cannot be used here: {why}")),
+        }
     }
-    let tables = section.tables("token").into_iter().enumerate();
-    let readable = tables.filter_map(|(index, (origin, table))| {
+    let mut readable = Vec::new();
+    for (index, (origin, table)) in section.tables("token").into_iter().enumerate() {
         let mut section = open(section, index, origin, table);
-        let token = secret::resolve(&section.get::<String>("token")?, source).ok()?;
+        let Some(written) = section.get::<String>("token") else { continue };
+        let text = |key| section.peek_text(key).map(str::to_owned);
+        let (tenant, name) = (text("tenant"), text("name").unwrap_or_default());
         let roles: Vec<String> = section.list("roles");
-        // One of a tenant opens little, whatever its roles are.
-        Some(((!section.has("tenant"), roles.len()), token))
-    });
+        match secret::resolve(&written, source) {
+            // One of a tenant opens little, whatever its roles are.
+            Ok(token) => readable.push(((tenant.is_none(), roles.len()), (token, name, tenant))),
+            Err(why) if tenant.is_none() => {
+                unreadable.push(format!("the token {name} cannot be used here: {why}"));
+            }
+            Err(_) => {}
+        }
+    }
     // Of equals the first.
-    readable.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, token)| token)
+    let best = readable.into_iter().reduce(|best, next| if next.0 > best.0 { next } else { best });
+    let (_, (token, name, tenant)) = best?;
+    let note = tenant.map(|tenant| {
+        let whose = format!("as the token {name}: only what belongs to the tenant {tenant} is shown and can be done");
+        [whose].into_iter().chain(unreadable).collect::<Vec<_>>().join("; ")
+    });
+    Some((token, note))
 }
 
 fn open<'f, 's>(server: &Section<'f, 's>, index: usize, origin: Origin, table: Table) -> Section<'f, 's> {

@@ -49,6 +49,15 @@ impl Value {
     }
 }
 
+/// What the parser says where a key comes a second time.
+const DUPLICATE: &str = "duplicate key";
+
+/// Whether this is a key of TOML, and nothing but one: of what else the parser points to, nothing is shown.
+fn is_key(text: &str) -> bool {
+    let bare = text.trim_matches('"');
+    !bare.is_empty() && bare.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
 /// Reads a file's text. Mistakes of syntax go to `problems`; what could be read is returned.
 pub(super) fn parse(text: &str, name: &str, problems: &mut Vec<Problem>) -> Table {
     let file = File { name: name.into(), line_starts: line_starts(text) };
@@ -61,8 +70,14 @@ pub(super) fn parse(text: &str, name: &str, problems: &mut Vec<Problem>) -> Tabl
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let origin = error.span().map_or(Origin::Nowhere, |span| file.origin(span.start));
-        // Only the message: the parser's own rendering quotes the line, which may hold a secret.
-        problems.push(Problem::new(origin, Place::default(), error.message().replace('\n', ", ")));
+        // Only the message: the parser's own rendering quotes the line, which may hold a secret. A key does not.
+        let mut what = error.message().replace('\n', ", ");
+        if what == DUPLICATE
+            && let Some(key) = error.span().and_then(|span| text.get(span)).filter(|key| is_key(key))
+        {
+            what = format!("{what} {key}: it stands there more than once");
+        }
+        problems.push(Problem::new(origin, Place::default(), what));
     }
     file.table(table.into_inner(), 0, problems)
 }

@@ -26,7 +26,7 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 /// # Errors
 /// Says what is wrong and what would be right.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration; write for instance \"250ms\", \"30s\" or \"1h30m\"");
+    let wrong = || format!("{text:?} is not a duration; write for instance \"250ms\", \"30s\", \"1h30m\" or \"2d\"");
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err(wrong());

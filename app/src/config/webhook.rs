@@ -121,5 +121,7 @@ fn check(section: &Section<'_, '_>, config: &WebhookConfig) {
         E::Reject { .. } => ("reject", error.to_string()),
         E::TooManySecrets { .. } => ("secrets", error.to_string()),
     };
-    section.problem(key, what);
+    // The sink names the setting itself; here it stands before.
+    let named = what.strip_prefix(key).map(|rest| rest.trim_start_matches([':', '.', ' ']));
+    section.problem(key, named.unwrap_or(&what));
 }

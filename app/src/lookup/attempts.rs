@@ -139,6 +139,16 @@ async fn hide(stores: &Stores, page: &mut AttemptPage, deleted: &DeletedTenants)
 }
 
 async fn look(tracks: &mut [Track<'_>], query: &AttemptQuery) -> AttemptPage {
+    let mut is_untold = false;
+    let mut page = look_back(tracks, query, &mut is_untold).await;
+    if is_untold {
+        page.incomplete.push("attempts, perhaps of this tenant, had no room in the history".to_owned());
+    }
+    page
+}
+
+/// Looks back. What had no room is named, or of a tenant `is_untold`.
+async fn look_back(tracks: &mut [Track<'_>], query: &AttemptQuery, is_untold: &mut bool) -> AttemptPage {
     let (mut page, mut looked_at) = (AttemptPage::default(), 0);
     loop {
         let empty = tracks.iter_mut().filter(|track| track.records.is_empty() && !track.is_done);
@@ -159,7 +169,10 @@ async fn look(tracks: &mut [Track<'_>], query: &AttemptQuery) -> AttemptPage {
                 continue;
             }
         };
-        if history.untold > 0 {
+        if history.untold > 0 && query.tenant.is_some() {
+            // How many there were is a number of everybody's attempts, and so is how often that was so.
+            *is_untold = true;
+        } else if history.untold > 0 {
             let (partition, untold) = (place.partition, history.untold);
             page.incomplete.push(format!("{untold} attempts of partition {partition} had no room in the history"));
         }

@@ -28,6 +28,9 @@ const READ_BYTES: usize = 4 << 20;
 /// By how much an id that tells its time may be ahead of when its event was accepted, or behind: clocks differ, and a
 /// producer may have made it a while before.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
+/// The most events that are given before the log is looked through: `next` names each of them, and stands in a URL.
+/// Where there are more, the log is looked through from the first answer on.
+const MOST_GIVEN: usize = 16;
 
 /// A look back through one partition.
 struct Track<'l> {
@@ -112,8 +115,8 @@ impl Track<'_> {
         Ok(())
     }
 
-    /// Where a look goes on below a gap: behind the last record below `gap`. What was trimmed is a small one; between two
-    /// generations of offsets (after a restore, or a failover that lost something) there are 2^40 and more.
+    /// Where a look goes on below a gap: behind the last record below `gap`. What was trimmed is a small one; between
+    /// two generations of offsets (after a restore, or a failover that lost something) there are 2^40 and more.
     async fn behind_the_last_below(&self, gap: Offset, budget: &mut Budget) -> Result<Offset, StoreError> {
         let (mut last, mut low, mut high) = (None, self.floor, gap);
         // The last record below `high` is at `low` or above, if there is one; none is between `high` and `gap`.
@@ -155,7 +158,7 @@ impl Span<'_> {
             _ => bounds.start,
         };
         let at = match (self.after, self.to) {
-            (Some(after), _) => after[partition.0 as usize].min(bounds.end),
+            (Some(after), _) => after.below[partition.0 as usize].min(bounds.end),
             (None, Some(to)) if meant => accepted_since(log, partition, to).await?,
             (None, _) => bounds.end,
         };
@@ -169,7 +172,7 @@ impl Span<'_> {
 /// If the cursor is another store's.
 async fn tracks<'l>(log: &'l dyn EventLog, span: Span<'_>) -> Result<Vec<Track<'l>>, LookupError> {
     let partitions = log.partitions();
-    if span.after.is_some_and(|after| after.len() != partitions as usize) {
+    if span.after.is_some_and(|after| after.below.len() != partitions as usize) {
         return Err(LookupError::Cursor);
     }
     let begin = |partition| async move {
@@ -177,7 +180,8 @@ async fn tracks<'l>(log: &'l dyn EventLog, span: Span<'_>) -> Result<Vec<Track<'
             Ok((at, floor)) => (at, floor, None),
             // The next look begins where this one would have.
             Err(error) => {
-                (span.after.map_or(Offset(u64::MAX), |after| after[partition.0 as usize]), Offset::ZERO, Some(error))
+                let at = span.after.map_or(Offset(u64::MAX), |after| after.below[partition.0 as usize]);
+                (at, Offset::ZERO, Some(error))
             }
         };
         Track { log, partition, floor, at, step: 1, found: VecDeque::new(), failed }
@@ -236,7 +240,7 @@ async fn look(
     // What was found and not given out is looked at again.
     let place = |track: &Track<'_>| track.found.front().map_or(track.at, |event| event.offset.next());
     let more = tracks.iter().any(|track| !track.found.is_empty() || !track.is_done());
-    let next = more.then(|| tracks.iter().map(place).collect());
+    let next = more.then(|| tracks.iter().map(place).collect::<Vec<_>>().into());
     let of = |track: &Track<'_>| match track.found.front() {
         Some(event) => Some(event.accepted_at),
         None if track.is_done() => None,
@@ -273,59 +277,109 @@ pub(super) async fn events(
     Ok(EventPage { events, looked })
 }
 
-/// The events of an id, without their data: where it is remembered, where its time says, or else wherever it is.
+/// The events of an id, without their data: where it is remembered, where its time says, and then wherever it is.
 pub(super) async fn find(
     log: &dyn EventLog,
     query: &FindEvent,
     deleted: &DeletedTenants,
 ) -> Result<(Vec<EventSummary>, LookedBack), LookupError> {
     let is_it = |event: &LoggedEvent| {
+        let source = event.event.source.as_deref().unwrap_or_default();
         event.event.id == query.id
             && (query.tenant.is_none() || query.tenant == event.event.tenant)
             && !deleted.had(&event.event)
-            && query.source.as_ref().is_none_or(|source| event.event.source.as_deref() == Some(source))
+            && query.source.as_deref().is_none_or(|meant| meant == source)
     };
-    let all = Span { only: None, from: None, to: None, after: query.after.as_ref() };
-    if query.after.is_none() {
-        // What cannot be asked now is named by the look that follows.
-        let remembered = remembered(log, query, deleted).await.unwrap_or_default();
-        if !remembered.is_empty() {
-            return Ok((remembered, LookedBack::default()));
-        }
-        if let Some(made) = made_at(&query.id) {
-            let (from, to) = (Some(made.before(CLOCKS_DIFFER)), Some(made.after(CLOCKS_DIFFER)));
-            let (events, looked) = look(&mut tracks(log, Span { from, to, ..all }).await?, MAX_LOOKUP, &is_it).await;
-            if !events.is_empty() {
-                // That was all, unless there are more than one look gives out.
-                let next = looked.next.filter(|_| events.len() >= MAX_LOOKUP);
-                return Ok((events, LookedBack { next, ..looked }));
-            }
-        }
+    if let Some(place) = query.at {
+        let event = there(log, place, &is_it).await?;
+        return Ok((event.into_iter().collect(), LookedBack::default()));
     }
+    let given = match &query.after {
+        Some(after) => &*after.given,
+        None => match at_once(log, query, &is_it).await? {
+            Some(found) => return Ok(found),
+            None => &[],
+        },
+    };
+    let wanted = |event: &LoggedEvent| is_it(event) && !given.contains(&(event.partition, event.offset));
+    let all = Span { only: None, from: None, to: None, after: query.after.as_ref() };
     let mut tracks = tracks(log, all).await?;
-    let found = look(&mut tracks, MAX_LOOKUP, &is_it).await;
+    let (events, mut looked) = look(&mut tracks, MAX_LOOKUP, &wanted).await;
     is_answered(tracks, None)?;
-    Ok(found)
+    if let Some(next) = &mut looked.next {
+        let is_to_come = |at: &&(Partition, Offset)| next.below.get(at.0.0 as usize).is_some_and(|below| at.1 < *below);
+        next.given = given.iter().filter(is_to_come).copied().collect();
+    }
+    Ok((events, looked))
 }
 
-/// The events that the store remembers under this id and source.
+/// What is found without looking through the log, if something is.
+///
+/// It is all there is only where tenant and source are said. Otherwise others of this id may be anywhere: whoever wants
+/// them looks on, and whoever wanted this one need not.
+async fn at_once(
+    log: &dyn EventLog,
+    query: &FindEvent,
+    is_it: &(dyn Fn(&LoggedEvent) -> bool + Sync),
+) -> Result<Option<(Vec<EventSummary>, LookedBack)>, LookupError> {
+    // What cannot be asked now is named by the look that follows.
+    let remembered = remembered(log, query, is_it).await.unwrap_or_default();
+    let (events, looked) = match made_at(&query.id) {
+        None => (remembered, LookedBack::default()),
+        Some(_) if !remembered.is_empty() => (remembered, LookedBack::default()),
+        Some(made) => {
+            let (from, to) = (Some(made.before(CLOCKS_DIFFER)), Some(made.after(CLOCKS_DIFFER)));
+            let span = Span { only: None, from, to, after: None };
+            let (events, looked) = look(&mut tracks(log, span).await?, MAX_LOOKUP, is_it).await;
+            // That was all of this time, unless there are more than one look gives out.
+            let next = looked.next.filter(|_| events.len() >= MAX_LOOKUP);
+            (events, LookedBack { next, ..looked })
+        }
+    };
+    if events.is_empty() {
+        return Ok(None);
+    }
+    if query.tenant.is_some() && query.source.is_some() {
+        return Ok(Some((events, looked)));
+    }
+    if events.len() > MOST_GIVEN {
+        return Ok(None);
+    }
+    let given = events.iter().map(|event| (event.partition, event.offset)).collect();
+    let next = LogCursor { below: vec![Offset(u64::MAX); log.partitions() as usize], given };
+    // Nothing but a moment was looked at.
+    Ok(Some((events, LookedBack { next: Some(next), to: None, ..looked })))
+}
+
+/// The events that the store remembers under this id, and under tenant and source as far as they are said.
 async fn remembered(
     log: &dyn EventLog,
     query: &FindEvent,
-    deleted: &DeletedTenants,
+    is_it: &(dyn Fn(&LoggedEvent) -> bool + Sync),
 ) -> Result<Vec<EventSummary>, StoreError> {
-    let named = remembered_as(query.tenant.as_ref(), query.source.as_deref(), query.id.as_str());
+    let source = query.source.as_deref().filter(|source| !source.is_empty());
+    let named = remembered_as(query.tenant.as_ref(), source, query.id.as_str());
     let mut events = Vec::new();
-    for (partition, offset) in log.remembered(&named).await? {
-        let chunk = log.read(partition, offset, 1, 1).await?;
-        events.extend(chunk.records.into_iter().filter_map(|record| match record {
-            LogRecord::Event(event) if event.offset == offset && event.event.id == query.id => {
-                (!deleted.had(&event.event)).then(|| EventSummary::from(&*event))
-            }
-            _ => None, // It was trimmed meanwhile, or cannot be read.
-        }));
+    for place in log.remembered(&named).await? {
+        events.extend(there(log, place, is_it).await?);
     }
     Ok(events)
+}
+
+/// The event that stands there, if it is meant.
+async fn there(
+    log: &dyn EventLog,
+    (partition, offset): (Partition, Offset),
+    is_it: &(dyn Fn(&LoggedEvent) -> bool + Sync),
+) -> Result<Option<EventSummary>, StoreError> {
+    if partition.0 >= log.partitions() {
+        return Ok(None);
+    }
+    let chunk = log.read(partition, offset, 1, 1).await?;
+    Ok(chunk.records.into_iter().find_map(|record| match record {
+        LogRecord::Event(event) if event.offset == offset && is_it(&event) => Some(EventSummary::from(&*event)),
+        _ => None, // It was trimmed, or cannot be read.
+    }))
 }
 
 /// When an id was made, if it is one that says so: a UUID of version 7 (RFC 9562), as Laneway makes them.

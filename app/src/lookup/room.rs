@@ -43,15 +43,16 @@ impl Gathered {
 }
 
 /// Says that these events are left out, and has the next look go on with them. In each partition they are the last ones
-/// of what was found.
+/// of what was found, or were found at once, above which the next look begins.
 pub(super) fn leave_out(looked: &mut LookedBack, left: &[EventSummary], partitions: u32) -> Option<String> {
     let latest = left.iter().map(|event| event.accepted_at).max()?;
     // Where nothing was to be looked at any more, the beginning has been reached.
-    let mut next = looked.next.take().unwrap_or_else(|| vec![Offset::ZERO; partitions as usize]);
+    let mut next = looked.next.take().unwrap_or_else(|| vec![Offset::ZERO; partitions as usize].into());
     for event in left {
-        if let Some(at) = next.get_mut(event.partition.0 as usize) {
+        if let Some(at) = next.below.get_mut(event.partition.0 as usize) {
             *at = event.offset.next().max(*at);
         }
+        next.given.retain(|given| *given != (event.partition, event.offset));
     }
     (looked.next, looked.to) = (Some(next), looked.to.max(Some(latest)));
     let count = left.len();
@@ -65,6 +66,7 @@ pub(super) fn leave_out(looked: &mut LookedBack, left: &[EventSummary], partitio
 mod tests {
     use super::*;
     use laneway_domain::{EventId, EventType, Partition, Timestamp};
+    use laneway_ports::LogCursor;
 
     fn event(partition: u32, offset: u64, at: u64) -> EventSummary {
         EventSummary {
@@ -85,18 +87,29 @@ mod tests {
         let mut looked = LookedBack::default();
         let said = leave_out(&mut looked, &[event(0, 9, 50), event(2, 4, 40), event(0, 7, 30)], 3);
         assert!(said.unwrap().contains("too long: 3;"));
-        assert_eq!(looked.next, Some(vec![Offset(10), Offset::ZERO, Offset(5)]));
+        assert_eq!(looked.next, Some(vec![Offset(10), Offset::ZERO, Offset(5)].into()));
         assert_eq!(looked.to, Some(Timestamp::from_millis(50)), "before that not all was shown");
     }
 
     #[test]
     fn where_the_look_itself_goes_on_it_still_does() {
-        let next = Some(vec![Offset(3), Offset(8)]);
+        let next = Some(vec![Offset(3), Offset(8)].into());
         let to = Some(Timestamp::from_millis(20));
         let mut looked = LookedBack { next: next.clone(), to, ..LookedBack::default() };
         assert_eq!(leave_out(&mut looked, &[], 2), None);
         assert_eq!((&looked.next, looked.to), (&next, to), "nothing is left out");
         leave_out(&mut looked, &[event(0, 5, 10)], 2).unwrap();
-        assert_eq!((looked.next, looked.to), (Some(vec![Offset(6), Offset(8)]), to));
+        assert_eq!((looked.next, looked.to), (Some(vec![Offset(6), Offset(8)].into()), to));
+    }
+
+    #[test]
+    fn what_was_found_at_once_and_had_no_room_is_not_counted_as_given() {
+        let at = |event: &EventSummary| (event.partition, event.offset);
+        let (first, second) = (event(0, 5, 10), event(1, 6, 9));
+        let next = LogCursor { below: vec![Offset(u64::MAX); 2], given: vec![at(&first), at(&second)] };
+        let mut looked = LookedBack { next: Some(next), ..LookedBack::default() };
+        leave_out(&mut looked, std::slice::from_ref(&second), 2).unwrap();
+        let expected = LogCursor { below: vec![Offset(u64::MAX); 2], given: vec![at(&first)] };
+        assert_eq!(looked.next, Some(expected));
     }
 }

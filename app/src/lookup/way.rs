@@ -1,10 +1,13 @@
 //! The way of an event through the destinations.
 
+use super::AT_ONCE;
 use super::room::{Gathered, leave_out};
 use crate::registry::{Stored, moment};
+use crate::worker::Clock;
+use futures_util::{StreamExt, stream};
 use laneway_domain::{
-    DestinationName, EventState, Fate, HowSettled, LoggedEvent, NextAttempt, Offset, Ordering, Partition,
-    PartitionProgress, Registered, RetryState, Standing, StateOf, TENANT_SEPARATOR, Timestamp, Told,
+    DestinationName, EventState, Fate, HowSettled, LoggedEvent, NextAttempt, Offset, Ordering, PAUSED_IN_CONFIGURATION,
+    Partition, PartitionProgress, Pause, Registered, RetryState, Standing, StateOf, TENANT_SEPARATOR, Timestamp, Told,
 };
 use laneway_ports::{
     Became, EventAt, EventSummary, EventWay, FindEvent, FoundEvents, HistoryPlace, HistoryRange, LogRecord, LookedBack,
@@ -25,18 +28,43 @@ const MOST_ATTEMPTS: usize = 1_000;
 struct Known {
     record: Registered,
     ordering: Ordering,
+    /// Whether its settings pause it.
+    is_set_paused: bool,
 }
 
 impl Known {
     fn of(record: Registered) -> Self {
-        let stored = Stored::of(&record).ok();
-        let ordering = stored.and_then(|stored| serde_json::from_value(stored.settings.get("ordering")?.clone()).ok());
-        Self { record, ordering: ordering.unwrap_or_default() }
+        let settings = Stored::of(&record).map(|stored| stored.settings).unwrap_or_default();
+        let ordering = settings.get("ordering").and_then(|ordering| serde_json::from_value(ordering.clone()).ok());
+        let is_set_paused = settings.get("paused").and_then(serde_json::Value::as_bool);
+        Self { record, ordering: ordering.unwrap_or_default(), is_set_paused: is_set_paused.unwrap_or_default() }
     }
 
     fn state_of(&self) -> StateOf<'_> {
         let Registered { name, born, is_first, filters, .. } = &self.record;
         StateOf { name, born: *born, is_first: *is_first, ordering: self.ordering, filters }
+    }
+
+    /// Why nothing is attempted there, if it is paused: by an operator, by its settings, or by Laneway, after an answer
+    /// that nothing more is to be sent or an outage without end.
+    fn paused(&self, by_laneway: Option<&Pause>) -> Option<String> {
+        let since = |at, reason: &str| {
+            let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            format!("paused since {}{why}", moment(at))
+        };
+        if let Some(pause) = &self.record.paused {
+            return Some(since(pause.since, &pause.reason));
+        }
+        if self.is_set_paused {
+            return Some(PAUSED_IN_CONFIGURATION.to_owned());
+        }
+        by_laneway.map(|pause| since(pause.since, &pause.reason))
+    }
+
+    /// Whether the event waits for an attempt here.
+    fn is_waited_for(&self, event: &LoggedEvent, progress: &PartitionProgress) -> bool {
+        use EventState::{BeforeDestination, NotWanted, Settled};
+        !matches!(self.state_of().state(event, progress), NotWanted | BeforeDestination | Settled)
     }
 
     /// Whether what was told is of this destination, and not of another one of its name.
@@ -122,13 +150,48 @@ async fn of_one(
     let progress = stores.progress.standing(event.partition, &names, &keys).await?;
     gathered.destinations(concerned.len());
     let mut told = told_of(stores, &event, gathered, incomplete).await?;
+    let waiting: Vec<&Known> =
+        concerned.iter().filter(|known| known.is_waited_for(&event, &progress)).copied().collect();
+    let pauses = pauses(stores, &waiting, incomplete).await;
     let mut ways = Vec::with_capacity(concerned.len());
     for known in &concerned {
         let own: Vec<Told> = told.remove(&known.record.name).unwrap_or_default();
         let own: Vec<Told> = own.into_iter().filter(|told| known.has(told)).collect();
-        ways.push(at(stores, &event, known, &progress, own).await?);
+        let paused = known.paused(pauses.get(&known.record.name));
+        ways.push(at(stores, &event, known, &progress, paused, own).await?);
     }
     Ok(EventWay { not_wanted: (destinations.len() - concerned.len()) as u64, event, destinations: ways })
+}
+
+/// Which of these destinations Laneway has paused itself. That is stored in the partition whose attempt has met the
+/// reason, and means all of them.
+async fn pauses(stores: &Stores, of: &[&Known], incomplete: &mut Vec<String>) -> BTreeMap<DestinationName, Pause> {
+    let names: Vec<DestinationName> = of.iter().map(|known| known.record.name.clone()).collect();
+    let mut pauses = BTreeMap::new();
+    if names.is_empty() {
+        return pauses;
+    }
+    let names = &names;
+    let standing = |partition| async move { (partition, stores.progress.standing(partition, names, &[]).await) };
+    let partitions = (0..stores.log.partitions()).map(Partition);
+    let all: Vec<_> = stream::iter(partitions).map(standing).buffered(AT_ONCE).collect().await;
+    for (partition, progress) in all {
+        let mut progress = match progress {
+            Ok(progress) => progress,
+            Err(error) => {
+                incomplete.push(format!("partition {partition}, which may tell of a pause: {error}"));
+                continue;
+            }
+        };
+        for known in of {
+            let lane = progress.lanes.remove(&known.record.name);
+            let lane = lane.filter(|lane| lane.born == known.record.born || known.record.takes_over);
+            if let Some(pause) = lane.and_then(|lane| lane.paused) {
+                pauses.entry(known.record.name.clone()).or_insert(pause);
+            }
+        }
+    }
+    pauses
 }
 
 /// What is told of the attempts at an event, by destination, the earliest first.
@@ -175,12 +238,12 @@ async fn at(
     event: &LoggedEvent,
     known: &Known,
     progress: &PartitionProgress,
+    paused: Option<String>,
     attempts: Vec<Told>,
 ) -> Result<EventAt, LookupError> {
     let name = &known.record.name;
     let state = known.state_of().state(event, progress);
     let (mut waits_for, mut next_attempt) = (None, None);
-    let paused = known.record.paused.as_ref().map(|pause| format!("paused since {}", moment(pause.since)));
     let is_paused = |what: String| paused.as_ref().map_or(what.clone(), |paused| format!("{what}; {name} is {paused}"));
     let (became, what) = match state {
         EventState::NotWanted => (Became::NotWanted, "the filter that stood for it does not match it".to_owned()),
@@ -188,13 +251,20 @@ async fn at(
         EventState::Settled => settled(stores, event, name, &attempts).await?,
         EventState::Blocked(retry) => {
             next_attempt = retry.next_attempt.at();
-            blocked(&retry)
+            let (became, what) = blocked(&retry);
+            (became, is_paused(what))
         }
         EventState::Next => match settled_above(&attempts) {
             Some(became) => became,
-            None => {
-                (Became::Waiting, is_paused("its turn has come: its attempt is under way, or about to be".to_owned()))
-            }
+            // Whether an attempt is under way, no store knows: the worker may wait for a breaker or a limit just as
+            // well.
+            None => (
+                Became::Waiting,
+                is_paused(match paused {
+                    Some(_) => "its turn has come".to_owned(),
+                    None => format!("its turn has come: it is being attempted, or is when {name} takes the next one"),
+                }),
+            ),
         },
         EventState::Behind(offset) => {
             let first = at_offset(stores, event, offset).await?;
@@ -217,13 +287,22 @@ async fn at(
                 )
             }
         },
-        EventState::NotBegun => (Became::Waiting, format!("no worker has begun to deliver to {name} yet")),
+        EventState::NotBegun => (Became::Waiting, is_paused(format!("no worker has begun to deliver to {name} yet"))),
+    };
+    // What is stored is when the backoff ends. A destination that is paused, or whose breaker is open, attempts nothing then.
+    let (next_attempt, what) = match next_attempt {
+        Some(_) if paused.is_some() => (None, what),
+        Some(at) if at <= Clock::system().now() => {
+            let due = "an attempt is due, and begins when the destination takes it: its status says whether it is down";
+            (None, format!("{what}; {due}"))
+        }
+        next_attempt => (next_attempt, what),
     };
     Ok(EventAt { destination: name.clone(), became, what, waits_for, next_attempt, attempts })
 }
 
-/// What became of an event that the position has not come to, if something did: the commit that tells of it may be older
-/// than the position, since it was above another event then.
+/// What became of an event that the position has not come to, if something did: the commit that tells of it may be
+/// older than the position, since it was above another event then.
 fn settled_above(attempts: &[Told]) -> Option<(Became, String)> {
     attempts.iter().rev().find_map(|told| match told.fate {
         Fate::Delivered => Some((Became::Delivered, delivered(told))),
@@ -276,9 +355,14 @@ async fn settled(
     name: &DestinationName,
     attempts: &[Told],
 ) -> Result<(Became, String), StoreError> {
-    let letter = stores.dead_letters.event(event.partition, event.offset, name).await?;
+    let is_letter = match stores.dead_letters.event(event.partition, event.offset, name).await {
+        Ok(copy) => copy.is_some(),
+        // Its copy is damaged, and there.
+        Err(StoreError::Refused { .. }) => true,
+        Err(error) => return Err(error),
+    };
     let last = |fate| attempts.iter().rev().find(|told| told.fate == fate);
-    Ok(match HowSettled::of(letter.is_some(), attempts) {
+    Ok(match HowSettled::of(is_letter, attempts) {
         HowSettled::Delivered => {
             let told = last(Fate::Delivered);
             (Became::Delivered, told.map_or_else(|| "delivered".to_owned(), delivered))

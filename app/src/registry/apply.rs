@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How often a change is made anew because somebody else was faster.
 const MAX_TRIES: usize = 20;
 
-/// How often a piece is tried again that the store did not take, and after which pause. A full disk gives a part of its
-/// reserve back at each try, of which there are eight; a Redis that fails over needs some seconds.
-const MAX_PAUSES: usize = 40;
+/// For how long what the store does not answer or take is tried again, and after which pause. A full disk gives a part of
+/// its reserve back at each try, of which there are eight; a Redis that fails over needs some seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// What came of it.
@@ -41,7 +41,7 @@ pub struct NotApplied {
 
 /// Makes the registry say what the file says of destinations. Those of the interface are left alone, and so are names
 /// that the interface has. A file of many destinations is written in pieces. What the store does not take now, or
-/// answers nothing to, is tried again for some ten seconds.
+/// answers nothing to, be it a read or a write, is tried again for ten seconds in all.
 ///
 /// # Errors
 /// If the registry cannot be read, or cannot be written then either.
@@ -71,10 +71,13 @@ async fn apply_all(
     file: &BTreeMap<DestinationName, &Arc<DestinationConfig>>,
     writing: &mut Writing,
 ) -> Result<(), StoreError> {
-    let registry = &*stores.registry;
-    // In this order: a change that is made and followed meanwhile is no loss.
-    let followed = followed(stores).await?;
-    let last = registry.head().await?.last;
+    let until = Instant::now() + PATIENCE;
+    let (followed, last, known) = loop {
+        match stand(stores).await {
+            Err(error) if is_tried_again(&error, until) => sleep(PAUSE).await,
+            stand => break stand?,
+        }
+    };
     if last < followed {
         tracing::error!(
             "the registry of destinations has lost changes: its last is {last}, and events are delivered by \
@@ -84,7 +87,6 @@ async fn apply_all(
         );
     }
     let initial = last == Revision::ORIGIN && followed == Revision::ORIGIN;
-    let known = everything(registry).await?;
     let left = known.values().filter(|known| {
         known.origin == Origin::File && known.standing == Standing::Present && !file.contains_key(&known.name)
     });
@@ -95,16 +97,13 @@ async fn apply_all(
     };
     let names: Vec<DestinationName> =
         file.keys().filter(differs).chain(left.map(|known| &known.name)).cloned().collect();
-    let (mut rest, mut tries, mut pauses) = (names.as_slice(), 0, 0);
+    let (mut rest, mut tries) = (names.as_slice(), 0);
     while !rest.is_empty() {
         match apply_some(stores, by, file, rest, (initial, followed), writing).await {
             Ok(Some(others)) => (rest, tries) = (others, 0),
             Ok(None) => tries += 1,
             // A write whose answer was lost is not made twice: what it would change is looked up anew.
-            Err(StoreError::RetryLater { .. } | StoreError::Unknown { .. }) if pauses < MAX_PAUSES => {
-                pauses += 1;
-                sleep(PAUSE).await;
-            }
+            Err(error) if is_tried_again(&error, until) => sleep(PAUSE).await,
             Err(error) => return Err(error),
         }
         if tries == MAX_TRIES {
@@ -113,6 +112,19 @@ async fn apply_all(
         }
     }
     Ok(())
+}
+
+/// Whether what came to that is tried again.
+fn is_tried_again(error: &StoreError, until: Instant) -> bool {
+    matches!(error, StoreError::RetryLater { .. } | StoreError::Unknown { .. }) && Instant::now() < until
+}
+
+/// The last change that partitions follow, the last one of the registry, and all that this has.
+async fn stand(stores: &Stores) -> Result<(Revision, Revision, BTreeMap<DestinationName, Registered>), StoreError> {
+    // In this order: a change that is made and followed meanwhile is no loss.
+    let followed = followed(stores).await?;
+    let last = stores.registry.head().await?.last;
+    Ok((followed, last, everything(&*stores.registry).await?))
 }
 
 /// Does it for as many of the names as one write takes; returns the others. `None` if somebody else has changed
@@ -224,16 +236,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_a_store_does_not_take_now_is_applied_when_it_does_and_once() {
-        // A look, a write for which there is no room, and one whose answer is lost.
-        let (result, found) = applied(|call| match call {
-            3 | 6 => Some(Fault::RetryLater),
-            9 => Some(Fault::Unknown { happened: true }),
-            _ => None,
-        })
-        .await;
-        result.unwrap();
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].name.as_str(), found[0].born), ("a", Revision::ORIGIN));
+        let cases: [fn(usize) -> Option<Fault>; 2] = [
+            // A look, a write for which there is no room, and one whose answer is lost.
+            |call| match call {
+                3 | 6 => Some(Fault::RetryLater),
+                9 => Some(Fault::Unknown { happened: true }),
+                _ => None,
+            },
+            // The first looks of all.
+            |call| match call {
+                0 | 1 | 3 => Some(Fault::RetryLater),
+                5 => Some(Fault::Unknown { happened: true }),
+                _ => None,
+            },
+        ];
+        for fault in cases {
+            let (result, found) = applied(fault).await;
+            result.unwrap();
+            assert_eq!(found.len(), 1);
+            assert_eq!((found[0].name.as_str(), found[0].born), ("a", Revision::ORIGIN));
+        }
+        let begun = Instant::now();
+        let (result, found) = applied(|_| Some(Fault::RetryLater)).await;
+        assert!(result.is_err() && found.is_empty() && begun.elapsed() <= PATIENCE + PAUSE, "{result:?} {found:?}");
         // One that never takes it is told of, as is one that refuses.
         for fault in [Fault::RetryLater, Fault::No] {
             let of = if fault == Fault::No {

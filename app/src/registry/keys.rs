@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::{fmt, fs, io};
 use thiserror::Error;
 
@@ -65,6 +65,8 @@ pub struct Keyring {
     keys: RwLock<Vec<Arc<Key>>>,
     /// Where a key is made when it is first needed.
     beside: Option<PathBuf>,
+    /// Held by whoever makes it: of several who need it at once, one does.
+    making: Mutex<()>,
 }
 
 impl fmt::Debug for Keyring {
@@ -77,7 +79,7 @@ impl Keyring {
     /// No key: nothing can be sealed.
     #[must_use]
     pub fn none() -> Self {
-        Self { keys: RwLock::default(), beside: None }
+        Self { keys: RwLock::default(), beside: None, making: Mutex::default() }
     }
 
     /// These keys, the one that seals first.
@@ -86,7 +88,7 @@ impl Keyring {
     /// If the cipher takes no key, which it always does.
     pub fn of(keys: &[[u8; KEY_BYTES]]) -> Result<Self, Unsealable> {
         let keys = keys.iter().map(|bytes| Key::new(bytes).map(Arc::new)).collect::<Result<_, _>>()?;
-        Ok(Self { keys: RwLock::new(keys), beside: None })
+        Ok(Self { keys: RwLock::new(keys), beside: None, making: Mutex::default() })
     }
 
     /// The key in the file at `path`, which is made when a key is first needed.
@@ -95,7 +97,7 @@ impl Keyring {
     /// If there is a file, and it holds no key.
     pub fn beside(path: &Path) -> Result<Self, Unsealable> {
         let keys = read_file(path)?.into_iter().map(Arc::new).collect();
-        Ok(Self { keys: RwLock::new(keys), beside: Some(path.to_owned()) })
+        Ok(Self { keys: RwLock::new(keys), beside: Some(path.to_owned()), making: Mutex::default() })
     }
 
     /// Which keys there are, by ids that say nothing of them.
@@ -165,6 +167,11 @@ impl Keyring {
             return Ok(key);
         }
         let path = self.beside.as_deref().ok_or(Unsealable::NoKey)?;
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = first() {
+            return Ok(key);
+        }
+        // What is used is what the file has then, whoever has made it: another process may.
         make_file(path).map_err(|error| Unsealable::File { path: path.to_owned(), why: error.to_string() })?;
         let key = read_file(path)?.map(Arc::new).ok_or(Unsealable::NoKey)?;
         self.keys.write().unwrap_or_else(PoisonError::into_inner).splice(.., [key.clone()]);
@@ -215,14 +222,17 @@ fn read_file(path: &Path) -> Result<Option<Key>, Unsealable> {
 
 /// Makes the file, durably, and readable by nobody else. One that is there stays.
 fn make_file(path: &Path) -> io::Result<()> {
-    let mut key = [0; KEY_BYTES];
-    SystemRandom::new().fill(&mut key).map_err(|_| io::Error::other("the system gives no random numbers"))?;
-    // Written beside it first: a crash must not leave a part of a key behind.
+    let (mut key, mut draft) = ([0; KEY_BYTES], [0; ID_BYTES]);
+    for random in [&mut key[..], &mut draft[..]] {
+        SystemRandom::new().fill(random).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    }
+    // Written beside it first: a crash must not leave a part of a key behind. Nobody else has a draft of that name, or the
+    // one that is linked could still be written.
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
+    name.push(format!(".{:016x}", u64::from_be_bytes(draft)));
     let draft = PathBuf::from(name);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let made = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         writeln!(file, "{}", STANDARD.encode(key))?;
         file.sync_all()?;
         match fs::hard_link(&draft, path) {
@@ -302,6 +312,32 @@ mod tests {
         fs::write(&path, "no key").unwrap();
         assert!(Keyring::beside(&path).unwrap_err().to_string().contains("laneway.db.key"));
         assert!(matches!(Keyring::none().seal("a", b"x"), Err(Unsealable::NoKey)));
+    }
+
+    #[test]
+    fn of_many_who_need_the_first_key_at_once_all_get_the_same() {
+        const AT_ONCE: usize = 32;
+        for _ in 0..8 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("laneway.db.key");
+            // One keyring of two processes each.
+            let keys = [Keyring::beside(&path).unwrap(), Keyring::beside(&path).unwrap()];
+            let begin = std::sync::Barrier::new(AT_ONCE);
+            let sealed: Vec<String> = std::thread::scope(|scope| {
+                let one = |nth: usize| {
+                    let (keys, begin) = (&keys[nth % 2], &begin);
+                    scope.spawn(move || {
+                        begin.wait();
+                        keys.seal("a", b"x").unwrap()
+                    })
+                };
+                let all: Vec<_> = (0..AT_ONCE).map(one).collect();
+                all.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let later = Keyring::beside(&path).unwrap();
+            assert!(sealed.iter().all(|sealed| later.open("a", sealed).is_ok_and(|opened| opened == b"x")));
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft stays behind");
+        }
     }
 
     #[test]

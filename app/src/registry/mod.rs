@@ -17,7 +17,7 @@ mod stored;
 
 pub use apply::{Applied, NotApplied, apply};
 pub use file::{put_of_file, settings_of_file};
-pub use follow::{Follower, Heard, Targets, all, check_keys};
+pub use follow::{Follower, Heard, Targets, all, can_be_opened, check_keys};
 pub(crate) use keys::parse_key;
 pub use keys::{KEY_BYTES, Keyring, Unsealable};
 pub use lost::Recent;

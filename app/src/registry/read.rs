@@ -5,6 +5,7 @@ use super::keys::Keyring;
 use super::rotating::Rotation;
 use super::stored::Stored;
 use crate::config::{DestinationConfig, References, SinkConfig, read_settings};
+use ipnet::IpNet;
 use laneway_domain::{Destination, DestinationName, Origin, PAUSED_BY_OPERATOR, Registered, StartFrom};
 use laneway_egress::EgressPolicy;
 use laneway_ports::Sink;
@@ -29,10 +30,31 @@ pub struct Read {
     pub to: Option<String>,
 }
 
+/// Where this process may connect to.
+#[derive(Debug)]
+pub(super) struct Egress {
+    /// For the operator's destinations.
+    own: EgressPolicy,
+    /// For those of tenants: what the operator opens for itself is not open to them.
+    tenants: EgressPolicy,
+}
+
+impl Egress {
+    /// For a destination of that name, whoever makes it over HTTP.
+    pub(super) fn of(&self, name: &DestinationName) -> &EgressPolicy {
+        if name.tenant().is_some() { &self.tenants } else { &self.own }
+    }
+
+    /// For the destination of a record: what the configuration file says is the operator's word.
+    fn of_record(&self, record: &Registered) -> &EgressPolicy {
+        if record.origin == Origin::File { &self.own } else { self.of(&record.name) }
+    }
+}
+
 /// Reads records.
 #[derive(Debug)]
 pub struct Reader {
-    egress: EgressPolicy,
+    egress: Egress,
     keys: Arc<Keyring>,
     /// The destinations of this process' own configuration file, as it was read last; and as it was read before, while
     /// the registry may still say that.
@@ -40,10 +62,19 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of a process with these keys, this configuration file, and this egress policy.
+    /// A reader of a process with these keys, this configuration file, and this egress policy; destinations of tenants
+    /// lead to public addresses only.
     #[must_use]
     pub fn new(egress: EgressPolicy, keys: Arc<Keyring>, file: Vec<Arc<DestinationConfig>>) -> Self {
+        let egress = Egress { tenants: egress.for_tenants(Vec::new()), own: egress };
         Self { egress, keys, files: RwLock::new(vec![by_name(file)]) }
+    }
+
+    /// The same, where destinations of tenants may lead to these addresses too.
+    #[must_use]
+    pub fn opening_to_tenants(mut self, allow: Vec<IpNet>) -> Self {
+        self.egress.tenants.allow = allow;
+        self
     }
 
     /// The configuration file says this now. The registry may say so already or not yet: what it said before counts
@@ -90,8 +121,7 @@ impl Reader {
     }
 
     /// Where this process may connect to.
-    #[must_use]
-    pub fn egress(&self) -> &EgressPolicy {
+    pub(super) const fn egress(&self) -> &Egress {
         &self.egress
     }
 
@@ -125,9 +155,10 @@ impl Reader {
         if stored.withheld {
             return self.of_own_file(record, stored);
         }
+        let egress = self.egress.of_record(record);
         match stored.open(record.name.as_str(), &self.keys) {
             Ok(written) if stored.signing.iter().any(|secret| secret.expires.is_some()) => {
-                let rotation = Rotation::new(record.name.clone(), written.whole(), stored.signing, &self.egress);
+                let rotation = Rotation::new(record.name.clone(), written.whole(), stored.signing, egress);
                 let (destination, sink) = rotation.read(Rotation::now());
                 let settings = sink.map(|config| {
                     let sink = rotation.start().map(|sink| sink as Arc<dyn Sink>);
@@ -136,7 +167,7 @@ impl Reader {
                 (destination, settings)
             }
             Ok(written) => {
-                let (destination, sink) = read_checked(&record.name, written.whole(), &self.egress);
+                let (destination, sink) = read_checked(&record.name, written.whole(), egress);
                 (destination, sink.map(|config| Settings::of(&*config, &record.name)))
             }
             Err(why) => (self.without_secrets(record, stored), Err(why)),
@@ -152,7 +183,7 @@ impl Reader {
             Some(own) => {
                 // By the policy of this process, and within its connections: a file that is read again has one of its
                 // own.
-                let (destination, sink) = read_checked(&record.name, own.whole(), &self.egress);
+                let (destination, sink) = read_checked(&record.name, own.whole(), &self.egress.own);
                 (destination, sink.map(|config| Settings::of(&*config, &record.name)))
             }
             None => {
@@ -169,7 +200,8 @@ impl Reader {
 
     /// Where the secrets cannot be had, the order and the limits are known all the same.
     fn without_secrets(&self, record: &Registered, stored: Stored) -> Destination {
-        read_settings(&record.name, stored.settings, References::Literal, &self.egress).destination
+        let egress = self.egress.of_record(record);
+        read_settings(&record.name, stored.settings, References::Literal, egress).destination
     }
 }
 
@@ -202,6 +234,7 @@ fn of_record(record: &Registered, destination: Destination) -> Destination {
         filters: record.filters.clone().into(),
         from: if record.is_first { StartFrom::Beginning } else { destination.from },
         paused: by_operator.or(destination.paused),
+        paused_since: record.paused.as_ref().map(|pause| pause.since),
         ..destination
     }
 }

@@ -1,12 +1,12 @@
 //! From what somebody sent to the settings that a record is to keep.
 
 use super::keys::Keyring;
+use super::read::Egress;
 use super::stored::{SigningSecret, Stored};
 use crate::config::{CurrentTenantBounds, References, Written, read_settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use laneway_domain::{Destination, DestinationName, Filter, Registered, Timestamp};
-use laneway_egress::EgressPolicy;
 use laneway_ports::{AdminError, Mistake};
 use laneway_webhook::MAX_SECRETS;
 use serde_json::{Map, Value as Json};
@@ -37,7 +37,7 @@ pub(super) struct Next {
 /// What is needed to read and keep settings.
 #[derive(Clone, Copy)]
 pub(super) struct Means<'m> {
-    pub(super) egress: &'m EgressPolicy,
+    pub(super) egress: &'m Egress,
     pub(super) tenants: &'m CurrentTenantBounds,
     pub(super) keys: &'m Keyring,
     pub(super) now: Timestamp,
@@ -49,7 +49,7 @@ impl Before {
         let unreadable = |what| AdminError::Conflict { field: None, what };
         let stored = Stored::of(record).map_err(unreadable)?;
         let written = stored.open(record.name.as_str(), means.keys).map_err(unreadable)?;
-        let read = read_settings(&record.name, written.whole(), References::Literal, means.egress);
+        let read = read_settings(&record.name, written.whole(), References::Literal, means.egress.of(&record.name));
         Ok(Self { stored, written, destination: read.destination })
     }
 
@@ -201,7 +201,7 @@ fn next(
             return Err(AdminError::Invalid(mistakes));
         }
     }
-    let read = read_settings(name, settings, References::Refused, means.egress);
+    let read = read_settings(name, settings, References::Refused, means.egress.of(name));
     if !read.problems.is_empty() {
         let mistake = |p: &crate::config::Problem| Mistake { field: p.pointer(), detail: p.what().to_owned() };
         return Err(AdminError::Invalid(read.problems.iter().map(mistake).collect()));

@@ -125,6 +125,17 @@ fn a_record_becomes_the_destination_that_it_was_made_from() {
 }
 
 #[test]
+fn an_operators_pause_has_its_reason_and_its_moment() {
+    let (toml, json) = &both()[0];
+    let since = laneway_domain::Timestamp::from_millis(7);
+    let pause = laneway_domain::OperatorPause { since, reason: "they move".into() };
+    let record = Registered { paused: Some(pause), ..record_of_api(json.clone()) };
+    let read = reader(keys(), vec![of_toml(toml)]).read(&record).destination;
+    assert_eq!(read.paused.as_deref(), Some("paused by an operator: they move"));
+    assert_eq!(read.paused_since, Some(since));
+}
+
+#[test]
 fn no_secret_stands_in_a_record() {
     for (toml, json) in both() {
         for record in [record_of_file(&of_toml(&toml)), record_of_api(json)] {

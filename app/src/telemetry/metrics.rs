@@ -8,6 +8,8 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 /// Which release runs.
 pub const BUILD_INFO: &str = "laneway_build_info";
+/// Whether the process can do its work.
+pub const READY: &str = "laneway_ready";
 /// Events stored, duplicates apart.
 pub const EVENTS_ACCEPTED: &str = "laneway_events_accepted_total";
 /// Events whose id was known.
@@ -81,8 +83,9 @@ enum Kind {
 use Kind::{Counter, Gauge, Latency};
 
 /// Every metric: name, kind, what it says (with its labels).
-const ALL: [(&str, Kind, &str); 34] = [
+const ALL: [(&str, Kind, &str); 35] = [
     (BUILD_INFO, Gauge, "Always 1; label version says which release runs."),
+    (READY, Gauge, "1 while the process can do its work, as /readyz says."),
     (EVENTS_ACCEPTED, Counter, "Events stored, duplicates apart."),
     (LOG_BYTES, Gauge, "Bytes of the write-ahead log's file (SQLite)."),
     (LOG_HELD, Gauge, "1 while another program's read transaction keeps the write-ahead log from beginning anew."),

@@ -58,9 +58,18 @@ impl Tenants {
                 Some(is_theirs) => is_theirs,
                 // Only the event says.
                 None => {
-                    let event =
-                        self.stores.dead_letters.event(*partition, given_up.offset, &given_up.destination).await?;
-                    event.is_some_and(|event| of.had(&event.event))
+                    match self.stores.dead_letters.event(*partition, given_up.offset, &given_up.destination).await {
+                        Ok(event) => event.is_some_and(|event| of.had(&event.event)),
+                        // It must not keep the others from being looked at.
+                        Err(StoreError::Refused { what }) => {
+                            tracing::warn!(
+                                destination = %given_up.destination, %partition, offset = given_up.offset.0, why = %what,
+                                "it cannot be told whose a dead letter is, so that it stays also if its tenant was deleted"
+                            );
+                            false
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
             };
             if is_theirs {

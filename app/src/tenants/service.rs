@@ -5,12 +5,12 @@ use crate::registry::moment;
 use async_trait::async_trait;
 use laneway_domain::{
     DestinationName, Origin, Revision, Stamp, TENANT_SEPARATOR, Tenant, TenantBook, TenantLimits, TenantRecord,
-    Timestamp,
+    Timestamp, TokenRefusal,
 };
 use laneway_ports::{
     Change, ChangeRequest, Condition, DeletedTenant, DestinationAdmin, DestinationState, ListQuery, MAX_LIST,
     MAX_REGISTRY_PAGE, StoreError, Stores, TenantAdmin, TenantAdminError, TenantList, TenantShown, TokenAdmin,
-    TokenListQuery,
+    TokenAdminError, TokenListQuery,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -157,10 +157,17 @@ impl Tenants {
         }
     }
 
-    /// Why nothing is deleted while the file says that there is something.
-    async fn check_file(&self, tenant: &Tenant) -> Result<(), TenantAdminError> {
-        let destinations = self.destinations_of(tenant).await?.into_iter().map(|(name, of)| (name.to_string(), of));
-        let tokens = self.tokens_of(tenant).await?.into_iter().map(|(name, of)| (name.to_string(), of));
+    /// Why nothing is deleted: the file says that there is something, or there is nothing at all.
+    async fn check_deletable(&self, tenant: &Tenant) -> Result<(), TenantAdminError> {
+        let (destinations, tokens) = (self.destinations_of(tenant).await?, self.tokens_of(tenant).await?);
+        if destinations.is_empty() && tokens.is_empty() {
+            self.look().await?;
+            if !self.known.book().tenants().contains_key(tenant) {
+                return Err(TenantAdminError::Unknown(tenant.clone()));
+            }
+        }
+        let destinations = destinations.into_iter().map(|(name, of)| (name.to_string(), of));
+        let tokens = tokens.into_iter().map(|(name, of)| (name.to_string(), of));
         let all = destinations.map(|it| ("destination", it)).chain(tokens.map(|it| ("token", it)));
         let of_file = all.filter(|(_, (_, in_file))| *in_file);
         let named: Vec<String> = of_file.map(|(what, (name, _))| format!("the {what} {name}")).collect();
@@ -203,8 +210,12 @@ impl Tenants {
         let mut count = 0;
         let tokens = self.tokens_of(tenant).await?.into_iter();
         for (name, _) in tokens.filter(|(_, in_file)| !in_file) {
-            self.everything.tokens.revoke(by, &name).await.map_err(TenantAdminError::Tokens)?;
-            count += 1;
+            match self.everything.tokens.revoke(by, &name).await {
+                Ok(_) => count += 1,
+                // Somebody else was faster.
+                Err(TokenAdminError::Refused(TokenRefusal::Unknown(_))) => {}
+                Err(error) => return Err(TenantAdminError::Tokens(error)),
+            }
         }
         Ok(count)
     }
@@ -282,7 +293,7 @@ impl TenantAdmin for Tenants {
     }
 
     async fn delete(&self, by: &str, tenant: &Tenant) -> Result<DeletedTenant, TenantAdminError> {
-        self.check_file(tenant).await?;
+        self.check_deletable(tenant).await?;
         let delete = |book: &mut TenantBook, stamp: &Stamp| {
             book.delete(tenant, stamp)?;
             Ok(book.tenants().get(tenant).map_or(stamp.revision, |record| record.revision))

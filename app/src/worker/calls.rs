@@ -350,6 +350,7 @@ impl Calls {
         Box::pin(async move {
             match calls.stores.dead_letters.event(partition, offset, &destination).await {
                 Ok(event) => Done::Read(Input::DeadLetterRead { read, event: event.map(Arc::new) }),
+                Err(StoreError::Refused { what }) => Done::Read(Input::DeadLetterUnreadable { read, why: what.into() }),
                 Err(error) => Done::NotRead(read, error),
             }
         })

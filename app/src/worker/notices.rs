@@ -118,7 +118,7 @@ fn about_event(notice: &Notice) {
         ),
         Notice::Redriven { destination, partition, event, failed: Some(error) } => tracing::warn!(
             event_id = id_of(event), %destination, trace_id = trace_of(event), partition = partition.0, %error,
-            "a dead letter was attempted once more and failed; it is kept"
+            "the retry of a dead letter has failed; it is kept"
         ),
         Notice::EventMissing { destination, partition, offset } => tracing::error!(
             %destination, partition = partition.0, offset = offset.0,

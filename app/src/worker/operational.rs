@@ -1,10 +1,15 @@
 //! Operational events on their way into the log. What is told, and when, is [`Operational`]'s decision; here it hears what
 //! happens, and what it tells is appended, beside everything else: nothing waits for it.
 
+mod fronts;
+#[cfg(test)]
+mod tests;
+
 use super::Clock;
 use super::handle::Change;
 use crate::telemetry::metrics as names;
 use bytes::Bytes;
+use fronts::Fronts;
 use laneway_domain::{
     Commit, Event, EventId, EventType, InvalidEvent, Key, NewEvent, Notice, OWN_SOURCE, Offset, Operational,
     OperationalEvent, Partition, PartitionProgress, StatusReport, Timestamp,
@@ -16,11 +21,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// The pause after an append that failed, and the longest one: it doubles.
-const AGAIN_AFTER: Duration = Duration::from_millis(250);
-const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 /// How long an event's id is looked for in the log. Without it the rest is told.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 /// How long what is still to be told at a shutdown may take.
@@ -109,6 +111,7 @@ fn may_be_told(commit: &Commit) -> bool {
 pub(super) struct Appender {
     teller: Teller,
     log: Arc<dyn EventLog>,
+    fronts: Fronts,
     appended: Counter,
     dropped: Counter,
 }
@@ -116,11 +119,11 @@ pub(super) struct Appender {
 impl Appender {
     pub(super) fn new(teller: Teller, log: Arc<dyn EventLog>) -> Self {
         let (appended, dropped) = (counter!(names::OPERATIONAL_EVENTS), counter!(names::OPERATIONAL_DROPPED));
-        Self { teller, log, appended, dropped }
+        Self { teller, log, fronts: Fronts::default(), appended, dropped }
     }
 
     /// Appends until `worker` has ended, and then what is still to be told, within a short time.
-    pub(super) async fn beside(self, worker: impl Future<Output = ()>) {
+    pub(super) async fn beside(mut self, worker: impl Future<Output = ()>) {
         tokio::pin!(worker);
         tokio::select! {
             biased;
@@ -132,56 +135,70 @@ impl Appender {
         }
     }
 
-    /// Appends what there is, and what comes, or until nothing is left.
-    async fn run(&self, to_the_end: bool) {
+    /// Appends what there is, and what comes, or until nothing is left. Nothing is lost when it is dropped.
+    async fn run(&mut self, to_the_end: bool) {
+        let shared = self.teller.shared.clone();
         loop {
-            let heard = self.teller.shared.heard.notified();
+            let heard = shared.heard.notified();
             let (next, wakeup) = {
                 let mut machine = self.teller.machine();
                 self.dropped.increment(machine.take_dropped());
                 (machine.poll(self.teller.clock.now()), machine.next_wakeup())
             };
-            match next {
-                Some(event) => self.append(event).await,
-                None if to_the_end => return,
-                None => {
-                    let at = self.teller.clock.instant(wakeup.unwrap_or(Timestamp::MAX));
-                    tokio::select! {
-                        () = heard => {}
-                        () = sleep_until(at) => {}
-                    }
+            if let Some(event) = next {
+                self.take(event);
+            } else if let Some((partition, event)) = self.fronts.due(Instant::now()) {
+                self.append(partition, event).await;
+            } else if to_the_end && self.fronts.is_empty() {
+                return;
+            } else {
+                let at = self.teller.clock.instant(wakeup.unwrap_or(Timestamp::MAX));
+                let at = self.fronts.next().map_or(at, |again| again.min(at));
+                tokio::select! {
+                    () = heard => {}
+                    () = sleep_until(at) => {}
                 }
             }
         }
     }
 
-    /// Appends one event, however long it takes: those behind it wait in a queue that is bounded. The same id again
-    /// changes nothing.
-    async fn append(&self, mut told: OperationalEvent) {
-        if !self.name_event(&mut told).await {
-            return;
-        }
-        let event = match event_of(&told) {
-            Ok(event) => event,
+    /// Puts an event behind the others of its partition.
+    fn take(&mut self, told: OperationalEvent) {
+        let taken = match event_of(&told) {
+            Ok(event) => {
+                let partition = Partition::of(event.event.ordered_by(), self.log.partitions());
+                self.fronts.push(partition, told, Instant::now())
+            }
             Err(why) => {
                 tracing::error!(id = told.id, %why, "an operational event cannot be written; please report this");
-                return self.dropped.increment(1);
+                false
             }
         };
-        let mut pause = AGAIN_AFTER;
-        loop {
-            let answer = self.log.append(vec![event.clone()]).await.pop();
-            match answer.unwrap_or_else(|| Err(StoreError::unknown("the store gave no answer"))) {
-                Ok(_) => return self.appended.increment(1),
-                Err(error @ StoreError::Refused { .. }) => {
-                    tracing::warn!(id = told.id, %error, "an operational event was refused by the store, and is lost");
-                    return self.dropped.increment(1);
-                }
-                Err(error) => {
-                    tracing::debug!(id = told.id, %error, "an operational event could not be appended; trying again");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(AGAIN_AT_MOST);
-                }
+        self.dropped.increment(u64::from(!taken));
+    }
+
+    /// Appends the first event of a partition, if that takes it now. The same id again changes nothing.
+    async fn append(&mut self, partition: Partition, mut told: OperationalEvent) {
+        if !self.name_event(&mut told).await {
+            return self.fronts.done(partition, Instant::now());
+        }
+        let answer = match event_of(&told) {
+            Ok(event) => self.log.append(vec![event]).await.pop(),
+            Err(why) => Some(Err(StoreError::refused(why))),
+        };
+        match answer.unwrap_or_else(|| Err(StoreError::unknown("the store gave no answer"))) {
+            Ok(_) => {
+                self.appended.increment(1);
+                self.fronts.done(partition, Instant::now());
+            }
+            Err(error @ StoreError::Refused { .. }) => {
+                tracing::warn!(id = told.id, %error, "an operational event was refused by the store, and is lost");
+                self.dropped.increment(1);
+                self.fronts.done(partition, Instant::now());
+            }
+            Err(error) => {
+                tracing::debug!(id = told.id, %error, "an operational event could not be appended; trying again");
+                self.fronts.failed(partition, Instant::now());
             }
         }
     }

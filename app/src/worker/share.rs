@@ -1,10 +1,15 @@
 //! This worker's share of the partitions: who else is there, and what is claimed and handed over
 //! because of it. The decisions are [`Balancer`]'s; the shell carries them out.
 
-use super::{ANNOUNCE_EVERY, PRESENT_FOR};
+use super::{ANNOUNCE_EVERY, LEASE, PRESENT_FOR};
 use laneway_domain::{Balancer, Partition, Presence, Step, Timestamp};
 use laneway_ports::{StoreError, WorkerId};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// When a worker that could not learn from its start on who else is there goes on as if it were alone: nobody has announced
+/// itself since, and the leases of all who could not renew them have run out.
+const ALONE_AFTER: Duration = PRESENT_FOR.saturating_add(LEASE);
 
 /// What is decided, and what people are to know of it.
 pub(super) struct Share {
@@ -24,7 +29,8 @@ impl Share {
         let (missing, present) = (BTreeMap::new(), Vec::new());
         // One announcement at least has failed, or took long.
         let presence = Presence::new(ANNOUNCE_EVERY * 2, PRESENT_FOR);
-        Self { id, balancer: Balancer::new(partitions), presence, partitions, missing, present, unread: None }
+        let balancer = Balancer::new(partitions, ALONE_AFTER);
+        Self { id, balancer, presence, partitions, missing, present, unread: None }
     }
 
     pub(super) const fn id(&self) -> &WorkerId {
@@ -46,6 +52,7 @@ impl Share {
         if self.unread.take().is_some() {
             tracing::info!("the register of workers can be read again");
         }
+        let Some(workers) = workers else { return };
         self.balancer.present(&self.id, &workers);
         if self.present != workers {
             let (others, share) = (workers.iter().filter(|id| **id != self.id).count(), self.balancer.share());
@@ -62,8 +69,16 @@ impl Share {
         }
     }
 
-    pub(super) fn presence_unknown(&mut self, error: &StoreError) {
-        self.balancer.presence_unknown();
+    pub(super) fn presence_unknown(&mut self, error: &StoreError, now: Timestamp) {
+        let before = self.balancer.share();
+        self.presence.missed();
+        self.balancer.presence_unknown(now);
+        if before.is_none() && self.balancer.share().is_some() {
+            tracing::warn!(
+                "it cannot be learned who else works on this store; partitions that nobody has are claimed, a part of them \
+                 at a time"
+            );
+        }
         let why = error.to_string();
         if self.unread.replace(why).is_none() {
             tracing::warn!(%error, "the register of workers could not be read; trying again, and deliveries go on");

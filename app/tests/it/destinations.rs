@@ -39,6 +39,8 @@ struct Setup {
     elsewhere: bool,
     patience: Duration,
     egress: EgressPolicy,
+    /// What is open to tenants.
+    egress_of_tenants: Vec<ipnet::IpNet>,
     tokens: Vec<Token>,
     /// Where it keeps everything; `None`: on a disk of its own.
     disk: Option<Arc<Disk>>,
@@ -53,6 +55,7 @@ impl Default for Setup {
             elsewhere: false,
             patience: Duration::from_secs(10),
             egress: EgressPolicy::default(),
+            egress_of_tenants: Vec::new(),
             tokens: Vec::new(),
             disk: None,
         }
@@ -113,7 +116,8 @@ impl Process {
         let disk = setup.disk.unwrap_or_else(|| Disk::new(PARTITIONS));
         let stores = Stores::of(Arc::new(MemoryStore::open(disk.clone(), Settings::default())));
         let keys = setup.key.map_or_else(Keyring::none, |byte| Keyring::of(&[[byte; KEY_BYTES]]).unwrap());
-        let reader = Arc::new(Reader::new(setup.egress, Arc::new(keys), setup.file.clone()));
+        let reader = Reader::new(setup.egress, Arc::new(keys), setup.file.clone());
+        let reader = Arc::new(reader.opening_to_tenants(setup.egress_of_tenants));
         let file: BTreeMap<_, _> = setup.file.iter().map(|known| (known.destination.name.clone(), known)).collect();
         apply(&stores, "laneway.toml", &file).await.unwrap();
         let mut tasks = Vec::new();

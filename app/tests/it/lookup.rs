@@ -4,7 +4,8 @@ use bytes::Bytes;
 use laneway_app::lookup::{Finder, StoreSetup};
 use laneway_domain::{
     Behind, Commit, DestinationName, Ended, Event, EventId, EventType, Fate, Filter, Filters, History, Key, LaneChange,
-    LaneKey, NewEvent, Offset, Origin, Partition, Position, Registered, Standing, Timestamp, Told, TypePattern,
+    LaneKey, NewEvent, Offset, OperatorPause, Origin, Partition, Pause, Position, Registered, Standing, Tenant,
+    Timestamp, Told, TypePattern,
 };
 use laneway_memory::{Call, Disk, Fault, Faults, MemoryStore, Settings};
 use laneway_ports::{
@@ -24,6 +25,11 @@ struct World {
 
 fn name(text: &str) -> DestinationName {
     DestinationName::new(text).unwrap()
+}
+
+/// Whatever has that id.
+fn find(id: &str) -> FindEvent {
+    FindEvent { id: EventId::new(id).unwrap(), tenant: None, source: None, at: None, destination: None, after: None }
 }
 
 fn finder(store: &Arc<MemoryStore>) -> Finder {
@@ -72,7 +78,25 @@ impl World {
         }
     }
 
+    /// Where all events stand that are meant, page after page; none is given twice.
+    async fn all_places(&self, query: FindEvent) -> Vec<(Partition, Offset)> {
+        let (mut places, mut after) = (Vec::new(), None);
+        loop {
+            let found = self.finder.find(&FindEvent { after, ..query.clone() }).await.unwrap();
+            places.extend(found.events.iter().map(|way| (way.event.partition, way.event.offset)));
+            after = found.looked.next;
+            if after.is_none() {
+                places.sort_unstable();
+                return places;
+            }
+        }
+    }
+
     async fn registered(&self, of: &str, filters: Filters) -> Registered {
+        self.register(of, filters, "", None).await
+    }
+
+    async fn register(&self, of: &str, filters: Filters, settings: &str, paused: Option<OperatorPause>) -> Registered {
         let head = self.store.head().await.unwrap();
         let revision = head.next();
         let record = Registered {
@@ -81,8 +105,8 @@ impl World {
             revision,
             origin: Origin::Api,
             standing: Standing::Present,
-            paused: None,
-            settings: r#"{"format":1,"settings":{"url":"https://h.example/"}}"#.into(),
+            paused,
+            settings: format!(r#"{{"format":1,"settings":{{"url":"https://h.example/"{settings}}}}}"#).into(),
             filters,
             target_since: revision,
             is_first: true,
@@ -100,7 +124,8 @@ impl World {
 
     async fn at(&self, id: &str, destination: &str) -> (Became, String) {
         let id = EventId::new(id).unwrap();
-        let query = FindEvent { tenant: None, id, source: None, destination: Some(name(destination)), after: None };
+        let query =
+            FindEvent { tenant: None, id, source: None, at: None, destination: Some(name(destination)), after: None };
         let found = self.finder.find(&query).await.unwrap();
         let [way] = found.events.as_slice() else { panic!("{found:?}") };
         let [at] = way.destinations.as_slice() else { panic!("{way:?}") };
@@ -161,8 +186,7 @@ async fn a_look_leaps_over_the_gap_between_generations() {
     }
     let all = world.all_events(EventQuery { limit: 1000, ..EventQuery::default() }).await;
     assert_eq!(all.len(), 2 * expected.len());
-    let query =
-        FindEvent { tenant: None, id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let query = find("none");
     let found = world.finder.find(&query).await.unwrap();
     assert!(found.events.is_empty() && found.looked.next.is_none(), "{:?}", found.looked);
 }
@@ -170,7 +194,7 @@ async fn a_look_leaps_over_the_gap_between_generations() {
 #[tokio::test(start_paused = true)]
 async fn a_cursor_of_another_store_is_refused() {
     let world = world();
-    let query = EventQuery { after: Some(vec![Offset(1)]), limit: 1, ..EventQuery::default() };
+    let query = EventQuery { after: Some(vec![Offset(1)].into()), limit: 1, ..EventQuery::default() };
     assert!(matches!(world.finder.events(&query).await, Err(LookupError::Cursor)));
 }
 
@@ -184,18 +208,67 @@ async fn an_event_is_found_by_what_is_remembered_by_its_time_and_by_looking() {
     world.append(&made, "t", None, false).await;
     world.fill(20).await;
     for id in ["given", &made, "e3"] {
-        let query =
-            FindEvent { tenant: None, id: EventId::new(id).unwrap(), source: None, destination: None, after: None };
+        let query = find(id);
         let found = world.finder.find(&query).await.unwrap();
         let ids: Vec<_> = found.events.iter().map(|way| way.event.event.id.to_string()).collect();
         let expected = if id == "e3" { vec!["e3", "e3"] } else { vec![id] };
         assert_eq!(ids, expected);
-        assert_eq!(found.looked.next, None);
+        assert_eq!(found.looked.to.is_none(), id != "e3", "what is known at once is not looked for: {id}");
+        assert_eq!(world.all_places(query).await.len(), expected.len());
     }
-    let query =
-        FindEvent { tenant: None, id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let query = find("none");
     let found = world.finder.find(&query).await.unwrap();
     assert!(found.events.is_empty() && found.looked.next.is_none());
+}
+
+/// An id is unique per tenant and source only; one of a producer can look as those that Laneway makes.
+#[tokio::test(start_paused = true)]
+async fn all_events_of_an_id_are_found_whosever_they_are() {
+    let world = world();
+    let seconds = world.store.disk().now().as_millis() / 1000;
+    let made = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0)).to_string();
+    let acme = Tenant::new("acme").unwrap();
+    for id in ["x", &made] {
+        let mut placed = Vec::new();
+        let of = [(None, None), (None, Some("urn:s1")), (Some(&acme), None), (Some(&acme), Some("urn:s1"))];
+        for (tenant, source) in of {
+            let mut event =
+                Event::new(EventId::new(id).unwrap(), EventType::new("t").unwrap(), Bytes::from_static(b"{}"));
+            (event.tenant, event.source) = (tenant.cloned(), source.map(Into::into));
+            let new = NewEvent { event, id_given: true };
+            let Appended { partition, offset, .. } = world.store.append(vec![new]).await.pop().unwrap().unwrap();
+            placed.push((partition, offset));
+            // Far more than what an id that tells its time may be away from that.
+            tokio::time::advance(Duration::from_secs(20)).await;
+            world.fill(10).await;
+        }
+        let meant = [
+            (None, None, vec![0, 1, 2, 3]),
+            (None, Some(""), vec![0, 2]),
+            (None, Some("urn:s1"), vec![1, 3]),
+            (Some(&acme), None, vec![2, 3]),
+            (Some(&acme), Some(""), vec![2]),
+            (Some(&acme), Some("urn:s1"), vec![3]),
+            (None, Some("urn:other"), vec![]),
+        ];
+        for (tenant, source, expected) in meant {
+            let query = FindEvent { tenant: tenant.cloned(), source: source.map(Into::into), ..find(id) };
+            let mut expected: Vec<_> = expected.into_iter().map(|nth: usize| placed[nth]).collect();
+            expected.sort_unstable();
+            assert_eq!(world.all_places(query.clone()).await, expected, "{id} {tenant:?} {source:?}");
+            if tenant.is_some() && source.is_some() {
+                assert_eq!(world.finder.find(&query).await.unwrap().looked.next, None, "that is all");
+            }
+        }
+        for place in placed {
+            let found = world.finder.find(&FindEvent { at: Some(place), ..find(id) }).await.unwrap();
+            assert!(matches!(&found.events[..], [way] if (way.event.partition, way.event.offset) == place));
+            let others = FindEvent { at: Some(place), ..find("other") };
+            assert!(world.finder.find(&others).await.unwrap().events.is_empty());
+        }
+    }
+    let nowhere = FindEvent { at: Some((Partition(PARTITIONS), Offset(0))), ..find("x") };
+    assert!(world.finder.find(&nowhere).await.unwrap().events.is_empty());
 }
 
 fn told(destination: &Registered, offset: Offset, fate: Fate) -> Told {
@@ -253,12 +326,51 @@ async fn what_became_of_an_event_is_what_progress_says() {
     assert_eq!(world.at("c", "all").await.0, Became::Waiting);
     let (became, what) = world.at("d", "all").await;
     assert!(became == Became::Waiting && what.contains("the event c before it"), "{what}");
-    let query =
-        FindEvent { tenant: None, id: EventId::new("a").unwrap(), source: None, destination: None, after: None };
+    let query = find("a");
     let found = world.finder.find(&query).await.unwrap();
     assert_eq!((found.events[0].destinations.len(), found.events[0].not_wanted), (1, 1));
     let unknown = FindEvent { destination: Some(name("unknown")), ..query };
     assert!(matches!(world.finder.find(&unknown).await, Err(LookupError::UnknownDestination(_))));
+}
+
+/// Somebody is on call, and asks why an event is not there.
+#[tokio::test(start_paused = true)]
+async fn whoever_paused_a_destination_its_events_are_said_to_wait_for_that() {
+    let world = world();
+    let since = Timestamp::from_millis(1_769_817_600_000);
+    let by_hand = OperatorPause { since, reason: "they move house".into() };
+    let all = [
+        world.register("by-hand", Filters::default(), "", Some(by_hand)).await,
+        world.register("in-settings", Filters::default(), r#","paused":true"#, None).await,
+        world.register("gone", Filters::default(), "", None).await,
+        world.register("open", Filters::default(), r#","paused":false"#, None).await,
+    ];
+    let (first, second) =
+        (world.append("a", "t", Some("k"), true).await, world.append("b", "t", Some("k"), true).await);
+    assert!(world.at("a", "by-hand").await.1.contains("by-hand is paused since 2026-01-31T00:00:00Z: they move house"));
+    // The attempt that met the reason was at an event of another partition.
+    let elsewhere = (0..PARTITIONS).map(Partition).find(|partition| *partition != first.partition).unwrap();
+    let gone = Some(Some(Pause { since, reason: "answered 410 Gone".into() }));
+    let met = LaneChange { born: Some(all[2].born), paused: gone, ..LaneChange::default() };
+    world.commit(elsewhere, &Commit { lanes: [(name("gone"), met)].into(), ..Commit::default() }).await;
+    let lanes = all.iter().map(|known| {
+        let position = Some(Position::At(first.offset));
+        (known.name.clone(), LaneChange { born: Some(known.born), position, ..LaneChange::default() })
+    });
+    let commit = Commit { lanes: lanes.collect(), ..Commit::default() };
+    world.commit(first.partition, &commit).await;
+    let expected = [
+        ("by-hand", "by-hand is paused since 2026-01-31T00:00:00Z: they move house"),
+        ("in-settings", "in-settings is paused in the configuration"),
+        ("gone", "gone is paused since 2026-01-31T00:00:00Z: answered 410 Gone"),
+    ];
+    for (destination, why) in expected {
+        let (became, what) = world.at("a", destination).await;
+        assert_eq!((became, what), (Became::Waiting, format!("its turn has come; {why}")));
+        assert!(world.at("b", destination).await.1.ends_with(why), "{second:?}");
+    }
+    let (became, what) = world.at("a", "open").await;
+    assert!(became == Became::Waiting && what.ends_with("or is when open takes the next one"), "{what}");
 }
 
 /// An id is unique per source: whoever sends events chooses how many have it.
@@ -277,7 +389,7 @@ async fn an_answer_about_an_id_has_a_bound_and_the_next_one_goes_on() {
         let (mut sources, mut after, mut answers) = (Vec::new(), None, 0);
         loop {
             let id = EventId::new(id).unwrap();
-            let query = FindEvent { tenant: None, id, source: None, destination: None, after };
+            let query = FindEvent { tenant: None, id, source: None, at: None, destination: None, after };
             let found = world.finder.find(&query).await.unwrap();
             answers += 1;
             assert!(found.events.len() <= 8, "{} events of 1 MiB in one answer", found.events.len());
@@ -361,6 +473,26 @@ async fn pages_of_attempts_follow_one_another_over_all_partitions() {
     assert_eq!(world.finder.attempts(&query).await.unwrap().attempts.len(), 12);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_told_no_number_of_attempts_that_are_not_its_own() {
+    let world = world();
+    let all = world.registered("acme:all", Filters::default()).await;
+    for (number, untold) in [(1, 7_000), (2, 0), (3, 4_711)] {
+        let at = Timestamp::from_millis(1_000_000 + number);
+        let told = vec![Told { at, ..told(&all, Offset(number), Fate::Delivered) }];
+        let history = History { number, at, told, untold };
+        world.commit(Partition(0), &Commit { history: Some(history.into()), ..Commit::default() }).await;
+    }
+    let query = AttemptQuery { limit: 1000, ..AttemptQuery::default() };
+    let page = world.finder.attempts(&query).await.unwrap();
+    let said = |untold| format!("{untold} attempts of partition 0 had no room in the history");
+    assert_eq!((page.attempts.len(), page.incomplete), (3, vec![said(4_711), said(7_000)]));
+    let query = AttemptQuery { tenant: Some(Tenant::new("acme").unwrap()), ..query };
+    let page = world.finder.attempts(&query).await.unwrap();
+    let said = "attempts, perhaps of this tenant, had no room in the history".to_owned();
+    assert_eq!((page.attempts.len(), page.incomplete), (3, vec![said]));
+}
+
 /// A node of a Cluster is away, with this partition.
 struct Away(Partition);
 
@@ -413,8 +545,7 @@ async fn what_cannot_be_asked_is_named_and_the_rest_is_told() {
     assert!(matches!(finder.events(&events).await, Err(LookupError::Store(_))));
     let attempts = AttemptQuery { key, limit: 10, ..AttemptQuery::default() };
     assert!(matches!(finder.attempts(&attempts).await, Err(LookupError::Store(_))));
-    let find =
-        FindEvent { tenant: None, id: EventId::new("none").unwrap(), source: None, destination: None, after: None };
+    let find = find("none");
     let found = finder.find(&find).await.unwrap();
     assert!(found.events.is_empty() && found.looked.not_asked.len() == 1, "{found:?}");
 }

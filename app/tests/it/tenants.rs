@@ -1,6 +1,7 @@
 //! What is left of a deleted tenant, over the reference store, with paused time.
 
 use crate::destinations::Elsewhere;
+use async_trait::async_trait;
 use bytes::Bytes;
 use laneway_app::config::CurrentTenantBounds;
 use laneway_app::registry::{Destinations, KEY_BYTES, Keyring, Reader};
@@ -8,14 +9,16 @@ use laneway_app::tenants::{Everything, KnownTenants, Tenants, forget_deleted};
 use laneway_app::tokens::MadeTokens;
 use laneway_domain::{
     Backoff, Commit, DestinationName, Edit, Event, EventId, EventType, Failure, Filter, GivenUp, Key, LaneChange,
-    LaneKey, NewEvent, Offset, Origin, Partition, Position, Registered, Role, Roles, Tenant, TenantLimits, TokenName,
+    LaneKey, NewEvent, Offset, Origin, Partition, Position, Registered, Revision, Role, Roles, Tenant, TenantLimits,
+    TokenName,
 };
 use laneway_egress::EgressPolicy;
 use laneway_http::{Token, Tokens};
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{
-    Change, ChangeRequest, Condition, DestinationAdmin as _, Drafted, Lease, MAX_REGISTRY_PAGE, NewToken, Selection,
-    Stores, TenantAdmin as _, TokenListQuery, WorkerId, WriteDraft,
+    Change, ChangeRequest, Condition, DestinationAdmin as _, Drafted, Lease, MAX_REGISTRY_PAGE, MadeLink, MadeToken,
+    NewLink, NewToken, RevokedToken, Selection, Stores, TenantAdmin as _, TenantAdminError, TokenAdmin,
+    TokenAdminError, TokenJournalLine, TokenList, TokenListQuery, WorkerId, WriteDraft,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +107,8 @@ async fn what_fails_late_is_discarded_and_the_name_is_free_when_nothing_is_left(
         scene.append(id, tenant, key).await;
     }
     scene.bury(0, LaneKey::Tenant(named("acme"), Key::new("k").unwrap())).await;
+    // It has nothing but events: it has to be known.
+    scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.unwrap();
     let deleted = scene.tenants.delete("boss", &named("acme")).await.unwrap();
     assert_eq!((deleted.dead_letters, scene.letters().await), (1, 0));
     // These were in flight meanwhile: one of it, whose key does not say so, and one of another.
@@ -119,6 +124,20 @@ async fn what_fails_late_is_discarded_and_the_name_is_free_when_nothing_is_left(
     scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.unwrap();
     let shown = scene.tenants.show(&named("acme")).await.unwrap();
     assert!(!shown.deleted && scene.letters().await == 1, "{shown:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_typed_wrong_is_not_deleted() {
+    let scene = Scene::begin().await;
+    let refused = scene.tenants.delete("boss", &named("amce")).await.unwrap_err();
+    assert!(matches!(refused, TenantAdminError::Unknown(_)), "{refused}");
+    assert!(refused.to_string().contains("laneway tenants limit amce"), "{refused}");
+    assert!(!scene.tenants.show(&named("amce")).await.unwrap().deleted);
+    // As it says: one that is known is deleted.
+    scene.tenants.limit("boss", &named("amce"), TenantLimits::default()).await.unwrap();
+    scene.tenants.delete("boss", &named("amce")).await.unwrap();
+    // And goes on where it was, asked again.
+    scene.tenants.delete("boss", &named("amce")).await.unwrap();
 }
 
 /// Makes a destination and a token of the tenant `acme`, as a process does that has not heard of its deletion.
@@ -160,6 +179,57 @@ async fn what_another_process_makes_meanwhile_is_not_left_for_whoever_has_the_na
     sleep(Duration::from_secs(70)).await;
     scene.tenants.limit("boss", &named("acme"), TenantLimits::default()).await.unwrap();
     assert_eq!(left().await, (0, Some(0)));
+}
+
+/// The tokens of a process beside which somebody revokes each as soon as it was listed.
+struct Raced(Arc<dyn TokenAdmin>);
+
+#[async_trait]
+impl TokenAdmin for Raced {
+    async fn create(&self, by: &str, wanted: NewToken) -> Result<MadeToken, TokenAdminError> {
+        self.0.create(by, wanted).await
+    }
+
+    async fn list(&self, query: &TokenListQuery) -> Result<TokenList, TokenAdminError> {
+        let page = self.0.list(query).await?;
+        for name in page.items.iter().filter_map(|item| item.name.clone()) {
+            self.0.revoke("somebody else", &name).await?;
+        }
+        Ok(page)
+    }
+
+    async fn revoke(&self, by: &str, name: &TokenName) -> Result<RevokedToken, TokenAdminError> {
+        self.0.revoke(by, name).await
+    }
+
+    async fn changes(
+        &self,
+        tenant: Option<&Tenant>,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<TokenJournalLine>, TokenAdminError> {
+        self.0.changes(tenant, before, limit).await
+    }
+
+    async fn make_link(&self, by: &str, wanted: NewLink) -> Result<MadeLink, TokenAdminError> {
+        self.0.make_link(by, wanted).await
+    }
+
+    async fn end_links(&self, by: &str, tenant: &Tenant) -> Result<(), TokenAdminError> {
+        self.0.end_links(by, tenant).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_somebody_revokes_meanwhile_does_not_stop_a_deletion() {
+    let scene = Scene::begin().await;
+    make_late(&everything(&scene.stores), "before").await;
+    let Everything { destinations, tokens } = everything(&scene.stores);
+    let known = Arc::new(KnownTenants::new(CurrentTenantBounds::default(), scene.stores.health.clone()));
+    known.begin(&*scene.stores.tenants).await.unwrap();
+    let raced = Everything { destinations, tokens: Arc::new(Raced(tokens)) };
+    let deleted = Tenants::new(scene.stores.clone(), known, raced).delete("boss", &named("acme")).await.unwrap();
+    assert_eq!((deleted.destinations, deleted.tokens), (1, 0), "the token was revoked by somebody else");
 }
 
 /// However a batch is made up: one name that comes many times, before others, is looked up once.

@@ -9,6 +9,7 @@ const LEASE: Duration = Duration::from_secs(5);
 const PRESENT_FOR: Duration = Duration::from_secs(4);
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 const LATE_AFTER: Duration = Duration::from_secs(2);
+const ALONE_AFTER: Duration = Duration::from_secs(9);
 const TICK: Duration = Duration::from_millis(100);
 
 /// What may happen.
@@ -67,7 +68,7 @@ impl World {
 
     fn join(&mut self, id: u8) {
         let partitions = u32::try_from(self.leases.len()).unwrap();
-        let (balancer, announce_at) = (Balancer::new(partitions), self.now);
+        let (balancer, announce_at) = (Balancer::new(partitions, ALONE_AFTER), self.now);
         let presence = Presence::new(LATE_AFTER, PRESENT_FOR);
         let (releasing, claiming) = (BTreeMap::new(), Vec::new());
         let worker = Worker { balancer, presence, frozen: 0, announce_at, releasing, claiming };
@@ -126,12 +127,14 @@ impl World {
         if self.now >= worker.announce_at {
             worker.announce_at = self.now.after(ANNOUNCE_EVERY);
             if self.register_fails {
-                worker.balancer.presence_unknown();
+                worker.presence.missed();
+                worker.balancer.presence_unknown(self.now);
             } else {
                 self.register.insert(id, self.now.after(PRESENT_FOR));
                 self.register.retain(|_, until| *until > self.now);
-                let present = worker.presence.heard(self.register.keys().copied(), self.now);
-                worker.balancer.present(&id, &present);
+                if let Some(present) = worker.presence.heard(self.register.keys().copied(), self.now) {
+                    worker.balancer.present(&id, &present);
+                }
             }
         }
         for (partition, got) in std::mem::take(&mut worker.claiming) {
@@ -259,9 +262,9 @@ proptest! {
             world.step(op);
         }
         world.heal();
-        // Leases and the register forget the dead; then at most so many rounds of hand-overs, of
+        // Leases and the register forget the dead, and whoever started without a register learns who is there; then at most so many rounds of hand-overs, of
         // about a second and its release each.
-        world.wait(LEASE + PRESENT_FOR + Duration::from_secs(2 * HAND_OVER_PART as u64 + 4));
+        world.wait(LEASE + PRESENT_FOR + LATE_AFTER + Duration::from_secs(2 * HAND_OVER_PART as u64 + 4));
         world.assert_even();
         let moves = world.moves;
         world.wait(Duration::from_secs(20));
@@ -295,6 +298,29 @@ proptest! {
         world.wait(TICK * (u32::from(ticks) + 20) + Duration::from_secs(20));
         world.assert_even();
         prop_assert_eq!((world.holders(), world.moves), (before, moves));
+    }
+
+    #[test]
+    fn one_that_starts_while_the_store_is_away_takes_over_no_more_than_its_share(partitions in 1_u8..40, workers in 1_u8..8, away in 10_u8..80, chance: u64) {
+        let mut world = World::new(partitions, chance);
+        (0..workers).for_each(|id| world.join(id));
+        world.wait(Duration::from_secs(40));
+        let moves = world.moves;
+        // For so long that all leases run out; then each finds its way back in a time of its own.
+        world.register_fails = true;
+        for id in 0..workers {
+            let later = u8::try_from(world.chance(10)).unwrap();
+            world.workers.get_mut(&id).unwrap().frozen = 60 + away + later;
+        }
+        world.wait(TICK * 60);
+        world.join(workers);
+        world.wait(TICK * u32::from(away));
+        prop_assert_eq!(world.moves, moves, "it claims what others go on with");
+        world.register_fails = false;
+        world.wait(Duration::from_secs(40));
+        world.assert_even();
+        let taken = world.holders().iter().filter(|holder| **holder == Some(workers)).count();
+        prop_assert_eq!(world.moves - moves, taken);
     }
 
     #[test]
@@ -339,7 +365,7 @@ fn steps(balancer: &mut Balancer, now: Timestamp) -> Vec<Step> {
 
 #[test]
 fn a_lone_worker_claims_everything_at_once_when_it_knows_that_it_is_alone() {
-    let mut balancer = Balancer::new(5);
+    let mut balancer = Balancer::new(5, ALONE_AFTER);
     let now = Timestamp::from_millis(7);
     assert_eq!((steps(&mut balancer, now), balancer.next_wakeup()), (vec![], None));
     balancer.present(&"a", &["a"]);
@@ -349,18 +375,38 @@ fn a_lone_worker_claims_everything_at_once_when_it_knows_that_it_is_alone() {
 }
 
 #[test]
-fn without_a_register_a_worker_claims_what_is_free_and_keeps_the_last_that_it_knew() {
-    let mut balancer = Balancer::new(4);
-    balancer.presence_unknown();
-    assert_eq!(balancer.share(), Some(4));
+fn without_a_register_a_worker_keeps_the_last_that_it_knew() {
+    let mut balancer = Balancer::new(4, ALONE_AFTER);
     balancer.present(&"b", &["a", "b"]);
-    balancer.presence_unknown();
-    assert_eq!(balancer.share(), Some(2));
+    for millis in [0, 100_000] {
+        balancer.presence_unknown(Timestamp::from_millis(millis));
+        assert_eq!(balancer.share(), Some(2));
+    }
+}
+
+#[test]
+fn one_that_starts_without_a_register_waits_and_then_goes_on_a_part_at_a_time() {
+    let mut balancer = Balancer::new(32, ALONE_AFTER);
+    let began = Timestamp::from_millis(1_000_000);
+    for now in [began, began.after(ALONE_AFTER.saturating_sub(TICK))] {
+        balancer.presence_unknown(now);
+        assert_eq!((balancer.share(), steps(&mut balancer, now)), (None, vec![]));
+    }
+    let mut now = began.after(ALONE_AFTER);
+    balancer.presence_unknown(now);
+    for round in 1..=3 {
+        assert_eq!(steps(&mut balancer, now).len(), 32 / HAND_OVER_PART, "round {round}");
+        assert_eq!(steps(&mut balancer, now.after(TICK)), []);
+        (4 * (round - 1)..4 * round).for_each(|n| balancer.claimed(Partition(n)));
+        now = balancer.next_wakeup().unwrap();
+    }
+    balancer.present(&"a", &["a"]);
+    assert_eq!(steps(&mut balancer, now).len(), 20, "it knows now that it is alone");
 }
 
 #[test]
 fn a_claim_in_vain_is_followed_by_others_and_is_tried_again_a_round_later() {
-    let mut balancer = Balancer::new(3);
+    let mut balancer = Balancer::new(3, ALONE_AFTER);
     balancer.present(&"a", &["a", "b", "c"]);
     let now = Timestamp::from_millis(7);
     for n in 0..3 {
@@ -375,7 +421,7 @@ fn a_claim_in_vain_is_followed_by_others_and_is_tried_again_a_round_later() {
 
 #[test]
 fn what_nobody_was_seen_to_hold_is_tried_first() {
-    let mut balancer = Balancer::new(4);
+    let mut balancer = Balancer::new(4, ALONE_AFTER);
     balancer.present(&"a", &["a", "b"]);
     let now = Timestamp::from_millis(7);
     assert_eq!(steps(&mut balancer, now), [Step::Claim(Partition(0)), Step::Claim(Partition(1))]);
@@ -390,7 +436,7 @@ fn what_nobody_was_seen_to_hold_is_tried_first() {
 
 #[test]
 fn a_surplus_is_handed_over_a_part_at_a_time() {
-    let mut balancer = Balancer::new(32);
+    let mut balancer = Balancer::new(32, ALONE_AFTER);
     balancer.present(&"a", &["a"]);
     let mut now = Timestamp::from_millis(7);
     steps(&mut balancer, now);
@@ -412,7 +458,7 @@ fn a_surplus_is_handed_over_a_part_at_a_time() {
 
 #[test]
 fn one_that_stops_claims_nothing_more() {
-    let mut balancer = Balancer::new(2);
+    let mut balancer = Balancer::new(2, ALONE_AFTER);
     balancer.present(&"a", &["a"]);
     balancer.stop();
     assert_eq!((steps(&mut balancer, Timestamp::MAX), balancer.next_wakeup()), (vec![], None));

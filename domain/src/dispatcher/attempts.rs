@@ -27,7 +27,7 @@ struct Verdict {
 impl Dispatcher {
     pub(super) fn attempt_ended(&mut self, id: AttemptId, mut outcomes: Vec<Outcome>, met: Met) {
         // An attempt that has ended before.
-        let Some(mut attempt) = self.shared.attempts.remove(&id) else { return };
+        let Some(mut attempt) = self.shared.attempts.remove(id) else { return };
         let (partition, destination) = (attempt.partition, attempt.destination);
         // Of most attempts everything was delivered.
         let may_bury = outcomes.iter().any(|outcome| *outcome != Outcome::Delivered);
@@ -138,6 +138,7 @@ impl Shared {
         let (now, random) = (self.now, self.random.next());
         let gate = self.destinations.gate_mut(attempt.destination);
         gate.answers = false;
+        let keys = keys.into_iter().map(|key| (attempt.partition, key));
         match gate.breaker.failed(keys, attempt.probe, asked, &gate.destination.retry, now, random) {
             Effect::None => Verdict::default(),
             Effect::Outage => Verdict { outage: true, pause: None },

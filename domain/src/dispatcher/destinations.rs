@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::filter::FilterIndex;
 use crate::gate::Gate;
 use crate::io::DestinationChanges;
+use crate::partition::Partition;
 use crate::revision::Revision;
 use crate::shares::Groups;
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,6 +170,13 @@ impl Destinations {
         self.gates.remove(index);
     }
 
+    /// Nothing of a partition waits at a gate any more: a gate may stay closed for long, and the partition come and go.
+    pub(super) fn forget_waiting(&mut self, partition: Partition) {
+        for gate in self.gates.iter_mut() {
+            gate.waiting.retain(|(of, _)| *of != partition);
+        }
+    }
+
     /// The last change that is known here.
     pub(super) const fn revision(&self) -> Revision {
         self.revision
@@ -277,6 +285,10 @@ impl Gates {
 
     fn get_mut(&mut self, index: DestinationIndex) -> &mut Gate {
         self.find_mut(index).unwrap_or_else(|| panic!("there is no destination {}", index.0))
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Gate> {
+        self.places.iter_mut().filter_map(Option::as_deref_mut)
     }
 
     fn iter(&self) -> impl Iterator<Item = (DestinationIndex, &Gate)> {

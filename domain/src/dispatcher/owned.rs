@@ -227,11 +227,11 @@ impl OwnedPartition {
         let group = shared.destinations.gate(index).group;
         let mut lane = Lane::new(id, (index, group), self.partition, ordering, from, seed);
         let (mut former, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
-        for (attempt, of) in shared.attempts_at(self.partition, self.incarnation, index) {
+        for (attempt, of) in shared.attempts.at(self.incarnation, index) {
             if self.lane_with_id(index, of.lane).is_some() {
                 elsewhere.extend(of.keys().cloned());
             } else {
-                former.insert(*attempt);
+                former.insert(attempt);
             }
         }
         let destination = shared.destinations.get(index);
@@ -261,6 +261,9 @@ impl OwnedPartition {
         if self.find_lane_mut(at).is_some_and(|lane| lane.has_limit()) {
             let (lane, mut cx) = self.known_lane(at, shared);
             lane.watch_ages(&mut cx);
+            if lane.take_waits_for_commit() {
+                self.expiry.wait_for_commit(at);
+            }
         }
         self.note_change(shared);
     }

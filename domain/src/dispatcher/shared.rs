@@ -1,7 +1,7 @@
 //! What all partitions of a process share, and what an input needs wherever it is about.
 
 use super::destinations::{Changes, Destinations};
-use super::under_way::{Attempt, Read};
+use super::under_way::{Attempts, Read};
 use crate::deleted_tenants::DeletedTenants;
 use crate::destination::DestinationIndex;
 use crate::gate::Admission;
@@ -30,10 +30,10 @@ pub(super) struct Shared {
     pub(super) timers: Timers,
     pub(super) memory: Memory,
     pub(super) random: Random,
-    /// Attempts and reads under way, also those of partitions that were lost since.
-    pub(super) attempts: BTreeMap<AttemptId, Attempt>,
+    pub(super) attempts: Attempts,
     /// Of the attempts, those that have ended and whose ends have to wait for a commit of their partition.
     pub(super) waiting_ends: BTreeMap<Partition, BTreeMap<AttemptId, (Vec<Outcome>, Met)>>,
+    /// Reads under way, also those of partitions that were lost since.
     pub(super) reads: BTreeMap<ReadId, Read>,
     /// Gates that may let something pass since the last poll.
     pub(super) to_admit: BTreeSet<DestinationIndex>,
@@ -65,7 +65,7 @@ impl Shared {
             timers: Timers::default(),
             memory: Memory::default(),
             random: Random::new(seed),
-            attempts: BTreeMap::new(),
+            attempts: Attempts::default(),
             waiting_ends: BTreeMap::new(),
             reads: BTreeMap::new(),
             to_admit: BTreeSet::new(),
@@ -194,21 +194,10 @@ impl Shared {
         self.waiting_ends.get(&partition).is_some_and(|waiting| waiting.contains_key(&attempt))
     }
 
-    /// The attempts at the destination that are in flight in this ownership of a partition.
-    pub(super) fn attempts_at(
-        &self,
-        partition: Partition,
-        incarnation: u64,
-        destination: DestinationIndex,
-    ) -> impl Iterator<Item = (&AttemptId, &Attempt)> {
-        self.attempts.iter().filter(move |(_, attempt)| {
-            attempt.partition == partition && attempt.destination == destination && attempt.incarnation == incarnation
-        })
-    }
-
     /// Compares with what the partitions hold together. See [`super::Dispatcher::check`].
     pub(super) fn check(&self, held: impl Iterator<Item = (GroupIndex, Held)>) {
         self.destinations.check();
+        self.attempts.check();
         self.memory.check(Memory::counted(held));
         let (mut attempts, mut reads) = (BTreeMap::new(), BTreeMap::new());
         for attempt in self.attempts.values() {

@@ -141,12 +141,8 @@ impl Dispatcher {
     }
 
     fn at_the_heads(&self) -> AtTheHeads {
-        let mut status = AtTheHeads {
-            pending: 0,
-            pending_exact: true,
-            pending_at_least: false,
-            waiting_from: Vec::new(),
-        };
+        let mut status =
+            AtTheHeads { pending: 0, pending_exact: true, pending_at_least: false, waiting_from: Vec::new() };
         for (partition, owned) in &self.partitions {
             let (head, end) = owned.reach();
             status.pending += head.may_wait_until(end);
@@ -262,9 +258,10 @@ impl Dispatcher {
         status.in_flight = u64::from(gate.in_flight);
         status.delivered_recently = gate.delivered.count(now);
         status.failed_recently = gate.failed.count(now);
-        status.paused = match &gate.pause {
-            Some(pause) => Some(pause.reason.to_string()),
-            None => gate.destination.paused.as_ref().map(ToString::to_string),
+        (status.paused, status.paused_since) = match (&gate.pause, &gate.destination.paused) {
+            (Some(pause), _) => (Some(pause.reason.to_string()), Some(pause.since)),
+            (None, Some(reason)) => (Some(reason.to_string()), gate.destination.paused_since),
+            (None, None) => (None, None),
         };
         if let BreakerState::Open { since, next_probe, .. } = *gate.breaker.state() {
             status.breaker = BreakerStatus::Open { since, next_probe };

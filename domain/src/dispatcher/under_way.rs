@@ -2,12 +2,14 @@
 
 use crate::destination::DestinationIndex;
 use crate::history::Sent;
+use crate::io::AttemptId;
 use crate::lane::Part;
 use crate::lane_key::LaneKey;
 use crate::partition::{Offset, Partition};
 use crate::revision::Revision;
 use crate::shares::GroupIndex;
 use crate::way::LaneAt;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An attempt under way.
 #[derive(Debug)]
@@ -31,6 +33,59 @@ impl Attempt {
     /// The keys of its events, each once.
     pub(super) fn keys(&self) -> impl Iterator<Item = &LaneKey> {
         self.parts.iter().map(|part| &part.key)
+    }
+}
+
+/// The attempts under way, also those of partitions that were lost since.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    by_id: BTreeMap<AttemptId, Attempt>,
+    /// The same by the ownership of a partition, which an incarnation names, and the destination. Lanes come and go with
+    /// what they have to do, and whoever makes one must not look at all that is in flight in the process.
+    by_place: BTreeSet<(u64, DestinationIndex, AttemptId)>,
+    /// How many were looked at for what is in flight at a place.
+    #[cfg(test)]
+    pub(super) looked_at: std::cell::Cell<usize>,
+}
+
+impl Attempts {
+    pub(super) fn insert(&mut self, id: AttemptId, attempt: Attempt) {
+        self.by_place.insert((attempt.incarnation, attempt.destination, id));
+        self.by_id.insert(id, attempt);
+    }
+
+    pub(super) fn remove(&mut self, id: AttemptId) -> Option<Attempt> {
+        let attempt = self.by_id.remove(&id)?;
+        self.by_place.remove(&(attempt.incarnation, attempt.destination, id));
+        Some(attempt)
+    }
+
+    pub(super) fn get(&self, id: AttemptId) -> Option<&Attempt> {
+        self.by_id.get(&id)
+    }
+
+    /// Those at the destination that are in flight in this ownership of a partition.
+    pub(super) fn at(
+        &self,
+        incarnation: u64,
+        destination: DestinationIndex,
+    ) -> impl Iterator<Item = (AttemptId, &Attempt)> {
+        let place = |id| (incarnation, destination, AttemptId(id));
+        self.by_place.range(place(0)..=place(u64::MAX)).filter_map(|(.., id)| {
+            #[cfg(test)]
+            self.looked_at.update(|count| count + 1);
+            Some((*id, self.by_id.get(id)?))
+        })
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Attempt> {
+        self.by_id.values()
+    }
+
+    /// See [`super::Dispatcher::check`].
+    pub(super) fn check(&self) {
+        let places = self.by_id.iter().map(|(id, attempt)| (attempt.incarnation, attempt.destination, *id));
+        assert_eq!(self.by_place, places.collect(), "where attempts are in flight");
     }
 }
 

@@ -140,7 +140,11 @@ pub(crate) struct Unsaved {
 /// What a partition has settled since its last commit was made.
 #[derive(Debug, Default)]
 pub(crate) struct Uncommitted {
+    /// What came of attempts: a crash repeats those.
     pub(crate) settled: usize,
+    /// What was settled without one, as it has expired, is a deleted tenant's, or is lost: a crash repeats nothing that
+    /// anybody sees, so that it holds no attempts up.
+    pub(crate) settled_unsent: usize,
     /// Whose dead letters these are.
     pub(crate) unsaved: Vec<Unsaved>,
     pub(crate) dead_letters: Vec<GivenUp>,
@@ -166,6 +170,11 @@ pub(crate) struct Expired {
 }
 
 impl Uncommitted {
+    /// How many settlements there are, whatever they are.
+    pub(crate) const fn all_settled(&self) -> usize {
+        self.settled + self.settled_unsent
+    }
+
     /// A dead letter was delivered, and is none any more: also if it is not in a commit yet.
     pub(crate) fn take_back(&mut self, destination: &DestinationName, offset: Offset) {
         self.dead_letters.retain(|given_up| given_up.destination != *destination || given_up.offset != offset);

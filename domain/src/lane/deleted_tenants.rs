@@ -41,7 +41,7 @@ impl Lane {
             any = true;
         }
         while self.queues.known(key).is_free() && self.is_of_deleted_tenant(key, cx) {
-            self.settle_first(key, cx);
+            self.settle_unsent(key, cx);
             any = true;
         }
         if any {

@@ -4,6 +4,8 @@
 //! earlier event that is not settled. What is not in memory is read for it, when it may be due: so a destination that is
 //! paused, or whose lane is full of blocked keys, holds no more of the log than what is young enough.
 
+mod ahead;
+
 use super::Lane;
 use super::context::{Context, Memory};
 use crate::event::LoggedEvent;
@@ -28,6 +30,11 @@ pub(super) struct Ages {
     looked_at: Timestamp,
     /// Whether there was more to settle then.
     goes_on: bool,
+    /// Whether it goes on when a commit is stored.
+    waits_for_commit: bool,
+    /// Below, everything was accepted before something that has waited for too long, or at the same time: a log is in the
+    /// order in which its events were accepted.
+    old_below: Offset,
     /// When it reads again what it could not settle: something of the same key is in flight, and there is no room.
     look_again_at: Option<Timestamp>,
 }
@@ -70,6 +77,8 @@ impl Lane {
             self.schedule(&key, cx);
         }
         self.ages.timer = None;
+        // By another limit, less may be old.
+        self.ages.old_below = Offset::ZERO;
         self.expire_old(cx);
     }
 
@@ -88,19 +97,44 @@ impl Lane {
         }
     }
 
+    /// Whether it has stopped for a commit. Whoever asks sees to it that it goes on.
+    pub(crate) fn take_waits_for_commit(&mut self) -> bool {
+        std::mem::take(&mut self.ages.waits_for_commit)
+    }
+
+    /// A commit is stored that it has stopped for.
+    pub(crate) fn go_on_expiring(&mut self, cx: &mut Context<'_>) {
+        self.expire_old(cx);
+    }
+
     /// Settles what has waited for too long, the oldest first.
     fn expire_old(&mut self, cx: &mut Context<'_>) {
         self.ages.looked_at = cx.now;
         let Some(latest) = self.expires_since(cx) else { return };
-        let free = |(_, _, key): &&(Timestamp, Offset, LaneKey)| {
-            self.queues.known(key).is_free() && !self.yielding.is_elsewhere(key)
-        };
-        let due = self.queues.waiting_since(latest).filter(free).take(cx.settings.expire_keys);
-        let due: Vec<LaneKey> = due.map(|(_, _, key)| key.clone()).collect();
+        if cx.uncommitted.settled_unsent >= cx.settings.max_uncommitted {
+            // The next commit has enough of them: each may be a record of a key.
+            self.ages.waits_for_commit = true;
+            return;
+        }
+        let (mut due, mut until) = (Vec::new(), Offset::ZERO);
+        for (_, offset, key) in self.queues.waiting_since(latest).filter(|(.., key)| self.is_free(key)) {
+            due.push(key.clone());
+            until = until.max(offset.next());
+            if due.len() == cx.settings.expire_keys {
+                break;
+            }
+        }
         self.ages.goes_on = due.len() == cx.settings.expire_keys;
+        self.ages.old_below = self.ages.old_below.max(until);
+        due.extend(self.as_old_as_what_follows(latest, cx));
         for key in due {
             self.schedule(&key, cx);
         }
+    }
+
+    /// Whether the key's first event is nobody's at the moment.
+    fn is_free(&self, key: &LaneKey) -> bool {
+        self.queues.known(key).is_free() && !self.yielding.is_elsewhere(key)
     }
 
     /// Settles the key's first events, as far as they have waited for too long.
@@ -109,11 +143,11 @@ impl Lane {
         let mut any = false;
         loop {
             let queue = self.queues.known(key);
-            let is_due = queue.is_free() && queue.oldest().is_some_and(|(since, _)| since <= latest);
+            let is_due = queue.is_free() && self.has_expired_since(key, latest, cx.now);
             let Some(first) = queue.entries().front().filter(|_| is_due) else { break };
             let (offset, event) = (first.offset, first.event.clone());
             self.count_expired(key, offset, event.as_deref(), cx);
-            self.settle_first(key, cx);
+            self.settle_unsent(key, cx);
             any = true;
         }
         if any {
@@ -125,20 +159,21 @@ impl Lane {
     /// Whether the key's first event has waited for too long, whatever it is at.
     pub(super) fn has_expired(&self, key: &LaneKey, cx: &Context<'_>) -> bool {
         let Some(latest) = self.expires_since(cx) else { return false };
-        self.queues.known(key).oldest().is_some_and(|(since, _)| since <= latest)
+        self.has_expired_since(key, latest, cx.now)
     }
 
     /// Settles the key's first event, of which an attempt has just failed.
     pub(super) fn expire_failed(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         let Some((_, offset)) = self.queues.known(key).oldest() else { panic!("{key} has nothing that expires") };
         self.note_expired(offset, cx);
-        self.settle_first(key, cx);
+        self.settle_unsent(key, cx);
     }
 
     /// Settles an event that comes next in the lane's order of reading, if it has waited for too long and nothing of its
     /// key goes before. It needs no room.
     pub(super) fn expires_at_once(&mut self, key: &LaneKey, event: &Arc<LoggedEvent>, cx: &mut Context<'_>) -> bool {
-        let is_old = self.expires_since(cx).is_some_and(|latest| self.waits_since(event) <= latest);
+        let first = (self.waits_since(event), event.offset);
+        let is_old = self.expires_since(cx).is_some_and(|latest| self.has_waited(first, latest, cx.now));
         if !is_old || self.yielding.is_elsewhere(key) {
             return false;
         }
@@ -150,7 +185,7 @@ impl Lane {
             return false;
         }
         self.count_expired(key, event.offset, Some(event.as_ref()), cx);
-        cx.uncommitted.settled += 1;
+        cx.uncommitted.settled_unsent += 1;
         if let Some(replaying) = &mut self.replaying {
             replaying.settled += 1;
         }
@@ -216,7 +251,7 @@ impl Lane {
         let soonest = self.ages.looked_at.after(cx.settings.expire_every).max(cx.now.after(GO_ON_AFTER));
         let next = if std::mem::take(&mut self.ages.goes_on) {
             Some(cx.now.after(GO_ON_AFTER))
-        } else if self.yielding.is_unsure() {
+        } else if self.yielding.is_unsure() || self.ages.waits_for_commit {
             Some(rounded(soonest))
         } else {
             // What is due already is in flight, or waits for a commit: it is looked at when that ends.

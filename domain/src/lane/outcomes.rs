@@ -2,7 +2,7 @@
 
 use super::Lane;
 use super::context::{Context, Unsaved};
-use super::queues::{Asked, Part};
+use super::queues::{Asked, Entry, Part};
 use crate::destination::OnGiveUp;
 use crate::end::{Cause, Resends};
 use crate::event::LoggedEvent;
@@ -88,7 +88,7 @@ impl Lane {
             }
             // Whatever it met: it goes nowhere any more, also not among the dead letters.
             _ if self.was_of_deleted_tenant(part, nth, cx) => {
-                self.settle_first(&part.key, cx);
+                self.settle_unsent(&part.key, cx);
                 Fate::Waits
             }
             // It was the last one that it had time for.
@@ -240,9 +240,19 @@ impl Lane {
         cx.uncommitted.take_back(&cx.destination.name, first.offset);
     }
 
-    /// The key's first event is settled.
-    pub(super) fn settle_first(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
+    /// The key's first event is settled by an attempt.
+    fn settle_first(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         cx.uncommitted.settled += 1;
+        self.take_first(key, cx);
+    }
+
+    /// The key's first event is settled, and nobody gets it.
+    pub(super) fn settle_unsent(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
+        cx.uncommitted.settled_unsent += 1;
+        self.take_first(key, cx);
+    }
+
+    fn take_first(&mut self, key: &LaneKey, cx: &mut Context<'_>) {
         if let Some(replaying) = &mut self.replaying {
             replaying.settled += 1;
         }
@@ -270,6 +280,19 @@ impl Lane {
             }
             Some(Outcome::NotTried) | None => Some(Failure::new(cx.now, "the sink did not try it")),
         };
+        self.redriven(redrive, failed, cx);
+    }
+
+    /// The copy that the dead letter at `offset` keeps of its event can never be read. The retry has failed, so that the
+    /// key goes on.
+    pub(super) fn redrive_is_unreadable(&mut self, key: &LaneKey, offset: Offset, why: &str, cx: &mut Context<'_>) {
+        let is_first = self.queues.known(key).redrives().front().is_some_and(|redrive| redrive.offset == offset);
+        let Some(redrive) = is_first.then(|| self.queues.pop_redrive(key, &mut cx.memory)).flatten() else { return };
+        self.redriven(redrive, Some(Failure::new(cx.now, why)), cx);
+    }
+
+    /// Tells how the retry of a dead letter has ended.
+    fn redriven(&self, redrive: Entry, failed: Option<Failure>, cx: &mut Context<'_>) {
         let destination = cx.destination.name.clone();
         cx.notices.push_back(Notice::Redriven {
             destination: destination.clone(),

@@ -15,6 +15,7 @@ use crate::time::Timestamp;
 use key_queue::Held;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// All that a lane knows of its keys. A key with nothing to do has no queue.
 #[derive(Debug)]
@@ -66,6 +67,12 @@ impl Queues {
     /// The keys whose first event waits since `until` or before, the oldest first.
     pub(super) fn waiting_since(&self, until: Timestamp) -> impl Iterator<Item = &Oldest> {
         self.oldest.iter().flatten().take_while(move |(since, ..)| *since <= until)
+    }
+
+    /// The same of those that wait since later than `after`.
+    pub(super) fn waiting_since_after(&self, after: Timestamp) -> impl Iterator<Item = &Oldest> {
+        let first = (after.after(Duration::from_millis(1)), Offset::ZERO, LaneKey::Event(Offset::ZERO));
+        self.oldest.iter().flat_map(move |oldest| oldest.range(first.clone()..))
     }
 
     /// Since when the first event waits that waits since later than `after`.

@@ -49,6 +49,11 @@ impl Turns {
         self.ready.len()
     }
 
+    /// Those keys, in the order of their turns.
+    pub(super) fn ready_keys(&self) -> impl Iterator<Item = &LaneKey> {
+        self.ready.iter()
+    }
+
     pub(super) const fn ready_since(&self) -> Timestamp {
         self.ready_since
     }
@@ -100,6 +105,11 @@ impl Turns {
         }
         let due = self.to_fetch.pop_first().map(|(_, key)| (key, false));
         due.or_else(|| self.to_prefetch.pop_front().map(|key| (key, true)))
+    }
+
+    /// Fetches under way.
+    pub(super) const fn fetches(&self) -> usize {
+        self.fetches
     }
 
     pub(super) const fn fetch_begins(&mut self) {

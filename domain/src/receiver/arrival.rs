@@ -2,7 +2,8 @@
 
 use super::{InvalidSequence, Occasion, Sequence};
 use crate::event::DEFAULT_SOURCE;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 /// The header with the event's id, the same at every attempt.
@@ -128,8 +129,24 @@ pub struct CloudEventMembers {
     /// As [`REDRIVE_HEADER`].
     #[serde(default)]
     pub lanewayredrive: bool,
-    /// As [`REPLAY_HEADER`].
+    /// As [`REPLAY_HEADER`]: a text, since many readers of JSON know no numbers beyond 2^53. Earlier versions wrote a
+    /// number, which is taken too.
+    #[serde(default, deserialize_with = "text_or_number")]
     pub lanewayreplay: Option<u64>,
+}
+
+fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Number(u64),
+    }
+    match Option::deserialize(from)? {
+        None => Ok(None),
+        Some(Written::Number(number)) => Ok(Some(number)),
+        Some(Written::Text(text)) => text.parse().map(Some).map_err(|_| D::Error::custom(Unreadable::Replay)),
+    }
 }
 
 impl TryFrom<CloudEventMembers> for Arrival {

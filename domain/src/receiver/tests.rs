@@ -62,6 +62,14 @@ fn an_arrival_is_read_from_headers_and_from_a_batch_alike() {
     let [first, second] = <[_; 2]>::try_from(members).unwrap().map(|of| Arrival::try_from(of).unwrap());
     assert_eq!(first, expected);
     assert_eq!(second, Arrival { key: None, redrive: true, replay: Some(77), ..expected });
+    // Two numbers that are one to whoever reads numbers as JavaScript does.
+    for number in [9_007_199_254_740_992_u64, 9_007_199_254_740_993, u64::MAX] {
+        let text = format!(r#"{{"id":"e","lanewaysequence":"3-41","lanewayattempt":1,"lanewayreplay":"{number}"}}"#);
+        let members: CloudEventMembers = serde_json::from_str(&text).unwrap();
+        assert_eq!(Arrival::try_from(members).unwrap().replay, Some(number));
+    }
+    let none = r#"{"id":"e","lanewaysequence":"3-41","lanewayattempt":1,"lanewayreplay":"x"}"#;
+    assert!(serde_json::from_str::<CloudEventMembers>(none).unwrap_err().to_string().contains("laneway-replay"));
     assert_eq!((first.remembered_as(), second.remembered_as()), ("key:order-7".into(), "event:evt_1".into()));
 }
 

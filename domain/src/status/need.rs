@@ -2,6 +2,7 @@
 
 use super::{BreakerStatus, DestinationStatus, PausedBy};
 use crate::time::Timestamp;
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// From which age of its oldest waiting event on a destination is late: what is younger is on its way.
@@ -71,7 +72,36 @@ impl Need {
             () => Self::Nothing,
         }
     }
+
+    /// Its name, wherever a person sees it: at the console and at the command line.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Down => "down",
+            Self::Held => "held",
+            Self::Blocked => "failing",
+            Self::DeadLetters => "dead letters",
+            Self::Late => "late",
+            Self::Paused => "paused",
+            Self::Left => "left",
+            Self::Nothing => "ok",
+        }
+    }
+
+    /// Where a destination that needs this stands in a list.
+    #[must_use]
+    pub fn urgency(self, status: &DestinationStatus, dead_letters: u64, now: Timestamp) -> Urgency {
+        let failed = status.failed_recently;
+        // Where all else is well, what failed lately is where it may begin.
+        let begins_to_fail = self == Self::Nothing && failed > 0;
+        Urgency(self, !begins_to_fail, Reverse(status.lag(now)), Reverse(failed), Reverse(dead_letters))
+    }
 }
+
+/// Where a destination stands in a list of all: the least first, which needs a person most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Urgency(Need, bool, Reverse<Option<Duration>>, Reverse<u64>, Reverse<u64>);
 
 impl DestinationStatus {
     /// For how long the oldest event that waits has waited, as far as that is known. `None` if none waits.
@@ -141,5 +171,31 @@ mod tests {
     #[test]
     fn the_order_is_the_one_that_is_written_down() {
         assert!(Need::ALL.is_sorted());
+    }
+
+    #[test]
+    fn every_label_is_its_own() {
+        let labels: std::collections::BTreeSet<&str> = Need::ALL.into_iter().map(Need::label).collect();
+        assert_eq!(labels.len(), Need::ALL.len());
+    }
+
+    #[test]
+    fn what_waits_longer_comes_first_and_where_all_is_well_what_failed_lately() {
+        let of = |status: &DestinationStatus, dead| Need::of(status, dead, NOW).urgency(status, dead, NOW);
+        let fails = |status: DestinationStatus| DestinationStatus { failed_recently: 1, ..status };
+        let in_order = [
+            of(&DestinationStatus { pending: 1, ..paused("the receiver answered 410 Gone") }, 0),
+            of(&blocked(None), 0),
+            of(&DestinationStatus { blocked_keys: 1, ..waiting(90_000) }, 0),
+            of(&DestinationStatus { blocked_keys: 1, ..waiting(1_000) }, 0),
+            of(&fails(DestinationStatus { blocked_keys: 1, ..idle() }), 0),
+            of(&DestinationStatus { blocked_keys: 1, ..idle() }, 0),
+            of(&idle(), 60),
+            of(&idle(), 1),
+            of(&fails(idle()), 0),
+            of(&waiting(1_000), 0),
+            of(&idle(), 0),
+        ];
+        assert!(in_order.is_sorted_by(|a, b| a < b), "{in_order:?}");
     }
 }

@@ -106,6 +106,23 @@ fn a_pause_that_all_workers_know_is_told_as_it_is_and_another_with_its_worker() 
 }
 
 #[test]
+fn of_a_pause_the_first_moment_is_told_and_that_of_the_reason_that_is_named() {
+    let since = |pauses: &[Option<(&str, u64)>]| {
+        let status = |pause: &Option<(&str, u64)>| DestinationStatus {
+            paused: pause.map(|(why, _)| why.into()),
+            paused_since: pause.map(|(_, since)| Timestamp::from_millis(since)),
+            ..destination("x", 0)
+        };
+        let reports = pauses.iter().map(status).zip(["a", "b", "c"]);
+        let all = StatusReport::of_all(reports.map(|(status, id)| (id.to_owned(), report(1, &[], vec![status]))));
+        all.destinations[0].paused_since.map(Timestamp::as_millis)
+    };
+    assert_eq!(since(&[Some(("gone", 9)), Some(("gone", 5))]), Some(5));
+    assert_eq!(since(&[None, Some(("gone", 9)), None]), Some(9));
+    assert_eq!(since(&[Some(("one", 9)), Some(("another", 5))]), Some(9));
+}
+
+#[test]
 fn a_tenant_learns_of_its_own_destinations_and_nothing_of_workers() {
     let paused = |name: &str, why: &str| DestinationStatus { paused: Some(why.to_owned()), ..destination(name, 0) };
     let a = report(5, &[0], vec![destination("acme:x", 1), destination("b:x", 2), paused("acme:y", "a file differs")]);

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -82,35 +83,84 @@ fn there_are_no_more_than_can_be() {
     assert_eq!(book.check(), Ok(()));
 }
 
+#[test]
+fn whoever_knows_of_a_deletion_that_was_forgotten_leaves_the_next_tenant_of_that_name_alone() {
+    let (mut book, acme) = (TenantBook::default(), tenant("acme"));
+    book.limit(&acme, at_most(1), &stamp(1)).unwrap();
+    let before = book.clone();
+    book.delete(&acme, &stamp(50)).unwrap();
+    let deleted = book.clone();
+    book.forget(&[acme.clone()].into_iter().collect(), &stamp(80));
+    book.limit(&acme, at_most(5), &stamp(100)).unwrap();
+    assert_eq!(book.lacking(&deleted, &stamp(200)), None, "it has missed that the name was free");
+    // A failover has lost that it was, and what came after.
+    let whole = deleted.lacking(&book, &stamp(200)).expect("the next tenant is lost");
+    assert_eq!((whole.is_deleted(&acme), whole.limits_of(&acme)), (false, at_most(5)));
+    assert_eq!(whole.lacking(&deleted, &stamp(300)), None, "and nobody else deletes it again");
+    // One that was written before the deletion is not the next one.
+    let stands = TenantBook { forgotten: Revision(60), revision: Revision(60), ..before };
+    assert!(stands.lacking(&deleted, &stamp(200)).expect("the deletion is lost").is_deleted(&acme));
+}
+
+/// What changes a book.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Limit,
+    Delete,
+    /// As it happens: long after the deletion.
+    Forget,
+}
+
+fn changes() -> impl Strategy<Value = Vec<(u8, Change)>> {
+    let change = prop::sample::select(vec![Change::Limit, Change::Delete, Change::Forget]);
+    prop::collection::vec((0_u8..4, change), 0..6)
+}
+
 proptest! {
     /// Whatever the last moments that a store lost were, what a process knew is there again, and no deletion is undone.
     #[test]
     fn what_a_store_has_lost_is_written_again(
-        before in prop::collection::vec((0_u8..4, any::<bool>()), 0..6),
-        lost in prop::collection::vec((0_u8..4, any::<bool>()), 0..6),
-        after in prop::collection::vec((0_u8..4, any::<bool>()), 0..6),
+        before in changes(), lost in changes(), after in changes(),
     ) {
         let mut revision = 0;
-        let mut change = |book: &mut TenantBook, changes: &[(u8, bool)]| {
-            for (of, deletes) in changes {
+        // Returns what was forgotten, each with the revision of its deletion: those up to `until` are old enough.
+        let mut change = |book: &mut TenantBook, changes: &[(u8, Change)], until: u64| {
+            let mut forgotten = BTreeSet::new();
+            for (of, change) in changes {
                 revision += 1;
                 let (of, stamp) = (tenant(&format!("t{of}")), stamp(revision));
-                // One that was deleted takes no limits.
-                let _ = if *deletes { book.delete(&of, &stamp) } else { book.limit(&of, at_most(revision as u32), &stamp) };
+                let old = book.tenants().get(&of).filter(|record| record.deleted && record.revision <= Revision(until));
+                match (change, old.map(|record| record.revision)) {
+                    // One that was deleted takes no limits.
+                    (Change::Limit, _) => _ = book.limit(&of, at_most(revision as u32), &stamp),
+                    (Change::Delete, _) => book.delete(&of, &stamp).unwrap(),
+                    (Change::Forget, Some(deleted)) => {
+                        book.forget(&[of.clone()].into_iter().collect(), &stamp);
+                        forgotten.insert((of, deleted));
+                    }
+                    (Change::Forget, None) => {}
+                }
             }
+            (forgotten, revision)
         };
         let mut stored = TenantBook::default();
-        change(&mut stored, &before);
+        let (_, until) = change(&mut stored, &before, u64::MAX);
         let mut known = stored.clone();
-        change(&mut known, &lost);
-        change(&mut stored, &after);
+        let (forgotten, _) = change(&mut known, &lost, until);
+        let (forgotten_in_store, _) = change(&mut stored, &after, until);
         let whole = stored.lacking(&known, &stamp(1_000)).unwrap_or_else(|| stored.clone());
         prop_assert_eq!(whole.check(), Ok(()));
         prop_assert_eq!(whole.lacking(&known, &stamp(2_000)), None);
         for of in known.tenants().keys().chain(stored.tenants().keys()) {
-            prop_assert_eq!(whole.is_deleted(of), known.is_deleted(of) || stored.is_deleted(of));
-            let records = [known.tenants().get(of), stored.tenants().get(of)];
-            let last = records.into_iter().flatten().max_by_key(|record| (record.deleted, record.revision));
+            let (known, stored) = (known.tenants().get(of), stored.tenants().get(of));
+            // A deletion that was forgotten is none any more; for the store's, somebody has to have the name.
+            let is_in = |forgotten: &BTreeSet<_>, record: &TenantRecord| {
+                record.deleted && forgotten.contains(&(of.clone(), record.revision))
+            };
+            let has_name = known.is_some_and(|record| !record.deleted);
+            let known = known.filter(|record| !is_in(&forgotten_in_store, record));
+            let stored = stored.filter(|record| !has_name || !is_in(&forgotten, record));
+            let last = [known, stored].into_iter().flatten().max_by_key(|record| (record.deleted, record.revision));
             prop_assert_eq!(whole.tenants().get(of), last);
         }
     }

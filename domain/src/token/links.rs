@@ -63,12 +63,17 @@ impl Links {
         // What was ended longer ago than a link can last needs no remembering: those have expired.
         self.ended.retain(|_, ended| ended.after(MAX_LINK_LASTS) > now);
         self.ended.insert(tenant.clone(), until);
-        while self.ended.len() > MAX_ENDED_LINKS
-            && let Some((earliest, at)) = self.ended.iter().min_by_key(|(_, at)| **at)
-        {
-            self.all_ended = self.all_ended.max(*at);
-            let earliest = earliest.clone();
-            self.ended.remove(&earliest);
+        self.let_go();
+    }
+
+    /// Forgets what is beyond the bound, the earliest first: more links have ended then, and none less.
+    fn let_go(&mut self) {
+        let beyond = self.ended.len().saturating_sub(MAX_ENDED_LINKS);
+        if beyond > 0 {
+            let mut moments: Vec<Timestamp> = self.ended.values().copied().collect();
+            let (_, last, _) = moments.select_nth_unstable(beyond - 1);
+            self.all_ended = self.all_ended.max(*last);
+            self.ended.retain(|_, at| *at > self.all_ended);
         }
     }
 
@@ -82,6 +87,7 @@ impl Links {
                 *ended = (*ended).max(*at);
             }
             whole.ended.retain(|_, at| *at > whole.all_ended);
+            whole.let_go();
         }
         whole
     }
@@ -223,6 +229,20 @@ mod tests {
         // A day later nothing needs to be remembered.
         links.end(&tenant(1), START.after(2 * MAX_LINK_LASTS));
         assert_eq!(links.ended.len(), 1);
+    }
+
+    #[test]
+    fn what_was_ended_here_and_there_is_bounded_when_it_comes_together() {
+        let at = |n: usize| Timestamp::from_millis(START.as_millis() + n as u64);
+        let ended = |n: usize| (tenant(n), at(n));
+        let store = (0..MAX_ENDED_LINKS).map(|n| ended(2 * n)).collect();
+        let known = (0..MAX_ENDED_LINKS).map(|n| ended(2 * n + 1)).collect();
+        let [store, known] = [store, known].map(|ended| Links { ended, ..Links::new("k", Revision(1)) });
+        let whole = store.with(&known);
+        assert_eq!((whole.check(), whole.ended.len()), (Ok(()), MAX_ENDED_LINKS));
+        for n in 0..2 * MAX_ENDED_LINKS {
+            assert!(whole.ended_until(&tenant(n)) >= at(n), "the links of tenant {n} have ended");
+        }
     }
 
     #[test]

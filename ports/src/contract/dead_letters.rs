@@ -6,8 +6,8 @@ use super::fixtures::{
 };
 use crate::{DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, MAX_DEAD_LETTER_PAGE, ProgressStore, Selection};
 use laneway_domain::{
-    Backoff, Commit, DeadLetter, Event, EventType, Failure, Key, LaneKey, NextAttempt, Offset, Partition, Position,
-    Redrive, Redriven, Tenant, Timestamp, TypePattern,
+    Backoff, Commit, DeadLetter, Event, EventId, EventType, Failure, Key, LaneKey, NextAttempt, Offset, Partition,
+    Position, Redrive, Redriven, Tenant, Timestamp, TypePattern,
 };
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ macro_rules! dead_letters_contract {
             a_retry_request_is_there_after_a_reopen
             retry_requests_are_met_once_from_one_place_to_the_next
             the_event_of_a_tenant_is_a_dead_letter_like_any_other
+            of_tenants_and_sources_that_share_an_id_only_the_letter_that_is_meant_is_changed
             a_delivered_retry_removes_the_dead_letter
             a_failed_retry_leaves_the_dead_letter_with_the_failure_added
             a_failed_retry_committed_twice_adds_one_failure
@@ -38,12 +39,18 @@ macro_rules! dead_letters_contract {
             a_discarded_dead_letter_is_gone
             the_same_event_is_a_dead_letter_of_two_destinations
         }
+        $crate::contract_tests! { damaged, damaged_dead_letters_contract, $subject, #[$test],
+            a_damaged_dead_letter_keeps_nobody_from_retrying_the_others
+            a_commit_is_made_whatever_is_damaged
+            a_damaged_copy_is_refused_and_its_retry_can_end
+            of_damaged_dead_letters_the_others_are_listed_counted_and_changed
+        }
     };
 }
 
 const P: Partition = Partition(0);
 
-fn of(name: &str) -> Selection {
+pub(super) fn of(name: &str) -> Selection {
     Selection { destination: Some(destination(name)), ..Selection::default() }
 }
 
@@ -51,7 +58,7 @@ async fn list(store: &impl DeadLetters, selection: Selection) -> Vec<DeadLetter>
     store.list(&DeadLetterQuery { selection, after: None, most: MAX_DEAD_LETTER_PAGE }).await.unwrap()
 }
 
-async fn offsets(store: &impl DeadLetters, selection: Selection) -> Vec<u64> {
+pub(super) async fn offsets(store: &impl DeadLetters, selection: Selection) -> Vec<u64> {
     list(store, selection).await.iter().map(|letter| letter.given_up.offset.0).collect()
 }
 
@@ -68,7 +75,7 @@ pub async fn numbers_beyond_all_that_can_be_stored_find_nothing<S: Subject>() {
 }
 
 /// Ten events, and dead letters of those at `offsets` for each of the destinations.
-async fn dead<S: Subject>(names: &[&str], offsets: &[u64]) -> S {
+pub(super) async fn dead<S: Subject>(names: &[&str], offsets: &[u64]) -> S {
     let subject = filled::<S>(10).await;
     let lease = lease(subject.store()).await;
     for name in names {
@@ -77,7 +84,12 @@ async fn dead<S: Subject>(names: &[&str], offsets: &[u64]) -> S {
     subject
 }
 
-async fn commit_redriven<S: Subject>(subject: &S, name: &str, offset: u64, failed: Option<Failure>) -> Commit {
+pub(super) async fn commit_redriven<S: Subject>(
+    subject: &S,
+    name: &str,
+    offset: u64,
+    failed: Option<Failure>,
+) -> Commit {
     let redriven = vec![Redriven { destination: destination(name), offset: Offset(offset), failed }];
     let commit = Commit { redriven, ..Commit::default() };
     let lease = lease(subject.store()).await;
@@ -98,7 +110,9 @@ pub async fn a_dead_letter_says_what_was_committed<S: Subject>() {
     let found = list(subject.store(), Selection::default()).await;
     let Event { id: event_id, event_type, .. } = event("e1").event;
     let event_type = Some(event_type);
-    assert_eq!(found, [DeadLetter { partition: P, given_up: expected, event_id, event_type, retry_requested: false }]);
+    let (tenant, retry_requested) = (None, false);
+    let expected = DeadLetter { partition: P, given_up: expected, event_id, event_type, tenant, retry_requested };
+    assert_eq!(found, [expected]);
 }
 
 /// The copy is there also when the log has trimmed the event.
@@ -448,4 +462,49 @@ pub async fn the_event_of_a_tenant_is_a_dead_letter_like_any_other<S: Subject>()
     subject.store().retry(&of("acme:shop")).await.unwrap();
     commit_redriven(&subject, "acme:shop", 0, None).await;
     assert_eq!(offsets(subject.store(), Selection::default()).await, [1]);
+}
+
+/// Keys and ids are each tenant's and each source's own: of those that share them, only what is meant is changed.
+pub async fn of_tenants_and_sources_that_share_an_id_only_the_letter_that_is_meant_is_changed<S: Subject>() {
+    let subject = S::create(1).await;
+    let of_owner = |tenant: Option<&str>, source: &str| {
+        let mut new = keyed("e", "k");
+        new.event.tenant = tenant.map(|tenant| Tenant::new(tenant).unwrap());
+        new.event.source = Some(source.into());
+        // What stands before the tenant in a stored event.
+        new.event.attributes = [("plan".into(), "gold".into()), ("seats".into(), 7.into())].into();
+        new
+    };
+    let events = vec![
+        of_owner(None, "shop"),
+        of_owner(Some("acme"), "shop"),
+        of_owner(Some("acme"), "till"),
+        of_owner(Some("globex"), "shop"),
+    ];
+    append(subject.store(), events).await;
+    let held = lease(subject.store()).await;
+    subject.store().commit(&held, &gives_up("a", &[0, 1, 2, 3])).await.unwrap();
+    let subject = subject.reopen().await;
+    let store = subject.store();
+    let tenant = |name: &str| Tenant::new(name).ok();
+    let owners: Vec<_> = list(store, of("a")).await.into_iter().map(|letter| letter.tenant).collect();
+    assert_eq!(owners, [None, tenant("acme"), tenant("acme"), tenant("globex")]);
+    let (key, event_id) = (Key::new("k").ok(), EventId::new("e").ok());
+    for (selection, expected) in [
+        (Selection { key: key.clone(), event_id: event_id.clone(), ..of("a") }, vec![0, 1, 2, 3]),
+        (Selection { tenant: tenant("acme"), key, ..of("a") }, vec![1, 2]),
+        (Selection { tenant: tenant("globex"), event_id, ..of("a") }, vec![3]),
+        (Selection { tenant: tenant("other"), ..of("a") }, vec![]),
+        (Selection { tenant: tenant("acme"), places: [(P, Offset(2)), (P, Offset(3))].into(), ..of("a") }, vec![2]),
+    ] {
+        assert_eq!(offsets(store, selection.clone()).await, expected, "{selection:?}");
+        assert_eq!(store.count(&selection).await.unwrap(), expected.len() as u64, "{selection:?}");
+    }
+    let second = Selection { places: [(P, Offset(1))].into(), ..of("a") };
+    assert_eq!(store.retry(&second).await.unwrap(), 1);
+    let requested = store.retry_requested(P, None, 10).await.unwrap();
+    assert_eq!(requested.iter().map(|request| request.offset).collect::<Vec<_>>(), [Offset(1)]);
+    assert_eq!(store.discard(&second).await.unwrap(), 1);
+    assert_eq!(store.discard(&Selection { tenant: tenant("globex"), ..of("a") }).await.unwrap(), 1);
+    assert_eq!(offsets(store, of("a")).await, [0, 2]);
 }

@@ -4,7 +4,7 @@ use super::Subject;
 use super::fixtures::{append, assert_refused, event, given, key_in, keyed, read_all, whole};
 use crate::{Appended, Bounds, EventLog, accepted_since};
 use bytes::Bytes;
-use laneway_domain::{EventType, LoggedEvent, NewEvent, Offset, Partition, Tenant, Timestamp};
+use laneway_domain::{DEFAULT_SOURCE, EventType, LoggedEvent, NewEvent, Offset, Partition, Tenant, Timestamp};
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -245,7 +245,7 @@ pub async fn a_given_id_is_remembered_over_a_reopen<S: Subject>() {
     assert_eq!(again, [Appended { partition: Partition(0), offset: Offset(1), duplicate: true }]);
 }
 
-/// An id is unique only within its source; no source is one of its own.
+/// An id is unique only within its source; no source is the one that receivers see then.
 pub async fn the_same_id_from_another_source_is_another_event<S: Subject>() {
     let from = |source: Option<&str>| {
         let mut new = given("a", "k");
@@ -261,9 +261,10 @@ pub async fn the_same_id_from_another_source_is_another_event<S: Subject>() {
         assert_eq!(again, Appended { duplicate: true, ..*first });
     }
     let subject = subject.reopen().await;
-    let again = append(subject.store(), vec![from(Some("/crm")), from(Some("/new"))]).await;
+    let again = append(subject.store(), vec![from(Some("/crm")), from(Some("/new")), from(Some(DEFAULT_SOURCE))]).await;
     assert_eq!(again[0], Appended { duplicate: true, ..first[2] });
     assert_eq!((again[1].offset, again[1].duplicate), (Offset(4), false));
+    assert_eq!(again[2], Appended { duplicate: true, ..first[0] });
 }
 
 /// Ids that Laneway made cannot come again, and are not remembered.

@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking")]
 
 pub mod cuts;
+pub mod damaged;
 pub mod dead_letters;
 pub mod event_log;
 pub mod extent;
@@ -33,11 +34,34 @@ pub mod workers;
 
 use crate::Store;
 use async_trait::async_trait;
+use laneway_domain::{DestinationName, Offset, Partition};
 use std::time::Duration;
 
 /// The longest that one check may take. Far more than any needs; a check that gets here waits for
 /// something that will not come.
 pub const CHECK_DEADLINE: Duration = Duration::from_secs(120);
+
+/// What of a dead letter is damaged, by a disk or by somebody's hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// What it was ordered with.
+    Order,
+    /// The id of its event.
+    Id,
+    /// How it has failed.
+    History,
+    /// A text of it, which is none any more.
+    Text,
+    /// Its end, which is missing.
+    End,
+    /// The copy of its event.
+    Copy,
+}
+
+impl Damage {
+    /// Each of them.
+    pub const ALL: [Self; 6] = [Self::Order, Self::Id, Self::History, Self::Text, Self::End, Self::Copy];
+}
 
 /// A store under test.
 #[async_trait]
@@ -61,6 +85,12 @@ pub trait Subject: Sized + Send + Sync {
 
     /// Lets the store's clock go on by at least `time`.
     async fn pass(&self, time: Duration);
+
+    /// Damages a dead letter behind the store's back. `false` where that cannot be had.
+    async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
+        let _ = (partition, offset, of, damage);
+        false
+    }
 }
 
 /// Makes one test of each named check of a suite.

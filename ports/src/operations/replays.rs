@@ -56,6 +56,19 @@ pub struct ReplayRequest {
     pub partial: bool,
 }
 
+impl ReplayRequest {
+    /// Whether it ends before it begins, so that there is no event between the two, whatever the log has.
+    #[must_use]
+    pub fn ends_before_it_begins(&self) -> bool {
+        match (self.from, self.to) {
+            (ReplayPoint::Moment(from), ReplayPoint::Moment(to)) => to <= from,
+            (ReplayPoint::Beginning, ReplayPoint::Moment(to)) => to == Timestamp::ZERO,
+            (_, ReplayPoint::Beginning) => true,
+            _ => false,
+        }
+    }
+}
+
 /// A replay that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BegunReplay {

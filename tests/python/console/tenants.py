@@ -13,7 +13,7 @@ SERVER = "\n".join(
     [f'[[server.token]]\nname = "boss"\ntoken = "a-token-of-the-boss"\nroles = {json.dumps(ROLES)}'] +
     [f'[[server.token]]\nname = "app"\ntenant = "{tenant}"\ntoken = "the-token-of-{tenant}"\nroles = {json.dumps(ROLES)}'
      for tenant in ("acme", MARK)] +
-    ['[tenants]\nschemes = ["https", "http"]'])
+    ['[tenants]\nschemes = ["https", "http"]\negress_allow = ["127.0.0.0/8"]'])
 
 
 def token(tenant):

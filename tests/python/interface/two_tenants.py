@@ -127,6 +127,7 @@ GUESSED = {
     "partition": [0, 1, 2, 3],
     "offset": list(range(12)),
     "limit": [1000],
+    "at": [f"{partition}:{offset}" for partition in range(4) for offset in range(12)],
 }
 
 
@@ -159,7 +160,7 @@ def replaced(value, tenant):
 def send(interface, case, operation, choose):
     parameters = guess(choose, dict(case.path_parameters or {}))
     query = guess(choose, dict(case.query or {}))
-    for name in ("tenant", "destination", "key", "limit"):
+    for name in ("tenant", "destination", "key", "limit", "at"):
         known = any(it.name == name for it in operation.query)
         if known and choose.random() < 0.3:
             query[name] = choose.choice(GUESSED[name])

@@ -109,7 +109,8 @@ async fn a_fuzzer_finds_no_answer_that_is_not_documented() {
 /// A server where two tenants have tokens for everything, and may do as much as they like.
 fn with_tenants() -> Installation {
     let mut tables = vec![format!(
-        "[tenants]\nschemes = [\"https\", \"http\"]\nchanges_per_minute = 1000000\ntests_per_minute = 1000000\n\
+        "[tenants]\nschemes = [\"https\", \"http\"]\negress_allow = [\"127.0.0.0/8\"]\n\
+         changes_per_minute = 1000000\ntests_per_minute = 1000000\n\
          replays_per_minute = 1000000\nsearches_per_minute = 1000000\nreplays_at_once = 1000\ntokens = 10000\n\
          destinations = 10000\n[[server.token]]\nname = \"boss\"\ntoken = \"{TOKEN}\"\n\
          roles = [\"publish\", \"read\", \"operate\", \"admin\"]"

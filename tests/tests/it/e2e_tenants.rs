@@ -21,7 +21,8 @@ fn token(tenant: &str, role: Role) -> String {
 
 fn settings() -> Settings {
     let mut tables = vec![format!(
-        "[tenants]\nschemes = [\"https\", \"http\"]\ndestinations = 3\nchanges_per_minute = 1000\nreplays_at_once = 2\n\
+        "[tenants]\nschemes = [\"https\", \"http\"]\negress_allow = [\"127.0.0.0/8\"]\ndestinations = 3\n\
+         changes_per_minute = 1000\nreplays_at_once = 2\n\
          [[server.token]]\nname = \"boss\"\ntoken = \"{BOSS}\"\nroles = [\"publish\", \"read\", \"operate\", \"admin\"]"
     )];
     for tenant in ["acme", MARK] {

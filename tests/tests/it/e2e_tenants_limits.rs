@@ -12,7 +12,8 @@ const SHOP: &str = "the-token-of-the-shop-of-acme";
 
 fn settings(tenants: &str) -> Settings {
     let rest = format!(
-        "[tenants]\nschemes = [\"https\", \"http\"]\n{tenants}\n[[server.token]]\nname = \"boss\"\ntoken = \"{BOSS}\"\n\
+        "[tenants]\nschemes = [\"https\", \"http\"]\negress_allow = [\"127.0.0.0/8\"]\n{tenants}\n\
+         [[server.token]]\nname = \"boss\"\ntoken = \"{BOSS}\"\n\
          roles = [\"publish\", \"read\", \"operate\", \"admin\"]"
     );
     Settings { rest, ..Settings::default() }

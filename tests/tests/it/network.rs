@@ -5,7 +5,7 @@ use laneway_memory::Sabotage;
 use laneway_tests::network::{Moment, run};
 use laneway_tests::seeded::Suite;
 
-const SUITE: Suite<Moment> = Suite { run, seeds: 20, dearer: 10, twice: 20, to_notice: 60 };
+const SUITE: Suite<Moment> = Suite { run, seeds: 20, dearer: 10, twice: 20, to_notice: 200 };
 
 #[test]
 fn no_seed_breaks_a_guarantee_over_the_network() {

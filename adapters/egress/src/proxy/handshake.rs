@@ -65,7 +65,9 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) fn of(error: &ConnectError) -> Self {
         match error {
-            ConnectError::Blocked { .. } | ConnectError::Zone { .. } => Self::NotAllowed,
+            ConnectError::Blocked { .. } | ConnectError::Zone { .. } | ConnectError::NotPermitted { .. } => {
+                Self::NotAllowed
+            }
             ConnectError::LookUp { .. } | ConnectError::NoAddress { .. } | ConnectError::Late { .. } => {
                 Self::HostUnreachable
             }

@@ -166,6 +166,29 @@ async fn a_server_that_cannot_be_reached_is_said_to_be_so() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_place_is_said_to_do_so() {
+    let port = server().await;
+    let policy = EgressPolicy {
+        connections: crate::Connections::at_most(1),
+        ..EgressPolicy::allowing(["127.0.0.0/8".parse().unwrap()])
+    };
+    let taken = policy.connections.place(Instant::now()).await.unwrap();
+    let proxy = GuardedProxy::start(Guard::new(policy)).await.unwrap();
+    let waits = async { connect(&proxy, 1, &address("127.0.0.1"), port).await };
+    let said = async {
+        while proxy.troubles().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let trouble = Arc::clone(&proxy.troubles()[0]);
+        assert!(trouble.is_shortage(|_| false), "{trouble}");
+        // It has its place, and nobody waits any more.
+        drop(taken);
+    };
+    let (connected, ()) = tokio::join!(waits, said);
+    assert!(connected.is_ok() && proxy.troubles().is_empty());
+}
+
+#[tokio::test]
 async fn the_end_of_one_side_is_the_end_of_the_other_and_the_last_words_arrive() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

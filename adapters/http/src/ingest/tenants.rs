@@ -4,6 +4,7 @@ use crate::problem::Problem;
 use laneway_domain::{NewEvent, Tenant};
 use laneway_ports::{Appended, EventLog, StoreError, TenantDoor, Unwelcome};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What a request has of one tenant.
 #[derive(Default)]
@@ -41,9 +42,9 @@ pub(super) async fn append(
     }
     let why = |event: &NewEvent| event.event.tenant.as_ref().and_then(|tenant| refused.get(tenant));
     if events.iter().all(|event| why(event).is_some())
-        && let Some(first) = refused.values().next()
+        && let Some(longest) = longest(refused.values())
     {
-        return Err(Problem::from_unwelcome(first));
+        return Err(Problem::from_unwelcome(longest));
     }
     let mut results: Vec<Option<Result<Appended, StoreError>>> =
         events.iter().map(|event| why(event).map(|why| Err(as_of_store(why)))).collect();
@@ -56,10 +57,45 @@ pub(super) async fn append(
     Ok(results.into_iter().map(|result| result.unwrap_or_else(missing)).collect())
 }
 
+/// What has to be told of several.
+fn longest<'a>(refused: impl Iterator<Item = &'a Unwelcome>) -> Option<&'a Unwelcome> {
+    refused.max_by_key(|why| waits(why))
+}
+
+/// For how long nothing can be done about it: whoever comes before the last of several has a quota again is refused
+/// anew.
+const fn waits(why: &Unwelcome) -> Duration {
+    match why {
+        Unwelcome::OverQuota { after, .. } => *after,
+        // A time does not help, and somebody has to look: that is told first.
+        Unwelcome::Deleted(_) | Unwelcome::TooLarge { .. } => Duration::MAX,
+    }
+}
+
 /// The same among what the store says of others' events of the same request.
 fn as_of_store(why: &Unwelcome) -> StoreError {
     match why {
         Unwelcome::OverQuota { after, .. } => StoreError::RetryLater { what: why.to_string(), after: *after },
         Unwelcome::Deleted(_) | Unwelcome::TooLarge { .. } => StoreError::refused(why.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_domain::TenantRefusal;
+
+    #[test]
+    fn of_several_tenants_that_have_to_wait_the_one_that_waits_longest_is_told() {
+        let over = |name: &str, seconds| Unwelcome::OverQuota {
+            tenant: Tenant::new(name).unwrap(),
+            what: "1 event a second".into(),
+            after: Duration::from_secs(seconds),
+        };
+        let mut all = vec![over("a", 2), over("b", 60), over("c", 7)];
+        assert_eq!(longest(all.iter()), all.get(1));
+        all.push(Unwelcome::Deleted(TenantRefusal::Deleted(Tenant::new("d").unwrap())));
+        assert_eq!(longest(all.iter()), all.last());
+        assert_eq!(longest(std::iter::empty()), None);
     }
 }

@@ -21,13 +21,24 @@ impl Caller {
     /// Whose request it is, whose token opens that.
     pub(crate) fn of(tokens: &Known, parts: &Parts, access: Access) -> Self {
         let presented = Shown::of(parts).presented(tokens);
-        let presented = presented.as_deref();
         Self { by: whose(tokens, presented), access, maker: maker(tokens, presented) }
     }
 
     /// Their name, for people who read who changed something.
     pub(crate) fn by(&self) -> &str {
         &self.by
+    }
+
+    /// Who has done something, as they may be told it: how operators call their tokens is none of a tenant's business.
+    pub(crate) fn told_of(&self, tokens: &Known, by: String) -> String {
+        let Some(tenant) = self.tenant() else { return by };
+        let (is_link, token) = by.strip_prefix("a link of ").map_or((false, &*by), |token| (true, token));
+        let is_own = token.strip_prefix("the token ").is_some_and(|name| tokens.is_of_tenant(name, tenant));
+        match (is_own, is_link) {
+            (true, _) => by,
+            (false, true) => "a link of the operator".to_owned(),
+            (false, false) => "the operator".to_owned(),
+        }
     }
 
     /// The tenant whose things are all that they see; `None`: an operator, who sees everybody's.
@@ -127,6 +138,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::token::{Token, Tokens};
     use laneway_domain::Key;
 
     #[test]
@@ -144,6 +156,28 @@ mod tests {
         let tenant = tenant.map(|tenant| Tenant::new(tenant).unwrap());
         let access = Access { roles: Roles::ALL, tenant, until: None };
         Caller { by: "the token x".into(), access, maker: ("x".into(), TokenDigest([0; 32])) }
+    }
+
+    #[test]
+    fn a_tenant_is_not_told_how_operators_call_their_tokens() {
+        let token = |name: &str| Token::new(&format!("secret-of-{name}")).unwrap().named(name, Roles::ALL);
+        let shop = token("shop").of_tenant(Tenant::new("acme").unwrap());
+        let tokens = Tokens::of(vec![token("boss"), shop]).now();
+        let told = |by: &str| caller(Some("acme")).told_of(&tokens, by.to_owned());
+        for own in
+            ["the token shop", "the token acme:till", "a link of the token shop", "a link of the token acme:till"]
+        {
+            assert_eq!(told(own), own);
+        }
+        for other in
+            ["the token boss", "the token gone", "the token b:x", "a token of server.tokens", "laneway, since x"]
+        {
+            assert_eq!(told(other), "the operator", "{other}");
+            assert_eq!(caller(None).told_of(&tokens, other.to_owned()), other);
+        }
+        for other in ["a link of the token boss", "a link of a token of server.tokens"] {
+            assert_eq!(told(other), "a link of the operator", "{other}");
+        }
     }
 
     #[test]

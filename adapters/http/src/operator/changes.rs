@@ -9,8 +9,8 @@ use crate::answer;
 use crate::problem::{Kind, Problem};
 use crate::request_name;
 use crate::wire::{
-    BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult, ChangeAnswer, Empty, JournalPage, PauseChoice,
-    RotateChoice,
+    BatchAnswer, BatchChange, BatchOfChanges, BatchOp, BatchResult, ChangeAnswer, Empty, JournalLine, JournalPage,
+    PauseChoice, RotateChoice,
 };
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
@@ -81,7 +81,9 @@ pub(crate) async fn journal(
     let asked: JournalAsked = query(&uri)?;
     let limit = limit(asked.limit)?;
     let found = admin(&shared)?.changes(&name, asked.before.map(Revision), limit).await;
-    let items = found.map_err(|error| Problem::from_admin(&error))?;
+    let tokens = shared.api.tokens.now();
+    let told = |line: JournalLine| JournalLine { by: caller.told_of(&tokens, line.by), ..line };
+    let items: Vec<_> = found.map_err(|error| Problem::from_admin(&error))?.into_iter().map(told).collect();
     let more = items.len() == limit;
     let next = items.last().filter(|_| more).map(|line| line.revision.to_string());
     answer::ok(&JournalPage { items, next, incomplete: Vec::new() })

@@ -1,17 +1,19 @@
 //! Dead letters: list, look at, retry, discard.
 
 use super::asked::{invalid, status, time};
-use super::caller::Caller;
+use super::caller::{Caller, keys_of};
 use super::{Answer, InPath, json, known, note};
 use crate::media::is_json;
 use crate::problem::{Kind, Problem};
-use crate::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView};
+use crate::wire::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView, Place};
 use crate::{Shared, answer};
 use axum::extract::{Query, Request, State};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::Uri;
-use laneway_domain::{DeadLetter, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Partition, TypePattern};
+use laneway_domain::{
+    DeadLetter, DestinationName, Event, EventId, Key, LoggedEvent, Offset, Partition, Tenant, TypePattern,
+};
 use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,11 +24,14 @@ use std::sync::Arc;
 const DEFAULT_PAGE: usize = 100;
 /// The most types and statuses, each, that can be chosen at once: as many as a replay can choose by.
 const MAX_CHOICES: usize = laneway_domain::MAX_REPLAY_CHOICES;
+/// The most places that can be chosen at once: as many as there is room for in a body.
+const MAX_PLACES: usize = MAX_CHOICES;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     destination: Option<String>,
+    tenant: Option<Tenant>,
     key: Option<String>,
     event_id: Option<String>,
     #[serde(rename = "type")]
@@ -46,9 +51,12 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, caller: Caller, uri:
     if !(1..=MAX_DEAD_LETTER_PAGE).contains(&limit) {
         return Err(invalid("limit", format!("must be from 1 to {MAX_DEAD_LETTER_PAGE}")));
     }
+    let destination = asked.destination.as_deref().map(|name| caller.destination(name)).transpose()?;
     let query = DeadLetterQuery {
         selection: Selection {
-            destination: asked.destination.as_deref().map(|name| caller.destination(name)).transpose()?,
+            // Whatever a tenant says, it has its own.
+            tenant: asked.tenant.filter(|_| caller.tenant().is_none()),
+            destination,
             key: asked.key.as_deref().map(Key::new).transpose().map_err(|error| invalid("key", error.reason))?,
             event_id: (asked.event_id.as_deref().map(EventId::new).transpose())
                 .map_err(|error| invalid("event_id", error.reason))?,
@@ -167,6 +175,10 @@ fn pattern(parameter: &str, text: &str) -> Result<TypePattern, Box<Problem>> {
 }
 
 fn selection(chosen: &DeadLetterSelection) -> Result<Selection, Box<Problem>> {
+    if chosen.places.len() > MAX_PLACES {
+        let what = format!("there are {}, and {MAX_PLACES} can be chosen at once", chosen.places.len());
+        return Err(invalid("/places", what));
+    }
     let several = chosen.types.len().max(chosen.statuses.len());
     if several > MAX_CHOICES {
         let what = format!("there are {several}, and {MAX_CHOICES} can be chosen at once");
@@ -174,15 +186,19 @@ fn selection(chosen: &DeadLetterSelection) -> Result<Selection, Box<Problem>> {
     }
     let types = chosen.types.iter().enumerate().map(|(nth, text)| pattern(&format!("/types/{nth}"), text));
     let statuses = chosen.statuses.iter().enumerate().map(|(nth, said)| status(&format!("/statuses/{nth}"), *said));
+    // All of a tenant's destination are of its own events.
+    let of_all = chosen.destination.tenant().is_some();
+    let tenant = chosen.tenant.clone().map(|said| keys_of(&chosen.destination, Some(said))).transpose()?;
     Ok(Selection {
         destination: Some(chosen.destination.clone()),
+        tenant: tenant.flatten().filter(|_| !of_all),
         key: chosen.key.clone(),
         event_id: chosen.event_id.clone(),
         types: types.collect::<Result<_, _>>()?,
         statuses: statuses.collect::<Result<_, _>>()?,
         from: time("/from", chosen.from.as_deref())?,
         to: time("/to", chosen.to.as_deref())?,
-        places: BTreeSet::new(),
+        places: chosen.places.iter().map(|place| (place.partition, place.offset)).collect(),
     })
 }
 
@@ -223,16 +239,24 @@ async fn change(shared: &Shared, caller: &Caller, request: Request, change: Chan
     answer::ok(&Count { count })
 }
 
+/// Of more places it is told only how many they were.
+const MAX_PLACES_TOLD: usize = 3;
+
 /// How many dead letters, and which: `2 dead letters of the key order-7, answered 422`.
 fn described(chosen: &DeadLetterSelection, count: u64) -> String {
     let mut what = format!("{count} {}", if count == 1 { "dead letter" } else { "dead letters" });
+    let at = |place: &Place| format!("{}:{}", place.partition, place.offset);
+    let places = (1..=MAX_PLACES_TOLD).contains(&chosen.places.len());
+    let places = places.then(|| chosen.places.iter().map(at).collect::<Vec<_>>().join(" and "));
     let of = [
+        (" of the tenant ", chosen.tenant.as_ref().map(ToString::to_string)),
         (" of the key ", chosen.key.as_ref().map(|key| key.as_str().to_owned())),
         (" of the event ", chosen.event_id.as_ref().map(|id| id.as_str().to_owned())),
         (" of ", (!chosen.types.is_empty()).then(|| chosen.types.join(" or "))),
         (", answered ", (!chosen.statuses.is_empty()).then(|| joined(&chosen.statuses))),
         (", given up from ", chosen.from.clone()),
         (", given up before ", chosen.to.clone()),
+        (", at ", places),
     ];
     for (of, which) in of.into_iter().filter_map(|(of, which)| Some((of, which?))) {
         what.push_str(of);

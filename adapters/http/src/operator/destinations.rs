@@ -9,8 +9,8 @@ use crate::problem::{Kind, Problem};
 use crate::wire::{ChangeAnswer, Empty, KeyChoice, ReplayChoice, Resumed};
 use axum::extract::{Request, State};
 use http::StatusCode;
-use laneway_domain::{Command, DestinationName, KeyAt, PAUSED_IN_CONFIGURATION, Timestamp};
-use laneway_ports::{AdminError, Change, ChangeRequest, Condition, OperationError};
+use laneway_domain::{Command, DestinationName, KeyAt, PAUSED_IN_CONFIGURATION, Revision, Timestamp};
+use laneway_ports::{AdminError, Change, ChangeRequest, Condition, DestinationAdmin, DestinationState, OperationError};
 use std::sync::Arc;
 
 /// `POST /v1/destinations/{name}/keys/retry`: attempt a key's failed event now.
@@ -185,14 +185,42 @@ async fn told(shared: &Shared, caller: &Caller, command: Command) -> Result<bool
     told.map_err(|why| problem(&OperationError::Workers(why), caller))
 }
 
-/// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration.
+/// `DELETE /v1/destinations/{name}/progress`: forget a destination that left the configuration, and its record with it:
+/// what is kept of one that nobody wants would be listed, waited for and tested for ever.
 pub(crate) async fn forget(State(shared): State<Arc<Shared>>, caller: Caller, InPath(name): InPath<String>) -> Answer {
     let destination = caller.destination(&name)?;
-    if !worker(&shared)?.forget(&destination).await.map_err(|error| problem(&error, &caller))? {
+    let had_progress = worker(&shared)?.forget(&destination).await.map_err(|error| problem(&error, &caller))?;
+    let left = left_record(&shared, &destination).await?;
+    if !had_progress && left.is_none() {
         return Err(no_destination(&destination));
     }
     note(&shared, caller.by(), &destination, "forgot it, and what waited").await;
+    if let Some((admin, revision)) = left {
+        // Not one that somebody has brought back meanwhile.
+        let condition = Condition::Match(vec![revision]);
+        let delete = ChangeRequest { name: destination.clone(), change: Change::Delete, condition };
+        changes::one(admin, caller.by(), delete).await.map_err(|problem| match problem.kind {
+            Kind::PreconditionFailed => {
+                let what = format!("what waited for {destination} is forgotten, but it was brought back meanwhile");
+                Problem::new(Kind::Conflict, what)
+            }
+            _ => problem,
+        })?;
+    }
     done()
+}
+
+/// The revision of a destination that the configuration file no longer names, and what deletes it.
+async fn left_record<'s>(
+    shared: &'s Shared,
+    destination: &DestinationName,
+) -> Result<Option<(&'s dyn DestinationAdmin, Revision)>, Box<Problem>> {
+    let Some(admin) = shared.api.destinations.as_deref() else { return Ok(None) };
+    match admin.show(destination).await {
+        Ok(record) => Ok((record.state == DestinationState::Left).then_some((admin, record.revision))),
+        Err(AdminError::Unknown(_)) => Ok(None),
+        Err(error) => Err(Problem::from_admin(&error)),
+    }
 }
 
 /// What whoever asked is told of it.

@@ -60,6 +60,7 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>, caller: Caller, ur
 struct FindAsked {
     tenant: Option<Tenant>,
     source: Option<String>,
+    at: Option<String>,
     destination: Option<String>,
     after: Option<String>,
 }
@@ -76,6 +77,7 @@ pub(crate) async fn find(
         tenant: caller.tenant().cloned().or(asked.tenant),
         id: EventId::new(&id).map_err(|error| invalid("id", error.reason))?,
         source: asked.source.map(Into::into),
+        at: asked.at.as_deref().map(place).transpose()?,
         destination: asked.destination.as_deref().map(|name| caller.destination(name)).transpose()?,
         after: asked.after.as_deref().map(read_log_cursor).transpose()?,
     };
@@ -83,8 +85,13 @@ pub(crate) async fn find(
     let (next, looked_back_to, mut incomplete) = looked(&found.looked);
     incomplete.extend(found.incomplete);
     let items: Vec<wire::EventWay> = found.events.into_iter().map(|found| way(found, &caller)).collect();
-    if items.is_empty() && next.is_none() && found.looked.not_asked.is_empty() {
-        let what = format!("no event that is still stored has the id {id}; ask /v1/attempts for what is told of it");
+    // Of a look that goes on, an earlier page may have had some.
+    let is_first = query.after.is_none();
+    if is_first && items.is_empty() && next.is_none() && found.looked.not_asked.is_empty() {
+        let at =
+            query.at.map_or_else(String::new, |(partition, offset)| format!(" and stands at {partition}:{offset}"));
+        let what =
+            format!("no event that is still stored has the id {id}{at}; ask /v1/attempts for what is told of it");
         return Err(Problem::new(Kind::NotFound, what).about("id"));
     }
     answer::ok(&wire::FoundEvents { items, next, looked_back_to, incomplete })
@@ -197,6 +204,15 @@ fn key(said: Option<&str>) -> Result<Option<Key>, Box<Problem>> {
     said.map(Key::new).transpose().map_err(|error| invalid("key", error.reason))
 }
 
+/// Where an event stands, as the command line and the console show it.
+fn place(said: &str) -> Result<(Partition, Offset), Box<Problem>> {
+    let read = || {
+        let (partition, offset) = said.split_once(':')?;
+        Some((Partition(partition.parse().ok()?), Offset(offset.parse().ok()?)))
+    };
+    read().ok_or_else(|| invalid("at", format!("{said:?} is no place: write PARTITION:OFFSET, for instance 3:4711")))
+}
+
 fn outcome(said: &str) -> Result<Ended, Box<Problem>> {
     let found = Ended::ALL.into_iter().find(|ended| ended.label() == said);
     let all = Ended::ALL.map(Ended::label).join(", ");
@@ -215,10 +231,11 @@ fn looked(looked: &LookedBack) -> (Option<String>, Option<String>, Vec<String>) 
     (looked.next.as_ref().map(log_cursor), looked.to.map(shown), incomplete)
 }
 
-/// Where a look goes on. Its form is nobody's business but ours.
+/// Where a look goes on. Its form is nobody's business but ours: offsets, then what was given already.
 fn log_cursor(cursor: &LogCursor) -> String {
-    let offsets: Vec<String> = cursor.iter().map(|offset| format!("{:x}", offset.0)).collect();
-    URL_SAFE_NO_PAD.encode(offsets.join("."))
+    let below = cursor.below.iter().map(|offset| format!("{:x}", offset.0));
+    let given = cursor.given.iter().map(|(partition, offset)| format!("{:x}-{:x}", partition.0, offset.0));
+    URL_SAFE_NO_PAD.encode(below.chain(given).collect::<Vec<_>>().join("."))
 }
 
 fn not_ours() -> Box<Problem> {
@@ -228,7 +245,19 @@ fn not_ours() -> Box<Problem> {
 fn read_log_cursor(text: &str) -> Result<LogCursor, Box<Problem>> {
     let read = || {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        text.split('.').map(|offset| u64::from_str_radix(offset, 16).ok().map(Offset)).collect::<Option<LogCursor>>()
+        let offset = |text: &str| u64::from_str_radix(text, 16).ok().map(Offset);
+        let mut cursor = LogCursor::default();
+        for part in text.split('.') {
+            match part.split_once('-') {
+                None if cursor.given.is_empty() => cursor.below.push(offset(part)?),
+                None => return None,
+                Some((partition, at)) => {
+                    let partition = Partition(u32::from_str_radix(partition, 16).ok()?);
+                    cursor.given.push((partition, offset(at)?));
+                }
+            }
+        }
+        Some(cursor)
     };
     read().ok_or_else(not_ours)
 }
@@ -317,14 +346,19 @@ mod tests {
 
     #[test]
     fn cursors_survive_a_round_trip_and_others_are_refused() {
-        let cursor = vec![Offset(0), Offset(u64::MAX), Offset(4711)];
-        assert_eq!(read_log_cursor(&log_cursor(&cursor)).unwrap(), cursor);
+        let below = vec![Offset(0), Offset(u64::MAX), Offset(4711)];
+        for given in [vec![], vec![(Partition(2), Offset(4710)), (Partition(1), Offset(0))]] {
+            let cursor = LogCursor { below: below.clone(), given };
+            assert_eq!(read_log_cursor(&log_cursor(&cursor)).unwrap(), cursor);
+        }
         let (at, partition) = (Timestamp::from_millis(u64::MAX), Partition(7));
         let cursor = AttemptCursor { at, partition, epoch: 3, number: u64::MAX, nth: 9 };
         assert_eq!(read_attempt_cursor(&attempt_cursor(cursor)).unwrap(), cursor);
         for other in ["", "!", "AA", &URL_SAFE_NO_PAD.encode("1.2.3"), &URL_SAFE_NO_PAD.encode("1.2.3.4.5.6")] {
             assert!(read_attempt_cursor(other).is_err(), "{other}");
         }
-        assert!(read_log_cursor("!").is_err() && read_log_cursor("").is_err());
+        for other in ["!", "", &URL_SAFE_NO_PAD.encode("1.0-2.3"), &URL_SAFE_NO_PAD.encode("1.-2")] {
+            assert!(read_log_cursor(other).is_err(), "{other}");
+        }
     }
 }

@@ -68,6 +68,9 @@ pub(crate) async fn put(
         first: asked.first,
         partial: true,
     };
+    if request.ends_before_it_begins() {
+        return Err(Problem::new(Kind::Invalid, "the end of a replay must lie behind its beginning").about("/to"));
+    }
     if asked.dry_run {
         return count(&shared, &caller, &request).await;
     }

@@ -28,15 +28,30 @@ pub(crate) async fn healthz() -> Answer {
 /// must not take every process away because one node of a Redis Cluster takes no events. One that is to take none in is
 /// not ready: others are to be asked.
 pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Answer {
-    let (mut reasons, limitations) = match &shared.api.operations {
-        Some(operations) => (operations.not_ready().await, operations.limitations().await),
-        None => Default::default(),
-    };
-    reasons.extend(shared.draining.reason());
+    let Readiness { reasons, limitations } = Readiness::of(&shared).await;
     if reasons.is_empty() {
         return answer::ok(&wire::Health { status: "ready".into(), limitations });
     }
     Err(not_ready_because(reasons))
+}
+
+/// Whether this process can do its work.
+struct Readiness {
+    /// What keeps it from that; empty if it is ready.
+    reasons: Vec<String>,
+    /// What only a part of its work suffers from.
+    limitations: Vec<String>,
+}
+
+impl Readiness {
+    async fn of(shared: &Shared) -> Self {
+        let (mut reasons, limitations) = match &shared.api.operations {
+            Some(operations) => (operations.not_ready().await, operations.limitations().await),
+            None => Default::default(),
+        };
+        reasons.extend(shared.draining.reason());
+        Self { reasons, limitations }
+    }
 }
 
 /// What keeps a process from its work.
@@ -51,8 +66,11 @@ pub(crate) async fn openapi(State(shared): State<Arc<Shared>>) -> Answer {
     answer::ok(&shared.document)
 }
 
-/// `GET /metrics`.
+/// `GET /metrics`. Whether the process is ready is found out now, as `/readyz` does: what is seconds old would not tell
+/// of a drain that has just begun.
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let is_ready = Readiness::of(&shared).await.reasons.is_empty();
+    shared.telemetry.ready(is_ready);
     text("text/plain; version=0.0.4; charset=utf-8", (shared.api.metrics)())
 }
 
@@ -82,6 +100,11 @@ pub(crate) async fn status(State(shared): State<Arc<Shared>>, caller: Caller, ur
         }
     }
     let mut status = wire::Status::new(report, counts);
+    // Of a store that takes no events a tenant learns when it sends one, and no more than that.
+    if caller.tenant().is_none() {
+        let Readiness { reasons, limitations } = Readiness::of(&shared).await;
+        (status.not_ready, status.limitations) = (reasons, limitations);
+    }
     let workers = worker(&shared)?;
     for view in &mut status.destinations {
         view.to = workers.target(&view.status.name);

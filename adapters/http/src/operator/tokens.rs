@@ -6,7 +6,7 @@ use super::{Answer, InPath, json};
 use crate::Shared;
 use crate::answer;
 use crate::problem::{Kind, Problem};
-use crate::wire::{TokenChoice, TokenJournalPage};
+use crate::wire::{TokenChoice, TokenJournalLine, TokenJournalPage};
 use axum::extract::{Request, State};
 use http::{HeaderValue, StatusCode, Uri, header};
 use laneway_domain::{Revision, Role, Roles};
@@ -27,7 +27,12 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, caller: Caller, uri:
     let after = asked.after.as_deref().map(|after| caller.token(after, "after")).transpose()?;
     let query = TokenListQuery { after, limit: limit(asked.limit)?, tenant: caller.tenant().cloned() };
     let list = admin(&shared)?.list(&query).await;
-    answer::ok(&list.map_err(|error| Problem::from_token_admin(&error))?)
+    let mut list = list.map_err(|error| Problem::from_token_admin(&error))?;
+    let tokens = shared.api.tokens.now();
+    for token in &mut list.items {
+        token.created_by = token.created_by.take().map(|by| caller.told_of(&tokens, by));
+    }
+    answer::ok(&list)
 }
 
 /// `POST /v1/tokens`: a token, whose text is told this once.
@@ -64,7 +69,9 @@ pub(crate) async fn changes(State(shared): State<Arc<Shared>>, caller: Caller, u
     let asked: JournalAsked = query(&uri)?;
     let limit = limit(asked.limit)?;
     let found = admin(&shared)?.changes(caller.tenant(), asked.before.map(Revision), limit).await;
-    let items = found.map_err(|error| Problem::from_token_admin(&error))?;
+    let tokens = shared.api.tokens.now();
+    let told = |line: TokenJournalLine| TokenJournalLine { by: caller.told_of(&tokens, line.by), ..line };
+    let items: Vec<_> = found.map_err(|error| Problem::from_token_admin(&error))?.into_iter().map(told).collect();
     let more = items.len() == limit;
     let next = items.last().filter(|_| more).map(|line| line.revision.to_string());
     answer::ok(&TokenJournalPage { items, next, incomplete: Vec::new() })

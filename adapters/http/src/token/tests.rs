@@ -1,4 +1,5 @@
 use super::*;
+use crate::presented::digest_of;
 use crate::shown::{Shown, authorize};
 use http::{HeaderMap, header};
 
@@ -70,7 +71,7 @@ async fn a_made_token_opens_its_roles_as_long_as_it_is_confirmed() {
     tokens.confirm(confirmed, Timestamp::ZERO);
     assert_eq!(refusal(&tokens, MADE, Role::Read), None);
     assert_eq!(refusal(&tokens, MADE, Role::Admin), Some("forbidden"));
-    assert_eq!(whose(&tokens.now(), Some(MADE.as_bytes())), "the token shop");
+    assert_eq!(whose(&tokens.now(), Some(Presented::Bearer(MADE.as_bytes()))), "the token shop");
     for unknown in ["lwt_another", "lwt_", &MADE[4..], &format!("{MADE}x")] {
         assert_eq!(refusal(&tokens, unknown, Role::Read), Some("unauthorized"), "{unknown}");
     }
@@ -152,7 +153,7 @@ async fn a_link_opens_what_it_says_of_its_tenant_until_it_expires() {
     let expected = Access { roles: Roles::of([Role::Read]), tenant: Some(acme()), until: Some(NOW.after(HOUR)) };
     assert_eq!(access().unwrap(), expected);
     assert_eq!(refusal(&tokens, &link, Role::Operate), Some("forbidden"));
-    assert_eq!(whose(&tokens.now(), Some(link.as_bytes())), "a link of the token boss");
+    assert_eq!(whose(&tokens.now(), Some(Presented::Bearer(link.as_bytes()))), "a link of the token boss");
     // To the millisecond, by the store's clock, which goes on while nobody asks it.
     let later = HOUR - Duration::from_millis(1);
     tokio::time::advance(later).await;
@@ -162,9 +163,9 @@ async fn a_link_opens_what_it_says_of_its_tenant_until_it_expires() {
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(refusal(&tokens, &link, Role::Read), Some("unauthorized"));
     assert!(access().unwrap_err().body.detail.contains("has expired"));
-    assert_eq!(over(&tokens.now(), link.as_bytes()).unwrap(), Some(LinkOver::Expired));
+    assert_eq!(over(&tokens.now(), Presented::Bearer(link.as_bytes())).unwrap(), Some(LinkOver::Expired));
     for other in ["lwp_", "lwp_a.b", &link[..link.len() - 1], "lwt_x"] {
-        assert_eq!(over(&tokens.now(), other.as_bytes()).unwrap(), None);
+        assert_eq!(over(&tokens.now(), Presented::Bearer(other.as_bytes())).unwrap(), None);
     }
 }
 
@@ -182,7 +183,7 @@ async fn a_link_ends_with_the_token_that_made_it_and_with_its_right_to() {
     ] {
         tokens.replace(other);
         assert_eq!(refusal(&tokens, &of_boss, Role::Read), Some("unauthorized"));
-        assert_eq!(over(&tokens.now(), of_boss.as_bytes()).unwrap(), Some(LinkOver::Ended));
+        assert_eq!(over(&tokens.now(), Presented::Bearer(of_boss.as_bytes())).unwrap(), Some(LinkOver::Ended));
     }
     tokens.replace(vec![Token::new("without-a-name").unwrap()]);
     assert_eq!(refusal(&tokens, &link("", "without-a-name", &[Role::Read]), Role::Read), None);

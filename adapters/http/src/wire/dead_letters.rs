@@ -23,6 +23,9 @@ pub struct DeadLetterView {
     /// The event's type, if its copy can be read.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub event_type: Option<EventType>,
+    /// The event's tenant, if it has one and its copy can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// When it was given up.
     pub given_up_at: Timestamp,
     /// Why.
@@ -50,6 +53,7 @@ impl From<DeadLetter> for DeadLetterView {
             event_id: letter.event_id,
             lane_key: given_up.key.to_string(),
             event_type: letter.event_type,
+            tenant: letter.tenant,
             given_up_at: given_up.at,
             reason: given_up.reason.into(),
             status: given_up.retry.last_status(),
@@ -125,16 +129,29 @@ pub struct EventView {
     pub data_base64: Option<String>,
 }
 
+/// Where a dead letter's event is in the log: what tells it from all others of its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The partition.
+    pub partition: Partition,
+    /// The offset there.
+    pub offset: Offset,
+}
+
 /// Which dead letters to retry or discard: all of the destination, or those of which everything else holds that is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterSelection {
     /// The destination.
     pub destination: DestinationName,
+    /// Only those of this tenant's events. Keys and ids are a tenant's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Only those of this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
-    /// Only that of this event.
+    /// Only those of events of this id, of which each tenant and each source may have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<EventId>,
     /// Only those of events of these types, or of types that one of these patterns matches.
@@ -149,6 +166,9 @@ pub struct DeadLetterSelection {
     /// Only those that were given up before: a date-time of RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Only those of the events at these places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
     /// Whether they are only counted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -160,12 +180,14 @@ impl DeadLetterSelection {
     pub const fn of(destination: DestinationName) -> Self {
         Self {
             destination,
+            tenant: None,
             key: None,
             event_id: None,
             types: Vec::new(),
             statuses: Vec::new(),
             from: None,
             to: None,
+            places: Vec::new(),
             dry_run: false,
         }
     }

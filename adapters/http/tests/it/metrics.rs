@@ -29,6 +29,19 @@ async fn requests_events_and_duplicates_are_counted() {
 }
 
 #[tokio::test]
+async fn whether_the_process_is_ready_is_found_out_when_it_is_asked() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let server = metrics::with_local_recorder(&recorder, Server::new);
+    for (why_not, expected) in [(vec![], "laneway_ready 1"), (vec!["the disk is full".to_owned()], "laneway_ready 0")] {
+        *server.worker.not_ready.lock().unwrap() = why_not;
+        server.get("/metrics").await;
+        let text = handle.render();
+        assert!(text.lines().any(|line| line == expected), "{expected} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn the_metrics_of_the_process_are_served_as_text() {
     let answer = Server::new().get("/metrics").await;
     assert_eq!((answer.status.as_u16(), answer.body.as_ref()), (200, &b"laneway_up 1\n"[..]));

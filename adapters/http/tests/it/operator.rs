@@ -92,6 +92,16 @@ async fn the_status_is_the_workers_report_and_the_dead_letters() {
     let raw: serde_json::Value = answer.read();
     assert_eq!(raw["destinations"][0]["name"], "billing");
     assert_eq!(raw["destinations"][0]["breaker"]["state"], "open");
+    assert!(raw.get("not_ready").is_none(), "{raw}");
+}
+
+#[tokio::test]
+async fn the_status_says_what_keeps_the_process_from_its_work() {
+    let server = Server::new();
+    server.reports(vec![destination("billing", true)]);
+    server.worker.not_ready.lock().unwrap().push("the store takes no events: the disk is full".into());
+    let status: Status = server.get("/v1/status").await.read();
+    assert_eq!(status.not_ready, ["the store takes no events: the disk is full"]);
 }
 
 #[tokio::test]
@@ -425,6 +435,21 @@ async fn forgetting_is_not_done_while_a_worker_may_bring_it_back() {
     assert_eq!(server.worker.told.lock().unwrap().len(), 2, "the workers are told again all the same");
 }
 
+#[tokio::test]
+async fn a_replay_that_would_end_before_it_begins_is_refused() {
+    let server = Server::new();
+    server.reports(vec![destination("billing", true)]);
+    for body in [
+        r#"{"from":"2026-01-31T10:00:00Z","to":"2026-01-31T09:00:00Z"}"#,
+        r#"{"from":"2026-01-31T10:00:00Z","to":"2026-01-31T10:00:00Z","dry_run":true}"#,
+        r#"{"to":"beginning"}"#,
+    ] {
+        let begin = Request::put("/v1/destinations/billing/replays/r").header("content-type", JSON);
+        let problem = server.send(begin.body(Body::from(body)).unwrap()).await.problem(422, "invalid");
+        assert_eq!(problem.field.as_deref(), Some("/to"), "{body}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_replay_that_is_still_there_has_not_ended() {
     let server = Server::new();
@@ -542,4 +567,30 @@ async fn what_resume_cannot_end_is_said() {
         let answer = server.post(&format!("/v1/destinations/{name}/resume"), JSON, "{}").await;
         assert_eq!(answer.problem(409, "conflict").detail, expected);
     }
+}
+
+#[tokio::test]
+async fn of_dead_letters_that_share_an_id_those_of_the_tenant_or_place_are_meant() {
+    let server = Server::new();
+    let event = |tenant: &str| format!(r#"{{{tenant}"id":"e","key":"k","type":"t","source":"s","data":1}}"#);
+    let (_, _) = server.bury("billing", &event("")).await;
+    let (partition, offset) = server.bury("billing", &event(r#""tenant":"acme","#)).await;
+    server.bury("billing", &event(r#""tenant":"globex","#)).await;
+    let page: DeadLetterPage = server.get("/v1/dead-letters?tenant=acme&key=k").await.read();
+    let found: Vec<_> = page.dead_letters.iter().map(|letter| (letter.partition, letter.offset)).collect();
+    assert_eq!(found, [(partition, offset)]);
+    assert_eq!(page.dead_letters[0].tenant.as_ref().map(ToString::to_string).as_deref(), Some("acme"));
+    let discard = async |body: String| server.post("/v1/dead-letters/discard", JSON, body).await;
+    let place = format!(r#"{{"partition":{partition},"offset":{offset}}}"#);
+    let other = format!(r#"{{"destination":"billing","tenant":"globex","event_id":"e","places":[{place}]}}"#);
+    assert_eq!(discard(other).await.read::<Count>().count, 0);
+    let body = format!(r#"{{"destination":"billing","event_id":"e","places":[{place}]}}"#);
+    assert_eq!(discard(body).await.read::<Count>().count, 1);
+    let of_globex = r#"{"destination":"billing","tenant":"globex","event_id":"e"}"#;
+    assert_eq!(discard(of_globex.to_owned()).await.read::<Count>().count, 1);
+    let page: DeadLetterPage = server.get("/v1/dead-letters").await.read();
+    assert_eq!(page.dead_letters.iter().map(|letter| &letter.tenant).collect::<Vec<_>>(), [&None]);
+    let many = vec![place; 101].join(",");
+    discard(format!(r#"{{"destination":"billing","places":[{many}]}}"#)).await.invalid("/places");
+    discard(r#"{"destination":"acme:x","tenant":"globex"}"#.to_owned()).await.problem(409, "conflict");
 }

@@ -164,6 +164,8 @@ async fn a_media_type_that_is_not_taken_is_answered_with_those_that_are() {
 #[tokio::test]
 async fn other_paths_and_methods_are_problems_too() {
     let server = Server::new();
+    let root = server.get("/").await.problem(404, "not-found");
+    assert!(root.detail.contains("the console is at /console"), "{}", root.detail);
     let problem = server.get("/v1/evnets").await.problem(404, "not-found");
     assert!(problem.detail.contains("/v1/evnets"));
     let answer = server.get("/v1/dead-letters/retry").await;

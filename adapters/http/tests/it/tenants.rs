@@ -60,7 +60,7 @@ async fn a_tenant_is_not_told_which_worker_does_not_answer() {
     };
     let requests: [(&str, &dyn Fn() -> Request<Body>); 6] = [
         ("retry", &|| post("/v1/destinations/acme:x/keys/retry", JSON, r#"{"key":"all"}"#)),
-        ("skip", &|| post("/v1/destinations/acme:x/keys/skip", JSON, r#"{"key":"all"}"#)),
+        ("skip", &|| post("/v1/destinations/acme:x/keys/skip", JSON, r#"{"key":"all","partition":0}"#)),
         ("resume", &|| post("/v1/destinations/acme:x/resume", JSON, "{}")),
         ("replay", &|| post("/v1/destinations/acme:x/replay", JSON, r#"{"since":"beginning"}"#)),
         ("begin", &|| put("/v1/destinations/acme:x/replays/r", "{}")),

@@ -1,8 +1,9 @@
 //! The reference store keeps what the ports promise, and a store that is broken on purpose does not.
 
 use async_trait::async_trait;
+use laneway_domain::{DestinationName, Offset, Partition};
 use laneway_memory::{Disk, MemoryStore, Settings};
-use laneway_ports::contract::Subject;
+use laneway_ports::contract::{Damage, Subject};
 use std::time::Duration;
 
 struct Crashing(MemoryStore);
@@ -30,6 +31,13 @@ impl Subject for Crashing {
 
     async fn pass(&self, time: Duration) {
         tokio::time::advance(time).await;
+    }
+
+    async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
+        match damage {
+            Damage::Copy => self.0.disk().damage_copy(partition, offset, of),
+            _ => self.0.disk().damage_dead_letter(partition, offset, of),
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 
 use crate::events::{deliver, event, retry_reason};
 use crate::member::{self, Names};
-use laneway_egress::EgressPolicy;
+use laneway_domain::{Cause, End};
 use laneway_egress::corpus::*;
+use laneway_egress::{Connections, EgressPolicy, Guard, parse_host};
 use laneway_mongodb::{Mode, MongoConfig, MongoSink};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -53,6 +54,21 @@ async fn a_name_that_leads_to_a_forbidden_address_is_not_connected_to() {
     assert!(reason.contains("localhost resolves to an address that is not permitted"), "{reason}");
     assert!(reason.contains("a loopback address") && reason.contains("egress.allow = ["), "{reason}");
     assert!(reached.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn our_own_want_of_places_is_nobody_elses_doing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let policy = EgressPolicy { connections: Connections::at_most(1), ..open(&["127.0.0.0/8"]) };
+    // Whoever has the place keeps it.
+    let route = Guard::new(policy.clone()).route(parse_host("127.0.0.1").unwrap(), address.port());
+    let taken = route.connect(tokio::time::Instant::now() + TIMEOUT).await.unwrap();
+    let sink = sink(&format!("mongodb://{address}/d/c"), &policy);
+    let outcomes = deliver(&sink, &[event("e", "k", 1)]).await;
+    assert_eq!(outcomes[0].end(), End::Failed(Cause::Shortage), "{outcomes:?}");
+    assert!(retry_reason(&outcomes[0]).contains("egress.connections"), "{outcomes:?}");
+    drop(taken);
 }
 
 #[tokio::test]

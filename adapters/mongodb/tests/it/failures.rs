@@ -92,6 +92,10 @@ async fn a_connection_that_breaks_is_a_retry() {
 #[tokio::test]
 async fn an_error_that_is_not_known_to_be_the_events_is_a_retry() {
     both_modes("other errors", doc! { "errorCode": 8000 }, &["MongoDB answered", "(8000)"]).await;
+    // Of one write these are the document's fault; of a whole command the server says them of itself.
+    for code in [2, 9, 14, 61] {
+        both_modes("errors of commands", doc! { "errorCode": code }, &["MongoDB answered", &format!("({code})")]).await;
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use laneway_ports::StoreError;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,8 @@ pub(crate) enum Kind {
     Progress = b'G',
     /// Its cuts: revision and offset of each.
     Cuts = b'C',
+    /// What of destinations has expired, and from when on their waiting counts: fields and values. Since format 2.
+    Expiry = b'X',
     /// Keys that are behind in a lane: its name, and key, offset, retry state of each.
     Behind = b'B',
     /// Dead letters: name, letter, event, `1` or `0` for whether a retry is asked for, of each.
@@ -69,12 +72,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Header,
         Self::Partition,
         Self::Entries,
         Self::Progress,
         Self::Cuts,
+        Self::Expiry,
         Self::Behind,
         Self::Letters,
         Self::Quarantine,
@@ -163,14 +167,19 @@ impl Writer {
         if to.exists() {
             return Err(StoreError::refused(format!("{} is there already: give another name", to.display())));
         }
+        remove_left_over(to);
         let mut name = to.as_os_str().to_owned();
-        name.push(format!(".{}.unfinished", std::process::id()));
+        // Not the number of the process: in a container each has the same.
+        let number = std::hash::RandomState::new().build_hasher().finish();
+        name.push(format!(".{number:0DIGITS$x}{UNFINISHED}"));
         let path = PathBuf::from(name);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path).map_err(|error| cannot_write(&path, &error))?;
+        // By the lock others see that somebody writes it. Where files cannot be locked, nobody takes it for left over.
+        let _ = file.try_lock();
         let unfinished = Unfinished(path);
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
         let mut writer = Self { unfinished, file, check: 0, frames: 0, digest: Sha256::new() };
@@ -244,6 +253,28 @@ impl Writer {
 fn length(bytes: usize) -> [u8; 4] {
     // Checked to be below `MAX_FRAME_BYTES`.
     u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// What the name of an unfinished file ends with.
+const UNFINISHED: &str = ".unfinished";
+/// How many hexadecimal digits stand before that: a number that no other copy has.
+const DIGITS: usize = 16;
+
+/// Removes what copies that were interrupted have left beside `to`: files that nobody has locked.
+fn remove_left_over(to: &Path) {
+    let Some(name) = to.file_name().and_then(|name| name.to_str()) else { return };
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let number =
+            found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(UNFINISHED));
+        if number.is_none_or(|number| number.len() != DIGITS || !number.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            continue;
+        }
+        if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            drop(Unfinished(entry.path()));
+        }
+    }
 }
 
 struct Unfinished(PathBuf);
@@ -421,4 +452,29 @@ pub(crate) fn verify(path: &Path, mut each: impl FnMut(&Frame) -> Result<(), Sto
         each(&frame)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that was killed leaves a file, and in a container the next one has its number again.
+    #[test]
+    fn what_an_interrupted_copy_has_left_is_removed_and_stands_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("copy");
+        let names =
+            ["copy.0123456789abcdef.unfinished", "copy.1.unfinished", "other.0123456789abcdef.unfinished", "copy.txt"];
+        for name in names {
+            fs::write(folder.path().join(name), "half a copy").unwrap();
+        }
+        let other_copy = Writer::beside(&to).unwrap();
+        let writer = Writer::beside(&to).unwrap();
+        assert!(other_copy.unfinished.0.exists(), "somebody writes it");
+        assert_eq!(names.map(|name| folder.path().join(name).exists()), [false, true, true, true]);
+        writer.finish(&to).unwrap();
+        drop(other_copy);
+        verify(&to, |_| Ok(())).unwrap_err();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 4, "three that are others', and the copy");
+    }
 }

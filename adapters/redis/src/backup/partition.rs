@@ -200,6 +200,7 @@ impl Copy<'_> {
             let flat: Vec<&Bytes> = page.iter().flat_map(|(field, value)| [field, value]).collect();
             self.writer.add(Kind::Progress, &flat)?;
         }
+        self.expiry(&lanes).await?;
         for (name, position) in &lanes.positions {
             if holding.contains(name.as_str()) && !self.behind(name, *position, setbacks).await? {
                 return Ok(false);
@@ -218,6 +219,31 @@ impl Copy<'_> {
         let flat: Vec<&String> = kept.into_iter().flatten().collect();
         self.writer.add(Kind::Cuts, &flat)?;
         Ok(last)
+    }
+
+    /// Adds what of the copy's lanes has expired, and from when on their waiting counts. It is read behind their
+    /// positions, and a lane that goes back over what it had settled begins the copy anew: so it is not of an earlier
+    /// time than they.
+    async fn expiry(&mut self, lanes: &Lanes) -> Result<(), StoreError> {
+        let mut cursor = "0".to_owned();
+        loop {
+            let count = i64::try_from(PAGE).unwrap_or(i64::MAX);
+            let (next, page) = scan(&self.source.redis, "HSCAN", &self.names.expiry(), &cursor, count).await?;
+            let is_there = |name: &Bytes| {
+                let name = std::str::from_utf8(name).ok().and_then(|name| DestinationName::new(name).ok());
+                name.is_some_and(|name| lanes.positions.contains_key(&name))
+            };
+            let of_lanes = page.into_iter().filter(|(name, _)| is_there(name));
+            let fields: Vec<Bytes> =
+                of_lanes.flat_map(|(name, said)| [name, expiry_in_copy(said, self.noted.end)]).collect();
+            if !fields.is_empty() {
+                self.writer.add(Kind::Expiry, &fields)?;
+            }
+            cursor = next;
+            if cursor == "0" {
+                return Ok(());
+            }
+        }
     }
 
     /// The lanes that may have keys behind.
@@ -357,6 +383,18 @@ impl Copy<'_> {
     }
 }
 
+/// What is said of a destination's expiry, `<born> <expired> <again_below> <again_since>`, in a copy of the log up to
+/// `end`: an event that comes at or behind it after a restore was never there before. What is damaged stays as it is.
+fn expiry_in_copy(said: Bytes, end: Offset) -> Bytes {
+    let parts: Vec<&str> = std::str::from_utf8(&said).unwrap_or_default().split(' ').collect();
+    match parts[..] {
+        [born, expired, below, since] if below.parse().is_ok_and(|below: u64| below > end.0) => {
+            format!("{born} {expired} {end} {since}").into()
+        }
+        _ => said,
+    }
+}
+
 /// Where a key that is behind stands in the copy; `None`: with its lane.
 fn behind_in_copy(key: &[u8], at: Offset, position: Offset, end: Offset) -> Option<u64> {
     if at < end {
@@ -413,5 +451,24 @@ impl Lanes {
             Some((field, value))
         };
         fields.into_iter().filter_map(in_copy).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_that_are_not_in_the_copy_were_never_there_to_be_waited_for_anew() {
+        let copied = |said: &'static str| expiry_in_copy(Bytes::from_static(said.as_bytes()), Offset(9));
+        for (said, expected) in [
+            ("0 5 0 0", "0 5 0 0"),
+            ("17 5 9 1700", "17 5 9 1700"),
+            ("17 5 12 1700", "17 5 9 1700"),
+            ("17 5 x 1700", "17 5 x 1700"),
+            ("", ""),
+        ] {
+            assert_eq!(copied(said), expected.as_bytes(), "{said}");
+        }
     }
 }

@@ -12,7 +12,8 @@
 use crate::numbers::Numbers;
 use crate::progress::{Names, unreadable};
 use laneway_domain::{
-    Backoff, DeadLetter, DestinationName, EventId, EventType, Failure, GivenUp, LaneKey, Offset, RetryState, Timestamp,
+    Backoff, DeadLetter, DestinationName, EventId, EventType, Failure, GivenUp, LaneKey, Offset, RetryState, Tenant,
+    Timestamp,
 };
 use laneway_ports::StoreError;
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,9 @@ pub(crate) fn name(numbers: &Numbers, offset: Offset, destination: &DestinationN
 pub(crate) fn parse_name(numbers: &Numbers, key: &str, name: &str) -> Result<(Offset, DestinationName), StoreError> {
     let parse = || {
         let (offset, destination) = name.split_once(':')?;
-        Some((numbers.shown(Offset(offset.parse().ok()?)), DestinationName::new(destination).ok()?))
+        let found = (numbers.shown(Offset(offset.parse().ok()?)), DestinationName::new(destination).ok()?);
+        // Who writes it in another way means one that nothing finds by its offset and destination.
+        Some(found).filter(|(offset, destination)| self::name(numbers, *offset, destination) == name)
     };
     parse().ok_or_else(|| unreadable(key, format!("the name {name:?}"), "it is not <offset>:<destination>"))
 }
@@ -70,12 +73,27 @@ pub(crate) fn failed(names: &Names<'_>, (name, text): (&str, &str), failure: &Fa
     }
 }
 
-/// Reads the dead letter `name`, which the partition has with `text`, of an event of this type: of none, if its copy
-/// cannot be read.
-pub(crate) fn parse(
+/// [`parse`] of bytes that somebody, or a disk, may have damaged.
+pub(crate) fn read(
+    names: &Names<'_>,
+    (name, text): (&[u8], &[u8]),
+    (event_type, tenant): (&[u8], &[u8]),
+    retry_requested: bool,
+) -> Result<DeadLetter, StoreError> {
+    // What is no text is no name either.
+    let name = String::from_utf8_lossy(name);
+    let text = std::str::from_utf8(text)
+        .map_err(|error| unreadable(&names.dead(), format!("the dead letter {name:?}"), error))?;
+    let [event_type, tenant] = [event_type, tenant].map(|text| std::str::from_utf8(text).unwrap_or_default());
+    parse(names, (&name, text), (event_type, tenant), retry_requested)
+}
+
+/// Reads the dead letter `name`, which the partition has with `text`, of an event of this type and tenant: of none, if
+/// its copy cannot be read.
+fn parse(
     names: &Names<'_>,
     (name, text): (&str, &str),
-    event_type: &str,
+    (event_type, tenant): (&str, &str),
     retry_requested: bool,
 ) -> Result<DeadLetter, StoreError> {
     let (key, partition) = (names.dead(), names.partition());
@@ -90,7 +108,8 @@ pub(crate) fn parse(
     let lane_key = LaneKey::parse(lane_key).ok_or_else(|| wrong(&"its third line is not what it was ordered with"))?;
     let fate: Fate = serde_json::from_str(fate).map_err(|error| wrong(&error))?;
     let given_up = GivenUp { destination, offset, key: lane_key, at: fate.at, reason: fate.reason, retry: fate.retry };
-    Ok(DeadLetter { partition, given_up, event_id, event_type: EventType::new(event_type).ok(), retry_requested })
+    let (event_type, tenant) = (EventType::new(event_type).ok(), Tenant::new(tenant).ok());
+    Ok(DeadLetter { partition, given_up, event_id, event_type, tenant, retry_requested })
 }
 
 #[cfg(test)]
@@ -125,13 +144,14 @@ mod tests {
                 let name = name(&numbers, given_up.offset, &destination());
                 let text = format!("evt_1\nk\n{}", rest(&given_up));
                 let keys = Keys::new("k").numbered(numbers);
-                let letter = parse(&Names::new(&keys, Partition(3)), (&name, &text), "t", true).unwrap();
+                let letter = parse(&Names::new(&keys, Partition(3)), (&name, &text), ("t", "acme"), true).unwrap();
                 let event_id = EventId::new("evt_1").unwrap();
                 let expected = DeadLetter {
                     partition: Partition(3),
                     given_up: given_up.clone(),
                     event_id,
                     event_type: EventType::new("t").ok(),
+                    tenant: Tenant::new("acme").ok(),
                     retry_requested: true,
                 };
                 prop_assert_eq!(letter, expected);
@@ -140,7 +160,7 @@ mod tests {
 
         #[test]
         fn reading_any_text_never_panics(name: String, text: String) {
-            let _ = parse(&Names::new(&Keys::new("k"), Partition(0)), (&name, &text), &name, false);
+            let _ = parse(&Names::new(&Keys::new("k"), Partition(0)), (&name, &text), (&name, &name), false);
         }
 
         #[test]
@@ -177,7 +197,8 @@ mod tests {
         let name = name(&Numbers::default(), Offset(7), &destination());
         for text in ["", "evt_1\n\nall", "evt_1\n\nnone\n{}", "evt_1\n\nall\n{}"] {
             let keys = Keys::new("laneway");
-            let error = parse(&Names::new(&keys, Partition(1)), (&name, text), "t", false).unwrap_err().to_string();
+            let error =
+                parse(&Names::new(&keys, Partition(1)), (&name, text), ("t", ""), false).unwrap_err().to_string();
             assert!(error.contains("{laneway:1}:dead") && error.contains("0000000000000007:billing"), "{error}");
         }
     }

@@ -8,7 +8,7 @@ use crate::progress::{Names, answer};
 use crate::shared::Shared;
 use bytes::Bytes;
 use fred::types::Value;
-use laneway_domain::{DeadLetter, DestinationName, Offset, Partition};
+use laneway_domain::{DeadLetter, DestinationName, Partition};
 use laneway_ports::{DeadLetterQuery, MAX_DEAD_LETTER_PAGE, Selection, StoreError};
 
 /// How many dead letters one call looks at: about a millisecond of Redis' time, and at most some
@@ -27,10 +27,10 @@ pub(super) enum Change {
 }
 
 /// `after`, how many to look at, event key and event id, as the functions take them.
-fn page_args(after: String, examined: usize, selection: &Selection) -> [Bytes; 4] {
+fn page_args(after: Bytes, examined: usize, selection: &Selection) -> [Bytes; 4] {
     let key = selection.key.as_ref().map_or("", |key| key.as_str()).to_owned();
     let id = selection.event_id.as_ref().map_or("", |id| id.as_str()).to_owned();
-    [after.into(), examined.to_string().into(), key.into(), id.into()]
+    [after, examined.to_string().into(), key.into(), id.into()]
 }
 
 /// How many to look at so as to find `missing`.
@@ -51,7 +51,8 @@ pub(super) async fn list(
     let first = query.after.as_ref().map_or(0, |(partition, _, _)| partition.0);
     for partition in (first..partitions).map(Partition) {
         let after = query.after.as_ref().filter(|(of, _, _)| *of == partition);
-        let mut after = after.map_or_else(String::new, |(_, offset, name)| letter::name(keys.numbers(), *offset, name));
+        let after = after.map_or_else(String::new, |(_, offset, name)| letter::name(keys.numbers(), *offset, name));
+        let mut after = Bytes::from(after);
         while found.len() < most {
             let names = Names::new(keys, partition);
             let missing = most - found.len();
@@ -64,28 +65,44 @@ pub(super) async fn list(
     Ok(found)
 }
 
-/// One page: the name to go on after, if there may be more, and those that are selected.
+/// One page: the name to go on after, if there may be more, and those that are selected. Of one that is damaged it cannot
+/// be told whether it is: it must not keep the others from being listed and changed.
 async fn list_page(
     redis: &Redis,
     names: &Names<'_>,
     selection: &Selection,
-    after: String,
+    after: Bytes,
     missing: usize,
-) -> Result<(Option<String>, Vec<DeadLetter>), StoreError> {
+) -> Result<(Option<Bytes>, Vec<DeadLetter>), StoreError> {
     let order = selection.destination.as_ref().map_or_else(|| names.dead_order(), |name| names.dead_of(name));
     let keys = [order, names.dead(), names.dead_requested(), names.dead_events()];
     let args = page_args(after, examined(selection, missing), selection);
-    let answer = redis.call("laneway_dead_typed", Effect::Reads, &keys, args.into()).await?;
+    let answer = redis.call("laneway_dead_owned", Effect::Reads, &keys, args.into()).await?;
     let (last, rows) = answer::first_and_rest(answer)?;
     let mut letters = Vec::new();
-    for row in rows.chunks_exact(4) {
+    for row in rows.chunks_exact(5) {
         let requested = answer::number(&row[2])? == 1;
-        let [name, text, event_type] = [&row[0], &row[1], &row[3]].map(answer::text);
-        letters.push(letter::parse(names, (&name?, &text?), &event_type?, requested)?);
+        let [name, text, event_type, tenant] = [&row[0], &row[1], &row[3], &row[4]].map(bytes_of);
+        match letter::read(names, (&name, &text), (&event_type, &tenant), requested) {
+            Ok(letter) => letters.push(letter),
+            Err(error) => tracing::warn!(
+                %error,
+                "a dead letter cannot be read, and is left out; to discard all dead letters of its destination removes it"
+            ),
+        }
     }
     letters.retain(|letter| selection.picks(letter));
-    let last = answer::text(&last)?;
-    Ok(((!last.is_empty()).then_some(last), letters))
+    Ok((more_after(&last), letters))
+}
+
+/// Whatever a value holds: a name that is damaged need be no text.
+fn bytes_of(value: &Value) -> Bytes {
+    value.clone().into_bytes().unwrap_or_default()
+}
+
+/// The name to go on after; nothing if there are no more.
+fn more_after(last: &Value) -> Option<Bytes> {
+    Some(bytes_of(last)).filter(|last| !last.is_empty())
 }
 
 /// [`laneway_ports::DeadLetters::retry`] and [`laneway_ports::DeadLetters::discard`].
@@ -101,7 +118,7 @@ pub(super) async fn change(
     let mut changed = 0;
     for partition in (0..partitions).map(Partition) {
         let names = Names::new(&shared.keys, partition);
-        let mut after = String::new();
+        let mut after = Bytes::new();
         loop {
             let (last, count) = change_page(shared, &names, change, destination, selection, after).await?;
             changed += count;
@@ -118,8 +135,8 @@ async fn change_page(
     change: Change,
     destination: &DestinationName,
     selection: &Selection,
-    after: String,
-) -> Result<(Option<String>, u64), StoreError> {
+    after: Bytes,
+) -> Result<(Option<Bytes>, u64), StoreError> {
     let mut keys = vec![names.dead_of(destination)];
     keys.extend(names.all_dead());
     let change = match change {
@@ -141,11 +158,10 @@ async fn change_page(
     // Unknown whether it happened: asking again is right, for a change again changes nothing more.
     let answer = shared.write("laneway_dead_change", &keys, args).await?;
     let [last, count] = answer::exactly(answer)?;
-    let last = answer::text(&last)?;
-    Ok(((!last.is_empty()).then_some(last), answer::number(&count)?))
+    Ok((more_after(&last), answer::number(&count)?))
 }
 
-/// How many dead letters each destination has in the partition.
+/// How many dead letters each destination has in the partition. A field that is damaged is no destination's, and left out.
 pub(super) async fn counts(
     redis: &Redis,
     keys: &Keys,
@@ -165,23 +181,14 @@ pub(super) async fn counts(
         }
     };
     let count = |(name, count): (Value, Value)| {
-        let name = answer::text(&name)?;
-        let name = DestinationName::new(&name)
-            .map_err(|error| crate::progress::unreadable(&key, format!("the field {name:?}"), error))?;
-        Ok((name, answer::number(&count)?))
+        let of = name.as_string().and_then(|name| DestinationName::new(&name).ok());
+        let found = of.zip(count.as_u64());
+        if found.is_none() {
+            tracing::debug!(key, ?name, ?count, "this counts the dead letters of no destination");
+        }
+        found
     };
-    flat.into_iter().map(count).collect()
-}
-
-/// The bytes of a dead letter's event.
-pub(super) async fn event_bytes(
-    redis: &Redis,
-    keys: &Keys,
-    partition: Partition,
-    offset: Offset,
-    destination: &DestinationName,
-) -> Result<Option<Bytes>, StoreError> {
-    field(redis, &Names::new(keys, partition).dead_events(), &letter::name(keys.numbers(), offset, destination)).await
+    Ok(flat.into_iter().filter_map(count).collect())
 }
 
 /// What a hash has in that field.

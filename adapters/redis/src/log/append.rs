@@ -2,6 +2,7 @@
 //! so that many events share a round trip and an fsync, and has one call under way at a time, so
 //! that offsets rise in the order in which events came.
 
+use super::acknowledged::Acknowledged;
 use super::partition::PartitionLog;
 use super::stored::Stored;
 use crate::codec;
@@ -178,7 +179,7 @@ struct Sender {
 impl Sender {
     async fn run(self, mut requests: mpsc::UnboundedReceiver<Request>) {
         let Some(log) = self.shared.logs.get(self.index) else { return };
-        let mut next = None;
+        let (mut next, mut acknowledged) = (None, Acknowledged::default());
         loop {
             let first = match next.take() {
                 Some(request) => request,
@@ -191,14 +192,19 @@ impl Sender {
             next = fill(&mut group, &mut requests);
             let events: usize = group.iter().map(|request| request.events.len()).sum();
             let weight = group.iter().map(|request| request.weight).sum();
-            let stored = self.store(log, &group).await;
+            let stored = self.store(log, &group, &mut acknowledged).await;
             self.shared.waiting.give_back(events, weight);
             answer(group, &stored, log.partition, self.shared.keys.numbers());
         }
     }
 
     /// Stores a group.
-    async fn store(&self, log: &PartitionLog, group: &[Request]) -> Result<Stored, StoreError> {
+    async fn store(
+        &self,
+        log: &PartitionLog,
+        group: &[Request],
+        before: &mut Acknowledged,
+    ) -> Result<Stored, StoreError> {
         let options = &self.shared.options;
         let mut keys = self.shared.log_keys(log.partition);
         let mut arguments = vec![
@@ -215,6 +221,9 @@ impl Sender {
             // One connection for both: WAIT speaks of its own.
             let there = self.redis.held(&at).await?;
             self.shared.inspector.admit(&there).await.map_err(not_stored)?;
+            if !before.are_behind(&there) {
+                before.look(&self.shared, &self.redis, &there, log).await.map_err(not_stored)?;
+            }
             let reconnects = (options.replicas > 0).then(|| Reconnects::of(&there));
             let append = there.call_once("laneway_append", Effect::Writes, &keys, &arguments);
             // Polled in this order, and so sent in it.
@@ -230,7 +239,14 @@ impl Sender {
                     self.shared.report_loss(log.partition, &answer).await;
                     self.enough_replicas(acknowledged, reconnects)?;
                     self.shared.inspector.confirm(&there, along).await?;
-                    return self.stored(log, &answer);
+                    let stored = self.stored(log, &answer)?;
+                    let numbers = self.shared.keys.numbers();
+                    let new = events().zip(stored.places(log.partition)).filter(|(_, place)| !place.duplicate);
+                    let new = new.map(|(event, place)| (numbers.shown(place.offset), codec::check_of(&event.entry)));
+                    let new: Vec<_> = new.collect();
+                    let has_lost = answer.get(1).is_some_and(|from| from.as_u64().is_some());
+                    before.note(&self.shared, &self.redis, &there, log, has_lost, new).await;
+                    return Ok(stored);
                 }
                 Ok(again) => there.prepare_again(&again, at.clone()).await.map_err(not_stored)?,
                 // The event is not the reason: a right, or a password, was taken away.

@@ -1,14 +1,16 @@
 //! What if data that Redis had acknowledged is gone: a failover to a replica that did not have it,
 //! a flush, a backup put back. Then numbers that were seen are given out again, to other events.
 //!
-//! It is noticed by whoever appends (the next number is below one that was acknowledged) and by
-//! whoever reads (the entry read last is no longer the same). Both raise the log's generation, so
+//! It is noticed by whoever appends (the next number is below one that was acknowledged, or behind a new connection the
+//! entry acknowledged last is no longer the same), by whoever reads (the entry read last is no longer the same), and by
+//! whoever has heard of an end that the log does not come to any more. All of them raise the log's generation, so
 //! that no number is given out twice from then on, and end the partition's lease: what a worker
 //! has in memory must not be committed over the other events, it loads progress anew. Nothing is
 //! skipped by that: progress and log are in one slot, so what is left of both is of one moment.
 
 use super::memory::Held;
 use super::partition::PartitionLog;
+use crate::connect::Redis;
 use crate::failure::Effect;
 use crate::library::{CallError, Refusal};
 use crate::shared::Shared;
@@ -48,50 +50,113 @@ pub(super) fn read_of_before(log: &PartitionLog) -> StoreError {
     ))
 }
 
+/// A loss, as it was found.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// The last entry that is known to be gone, and its check.
+    last: (Offset, u32),
+    /// What is lost: from where to before where.
+    from: Offset,
+    below: Offset,
+    /// Where the log ended when it was found.
+    end: Offset,
+}
+
 impl Shared {
     /// Makes sure that the log is still the one whose entries were read. If not, sees to it that
     /// nothing more is read of it under the lease that this process has, and that what was read is forgotten.
     pub(crate) async fn check_log(&self, log: &PartitionLog) -> Result<(), StoreError> {
-        let (life, last) = {
+        let (life, last, told) = {
             let memory = log.memory();
-            (memory.life(), memory.last())
+            (memory.life(), memory.last(), memory.told())
         };
         let Some(last) = last else { return Ok(()) };
-        if self.compare(log.partition, last).await?.0 {
+        if self.compare(&self.redis, log.partition, last).await?.0 {
             return Ok(());
         }
-        let checks = log.memory().checks();
-        let Some((at, end)) = self.first_other(log.partition, &checks).await? else { return Ok(()) };
-        let (Some(&other), Some(&last)) = (checks.get(at), checks.last()) else { return Ok(()) };
+        let mut checks = log.memory().checks();
+        checks.retain(|(offset, _)| *offset <= last.0);
+        let Some(mut lost) = self.lost_of(&self.redis, log.partition, &checks).await? else { return Ok(()) };
+        if lost.end <= lost.below {
+            // Nobody has read what was behind, but it was there.
+            lost.below = lost.below.max(told);
+        }
+        self.diverged(log, life, &lost).await
+    }
+
+    /// Makes sure that the log ends where somebody was told that it does, or later. (It asks for nothing but the log's own
+    /// key, so that it is answered also while the partition's slot is being moved.)
+    pub(super) async fn check_end(&self, log: &PartitionLog) -> Result<(), StoreError> {
+        let (life, told) = {
+            let memory = log.memory();
+            (memory.life(), memory.told())
+        };
+        if told == Offset::ZERO {
+            return Ok(());
+        }
+        let (_, end) = self.compare_some(&self.redis, log.partition, None).await?;
+        if end < told { self.end_is_gone(log, life, (end, told)).await } else { Ok(()) }
+    }
+
+    /// The log ends at `end`, and somebody was told that it ends at `told`, in the `life` given: what was between is
+    /// gone, whether or not anybody has read it.
+    pub(super) async fn end_is_gone(
+        &self,
+        log: &PartitionLog,
+        life: u64,
+        (end, told): (Offset, Offset),
+    ) -> Result<(), StoreError> {
+        // What was read tells better from where on.
+        self.check_log(log).await?;
+        if log.memory().life() != life {
+            return Ok(());
+        }
+        // Nobody knows its check. There is nothing at its place, or else what came there since.
+        let last = (Offset(told.0.saturating_sub(1)), 0);
+        self.diverged(log, life, &Lost { last, from: end, below: told, end }).await
+    }
+
+    async fn diverged(&self, log: &PartitionLog, life: u64, lost: &Lost) -> Result<(), StoreError> {
+        if let Some(answer) = self.note_lost(&self.redis, log.partition, lost).await? {
+            log.diverged(life);
+            self.report_loss(log.partition, &answer).await;
+        }
+        Ok(())
+    }
+
+    /// Notes the loss where the log is. Returns what [`Self::report_loss`] says of it; nothing if all was there after
+    /// all.
+    pub(super) async fn note_lost(
+        &self,
+        redis: &Redis,
+        partition: Partition,
+        lost: &Lost,
+    ) -> Result<Option<Vec<Value>>, StoreError> {
+        let [at, from, below] = [lost.last.0, lost.from, lost.below].map(|offset| self.keys.numbers().stored(offset).0);
+        let arguments = [at, u64::from(lost.last.1), from, below];
+        let arguments = arguments.iter().map(|number| Bytes::from(number.to_string())).collect();
+        match redis.call("laneway_diverged", Effect::Writes, &self.log_keys(partition), arguments).await {
+            Ok(answer) => Ok(Some(answer.into_array())),
+            Err(CallError::Refused(Refusal::Other(_))) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is lost of entries that were there, by rising offset; nothing if they all are.
+    pub(super) async fn lost_of(
+        &self,
+        redis: &Redis,
+        partition: Partition,
+        checks: &[(Offset, u32)],
+    ) -> Result<Option<Lost>, StoreError> {
+        let Some((at, end)) = self.first_other(redis, partition, checks).await? else { return Ok(None) };
+        let (Some(other), Some(&last)) = (checks.get(at), checks.last()) else { return Ok(None) };
         let from = match at.checked_sub(1).and_then(|before| checks.get(before)) {
             Some((kept, _)) => kept.next(),
             // More may be lost than is remembered, but nothing before the log's end as it is now.
             None => other.0.min(end),
         };
-        self.diverged(log, life, other, (from, last.0.next())).await
-    }
-
-    async fn diverged(
-        &self,
-        log: &PartitionLog,
-        life: u64,
-        other: (Offset, u32),
-        lost: (Offset, Offset),
-    ) -> Result<(), StoreError> {
-        let [at, from, below] = [other.0, lost.0, lost.1].map(|offset| self.keys.numbers().stored(offset).0);
-        let arguments = [at, u64::from(other.1), from, below];
-        let arguments = arguments.iter().map(|number| Bytes::from(number.to_string())).collect();
-        let called =
-            self.redis.call("laneway_diverged", Effect::Writes, &self.log_keys(log.partition), arguments).await;
-        let answer: Vec<Value> = match called {
-            Ok(answer) => answer.into_array(),
-            // It was there after all.
-            Err(CallError::Refused(Refusal::Other(_))) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        log.diverged(life);
-        self.report_loss(log.partition, &answer).await;
-        Ok(())
+        Ok(Some(Lost { last, from, below: last.0.next(), end }))
     }
 
     /// Lets reading begin anew after a loss, unless somebody in this process may still work under the lease that it
@@ -129,6 +194,7 @@ impl Shared {
     /// behind one that is gone, all are. So few are asked after, one at a time, because each is read whole.
     async fn first_other(
         &self,
+        redis: &Redis,
         partition: Partition,
         checks: &[(Offset, u32)],
     ) -> Result<Option<(usize, Offset)>, StoreError> {
@@ -136,7 +202,7 @@ impl Shared {
         while same < other {
             let at = same + (other - same) / 2;
             let Some(check) = checks.get(at) else { break };
-            let (found, below) = self.compare(partition, *check).await?;
+            let (found, below) = self.compare(redis, partition, *check).await?;
             end = Some(below);
             if found { same = at + 1 } else { other = at }
         }
@@ -144,13 +210,30 @@ impl Shared {
     }
 
     /// Whether this entry is still there (or was trimmed), and the log's end.
-    async fn compare(&self, partition: Partition, check: (Offset, u32)) -> Result<(bool, Offset), StoreError> {
-        let at = self.keys.numbers().stored(check.0);
-        let arguments = [at.0, u64::from(check.1)].map(|number| Bytes::from(number.to_string())).into();
-        let answer = self.redis.call("laneway_compare", Effect::Reads, &[self.keys.log(partition)], arguments).await?;
+    pub(super) async fn compare(
+        &self,
+        redis: &Redis,
+        partition: Partition,
+        check: (Offset, u32),
+    ) -> Result<(bool, Offset), StoreError> {
+        let (same, end) = self.compare_some(redis, partition, Some(check)).await?;
+        Ok((same == 1, end))
+    }
+
+    /// How many of these entries are still there (or were trimmed), and the log's end.
+    async fn compare_some(
+        &self,
+        redis: &Redis,
+        partition: Partition,
+        check: Option<(Offset, u32)>,
+    ) -> Result<(u64, Offset), StoreError> {
+        let numbers = self.keys.numbers();
+        let one = |(at, check): (Offset, u32)| [numbers.stored(at).0, u64::from(check)];
+        let arguments = check.into_iter().flat_map(one).map(|number| Bytes::from(number.to_string())).collect();
+        let answer = redis.call("laneway_compare", Effect::Reads, &[self.keys.log(partition)], arguments).await?;
         let (same, end): (u64, u64) =
             answer.convert().map_err(|error| self.misunderstood("laneway_compare", &error))?;
-        Ok((same == 1, self.keys.numbers().shown(Offset(end))))
+        Ok((same, numbers.shown(Offset(end))))
     }
 
     /// All that was ever found to be lost of a partition, by ascending offset.
@@ -186,9 +269,7 @@ impl Shared {
         );
         metrics::counter!(LOST_EVENTS).increment(count);
         metrics::counter!(LOSSES).increment(1);
-        if let Err(error) = crate::startup::open(&self.redis, &self.keys, self.options.partitions).await {
-            tracing::error!(%error, "what the store was made with could not be checked after the loss");
-        }
+        self.processes.put_back().await;
     }
 
     pub(crate) fn misunderstood(&self, function: &str, error: &fred::error::Error) -> StoreError {

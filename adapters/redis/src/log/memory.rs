@@ -1,15 +1,12 @@
 //! What a process remembers of a partition: the most recent entries, and the checks of those that
 //! it has seen, by which it notices when they are no longer there.
 
+use super::checks::Checks;
 use super::frames::Entry;
 use laneway_domain::Offset;
 use laneway_ports::{Chunk, Lease, WorkerId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-/// How many entries are remembered by their check. What is lost at a failover is what a replica was
-/// late by: some milliseconds' events.
-const MAX_CHECKS: usize = 4096;
 
 /// How often the tail is filled before it is noticed that nobody reads it: whoever lags behind for a moment
 /// is to find it there again.
@@ -43,8 +40,11 @@ impl Held {
 /// What is remembered. Empty again whenever the partition is claimed.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// Offset and check of entries that were seen, rising.
-    checks: VecDeque<(Offset, u32)>,
+    /// Entries that were seen.
+    checks: Checks,
+    /// The furthest end of the log that somebody was told of, whether or not anything was read before it: whoever heard
+    /// of it counts on events up to there.
+    told: Offset,
     /// The furthest entry that a read has returned.
     witness: Option<(Offset, u32)>,
     /// As many replicas as the options ask for have what is below.
@@ -90,35 +90,38 @@ impl Memory {
     }
 
     pub(crate) fn checks(&self) -> Vec<(Offset, u32)> {
-        self.checks.iter().copied().collect()
+        self.checks.all()
     }
 
     /// The last entry that was seen below `offset`.
     pub(crate) fn last_below(&self, offset: Offset) -> Option<(Offset, u32)> {
-        let below = self.checks.partition_point(|(seen, _)| *seen < offset);
-        self.checks.get(below.checked_sub(1)?).copied()
+        self.checks.last_below(offset)
     }
 
     /// The last entry that was seen.
     pub(crate) fn last(&self) -> Option<(Offset, u32)> {
-        self.checks.back().copied()
+        self.checks.last()
     }
 
     /// Whether another entry was seen at the place of this one.
     pub(crate) fn contradicts(&self, offset: Offset, check: u32) -> bool {
-        let at = self.checks.partition_point(|(seen, _)| *seen < offset);
-        self.checks.get(at).is_some_and(|(seen, known)| *seen == offset && *known != check)
+        self.checks.contradict(offset, check)
     }
 
     /// Remembers the checks of entries that were seen.
     pub(crate) fn note(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            if self.checks.back().is_none_or(|(last, _)| *last < entry.offset()) {
-                self.checks.push_back((entry.offset(), entry.check));
-            }
-        }
-        while self.checks.len() > MAX_CHECKS {
-            self.checks.pop_front();
+        entries.iter().for_each(|entry| self.checks.note(entry.offset(), entry.check));
+    }
+
+    /// The furthest end of the log that somebody was told of; zero if nobody was.
+    pub(crate) fn told(&self) -> Offset {
+        self.told
+    }
+
+    /// Somebody is told that the log ends there, as was asked in the `life` given.
+    pub(crate) fn note_told(&mut self, end: Offset, life: u64) {
+        if self.life == life {
+            self.told = self.told.max(end);
         }
     }
 
@@ -274,16 +277,6 @@ mod tests {
         assert!(memory.read_tail(Offset(50), 9, 999).is_none() && memory.is_tail_wanted(100));
     }
 
-    #[test]
-    fn another_entry_at_a_known_place_is_a_contradiction() {
-        let mut memory = Memory::default();
-        memory.note(&[entry(3), entry(4)]);
-        assert!(memory.contradicts(Offset(3), 7) && !memory.contradicts(Offset(3), 103));
-        assert!(!memory.contradicts(Offset(5), 7));
-        assert_eq!(memory.last_below(Offset(4)), Some((Offset(3), 103)));
-        assert_eq!(memory.last_below(Offset(3)), None);
-    }
-
     fn lease(epoch: u64) -> Lease {
         Lease { partition: Partition(0), epoch, worker: WorkerId("w".into()) }
     }
@@ -329,10 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_end_that_was_told_never_falls_until_everything_is_forgotten() {
         let mut memory = Memory::default();
-        memory.note(&(0..5000).map(entry).collect::<Vec<_>>());
-        assert_eq!(memory.checks().len(), MAX_CHECKS);
-        assert_eq!(memory.last(), Some((Offset(4999), 5099)));
+        memory.note_told(Offset(7), 0);
+        memory.note_told(Offset(5), 0);
+        memory.note_told(Offset(9), 1);
+        assert_eq!(memory.told(), Offset(7));
+        memory.diverge();
+        assert_eq!(memory.told(), Offset::ZERO);
     }
 }

@@ -1,7 +1,9 @@
 //! The log of events: a stream per partition.
 
+mod acknowledged;
 pub(crate) mod append;
 mod blocking;
+mod checks;
 mod frames;
 mod group;
 mod loss;
@@ -63,8 +65,11 @@ impl EventLog for RedisStore {
     }
 
     async fn bounds(&self, partition: Partition) -> Result<Bounds, StoreError> {
-        self.partition(partition)?;
-        self.shared.bounds(partition).await
+        let log = self.partition(partition)?;
+        let life = log.memory().life();
+        let bounds = self.shared.checked_bounds(log).await?;
+        log.memory().note_told(bounds.end, life);
+        Ok(bounds)
     }
 
     async fn losses(&self, partition: Partition) -> Result<Vec<Range<Offset>>, StoreError> {

@@ -121,8 +121,9 @@ impl PartitionLog {
         *self.end.borrow()
     }
 
-    /// The watcher has seen the log's end.
-    pub(crate) fn set_end(&self, end: Offset) {
+    /// The watcher has seen the log's end, in the life of `memory`.
+    pub(crate) fn set_end(&self, memory: &mut Memory, end: Offset) {
+        memory.note_told(end, memory.life());
         self.end.send_if_modified(|known| known.replace(end) != Some(end));
     }
 

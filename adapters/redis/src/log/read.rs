@@ -74,7 +74,9 @@ impl Shared {
 
     /// Nothing was found from `from` on: either that is the end, or all that was there is trimmed.
     async fn read_at_end(&self, log: &PartitionLog, from: Offset, life: u64) -> Result<Chunk, StoreError> {
-        let end = self.bounds(log.partition).await?.end;
+        // Whoever asks may have heard of an end beyond: it must not be told that there is nothing up to there, because
+        // what is appended there next is something else.
+        let end = self.checked_bounds(log).await?.end;
         if end < from {
             self.check_log(log).await?;
         }
@@ -131,6 +133,19 @@ impl Shared {
         ];
         let frame = self.redis.raw("XRANGE", at, arguments, false).await?;
         frames::entries(partition, &frame, self.processes.reads_entries(), self.keys.numbers())
+    }
+
+    /// Where the log begins and ends; a loss, if that is before an end that somebody was told of.
+    pub(super) async fn checked_bounds(&self, log: &PartitionLog) -> Result<Bounds, StoreError> {
+        let (life, told) = {
+            let memory = log.memory();
+            (memory.life(), memory.told())
+        };
+        let bounds = self.bounds(log.partition).await?;
+        if bounds.end < told {
+            self.end_is_gone(log, life, (bounds.end, told)).await?;
+        }
+        Ok(bounds)
     }
 
     /// Where the log begins and ends.

@@ -131,6 +131,8 @@ async fn turn(
     if is_new || is_again || compared.elapsed() >= COMPARE_EVERY {
         for log in watched {
             shared.check_log(log).await?;
+            // Also where nothing was read: nobody hears of what is appended before an end that is no more.
+            shared.check_end(log).await?;
         }
         *compared = Instant::now();
     }
@@ -164,10 +166,10 @@ async fn turn(
 
 /// Says that the log has grown, without having read of what.
 async fn look_at_end(shared: &Shared, log: &PartitionLog, position: &Position) -> Result<(), StoreError> {
-    let end = shared.bounds(log.partition).await?.end;
-    let memory = log.memory();
+    let end = shared.checked_bounds(log).await?.end;
+    let mut memory = log.memory();
     if memory.life() == position.life {
-        log.set_end(end.max(position.from));
+        log.set_end(&mut memory, end);
     }
     Ok(())
 }
@@ -183,10 +185,10 @@ async fn position(shared: &Shared, log: &PartitionLog) -> Result<Position, Store
     if let Some(from) = log.known_end() {
         return Ok(Position { life, from });
     }
-    let end = shared.bounds(log.partition).await?.end;
-    let memory = log.memory();
+    let end = shared.checked_bounds(log).await?.end;
+    let mut memory = log.memory();
     if memory.life() == life {
-        log.set_end(end);
+        log.set_end(&mut memory, end);
     }
     Ok(Position { life, from: end })
 }
@@ -223,7 +225,7 @@ async fn keep(shared: &Shared, log: &PartitionLog, position: &Position, frame: &
     if memory.life() == position.life {
         memory.note(&entries);
         memory.extend_tail(position.from, entries, shared.tail_bytes());
-        log.set_end(end);
+        log.set_end(&mut memory, end);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::encode::{self, Call};
 use super::names::Names;
 use super::{answer, refused};
 use crate::dead_letters::letter;
+use crate::failure::Effect;
 use crate::library::{CallError, Refusal};
 use crate::log::PartitionLog;
 use crate::store::RedisStore;
@@ -19,11 +20,12 @@ pub(super) async fn commit(store: &RedisStore, lease: &Lease, commit: &Commit) -
     for redriven in &commit.redriven {
         rests.push(rest_after(store, &names, redriven).await?);
     }
+    clear_replays(store, &names, lease, commit).await?;
     loop {
         let mut call = Call::new(&names, lease, log.witness(), commit);
         call.add_commit(&names, commit, &rests);
         call.add_history(&names, lease.epoch, commit);
-        match store.shared.write("laneway_commit_expiry", &call.keys, call.args).await {
+        match store.shared.write("laneway_commit_cleared", &call.keys, call.args).await {
             Ok(_) => return Ok(()),
             Err(CallError::Refused(Refusal::Letters)) => drop_letters(store, &names, lease, commit).await?,
             Err(error) => return Err(not_made(store, lease, error).await),
@@ -48,6 +50,35 @@ async fn drop_letters(
             };
             if more == 0 {
                 break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes away the keys behind of replays that the commit ends or begins anew, step by step, where there are many.
+async fn clear_replays(
+    store: &RedisStore,
+    names: &Names<'_>,
+    lease: &Lease,
+    commit: &Commit,
+) -> Result<(), CommitError> {
+    let log = store.partition(lease.partition)?;
+    for (name, change) in &commit.lanes {
+        let cleared = change.replays.iter().filter(|(_, of)| of.as_ref().is_none_or(|of| of.made.is_some()));
+        for (id, _) in cleared {
+            let mut cursor = "0".to_owned();
+            loop {
+                let call = Call::clearing(names, lease, log.witness(), commit, (name, id), &cursor);
+                // Replicas that have the commit have what was written before it.
+                let called = store.shared.redis.call("laneway_clear_replay", Effect::Writes, &call.keys, call.args);
+                cursor = match called.await {
+                    Ok(next) => answer::text(&next)?,
+                    Err(error) => return Err(not_made(store, lease, error).await),
+                };
+                if cursor == "0" {
+                    break;
+                }
             }
         }
     }

@@ -112,6 +112,23 @@ impl Call {
         call
     }
 
+    /// One step of taking away the keys behind of a replay that the commit ends or begins anew.
+    pub(super) fn clearing(
+        names: &Names<'_>,
+        lease: &Lease,
+        witness: Option<(Offset, u32)>,
+        commit: &Commit,
+        (name, id): (&DestinationName, &ReplayId),
+        cursor: &str,
+    ) -> Self {
+        let mut call = Self { keys: vec![names.log(), names.lease(), names.progress()], args: Vec::new() };
+        call.keys.extend(names.replays(name));
+        call.conditions(names, lease, witness, commit);
+        call.arg(id.as_str());
+        call.arg(cursor);
+        call
+    }
+
     /// What the commit says. `rests` has one for each of `commit.redriven`.
     pub(super) fn add_commit(&mut self, names: &Names<'_>, commit: &Commit, rests: &[Rest]) {
         let redriven: Vec<(&Redriven, &Rest)> =

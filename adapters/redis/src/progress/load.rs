@@ -12,6 +12,7 @@ use crate::dead_letters::letter;
 use crate::failure::Effect;
 use crate::keys::Keys;
 use crate::numbers::Numbers;
+use crate::shared::Shared;
 use bytes::Bytes;
 use fred::types::Value;
 use futures_util::future::try_join_all;
@@ -83,7 +84,7 @@ async fn load_lanes(redis: &Redis, names: &Names<'_>) -> Result<Option<(Lanes, V
             return Ok(None);
         }
         fields.extend(pairs(answer::texts(some_fields)?));
-        requested.extend(answer::texts(some_requested)?);
+        requested.extend(answer::list(some_requested)?);
         cuts.extend(answer::texts(some_cuts)?);
         let some_holding = answer::texts(some_holding)?;
         let no_more = some_holding.len() < PAGE;
@@ -95,7 +96,8 @@ async fn load_lanes(redis: &Redis, names: &Names<'_>) -> Result<Option<(Lanes, V
     }
     let mut lanes = Lanes::parse(names.numbers(), &key, &fields)?;
     lanes.progress.cuts = parse_cuts(names.numbers(), &names.cuts(), cuts)?;
-    lanes.progress.redrives = requests(names.numbers(), &names.dead(), requested)?;
+    // Of those that cannot be read [`retry_requested`] tells.
+    lanes.progress.redrives = requests(names.numbers(), &names.dead(), &requested).readable;
     // What replays hold stands there too, under names that are no destination's.
     let holding = holding.iter().filter(|name| !name.ends_with("/replays")).map(|name| {
         DestinationName::new(name).map_err(|error| unreadable(&names.lowest(), format!("the member {name:?}"), error))
@@ -174,16 +176,35 @@ fn pairs(flat: Vec<String>) -> Vec<(String, String)> {
     pairs
 }
 
-/// Dead letters to retry, from names and what they were ordered with.
-fn requests(numbers: &Numbers, key: &str, flat: Vec<String>) -> Result<Vec<Redrive>, StoreError> {
-    let request = |(name, ordered): (String, String)| {
-        let (offset, destination) = letter::parse_name(numbers, key, &name)?;
-        let ordered = LaneKey::parse(&ordered).ok_or_else(|| {
-            unreadable(key, format!("the dead letter {name:?}"), "what it was ordered with is no key")
-        })?;
-        Ok(Redrive { destination, offset, key: ordered })
-    };
-    pairs(flat).into_iter().map(request).collect()
+/// Dead letters that someone wants retried.
+#[derive(Default)]
+struct Requests {
+    readable: Vec<Redrive>,
+    /// The names of those of which it cannot be told what they are, and why.
+    unreadable: Vec<(Bytes, StoreError)>,
+}
+
+/// Dead letters to retry, from names and what they were ordered with. One that is damaged must not keep the others, or
+/// the whole partition, from going on.
+fn requests(numbers: &Numbers, key: &str, flat: &[Value]) -> Requests {
+    let mut requests = Requests::default();
+    for pair in flat.chunks_exact(2) {
+        let [name, ordered] = [&pair[0], &pair[1]].map(|value| value.clone().into_bytes().unwrap_or_default());
+        match request(numbers, key, &name, &ordered) {
+            Ok(request) => requests.readable.push(request),
+            Err(why) => requests.unreadable.push((name, why)),
+        }
+    }
+    requests
+}
+
+fn request(numbers: &Numbers, key: &str, name: &[u8], ordered: &[u8]) -> Result<Redrive, StoreError> {
+    let name = String::from_utf8_lossy(name);
+    let (offset, destination) = letter::parse_name(numbers, key, &name)?;
+    let ordered = std::str::from_utf8(ordered).ok().and_then(LaneKey::parse).ok_or_else(|| {
+        unreadable(key, format!("the dead letter {name:?}"), "it does not say what it was ordered with")
+    })?;
+    Ok(Redrive { destination, offset, key: ordered })
 }
 
 /// The keys behind of a lane; nothing if a commit came since there were `commits`.
@@ -233,16 +254,30 @@ fn parse_behind(
 
 /// [`laneway_ports::DeadLetters::retry_requested`].
 pub(crate) async fn retry_requested(
-    redis: &Redis,
-    keys: &Keys,
+    shared: &Shared,
     partition: Partition,
     after: Option<&(Offset, DestinationName)>,
     most: usize,
 ) -> Result<Vec<Redrive>, StoreError> {
-    let names = Names::new(keys, partition);
+    let names = Names::new(&shared.keys, partition);
     let most = Bytes::from(most.min(MAX_DEAD_LETTER_PAGE).to_string());
     let after = after.map_or_else(String::new, |(offset, name)| letter::name(names.numbers(), *offset, name));
     let keys = [names.dead_requested(), names.dead()];
-    let answer = redis.call("laneway_dead_requested", Effect::Reads, &keys, vec![most, after.into()]).await?;
-    requests(names.numbers(), &keys[1], answer::texts(answer)?)
+    let args = vec![most, after.into(), Bytes::from_static(b"all")];
+    let answer = shared.redis.call("laneway_dead_requested", Effect::Reads, &keys, args).await?;
+    let Requests { readable, unreadable } = requests(names.numbers(), &keys[1], &answer::list(answer)?);
+    if !unreadable.is_empty() {
+        withdraw(shared, &keys[0], unreadable).await?;
+    }
+    Ok(readable)
+}
+
+/// Nobody can retry these: without their requests they are told of once, and never stand before others.
+async fn withdraw(shared: &Shared, requested: &str, unreadable: Vec<(Bytes, StoreError)>) -> Result<(), StoreError> {
+    let (names, why): (Vec<Bytes>, Vec<StoreError>) = unreadable.into_iter().unzip();
+    shared.write("laneway_dead_withdraw", &[requested.to_owned()], names).await?;
+    for error in why {
+        tracing::warn!(%error, "a dead letter cannot be retried, and is kept as it is");
+    }
+    Ok(())
 }

@@ -109,6 +109,7 @@ impl Target {
             Kind::Entries
             | Kind::Progress
             | Kind::Cuts
+            | Kind::Expiry
             | Kind::Behind
             | Kind::Letters
             | Kind::Quarantine
@@ -137,6 +138,7 @@ impl Target {
                 let scored: Vec<Bytes> = frame.rows(0, 2)?.flat_map(|row| [row[1].clone(), row[0].clone()]).collect();
                 self.many("ZADD", &names.cuts(), &scored).await
             }
+            Kind::Expiry => self.many("HSET", &names.expiry(), &frame.fields).await,
             Kind::Behind => self.behind(&names, frame).await,
             Kind::Letters => self.letters(&names, frame).await,
             Kind::Quarantine => self.many("HSET", &names.quarantine(), &frame.fields).await,

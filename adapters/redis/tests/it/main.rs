@@ -4,10 +4,12 @@
 mod backup;
 mod broken;
 mod commit_cost;
+mod damaged;
 mod formats;
 mod large;
 mod leases;
 mod log;
+mod look;
 mod lost;
 mod many;
 mod model;

@@ -3,7 +3,7 @@
 use crate::support::{new_store, open, server};
 use laneway_domain::{
     Backoff, Behind, Commit, DestinationName, Failure, GivenUp, Key, LaneChange, LaneKey, Offset, Partition,
-    PartitionProgress, Timestamp,
+    PartitionProgress, Position, ReplayChange, ReplayId, ReplaySpec, Timestamp,
 };
 use laneway_ports::{DeadLetterCount, DeadLetterQuery, DeadLetters, EventLog, ProgressStore, Selection, WorkerId};
 use laneway_redis::RedisStore;
@@ -175,6 +175,110 @@ async fn a_destination_with_any_number_of_dead_letters_and_keys_is_dropped_in_bo
     assert_eq!((progress.lanes[&name("b")].behind.len() as u64, progress.scanned), (MANY, Offset(7)));
     let left = store.counts().await.unwrap();
     assert_eq!(left, [DeadLetterCount { destination: name("b"), count: MANY }]);
+}
+
+fn replays(destination: &str, changes: impl IntoIterator<Item = (&'static str, Option<ReplayChange>)>) -> Commit {
+    let changes = changes.into_iter().map(|(id, change)| (ReplayId::new(id).unwrap(), change)).collect();
+    let lane = LaneChange { position: Some(Position::Shared), replays: changes, ..LaneChange::default() };
+    Commit { lanes: [(name(destination), lane)].into(), ..Commit::default() }
+}
+
+/// A replay that begins, with so many keys behind.
+fn begins(keys: u64) -> Option<ReplayChange> {
+    let (asked_at, selection) = (Timestamp::from_millis(7), laneway_domain::Selection::default());
+    let spec = ReplaySpec { asked_at, from: Offset(0), until: Offset(MANY), selection, first: false };
+    let key = |n| LaneKey::Key(Key::new(&format!("customer-{n}")).unwrap());
+    let behind = (0..keys).map(|n| (key(n), Some(behind(n)))).collect();
+    Some(ReplayChange { made: Some(spec), mark: None, behind })
+}
+
+/// How often each command was called since the statistics were reset.
+async fn calls_of(server: &laneway_servers::redis::RedisServer, command: &str) -> u64 {
+    let stats = server.command(&["INFO", "commandstats"]).await.unwrap().text();
+    let calls = stats.split(&format!("cmdstat_{command}:calls=")).nth(1).map(|rest| rest.split(',').next().unwrap());
+    calls.map_or(0, |calls| calls.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_replay_with_any_number_of_keys_beside_another_ends_in_bounded_steps() {
+    let server = server().await;
+    let store = open(&new_store(&server.url(), 1)).await;
+    filled(&store, MANY).await;
+    let lease = store.claim(P, &WorkerId("w".into()), LONG).await.unwrap().unwrap();
+    let all = [("ends", begins(MANY)), ("goes-on", begins(MANY)), ("anew", begins(MANY)), ("small", begins(0))];
+    store.commit(&lease, &replays("a", all)).await.unwrap();
+    let left = async || {
+        let progress = store.load(P).await.unwrap();
+        let of = &progress.lanes[&name("a")].replays;
+        of.iter().map(|(id, replay)| (id.as_str().to_owned(), replay.behind.len() as u64)).collect::<Vec<_>>()
+    };
+    let of = |left: &[(&str, u64)]| left.iter().map(|(id, keys)| ((*id).to_owned(), *keys)).collect::<Vec<_>>();
+    // One that is cancelled, one that begins anew, and one that comes to its end: all others' keys stay.
+    for (change, goes, expected) in [
+        (("ends", None), MANY, of(&[("anew", MANY), ("goes-on", MANY), ("small", 0)])),
+        (("anew", begins(1)), MANY, of(&[("anew", 1), ("goes-on", MANY), ("small", 0)])),
+        (("small", None), 0, of(&[("anew", 1), ("goes-on", MANY)])),
+    ] {
+        server.command(&["CONFIG", "RESETSTAT"]).await.unwrap();
+        store.commit(&lease, &replays("a", [change])).await.unwrap();
+        let (steps, removals) = (calls_of(&server, "fcall").await, calls_of(&server, "zrem").await);
+        // A step looks at 500 keys, or a few more where the table has several in one place. (One walk of a commit over all
+        // keys would be one call, and as many removals as there are keys.)
+        assert!(steps > MANY / 500 && removals <= steps + 2, "{steps} steps and {removals} removals of {goes} keys");
+        assert_eq!(left().await, expected);
+    }
+    // The last ones: with the only replay that is left, all of its keys go at once.
+    store.commit(&lease, &replays("a", [("anew", None)])).await.unwrap();
+    server.command(&["CONFIG", "RESETSTAT"]).await.unwrap();
+    store.commit(&lease, &replays("a", [("goes-on", None)])).await.unwrap();
+    assert_eq!((calls_of(&server, "hdel").await, left().await), (1, Vec::new()));
+}
+
+/// A worker that has taken a part of a replay's keys away and then ended: whoever is next must not take what is left
+/// for all that was behind.
+#[tokio::test]
+async fn a_replay_whose_keys_were_taken_away_in_part_begins_anew() {
+    let server = server().await;
+    let options = new_store(&server.url(), 1);
+    let store = open(&options).await;
+    filled(&store, MANY).await;
+    let lease = store.claim(P, &WorkerId("w".into()), LONG).await.unwrap().unwrap();
+    let mut all = begins(MANY);
+    all.as_mut().unwrap().mark = Some(laneway_domain::ReplayMark { number: 7, scanned: Offset(MANY), settled: 1 });
+    store.commit(&lease, &replays("a", [("cancelled", all), ("other", begins(MANY))])).await.unwrap();
+    let at = |what: &str| format!("{{{}:0}}:{what}", options.key_prefix);
+    let own = ["log", "lease", "progress", "replays:a", "replays:a:behind", "replays:a:retry"].map(at);
+    let (count, epoch) = (own.len().to_string(), lease.epoch.to_string());
+    let step = ["FCALL", "laneway_clear_replay", &count].into_iter().chain(own.iter().map(String::as_str));
+    let step: Vec<&str> = step.chain([&epoch, "w", "", "", "0", "cancelled", "0"]).collect();
+    assert_ne!(server.command(&step).await.unwrap().text(), "0");
+
+    let progress = store.load(P).await.unwrap();
+    let replay = &progress.lanes[&name("a")].replays[&ReplayId::new("cancelled").unwrap()];
+    assert!((1..MANY as usize).contains(&replay.behind.len()), "{}", replay.behind.len());
+    assert_eq!((replay.mark.scanned, replay.mark.number), (Offset::ZERO, 0));
+    // Nobody else may do that.
+    let step: Vec<&str> = step.iter().map(|part| if *part == "w" { "other" } else { part }).collect();
+    assert!(server.command(&step).await.unwrap_err().contains("LANEWAY_FENCED"));
+}
+
+/// They are read side by side, as lanes are, and each gets its own.
+#[tokio::test]
+async fn the_replays_of_many_destinations_are_all_loaded() {
+    let server = server().await;
+    let store = open(&new_store(&server.url(), 1)).await;
+    filled(&store, 9).await;
+    let lease = store.claim(P, &WorkerId("w".into()), LONG).await.unwrap().unwrap();
+    let names: Vec<String> = (0..100).map(|n| format!("d{n}")).collect();
+    let mut commit = Commit::default();
+    for (keys, name) in names.iter().enumerate() {
+        commit.lanes.extend(replays(name, [("r", begins(keys as u64 % 5))]).lanes);
+    }
+    store.commit(&lease, &commit).await.unwrap();
+    let progress = store.load(P).await.unwrap();
+    let found: Vec<usize> =
+        names.iter().map(|of| progress.lanes[&name(of)].replays.values().map(|r| r.behind.len()).sum()).collect();
+    assert_eq!(found, (0..100).map(|n| n % 5).collect::<Vec<_>>());
 }
 
 fn given_up(destination: &str, offset: u64) -> GivenUp {

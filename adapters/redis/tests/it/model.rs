@@ -166,6 +166,7 @@ fn selection() -> impl Strategy<Value = Selection> {
     (option::weighted(0.9, name()), key, id, types, statuses, times).prop_map(
         |(destination, key, event_id, types, statuses, (from, to))| Selection {
             destination,
+            tenant: None,
             key,
             event_id,
             types,

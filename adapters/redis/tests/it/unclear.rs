@@ -102,7 +102,7 @@ async fn cut_off(answers: Answers, happens: bool) {
     let before = seen(&direct).await;
 
     // What the commit reads before it is written must get through.
-    wire.cut_at("laneway_commit_expiry", answers);
+    wire.cut_at("laneway_commit_cleared", answers);
     let commit = through_wire.commit(&lease, &everything()).await;
     assert!(matches!(commit, Err(CommitError::Store(StoreError::Unknown { .. }))), "{commit:?}");
     assert_eq!(seen(&direct).await == expected, happens);

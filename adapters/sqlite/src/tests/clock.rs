@@ -84,6 +84,25 @@ async fn events_that_were_accepted_with_a_time_to_come_do_not_hold_the_trim() {
     assert_eq!(store.store().bounds(P).await.unwrap().start, Offset(MANY + 2), "the young one is there");
 }
 
+/// One call of a writer lets others in between, however large the events are.
+#[tokio::test]
+async fn a_trim_takes_no_more_bytes_at_once_than_the_writer_has_time_for() {
+    let store = InDirectory::new(1, |_| ());
+    super::append_all(store.store(), super::events(20, 1 << 20)).await;
+    super::append_all(store.store(), vec![event("large", 20 << 20), event("small", 10)]).await;
+    store.settle_all().await;
+    let trim = |most| store.store().change(move |tx| crate::writer::trim(tx, P, Timestamp::MAX, most));
+    assert_eq!(trim(3).await.unwrap(), (3, true));
+    assert_eq!(trim(1000).await.unwrap(), (8, true));
+    assert_eq!(trim(1000).await.unwrap(), (8, true));
+    assert_eq!(trim(1000).await.unwrap(), (1, true), "the large one comes next");
+    assert_eq!(trim(1000).await.unwrap(), (1, true), "the large one");
+    assert_eq!(trim(1000).await.unwrap(), (1, false));
+    super::append_all(store.store(), super::events(20, 1 << 20)).await;
+    store.settle_all().await;
+    assert_eq!(store.store().trim(P, Timestamp::MAX, 1000).await.unwrap(), 20, "one after the other");
+}
+
 /// The clock of whoever trims may be the one that is wrong.
 #[tokio::test]
 async fn a_clock_that_is_behind_trims_nothing() {

@@ -91,8 +91,9 @@ async fn a_full_queue_is_answered_at_once() {
     // A change that waits for a word keeps the writer from taking anything else.
     let (begun, has_begun) = tokio::sync::oneshot::channel();
     let (go_on, word) = std::sync::mpsc::channel::<()>();
+    let mut begun = Some(begun);
     let holding = store.change(move |_| {
-        begun.send(()).unwrap();
+        begun.take().unwrap().send(()).unwrap();
         word.recv().unwrap();
         Ok(())
     });

@@ -1,7 +1,7 @@
 //! Opening, and being refused.
 
 use super::{InDirectory, P, append_all, event, events};
-use crate::writer::trim::SETTLED_BELOW;
+use crate::settled::SETTLED_BELOW;
 use crate::{Options, SqliteStore, check};
 use laneway_ports::contract::Subject;
 use laneway_ports::{EventLog, StoreError};
@@ -20,6 +20,34 @@ fn a_second_process_is_kept_out_and_told_who_is_in() {
     let what = refusal(subject.options);
     assert!(what.contains(&format!("in use by process {}", std::process::id())), "{what}");
     assert!(what.contains("laneway.db"), "{what}");
+}
+
+/// Whatever name a store is opened by, it is one store.
+#[tokio::test]
+async fn a_symbolic_link_is_the_store_that_it_leads_to() {
+    let mut subject = InDirectory::new(1, |_| ());
+    append_all(subject.store(), events(5, 10)).await;
+    let other = tempfile::tempdir().unwrap();
+    let link = other.path().join("link.db");
+    std::os::unix::fs::symlink(subject.path(), other.path().join("first.db")).unwrap();
+    std::os::unix::fs::symlink("first.db", &link).unwrap();
+    let through_link = Options { path: link.clone(), ..subject.options.clone() };
+    let what = refusal(through_link.clone());
+    assert!(what.contains("laneway.db is in use by process"), "{what}");
+    assert_eq!(check(&link).unwrap().events, 5);
+    assert_eq!(crate::free(&link).unwrap().reserve, crate::RESERVE_BYTES);
+    subject.store = None;
+    let store = SqliteStore::open(through_link).unwrap();
+    append_all(&store, events(5, 10)).await;
+    assert_eq!(store.bounds(P).await.unwrap().end.0, 10);
+    assert!(refusal(subject.options.clone()).contains("laneway.db is in use by process"));
+    drop(store);
+    let names = std::fs::read_dir(other.path()).unwrap().count();
+    assert_eq!(names, 2, "nothing lies beside the link");
+    // One that leads to nothing yet makes the store where it leads to.
+    std::os::unix::fs::symlink(subject.directory.path().join("new.db"), other.path().join("new.db")).unwrap();
+    drop(SqliteStore::open(Options::new(other.path().join("new.db"), 1)).unwrap());
+    assert!(subject.directory.path().join("new.db").is_file());
 }
 
 #[test]
@@ -101,6 +129,35 @@ fn a_file_that_is_no_database_is_refused() {
 fn a_directory_that_is_not_there_is_named() {
     let what = refusal(Options::new("/nowhere/at/all/laneway.db", 1));
     assert!(what.contains("/nowhere/at/all"), "{what}");
+}
+
+/// SQLite removes a log without its database; in this one are events that were acknowledged.
+#[tokio::test]
+async fn a_log_without_its_database_is_refused_and_left_alone() {
+    for empty in [false, true] {
+        let mut subject = InDirectory::new(1, |_| ());
+        append_all(subject.store(), events(100, 100)).await;
+        let [log, aside, kept] = ["laneway.db-wal", "aside.db", "kept"].map(|name| subject.directory.path().join(name));
+        std::fs::copy(&log, &kept).unwrap();
+        std::fs::copy(subject.path(), &aside).unwrap();
+        subject.store = None;
+        std::fs::remove_file(subject.path()).unwrap();
+        if empty {
+            std::fs::write(subject.path(), "").unwrap();
+        }
+        std::fs::copy(&kept, &log).unwrap();
+        let copied = crate::backup(&subject.path(), &kept.with_extension("db"), &subject.options.clock, |_| ());
+        let [copied, checked] =
+            [copied.unwrap_err(), check(&subject.path()).unwrap_err()].map(|error| error.to_string());
+        for what in [refusal(subject.options.clone()), copied, checked] {
+            assert!(what.contains("laneway.db is missing or empty") && what.contains("laneway.db-wal"), "{what}");
+        }
+        assert_eq!(std::fs::read(&log).unwrap(), std::fs::read(&kept).unwrap());
+        // With its database it is what it was.
+        std::fs::rename(&aside, subject.path()).unwrap();
+        let store = SqliteStore::open(subject.options.clone()).unwrap();
+        assert_eq!(store.bounds(P).await.unwrap().end.0, 100);
+    }
 }
 
 #[test]

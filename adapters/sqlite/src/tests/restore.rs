@@ -118,7 +118,9 @@ async fn what_cannot_be_a_backup_is_refused_and_leaves_everything_as_it_was() {
     let clock_of_1970 = crate::Clock::new(|| laneway_domain::Timestamp::from_millis(5));
     let good = file(&subject, "good.db");
     backup(&subject.path(), &good, &subject.options.clock, |_| ()).unwrap();
+    let before = crate::Clock::new(|| laneway_domain::Timestamp::from_millis(1_789_999_999_999));
     for (from, clock, said) in [
+        (&good, &before, "the backup was made at"),
         (&text, &subject.options.clock, "text"),
         (&file(&subject, "nowhere"), &subject.options.clock, "nowhere"),
         (&good, &clock_of_1970, "clock shows"),
@@ -190,6 +192,7 @@ async fn a_clock_that_was_set_back_gives_no_offset_of_the_store_that_is_replaced
     append_all(subject.store(), events(2, 10)).await;
     let copy = file(&subject, "copy.db");
     backup(&subject.path(), &copy, &subject.options.clock, |_| ()).unwrap();
+    subject.clock.fetch_add(7_200_000, Ordering::SeqCst);
     let (subject, ahead) = restored(subject, &copy);
     append_all(subject.store(), events(2, 10)).await;
     subject.clock.fetch_sub(3_600_000, Ordering::SeqCst);
@@ -239,6 +242,114 @@ async fn an_id_of_the_backup_is_still_known_after_it_was_put_in_place() {
     subject.pass(Duration::from_secs(1)).await;
     let again = subject.store().append(vec![NewEvent { id_given: true, ..event("given", 1) }]).await.remove(0).unwrap();
     assert!(again.duplicate && again.offset == Offset(0), "{again:?}");
+}
+
+/// A Laneway was killed, so that its log is there, and somebody has moved the damaged database away.
+#[tokio::test]
+async fn a_log_that_was_left_without_its_database_is_kept_and_not_put_over_the_backup() {
+    for empty in [false, true] {
+        let mut subject = store(1);
+        append_all(subject.store(), events(3, 10)).await;
+        let copy = file(&subject, "copy.db");
+        backup(&subject.path(), &copy, &subject.options.clock, |_| ()).unwrap();
+        append_all(subject.store(), (0..200).map(|n| event(&format!("later{n}"), 100)).collect()).await;
+        let [log, kept] = ["laneway.db-wal", "kept"].map(|name| file(&subject, name));
+        std::fs::copy(&log, &kept).unwrap();
+        subject.store = None;
+        std::fs::remove_file(subject.path()).unwrap();
+        std::fs::copy(&kept, &log).unwrap();
+        if empty {
+            std::fs::write(subject.path(), "").unwrap();
+        }
+        let (subject, made) = restored(subject, &copy);
+        let log = made.log_alone.unwrap();
+        assert_eq!((made.replaced.is_some(), std::fs::read(log).unwrap()), (empty, std::fs::read(kept).unwrap()));
+        let found: Vec<String> = all(subject.store()).await.into_iter().map(|(_, id)| id).collect();
+        assert_eq!(found, ["e0", "e1", "e2"]);
+        let generations = "SELECT count(*) FROM generation";
+        assert_eq!(subject.sqlite3().query_row(generations, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+        append_all(subject.store(), events(1, 10)).await;
+        assert_eq!(all(subject.store()).await.last().unwrap().0, made.goes_on_at.0);
+        assert_eq!(check(&subject.path()).unwrap().findings, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_backup_is_put_in_place_only_if_it_is_said() {
+    let mut subject = store(1);
+    append_all(subject.store(), events(5, 10)).await;
+    let copy = file(&subject, "copy.db");
+    backup(&subject.path(), &copy, &subject.options.clock, |_| ()).unwrap();
+    let conn = rusqlite::Connection::open(&copy).unwrap();
+    conn.execute_batch("UPDATE event_0 SET data = X'00' WHERE offset = 3").unwrap();
+    drop(conn);
+    append_all(subject.store(), events(1, 10)).await;
+    subject.store = None;
+    let why = refused(restore(&copy, &subject.path(), REPLACE, &subject.options.clock, |_| ()));
+    assert!(why.contains("copy.db is damaged") && why.contains("offset 3 of partition 0"), "{why}");
+    assert!(why.contains("--damaged"), "{why}");
+    let subject = subject.reopened_after(|_| ());
+    assert_eq!(all(subject.store()).await.len(), 6, "everything is as it was");
+    let mut subject = subject;
+    subject.store = None;
+    let damaged = RestoreOptions { damaged: true, ..REPLACE };
+    let made = restore(&copy, &subject.path(), damaged, &subject.options.clock, |_| ()).unwrap();
+    assert_eq!(made.findings.len(), 1, "{:?}", made.findings);
+    assert_eq!(check(&subject.path()).unwrap().events, 4);
+}
+
+/// A process that was killed leaves a file, and in a container the next one has its number again.
+#[tokio::test]
+async fn what_an_interrupted_copy_has_left_is_removed_by_the_next_one_and_stands_in_nobodys_way() {
+    let mut subject = store(1);
+    append_all(subject.store(), events(5, 10)).await;
+    let copy = file(&subject, "copy.db");
+    let left = |of: &str, name: &str| {
+        let path = file(&subject, &format!("{of}.{name}.unfinished"));
+        std::fs::write(&path, "half a copy").unwrap();
+        path
+    };
+    let by_number = left("copy.db", &std::process::id().to_string());
+    let [of_backup, of_restore, of_another] =
+        ["copy.db", "laneway.db", "other.db"].map(|of| left(of, "0123456789abcdef"));
+    let [held, journal] = [left("copy.db", "fedcba9876543210"), left("copy.db", "0123456789abcdef")];
+    let journal = {
+        let mut name = journal.into_os_string();
+        name.push("-journal");
+        PathBuf::from(name)
+    };
+    std::fs::write(&journal, "of it").unwrap();
+    let holding = std::fs::File::open(&held).unwrap();
+    holding.try_lock().unwrap();
+    backup(&subject.path(), &copy, &subject.options.clock, |_| ()).unwrap();
+    assert_eq!([&of_backup, &journal, &of_restore, &of_another].map(|path| path.exists()), [false, false, true, true]);
+    assert!(held.exists(), "somebody writes it");
+    assert!(by_number.exists(), "an earlier release may write it");
+    subject.store = None;
+    restore(&copy, &subject.path(), REPLACE, &subject.options.clock, |_| ()).unwrap();
+    assert!(!of_restore.exists());
+}
+
+#[tokio::test]
+async fn no_backup_is_made_beside_the_log_of_another_database() {
+    let subject = store(1);
+    for ending in ["-wal", "-shm", "-journal"] {
+        let other = file(&subject, &format!("copy.db{ending}"));
+        std::fs::write(&other, "of another").unwrap();
+        let why = refused(backup(&subject.path(), &file(&subject, "copy.db"), &subject.options.clock, |_| ()));
+        assert!(why.contains(&format!("copy.db{ending} is there")), "{why}");
+        std::fs::remove_file(other).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_backup_is_told_from_a_store_that_cannot_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let [letter, store] = ["letter.txt", "store.db"].map(|name| folder.path().join(name));
+    std::fs::write(&letter, "dear operator,\nthis is a letter").unwrap();
+    let why = refused(restore(&letter, &store, RestoreOptions::default(), &crate::Clock::system(), |_| ()));
+    assert!(why.contains("is no backup that this store can be made from"), "{why}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "not even a lock is left");
 }
 
 #[test]

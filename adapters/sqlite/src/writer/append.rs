@@ -6,7 +6,7 @@ use crate::row::{self, Scratch, instant, moment, signed};
 use crate::schema::PAGE_BYTES;
 use crate::shared::Shared;
 use laneway_domain::{Ages, LoggedEvent, NewEvent, Offset, Partition, Timestamp};
-use laneway_ports::Appended;
+use laneway_ports::{Appended, StoreError};
 use rusqlite::{Connection, OptionalExtension, Statement};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use std::time::Duration;
 /// How many old ids are forgotten at least per group that finds any. More than a group of single
 /// events brings, so that forgetting keeps up; a group that brings more forgets twice as many.
 const FORGET_IDS: u64 = 500;
+/// The same while there is no room: each may cost a page of the log, and this many together a part of what is left.
+const FORGET_WHILE_SHORT: u64 = 32;
 /// The longest that ids stay beyond their window before anyone looks.
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 
@@ -32,12 +34,39 @@ pub(super) struct Appender<'c> {
     /// Partitions with new events in this group.
     touched: Vec<usize>,
     /// The new events of this group, in order.
-    fresh: Vec<Arc<LoggedEvent>>,
+    fresh: Vec<(Arc<LoggedEvent>, IdGiven)>,
+    /// Those that were asked for in this group and are not new, or were not taken, in order.
+    spare: Vec<NewEvent>,
     fresh_bytes: u64,
     given_ids: u64,
+    /// How many ids the last group that was stored has brought.
+    lately_given: u64,
     written_bytes: u64,
     next_expiry: Timestamp,
     scratch: Scratch,
+}
+
+/// [`NewEvent::id_given`].
+type IdGiven = bool;
+
+/// The events of a group that was undone.
+pub(super) struct TakenBack {
+    fresh: std::vec::IntoIter<(Arc<LoggedEvent>, IdGiven)>,
+    spare: std::vec::IntoIter<NewEvent>,
+}
+
+impl TakenBack {
+    /// The next one, which was placed so.
+    pub(super) fn next(&mut self, placed: &Result<Appended, StoreError>) -> Option<NewEvent> {
+        match placed {
+            Ok(Appended { duplicate: false, .. }) => {
+                let (logged, id_given) = self.fresh.next()?;
+                // Nobody else has it before it is stored.
+                Arc::into_inner(logged).map(|logged| NewEvent { event: logged.event, id_given })
+            }
+            _ => self.spare.next(),
+        }
+    }
 }
 
 impl<'c> Appender<'c> {
@@ -51,8 +80,10 @@ impl<'c> Appender<'c> {
             ends: (0..partitions).map(|index| shared.end(index).0).collect(),
             touched: Vec::new(),
             fresh: Vec::new(),
+            spare: Vec::new(),
             fresh_bytes: 0,
             given_ids: 0,
+            lately_given: 0,
             written_bytes: 0,
             next_expiry: Timestamp::ZERO,
             scratch: Scratch::default(),
@@ -68,14 +99,22 @@ impl<'c> Appender<'c> {
         let index = partition.0 as usize;
         let offset = Offset(self.ends[index]);
         let given = new.remembered_as().map(Cow::into_owned);
-        if let Some(id) = &given
-            && let Some(first) = self.remember(partition, id, offset, now)?
-        {
-            return Ok(Appended { partition, offset: first, duplicate: true });
+        if let Some(id) = &given {
+            let known = match self.remember(partition, id, offset, now) {
+                Ok(None) => None,
+                Ok(Some(first)) => Some(Ok(Appended { partition, offset: first, duplicate: true })),
+                Err(error) => Some(Err(error)),
+            };
+            if let Some(known) = known {
+                self.spare.push(new);
+                return known;
+            }
         }
+        let id_given = new.id_given;
         let logged = Arc::new(LoggedEvent { partition, offset, accepted_at: now, event: new.event });
         let inserted = self.insert(index, &logged);
         if let Err(error) = inserted {
+            self.spare.extend(Arc::into_inner(logged).map(|logged| NewEvent { event: logged.event, id_given }));
             if let Some(id) = given.filter(|_| !self.conn.is_autocommit()) {
                 let sql = "DELETE FROM given_id WHERE partition = ?1 AND id = ?2";
                 self.conn.prepare_cached(sql)?.execute((partition.0, id))?;
@@ -87,7 +126,7 @@ impl<'c> Appender<'c> {
         }
         self.ends[index] = offset.next().0;
         self.fresh_bytes += logged.event.weight() as u64;
-        self.fresh.push(logged);
+        self.fresh.push((logged, id_given));
         Ok(Appended { partition, offset, duplicate: false })
     }
 
@@ -120,28 +159,32 @@ impl<'c> Appender<'c> {
         Ok(None)
     }
 
-    /// Forgets some of the ids whose window is over.
-    pub(super) fn expire_ids(&mut self, now: Timestamp) -> rusqlite::Result<()> {
-        let most = FORGET_IDS.max(2 * self.given_ids);
+    /// Forgets some of the ids whose window is over, in a transaction of its own; few where there is little room.
+    /// Called between groups, so that none fails with it.
+    pub(super) fn expire_ids(&mut self, now: Timestamp, is_short: bool) -> rusqlite::Result<()> {
+        let most = if is_short { FORGET_WHILE_SHORT } else { FORGET_IDS.max(2 * self.lately_given) };
         // Where it lies further ahead, the clock was set back.
         if now < self.next_expiry && self.next_expiry <= now.after(EXPIRY_CHECK) {
             return Ok(());
         }
         // The window is over from its last millisecond on.
         let ages = Ages::new(now.before(self.window).after(Duration::from_millis(1)), now);
-        let mut stmt = self.conn.prepare_cached("SELECT number, accepted_at FROM given_id ORDER BY number LIMIT ?1")?;
+        let mut stmt =
+            self.conn.prepare_cached("SELECT number, accepted_at, 0 FROM given_id ORDER BY number LIMIT ?1")?;
         let next = "SELECT number, accepted_at FROM given_id WHERE number >= ?1 ORDER BY number LIMIT 1";
         let mut next = self.conn.prepare_cached(next)?;
         let below = "SELECT coalesce(max(number), 0) + 1 FROM given_id";
         let below: u64 = self.conn.prepare_cached(below)?.query_row([], |row| row.get(0))?;
         let mut old = 0;
-        if let Some(last) = last_old(ages, stmt.query([most])?, below, &mut next)? {
+        if let (Some(last), _) = last_old(ages, stmt.query([most])?, below, &mut next)? {
             let forget = "DELETE FROM given_id WHERE number <= ?1";
-            old = self.conn.prepare_cached(forget)?.execute([i64::try_from(last).unwrap_or(i64::MAX)])? as u64;
-        }
-        if old < most {
+            // Looked at before the deletion, which may fail.
             self.next_expiry = now.after(EXPIRY_CHECK);
+            old = self.conn.prepare_cached(forget)?.execute([i64::try_from(last).unwrap_or(i64::MAX)])? as u64;
+            // Of each a leaf of the index over ids, which lie anywhere in it.
+            self.written_bytes += old * PAGE_BYTES;
         }
+        self.next_expiry = if old < most { now.after(EXPIRY_CHECK) } else { now };
         Ok(())
     }
 
@@ -149,16 +192,25 @@ impl<'c> Appender<'c> {
     pub(super) fn publish(&mut self) {
         let pages = (self.touched.len() as u64 + self.given_ids) * PAGES_PER_TABLE;
         self.written_bytes += self.fresh_bytes + pages * PAGE_BYTES;
-        self.shared.tail.extend(self.fresh.drain(..));
+        self.shared.tail.extend(self.fresh.drain(..).map(|(logged, _)| logged));
+        self.spare.clear();
         for index in self.touched.drain(..) {
             self.shared.set_end(index, Offset(self.ends[index]));
         }
+        self.lately_given = self.given_ids;
         (self.fresh_bytes, self.given_ids) = (0, 0);
+    }
+
+    /// Gives the events of a group back that is about to be undone.
+    pub(super) fn take_back(&mut self) -> TakenBack {
+        let (fresh, spare) = (std::mem::take(&mut self.fresh), std::mem::take(&mut self.spare));
+        TakenBack { fresh: fresh.into_iter(), spare: spare.into_iter() }
     }
 
     /// Takes back the offsets of a group that was not stored.
     pub(super) fn undo(&mut self) {
         self.fresh.clear();
+        self.spare.clear();
         for index in self.touched.drain(..) {
             self.ends[index] = self.shared.end(index).0;
         }

@@ -10,17 +10,17 @@ use crate::history;
 use crate::progress;
 use crate::request::Tx;
 use crate::row::{moment, signed};
-use crate::schema::EVENT_COLUMNS;
+use crate::schema::{EVENT_COLUMNS, PAGE_BYTES};
 use laneway_domain::{
     Backoff, Behind, Commit, Cut, DestinationName, Failure, GivenUp, LaneChange, Offset, Partition, Position,
     Quarantined, Redriven, RetryState,
 };
 use laneway_ports::{Lease, StoreError};
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension, Row};
 
 /// [`laneway_ports::ProgressStore::commit`]. `false`, and nothing changed: [`drop_letters`] has to come before, until
 /// there are few.
-pub(crate) fn commit(tx: &Tx<'_>, lease: &Lease, commit: &Commit) -> Result<bool, Failed> {
+pub(crate) fn commit(tx: &mut Tx<'_>, lease: &Lease, commit: &Commit) -> Result<bool, Failed> {
     let p = lease.partition;
     lease::check(tx, lease)?;
     refuse_beyond_the_end(tx, p, commit)?;
@@ -176,8 +176,12 @@ fn end_retry(tx: &Tx<'_>, p: Partition, redriven: &Redriven) -> Result<(), Faile
     // Only while the retry is asked for: the same commit again must not add the failure again.
     let sql = "SELECT number, retry FROM dead_letter \
                WHERE partition = ?1 AND offset = ?2 AND destination = ?3 AND retry_requested = 1";
-    let found: Option<(i64, String)> =
-        tx.conn.prepare_cached(sql)?.query_row(at, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    // A commit must not fail because what it adds to cannot be read, whatever it is.
+    let read = |row: &Row<'_>| {
+        let retry = row.get_ref(1)?.as_bytes().unwrap_or_default();
+        Ok((row.get(0)?, String::from_utf8_lossy(retry).into_owned()))
+    };
+    let found: Option<(i64, String)> = tx.conn.prepare_cached(sql)?.query_row(at, read).optional()?;
     let Some((number, retry)) = found else { return Ok(()) };
     let retry = with_failure(number, &retry, failed)?;
     tx.run("UPDATE dead_letter SET retry = ?2, retry_requested = 0 WHERE number = ?1", (number, retry))?;
@@ -196,36 +200,50 @@ fn with_failure(number: i64, retry: &str, failure: &Failure) -> Result<String, S
     json(&Backoff::note(before, failure.clone()))
 }
 
-fn add_dead_letter(tx: &Tx<'_>, p: Partition, given_up: &GivenUp) -> Result<(), Failed> {
+fn add_dead_letter(tx: &mut Tx<'_>, p: Partition, given_up: &GivenUp) -> Result<(), Failed> {
     let sql = format!(
         "INSERT INTO dead_letter (partition, offset, destination, lane_key, reason, at, retry, {EVENT_COLUMNS}) \
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, {EVENT_COLUMNS} FROM event_{p} WHERE offset = ?2 \
-         ON CONFLICT (partition, offset, destination) DO NOTHING"
+         ON CONFLICT (partition, offset, destination) DO NOTHING RETURNING length(data)"
     );
     let (name, offset) = (given_up.destination.as_str(), signed(given_up.offset.0)?);
+    if let Some(aside) = tx.aside
+        && let Err(error) = look_at_event(aside, p, offset)
+    {
+        if !failure::is_damage(&error) {
+            return Err(error.into());
+        }
+        // Its page was damaged after it was read. Progress must not stand still for that.
+        let reason = format!("given up by {name} ({}), and its event cannot be copied: {error}", given_up.reason);
+        return quarantine(tx, p, &Quarantined { offset: given_up.offset, reason: reason.into() });
+    }
     let key = given_up.key.to_string();
     let retry = json(&given_up.retry)?;
-    let added = tx.run(&sql, (p.0, offset, name, key, given_up.reason.as_ref(), moment(given_up.at), retry));
-    match added {
-        // No row: it is there already, or trimmed, so that this commit has come before.
-        Ok(_) => Ok(()),
-        Err(error) if failure::is_damage(&error) => {
-            // Its page was damaged after it was read. Progress must not stand still for that.
-            let reason = format!("given up by {name} ({}), and its event cannot be copied: {error}", given_up.reason);
-            quarantine(tx, p, &Quarantined { offset: given_up.offset, reason: reason.into() })
-        }
-        Err(error) => Err(error.into()),
-    }
+    let values = (p.0, offset, name, key, given_up.reason.as_ref(), moment(given_up.at), retry);
+    // No row: it is there already, or trimmed, so that this commit has come before.
+    let copied: Option<u64> = tx.conn.prepare_cached(&sql)?.query_row(values, |row| row.get(0)).optional()?;
+    *tx.written += copied.map_or(0, |data| data + PAGE_BYTES);
+    Ok(())
+}
+
+/// Reads all of an event, if it is there.
+fn look_at_event(conn: &Connection, p: Partition, offset: i64) -> rusqlite::Result<()> {
+    let sql = format!("SELECT {EVENT_COLUMNS} FROM event_{p} WHERE offset = ?1");
+    let mut stmt = conn.prepare_cached(&sql)?;
+    let columns = stmt.column_count();
+    let read = |row: &Row<'_>| (0..columns).try_for_each(|column| row.get_ref(column).map(drop));
+    stmt.query_row([offset], read).optional().map(drop)
 }
 
 fn quarantine(tx: &Tx<'_>, p: Partition, quarantined: &Quarantined) -> Result<(), Failed> {
     let offset = signed(quarantined.offset.0)?;
     let sql = format!("SELECT data FROM event_{p} WHERE offset = ?1");
-    let kept = tx.conn.prepare_cached(&sql)?.query_row([offset], |row| row.get::<_, rusqlite::types::Value>(0));
+    let read = tx.aside.unwrap_or(tx.conn);
+    let kept = read.prepare_cached(&sql)?.query_row([offset], |row| row.get::<_, rusqlite::types::Value>(0));
     let data = match kept {
         Ok(rusqlite::types::Value::Blob(data)) => Some(data),
         Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows) => None,
-        Err(error) if failure::is_damage(&error) => None,
+        Err(error) if failure::is_damage(&error) && tx.aside.is_some() => None,
         Err(error) => return Err(error.into()),
     };
     let sql = "INSERT INTO quarantine (partition, offset, reason, data) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";

@@ -8,6 +8,8 @@ use crate::request::Tx;
 pub(crate) enum DeadChange {
     /// Attempt them once more.
     Retry,
+    /// Nobody wants them retried any more: they cannot be.
+    Withdraw,
     /// Remove them for good.
     Discard,
 }
@@ -17,6 +19,7 @@ pub(crate) enum DeadChange {
 pub(crate) fn change_dead(tx: &Tx<'_>, change: DeadChange, numbers: &[i64]) -> Result<u64, Failed> {
     let mut stmt = tx.conn.prepare_cached(match change {
         DeadChange::Retry => "UPDATE dead_letter SET retry_requested = 1 WHERE number = ?1",
+        DeadChange::Withdraw => "UPDATE dead_letter SET retry_requested = 0 WHERE number = ?1",
         DeadChange::Discard => "DELETE FROM dead_letter WHERE number = ?1",
     })?;
     let mut changed = 0;

@@ -46,8 +46,9 @@ fn note(tx: &Tx<'_>, revision: i64, entry: &JournalEntry) -> Result<(), Failed> 
 
 /// [`laneway_ports::Registry::forget_deleted`].
 pub(crate) fn forget_deleted(tx: &Tx<'_>, upto: i64, most: usize) -> Result<usize, Failed> {
-    let sql =
-        "SELECT name, revision FROM destination WHERE deleted = 1 AND revision <= ?1 ORDER BY revision, name LIMIT ?2";
+    // By the index that has deleted ones alone: another one is in this order too, and has all that there are.
+    let sql = "SELECT name, revision FROM destination INDEXED BY destination_deleted \
+               WHERE deleted = 1 AND revision <= ?1 ORDER BY revision, name LIMIT ?2";
     let mut stmt = tx.conn.prepare_cached(sql)?;
     let found = stmt.query_map((upto, most), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let gone: Vec<(String, i64)> = found.collect::<rusqlite::Result<_>>()?;

@@ -76,7 +76,7 @@ fn line(visit: &Visit, attempt: &AttemptLine, columns: Columns) -> Markup {
         tr {
             td data-name="When" { (when(visit, &attempt.at)) }
             @if columns == Columns::OfDestination {
-                td.mono data-name="Event" { @match &attempt.event_id { Some(id) => a href=(links::event(id.as_str())) { (data::visible(id.as_str())) }, None => { (attempt.partition) ":" (attempt.offset) } } }
+                td.mono data-name="Event" { @match &attempt.event_id { Some(id) => a href=(links::event_at(id.as_str(), attempt.partition, attempt.offset)) { (data::visible(id.as_str())) }, None => { (attempt.partition) ":" (attempt.offset) } } }
                 td.mono data-name="Key" { @match &attempt.key { Some(key) => a href=(links::key(attempt.destination.tenant().as_ref(), key.as_str())) { (data::visible(key.as_str())) }, None => "–" } }
             }
             td.number data-name="Attempt" { @if attempt.attempt == 0 { "–" } @else { (attempt.attempt) } @if attempt.redrive { " (again)" } }

@@ -18,8 +18,9 @@ use maud::{Markup, html};
 use std::sync::Arc;
 
 /// What they are filtered by: the interface's name of it, its label, and a hint.
-pub(crate) const FILTER: [(&str, &str, &str); 7] = [
+pub(crate) const FILTER: [(&str, &str, &str); 8] = [
     ("destination", "Destination", ""),
+    ("tenant", "Tenant", ""),
     ("key", "Key", ""),
     ("event_id", "Event", ""),
     ("type", "Type", "order.*"),

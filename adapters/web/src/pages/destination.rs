@@ -20,8 +20,8 @@ use crate::plots;
 use crate::show;
 use crate::site::Site;
 use crate::snapshot::{Row, Snapshot};
-use crate::visit::Visit;
-use axum::extract::{Path, State};
+use crate::visit::{Named, Visit};
+use axum::extract::State;
 use laneway_domain::{BreakerStatus, Origin, PausedBy, RECENTLY, Role, Timestamp};
 use laneway_http::wire::{AttemptPage, DestinationRecord, Problem};
 use maud::{Markup, html};
@@ -33,10 +33,9 @@ const ATTEMPTS: &str = "300";
 /// How many of them are listed.
 const LISTED: usize = 20;
 
-pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Answer {
+pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, Named(name): Named) -> Answer {
     let snapshot = site.snapshot(&visit).await?;
     let interface = site.interface(&visit);
-    let name = visit.whole_name(&name);
     let row = snapshot.row(&name);
     let record = known(interface.get::<DestinationRecord>(&links::api_destination(&name)).await)?;
     if row.is_none() && record.is_none() {

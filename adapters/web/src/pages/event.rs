@@ -24,27 +24,24 @@ pub(crate) async fn show(
 ) -> Answer {
     let asked = Form::of_query(query.as_deref().unwrap_or_default());
     let path = format!("/v1/events/{}", links::part(&id));
-    let only =
-        [("source", asked.get("source")), ("destination", asked.get("destination")), ("after", asked.get("after"))];
-    let found: FoundEvents = site.interface(&visit).get(&links::with(&path, &only)).await?;
+    let meant = ["tenant", "source", "at", "destination"].map(|name| (name, asked.get(name)));
+    let from = |after| [&meant[..], &[("after", after)]].concat();
+    let found: FoundEvents = site.interface(&visit).get(&links::with(&path, &from(asked.get("after")))).await?;
     let all = asked.get("data") == "all";
     let content = html! {
         (incomplete(&found.incomplete))
         @if found.items.len() > 1 { p { "This id came from several sources, or is in several partitions." } }
-        @if found.items.is_empty() { p.empty { "It was not found so far." } }
+        @if found.items.is_empty() { p.empty { @if asked.get("after").is_empty() { "It was not found so far." } @else { "Nothing was found here." } } }
         @for item in &found.items { (one(&visit, item, all)) }
         @if let Some(next) = &found.next {
-            p { "The log was not looked through to its beginning. " a href=(links::with(&links::event(&id), &[("source", asked.get("source")), ("after", next)])) { "Look further back" } }
+            p { "The log was not looked through to its beginning. " a href=(links::with(&links::event(&id), &from(next))) { "Look further back" } }
         }
     };
     Ok(page(&visit, &format!("Event {id}"), &content))
 }
 
 fn one(visit: &Visit, way: &EventWay, all: bool) -> Markup {
-    let more = links::with(
-        &links::event(way.event.id.as_str()),
-        &[("source", way.event.source.as_deref().unwrap_or_default()), ("data", "all")],
-    );
+    let more = format!("{}&data=all", links::event_at(way.event.id.as_str(), way.partition, way.offset));
     html! {
         (facts(visit, way))
         (payload(&way.event, all, &more))
@@ -104,7 +101,7 @@ fn destination(visit: &Visit, way: &EventWay, at: &EventAt) -> Markup {
         section.way {
             h3 { a href=(links::destination(name)) { (name) } " " (state::badge(&at.state)) }
             p { (data::visible(&at.detail)) }
-            @if let Some(first) = &at.waits_for { p { "It waits for " a.mono href=(links::event(first.id.as_str())) { (data::visible(first.id.as_str())) } "." } }
+            @if let Some(first) = &at.waits_for { p { "It waits for " a.mono href=(links::event_at(first.id.as_str(), first.partition, first.offset)) { (data::visible(first.id.as_str())) } "." } }
             @if let Some(next) = &at.next_attempt { p { "The next attempt is due " (attempts::when(visit, next)) "." } }
             (actions(visit, way, at))
             @if !at.attempts.is_empty() { (attempts::table(visit, &at.attempts, Columns::OfEvent)) }
@@ -115,7 +112,7 @@ fn destination(visit: &Visit, way: &EventWay, at: &EventAt) -> Markup {
 /// What mends it.
 fn actions(visit: &Visit, way: &EventWay, at: &EventAt) -> Markup {
     let name = at.destination.as_str();
-    let back = links::event(way.event.id.as_str());
+    let back = links::event_at(way.event.id.as_str(), way.partition, way.offset);
     let key = match &way.event.key {
         Some(key) => LaneKey::of(way.event.tenant.as_ref(), key),
         None => LaneKey::Event(way.offset),

@@ -83,7 +83,7 @@ fn line(visit: &Visit, event: &EventLine) -> Markup {
     let source = event.source.as_deref().unwrap_or_default();
     html! {
         tr {
-            th scope="row" { a.mono href=(links::event_of(event.id.as_str(), source)) { (data::visible(event.id.as_str())) } }
+            th scope="row" { a.mono href=(links::event_at(event.id.as_str(), event.partition, event.offset)) { (data::visible(event.id.as_str())) } }
             td.mono data-name="Type" { (event.event_type) }
             td data-name="Key" { @if let Some(key) = &event.key { a.mono href=(links::key(event.tenant.as_ref(), key.as_str())) { (data::visible(key.as_str())) } } @else { "–" } }
             td.mono data-name="Source" { @if source.is_empty() { "–" } @else { (data::visible(source)) } }

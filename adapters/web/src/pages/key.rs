@@ -7,7 +7,7 @@ use crate::failed::Answer;
 use crate::form::Form;
 use crate::interface::{Interface, problem};
 use crate::links;
-use crate::page::{ago, live, page};
+use crate::page::{ago, live_slowly, page};
 use crate::show;
 use crate::site::Site;
 use crate::snapshot::{Row, Snapshot};
@@ -21,6 +21,9 @@ use std::sync::Arc;
 
 /// Events of a page: each costs a look at the state of its destinations.
 const EVENTS: &str = "20";
+/// After how many seconds the page is asked for again: with two look-ups more than it has events, that is a third of
+/// what a tenant may look up by default.
+const EVERY: u32 = 15;
 /// With more destinations than this, the states of one are shown at a time.
 const MOST_AT_ONCE: usize = 50;
 
@@ -42,18 +45,18 @@ pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, RawQuery(q
     // Those of tenants are not asked for where none is said, and come all the same.
     events.items.retain(|event| event.tenant == of.tenant);
     let dead: DeadLetterPage =
-        interface.get(&links::with("/v1/dead-letters", &[("key", key), ("limit", "1000")])).await?;
+        interface.get(&links::with("/v1/dead-letters", &[("key", key), ("tenant", tenant), ("limit", "1000")])).await?;
     let destination = asked.get("destination");
     let asks = !destination.is_empty() || snapshot.rows.len() <= MOST_AT_ONCE;
     let states = if asks { states(&interface, &events.items, destination).await } else { States::default() };
     let content = html! {
-        (live("now", &html! { (blocked(&visit, &snapshot, &of)) (dead_letters(&visit, &dead, &of)) }))
+        (live_slowly("now", EVERY, &html! { (blocked(&visit, &snapshot, &of)) (dead_letters(&visit, &dead, &of)) }))
         section aria-labelledby="events" {
             h2 #events { "Its events" }
             @if !asks { (choose(&of)) }
             @if events.items.is_empty() { p.empty { "None of its events is stored any more." } } @else {
                 p.small { "In their order, the latest last." }
-                (live("of-key", &table(&visit, &events.items, &states)))
+                (live_slowly("of-key", EVERY, &html! { (unknown(&states)) (table(&visit, &events.items, &states)) }))
             }
             @if let Some(next) = &events.next {
                 nav.pages aria-label="Pages" {
@@ -92,23 +95,51 @@ impl Of<'_> {
 struct States {
     destinations: BTreeSet<String>,
     of: BTreeMap<(usize, String), (String, String)>,
+    /// The events of which nobody could say it.
+    unknown: BTreeSet<usize>,
+    /// Why not.
+    why: Option<String>,
 }
 
 async fn states(interface: &Interface, events: &[EventLine], destination: &str) -> States {
     let mut states = States::default();
     for (at, event) in events.iter().enumerate() {
         let path = format!("/v1/events/{}", links::part(event.id.as_str()));
-        let only = [("source", event.source.as_deref().unwrap_or_default()), ("destination", destination)];
-        // Without an answer the place stays empty: the event itself is listed all the same.
+        let only = [("at", &*format!("{}:{}", event.partition, event.offset)), ("destination", destination)];
         let found: Result<FoundEvents, Box<Problem>> = interface.get(&links::with(&path, &only)).await;
-        let ways = found.map(|found| found.items).unwrap_or_default();
-        let way = ways.into_iter().find(|way| (way.partition, way.offset) == (event.partition, event.offset));
+        // Without an answer the event itself is listed all the same.
+        let found = match found {
+            Ok(found) => found,
+            Err(problem) => {
+                states.unknown.insert(at);
+                let is_too_often = problem.status == 429;
+                states.why = Some(problem.detail);
+                if is_too_often {
+                    // The others would be refused as well.
+                    states.unknown.extend(at..events.len());
+                    break;
+                }
+                continue;
+            }
+        };
+        let way = found.items.into_iter().next();
         for it in way.map(|way| way.destinations).unwrap_or_default() {
             states.destinations.insert(it.destination.to_string());
             states.of.insert((at, it.destination.to_string()), (it.state, it.detail));
         }
     }
     states
+}
+
+/// Of how many it is not known what became of them, and why.
+fn unknown(states: &States) -> Markup {
+    html! {
+        @if let Some(why) = &states.why {
+            div.note.warning { p {
+                "What became of " (show::counted(states.unknown.len() as u64, "event", "events")) " is not known: " (data::visible(why))
+            } }
+        }
+    }
 }
 
 fn choose(of: &Of<'_>) -> Markup {
@@ -168,7 +199,8 @@ fn dead_letters(visit: &Visit, dead: &DeadLetterPage, of: &Of<'_>) -> Markup {
                 h2 #dead { "Dead letters" }
                 ul.plain { @for (name, count) in counts {
                     li {
-                        a href=(links::with(links::DEAD_LETTERS, &[("destination", name), ("key", of.key)])) {
+                        @let tenant = of.tenant.as_ref().map_or("", Tenant::as_str);
+                        a href=(links::with(links::DEAD_LETTERS, &[("destination", name), ("tenant", tenant), ("key", of.key)])) {
                             (show::counted(count, "dead letter", "dead letters"))
                         }
                         " at " a href=(links::destination(name)) { (name) } ". "
@@ -195,15 +227,15 @@ fn table(visit: &Visit, events: &[EventLine], states: &States) -> Markup {
 }
 
 fn line(visit: &Visit, at: usize, event: &EventLine, states: &States) -> Markup {
-    let source = event.source.as_deref().unwrap_or_default();
     html! {
         tr {
-            th scope="row" { a.mono href=(links::event_of(event.id.as_str(), source)) { (data::visible(event.id.as_str())) } }
+            th scope="row" { a.mono href=(links::event_at(event.id.as_str(), event.partition, event.offset)) { (data::visible(event.id.as_str())) } }
             td.mono { (event.event_type) }
             td { @match show::read_moment(&event.accepted_at) { Some(at) => (ago(visit.now, at)), None => (event.accepted_at) } }
             @for name in &states.destinations {
                 td {
-                    @if let Some((state, detail)) = states.of.get(&(at, name.clone())) { span title=(data::visible(detail)) { (state::badge(state)) } } @else { "–" }
+                    @if let Some((state, detail)) = states.of.get(&(at, name.clone())) { span title=(data::visible(detail)) { (state::badge(state)) } }
+                    @else if states.unknown.contains(&at) { "not known" } @else { "–" }
                 }
             }
         }

@@ -107,7 +107,7 @@ pub(crate) async fn send(State(site): State<Arc<Site>>, visit: Visit, PostedEven
                 "The event {} {again}: partition {}, offset {}.",
                 accepted.id, accepted.partition, accepted.offset
             );
-            let event = links::event_of(accepted.id.as_str(), sent.get("source"));
+            let event = links::event_at(accepted.id.as_str(), accepted.partition, accepted.offset);
             Ok(site.came_to(&visit, true, what, if visit.may(Role::Read) { &event } else { links::SEND }))
         }
         Err(problem) => Ok(form(&visit, &sent, Some(&problem))),

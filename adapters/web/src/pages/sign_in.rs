@@ -77,7 +77,7 @@ pub(super) fn begin_session(
     // A new cookie: nobody who knew the one before is signed in with it.
     let cookie = Cookie::random(headers);
     site.sessions.end(visit.cookie.known());
-    site.sessions.begin(cookie.known(), token);
+    site.sessions.begin(cookie.known(), token, visitor.tenant());
     let mut response = Redirect::to(to).into_response();
     if let Some(set) = cookie.set(is_over_tls(headers)) {
         response.headers_mut().insert(header::SET_COOKIE, set);

@@ -2,8 +2,12 @@
 
 use crate::{BOSS, Browser, OPERATOR, READER, Server, form, named, tokens};
 use axum::body::Body;
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Method, Request, StatusCode};
 use laneway_domain::{BlockedKey, BreakerStatus, Command, DestinationStatus, LaneKey, Offset, Partition, Timestamp};
+use std::convert::Infallible;
+use tower::ServiceExt as _;
 
 fn blocked() -> DestinationStatus {
     let key = BlockedKey {
@@ -166,5 +170,37 @@ async fn what_acts_at_once_says_before_how_many_events_it_concerns() {
         // Whoever may do nothing of that is not told of it.
         let shown = Browser::signed_in(&server, READER).await.get(path).await.text;
         assert!(!shown.contains(test) && !shown.contains(resume), "{shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_a_form_slowly_keeps_nobody_from_sending_theirs() {
+    let server = Server::with(tokens());
+    server.tells(vec![blocked()]);
+    let operator = Browser::signed_in(&server, OPERATOR).await;
+    let page = operator.get("/console/destinations/billing").await;
+    let (began, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let slow: Vec<_> = (0..100)
+        .map(|_| {
+            let began = began.clone();
+            // Its first bytes have come in when it is asked for more, which never come.
+            let rest = std::iter::once_with(move || began.send(()).unwrap());
+            let rest = futures_util::stream::iter(rest).then(|()| std::future::pending::<Result<Bytes, Infallible>>());
+            let first = futures_util::stream::once(async { Ok(Bytes::from_static(b"token=")) });
+            let request = Request::builder().method(Method::POST).uri("/console/sign-in").header("host", "localhost");
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            let request = request.body(Body::from_stream(first.chain(rest))).unwrap();
+            tokio::spawn(server.router.clone().oneshot(request))
+        })
+        .collect();
+    for _ in 0..slow.len() {
+        begun.recv().await.unwrap();
+    }
+    let answer = operator.submit(&page, "/console/destinations/billing/keys/retry", &[("key", "key:order-7")]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    assert!(slow.iter().all(|form| !form.is_finished()), "they still come in");
+    // At last they are told that it took too long.
+    for form in slow {
+        assert_eq!(form.await.unwrap().unwrap().status(), StatusCode::REQUEST_TIMEOUT);
     }
 }

@@ -1,6 +1,7 @@
 //! The console in front of the whole HTTP interface, over the reference store and its registry of tokens.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod dead_letters;
 mod forms;
 mod headers;
 mod hostile;

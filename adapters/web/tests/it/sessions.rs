@@ -3,7 +3,7 @@
 use crate::{BOSS, Browser, READER, Server, tokens};
 use http::StatusCode;
 use laneway_domain::{Link, Links, Revision, Role, Roles, Tenant, Timestamp};
-use laneway_http::{LinkKey, digest_of};
+use laneway_http::{LinkKey, Token, digest_of};
 
 #[tokio::test]
 async fn without_tokens_everyone_is_in_and_with_them_whoever_signs_in() {
@@ -42,6 +42,21 @@ async fn without_tokens_everyone_is_in_and_with_them_whoever_signs_in() {
     assert_eq!((left.status, left.header("location")), (StatusCode::SEE_OTHER, "/console/sign-in"));
     assert_eq!(browser.get("/console").await.status, StatusCode::SEE_OTHER);
     assert!(browser.get("/console/sign-in").await.text.contains("You are signed out."));
+}
+
+#[tokio::test]
+async fn no_text_that_is_typed_passes_for_a_certificate() {
+    let server =
+        Server::with([tokens(), vec![Token::of_certificate("boss.internal").named("chief", Roles::ALL)]].concat());
+    let browser = Browser::new(&server);
+    for text in ["\0certificate\0boss.internal", "boss.internal", "lwp_\0certificate\0boss.internal", "lwp_é"] {
+        let page = browser.get("/console/sign-in").await;
+        let answer = browser.submit(&page, "/console/sign-in", &[("token", text)]).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{text:?}");
+        let answer = browser.submit(&page, "/console/enter", &[("link", text), ("go", "yes")]).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{text:?}");
+        assert_eq!(browser.get("/console").await.status, StatusCode::SEE_OTHER, "{text:?}");
+    }
 }
 
 #[tokio::test]

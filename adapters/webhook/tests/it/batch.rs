@@ -2,6 +2,7 @@
 
 use crate::events::{SECRET, attempted, config, event};
 use bytes::Bytes;
+use laneway_domain::receiver::{Arrival, CloudEventMembers};
 use laneway_domain::{AttributeValue, Event, Outcome, TraceParent};
 use laneway_ports::{Attempted, Delivery, Sink};
 use laneway_webhook::{Secret, WebhookConfig, WebhookSink};
@@ -59,8 +60,22 @@ async fn a_retried_dead_letter_is_marked_in_a_batch() {
     let replayed = Attempted { redrive: true, replay: Some(7), ..attempted(event("a")) };
     let (_, got) = deliver(vec![replayed, attempted(forged)], 200).await;
     let got = got.body_json::<Value>().unwrap();
-    assert_eq!((&got[0]["lanewayredrive"], &got[0]["lanewayreplay"]), (&json!(true), &json!(7)));
+    assert_eq!((&got[0]["lanewayredrive"], &got[0]["lanewayreplay"]), (&json!(true), &json!("7")));
     assert_eq!(got[1]["lanewayreplay"], Value::Null, "a producer cannot pass an event off as replayed");
+    // Numbers of a restored store are beyond 2^53: neighbours stay different for readers that know no such numbers, and
+    // what is an attribute of CloudEvents is taken by the next Laneway.
+    let far = [9_007_199_254_740_992, 9_007_199_254_740_993];
+    let replays = far.map(|number| Attempted { redrive: true, replay: Some(number), ..attempted(event("a")) });
+    let (_, got) = deliver(replays.into(), 200).await;
+    let got = got.body_json::<Value>().unwrap();
+    for (number, got) in far.iter().zip(got.as_array().unwrap()) {
+        let value: AttributeValue = got["lanewayreplay"].as_str().unwrap().into();
+        assert_eq!(*value.text(), number.to_string());
+        let arrived = Event { attributes: [("lanewayreplay".into(), value)].into(), ..event("a") };
+        assert!(arrived.check().is_ok());
+        let members: CloudEventMembers = serde_json::from_value(got.clone()).unwrap();
+        assert_eq!(Arrival::try_from(members).unwrap().replay, Some(*number));
+    }
 }
 
 #[tokio::test]
@@ -151,5 +166,17 @@ async fn a_batch_keeps_its_id_over_attempts_and_no_other_has_it() {
     assert_eq!(id(&["a", "b"], 2).await, first);
     for other in [["b", "a"].as_slice(), &["a"], &["ab"], &["a", "b", "c"]] {
         assert_ne!(id(other, 1).await, first);
+    }
+    // An id is one within its source; a receiver sees `/laneway` where none is named.
+    let of_source = |sources: [Option<&'static str>; 2]| async move {
+        let with = |(id, source): (_, Option<&str>)| attempted(Event { source: source.map(Into::into), ..event(id) });
+        let events = ["a", "b"].into_iter().zip(sources).map(with).collect();
+        deliver(events, 200).await.1.headers["webhook-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(of_source([Some("/laneway"), None]).await, first);
+    let sources = [[Some("/x"), None], [None, Some("/x")], [Some("/x"), Some("/x")], [Some("/y"), None]];
+    let mut all = std::collections::BTreeSet::from([first]);
+    for sources in sources {
+        assert!(all.insert(of_source(sources).await), "{sources:?}");
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::events::{attempted, config, deliver, event, retry_reason};
 use bytes::Bytes;
-use laneway_domain::{Event, Outcome};
+use laneway_domain::{Cause, End, Event, Outcome};
 use laneway_ports::{Delivery, Sink};
-use laneway_webhook::{Dial, SystemResolver, WebhookConfig, WebhookSink};
+use laneway_webhook::{Dial, HttpVersion, SystemResolver, WebhookConfig, WebhookSink};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -224,4 +224,55 @@ async fn a_connection_that_was_idle_for_long_is_used_again() {
     let last = begin("last");
     exchange(&mut connect(asked.recv().await.unwrap()), ANSWER).await;
     assert_eq!(last.await.unwrap(), Outcome::Delivered);
+}
+
+/// Connections that are there only after more time than an attempt has: the machine stood still for so long.
+struct StoodStill(mpsc::UnboundedSender<DuplexStream>);
+
+impl Dial for StoodStill {
+    type Stream = DuplexStream;
+
+    async fn dial(&self, _: SocketAddr) -> std::io::Result<DuplexStream> {
+        let (here, there) = duplex(64 * 1024);
+        self.0.send(there).expect("the test goes on");
+        // Nothing else happens in between.
+        let _ = futures_util::FutureExt::now_or_never(tokio::time::advance(2 * PATIENCE));
+        Ok(here)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_when_the_deadline_has_passed() {
+    for http in [HttpVersion::Auto, HttpVersion::Http2] {
+        let (to_us, mut opened) = mpsc::unbounded_channel();
+        let settings = WebhookConfig { timeout: PATIENCE, http, ..config("http://127.0.0.1:9/") };
+        let sink = WebhookSink::with_dial(settings, Arc::new(SystemResolver), StoodStill(to_us)).unwrap();
+        let outcome = sink.deliver(&Delivery { events: vec![attempted(event("a"))] }).await.outcomes.remove(0);
+        assert_eq!(outcome.end(), End::Failed(Cause::NotConnected), "{outcome:?}");
+        drop(sink);
+        let mut got = Vec::new();
+        opened.recv().await.unwrap().read_to_end(&mut got).await.unwrap();
+        assert!(!got.windows(4).any(|four| four == b"POST"), "{}", String::from_utf8_lossy(&got));
+    }
+}
+
+/// An early success has a second for the rest of its request, but no longer than the attempt has.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_ends_at_its_deadline_although_the_rest_of_its_request_is_on_its_way() {
+    let (to_us, mut asked) = mpsc::unbounded_channel();
+    let timeout = Duration::from_millis(500);
+    let settings = WebhookConfig { timeout, ..config("http://127.0.0.1:9/") };
+    let sink = WebhookSink::with_dial(settings, Arc::new(SystemResolver), Asked(to_us)).unwrap();
+    let begun = tokio::time::Instant::now();
+    let large = Event { data: Bytes::from(vec![b'z'; 1 << 20]), ..event("a") };
+    let delivery = Delivery { events: vec![attempted(large)] };
+    let receiver = async {
+        let mut stream = connect(asked.recv().await.unwrap());
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        stream.write_all(ANSWER).await.unwrap();
+        stream
+    };
+    let (report, _open) = tokio::join!(sink.deliver(&delivery), receiver);
+    assert_eq!(report.outcomes[0].end(), End::Failed(Cause::Unanswered), "{report:?}");
+    assert_eq!(begun.elapsed(), timeout);
 }

@@ -2,12 +2,14 @@
 
 use crate::events::{attempted, config, event};
 use bytes::Bytes;
-use laneway_domain::{Event, Key, MAX_ATTRIBUTES, Outcome};
+use laneway_domain::{Cause, End, Event, EventId, Key, MAX_ATTRIBUTES, Offset, Outcome};
 use laneway_ports::{Attempted, Delivery, Sink};
 use laneway_webhook::{Secret, WebhookConfig, WebhookSink};
+use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// The page that shows it.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/webhooks.md");
@@ -69,16 +71,13 @@ fn shapes() -> Vec<(&'static str, Attempted)> {
     ]
 }
 
-#[tokio::test]
+/// Runs `program`, and waits until it listens.
 #[allow(clippy::disallowed_methods, reason = "a test connects as it likes")]
-async fn the_documented_receiver_takes_every_shape_of_an_event() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+async fn run(program: &str, address: SocketAddr, stdout: Stdio) -> Child {
     let mut receiver = Command::new("python3")
-        .args(["-c", &program(address.port())])
+        .args(["-c", program])
         .env("BILLING_SECRET", SECRET)
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .kill_on_drop(true)
         .spawn()
         .expect("the tests need python3");
@@ -86,10 +85,61 @@ async fn the_documented_receiver_takes_every_shape_of_an_event() {
         assert!(receiver.try_wait().unwrap().is_none(), "the receiver ended by itself");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    receiver
+}
+
+async fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+fn sink(address: SocketAddr) -> WebhookSink {
     let settings = WebhookConfig { secrets: vec![Secret::new(SECRET)], ..config(format!("http://{address}/hooks")) };
-    let sink = WebhookSink::new(settings).unwrap();
+    WebhookSink::new(settings).unwrap()
+}
+
+#[tokio::test]
+async fn the_documented_receiver_takes_every_shape_of_an_event() {
+    let address = free().await;
+    let _receiver = run(&program(address.port()), address, Stdio::null()).await;
+    let sink = sink(address);
     for (shape, attempted) in shapes() {
         let outcomes = sink.deliver(&Delivery { events: vec![attempted] }).await.outcomes;
         assert_eq!(outcomes, [Outcome::Delivered], "{shape}");
     }
+}
+
+/// Work that fails is done when the event comes again, and done once.
+#[tokio::test]
+async fn the_documented_receiver_loses_nothing_when_its_work_fails() {
+    /// Instead of the page's work: the first attempt at each offset fails.
+    const FAILS_ONCE: &str = "failed = set()\n\
+        def work(kind, key, offset, body):\n    \
+            if offset not in failed:\n        \
+                failed.add(offset)\n        \
+                raise RuntimeError('it fails once')\n    \
+            print(offset, flush=True)\n\n\
+        class Receiver";
+    let address = free().await;
+    let program = program(address.port());
+    assert_eq!(program.matches("class Receiver").count(), 1);
+    let program = program.replace("class Receiver", FAILS_ONCE);
+    let mut receiver = run(&program, address, Stdio::piped()).await;
+    let sink = sink(address);
+    let mut expected = Vec::new();
+    for (number, (shape, attempted)) in (41_u64..).zip(shapes()) {
+        let mut logged = (*attempted.event).clone();
+        logged.event.id = EventId::new(&format!("event {number}")).unwrap();
+        logged.offset = Offset(number);
+        let events = vec![Attempted { event: Arc::new(logged), ..attempted }];
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            ends.push(sink.deliver(&Delivery { events: events.clone() }).await.outcomes.remove(0).end());
+        }
+        assert_eq!(ends, [End::Failed(Cause::Refused), End::Delivered, End::Delivered], "{shape}");
+        expected.push(number.to_string());
+    }
+    receiver.start_kill().unwrap();
+    let done = receiver.wait_with_output().await.unwrap().stdout;
+    let done: Vec<_> = std::str::from_utf8(&done).unwrap().lines().collect();
+    assert_eq!(done, expected, "the work of each was done once");
 }

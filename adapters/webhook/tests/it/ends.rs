@@ -320,24 +320,49 @@ async fn what_still_waits_for_a_stream_when_its_connection_breaks_is_not_called_
     receiver.await.unwrap();
 }
 
-#[tokio::test]
-async fn a_success_stands_whose_request_the_receiver_did_not_read_to_its_end() {
+/// An HTTP/2 receiver that reads as much of a request as the first window has room for, which it never opens further,
+/// and then sends `frames`.
+async fn early_over_http2(frames: &'static [&'static [u8]]) -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sink = http2(listener.local_addr().unwrap(), TIMEOUT);
     let receiver = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
-        // As much as the first window has room for. It is never opened further.
         let mut got = Vec::new();
         while got.len() < 65_535 {
             assert_ne!(stream.read_buf(&mut got).await.unwrap(), 0);
         }
-        // The whole answer, `:status: 200`, then "stop sending, nothing is wrong" (RFC 9113, section 8.1).
-        stream.write_all(&[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88]).await.unwrap();
-        stream.write_all(&[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0]).await.unwrap();
+        for frame in frames {
+            stream.write_all(frame).await.unwrap();
+        }
         std::future::pending::<()>().await;
     });
     let large = Event { data: vec![b'x'; 1 << 20].into(), ..event("a") };
-    assert_eq!(deliver(&sink, large).await, Outcome::Delivered);
+    let outcome = deliver(&sink, large).await;
     receiver.abort();
+    outcome
+}
+
+/// The whole answer, `:status: 200`, and its beginning alone.
+const ANSWERED: &[u8] = &[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88];
+const BEGUN: &[u8] = &[0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+/// "Stop sending": because all is well (RFC 9113, section 8.1), because of an error, because nobody wants it any more.
+const STOP: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+const ERROR: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+const CANCEL: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8];
+
+#[tokio::test]
+async fn a_success_stands_whose_request_the_receiver_did_not_read_to_its_end() {
+    assert_eq!(early_over_http2(&[ANSWERED, STOP]).await, Outcome::Delivered);
+    assert_eq!(early_over_http2(&[BEGUN, STOP]).await, Outcome::Delivered);
+}
+
+#[tokio::test]
+async fn over_http2_an_early_success_does_not_confirm_what_was_not_sent() {
+    const CASES: [&[&[u8]]; 6] =
+        [&[ANSWERED, ERROR], &[BEGUN, ERROR], &[ANSWERED, CANCEL], &[BEGUN, CANCEL], &[ANSWERED], &[BEGUN]];
+    for frames in CASES {
+        let outcome = early_over_http2(frames).await;
+        assert_eq!(outcome.end(), End::Failed(Cause::Unanswered), "{frames:?}: {outcome:?}");
+    }
 }

@@ -13,6 +13,7 @@ mod files;
 mod hostile;
 mod http2;
 mod names;
+mod places;
 mod receiver;
 mod settings;
 mod tested;

@@ -1,9 +1,10 @@
 //! What can be written behind `laneway dead-letters`.
 
-use super::ClientArgs;
-use super::lookup::Span;
+use super::lookup::{Span, http_status};
+use super::{ClientArgs, one_or_more};
 use clap::{Args, Subcommand};
-use laneway_domain::{DestinationName, EventId, Key, TypePattern};
+use laneway_domain::{DestinationName, EventId, Key, Offset, Partition, Tenant, TypePattern};
+use laneway_http::wire::Place;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct DeadLettersArgs {
@@ -15,13 +16,13 @@ pub(in crate::cli) struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeadLettersCommand {
-    /// List them, oldest first
+    /// List them by partition, and in a partition in the order of their events
     #[command(after_help = "Example:  laneway dead-letters list --destination billing --json")]
     List {
         #[command(flatten)]
         filter: Filter,
         /// The most dead letters to list
-        #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = one_or_more())]
         limit: usize,
         /// Print one JSON object per line
         #[arg(long)]
@@ -36,6 +37,9 @@ pub(in crate::cli) enum DeadLettersCommand {
         /// The event's id
         #[arg(value_parser = EventId::new)]
         event: EventId,
+        /// The event's tenant: each may have an event of that id
+        #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+        tenant: Option<Tenant>,
         /// Print it as JSON
         #[arg(long)]
         json: bool,
@@ -62,17 +66,20 @@ pub(in crate::cli) enum DeadLettersCommand {
 /// What dead letters are chosen by; all conditions hold.
 #[derive(Args, Clone, Debug, Default)]
 pub(in crate::cli) struct By {
+    /// Only those of this tenant's events: keys and ids are those of each tenant by itself
+    #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
+    pub(in crate::cli) tenant: Option<Tenant>,
     /// Only those of this key
     #[arg(long, short, value_name = "KEY", value_parser = Key::new)]
     pub(in crate::cli) key: Option<Key>,
-    /// Only the one of this event
+    /// Only those of events of this id
     #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
     pub(in crate::cli) event: Option<EventId>,
     /// Only those of events of this type, or that this pattern matches
     #[arg(long = "type", value_name = "TYPE", value_parser = TypePattern::new)]
     pub(in crate::cli) event_type: Option<TypePattern>,
     /// Only those whose last attempt was answered with this HTTP status
-    #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(100..=999))]
+    #[arg(long, value_name = "STATUS", value_parser = http_status)]
     pub(in crate::cli) status: Option<u16>,
     #[command(flatten)]
     pub(in crate::cli) span: Span,
@@ -96,7 +103,19 @@ pub(in crate::cli) struct Chosen {
     pub(in crate::cli) destination: DestinationName,
     #[command(flatten)]
     pub(in crate::cli) by: By,
+    /// Only the one at this partition and offset, as `list` says where they are; may be given several times
+    #[arg(long, value_name = "PARTITION:OFFSET", value_parser = place)]
+    pub(in crate::cli) at: Vec<Place>,
     /// Only say how many there are
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
+}
+
+/// A place as the list writes it: `3:17`.
+pub(super) fn place(text: &str) -> Result<Place, String> {
+    let read = || {
+        let (partition, offset) = text.split_once(':')?;
+        Some(Place { partition: Partition(partition.parse().ok()?), offset: Offset(offset.parse().ok()?) })
+    };
+    read().ok_or_else(|| "write partition and offset as `laneway dead-letters list` does: 3:17".to_owned())
 }

@@ -1,6 +1,6 @@
 //! What can be written behind `laneway events`, `laneway attempts` and `laneway why`.
 
-use super::ClientArgs;
+use super::{ClientArgs, one_or_more};
 use crate::cli::when::When;
 use clap::{Args, Subcommand};
 use laneway_domain::{DestinationName, EventId, Key, Tenant};
@@ -16,7 +16,8 @@ Examples:
   laneway attempts --event evt_1 --json
   laneway attempts --outcome failed --status 503 --since yesterday
 
-An attempt ended as delivered, failed, rejected or gone; skipped is an event that an operator gave up.";
+An attempt ended as delivered, failed, rejected or gone; skipped is an event that an operator gave up, and expired one \
+that had waited for as long as max_age allows.";
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct EventsArgs {
@@ -43,7 +44,7 @@ pub(in crate::cli) enum EventsCommand {
         #[command(flatten)]
         span: Span,
         /// The most events to list
-        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = one_or_more())]
         limit: usize,
         /// Also say what became of each at every destination
         #[arg(long, short)]
@@ -62,7 +63,7 @@ pub(in crate::cli) enum EventsCommand {
         /// Only this tenant's, and only at its destinations; with it, an id of a tenant is found faster
         #[arg(long, value_name = "TENANT", value_parser = Tenant::new)]
         tenant: Option<Tenant>,
-        /// Its source, where the same id comes from several; with it, an id is found faster
+        /// Its source, where the same id comes from several ('' is none); with it, an id is found faster
         #[arg(long, value_name = "SOURCE")]
         source: Option<String>,
         /// Only what this destination has to do with it
@@ -72,6 +73,15 @@ pub(in crate::cli) enum EventsCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Reads an HTTP status.
+///
+/// # Errors
+/// Says what would be right.
+pub(super) fn http_status(text: &str) -> Result<u16, String> {
+    let read = text.parse().ok().filter(|status| (100..=999).contains(status));
+    read.ok_or_else(|| "an HTTP status is wanted, a number of three digits such as 503".to_owned())
 }
 
 /// A span of time.
@@ -101,16 +111,16 @@ pub(in crate::cli) struct AttemptsArgs {
     /// Only those at this event
     #[arg(long, short, value_name = "ID", value_parser = EventId::new)]
     pub(in crate::cli) event: Option<EventId>,
-    /// Only those that ended so: delivered, failed, rejected, gone or skipped
+    /// Only those that ended so: delivered, failed, rejected, gone, skipped or expired
     #[arg(long, value_name = "OUTCOME")]
     pub(in crate::cli) outcome: Option<String>,
     /// Only those that were answered with this HTTP status
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", value_parser = http_status)]
     pub(in crate::cli) status: Option<u16>,
     #[command(flatten)]
     pub(in crate::cli) span: Span,
     /// The most attempts to list
-    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = one_or_more())]
     pub(in crate::cli) limit: usize,
     /// Print one JSON object per line
     #[arg(long)]
@@ -151,7 +161,7 @@ pub(in crate::cli) struct WhyArgs {
     /// The event's id
     #[arg(value_parser = EventId::new)]
     pub(in crate::cli) event: EventId,
-    /// Its source, where the same id comes from several
+    /// Its source, where the same id comes from several ('' is none)
     #[arg(long, value_name = "SOURCE")]
     pub(in crate::cli) source: Option<String>,
     /// Print it as JSON

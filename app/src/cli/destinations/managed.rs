@@ -6,7 +6,7 @@ use super::super::when::local;
 use super::super::{Failure, output, pages};
 use laneway_domain::{DestinationName, Origin};
 use laneway_http::wire::{
-    ChangeAnswer, DestinationList, DestinationRecord, DestinationState, JournalPage, PauseChoice, RotateChoice,
+    ChangeAnswer, DestinationList, DestinationRecord, DestinationState, JournalPage, PauseChoice, RotateChoice, Status,
     TestAnswer,
 };
 use serde::Serialize;
@@ -64,7 +64,28 @@ pub(super) async fn pause(client: &Client, name: &DestinationName, reason: &str)
     output::say(&said(&answer, "is paused; its events wait"))
 }
 
+/// Why a destination is not forgotten, before anybody is asked whether it is to be. The server looks once more.
+pub(super) async fn check_forgettable(client: &Client, name: &DestinationName) -> Result<(), Failure> {
+    let status: Option<Status> = client.look(&format!("/v1/status?destination={name}")).await?;
+    if status.iter().flat_map(|status| &status.destinations).any(|view| view.status.configured) {
+        let what = format!("{name} is in use: only what has left the configuration is forgotten");
+        let advice = format!(
+            "take it out of the configuration file and send Laneway a SIGHUP before, or, if it was made over HTTP, use \
+             `laneway destinations delete {name}`"
+        );
+        return Err(Failure::new(what).advising(advice));
+    }
+    Ok(())
+}
+
 pub(super) async fn delete(client: &Client, name: &DestinationName, yes: bool) -> Result<(), Failure> {
+    if !yes {
+        let record: Option<DestinationRecord> = client.look(&format!("/v1/destinations/{name}")).await?;
+        if record.is_some_and(|record| record.origin == Origin::File && record.state != DestinationState::Left) {
+            let what = format!("the configuration file defines {name}: take it out there, and send Laneway a SIGHUP");
+            return Err(Failure::new(what));
+        }
+    }
     output::confirm(&format!("Delete {name}, and drop every event that waits for it and its dead letters?"), yes)?;
     let answer: ChangeAnswer = client.delete(&format!("/v1/destinations/{name}")).await?;
     let what = match answer.dropped {

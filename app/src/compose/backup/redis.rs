@@ -30,7 +30,8 @@ pub(super) async fn restore(
     let made = laneway_redis::restore(into, from, options, |restored| progressed(events(restored))).await;
     let laneway_redis::Restored { backed_up_at, goes_on_at, revoked_tokens } =
         made.map_err(|error| error.to_string())?;
-    Ok(Restored { backed_up_at: Some(backed_up_at), goes_on_at, revoked_tokens, replaced: None })
+    let backed_up_at = Some(backed_up_at);
+    Ok(Restored { backed_up_at, goes_on_at, revoked_tokens, replaced: None, log_alone: None, findings: Vec::new() })
 }
 
 fn events(progressed: laneway_redis::Progressed) -> Progressed {

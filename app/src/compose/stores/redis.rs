@@ -4,6 +4,7 @@ use super::{Checked, Role};
 use crate::compose::certificates::{StoreTls, redis_tls};
 use crate::compose::starting::patiently;
 use crate::config::{Durability, RedisStore as RedisConfig, Store};
+use crate::registry::{Reader, check_keys};
 use laneway_domain::{Partition, ProcessStatus};
 use laneway_ports::{EventLog as _, StoreHealth as _, Stores, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore};
@@ -41,10 +42,16 @@ pub(in crate::compose) fn options(store: &Store, redis: &RedisConfig) -> Result<
     })
 }
 
-/// Connects, which looks at the settings that matter, and makes the store if there is none.
-pub(super) async fn check(store: &Store, redis: &RedisConfig) -> Result<Checked, String> {
+/// Connects, which looks at the settings that matter. Where there is no store, none is made: how many partitions it has
+/// could never be changed.
+pub(super) async fn check(store: &Store, redis: &RedisConfig, reader: &Reader) -> Result<Checked, String> {
     let options = options(store, redis)?;
     let partitions = options.partitions;
+    let there = RedisStore::look(&options).await.map_err(|e| e.to_string())?;
+    if !there.is_store {
+        let found = format!("{} will be made, with {partitions} partitions", store.url);
+        return Ok(Checked { found: Ok(found), warnings: there.warnings, upgrade: None });
+    }
     let store = RedisStore::connect(options).await.map_err(|e| e.to_string())?;
     let mut events = 0;
     for partition in (0..partitions).map(Partition) {
@@ -52,8 +59,9 @@ pub(super) async fn check(store: &Store, redis: &RedisConfig) -> Result<Checked,
         events += bounds.start.events_until(bounds.end);
     }
     let found = format!("about {events} events in {partitions} partitions");
+    let found = check_keys(&store, reader).await.map(|()| found).map_err(|error| error.to_string());
     let upgrade = Some(upgrade(&store.processes()));
-    Ok(Checked { found: Ok(found), warnings: store.warnings().to_vec(), upgrade })
+    Ok(Checked { found, warnings: store.warnings().to_vec(), upgrade })
 }
 
 /// What it takes to bring these processes to this release. One that would not understand them could not even check.

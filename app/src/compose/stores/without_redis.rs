@@ -2,6 +2,7 @@
 
 use super::{Checked, Role, StoreTls};
 use crate::config::{RedisStore, Store};
+use crate::registry::Reader;
 use laneway_ports::{Stores, WorkerId};
 
 const LEFT_OUT: &str = "this laneway was built without Redis";
@@ -10,6 +11,6 @@ pub(super) async fn open(_: &Store, _: &RedisStore, _: StoreTls, _: Role, _: &Wo
     Err(LEFT_OUT.to_owned())
 }
 
-pub(super) async fn check(_: &Store, _: &RedisStore) -> Result<Checked, String> {
+pub(super) async fn check(_: &Store, _: &RedisStore, _: &Reader) -> Result<Checked, String> {
     Err(LEFT_OUT.to_owned())
 }

@@ -116,7 +116,11 @@ fn mistakes_in_sections_are_named_precisely() {
             "laneway.toml:2: worker.commit_interval: 1h is out of bounds; use 1ms to 10s",
         ),
         ("[server]\nlisten = \n", "laneway.toml:2: string values must be quoted, expected literal string"),
-        ("[server]\n[server]\n", "laneway.toml:2: duplicate key"),
+        ("[server]\n[server]\n", "laneway.toml:2: duplicate key server: it stands there more than once"),
+        (
+            "[store]\nretain = '1d'\nretain = '2d'\n",
+            "laneway.toml:3: duplicate key retain: it stands there more than once",
+        ),
     ];
     check(&cases, of_file);
 }
@@ -143,6 +147,7 @@ fn mistakes_in_destinations_name_the_destination() {
             "types = ['a', '']",
             r#"laneway.toml:4: destination.0 ("billing"): types: "" cannot be a type pattern: use 1 to 256 bytes without control characters"#,
         ),
+        ("reject = [200]", r#"laneway.toml:4: destination.0 ("billing"): reject: 200 is not a status from 300 to 599"#),
         (
             "types = []",
             r#"laneway.toml:4: destination.0 ("billing"): types: is empty; leave it out for all types, or set paused = true for none"#,
@@ -150,7 +155,7 @@ fn mistakes_in_destinations_name_the_destination() {
         ("types = 'a'", r#"laneway.toml:4: destination.0 ("billing"): types: expected a list, found text"#),
         (
             "match = { Tenant = 'x' }",
-            r#"laneway.toml:4: destination.0 ("billing"): match: no event can have this: attributes.Tenant: the name must be 1 to 64 of a-z and 0-9 (CloudEvents 1.0, section 3.1)"#,
+            r#"laneway.toml:4: destination.0 ("billing"): match: no event can have this: attributes.Tenant: has a name that is not 1 to 64 of a-z and 0-9 (CloudEvents 1.0, section 3.1)"#,
         ),
         (
             "ordering = 'keys'",

@@ -69,6 +69,23 @@ fn an_operator_gets_the_readable_token_with_most_roles() {
 }
 
 #[test]
+fn whoever_has_only_a_tenants_token_is_told_so() {
+    let note = |file: &str| {
+        let source = Given::default().with_file(DEFAULT_FILE, file);
+        load_server(&source, None).unwrap().token_note
+    };
+    let boss = "[[server.token]]\nname = 'boss'\nroles = ['admin']\ntoken = 'env:BOSS_TOKEN'\n";
+    let shop = "[[server.token]]\nname = 'shop'\ntenant = 'acme'\nroles = ['read']\ntoken = 'a-token-for-the-shop'\n";
+    let said = note(&format!("{boss}{shop}")).unwrap();
+    let expected = "as the token shop: only what belongs to the tenant acme is shown and can be done; the token boss \
+                    cannot be used here: the environment variable \"BOSS_TOKEN\" is not set";
+    assert_eq!(said, expected);
+    assert!(note(shop).is_some());
+    assert_eq!(note(boss), None);
+    assert_eq!(note(&format!("[server]\ntokens = ['a-token-for-everything']\n{shop}")), None);
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     assert_eq!(load(&[("LANEWAY_LISTEN", "")], &Overrides::default()).unwrap().server.listen.port(), 1000);
 }

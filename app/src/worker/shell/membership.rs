@@ -11,7 +11,7 @@ impl Shell {
     pub(super) fn announced(&mut self, answer: Result<Vec<WorkerId>, StoreError>) {
         match answer {
             Ok(workers) => self.share.present(workers, self.clock.now()),
-            Err(error) => self.share.presence_unknown(&error),
+            Err(error) => self.share.presence_unknown(&error, self.clock.now()),
         }
         self.register = self.stores.announce(self.share.id().clone(), false);
         self.rebalance();

@@ -302,6 +302,44 @@ async fn a_pause_tells_what_is_still_in_flight() {
     assert_eq!((&answer.json["pending"], &answer.json["in_flight"]), (&json!([]), &json!(1)));
 }
 
+/// A tenant that could use what the operator opens for itself could look at every port there.
+#[tokio::test]
+async fn what_the_operator_opens_for_itself_is_not_open_to_tenants() {
+    // Takes connections, and says nothing.
+    let receiver = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, taken) = (receiver.local_addr().unwrap().port(), async || receiver.accept().await.unwrap());
+    let allow = || vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+    let open = || EgressPolicy { allow: allow(), ..EgressPolicy::default() };
+    let process = Process::with(Setup { egress: open(), ..Setup::default() }).await;
+    process.put("a", &json!({"url": format!("http://127.0.0.1:{port}/")})).await.is(201);
+    process.post("/v1/events", &json!({"type": "t", "key": "k"})).await.is(202);
+    drop(taken().await);
+    let by_address = json!({"url": format!("https://127.0.0.1:{port}/")});
+    let refused = process.put("acme:a", &by_address).await.problem(422, "invalid");
+    assert!(refused.to_string().contains("tenants.egress_allow = "), "{refused}");
+    // What a name leads to is known when it is connected to.
+    let by_name = json!({"url": format!("https://localhost:{port}/")});
+    process.put("acme:a", &by_name).await.is(201);
+    let told = process.post("/v1/destinations/acme:a/test", &json!({})).await.is(200).json;
+    assert_eq!(told["delivered"], false, "{told}");
+    let said = told.to_string();
+    assert!(said.contains("localhost is not permitted"), "{said}");
+    assert!(!said.contains("127.0.0.1") && !said.contains("::1"), "it tells an address: {said}");
+    // If tenants are to reach it, that is said for them.
+    let setup = Setup { egress: EgressPolicy::default(), egress_of_tenants: allow(), ..Setup::default() };
+    let process = Process::with(setup).await;
+    for settings in [by_address, by_name] {
+        let there = process.put("acme:a", &settings).await;
+        assert!(there.status.is_success(), "{there:?}");
+        let nothing = json!({});
+        let test = process.post("/v1/destinations/acme:a/test", &nothing);
+        let (told, ()) = tokio::join!(test, async { drop(taken().await) });
+        assert!(!told.is(200).json.to_string().contains("not permitted"));
+    }
+    let own = json!({"url": format!("http://127.0.0.1:{port}/")});
+    assert!(process.put("a", &own).await.problem(422, "invalid").to_string().contains(" egress.allow = "));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_test_goes_through_the_real_sink() {
     let process = Process::new().await;
@@ -435,4 +473,33 @@ async fn what_no_worker_has_told_of_yet_is_known_all_the_same() {
         let said = process.post(&format!("/v1/destinations/new/{what}"), &body).await.is(404).json;
         assert!(said["detail"].as_str().unwrap().contains("not blocked"), "{said}");
     }
+}
+
+/// What left the configuration file and is forgotten is listed, waited for and tested no more, and its name is free.
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_leaves_the_registry() {
+    let file =
+        of_file("[[destination]]\nname = 'gone'\nurl = 'console:'\n[[destination]]\nname = 'b'\nurl = 'console:'");
+    let process = Process::with(Setup { file: file.clone(), ..Setup::default() }).await;
+    let forget = || process.send("DELETE", "/v1/destinations/gone/progress", &[], "");
+    forget().await.problem(409, "conflict");
+    let kept: BTreeMap<_, _> = file[1..].iter().map(|known| (known.destination.name.clone(), known)).collect();
+    apply(&process.stores, "laneway.toml", &kept).await.unwrap();
+    assert_eq!(process.get("/v1/destinations/gone").await.is(200).json["state"], "left");
+    // Its worker lets go of it first.
+    for _ in 0..500 {
+        let forgotten = forget().await;
+        if forgotten.status == StatusCode::OK {
+            break;
+        }
+        forgotten.problem(409, "conflict");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    process.get("/v1/destinations/gone").await.problem(404, "not-found");
+    let listed = process.get("/v1/destinations").await.is(200).json;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    forget().await.problem(404, "not-found");
+    let changes = process.get("/v1/destinations/gone/changes").await.is(200).json;
+    assert!(changes["items"][0]["what"].as_str().unwrap().starts_with("deleted"), "{changes}");
+    process.put("gone", &console()).await.is(201);
 }

@@ -107,6 +107,10 @@ impl OwnedPartition {
         for other in self.lanes_but(index, at) {
             self.with_lane(other, shared, |lane, cx| lane.ended_elsewhere(id, attempt.keys(), cx));
         }
+        if self.replays.any_touched() {
+            // A replay may have waited for this one only, and there be no lane that it is of.
+            self.note_change(shared);
+        }
         self.finish_release(shared);
     }
 

@@ -208,6 +208,7 @@ impl OwnedPartition {
             let lane = self.lanes.known_mut(*index);
             let mut cx = shared.context(*index, &mut self.commits.uncommitted);
             let from = lane.read_ended();
+            lane.sees(events, &cx);
             let is_its = |event: &&Arc<LoggedEvent>| event.offset >= from && event.offset < limit;
             let mut takes = |event: &&Arc<LoggedEvent>| lane.offer(event, only_old, &mut cx);
             let refused = match wanted.get(index) {
@@ -215,7 +216,7 @@ impl OwnedPartition {
                 None => events.iter().filter(is_its).filter(|event| judge.wants(event)).find(|event| !takes(event)),
             };
             let reached = refused.map_or_else(|| next.min(limit).max(from), |event| event.offset);
-            self.lanes.advance(*index, reached, refused.or(events.last()).map(AsRef::as_ref), &cx);
+            self.lanes.advance(*index, reached, events, &cx);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::OwnedPartition;
 use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::Purpose;
+use crate::io::AttemptId;
 use crate::lane::Lane;
 use crate::partition::{Offset, Partition};
 use crate::replay::Held;
@@ -21,7 +22,8 @@ impl OwnedPartition {
                 self.commits.is_in_flight(),
                 "ends of attempts wait for a commit of {partition} that is on its way"
             );
-            let under_way = |id| shared.attempts.get(id).is_some_and(|a| a.incarnation == self.incarnation);
+            let under_way =
+                |id: &AttemptId| shared.attempts.get(*id).is_some_and(|a| a.incarnation == self.incarnation);
             assert!(waiting.keys().all(under_way), "attempts of {partition} whose ends wait are under way");
         }
         for index in &self.joining {
@@ -45,14 +47,28 @@ impl OwnedPartition {
                     "a lane of partition {partition} waits at a gate, and is not there"
                 );
             }
-            let attempts = shared.attempts_at(partition, self.incarnation, destination);
+            let attempts = shared.attempts.at(self.incarnation, destination);
             let others = attempts.filter(|(_, attempt)| attempt.lane != lane.id);
-            let others = others.map(|(id, attempt)| (*id, attempt.keys().collect::<Vec<_>>()));
+            let others = others.map(|(id, attempt)| (id, attempt.keys().collect::<Vec<_>>()));
             let held = if at.way == Way::Live { self.replays.held(destination) } else { Held::default() };
             lane.check_yielding(others, &held);
         }
         self.check_awake(shared);
+        self.check_replays_awake(shared);
         self.check_catching_up(shared);
+    }
+
+    /// No replay that was asked for waits for nothing: for the end of an attempt, for its destination's lane to come as far
+    /// as it reaches, or for a commit.
+    fn check_replays_awake(&self, shared: &Shared) {
+        if self.commits.is_about_to_be_made() || self.releasing {
+            return;
+        }
+        for (index, until) in self.replays.asked() {
+            let in_flight = shared.attempts.at(self.incarnation, index).next().is_some();
+            let stood = self.lanes.get(index).map_or(self.scanned(), |lane| lane.stood_at(self.scanned()));
+            assert!(in_flight || stood < until, "a replay of destination {} was asked for, and sleeps", index.0);
+        }
     }
 
     /// Every lane that waits for a read waits for one that was asked for, and that is under way or waits for its turn.

@@ -37,7 +37,7 @@ pub(super) struct Commits {
     /// Something else is not in a commit yet.
     dirty: bool,
     timer: Option<Timestamp>,
-    /// The commit that is on its way, and how many events it settles.
+    /// The commit that is on its way, and how many attempts' events it settles.
     in_flight: Option<(Arc<Commit>, usize)>,
     /// When it is sent again, if it has failed.
     again: Option<Timestamp>,
@@ -96,13 +96,18 @@ impl Commits {
         self.dirty = true;
     }
 
-    /// Settlements that no stored commit has yet.
+    /// Settlements by attempts that no stored commit has yet.
     pub(super) fn unstored(&self) -> usize {
         self.uncommitted.settled + self.in_flight.as_ref().map_or(0, |(_, settled)| *settled)
     }
 
     pub(super) const fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
+    }
+
+    /// Whether a commit is on its way, or is made in a moment.
+    pub(super) const fn is_about_to_be_made(&self) -> bool {
+        self.is_in_flight() || self.timer.is_some()
     }
 
     /// Whether the next commit, which cannot be made yet, has all the dead letters that it may.
@@ -135,15 +140,15 @@ impl OwnedPartition {
     /// Sees to it that what has changed is committed in time.
     pub(super) fn note_change(&mut self, shared: &mut Shared) {
         let uncommitted = &self.commits.uncommitted;
-        let is_new = uncommitted.settled > 0 || !uncommitted.to_tell.is_empty();
+        let is_new = uncommitted.all_settled() > 0 || !uncommitted.to_tell.is_empty();
         let changed = self.commits.dirty || is_new || self.lanes.any_touched();
         let changed = changed || self.replays.any_touched();
         if !changed || self.commits.is_in_flight() {
             return;
         }
-        let Uncommitted { settled, dead_letter_bytes, .. } = self.commits.uncommitted;
-        let is_large = settled >= shared.settings.commit_settlements
-            || dead_letter_bytes >= shared.settings.commit_dead_letter_bytes;
+        let (settled, letters) = (uncommitted.all_settled(), uncommitted.dead_letter_bytes);
+        let is_large =
+            settled >= shared.settings.commit_settlements || letters >= shared.settings.commit_dead_letter_bytes;
         let urgent = self.releasing || self.commits.prepared.cut.is_some();
         if urgent || is_large {
             self.commit(shared);
@@ -176,6 +181,7 @@ impl OwnedPartition {
         // Settlements above an event that is not settled are not in any commit. They are bounded by
         // the lanes' windows, and in time by `straggler_after`.
         let settled = std::mem::take(&mut self.commits.uncommitted.settled);
+        self.commits.uncommitted.settled_unsent = 0;
         if commit.is_empty() {
             if self.commits.dirty {
                 self.commit_soon(shared);
@@ -237,6 +243,7 @@ impl OwnedPartition {
         }
         self.go_on_with_replays(looked_at, shared);
         self.unstall(shared);
+        self.go_on_expiring(shared);
         self.note_change(shared);
         self.finish_release(shared);
     }

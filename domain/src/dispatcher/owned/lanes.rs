@@ -6,6 +6,7 @@ use crate::lane::{Context, Lane};
 use crate::partition::Offset;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The lanes of one partition.
 #[derive(Debug, Default)]
@@ -157,7 +158,7 @@ impl Lanes {
         &mut self,
         index: DestinationIndex,
         next: Offset,
-        seen: Option<&LoggedEvent>,
+        seen: &[Arc<LoggedEvent>],
         cx: &Context<'_>,
     ) {
         let lane = self.known_mut(index);
@@ -217,14 +218,21 @@ impl Lanes {
         looking
     }
 
-    /// Notes what a commit has made of a lane. One that has come to where the others are and has nothing under way is
-    /// one that costs nothing from then on: so begins and ends what a destination costs that was made a moment ago.
+    /// Notes what a commit has made of a lane. One that is where the others are and has nothing under way is one that costs
+    /// nothing from then on: at once if it has just come there, as what was made a moment ago; else if that was so when the
+    /// commit before was made, so that a lane which has something to do again and again is not made again and again.
     pub(super) fn committed(&mut self, index: DestinationIndex, shares_position: bool, look_again: bool) {
         if shares_position {
             let stood_apart = self.rejoining.remove(&index);
-            if stood_apart && self.known(index).is_idle() {
+            let lane = self.known_mut(index);
+            let is_idle = lane.is_idle();
+            let was_idle = std::mem::replace(&mut lane.was_idle, is_idle);
+            if is_idle && (stood_apart || was_idle) {
                 self.remove(index);
                 return;
+            }
+            if is_idle {
+                self.touched.insert(index);
             }
         } else if self.known(index).is_attached() {
             self.rejoining.insert(index);

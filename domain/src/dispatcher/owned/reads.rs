@@ -5,22 +5,19 @@ use crate::destination::DestinationIndex;
 use crate::dispatcher::shared::Shared;
 use crate::dispatcher::under_way::{Purpose, Read};
 use crate::event::LoggedEvent;
-use crate::lane::{Fetch, Lane};
+use crate::lane::{FETCH_BYTES, Fetch, Lane};
 use crate::partition::Offset;
 use crate::progress::Quarantined;
 use crate::way::{LaneAt, Way};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Bytes of one read that fetches a key's next events: small, because many keys may be at it.
-const FETCH_BYTES: usize = 64 << 10;
-
 /// What a read has brought.
 pub(in crate::dispatcher) enum Answer {
     /// Of the log: all that it has below `next`.
     Log { events: Vec<Arc<LoggedEvent>>, corrupt: Vec<Quarantined>, next: Offset },
-    /// The copy of a dead letter's event, if it is there still.
-    DeadLetter(Option<Arc<LoggedEvent>>),
+    /// The copy of a dead letter's event, if it is there still; or why it cannot be read, now or later.
+    DeadLetter(Result<Option<Arc<LoggedEvent>>, Box<str>>),
     /// Where the log ends.
     End(Offset),
 }
@@ -73,7 +70,7 @@ impl OwnedPartition {
     /// Replays that a pause has kept from reading may read on.
     pub(super) fn read_replays(&mut self, shared: &mut Shared) {
         for at in self.replays.all().map(Lane::at).collect::<Vec<_>>() {
-            self.read_own(at, shared);
+            self.read_for_lane(at, shared);
         }
     }
 
@@ -129,9 +126,10 @@ impl OwnedPartition {
     /// Asks for the data of a lane's keys, as far as attempts will soon be able to use it.
     fn fetch_for_lane(&mut self, at: LaneAt, asked_by: u64, shared: &mut Shared) {
         let (partition, end, most_bytes) = (self.partition, self.end, FETCH_BYTES);
+        let appetite = shared.destinations.gate(at.destination).appetite();
         loop {
             let (lane, mut cx) = self.known_lane(at, shared);
-            let (from, most, purpose) = match lane.next_fetch(&mut cx) {
+            let (from, most, purpose) = match lane.next_fetch(appetite, &mut cx) {
                 None => return,
                 Some(Fetch::Log { key, from, most }) => (from, most, Purpose::Fetch(at, key)),
                 Some(Fetch::DeadLetter { key, offset }) => (offset, 1, Purpose::DeadLetter(at, key)),
@@ -180,7 +178,7 @@ impl OwnedPartition {
             }
             Answer::DeadLetter(event) => {
                 if let Purpose::DeadLetter(at, key) = &read.purpose {
-                    self.with_lane(*at, shared, |lane, cx| lane.fetched_dead_letter(key, event, cx));
+                    self.with_lane(*at, shared, |lane, cx| lane.fetched_dead_letter(key, read.from, event, cx));
                 }
             }
         }
@@ -249,7 +247,7 @@ impl OwnedPartition {
         }
         if !lane.offer(event, false, &mut cx) {
             self.lanes.detach(index, event.offset);
-            self.lanes.known_mut(index).stopped_at(event);
+            self.lanes.known_mut(index).stopped_at(event, shared.now);
         }
         self.lanes.touch(index);
     }

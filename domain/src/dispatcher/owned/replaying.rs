@@ -252,7 +252,7 @@ impl OwnedPartition {
 
     /// What the lanes of replays have come to. One that has stopped for others ends here.
     fn note_lanes(&mut self, index: DestinationIndex, changes: &mut Changes, shared: &mut Shared) {
-        let (partition, incarnation) = (self.partition, self.incarnation);
+        let incarnation = self.incarnation;
         let Some(of) = self.replays.of_mut(index) else { return };
         let stopping: Vec<ReplayId> = of.records.keys().filter(|id| of.gives_way(id)).cloned().collect();
         for (id, record) in &mut of.records {
@@ -262,7 +262,7 @@ impl OwnedPartition {
                 continue;
             }
             let Some(lane) = &mut record.lane else { continue };
-            let under_way = shared.attempts_at(partition, incarnation, index).any(|(_, of)| of.lane == lane.id);
+            let under_way = shared.attempts.at(incarnation, index).any(|(_, of)| of.lane == lane.id);
             let stops = stopping.contains(id) && !under_way && !lane.has_unsaved();
             if stops {
                 lane.wind_down(&mut shared.context(index, &mut self.commits.uncommitted));
@@ -281,12 +281,12 @@ impl OwnedPartition {
     /// Those that were asked for begin, once nothing is under way that they would have to replay.
     fn make_asked(&mut self, index: DestinationIndex, scanned: Offset, changes: &mut Changes, shared: &Shared) {
         let stood = self.lanes.get(index).map_or(scanned, |lane| lane.stood_at(scanned));
-        let (partition, incarnation) = (self.partition, self.incarnation);
+        let incarnation = self.incarnation;
         let Some(of) = self.replays.of_mut(index) else { return };
         let others: Vec<u64> = of.records.values().filter_map(|r| r.lane.as_ref()).map(|lane| lane.id).collect();
         let mut waits = false;
         for (id, record) in of.records.iter_mut().filter(|(_, record)| record.stage == Stage::Asked) {
-            let live = shared.attempts_at(partition, incarnation, index).filter(|(_, of)| !others.contains(&of.lane));
+            let live = shared.attempts.at(incarnation, index).filter(|(_, of)| !others.contains(&of.lane));
             let in_flight = live.flat_map(|(_, of)| of.keys()).any(|key| record.held.has(key));
             if in_flight || stood < record.progress.spec.until {
                 waits = true;
@@ -455,15 +455,15 @@ impl OwnedPartition {
         let only_old = self.reads_only_old(at.destination, shared);
         self.with_lane(at, shared, |lane, cx| {
             let from = lane.read_ended();
+            lane.sees(events, cx);
             let mut reached = next.min(until).max(from);
-            let mut seen = events.last();
             for event in chosen.into_iter().filter(|event| event.offset >= from) {
                 if !lane.offer(event, only_old, cx) {
-                    (reached, seen) = (event.offset, Some(event));
+                    reached = event.offset;
                     break;
                 }
             }
-            lane.advance(reached, seen.map(AsRef::as_ref), cx);
+            lane.advance(reached, events, cx);
             if reached >= until && holds {
                 // What is left is known key by key, so that every other key may go on.
                 lane.wind_down(cx);

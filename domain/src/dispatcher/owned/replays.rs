@@ -2,6 +2,7 @@
 
 use crate::destination::{DestinationIndex, Ordering};
 use crate::lane::{Lane, Memory};
+use crate::partition::Offset;
 use crate::progress::ReplayProgress;
 use crate::replay::{Held, ReplayId};
 use crate::way::{LaneAt, Way};
@@ -174,6 +175,12 @@ impl Replays {
     /// Whether the destination has replays, be they done.
     pub(super) fn has_any(&self, index: DestinationIndex) -> bool {
         self.of.get(&index).is_some_and(|of| !of.records.is_empty())
+    }
+
+    /// Of those that were asked for and that no commit has begun: whose they are, and how far they reach.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (DestinationIndex, Offset)> {
+        let records = self.of.iter().flat_map(|(index, of)| of.records.values().map(|record| (*index, record)));
+        records.filter(|(_, record)| record.stage == Stage::Asked).map(|(index, of)| (index, of.progress.spec.until))
     }
 
     /// A lane could not pass its gate.

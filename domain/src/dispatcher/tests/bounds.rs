@@ -3,6 +3,7 @@
 use super::fixtures::name;
 use super::world::{Op, World};
 use crate::*;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// One destination that wants everything, known to the store.
@@ -100,6 +101,42 @@ fn a_key_that_takes_long_is_recorded_and_holds_the_others_no_longer() {
     let slow = LaneKey::Key(Key::new("k1").unwrap());
     let recorded = [(slow, Behind { offset: Offset(0), retry: None })].into();
     assert_eq!(after(&mut world, 26), (Offset(4), recorded));
+}
+
+#[test]
+fn a_batch_that_is_full_waits_for_nobody_also_where_all_is_of_one_key() {
+    for ordering in [Ordering::Strict, Ordering::Key] {
+        let batch = BatchPolicy { max_events: 3, max_bytes: 1 << 20, linger: Duration::from_secs(10) };
+        let from = StartFrom::Beginning;
+        let one = Destination { batch, from, ordering, ..Destination::new(name("one")) };
+        let settings = Settings { check_state: true, ..Settings::default() };
+        let mut world = World::with(settings, 1, vec![one]);
+        (0..5).for_each(|_| world.append(1, 0));
+        while let Some((read, had)) = world.reads.pop() {
+            world.answer(&read, Some(had));
+        }
+        let in_flight = |world: &World| world.attempts.values().map(|(_, events, _)| events.len()).collect::<Vec<_>>();
+        assert_eq!(in_flight(&world), [3]);
+        while world.work_once() {}
+        assert_eq!(world.delivered.len(), 3, "and the rest waits for a third one");
+        for _ in 0..100 {
+            world.renew();
+            world.step(&Op::Wait(100));
+        }
+        assert_eq!(in_flight(&world), [2]);
+    }
+}
+
+#[test]
+fn nothing_of_a_lost_partition_waits_at_a_gate_that_is_closed() {
+    let busy =
+        Destination { from: StartFrom::Beginning, max_in_flight: NonZeroU32::MIN, ..Destination::new(name("one")) };
+    let mut world = World::with(Settings { check_state: true, ..Settings::default() }, 1, vec![busy]);
+    in_flight(&mut world, 3);
+    assert_eq!(world.attempts.len(), 1, "the others wait");
+    world.input(Input::LeaseLost(super::fixtures::PARTITION));
+    let gates = world.dispatcher.shared.destinations.gates();
+    assert_eq!(gates.map(|(_, gate)| gate.waiting.len()).collect::<Vec<_>>(), [0]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Destinations that are down, or paused, with much waiting: they do next to nothing, and go on when they are back.
 
-use super::fixtures::name;
+use super::fixtures::{PARTITION, logged, name};
 use super::world::World;
 use crate::*;
 use std::time::Duration;
@@ -114,4 +114,51 @@ fn one_that_is_not_paused_any_more_goes_on_though_nothing_new_comes() {
     world.input(Input::Destinations(DestinationChanges { present, ..DestinationChanges::default() }));
     pass(&mut world, Duration::from_secs(60), &[]);
     assert_eq!(world.delivered.len(), 2 * EVENTS);
+}
+
+/// Of keys that are behind the data is fetched when their turn comes, and no sooner than it can be used.
+#[test]
+fn what_waits_behind_takes_no_more_memory_than_the_lane_has_and_none_while_it_is_paused() {
+    const SHARE: usize = 100_000;
+    const WEIGHT: usize = 11_000;
+    let settings = Settings { window_bytes: SHARE, check_state: true, ..Settings::default() };
+    let one = Destination { breaker: None, ..of("one") };
+    let mut world = World::with(settings, 1, vec![one.clone()]);
+    for _ in 0..200 {
+        let mut event = (*logged(world.end, 0, 0, world.now)).clone();
+        event.event.data = vec![7; 10_000].into();
+        assert!(event.event.weight() < WEIGHT);
+        world.end = event.offset.next();
+        world.log.push(event.into());
+    }
+    let end = world.end;
+    world.input(Input::Grew { partition: PARTITION, end });
+    let known = |world: &World| status(world, "one").keys_behind;
+    while known(&world) < 200 {
+        while world.work_once_but_for(&["one"]) {}
+        no_answer(&mut world, "one");
+    }
+    let change = |world: &mut World, to: Destination| {
+        world.destinations = vec![to];
+        world.input(Input::Destinations(DestinationChanges::present(world.destinations.clone())));
+    };
+    let bytes = |world: &World| {
+        let index = world.dispatcher.shared.destinations.named(&name("one")).unwrap();
+        world.dispatcher.partitions[&PARTITION].lane(index).map_or(0, |lane| lane.bytes())
+    };
+    change(&mut world, Destination { paused: Some("a test".into()), ..one.clone() });
+    pass(&mut world, Duration::from_secs(10), &["one"]);
+    assert_eq!((known(&world), bytes(&world)), (200, 0));
+    // One attempt a second may start, and none ends.
+    let rate = std::num::NonZeroU32::new(1).map(|per_second| Rate { per_second });
+    change(&mut world, Destination { rate, ..one.clone() });
+    for _ in 0..5 {
+        while world.work_once_but_for(&["one"]) {}
+        assert!(bytes(&world) <= SHARE + WEIGHT, "{} bytes", bytes(&world));
+        pass(&mut world, Duration::from_secs(1), &["one"]);
+    }
+    assert!(bytes(&world) > SHARE / 2, "some are at hand: {} bytes", bytes(&world));
+    change(&mut world, one);
+    pass(&mut world, Duration::from_secs(60), &[]);
+    assert_eq!((known(&world), world.delivered.len()), (0, 200));
 }

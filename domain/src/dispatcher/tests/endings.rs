@@ -42,7 +42,7 @@ impl World {
     /// What the dispatcher let wait counts once it has ended that too.
     pub(super) fn note_ends(&mut self) {
         let under_way = &self.dispatcher.shared.attempts;
-        let ended = self.ending.extract_if(.., |id, _| !under_way.contains_key(id));
+        let ended = self.ending.extract_if(.., |id, _| under_way.get(*id).is_none());
         for (id, outcomes) in ended.collect::<Vec<_>>() {
             self.note_end(id, &outcomes);
         }

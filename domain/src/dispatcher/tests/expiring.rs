@@ -1,6 +1,6 @@
 //! What has waited for too long: what may expire, what has to, and that all of it is counted.
 
-use super::fixtures::{PARTITION, name};
+use super::fixtures::{PARTITION, logged, name};
 use super::world::{Op, Place, Whose, World};
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +57,10 @@ impl World {
         } else {
             again.unwrap_or(event.accepted_at)
         };
+        let says_something = |since: &Timestamp| *since <= told.at.after(MAX_CLOCK_SKEW);
+        let behind = self.log.iter().filter(|behind| behind.offset > told.offset).map(|behind| behind.accepted_at);
+        // It was accepted before what is behind it.
+        let since = Some(since).filter(says_something).or_else(|| behind.clone().find(says_something)).unwrap_or(since);
         assert!(told.at >= since.after(max_age), "{place:?} has time left: it waits since {since}: {told:?}");
         assert!(self.wants(destination, &event), "{destination} does not want what expires: {told:?}");
         for (to, events, whose) in self.attempts.values() {
@@ -322,6 +326,106 @@ fn a_limit_that_is_set_later_counts_from_when_events_were_accepted() {
         world.input(Input::Destinations(DestinationChanges::present(world.destinations.clone())));
         pass(&mut world, Duration::from_secs(3), &[]);
         assert_eq!((status(&world, "aged").expired, settled_below(&world)), (9, Offset(9)));
+    }
+}
+
+/// The first was accepted by a clock that was ahead by a year.
+#[test]
+fn what_a_clock_that_was_ahead_has_accepted_goes_with_what_is_behind_it() {
+    let accept_ahead = |world: &mut World, key| {
+        let at = world.now.after(DAY * 365);
+        world.log.push(logged(world.end, key, 0, at));
+        world.end = world.end.next();
+    };
+    let unordered = Destination { ordering: Ordering::None, ..aged() };
+    for (destination, keys, window) in [
+        (aged(), [1, 2, 1], 9),
+        (aged(), [1, 1, 1], 9),
+        (aged(), [1, 2, 3], 1),
+        (aged(), [0, 0, 0], 1),
+        (unordered, [1, 2, 3], 9),
+    ] {
+        let settings = Settings { window_events: window, ..Settings::default() };
+        let mut world = world(&settings, vec![paused(destination)]);
+        accept_ahead(&mut world, keys[0]);
+        world.append(keys[1], 0);
+        world.append(keys[2], 0);
+        pass(&mut world, DAY / 2, &[]);
+        assert_eq!(status(&world, "aged").expired, 0);
+        world.crash();
+        pass(&mut world, DAY * 3 / 2, &[]);
+        assert_eq!((status(&world, "aged").expired, status(&world, "aged").pending), (3, 0), "{keys:?} {window}");
+        // What is alone with such a time may be young: whose clock is wrong, nobody can tell.
+        accept_ahead(&mut world, 1);
+        let end = world.end;
+        world.input(Input::Grew { partition: PARTITION, end });
+        pass(&mut world, DAY * 3, &[]);
+        assert_eq!((status(&world, "aged").expired, status(&world, "aged").pending), (3, 1), "{keys:?} {window}");
+    }
+}
+
+/// Nothing that anybody sees is repeated of what expires.
+#[test]
+fn what_expires_in_masses_holds_no_attempts_up_while_no_commit_is_stored() {
+    let second = Destination { name: name("second"), ..aged() };
+    let third = Destination { from: StartFrom::Beginning, ..Destination::new(name("third")) };
+    let settings = Settings { max_uncommitted: 3, commit_settlements: 1, expire_keys: 1, ..Settings::default() };
+    let mut world = world(&settings, vec![paused(aged()), paused(second), third]);
+    (0..10).for_each(|n| world.append(n, 0));
+    pass(&mut world, DAY - Duration::from_secs(60), &[]);
+    for _ in 0..20 {
+        world.now = world.now.after(Duration::from_secs(10));
+        world.drain();
+        world.renew();
+    }
+    let expired = |world: &World| status(world, "aged").expired + status(world, "second").expired;
+    assert_eq!((world.commits_under_way(), expired(&world)), (1, 1 + 3), "one commit, and what the next one may carry");
+    world.append(1, 0);
+    while let Some((read, had)) = world.reads.pop() {
+        world.answer(&read, Some(had));
+    }
+    assert_eq!(world.attempts.len(), 1, "what is new is attempted");
+    pass(&mut world, Duration::from_millis(100), &[]);
+    assert_eq!(expired(&world), 20, "with commits the rest follows at once");
+}
+
+/// A key may be forgotten while its data is on its way, and be known again when that comes.
+#[test]
+fn an_answer_that_comes_late_changes_nothing_of_a_dead_letter_that_is_in_flight() {
+    let mut world = world(&Settings::default(), vec![Destination { breaker: None, ..aged() }]);
+    let moment = Duration::from_millis(100);
+    world.append(1, 0);
+    pass(&mut world, moment, &["aged"]);
+    let id = *world.attempts.keys().next().expect("the first is in flight");
+    world.end_attempt(id, vec![Outcome::Rejected { reason: "no".into() }]);
+    pass(&mut world, moment, &["aged"]);
+    assert_eq!(world.dead.len(), 1);
+    world.append(1, 0);
+    pass(&mut world, moment, &["aged"]);
+    fail_all(&mut world, "aged");
+    pass(&mut world, moment, &["aged"]);
+    // It is read for its second attempt, and expires meanwhile.
+    world.now = world.now.after(Duration::from_secs(30));
+    world.drain();
+    let (late, had) = world.reads.pop().expect("its data is asked for");
+    pass(&mut world, DAY * 2, &["aged"]);
+    assert_eq!((status(&world, "aged").expired, status(&world, "aged").keys_behind), (1, 0));
+    // The dead letter is asked for twice, the second time since the late answer says that nothing is on its way.
+    world.step(&Op::RetryDeadLetter(0));
+    let (first, _) = world.reads.pop().expect("the dead letter is asked for");
+    world.answer(&late, Some(had));
+    let (second, _) = world.reads.pop().expect("and asked for again");
+    world.answer(&first, Some(2));
+    assert_eq!(world.attempts.len(), 1);
+    world.input(Input::DeadLetterRead { read: read_of(&second), event: None });
+    pass(&mut world, moment, &[]);
+    assert_eq!((world.dead.len(), world.delivered.len()), (0, 1));
+}
+
+fn read_of(output: &Output) -> ReadId {
+    match output {
+        Output::ReadDeadLetter { read, .. } => *read,
+        other => panic!("{other:?} reads no dead letter"),
     }
 }
 

@@ -62,3 +62,26 @@ proptest! {
         prop_assert_eq!(attempts_of_others(&keys, true, &crashes), attempts_of_others(&keys, false, &crashes));
     }
 }
+
+/// Lanes come and go with what they have to do.
+#[test]
+fn a_lane_is_made_without_a_look_at_what_is_in_flight_elsewhere() {
+    let wants = |text: &str, types: &str| Destination {
+        from: StartFrom::Beginning,
+        filters: Filters::always(Filter { types: vec![TypePattern::new(types).unwrap()], ..Filter::default() }).into(),
+        ..Destination::new(name(text))
+    };
+    let mut all: Vec<_> = (0..20).map(|n| wants(&format!("works-{n}"), "odd")).collect();
+    all.push(wants("hangs", "t.*"));
+    let mut world = World::with(Settings::default(), 1, all);
+    let work = |world: &mut World| while world.work_once_but_for(&["hangs"]) {};
+    for _ in 0..60 {
+        world.append(0, 0);
+        work(&mut world);
+    }
+    let before = (world.attempts.len(), world.dispatcher.shared.attempts.looked_at.get());
+    world.append(0, 1);
+    work(&mut world);
+    assert_eq!(world.delivered.len(), 20);
+    assert_eq!(before, (60, world.dispatcher.shared.attempts.looked_at.get()), "attempts that were looked at");
+}

@@ -1,6 +1,6 @@
 //! Who holds the position back that lanes share, and for how long.
 
-use super::fixtures::name;
+use super::fixtures::{PARTITION, name};
 use super::world::{Op, World};
 use crate::*;
 use std::time::Duration;
@@ -77,4 +77,24 @@ fn a_commit_says_as_much_beside_a_hundred_idle_destinations_as_beside_none() {
         world.lanes_in_commits
     };
     assert_eq!(lanes_in_commits(100) - 100, lanes_in_commits(0));
+}
+
+#[test]
+fn one_that_has_always_kept_up_has_no_lane_in_memory_once_it_has_nothing_to_do() {
+    let mut world = world(&["one", "other"], 0);
+    let in_memory = |world: &World| {
+        let owned = &world.dispatcher.partitions[&PARTITION];
+        let indices = world.dispatcher.shared.destinations.present();
+        indices.filter(|index| owned.lane(*index).is_some()).count()
+    };
+    for key in 1..=9 {
+        world.append(key, 0);
+        pass(&mut world, Duration::from_millis(100), &["other"]);
+        assert_eq!(in_memory(&world), 1, "the one that hangs, after event {key}");
+    }
+    pass(&mut world, Duration::from_millis(100), &[]);
+    assert_eq!((in_memory(&world), world.delivered.len()), (0, 18));
+    let commits = world.commits_stored;
+    pass(&mut world, Duration::from_millis(300), &[]);
+    assert_eq!(world.commits_stored, commits, "nothing has changed");
 }

@@ -458,6 +458,37 @@ impl World {
     }
 }
 
+/// Nothing else happens in the partition, so that nothing else makes a commit.
+#[test]
+fn a_replay_that_waits_for_an_attempt_of_a_cancelled_one_begins_when_that_ends() {
+    for next in [Wish::of_all(0).before_all(), Wish { keys: 2, ..Wish::of_all(0) }] {
+        let one = Destination { from: StartFrom::Beginning, ..Destination::new(super::fixtures::name("one")) };
+        let settings = Settings { check_state: true, ..Settings::default() };
+        let mut world = World::with(settings, 1, vec![one]);
+        let pass = |world: &mut World, hanging: &[&str]| {
+            for _ in 0..20 {
+                while world.work_once_but_for(hanging) {}
+                world.renew();
+                world.step(&Op::Wait(30));
+            }
+        };
+        world.append(2, 0);
+        pass(&mut world, &[]);
+        // From here on there is no lane in memory.
+        world.crash();
+        pass(&mut world, &[]);
+        world.begin_replay(&Wish::of_all(0));
+        pass(&mut world, &["one"]);
+        assert_eq!(world.attempts.len(), 1, "its attempt is under way");
+        world.cancel_replay(0, 0);
+        world.begin_replay(&next.named(1));
+        pass(&mut world, &["one"]);
+        pass(&mut world, &[]);
+        assert_eq!(world.replays.delivered, 1, "the second one has delivered it");
+        assert!(world.replays_are_complete());
+    }
+}
+
 #[test]
 fn a_replay_takes_its_time_unless_something_new_waits_for_it() {
     let of_all = Wish::of_all(0);

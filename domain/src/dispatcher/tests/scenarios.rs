@@ -4,7 +4,7 @@ use super::fixtures::{logged, name};
 use crate::{
     Behind, Command, CommandId, Commit, Destination, DestinationChanges, Dispatcher, Failure, Input, Key, LaneKey,
     LaneProgress, NextAttempt, Notice, Offset, Ordering, Outcome, Output, Partition, PartitionProgress, Position,
-    Quarantined, RetryState, Settings, Timestamp,
+    Quarantined, Redrive, RetryState, Settings, Timestamp,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -242,4 +242,49 @@ fn a_record_that_only_a_scan_for_keys_behind_comes_by_is_reported_and_once() {
         outputs.extend(drain(&mut dispatcher, due));
     }
     assert_eq!((notices, committed), (1, 1), "after {reads} reads");
+}
+
+#[test]
+fn a_dead_letter_whose_copy_is_damaged_ends_its_retry_and_its_key_goes_on() {
+    let mut now = Timestamp::from_millis(1_000);
+    let mut dispatcher = Dispatcher::new(Settings::default(), 1);
+    dispatcher.handle(Input::Destinations(DestinationChanges::present(vec![Destination::new(name("a"))])), now);
+    let event = logged(Offset(1), 1, 0, now);
+    let key = LaneKey::Key(event.event.key.clone().unwrap());
+    let redrives = vec![Redrive { destination: name("a"), offset: Offset(0), key }];
+    let lanes = [(name("a"), LaneProgress::default())].into();
+    let progress = PartitionProgress { lanes, redrives, scanned: Offset(1), ..PartitionProgress::default() };
+    let (log, until) = (Offset(1)..Offset(2), now.after(std::time::Duration::from_secs(60)));
+    dispatcher.handle(Input::Claimed { partition: Partition(0), progress, gone: [].into(), log, until }, now);
+    let (mut attempted, mut ended, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..20 {
+        for output in drain(&mut dispatcher, now) {
+            let input = match output {
+                Output::ReadDeadLetter { read, .. } => Input::DeadLetterUnreadable { read, why: "damaged".into() },
+                Output::Read { read, .. } => {
+                    Input::Read { read, events: vec![event.clone()], corrupt: Vec::new(), next: Offset(2) }
+                }
+                Output::Attempt { events, .. } => {
+                    attempted.extend(events.iter().map(|attempted| (attempted.event.offset, attempted.redrive)));
+                    continue;
+                }
+                Output::Commit { commit, .. } => {
+                    ended.extend(commit.redriven.iter().cloned());
+                    Input::Committed(Partition(0))
+                }
+                Output::Notice(Notice::Redriven { event, failed, .. }) => {
+                    told.push((event.is_some(), failed));
+                    continue;
+                }
+                _ => continue,
+            };
+            dispatcher.handle(input, now);
+            // What comes of it comes with the next round.
+        }
+        now = dispatcher.next_wakeup().map_or(now, |due| now.max(due));
+    }
+    assert_eq!(attempted, [(Offset(1), false)], "the key's next event is attempted, and nothing else");
+    let ended: Vec<_> = ended.into_iter().map(|of| (of.offset, of.failed.map(|failure| failure.reason))).collect();
+    assert_eq!(ended, [(Offset(0), Some("damaged".into()))]);
+    assert_eq!(told, [(false, Some("damaged".into()))]);
 }

@@ -143,4 +143,25 @@ fn a_pause_in_the_configuration_is_told_as_one() {
         Destination { paused: Some(PAUSED_IN_CONFIGURATION.into()), ..Destination::new(name("billing")) },
     );
     assert_eq!(scene.status().paused.as_deref(), Some(PAUSED_IN_CONFIGURATION));
+    assert_eq!(scene.status().paused_since, None, "nobody wrote down when");
+}
+
+#[test]
+fn a_pause_is_told_with_the_moment_since_when_it_is() {
+    let destination = Destination { from: StartFrom::Beginning, ..Destination::new(name("billing")) };
+    let mut scene = Scene::new(1, destination);
+    let attempts = scene.run();
+    let gone = Outcome::Gone { reason: "the receiver answered 410 Gone".into() };
+    let met = crate::Met::default();
+    scene.dispatcher.handle(Input::AttemptEnded { attempt: attempts[0], outcomes: vec![gone], met }, scene.now);
+    let since = scene.now;
+    scene.now = since.after(RECENTLY);
+    assert_eq!((scene.status().paused.is_some(), scene.status().paused_since), (true, Some(since)));
+
+    let by_operator = Destination {
+        paused: Some("paused by an operator".into()),
+        paused_since: Some(Timestamp::from_millis(7)),
+        ..Destination::new(name("billing"))
+    };
+    assert_eq!(Scene::new(0, by_operator).status().paused_since, Some(Timestamp::from_millis(7)));
 }

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_millis(500);
+/// Why the copies of some dead letters cannot be read.
+const DAMAGED: &str = "damaged";
 
 /// What may happen next.
 #[derive(Clone, Debug)]
@@ -309,7 +311,10 @@ impl World {
             Notice::GivenUp { given_up, event: None, .. } => {
                 self.may_lack_event(&given_up.destination, &given_up.reason);
             }
-            Notice::Redriven { event, .. } => assert!(event.is_some(), "what was attempted is at hand"),
+            Notice::Redriven { event, failed, .. } => {
+                let is_damaged = failed.as_deref() == Some(DAMAGED);
+                assert!(event.is_some() != is_damaged, "what was attempted is at hand");
+            }
             _ => {}
         }
     }
@@ -504,8 +509,12 @@ impl World {
             }
             Output::ReadDeadLetter { read, offset, destination, .. } => {
                 let there = self.dead.contains_key(&(destination.clone(), *offset));
-                let event = there.then(|| self.at(*offset).clone());
-                Input::DeadLetterRead { read: *read, event }
+                if there && offset.0 % 7 == 5 {
+                    Input::DeadLetterUnreadable { read: *read, why: DAMAGED.into() }
+                } else {
+                    let event = there.then(|| self.at(*offset).clone());
+                    Input::DeadLetterRead { read: *read, event }
+                }
             }
             _ => return,
         };

@@ -360,6 +360,17 @@ impl KeyQueue {
         first.and_then(|entry| entry.event.as_ref()).map_or(0, |event| event.event.weight())
     }
 
+    /// How many of the first `most` events have their data in hand up to the first one that has not, and what the data in
+    /// hand weighs.
+    pub(in crate::lane) fn in_hand(&self, most: usize) -> (usize, usize) {
+        let count = match self.behind {
+            // All have.
+            None => self.entries.len().min(most),
+            Some(_) => self.entries.iter().take(most).take_while(|entry| entry.event.is_some()).count(),
+        };
+        (count, self.bytes)
+    }
+
     /// Puts the first events that have their data in hand into `events`: at most `most`, and after
     /// the first one at most `most_bytes`; up to one of a deleted tenant.
     pub(in crate::lane) fn take(

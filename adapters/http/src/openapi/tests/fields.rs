@@ -6,9 +6,9 @@ use crate::wire::{
     BatchOp, BatchResult, ChangeAnswer, Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView,
     DestinationList, DestinationRecord, DestinationState, DestinationView, Done, Empty, EventAt, EventLine, EventPage,
     EventResult, EventView, EventWay, FoundEvents, Health, JournalLine, JournalPage, KeyChoice, LinkAsked, LinkMade,
-    LinksEnded, MadeToken, Mistake, PauseChoice, PauseRecord, Position, RecoveryAsked, ReplayAsked, ReplayChoice,
-    ReplayCounted, ReplayList, ReplayView, Resumed, RevokedToken, RotateChoice, Status, Stored, TestAnswer,
-    TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord, WorkerTenure, WorkerTenures,
+    LinksEnded, MadeToken, Mistake, PauseChoice, PauseRecord, Place, Position, RecoveryAsked, ReplayAsked,
+    ReplayChoice, ReplayCounted, ReplayList, ReplayView, Resumed, RevokedToken, RotateChoice, Status, Stored,
+    TestAnswer, TokenChoice, TokenJournalLine, TokenJournalPage, TokenList, TokenRecord, WorkerTenure, WorkerTenures,
 };
 use boon::{Compiler, SchemaIndex, Schemas};
 use laneway_domain::{
@@ -121,7 +121,6 @@ fn values<T: Serialize>(place: &str, all: &[T]) {
 fn name() -> DestinationName {
     DestinationName::new("billing").unwrap()
 }
-
 fn id() -> EventId {
     EventId::new("e").unwrap()
 }
@@ -204,10 +203,9 @@ fn statuses() {
         last_error: text(),
     };
     answers("BlockedKey", &key, &BlockedKey { next_attempt: Some(Timestamp::ZERO), ..key.clone() });
-    for breaker in [BreakerStatus::Closed, BreakerStatus::Open { since: Timestamp::ZERO, next_probe: Timestamp::ZERO }]
-    {
-        Said::of("BreakerStatus").takes(&serde_json::to_value(breaker).unwrap());
-    }
+    let open = BreakerStatus::Open { since: Timestamp::ZERO, next_probe: Timestamp::ZERO };
+    let takes = |breaker| Said::of("BreakerStatus").takes(&serde_json::to_value(breaker).unwrap());
+    [BreakerStatus::Closed, open].into_iter().for_each(takes);
     let idle = DestinationStatus::idle(name(), true);
     let status = DestinationStatus {
         oldest_accepted_at: Some(Timestamp::ZERO),
@@ -215,6 +213,8 @@ fn statuses() {
         caught_up_in_seconds: Some(1),
         blocked: vec![key],
         paused: Some(text()),
+        paused_since: Some(Timestamp::ZERO),
+        pending_at_least: true,
         ..idle.clone()
     };
     let view = DestinationView { status, dead_letters: 1, to: Some(text()) };
@@ -225,6 +225,8 @@ fn statuses() {
         workers: vec![worker],
         processes: vec![process],
         incomplete: vec![text()],
+        not_ready: vec![text()],
+        limitations: vec![text()],
         destinations: vec![view],
         other_dead_letters: [(name(), 1)].into(),
     };
@@ -232,6 +234,8 @@ fn statuses() {
         workers: Vec::new(),
         processes: Vec::new(),
         incomplete: Vec::new(),
+        not_ready: Vec::new(),
+        limitations: Vec::new(),
         other_dead_letters: BTreeMap::new(),
         ..full.clone()
     };
@@ -240,14 +244,13 @@ fn statuses() {
 
 #[test]
 fn replays() {
+    use ReplayState::{Asked, Done, Ending, Running, Waiting};
+    values("/ReplayState/enum", &[Asked, Waiting, Running, Done, Ending]);
     let counted = ReplayCounted { dry_run: true, events: 7, is_all: true, filtered: false };
     answers("ReplayCounted", &counted, &counted);
-    let states =
-        [ReplayState::Asked, ReplayState::Waiting, ReplayState::Running, ReplayState::Done, ReplayState::Ending];
-    values("/ReplayState/enum", &states);
     let part = ReplayPart {
         partition: Partition(0),
-        state: ReplayState::Running,
+        state: Running,
         from: Offset(0),
         until: Offset(9),
         scanned: Offset(4),
@@ -268,7 +271,7 @@ fn replays() {
         first: false,
         partitions: vec![part],
     });
-    assert_eq!((view.state, view.looked_at, view.to_look_at), (ReplayState::Running, 4, 9));
+    assert_eq!((view.state, view.looked_at, view.to_look_at), (Running, 4, 9));
     answers("ReplayView", &view, &ReplayView { tenant: None, ..view.clone() });
     for answer in [serde_json::to_value(&view).unwrap(), serde_json::to_value(counted).unwrap()] {
         Said::of("ReplayAnswer").takes(&answer);
@@ -288,6 +291,7 @@ fn dead_letters() {
         event_id: id(),
         lane_key: "all".into(),
         event_type: Some(EventType::new("t").unwrap()),
+        tenant: Some(tenant()),
         given_up_at: Timestamp::ZERO,
         reason: text(),
         status: Some(422),
@@ -296,7 +300,8 @@ fn dead_letters() {
         history: vec![failure],
         retry_requested: false,
     };
-    answers("DeadLetterView", &letter, &DeadLetterView { event_type: None, status: None, ..letter.clone() });
+    let least = DeadLetterView { event_type: None, tenant: None, status: None, ..letter.clone() };
+    answers("DeadLetterView", &letter, &least);
     let page = DeadLetterPage { dead_letters: vec![letter], next: Some(text()) };
     answers("DeadLetterPage", &page, &DeadLetterPage { next: None, ..page.clone() });
     let view = EventView {
@@ -335,14 +340,18 @@ fn dead_letters() {
     };
     answers("DeadEvent", &event, &event);
     answers("Count", &Count { count: 1 }, &Count { count: 1 });
+    let place = Place { partition: Partition(0), offset: Offset(0) };
+    bodies("Place", &place);
     let selection = DeadLetterSelection {
         destination: name(),
+        tenant: Some(tenant()),
         key: Some(Key::new("k").unwrap()),
         event_id: Some(id()),
         types: vec!["t.*".into()],
         statuses: vec![422],
         from: Some(WHEN.into()),
         to: Some(WHEN.into()),
+        places: vec![place],
         dry_run: true,
     };
     bodies("DeadLetterSelection", &selection);

@@ -1,11 +1,11 @@
 //! The numbers that events get after a restore: none twice, whatever came between, and reading goes over the leaps.
 
-use super::{back_up, file, put_back};
-use crate::support::{event, open, server};
+use super::{back_up, file, put_back, refused};
+use crate::support::{PATIENCE, event, open, server};
 use laneway_domain::{Commit, Cut, DestinationName, LaneChange, LaneKey, Offset, Partition, Position, Revision};
 use laneway_ports::{EventLog, LogRecord, ProgressStore, WorkerId};
 use laneway_redis::{RedisOptions, RedisStore};
-use laneway_servers::redis::RedisServer;
+use laneway_servers::redis::{RedisServer, Reply};
 use std::time::Duration;
 
 const P: Partition = Partition(0);
@@ -132,6 +132,62 @@ async fn a_generation_that_is_full_goes_on_in_the_next_one() {
     assert!(before.len() >= 4 && after.len() >= 8, "{given_out:?}");
     assert_eq!(server.command(&["EXISTS", "{laneway:0}:lost"]).await.unwrap().number(), Some(0));
     assert_eq!(store.load(P).await.unwrap().scanned.0, given_out.last().unwrap() + 1);
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+}
+
+/// Whoever has the store open puts back what it was made with: the next process calls the same event the same.
+#[tokio::test]
+async fn what_a_restored_store_calls_its_offsets_is_put_back_where_it_gets_lost() {
+    for lost in [&["FLUSHALL"][..], &["DEL", "{laneway}:store"]] {
+        let first = server().await;
+        let options = RedisOptions::new(first.url(), 1);
+        append(&open(&options).await, "kept", 2).await;
+        let (_folder, to) = file();
+        back_up(&options, &to).await.unwrap();
+        let (server, options, store, goes_on_at) = restored(&options, &to).await;
+        append(&store, "before", 2).await;
+        let made = ["HMGET", "{laneway}:store", "partitions", "schema", "needs", "numbers"];
+        let expected = server.command(&made).await.unwrap().items().to_vec();
+        server.command(lost).await.unwrap();
+        until("it is put back", async || server.command(&made).await.unwrap().items() == expected).await;
+
+        let other_number = RedisOptions { partitions: 2, ..options.clone() };
+        assert!(refused(RedisStore::connect(other_number).await).contains("made with 1 partitions"));
+        let second = open(&options).await;
+        let placed = [append(&store, "one", 1).await, append(&second, "two", 1).await].concat();
+        assert!(placed[0] >= goes_on_at && placed[1] == placed[0] + 1, "{placed:?}");
+        assert_eq!(all(&store).await, all(&second).await);
+    }
+}
+
+/// Another store in its place is not one that a process goes on with, which has opened the first one.
+#[tokio::test]
+async fn a_process_says_that_the_store_it_has_opened_is_another_one_now() {
+    let server = server().await;
+    let options = RedisOptions::new(server.url(), 1);
+    let store = open(&options).await;
+    for (field, value) in [("partitions", "3"), ("schema", "2"), ("numbers", "2=60000000")] {
+        let before = server.command(&["HGET", "{laneway}:store", field]).await.unwrap();
+        server.command(&["HSET", "{laneway}:store", field, value]).await.unwrap();
+        until("it says so", async || store.health().is_err_and(|why| why.contains(field) && why.contains(value))).await;
+        match before {
+            Reply::Bulk(Some(before)) => {
+                let back = [b"HSET".as_slice(), b"{laneway}:store", field.as_bytes(), &before];
+                server.command(&back).await
+            }
+            _ => server.command(&["HDEL", "{laneway}:store", field]).await,
+        }
+        .unwrap();
+        until("it goes on", async || store.health().is_ok()).await;
+    }
 }
 
 /// Positions, cuts, keys behind, dead letters and trims of both generations are in the numbers that are shown.

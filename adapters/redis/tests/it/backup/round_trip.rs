@@ -5,8 +5,8 @@ use crate::formats::written;
 use crate::support::subject::Clustered;
 use crate::support::{event, open, server};
 use laneway_domain::{
-    Commit, DestinationName, History, LaneChange, NewEvent, Offset, Partition, Position, Revision, Role, Roles, Stamp,
-    Timestamp, TokenBook, TokenDigest, TokenName,
+    Commit, DestinationName, Expiry, History, LaneChange, NewEvent, Offset, Partition, Position, Revision, Role, Roles,
+    Stamp, Timestamp, TokenBook, TokenDigest, TokenName,
 };
 use laneway_ports::contract::Subject;
 use laneway_ports::{EventLog, HistoryStore, ProgressStore, Registry, TokenStore, WorkerId};
@@ -175,4 +175,29 @@ async fn a_log_that_is_empty_stays_where_it_ended() {
     }
     assert_eq!(store.append(vec![event("new", "k")]).await.remove(0).unwrap().offset, made.goes_on_at);
     assert_eq!(store.load(p).await.unwrap().scanned, Offset(5));
+}
+
+/// What was replayed waits from when that was asked for; what is not in the backup was never there.
+#[tokio::test]
+async fn what_has_expired_and_from_when_on_waiting_counts_comes_back() {
+    let (old, new) = (server().await, server().await);
+    let options = RedisOptions::new(old.url(), 1);
+    let store = open(&options).await;
+    let p = store.append((0..5).map(|n| event(&format!("e{n}"), "k")).collect()).await.remove(0).unwrap().partition;
+    let lease = store.claim(p, &WorkerId("w".into()), Duration::from_secs(60)).await.unwrap().unwrap();
+    let again_since = Timestamp::from_millis(1_700_000_000_000);
+    let expiry = |expired, below| Expiry { expired, again_below: Offset(below), again_since };
+    let lanes: Vec<_> =
+        (0..1100).map(|n| (DestinationName::new(&format!("d{n}")).unwrap(), expiry(n, n % 6))).collect();
+    let lane = |expiry| LaneChange { position: Some(Position::Shared), expiry: Some(expiry), ..LaneChange::default() };
+    let changes = lanes.iter().map(|(name, expiry)| (name.clone(), lane(*expiry))).collect();
+    store.commit(&lease, &Commit { scanned: Some(Offset(5)), lanes: changes, ..Commit::default() }).await.unwrap();
+    let (_folder, to) = file();
+    back_up(&options, &to).await.unwrap();
+    let options = RedisOptions { url: new.url(), ..options };
+    put_back(&options, &to).await.unwrap();
+    let progress = open(&options).await.load(p).await.unwrap();
+    for (name, expiry) in lanes {
+        assert_eq!(progress.lanes[&name].expiry, expiry, "{name}");
+    }
 }

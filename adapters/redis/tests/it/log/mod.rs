@@ -7,6 +7,7 @@ mod failover;
 mod isolation;
 mod memory;
 mod recovery;
+mod rewound;
 mod sentinel;
 mod settings;
 mod startup;

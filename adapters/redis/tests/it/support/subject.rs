@@ -2,9 +2,10 @@
 
 use super::{documented_rights, new_store, open, permit, server};
 use async_trait::async_trait;
-use laneway_ports::contract::Subject;
+use laneway_domain::{DestinationName, Offset, Partition};
+use laneway_ports::contract::{Damage, Subject};
 use laneway_redis::{RedisOptions, RedisStore};
-use laneway_servers::redis::{RedisServer, RedisSettings};
+use laneway_servers::redis::{RedisServer, RedisSettings, Reply};
 use laneway_servers::redis_cluster::RedisCluster;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,6 +16,16 @@ pub struct Single {
     server: RedisServer,
     options: RedisOptions,
     store: RedisStore,
+}
+
+impl Single {
+    /// What the server answers to a command about a key of the partition.
+    pub async fn ask(&self, command: &str, partition: Partition, key: &str, arguments: &[&[u8]]) -> Reply {
+        let key = format!("{{{}:{partition}}}:{key}", self.options.key_prefix);
+        let mut command = vec![command.as_bytes(), key.as_bytes()];
+        command.extend_from_slice(arguments);
+        self.server.command(&command).await.unwrap()
+    }
 }
 
 #[async_trait]
@@ -48,6 +59,31 @@ impl Subject for Single {
 
     async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+
+    async fn damage(&self, partition: Partition, offset: Offset, of: &DestinationName, damage: Damage) -> bool {
+        let name = format!("{:016}:{of}", offset.0);
+        let name = name.as_bytes();
+        if damage == Damage::Copy {
+            let copy = self.ask("HGET", partition, "dead:events", &[name]).await;
+            let Reply::Bulk(Some(mut copy)) = copy else { return false };
+            *copy.last_mut().unwrap() ^= 1;
+            self.ask("HSET", partition, "dead:events", &[name, &copy]).await;
+            return true;
+        }
+        let letter = self.ask("HGET", partition, "dead", &[name]).await;
+        let Reply::Bulk(Some(letter)) = letter else { return false };
+        let lines: Vec<&[u8]> = letter.splitn(4, |byte| *byte == b'\n').collect();
+        let [id, key_of_event, order, fate] = lines[..] else { return false };
+        let damaged = match damage {
+            Damage::Order => [id, key_of_event, b"none", fate].join(&b'\n'),
+            Damage::Id => [&b"\x01"[..], key_of_event, order, fate].join(&b'\n'),
+            Damage::History => [id, key_of_event, order, b"{"].join(&b'\n'),
+            Damage::Text => [id, key_of_event, b"key:\xFF", fate].join(&b'\n'),
+            Damage::End | Damage::Copy => id.to_vec(),
+        };
+        self.ask("HSET", partition, "dead", &[name, &damaged]).await;
+        true
     }
 }
 

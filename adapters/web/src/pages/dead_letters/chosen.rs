@@ -11,20 +11,23 @@ use crate::site::Site;
 use crate::visit::Visit;
 use axum::extract::State;
 use http::Method;
-use laneway_domain::{DestinationName, EventId, Key, Role};
-use laneway_http::wire::{Count, DeadLetterSelection, DeadLetterView, Problem};
+use laneway_domain::{DestinationName, EventId, Key, MAX_REPLAY_CHOICES, Offset, Partition, Role, Tenant};
+use laneway_http::wire::{Count, DeadLetterSelection, DeadLetterView, Place, Problem};
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A dead letter as a field of a form. (No name of a destination has a space in it.)
+/// A dead letter as a field of a form: its place, since its id may be that of another tenant's or source's event too.
+/// (No name of a destination has a space in it.)
 pub(super) fn written(letter: &DeadLetterView) -> String {
-    format!("{} {}", letter.destination, letter.event_id)
+    format!("{} {} {}", letter.destination, letter.partition, letter.offset)
 }
 
-fn read(text: &str) -> Option<DeadLetterSelection> {
-    let (name, id) = text.split_once(' ')?;
-    let (destination, event_id) = (DestinationName::new(name).ok()?, Some(EventId::new(id).ok()?));
-    Some(DeadLetterSelection { event_id, ..DeadLetterSelection::of(destination) })
+fn read(text: &str) -> Option<(DestinationName, Place)> {
+    let mut parts = text.split(' ');
+    let destination = DestinationName::new(parts.next()?).ok()?;
+    let (partition, offset) = (Partition(parts.next()?.parse().ok()?), Offset(parts.next()?.parse().ok()?));
+    parts.next().is_none().then_some((destination, Place { partition, offset }))
 }
 
 /// What is done to dead letters.
@@ -93,20 +96,34 @@ fn mistaken(what: &str) -> Failed {
 }
 
 fn of_choice(form: &Form) -> Result<Vec<DeadLetterSelection>, Failed> {
-    let read =
-        form.all("letter").map(|text| read(text).ok_or_else(|| mistaken("It names something that is no dead letter.")));
-    read.collect()
+    let mut chosen: BTreeMap<DestinationName, Vec<Place>> = BTreeMap::new();
+    for text in form.all("letter") {
+        let (name, place) = read(text).ok_or_else(|| mistaken("It names something that is no dead letter."))?;
+        chosen.entry(name).or_default().push(place);
+    }
+    let mut selections = Vec::new();
+    for (name, places) in chosen {
+        // More than that the interface does not take at once.
+        for places in places.chunks(MAX_REPLAY_CHOICES) {
+            let all = DeadLetterSelection::of(name.clone());
+            selections.push(DeadLetterSelection { places: places.to_vec(), ..all });
+        }
+    }
+    Ok(selections)
 }
 
 fn of_filter(form: &Form) -> Result<DeadLetterSelection, Failed> {
     let wrong = |what: String| mistaken(&what);
     let said = |name: &str| Some(form.get(name).trim().to_owned()).filter(|text| !text.is_empty());
     let destination = DestinationName::new(form.get("destination").trim()).map_err(|error| wrong(error.to_string()))?;
+    let tenant = said("tenant").map(|tenant| Tenant::new(&tenant)).transpose();
+    let tenant = tenant.map_err(|error| wrong(error.to_string()))?;
     let key = said("key").map(|key| Key::new(&key)).transpose().map_err(|error| wrong(error.reason))?;
     let event_id = said("event_id").map(|id| EventId::new(&id)).transpose().map_err(|error| wrong(error.reason))?;
     let statuses = said("status").map(|status| status.parse::<u16>()).transpose();
     let statuses = statuses.map_err(|_| wrong("The status is no number.".to_owned()))?;
     Ok(DeadLetterSelection {
+        tenant,
         key,
         event_id,
         types: said("type").into_iter().collect(),
@@ -163,11 +180,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_letter_is_read_as_it_was_written_whatever_its_id() {
-        let read = read("billing evt 1 \"<b>").unwrap();
-        assert_eq!((read.destination.as_str(), read.event_id.unwrap().as_str()), ("billing", "evt 1 \"<b>"));
-        for other in ["", "billing", "billing ", "BILLING evt", " evt"] {
-            assert!(super::read(other).is_none(), "{other:?}");
+    fn a_dead_letter_is_read_as_it_was_written() {
+        let (destination, place) = read("billing 3 17").unwrap();
+        assert_eq!((destination.as_str(), place), ("billing", Place { partition: Partition(3), offset: Offset(17) }));
+        for other in
+            ["", "billing", "billing 3", "billing 3 ", "BILLING 3 17", " 3 17", "billing 3 17 1", "billing -3 17"]
+        {
+            assert!(read(other).is_none(), "{other:?}");
         }
     }
 

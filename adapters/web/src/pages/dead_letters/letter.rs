@@ -24,7 +24,7 @@ pub(crate) async fn show(
     RawQuery(query): RawQuery,
 ) -> Answer {
     let asked = Form::of_query(query.as_deref().unwrap_or_default());
-    let interface = site.interface(&visit);
+    let (interface, name) = (site.interface(&visit), visit.whole_name(&name));
     let (Ok(partition), Ok(offset)) = (partition.parse::<u32>(), offset.parse::<u64>()) else {
         return Err(problem(
             "not-found",
@@ -49,7 +49,7 @@ pub(crate) async fn show(
             div { dt { "Partition and offset" } dd.mono { (partition) ":" (offset) } }
         }
         (event::payload(&dead.event, asked.get("data") == "all", &more))
-        p { a href=(links::event_of(dead.event.id.as_str(), dead.event.source.as_deref().unwrap_or_default())) { "The event and its way through every destination" } }
+        p { a href=(links::event_at(dead.event.id.as_str(), place.0, place.1)) { "The event and its way through every destination" } }
     };
     Ok(page(&visit, &format!("Dead letter {} at {name}", data::visible(dead.event.id.as_str())), &content))
 }

@@ -9,8 +9,8 @@ use crate::links;
 use crate::page::{ago, page, proof};
 use crate::show;
 use crate::site::Site;
-use crate::visit::Visit;
-use axum::extract::{Path, RawQuery, State};
+use crate::visit::{Named, Visit};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::Method;
 use laneway_domain::{BlockedKey, DestinationStatus, Offset, Partition, Role};
@@ -85,7 +85,7 @@ pub(crate) fn of_key(
 }
 
 /// `GET …/pause`: what a pause will do.
-pub(crate) async fn ask_pause(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Answer {
+pub(crate) async fn ask_pause(State(site): State<Arc<Site>>, visit: Visit, Named(name): Named) -> Answer {
     visit.needs(Role::Operate)?;
     let snapshot = site.snapshot(&visit).await.ok();
     let status = snapshot.as_ref().and_then(|snapshot| snapshot.row(&name)).map(|row| &row.status);
@@ -112,7 +112,7 @@ pub(crate) async fn ask_pause(State(site): State<Arc<Site>>, visit: Visit, Path(
 pub(crate) async fn pause(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(form): Posted,
 ) -> Answer {
     let body = PauseChoice { reason: form.get("reason").to_owned() };
@@ -139,7 +139,7 @@ fn of_pause(in_flight: Option<u64>, pending: u64) -> String {
 pub(crate) async fn resume(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(_): Posted,
 ) -> Answer {
     let path = format!("{}/resume", links::api_destination(&name));
@@ -149,12 +149,7 @@ pub(crate) async fn resume(
 }
 
 /// `POST …/test`.
-pub(crate) async fn test(
-    State(site): State<Arc<Site>>,
-    visit: Visit,
-    Path(name): Path<String>,
-    Posted(_): Posted,
-) -> Answer {
+pub(crate) async fn test(State(site): State<Arc<Site>>, visit: Visit, Named(name): Named, Posted(_): Posted) -> Answer {
     let path = format!("{}/test", links::api_destination(&name));
     let done: Result<TestAnswer, Box<Problem>> = site.interface(&visit).send(Method::POST, &path, &[], &Empty {}).await;
     let (is_good, what) = match done {
@@ -179,7 +174,7 @@ fn of_test(answer: &TestAnswer) -> String {
 pub(crate) async fn ask_skip(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     RawQuery(query): RawQuery,
 ) -> Answer {
     visit.needs(Role::Operate)?;
@@ -232,7 +227,7 @@ pub(crate) async fn ask_skip(
 pub(crate) async fn skip(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(form): Posted,
 ) -> Answer {
     let key = form.get("key");
@@ -246,7 +241,7 @@ pub(crate) async fn skip(
 pub(crate) async fn retry(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(form): Posted,
 ) -> Answer {
     let key = form.get("key");

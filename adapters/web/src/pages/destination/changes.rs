@@ -7,8 +7,8 @@ use crate::links;
 use crate::page::{incomplete, page};
 use crate::pages::attempts::when;
 use crate::site::Site;
-use crate::visit::Visit;
-use axum::extract::{Path, RawQuery, State};
+use crate::visit::{Named, Visit};
+use axum::extract::{RawQuery, State};
 use laneway_http::wire::{JournalLine, JournalPage};
 use maud::{Markup, html};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const LIMIT: &str = "50";
 pub(crate) async fn show(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     RawQuery(query): RawQuery,
 ) -> Answer {
     let asked = Form::of_query(query.as_deref().unwrap_or_default());

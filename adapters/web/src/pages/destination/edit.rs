@@ -9,8 +9,8 @@ use crate::page::{page, page_with, proof};
 use crate::settings::{self, FIELDS, Field, Kind, OTHERS};
 use crate::show;
 use crate::site::Site;
-use crate::visit::Visit;
-use axum::extract::{Path, State};
+use crate::visit::{Named, Visit};
+use axum::extract::State;
 use axum::response::Response;
 use http::{Method, StatusCode};
 use laneway_domain::{DestinationName, DestinationStatus, Origin, Role};
@@ -42,7 +42,7 @@ pub(crate) async fn make(State(site): State<Arc<Site>>, visit: Visit, Posted(sen
 }
 
 /// `GET …/edit`.
-pub(crate) async fn ask_edit(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Answer {
+pub(crate) async fn ask_edit(State(site): State<Arc<Site>>, visit: Visit, Named(name): Named) -> Answer {
     visit.needs(Role::Admin)?;
     let record: DestinationRecord = site.interface(&visit).get(&links::api_destination(&name)).await?;
     let filled = settings::form_of(&record.settings).with("revision", &record.revision.to_string());
@@ -53,7 +53,7 @@ pub(crate) async fn ask_edit(State(site): State<Arc<Site>>, visit: Visit, Path(n
 pub(crate) async fn edit(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(sent): Posted,
 ) -> Answer {
     visit.needs(Role::Admin)?;
@@ -220,7 +220,7 @@ async fn preview(interface: &Interface, change: BatchChange) -> Result<BatchResu
 }
 
 /// `GET …/delete`: what is lost by it.
-pub(crate) async fn ask_delete(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Answer {
+pub(crate) async fn ask_delete(State(site): State<Arc<Site>>, visit: Visit, Named(name): Named) -> Answer {
     visit.needs(Role::Admin)?;
     let interface = site.interface(&visit);
     let record: DestinationRecord = interface.get(&links::api_destination(&name)).await?;
@@ -259,7 +259,7 @@ pub(crate) async fn ask_delete(State(site): State<Arc<Site>>, visit: Visit, Path
 pub(crate) async fn delete(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(sent): Posted,
 ) -> Answer {
     let revision = format!("\"{}\"", sent.get("revision"));
@@ -277,7 +277,7 @@ pub(crate) async fn delete(
 }
 
 /// `GET …/rotate`.
-pub(crate) async fn ask_rotate(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Answer {
+pub(crate) async fn ask_rotate(State(site): State<Arc<Site>>, visit: Visit, Named(name): Named) -> Answer {
     visit.needs(Role::Admin)?;
     let record: DestinationRecord = site.interface(&visit).get(&links::api_destination(&name)).await?;
     let content = html! {
@@ -298,7 +298,7 @@ pub(crate) async fn ask_rotate(State(site): State<Arc<Site>>, visit: Visit, Path
 pub(crate) async fn rotate(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(sent): Posted,
 ) -> Answer {
     let revision = format!("\"{}\"", sent.get("revision"));

@@ -9,8 +9,8 @@ use crate::links;
 use crate::page::{page, proof};
 use crate::show;
 use crate::site::Site;
-use crate::visit::Visit;
-use axum::extract::{Path, RawQuery, State};
+use crate::visit::{Named, Visit};
+use axum::extract::{RawQuery, State};
 use http::Method;
 use laneway_domain::{Key, Role, Tenant};
 use laneway_http::wire::{Problem, RecoveryAsked, ReplayCounted};
@@ -34,7 +34,7 @@ fn tenant(form: &Form) -> Result<Option<Tenant>, Box<Problem>> {
 pub(crate) async fn ask(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     RawQuery(query): RawQuery,
 ) -> Answer {
     visit.needs(Role::Operate)?;
@@ -77,7 +77,7 @@ pub(crate) async fn ask(
 pub(crate) async fn begin(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(form): Posted,
 ) -> Answer {
     let key = form.get("key");

@@ -7,8 +7,8 @@ use crate::links;
 use crate::page::{ago, live, page, proof, told as problem_told};
 use crate::show;
 use crate::site::Site;
-use crate::visit::{Visit, now};
-use axum::extract::{Path, State};
+use crate::visit::{Named, Visit, now};
+use axum::extract::State;
 use http::Method;
 use laneway_domain::{ReplayState, Role};
 use laneway_http::wire::{Done, Problem, ReplayAsked, ReplayCounted, ReplayList, ReplayView};
@@ -26,7 +26,7 @@ const FIELDS: [(&str, &str, &str); 5] = [
 ];
 
 /// `GET …/replays`.
-pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, Path(name): Path<String>) -> Answer {
+pub(crate) async fn show(State(site): State<Arc<Site>>, visit: Visit, Named(name): Named) -> Answer {
     visit.needs(Role::Read)?;
     let path = format!("{}/replays", links::api_destination(&name));
     let known = site.interface(&visit).get::<ReplayList>(&path).await?;
@@ -118,7 +118,7 @@ fn asked(form: &Form, dry_run: bool) -> ReplayAsked {
 pub(crate) async fn begin(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(sent): Posted,
 ) -> Answer {
     visit.needs(Role::Operate)?;
@@ -165,7 +165,7 @@ pub(crate) async fn begin(
 pub(crate) async fn cancel(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(name): Path<String>,
+    Named(name): Named,
     Posted(sent): Posted,
 ) -> Answer {
     let id = sent.get("id");
