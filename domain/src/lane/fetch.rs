@@ -115,7 +115,7 @@ impl Lane {
         if queue.redrives().front().is_some_and(|first| first.offset == offset && first.event.is_none()) {
             match event {
                 Ok(event) => self.queues.fill_redrive(key, event, &mut cx.memory),
-                Err(why) => self.redrive_is_unreadable(key, offset, &why, cx),
+                Err(why) => self.redrive_is_unreadable(key, &why, cx),
             }
         }
         self.schedule(key, cx);

@@ -283,11 +283,11 @@ impl Lane {
         self.redriven(redrive, failed, cx);
     }
 
-    /// The copy that the dead letter at `offset` keeps of its event can never be read. The retry has failed, so that the
-    /// key goes on.
-    pub(super) fn redrive_is_unreadable(&mut self, key: &LaneKey, offset: Offset, why: &str, cx: &mut Context<'_>) {
-        let is_first = self.queues.known(key).redrives().front().is_some_and(|redrive| redrive.offset == offset);
-        let Some(redrive) = is_first.then(|| self.queues.pop_redrive(key, &mut cx.memory)).flatten() else { return };
+    /// The copy that the first dead letter of the key keeps of its event can never be read. Its retry has failed, so
+    /// that the key goes on.
+    pub(super) fn redrive_is_unreadable(&mut self, key: &LaneKey, why: &str, cx: &mut Context<'_>) {
+        let redrive = self.queues.pop_redrive(key, &mut cx.memory);
+        let redrive = redrive.unwrap_or_else(|| panic!("{key} has no dead letter whose copy could have been read"));
         self.redriven(redrive, Some(Failure::new(cx.now, why)), cx);
     }
 
