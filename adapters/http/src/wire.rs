@@ -7,7 +7,9 @@ mod lookup;
 mod replays;
 mod store;
 
-pub use dead_letters::{Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView, Place};
+pub use dead_letters::{
+    Count, DeadEvent, DeadLetterPage, DeadLetterSelection, DeadLetterView, EventView, NoPlace, Place,
+};
 pub use drain::{Drain, DrainChoice};
 pub use lookup::{
     AttemptAnswer, AttemptLine, AttemptPage, EventAt, EventLine, EventPage, EventWay, FoundEvents, WorkerTenure,

@@ -430,7 +430,7 @@ pub(super) struct BlockedKey {
     /// The key, or what `laneway status --keys` shows: key:order-7, event:41, all
     pub(super) key: String,
     /// Only while it is blocked at this event, as `laneway status --keys` shows it. To skip event:… or all it is needed
-    #[arg(long, value_name = "PARTITION:OFFSET", value_parser = dead_letters::place)]
+    #[arg(long, value_name = "PARTITION:OFFSET")]
     pub(super) at: Option<Place>,
 }
 

@@ -239,7 +239,7 @@ fn filter(chosen: &Chosen) -> Filter {
 fn chosen_ones(chosen: &Chosen, letters: &str) -> String {
     let mut what = which(&filter(chosen), letters);
     for (nth, place) in chosen.at.iter().enumerate() {
-        let _ = write!(what, "{}{}:{}", if nth == 0 { " at " } else { ", " }, place.partition, place.offset);
+        let _ = write!(what, "{}{place}", if nth == 0 { " at " } else { ", " });
     }
     what
 }

@@ -245,9 +245,8 @@ const MAX_PLACES_TOLD: usize = 3;
 /// How many dead letters, and which: `2 dead letters of the key order-7, answered 422`.
 fn described(chosen: &DeadLetterSelection, count: u64) -> String {
     let mut what = format!("{count} {}", if count == 1 { "dead letter" } else { "dead letters" });
-    let at = |place: &Place| format!("{}:{}", place.partition, place.offset);
     let places = (1..=MAX_PLACES_TOLD).contains(&chosen.places.len());
-    let places = places.then(|| chosen.places.iter().map(at).collect::<Vec<_>>().join(" and "));
+    let places = places.then(|| chosen.places.iter().map(Place::to_string).collect::<Vec<_>>().join(" and "));
     let of = [
         (" of the tenant ", chosen.tenant.as_ref().map(ToString::to_string)),
         (" of the key ", chosen.key.as_ref().map(|key| key.as_str().to_owned())),

@@ -6,7 +6,7 @@ use super::changes::{limit, query};
 use super::dead_letters::event_view;
 use super::{Answer, InPath, known};
 use crate::problem::{Kind, Problem};
-use crate::wire::{self, AttemptAnswer, AttemptLine, EventLine, WorkerTenure};
+use crate::wire::{self, AttemptAnswer, AttemptLine, EventLine, Place, WorkerTenure};
 use crate::{Shared, answer};
 use axum::extract::State;
 use base64::Engine;
@@ -77,7 +77,7 @@ pub(crate) async fn find(
         tenant: caller.tenant().cloned().or(asked.tenant),
         id: EventId::new(&id).map_err(|error| invalid("id", error.reason))?,
         source: asked.source.map(Into::into),
-        at: asked.at.as_deref().map(place).transpose()?,
+        at: asked.at.as_deref().map(place).transpose()?.map(|at| (at.partition, at.offset)),
         destination: asked.destination.as_deref().map(|name| caller.destination(name)).transpose()?,
         after: asked.after.as_deref().map(read_log_cursor).transpose()?,
     };
@@ -204,13 +204,9 @@ fn key(said: Option<&str>) -> Result<Option<Key>, Box<Problem>> {
     said.map(Key::new).transpose().map_err(|error| invalid("key", error.reason))
 }
 
-/// Where an event stands, as the command line and the console show it.
-fn place(said: &str) -> Result<(Partition, Offset), Box<Problem>> {
-    let read = || {
-        let (partition, offset) = said.split_once(':')?;
-        Some((Partition(partition.parse().ok()?), Offset(offset.parse().ok()?)))
-    };
-    read().ok_or_else(|| invalid("at", format!("{said:?} is no place: write PARTITION:OFFSET, for instance 3:4711")))
+/// Where an event stands.
+fn place(said: &str) -> Result<Place, Box<Problem>> {
+    said.parse().map_err(|error| invalid("at", format!("{said:?} is no place: {error}")))
 }
 
 fn outcome(said: &str) -> Result<Ended, Box<Problem>> {

@@ -6,6 +6,9 @@ use laneway_domain::{
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
 
 /// One dead letter of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +142,28 @@ pub struct Place {
     pub offset: Offset,
 }
 
+/// `PARTITION:OFFSET`, as the command line and the console show it.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.partition, self.offset)
+    }
+}
+
+/// Why a text is no [`Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("write PARTITION:OFFSET, for instance 3:4711")]
+pub struct NoPlace;
+
+impl FromStr for Place {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let (partition, offset) = text.split_once(':').ok_or(NoPlace)?;
+        let (partition, offset) = (partition.parse().map_err(|_| NoPlace)?, offset.parse().map_err(|_| NoPlace)?);
+        Ok(Self { partition: Partition(partition), offset: Offset(offset) })
+    }
+}
+
 /// Which dead letters to retry or discard: all of the destination, or those of which everything else holds that is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -209,4 +234,19 @@ fn whole_numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>,
 pub struct Count {
     /// How many dead letters it was done to; would be, if they are only counted.
     pub count: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_as_it_is_written() {
+        let place = Place { partition: Partition(u32::MAX), offset: Offset(u64::MAX) };
+        assert_eq!(place.to_string().parse(), Ok(place));
+        assert_eq!("3:4711".parse(), Ok(Place { partition: Partition(3), offset: Offset(4711) }));
+        for not_one in ["", "3", "3:", ":3", "3:-1", "3:4:5", "-1:3", "4294967296:3"] {
+            assert_eq!(not_one.parse::<Place>(), Err(NoPlace), "{not_one:?}");
+        }
+    }
 }

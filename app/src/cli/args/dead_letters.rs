@@ -3,7 +3,7 @@
 use super::lookup::{Span, http_status};
 use super::{ClientArgs, one_or_more};
 use clap::{Args, Subcommand};
-use laneway_domain::{DestinationName, EventId, Key, Offset, Partition, Tenant, TypePattern};
+use laneway_domain::{DestinationName, EventId, Key, Tenant, TypePattern};
 use laneway_http::wire::Place;
 
 #[derive(Args, Debug)]
@@ -104,18 +104,9 @@ pub(in crate::cli) struct Chosen {
     #[command(flatten)]
     pub(in crate::cli) by: By,
     /// Only the one at this partition and offset, as `list` says where they are; may be given several times
-    #[arg(long, value_name = "PARTITION:OFFSET", value_parser = place)]
+    #[arg(long, value_name = "PARTITION:OFFSET")]
     pub(in crate::cli) at: Vec<Place>,
     /// Only say how many there are
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
-}
-
-/// A place as the list writes it: `3:17`.
-pub(super) fn place(text: &str) -> Result<Place, String> {
-    let read = || {
-        let (partition, offset) = text.split_once(':')?;
-        Some(Place { partition: Partition(partition.parse().ok()?), offset: Offset(offset.parse().ok()?) })
-    };
-    read().ok_or_else(|| "write partition and offset as `laneway dead-letters list` does: 3:17".to_owned())
 }
