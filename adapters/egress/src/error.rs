@@ -75,10 +75,7 @@ impl ConnectError {
         match self {
             Self::Tcp { error, .. } => of_system(error),
             // The resolver keeps of the error below only what it says.
-            Self::LookUp { why, .. } => {
-                let numbers = why.split("(os error ").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
-                numbers.map(io::Error::from_raw_os_error).any(|error| of_system(&error))
-            }
+            Self::LookUp { why, .. } => errors_in(why).any(|error| of_system(&error)),
             // Our own bound.
             Self::NoPlace { .. } => true,
             Self::NoAddress { .. }
@@ -87,5 +84,25 @@ impl ConnectError {
             | Self::NotPermitted { .. }
             | Self::Late { .. } => false,
         }
+    }
+}
+
+/// The errors of the operating system that a text tells of, as the standard library writes them: `(os error 24)`. For
+/// libraries that keep of an error below only what it says.
+pub fn errors_in(text: &str) -> impl Iterator<Item = io::Error> {
+    let numbers = text.split("(os error ").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
+    numbers.map(io::Error::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_tells_of_the_errors_that_the_standard_library_has_written_into_it() {
+        let numbers = |text| errors_in(text).map(|error| error.raw_os_error()).collect::<Vec<_>>();
+        let two = format!("{}; {}", io::Error::from_raw_os_error(24), io::Error::from_raw_os_error(111));
+        assert_eq!(numbers(&two), [Some(24), Some(111)]);
+        assert_eq!(numbers("(os error x) (os error"), []);
     }
 }

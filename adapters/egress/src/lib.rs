@@ -25,7 +25,7 @@ mod route;
 
 pub use connections::{Connections, GaveWay, InUse, Placed, Usage, gave_way};
 pub use dial::{Dial, Tcp};
-pub use error::ConnectError;
+pub use error::{ConnectError, errors_in};
 pub use guard::Guard;
 pub use policy::{Blocked, EgressPolicy};
 pub use proxy::GuardedProxy;

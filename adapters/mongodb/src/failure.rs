@@ -2,6 +2,7 @@
 
 use crate::redact::Redactor;
 use laneway_domain::{Cause, Outcome};
+use laneway_egress::errors_in;
 use laneway_ports::is_shortage;
 use mongodb::error::{Error, ErrorKind};
 use std::io;
@@ -132,8 +133,7 @@ impl Failure {
 
 /// Whether a text of the driver's tells of an error of the system that is one of [`is_shortage`].
 fn says_shortage(text: &str) -> bool {
-    let numbers = text.split("(os error ").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
-    numbers.map(io::Error::from_raw_os_error).any(|error| is_shortage(&error))
+    errors_in(text).any(|error| is_shortage(&error))
 }
 
 fn login(message: &str) -> String {
@@ -180,7 +180,6 @@ mod tests {
         }
         assert!(says_shortage("No available servers. { Error: Kind: I/O error: Too many open files (os error 24) }"));
         assert!(!says_shortage("No available servers. { Error: Kind: I/O error: Connection refused (os error 111) }"));
-        assert!(!says_shortage("(os error x) (os error"));
     }
 
     /// Said of a command, most errors are about the server, and giving its documents up would give up every event.
