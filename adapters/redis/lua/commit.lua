@@ -222,8 +222,8 @@ end
 
 -- One step of forgetting a destination. KEYS progress, :lowest, :behind:<name>, :retry:<name>,
 -- :dead:of:<name>, those of dead_keys (5), lease (not in calls of library 10), those that drop_replays takes (not in calls
--- before version 12), :expiry (not in calls before version 15); ARGV destination, the most dead letters to remove. Answers whether there was anything, and whether
--- there is more.
+-- before version 12), :expiry (not in calls before version 15); ARGV destination, the most dead letters to remove.
+-- Answers whether there was anything, and whether there is more.
 local function forget(keys, args)
   local progress, name, most = keys[1], args[1], tonumber(args[2])
   local known = drop_lane(progress, keys[2], keys[3], keys[4], name)

@@ -20,8 +20,9 @@ local function dead_keys(keys, first)
   }
 end
 
--- The first two lines of a dead letter: its event's id and key; nothing of one that is damaged and has fewer. Versions before 17 left them empty where the event was
--- a tenant's: then they are in the copy of the event (`events` and `name` say where).
+-- The first two lines of a dead letter: its event's id and key; nothing of one that is damaged and has fewer. Versions
+-- before 17 left them empty where the event was a tenant's: then they are in the copy of the event (`events` and `name`
+-- say where).
 local function id_and_key(letter, events, name)
   local event_id, key = string.match(letter, '^([^\n]*)\n([^\n]*)\n')
   if event_id == '' and events then

@@ -39,7 +39,8 @@ local function last_old_behind(log, first, settled, before, latest)
 end
 
 -- Removes the log's oldest events when everyone has settled them. KEYS log, those that
--- settled_below takes, and :cuts (not in calls of library 6); ARGV accepted before (ms), how many at most. Answers how many were removed.
+-- settled_below takes, and :cuts (not in calls of library 6); ARGV accepted before (ms), how many at most. Answers how
+-- many were removed.
 --
 -- An entry's age is within its bytes, and there is no way to read a part of them. So few are looked at: the oldest,
 -- then the last that might go, and then always the one half-way, for as long as the bytes allow. Those in between are
