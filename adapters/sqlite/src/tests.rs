@@ -19,12 +19,14 @@ use laneway_domain::{
     Commit, DestinationName, Event, EventId, EventType, LaneChange, NewEvent, Offset, Partition, Position, Timestamp,
 };
 use laneway_ports::contract::{Damage, Subject};
-use laneway_ports::{EventLog, Lease, ProgressStore, WorkerId};
+use laneway_ports::{CommitError, EventLog, Lease, ProgressStore, WorkerId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::oneshot::{self, Receiver};
 
 const P: Partition = Partition(0);
 /// A restore that takes the place of a store.
@@ -170,4 +172,18 @@ fn settled(scanned: u64) -> Commit {
     let change = LaneChange { position: Some(Position::Shared), ..LaneChange::default() };
     let name = DestinationName::new("a").unwrap();
     Commit { scanned: Some(Offset(scanned)), lanes: [(name, change)].into(), ..Commit::default() }
+}
+
+/// A change that keeps the writer from everything else until it gets a word: the change, when it has begun, and the
+/// word.
+fn holding(store: &SqliteStore) -> (impl Future<Output = Result<(), CommitError>>, Receiver<()>, Sender<()>) {
+    let (begun, has_begun) = oneshot::channel();
+    let (go_on, word) = mpsc::channel();
+    let mut begun = Some(begun);
+    let change = store.change(move |_| {
+        begun.take().unwrap().send(()).unwrap();
+        word.recv().unwrap();
+        Ok(())
+    });
+    (change, has_begun, go_on)
 }

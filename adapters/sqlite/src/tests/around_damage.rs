@@ -1,6 +1,6 @@
 //! Going on beside a page that is damaged.
 
-use super::{InDirectory, P, append_all, event, events, lease, settled};
+use super::{InDirectory, P, append_all, event, events, holding, lease, settled};
 use crate::check;
 use laneway_domain::{
     DestinationName, GivenUp, LaneKey, NewEvent, NextAttempt, Offset, Quarantined, RetryState, Timestamp,
@@ -60,15 +60,8 @@ async fn what_is_in_a_group_with_a_request_that_meets_damage_is_stored_without_i
     let store = subject.store();
     let held = lease(store).await;
     let given = |id: &str| NewEvent { id_given: true, ..event(id, 10) };
-    // A change that waits for a word lets the others gather.
-    let (begun, has_begun) = tokio::sync::oneshot::channel();
-    let (go_on, word) = std::sync::mpsc::channel::<()>();
-    let mut begun = Some(begun);
-    let holding = store.change(move |_| {
-        begun.take().unwrap().send(()).unwrap();
-        word.recv().unwrap();
-        Ok(())
-    });
+    // Meanwhile the others gather.
+    let (holding, has_begun, go_on) = holding(store);
     let meanwhile = async {
         has_begun.await.unwrap();
         let mut first = Box::pin(store.append(vec![given("a"), event("b", 10), given("a"), given("c")]));

@@ -1,6 +1,6 @@
 //! Disks that are full, that fail, and that are cut off.
 
-use super::{InDirectory, P, append_all, event, events, lease, settled};
+use super::{InDirectory, P, append_all, event, events, holding, lease, settled};
 use crate::SqliteStore;
 use laneway_domain::{Offset, Timestamp};
 use laneway_ports::contract::Subject;
@@ -88,15 +88,7 @@ async fn after_a_failed_fsync_nothing_is_accepted_and_nothing_is_called_a_succes
 async fn a_full_queue_is_answered_at_once() {
     let subject = InDirectory::new(1, |options| options.queue_events = 10);
     let store = subject.store();
-    // A change that waits for a word keeps the writer from taking anything else.
-    let (begun, has_begun) = tokio::sync::oneshot::channel();
-    let (go_on, word) = std::sync::mpsc::channel::<()>();
-    let mut begun = Some(begun);
-    let holding = store.change(move |_| {
-        begun.take().unwrap().send(()).unwrap();
-        word.recv().unwrap();
-        Ok(())
-    });
+    let (holding, has_begun, go_on) = holding(store);
     let meanwhile = async {
         has_begun.await.unwrap();
         let mut waiting = Box::pin(store.append(events(10, 10)));

@@ -16,6 +16,7 @@ use std::time::Instant;
 /// How many requests of a group are left out one by one. Where more meet damage, the group fails: each costs the others
 /// another transaction.
 const LEFT_OUT: usize = 8;
+
 impl Writer<'_> {
     /// Carries the group out, but for what meets damage: changes go to `damaged`, and appends are answered.
     pub(super) fn attempt_around_damage(

@@ -43,6 +43,16 @@ async fn restored(options: &RedisOptions, from: &std::path::Path) -> (RedisServe
     (server, options, store, made.goes_on_at.0)
 }
 
+/// The same, of a store that held so many events.
+async fn restored_with(name: &str, count: usize) -> (RedisServer, RedisOptions, RedisStore, u64) {
+    let first = server().await;
+    let options = RedisOptions::new(first.url(), 1);
+    append(&open(&options).await, name, count).await;
+    let (_folder, to) = file();
+    back_up(&options, &to).await.unwrap();
+    restored(&options, &to).await
+}
+
 #[tokio::test]
 async fn no_offset_is_given_twice_over_restores_of_one_backup_and_of_what_they_made() {
     let first = server().await;
@@ -77,12 +87,7 @@ async fn no_offset_is_given_twice_over_restores_of_one_backup_and_of_what_they_m
 /// A failover that loses events, in a store that was restored: the next generation is above, and below the next second's.
 #[tokio::test]
 async fn a_loss_after_a_restore_goes_on_above_it_and_is_told_in_the_numbers_that_are_shown() {
-    let first = server().await;
-    let options = RedisOptions::new(first.url(), 1);
-    append(&open(&options).await, "kept", 2).await;
-    let (_folder, to) = file();
-    back_up(&options, &to).await.unwrap();
-    let (server, options, store, goes_on_at) = restored(&options, &to).await;
+    let (server, options, store, goes_on_at) = restored_with("kept", 2).await;
     let before = append(&store, "before", 5).await;
     // What a replica had that was promoted: the log without the last three, and their numbers free again.
     server.rewind("{laneway:0}:log", 3).await.unwrap();
@@ -101,12 +106,7 @@ async fn a_loss_after_a_restore_goes_on_above_it_and_is_told_in_the_numbers_that
 /// reads, commits, and keeps up notices nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_generation_that_is_full_goes_on_in_the_next_one() {
-    let first = server().await;
-    let options = RedisOptions::new(first.url(), 1);
-    append(&open(&options).await, "kept", 1).await;
-    let (_folder, to) = file();
-    back_up(&options, &to).await.unwrap();
-    let (server, _, store, goes_on_at) = restored(&options, &to).await;
+    let (server, _, store, goes_on_at) = restored_with("kept", 1).await;
     append(&store, "x", 1).await;
     let nearly_full = (1_u64 << 32) - 4096 - 3;
     server.command(&["XSETID", "{laneway:0}:log", &format!("2-{}", nearly_full - 1)]).await.unwrap();
@@ -147,12 +147,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 #[tokio::test]
 async fn what_a_restored_store_calls_its_offsets_is_put_back_where_it_gets_lost() {
     for lost in [&["FLUSHALL"][..], &["DEL", "{laneway}:store"]] {
-        let first = server().await;
-        let options = RedisOptions::new(first.url(), 1);
-        append(&open(&options).await, "kept", 2).await;
-        let (_folder, to) = file();
-        back_up(&options, &to).await.unwrap();
-        let (server, options, store, goes_on_at) = restored(&options, &to).await;
+        let (server, options, store, goes_on_at) = restored_with("kept", 2).await;
         append(&store, "before", 2).await;
         let made = ["HMGET", "{laneway}:store", "partitions", "schema", "needs", "numbers"];
         let expected = server.command(&made).await.unwrap().items().to_vec();
