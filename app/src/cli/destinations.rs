@@ -20,10 +20,11 @@ pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Fai
     };
     let BlockedKey { destination, key, at } = chosen;
     let key = lane_key(&key);
+    let is_chosen = what != "skip" || at.is_some();
     let (partition, head) = at.map(|at| (at.partition, at.offset)).unzip();
     let path = format!("/v1/destinations/{destination}/keys/{what}");
     if let Err(failure) = client.post::<Done>(&path, &KeyChoice { key: key.clone(), partition, head }).await {
-        return Err(suggest::key(client, &destination, &key, failure).await);
+        return Err(suggest::key(client, &destination, (&key, is_chosen), failure).await);
     }
     output::say(&format!("{destination}: the failed event of {} {said}", output::clean(&key)))
 }

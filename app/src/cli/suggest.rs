@@ -6,8 +6,8 @@
 use super::Failure;
 use super::client::Client;
 use crate::config::nearest;
-use laneway_domain::DestinationName;
-use laneway_http::wire::Status;
+use laneway_domain::{DestinationName, LaneKey};
+use laneway_http::wire::{Place, Status};
 
 /// The failure of a command about `name`, with what to do if there is no such destination.
 pub(super) async fn destination(client: &Client, name: &DestinationName, failure: Failure) -> Failure {
@@ -20,8 +20,14 @@ pub(super) async fn destination(client: &Client, name: &DestinationName, failure
     }
 }
 
-/// The same of a command about a key.
-pub(super) async fn key(client: &Client, name: &DestinationName, key: &str, failure: Failure) -> Failure {
+/// The same of a command about a key, and whether it is clear which of several is meant: some are blocked in each
+/// partition by themselves.
+pub(super) async fn key(
+    client: &Client,
+    name: &DestinationName,
+    (key, is_chosen): (&str, bool),
+    failure: Failure,
+) -> Failure {
     if failure.advice.is_some() {
         return failure;
     }
@@ -30,8 +36,13 @@ pub(super) async fn key(client: &Client, name: &DestinationName, key: &str, fail
         return advise_destination(&status, name, failure);
     };
     let blocked = &view.status.blocked;
-    if blocked.iter().any(|listed| listed.key == key) {
-        return failure;
+    if let Some(listed) = blocked.iter().find(|listed| listed.key == key) {
+        let is_one = is_chosen || LaneKey::parse(key).is_some_and(|key| key.key().is_some());
+        if is_one {
+            return failure;
+        }
+        let place = Place { partition: listed.partition, offset: listed.head };
+        return failure.advising(format!("choose one that `laneway status --keys` lists, for instance --at {place}"));
     }
     match nearest(key, blocked.iter().map(|listed| listed.key.as_str())) {
         Some(meant) => failure.advising(did_you_mean(meant)),

@@ -217,6 +217,33 @@ async fn commands_ask_what_the_api_understands() {
     assert_eq!(asked, expected);
 }
 
+/// `all` and `event:…` are blocked in each partition by themselves.
+#[tokio::test]
+async fn which_one_to_skip_is_said_where_there_may_be_several() {
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/v1/status" => answer(
+            200,
+            r#"{"at":9,"partitions":[0,3],"other_dead_letters":{},"destinations":[
+                {"name":"a","pending":1,"pending_exact":true,"in_flight":0,"keys_behind":2,"blocked_keys":2,
+                 "breaker":{"state":"closed"},"paused":null,"configured":true,"dead_letters":0,"blocked":[
+                  {"key":"all","partition":3,"head":41,"attempts":4,"since":1,"next_attempt":10,"last_error":"-"},
+                  {"key":"key:k","partition":0,"head":4,"attempts":4,"since":1,"next_attempt":10,"last_error":"-"}]}]}"#,
+        ),
+        _ => answer(400, r#"{"type":"https://laneway.example/problems/invalid","title":"no","detail":"no"}"#),
+    })
+    .await;
+    for (args, advice) in [
+        ("laneway keys skip a all", Some("choose one that `laneway status --keys` lists, for instance --at 3:41")),
+        ("laneway keys skip a all --at 3:40", None),
+        ("laneway keys skip a k", None),
+        ("laneway keys retry a all", None),
+        ("laneway keys skip a event:7", Some("`laneway status --keys` lists the keys that are blocked")),
+    ] {
+        let failure = run_against(&server, args).await.unwrap_err();
+        assert_eq!(failure.advice.as_deref(), advice, "{args}");
+    }
+}
+
 /// Of one id there can be several, of several tenants and sources.
 #[tokio::test]
 async fn all_events_of_an_id_are_asked_for_and_each_that_is_listed_is_asked_for_where_it_stands() {
