@@ -7,6 +7,7 @@ mod log;
 mod room;
 mod store;
 mod tenures;
+mod turns;
 mod way;
 
 use async_trait::async_trait;
@@ -16,16 +17,11 @@ use laneway_ports::{
     StoreHolds, Stores, Tenures,
 };
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use turns::Turns;
 
 /// How many partitions are asked at once.
 const AT_ONCE: usize = 16;
-/// How many look-ups of events and attempts a process makes at once. Each may read 128 MiB, and keep some 24 MiB of
-/// that for a while, where deliveries want the same disk, cores and memory.
-const LOOKUPS_AT_ONCE: usize = 4;
-/// How long a look-up waits for its turn. Most take less than some tenths of a second.
-const TURN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is set about a store and its history.
 #[derive(Clone, Debug)]
@@ -45,15 +41,14 @@ pub struct Finder {
     stores: Stores,
     setup: StoreSetup,
     deleted: watch::Receiver<DeletedTenants>,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 impl Finder {
     /// Looks up in this store.
     #[must_use]
     pub fn new(stores: Stores, setup: StoreSetup) -> Self {
-        let turns = Semaphore::new(LOOKUPS_AT_ONCE);
-        Self { stores, setup, deleted: watch::Sender::default().subscribe(), turns }
+        Self { stores, setup, deleted: watch::Sender::default().subscribe(), turns: Turns::new() }
     }
 
     /// The same, which shows nothing of the events of deleted tenants.
@@ -65,29 +60,23 @@ impl Finder {
     fn deleted(&self) -> DeletedTenants {
         self.deleted.borrow().clone()
     }
-
-    /// Waits for its turn, which lasts until it is dropped.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, LookupError> {
-        // Nobody closes it.
-        timeout(TURN_WITHIN, self.turns.acquire()).await.ok().and_then(Result::ok).ok_or(LookupError::Busy)
-    }
 }
 
 #[async_trait]
 impl Lookup for Finder {
     async fn events(&self, query: &EventQuery) -> Result<EventPage, LookupError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turns.take(query.tenant.as_ref()).await?;
         log::events(&*self.stores.log, query, &self.deleted()).await
     }
 
     async fn find(&self, query: &FindEvent) -> Result<FoundEvents, LookupError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turns.take(query.tenant.as_ref()).await?;
         let found = log::find(&*self.stores.log, query, &self.deleted()).await?;
         way::of_all(&self.stores, query, found).await
     }
 
     async fn attempts(&self, query: &AttemptQuery) -> Result<AttemptPage, LookupError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turns.take(query.tenant.as_ref()).await?;
         attempts::attempts(&self.stores, query, &self.deleted()).await
     }
 
@@ -103,27 +92,29 @@ impl Lookup for Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use laneway_domain::EventId;
     use laneway_memory::{Disk, MemoryStore, Settings};
     use std::sync::Arc;
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_is_looked_up_at_once_than_may_be_and_who_waits_too_long_is_told() {
+    async fn each_look_up_of_events_and_attempts_waits_for_its_turn() {
         let store = Arc::new(MemoryStore::open(Disk::new(2), Settings::default()));
         let (retain, duplicate_window) = (Duration::from_secs(60), Duration::from_secs(60));
         let setup = StoreSetup { place: "memory".to_owned(), retain, duplicate_window, history: None };
         let finder = Finder::new(Stores::of(store), setup);
-        let mut turns = Vec::new();
-        for _ in 0..LOOKUPS_AT_ONCE {
-            turns.push(finder.turn().await.unwrap());
-        }
         let (events, attempts) = (EventQuery::default(), AttemptQuery::default());
-        let id = laneway_domain::EventId::new("e").unwrap();
+        let id = EventId::new("e").unwrap();
         let find = FindEvent { tenant: None, id, source: None, at: None, destination: None, after: None };
+        let mut taken = Vec::new();
+        while let Ok(turn) = finder.turns.take(None).await {
+            taken.push(turn);
+        }
         assert!(matches!(finder.events(&events).await, Err(LookupError::Busy)));
         assert!(matches!(finder.attempts(&attempts).await, Err(LookupError::Busy)));
         assert!(matches!(finder.find(&find).await, Err(LookupError::Busy)));
-        // One that waits gets the turn that comes free.
-        let (found, ()) = tokio::join!(finder.events(&events), async { drop(turns.pop()) });
-        assert!(found.is_ok() && finder.find(&find).await.is_ok() && finder.attempts(&attempts).await.is_ok());
+        drop(taken);
+        finder.events(&events).await.unwrap();
+        finder.attempts(&attempts).await.unwrap();
+        finder.find(&find).await.unwrap();
     }
 }
