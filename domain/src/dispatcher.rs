@@ -198,6 +198,10 @@ impl Dispatcher {
             self.shared.forget_reads_of(partition);
             self.shared.destinations.forget_waiting(partition);
             self.end_waiting(partition);
+            let attempts = self.shared.attempts.of(owned.incarnation());
+            if !attempts.is_empty() {
+                self.shared.output(Output::Abandon { attempts });
+            }
         }
     }
 

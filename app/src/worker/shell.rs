@@ -190,6 +190,7 @@ impl Shell {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Attempt { attempt, destination, events } => self.attempt(attempt, &destination, events),
+            Output::Abandon { attempts } => self.attempts.abandon(&attempts),
             Output::Read { read, partition, from, most, most_bytes, unhurried } => {
                 let call = if unhurried {
                     self.stores.read_unhurried(read, partition, from, most, most_bytes)

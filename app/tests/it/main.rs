@@ -4,6 +4,7 @@
 mod binary;
 mod commands;
 mod destinations;
+mod leases;
 mod links;
 mod lookup;
 mod operators;

@@ -129,6 +129,11 @@ impl OwnedPartition {
         self.lanes.all().chain(self.replays.all()).map(Lane::holds)
     }
 
+    /// Names this ownership of the partition.
+    pub(super) const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
     /// Lets go of it.
     pub(super) fn discard(&self, memory: &mut Memory) {
         for lane in self.lanes.all() {

@@ -14,6 +14,7 @@ mod ends;
 mod expiring;
 mod fixtures;
 mod isolation;
+mod losing;
 mod positions;
 mod replaying;
 mod replays;

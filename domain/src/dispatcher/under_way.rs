@@ -78,6 +78,12 @@ impl Attempts {
         })
     }
 
+    /// All that are in flight in this ownership of a partition.
+    pub(super) fn of(&self, incarnation: u64) -> Vec<AttemptId> {
+        let those = self.by_place.iter().filter(|(of, ..)| *of == incarnation);
+        those.map(|(.., id)| *id).collect()
+    }
+
     pub(super) fn values(&self) -> impl Iterator<Item = &Attempt> {
         self.by_id.values()
     }

@@ -6,6 +6,7 @@ use super::changing::{Change, Registry};
 use super::ends::Ends;
 use super::expiring::Expiring;
 use super::fixtures::{PARTITION, destinations, logged};
+use super::losing::Losing;
 use super::replaying::{Replays, Wish};
 use super::surveying::Surveying;
 use super::telling::Telling;
@@ -91,10 +92,10 @@ const MOMENTS: usize = 8;
 
 /// What the store had at some moment.
 #[derive(Clone)]
-struct Moment {
-    log: usize,
-    stored: PartitionProgress,
-    dead: BTreeMap<Place, GivenUp>,
+pub(super) struct Moment {
+    pub(super) log: usize,
+    pub(super) stored: PartitionProgress,
+    pub(super) dead: BTreeMap<Place, GivenUp>,
 }
 
 pub(super) type Place = (DestinationName, Offset);
@@ -121,7 +122,7 @@ pub(super) struct World {
     pub(super) end: Offset,
     /// The end that the dispatcher has heard of.
     pub(super) heard: Offset,
-    moments: Vec<Moment>,
+    pub(super) moments: Vec<Moment>,
     pub(super) stored: PartitionProgress,
     pub(super) dead: BTreeMap<Place, GivenUp>,
     /// Delivered, or stored as a dead letter, at least once.
@@ -135,8 +136,9 @@ pub(super) struct World {
     pub(super) replays: Replays,
     pub(super) attempts: BTreeMap<AttemptId, (DestinationName, Vec<Attempted>, Whose)>,
     /// Those of before the partition was lost.
-    lost: BTreeSet<AttemptId>,
-    /// Of those, what the dispatcher was told of the end of, and may let wait.
+    pub(super) lost: BTreeSet<AttemptId>,
+    pub(super) losing: Losing,
+    /// What the dispatcher was told of the end of, and may let wait.
     pub(super) ending: BTreeMap<AttemptId, Vec<Outcome>>,
     /// With how many events the log had when they were asked for.
     pub(super) reads: Vec<(Output, usize)>,
@@ -189,6 +191,7 @@ impl World {
             replays: Replays::default(),
             attempts: BTreeMap::new(),
             lost: BTreeSet::new(),
+            losing: Losing::default(),
             ending: BTreeMap::new(),
             ends: Ends::default(),
             telling: Telling::default(),
@@ -219,7 +222,7 @@ impl World {
         self.claim();
     }
 
-    fn claim(&mut self) {
+    pub(super) fn claim(&mut self) {
         self.ends.forget();
         self.forget_telling();
         self.forget_expired();
@@ -248,11 +251,13 @@ impl World {
         match &input {
             Input::Grew { end, .. } => self.heard = *end,
             Input::Claimed { log, .. } => self.heard = log.end,
+            Input::LeaseLost(_) => self.lease_is_lost(),
             _ => {}
         }
         self.dispatcher.handle(input, self.now);
         self.note_ends();
         self.drain();
+        self.losing.check();
     }
 
     /// Gives a command. Whether there was something to do it to.
@@ -271,6 +276,7 @@ impl World {
                     self.reads.push((output, self.log.len()))
                 }
                 Output::Attempt { attempt, destination, events } => self.attempt(attempt, destination, events),
+                Output::Abandon { attempts } => self.losing.abandoned(&attempts),
                 Output::Commit { commit, .. } => {
                     self.commit_is_made(&commit);
                     self.commits.push(commit);
@@ -450,29 +456,6 @@ impl World {
         }
         let (log, stored, dead) = (self.log.len(), self.stored.clone(), self.dead.clone());
         self.moments.push(Moment { log, stored, dead });
-    }
-
-    /// Log and progress are what they were at some moment, and the log goes on in a new generation.
-    /// Whoever had the lease is fenced, and the partition is claimed again.
-    fn lose_writes(&mut self, which: u64) {
-        if self.moments.is_empty() {
-            return;
-        }
-        let moment = self.moments[pick(which, self.moments.len())].clone();
-        self.moments.clear();
-        self.log.truncate(moment.log);
-        (self.stored, self.dead) = (moment.stored, moment.dead);
-        self.end = Offset::in_generation(self.end.generation() + 1, 0);
-        self.lost.extend(self.attempts.keys());
-        self.attempts.values_mut().for_each(|(_, _, whose)| {
-            if *whose != Whose::Gone {
-                *whose = Whose::Nobody;
-            }
-        });
-        self.reads.clear();
-        self.commits.clear();
-        self.input(Input::LeaseLost(PARTITION));
-        self.claim();
     }
 
     pub(super) fn append(&mut self, key: u8, n: u8) {
