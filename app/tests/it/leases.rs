@@ -5,8 +5,8 @@ use bytes::Bytes;
 use laneway_app::telemetry::destinations::DestinationMetrics;
 use laneway_app::worker::{Clock, Worker};
 use laneway_domain::{
-    Destination, DestinationChanges, DestinationName, Event, EventId, EventType, NewEvent, OperationalSettings, Outcome,
-    Partition, StartFrom,
+    Destination, DestinationChanges, DestinationName, Event, EventId, EventType, NewEvent, OperationalSettings,
+    Outcome, Partition, StartFrom,
 };
 use laneway_memory::{Disk, MemoryStore, Settings};
 use laneway_ports::{Delivery, DeliveryReport, KeptHistory, Sink, Stores, WorkerId};

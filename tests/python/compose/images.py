@@ -21,8 +21,8 @@ RUST = "rust:1.95-slim-bookworm"
 REDIS = "redis:7.4-alpine"
 MONGO = "mongo:8.0"
 LANEWAY = "laneway:local"
-# The version that the stack's own tests have (tests/servers/src/mongodb/venv.rs).
-MONGO_PACKAGE = re.search(r'"(SecantusDB==\S+)"', (ROOT / "tests/servers/src/mongodb/venv.rs").read_text()).group(1)
+# The version that the stack's own tests have (tests/servers/src/venv.rs).
+MONGO_PACKAGE = re.search(r'"(SecantusDB==\S+)"', (ROOT / "tests/servers/src/venv.rs").read_text()).group(1)
 # What Debian's own slim image leaves out, more or less, and what it keeps apt from leaving behind.
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
 APT = ['Dir::Cache::pkgcache "";', 'Dir::Cache::srcpkgcache "";', 'Acquire::Languages "none";']

@@ -43,6 +43,7 @@ mod fleet;
 mod full_disk;
 mod hostile_receivers;
 mod layers;
+mod named_files;
 mod network;
 mod questions;
 mod secrets;
