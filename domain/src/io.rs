@@ -225,9 +225,9 @@ pub enum Output {
         /// The events; those of one key stand in their order.
         events: Vec<Attempted>,
     },
-    /// Break these attempts off, and answer each with [`Input::AttemptEnded`] all the same; [`Outcome::NotTried`] is what
-    /// is known of their events. The partition is lost: nothing that comes of them can be stored, and its next owner makes
-    /// them again. What has not been sent by now would arrive behind what that one sends.
+    /// Break these attempts off, and answer each with [`Input::AttemptEnded`] all the same: with [`Outcome::NotTried`]
+    /// of each event. Their partition is lost. Nothing that comes of them can be stored, and the next owner makes them
+    /// again; what has not been sent by now would arrive behind what that one sends.
     Abandon {
         /// Which.
         attempts: Vec<AttemptId>,

@@ -134,8 +134,8 @@ local function change_replay(own, behind, retry, args, at, is_cleared)
 end
 
 -- What a commit says of replays. Answers where the keys and the arguments go on. KEYS from `key` on: :replays,
--- :replays:<name>, its :behind and :retry of each dropped destination, and of each whose replays changed. ARGV from `at`
--- on: how many are dropped, their names; how many changed; of each its name, the number of its changed replays, and
+-- :replays:<name>, its :behind and :retry of each dropped destination, and of each whose replays changed. ARGV from
+-- `at` on: how many are dropped, their names; how many changed; of each its name, the number of its changed replays, and
 -- those. `is_cleared`: the keys behind of those that end or begin anew were taken away in steps, where there were many.
 local function commit_replays(lowest, keys, key, args, at, is_cleared)
   local dropped = tonumber(args[at])

@@ -8,7 +8,7 @@ use super::args::{BlockedKey, DestinationsCommand, KeysCommand};
 use super::client::Client;
 use super::{Failure, output, replays, suggest};
 use crate::config::Source;
-use laneway_domain::LaneKey;
+use laneway_domain::{KeyAt, LaneKey};
 use laneway_http::wire::{DestinationRecord, Done, KeyChoice, ReplayChoice};
 
 /// Retries or skips a key's failed event.
@@ -20,11 +20,13 @@ pub(super) async fn key(client: &Client, command: KeysCommand) -> Result<(), Fai
     };
     let BlockedKey { destination, key, at } = chosen;
     let key = lane_key(&key);
-    let is_chosen = what != "skip" || at.is_some();
     let (partition, head) = at.map(|at| (at.partition, at.offset)).unzip();
+    // However many partitions the server has: without more, it would not have refused for that.
+    let at_one = |key| KeyAt { key, partition, head }.is_one_key(u32::MAX);
+    let is_one = what != "skip" || LaneKey::parse(&key).is_some_and(at_one);
     let path = format!("/v1/destinations/{destination}/keys/{what}");
     if let Err(failure) = client.post::<Done>(&path, &KeyChoice { key: key.clone(), partition, head }).await {
-        return Err(suggest::key(client, &destination, (&key, is_chosen), failure).await);
+        return Err(suggest::key(client, &destination, (&key, is_one), failure).await);
     }
     output::say(&format!("{destination}: the failed event of {} {said}", output::clean(&key)))
 }

@@ -6,7 +6,7 @@
 use super::Failure;
 use super::client::Client;
 use crate::config::nearest;
-use laneway_domain::{DestinationName, LaneKey};
+use laneway_domain::DestinationName;
 use laneway_http::wire::{Place, Status};
 
 /// The failure of a command about `name`, with what to do if there is no such destination.
@@ -20,12 +20,12 @@ pub(super) async fn destination(client: &Client, name: &DestinationName, failure
     }
 }
 
-/// The same of a command about a key, and whether it is clear which of several is meant: some are blocked in each
-/// partition by themselves.
+/// The same of a command about a key. `is_one`: it is not one of those that are blocked in each partition by
+/// themselves, or its partition was said.
 pub(super) async fn key(
     client: &Client,
     name: &DestinationName,
-    (key, is_chosen): (&str, bool),
+    (key, is_one): (&str, bool),
     failure: Failure,
 ) -> Failure {
     if failure.advice.is_some() {
@@ -37,8 +37,8 @@ pub(super) async fn key(
     };
     let blocked = &view.status.blocked;
     if let Some(listed) = blocked.iter().find(|listed| listed.key == key) {
-        let is_one = is_chosen || LaneKey::parse(key).is_some_and(|key| key.key().is_some());
         if is_one {
+            // It was refused for another reason.
             return failure;
         }
         let place = Place { partition: listed.partition, offset: listed.head };
