@@ -40,9 +40,11 @@ def until(what, look):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody else gets, and the socket that keeps it so: bound, never listening, and shared with Laneway."""
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return kept, kept.getsockname()[1]
 
 
 class Receiver:
@@ -91,7 +93,8 @@ class Laneway:
     """The real binary in a folder of its own."""
 
     def __init__(self, folder, server=""):
-        self.folder, self.port = pathlib.Path(folder), free_port()
+        self.folder = pathlib.Path(folder)
+        self.kept, self.port = free_port()
         self.base = f"http://localhost:{self.port}"
         config = f'[server]\nlisten = "127.0.0.1:{self.port}"\n{server}\n[egress]\nallow = ["127.0.0.0/8"]\n'
         (self.folder / "laneway.toml").write_text(config)

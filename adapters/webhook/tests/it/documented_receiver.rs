@@ -8,7 +8,7 @@ use laneway_webhook::{Secret, WebhookConfig, WebhookSink};
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 
 /// The page that shows it.
@@ -88,8 +88,13 @@ async fn run(program: &str, address: SocketAddr, stdout: Stdio) -> Child {
     receiver
 }
 
-async fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// A port that nobody else gets, and the socket that keeps it so: bound, never listening, and shared with the receiver.
+fn free() -> (TcpSocket, SocketAddr) {
+    let kept = TcpSocket::new_v4().unwrap();
+    kept.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    kept.set_reuseaddr(true).unwrap();
+    let address = kept.local_addr().unwrap();
+    (kept, address)
 }
 
 fn sink(address: SocketAddr) -> WebhookSink {
@@ -99,7 +104,7 @@ fn sink(address: SocketAddr) -> WebhookSink {
 
 #[tokio::test]
 async fn the_documented_receiver_takes_every_shape_of_an_event() {
-    let address = free().await;
+    let (_kept, address) = free();
     let _receiver = run(&program(address.port()), address, Stdio::null()).await;
     let sink = sink(address);
     for (shape, attempted) in shapes() {
@@ -119,7 +124,7 @@ async fn the_documented_receiver_loses_nothing_when_its_work_fails() {
                 raise RuntimeError('it fails once')\n    \
             print(offset, flush=True)\n\n\
         class Receiver";
-    let address = free().await;
+    let (_kept, address) = free();
     let program = program(address.port());
     assert_eq!(program.matches("class Receiver").count(), 1);
     let program = program.replace("class Receiver", FAILS_ONCE);

@@ -3,6 +3,7 @@
 use super::markdown::{Block, Page, commands, repository};
 use super::servers::{binary, free, until};
 use serde_json::Value;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -138,7 +139,7 @@ impl Session {
 
     /// The text of a page as it has to be here.
     fn here(&self, text: &str) -> String {
-        self.instead.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        replaced(text, &self.instead)
     }
 
     /// Writes a block into a file of the folder.
@@ -244,6 +245,28 @@ impl Session {
     pub(super) fn prints(&self, port: &str, what: &str, wanted: impl Fn(&str) -> bool) {
         until(&format!("{what} is printed"), || wanted(&self.printed(port)), || self.printed(port));
     }
+}
+
+/// A text in which each second one stands for the first one, all at once: what was put in is not looked at again, since
+/// the port that stands for one of the pages' ports can have the number of another one of theirs. Of those that begin at
+/// the same place, the longest counts.
+fn replaced(text: &str, instead: &[(String, String)]) -> String {
+    let (mut replaced, mut rest) = (String::new(), text);
+    loop {
+        let found = instead.iter().filter_map(|(from, to)| Some((rest.find(from)?, from, to)));
+        let Some((at, from, to)) = found.min_by_key(|(at, from, _)| (*at, Reverse(from.len()))) else { break };
+        replaced.push_str(&rest[..at]);
+        replaced.push_str(to);
+        rest = &rest[at + from.len()..];
+    }
+    replaced + rest
+}
+
+#[test]
+fn what_stands_for_a_port_is_not_taken_for_another_one() {
+    let instead = [("8080", "9000"), ("8081", "8080"), ("9000", "9002"), ("host:9000", "there")];
+    let instead = instead.map(|(from, to)| (from.to_owned(), to.to_owned()));
+    assert_eq!(replaced("a:8080 8081, b:9000; host:9000", &instead), "a:9000 8080, b:9002; there");
 }
 
 /// Whether `/readyz` answers 200.
