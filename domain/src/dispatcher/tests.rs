@@ -190,14 +190,15 @@ fn ops_of_replays() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 50..300)
 }
 
-/// More with `PROPTEST_CASES`.
 /// A failure is shrunk for two minutes at most, or whoever waits for the tests would never hear of it.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, max_shrink_time: 120_000, ..ProptestConfig::default() }
 }
 
+/// How many worlds each property goes through: others with each run, so that few at a time become many. More with
+/// `PROPTEST_CASES`, which `tests/run --cases` and `tests/mutants` set.
 fn cases() -> u32 {
     #[allow(clippy::disallowed_methods)]
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    asked.unwrap_or(500)
+    asked.unwrap_or(150)
 }

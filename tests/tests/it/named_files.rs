@@ -55,6 +55,20 @@ fn every_file_that_is_named_is_there() {
     assert!(count > 100, "only {count} were found: this looks at nothing");
 }
 
+/// What `--help` is asked of must not begin to build, install or start anything.
+#[test]
+fn every_script_says_at_once_what_it_is() {
+    for script in ["bench", "compose", "faults", "instructions", "mutants", "packages", "run", "soak", "upgrade"] {
+        let script = format!("tests/{script}");
+        let mut asked = std::process::Command::new("timeout");
+        let asked =
+            asked.args(["30", &script, "--help"]).current_dir(root()).output().expect("the test needs coreutils");
+        let said = String::from_utf8_lossy(&asked.stdout);
+        assert!(asked.status.success(), "{script} --help: {asked:?}");
+        assert!(said.contains(&script), "{script} --help says nothing of how it is called:\n{said}");
+    }
+}
+
 #[test]
 fn names_are_found_in_any_text() {
     let text =
