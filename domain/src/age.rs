@@ -138,6 +138,33 @@ mod tests {
     }
 
     #[test]
+    fn what_was_accepted_just_then_is_young() {
+        let before = NOW.before(Duration::from_secs(3600));
+        assert_eq!(ages().of(before), Age::Young);
+        assert_eq!(ages().of(before.before(Duration::from_millis(1))), Age::Old);
+    }
+
+    #[test]
+    fn what_stands_behind_the_part_that_is_looked_at_says_nothing() {
+        let look = |at: u64| Ok::<_, ()>((at <= 10).then_some((10, accepted(Age::Old))));
+        assert_eq!(ages().behind(0, 10, look), Ok(None));
+        assert_eq!(ages().behind(0, 11, look), Ok(Some(Age::Old)));
+    }
+
+    #[test]
+    fn as_many_looks_are_taken_as_the_distance_has_digits() {
+        for age in [Age::Ahead, Age::Old] {
+            let mut looks = 0;
+            let look = |at: u64| {
+                looks += 1;
+                if looks > 41 { Err("it looks too often") } else { Ok(Some((at, accepted(age)))) }
+            };
+            let found = ages().behind(1 << 20, 1 << 40, look);
+            assert_eq!(found, Ok((age == Age::Old).then_some(age)));
+        }
+    }
+
+    #[test]
     fn what_lies_ahead_goes_with_the_next_that_does_not() {
         use Age::{Ahead, Old, Young};
         assert_eq!(may_go(&[Ahead, Ahead, Old, Young], 9), 3);

@@ -293,6 +293,31 @@ mod tests {
         assert!(breaker.admits(now));
     }
 
+    #[test]
+    fn one_that_was_in_flight_when_it_opened_neither_ends_a_probe_nor_puts_it_off() {
+        let now = Timestamp::from_millis(1);
+        let mut breaker = opened(now);
+        let probe = breaker.next_probe().unwrap();
+        let late = |breaker: &mut Breaker| {
+            let at = now.after(Duration::from_secs(1));
+            breaker.failed([(P, &key(3))], false, None, &RetryPolicy::default(), at, 0)
+        };
+        assert_eq!(late(&mut breaker), Effect::Outage);
+        assert_eq!(breaker.next_probe(), Some(probe));
+        breaker.started(probe);
+        assert_eq!(late(&mut breaker), Effect::Outage);
+        assert_eq!(breaker.next_probe(), None, "the probe's answer is awaited still");
+    }
+
+    #[test]
+    fn no_more_keys_are_remembered_than_are_needed() {
+        let mut breaker = Breaker::new(Some(BreakerPolicy { failures: 100, ..BreakerPolicy::default() }));
+        for n in 0..50 {
+            breaker.failed([(P, &key(n))], false, None, &RetryPolicy::default(), Timestamp::ZERO, 0);
+        }
+        assert_eq!(breaker.keys.len(), MIN_FAILING_KEYS);
+    }
+
     /// Otherwise one probe whose worker could not send it would be the last one.
     #[test]
     fn a_probe_that_says_nothing_makes_room_for_the_next() {

@@ -63,3 +63,22 @@ impl<B> ByTenant<B> {
         self.of.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_forgotten_before_there_are_many() {
+        let mut all = ByTenant::default();
+        let name = |n: usize| Tenant::new(&format!("t{n}")).unwrap();
+        for n in 0..TIDY_FROM {
+            all.get_or_new(&name(n), |_| true, || n);
+            assert_eq!(all.len(), n + 1);
+        }
+        all.get_or_new(&name(TIDY_FROM), |it| *it > 1, || TIDY_FROM);
+        let left: Vec<usize> = all.all_mut().map(|it| *it).collect();
+        assert_eq!(left, [0, 1, TIDY_FROM], "those that are as new ones are");
+        assert_eq!(all.get_mut(&name(1)), Some(&mut 1));
+    }
+}

@@ -50,3 +50,32 @@ impl FromIterator<Tenant> for DeletedTenants {
         Self(Arc::new(tenants.into_iter().collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventId, EventType, Key};
+    use crate::partition::Offset;
+    use bytes::Bytes;
+
+    #[test]
+    fn what_is_theirs_is_known_by_its_tenant() {
+        let name = |name: &str| Tenant::new(name).unwrap();
+        let deleted: DeletedTenants = [name("umbrella"), name("acme")].into_iter().collect();
+        assert!(!deleted.is_empty() && DeletedTenants::default().is_empty());
+        assert!(deleted.names().map(Tenant::as_str).eq(["acme", "umbrella"]));
+        let of = |tenant: Option<&str>| {
+            let event = Event::new(EventId::new("e").unwrap(), EventType::new("t").unwrap(), Bytes::new());
+            Event { tenant: tenant.map(name), ..event }
+        };
+        assert!(deleted.had(&of(Some("acme"))) && !deleted.had(&of(Some("other"))) && !deleted.had(&of(None)));
+        assert!(!DeletedTenants::default().had(&of(Some("acme"))));
+        let key = Key::new("k").unwrap();
+        assert_eq!(deleted.have(&LaneKey::of(Some(&name("acme")), &key)), Some(true));
+        assert_eq!(deleted.have(&LaneKey::of(Some(&name("other")), &key)), Some(false));
+        assert_eq!(deleted.have(&LaneKey::of(None, &key)), Some(false));
+        for key in [LaneKey::All, LaneKey::Event(Offset(1))] {
+            assert_eq!(deleted.have(&key), None);
+        }
+    }
+}

@@ -278,6 +278,8 @@ impl Destination {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Key;
+    use crate::partition::Offset;
 
     #[test]
     fn names_are_safe_as_labels_and_file_names() {
@@ -306,5 +308,36 @@ mod tests {
         for bad in ["", "umbrella:billing", "acme:billing", "Billing"] {
             assert!(DestinationName::of(&acme, bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_are_found_by_their_text() {
+        let all = std::collections::BTreeMap::from([(DestinationName::new("acme:billing").unwrap(), 7)]);
+        assert_eq!(all.get("acme:billing"), Some(&7));
+    }
+
+    #[test]
+    fn an_ordering_has_the_keys_that_it_gives_events() {
+        let key = Key::new("k").unwrap();
+        let tenant = Tenant::new("acme").unwrap();
+        let all = [LaneKey::All, LaneKey::of(None, &key), LaneKey::of(Some(&tenant), &key), LaneKey::Event(Offset(1))];
+        for (ordering, has) in [
+            (Ordering::Strict, [true, false, false, false]),
+            (Ordering::Key, [false, true, true, true]),
+            (Ordering::None, [false, false, false, true]),
+        ] {
+            assert_eq!(all.each_ref().map(|key| ordering.has(key)), has, "{ordering:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_takes_over_goes_on_from_what_was_made_before_it() {
+        let one = |takes_over| Destination {
+            born: Revision(5),
+            takes_over,
+            ..Destination::new(DestinationName::new("a").unwrap())
+        };
+        assert_eq!([4, 5, 6].map(|born| one(true).goes_on_from(Revision(born))), [true, true, false]);
+        assert_eq!([4, 5, 6].map(|born| one(false).goes_on_from(Revision(born))), [false, true, false]);
     }
 }

@@ -518,4 +518,17 @@ mod tests {
         let of = |source| remembered_as(Some(&tenant), source, "id").into_owned();
         assert_eq!(of(Some(DEFAULT_SOURCE)), of(None));
     }
+
+    #[test]
+    fn an_event_weighs_what_it_holds() {
+        let bare = Event { data: Bytes::new(), ..event() }.weight();
+        assert!(bare > 0);
+        assert_eq!(event().weight(), bare + 2);
+        let of = |n: &str, v: &str| Event { attributes: [(n.into(), v.into())].into(), ..event() }.weight();
+        let one = of("a", "b");
+        assert!(one > event().weight() + 2, "what a map needs comes on top");
+        assert_eq!((of("abc", "b"), of("a", "bcd")), (one + 2, one + 2));
+        let two = Event { attributes: [("a".into(), "b".into()), ("c".into(), "d".into())].into(), ..event() };
+        assert_eq!(two.weight() - one, one - event().weight());
+    }
 }

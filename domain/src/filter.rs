@@ -165,6 +165,31 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_shown_as_it_was_written() {
+        let pattern = TypePattern::new("order.*").unwrap();
+        assert_eq!((pattern.as_str(), pattern.to_string(), String::from(pattern.clone())), {
+            let text = "order.*";
+            (text, text.to_owned(), text.to_owned())
+        });
+        assert_eq!((pattern.literal_prefix(), pattern.is_exact()), ("order.", false));
+        let exact = TypePattern::new("order.paid").unwrap();
+        assert_eq!((exact.literal_prefix(), exact.is_exact()), ("order.paid", true));
+    }
+
+    #[test]
+    fn parts_between_stars_are_found_one_behind_the_other() {
+        for (pattern, event_type, matches) in [
+            ("a*bb*c", "a.bb.c", true),
+            ("a*bb*b", "a.bb", false),
+            ("*ab*ab*", "xabab", true),
+            ("*ab*ab*", "xaba", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(TypePattern::new(pattern).unwrap().matches(event_type), matches, "{pattern} {event_type}");
+        }
+    }
+
+    #[test]
     fn only_who_asks_for_laneways_own_events_gets_them() {
         let own = event("laneway.breaker.opened", Some("urn:laneway"));
         for (types, wants) in [

@@ -145,3 +145,29 @@ fn bucket(rate: Rate) -> TokenBucket {
     let a_second = NonZeroU64::from(rate.per_second);
     TokenBucket::new(Allowance::per_second(a_second, a_second))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::DestinationName;
+    use crate::lane_key::LaneKey;
+    use crate::partition::Offset;
+    use crate::retry::RetryPolicy;
+
+    #[test]
+    fn resuming_says_whether_anything_was_stopped() {
+        let mut gate = Gate::new(Destination::new(DestinationName::new("a").unwrap()), GroupIndex(0));
+        assert!(!gate.resume());
+        gate.pause = Some(Pause { since: Timestamp::ZERO, reason: "410 Gone".into() });
+        assert!(gate.resume() && !gate.is_paused());
+        for n in 0..10 {
+            let key = LaneKey::Event(Offset(n));
+            let keys = [(Partition(0), &key)];
+            gate.breaker.failed(keys, false, None, &RetryPolicy::default(), Timestamp::ZERO, 0);
+        }
+        assert_eq!(gate.appetite(), Appetite::ToProbe);
+        assert!(gate.resume());
+        assert_eq!(gate.appetite(), Appetite::Full);
+        assert!(!gate.resume());
+    }
+}

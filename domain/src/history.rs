@@ -364,9 +364,47 @@ mod tests {
         (0..2 * MAX_TOLD).for_each(|_| to_tell.tell(expired()));
         (0..9).for_each(|_| to_tell.tell(told(1000)));
         let history = to_tell.take(1, Timestamp::ZERO).unwrap();
+        let in_full = history.told.iter().filter(|told| told.ended == Ended::Expired && told.reason.is_some());
+        assert_eq!(in_full.count(), MAX_TOLD_BYTES / EXPIRED_PART / expired().weight());
         let attempts = history.told.iter().filter(|told| told.ended == Ended::Failed);
         assert_eq!(attempts.filter(|told| told.reason.is_some()).count(), 9);
         assert_eq!((history.told.len(), history.untold), (MAX_TOLD / 4 + 9, (2 * MAX_TOLD - MAX_TOLD / 4) as u64));
+    }
+
+    #[test]
+    fn what_is_told_weighs_what_it_holds_and_in_short_next_to_nothing() {
+        let whole = Told {
+            id: Some(EventId::new("12345").unwrap()),
+            key: Some(Key::new("123").unwrap()),
+            answer: Some(Box::new(Answer { headers: "1234567".into(), body: "12345678901".into() })),
+            request: Some("1234567890123".into()),
+            ..told(17)
+        };
+        assert_eq!(whole.weight(), LEAST_WEIGHT + 5 + 3 + 7 + 11 + 13 + 17);
+        let nothing = (None, None, None, None, None);
+        let short = whole.in_short();
+        assert_eq!(short.weight(), LEAST_WEIGHT);
+        assert_eq!((short.id, short.key, short.reason, short.answer, short.request), nothing);
+    }
+
+    #[test]
+    fn a_status_is_that_of_all_events_or_of_its_own() {
+        let statuses = |statuses: &[u16]| {
+            let answered = |status: &u16| Answered { status: Some(*status), ..Answered::default() };
+            Met { answers: statuses.iter().map(answered).collect(), ..Met::default() }.statuses(3)
+        };
+        assert_eq!(statuses(&[]), [None; 3]);
+        assert_eq!(statuses(&[500]), [Some(500); 3]);
+        assert_eq!(statuses(&[200, 409, 500]), [Some(200), Some(409), Some(500)]);
+    }
+
+    /// They stand in answers of the interface.
+    #[test]
+    fn ends_and_fates_have_names() {
+        let fates = ["delivered", "retried", "waits", "dead-letter", "held", "expired"];
+        assert_eq!(Fate::ALL.map(Fate::label), fates);
+        let ends = ["delivered", "failed", "rejected", "gone", "skipped", "expired"];
+        assert_eq!(Ended::ALL.map(Ended::label), ends);
     }
 
     fn sent(n: u64) -> Sent {

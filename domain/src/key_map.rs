@@ -41,11 +41,11 @@ impl<K: Hash + Eq, V> KeyMap<K, V> {
         self.0.remove(key)
     }
 
-    /// Looks at each entry, in no order: for what holds of every one, not for a decision.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Looks at each entry, in no order: for what holds of every one, not for a decision.
     pub(crate) fn for_each(&self, mut look: impl FnMut(&K, &V)) {
         for (key, value) in &self.0 {
             look(key, value);
@@ -81,5 +81,37 @@ impl Hasher for State {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn what_was_put_in_is_there_until_it_is_taken_out() {
+        let mut map = KeyMap::new(7);
+        assert!(map.is_empty());
+        *map.get_or_insert_with("a", || 1) += 1;
+        assert_eq!((map.get("a"), map.get("b"), map.is_empty()), (Some(&2), None, false));
+        assert_eq!((map.remove("a"), map.is_empty()), (Some(2), true));
+    }
+
+    /// Whatever the seed is: a map in which everything meets is slow.
+    #[test]
+    fn what_differs_has_different_hashes() {
+        for seed in [0, 1, u64::MAX] {
+            let of = |write: &dyn Fn(&mut State)| {
+                let mut state = Seed(seed).build_hasher();
+                write(&mut state);
+                state.finish()
+            };
+            let bytes: BTreeSet<u64> = (0..=u8::MAX).map(|n| of(&|state| state.write(&[n, 1]))).collect();
+            let numbers: BTreeSet<u64> = (0..=u8::MAX).map(|n| of(&|state| state.write_u8(n))).collect();
+            let kinds: BTreeSet<u64> = (0..256).map(|n| of(&|state| state.write_isize(n))).collect();
+            assert_eq!((bytes.len(), numbers.len(), kinds.len()), (256, 256, 256), "with the seed {seed}");
+        }
+        assert_ne!(Seed(1).hash_one("a"), Seed(2).hash_one("a"), "nobody outside can tell what meets");
     }
 }

@@ -116,6 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn a_window_ends_after_a_minute() {
+        assert_eq!(told(&[(0, 1_000), (60_000, 400), (120_000, 100)]), (Some(-300), Some(20)));
+    }
+
+    #[test]
+    fn where_nothing_waits_nothing_is_remembered_and_nothing_told() {
+        assert_eq!(told(&[(0, 0), (15_000, 100)]), (None, None), "it began to wait just now");
+        let mut lags = Lags::default();
+        lags.note(&report(0, 1_000));
+        let mut emptied = report(20_000, 0);
+        lags.tell(&mut emptied);
+        assert_eq!(emptied.destinations[0].pending_change_per_minute, None);
+    }
+
+    #[test]
     fn a_partition_that_comes_or_goes_is_no_trend() {
         let mut lags = Lags::default();
         lags.note(&report(0, 1_000));

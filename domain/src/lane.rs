@@ -539,3 +539,6 @@ impl Lane {
         self.schedule(key, cx);
     }
 }
+
+#[cfg(test)]
+mod tests;

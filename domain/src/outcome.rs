@@ -80,3 +80,22 @@ pub(crate) fn first_cause(outcomes: &[Outcome]) -> Option<(usize, Cause)> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_a_name_of_its_own_and_what_went_wrong_a_reason() {
+        let reason = || "answered so".to_owned();
+        for (outcome, label, said) in [
+            (Outcome::Delivered, "delivered", None),
+            (Outcome::retry(Cause::Refused, reason()), "retry", Some("answered so")),
+            (Outcome::Rejected { reason: reason() }, "rejected", Some("answered so")),
+            (Outcome::Gone { reason: reason() }, "gone", Some("answered so")),
+            (Outcome::NotTried, "not-tried", None),
+        ] {
+            assert_eq!((outcome.label(), outcome.reason()), (label, said));
+        }
+    }
+}

@@ -215,6 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_near_is_later_by_few_numbers_of_the_same_generation() {
+        let ends = Offset::in_generation(0, (1 << 40) - 1);
+        for (from, later, most, near) in [
+            (Offset(10), Offset(10), 3, true),
+            (Offset(10), Offset(12), 3, true),
+            (Offset(10), Offset(13), 3, false),
+            (Offset(10), Offset(10), 0, false),
+            (Offset(10), Offset(9), 3, false),
+            (ends, Offset::in_generation(1, 0), 3, false),
+            (Offset::in_generation(1, 0), Offset::in_generation(1, 2), 3, true),
+        ] {
+            assert_eq!(from.is_near(later, most), near, "{most} from {from}: {later}");
+        }
+    }
+
+    #[test]
     fn a_key_keeps_its_partition() {
         let found: Vec<u32> =
             ["", "order-1", "order-7", "customer/42", "日本"].map(|key| Partition::of(key, 8).0).into();

@@ -406,6 +406,93 @@ mod tests {
         lane.behind.get(key).map_or(offset < position, |behind| offset < behind.offset)
     }
 
+    #[test]
+    fn a_lane_that_goes_back_keeps_the_records_of_what_it_will_not_come_by_again() {
+        let (key, other) = (key(1), key(2));
+        let by_itself = LaneKey::Event(Offset(7));
+        let at = |offset| Behind { offset: Offset(offset), retry: None };
+        let lane = |position| LaneProgress {
+            position: Position::At(Offset(position)),
+            behind: [(key.clone(), at(8)), (other.clone(), at(4)), (by_itself.clone(), at(7))].into(),
+            ..LaneProgress::default()
+        };
+        // It has yet to come to what of `key` it had settled, and would deliver it again.
+        let before = lane(3).gone_back(Offset(5), Offset::ZERO);
+        assert_eq!(before.behind, [(key.clone(), at(5)), (other.clone(), at(4))].into());
+        for position in [5, 9] {
+            let beyond = lane(position).gone_back(Offset(5), Offset::ZERO);
+            assert_eq!(beyond.behind, [(other.clone(), at(4))].into(), "{position}");
+        }
+    }
+
+    #[test]
+    fn what_is_restricted_says_the_same_of_fewer_and_nothing_of_replays_and_what_expired() {
+        let (a, b) = (DestinationName::new("a").unwrap(), DestinationName::new("b").unwrap());
+        let at = |offset| Behind { offset: Offset(offset), retry: None };
+        let lane = LaneProgress {
+            born: Revision(3),
+            position: Position::At(Offset(7)),
+            paused: Some(Pause { since: Timestamp::from_millis(1), reason: "gone".into() }),
+            behind: [(key(1), at(3)), (key(2), at(4))].into(),
+            last_replay: 2,
+            expiry: Expiry { expired: 5, ..Expiry::default() },
+            ..LaneProgress::default()
+        };
+        let mut progress = PartitionProgress {
+            scanned: Offset(9),
+            lanes: [(a.clone(), lane.clone()), (b, lane.clone())].into(),
+            redrives: vec![Redrive { destination: a.clone(), offset: Offset(1), key: key(1) }],
+            ..PartitionProgress::default()
+        };
+        progress.cuts.add(Cut { revision: Revision(3), at: Offset(2) });
+        let of_one =
+            LaneProgress { behind: [(key(1), at(3))].into(), last_replay: 0, expiry: Expiry::default(), ..lane };
+        let expected =
+            PartitionProgress { lanes: [(a.clone(), of_one)].into(), redrives: Vec::new(), ..progress.clone() };
+        assert_eq!(progress.restricted(&[a], &[key(1)]), expected);
+    }
+
+    #[test]
+    fn a_wish_to_retry_a_dead_letter_goes_once_that_is_done_or_with_its_destination() {
+        let (a, b) = (DestinationName::new("a").unwrap(), DestinationName::new("b").unwrap());
+        let wish = |of: &DestinationName, offset| Redrive {
+            destination: of.clone(),
+            offset: Offset(offset),
+            key: LaneKey::Event(Offset(offset)),
+        };
+        let redrives = vec![wish(&a, 1), wish(&a, 2), wish(&b, 1), wish(&b, 2)];
+        let mut progress = PartitionProgress { redrives, ..PartitionProgress::default() };
+        let done = Redriven { destination: a.clone(), offset: Offset(1), failed: None };
+        progress.apply(&Commit { redriven: vec![done], ..Commit::default() });
+        assert_eq!(progress.redrives, [wish(&a, 2), wish(&b, 1), wish(&b, 2)]);
+        progress.apply(&Commit { dropped: [a].into(), ..Commit::default() });
+        assert_eq!(progress.redrives, [wish(&b, 1), wish(&b, 2)]);
+    }
+
+    #[test]
+    fn a_commit_claims_the_largest_position_of_all_that_it_moves() {
+        let name = DestinationName::new("a").unwrap();
+        let commit = |scanned, cut, position, replayed| {
+            let mark = ReplayMark { scanned: Offset(replayed), ..ReplayMark::default() };
+            let replay = ReplayChange { mark: Some(mark), ..ReplayChange::default() };
+            let change = LaneChange {
+                position: Some(Position::At(Offset(position))),
+                replays: [(ReplayId::new("r").unwrap(), Some(replay))].into(),
+                ..LaneChange::default()
+            };
+            Commit {
+                scanned: Some(Offset(scanned)),
+                cut: Some(Cut { revision: Revision(1), at: Offset(cut) }),
+                lanes: [(name.clone(), change)].into(),
+                ..Commit::default()
+            }
+        };
+        for claims in [commit(9, 2, 3, 4), commit(1, 9, 3, 4), commit(1, 2, 9, 4), commit(1, 2, 3, 9)] {
+            assert_eq!(claims.highest(), Offset(9), "{claims:?}");
+        }
+        assert_eq!(Commit::default().highest(), Offset::ZERO);
+    }
+
     proptest! {
         /// Nothing from there on is claimed, and below exactly what was.
         #[test]

@@ -246,4 +246,18 @@ mod tests {
         assert_eq!(TenantLimits::default().or(all), all);
         assert_eq!(own.quota(), quota(7, 0));
     }
+
+    #[test]
+    fn limits_say_nothing_only_where_none_of_them_is_said() {
+        assert!(TenantLimits::default().is_none());
+        let (few, many) = (NonZeroU32::new(1), NonZeroU64::new(1));
+        for said in [
+            TenantLimits { events_per_second: few, ..TenantLimits::default() },
+            TenantLimits { bytes_per_second: many, ..TenantLimits::default() },
+            TenantLimits { event_bytes: few, ..TenantLimits::default() },
+            TenantLimits { destinations: Some(0), ..TenantLimits::default() },
+        ] {
+            assert!(!said.is_none(), "{said:?}");
+        }
+    }
 }

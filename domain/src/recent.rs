@@ -60,6 +60,33 @@ mod tests {
         assert_eq!(Recent::default().count(now), 0);
     }
 
+    #[test]
+    fn what_is_in_the_window_before_slides_out_evenly_and_is_gone_after_it() {
+        let start = Timestamp::from_millis(1_000_000);
+        let at = |millis: u64| start.after(Duration::from_millis(millis));
+        for (added, asked_at, expected) in [
+            (&[(100, 0)][..], 9_999, 100),
+            (&[(100, 0)], 10_000, 100),
+            (&[(100, 0)], 12_500, 75),
+            (&[(100, 0)], 19_999, 0),
+            (&[(100, 0)], 20_000, 0),
+            // A window ends with its last millisecond: what comes after it is of the next.
+            (&[(100, 0), (40, 10_000)], 12_500, 75 + 40),
+            // The windows follow each other, whenever it was that something happened in them.
+            (&[(100, 0), (40, 12_500)], 12_500, 75 + 40),
+            (&[(100, 0), (40, 12_500)], 25_000, 20),
+            // After a pause the next begins with what ends it.
+            (&[(100, 0), (60, 20_000)], 30_000, 60),
+            (&[(100, 0), (60, 25_000)], 34_999, 60),
+        ] {
+            let mut recent = Recent::default();
+            for (count, millis) in added {
+                recent.add(*count, at(*millis));
+            }
+            assert_eq!(recent.count(at(asked_at)), expected, "{added:?} at {asked_at}");
+        }
+    }
+
     proptest! {
         #[test]
         fn it_never_counts_what_is_two_windows_old_nor_misses_the_present(

@@ -154,8 +154,7 @@ impl ReplaySpec {
     /// Whether the other one is to be done before, if both touch the same keys. Those that live events wait for go
     /// before the others.
     pub(crate) fn gives_way(&self, id: &ReplayId, (other_id, other): (&ReplayId, &Self)) -> bool {
-        let overlap = self.selection.overlaps(&other.selection) || self.first || other.first;
-        overlap && (!other.holds(), other.asked_at, other_id) < (!self.holds(), self.asked_at, id)
+        self.overlaps(other) && (!other.holds(), other.asked_at, other_id) < (!self.holds(), self.asked_at, id)
     }
 
     /// Whether both may touch the same keys, so that they cannot run side by side.
@@ -378,24 +377,28 @@ mod tests {
     fn ids_have_letters_digits_and_little_else() {
         for id in ["a", "Incident-7.b_2", "0", &"x".repeat(64)] {
             assert_eq!(ReplayId::new(id).unwrap().to_string(), id);
+            assert_eq!(ReplayId::new(id).unwrap().as_str(), id);
         }
+        let written = serde_json::to_string(&ReplayId::new("a.1").unwrap()).unwrap();
+        assert_eq!(written, r#""a.1""#);
         for id in ["", "-a", ".", "a b", "a/b", "ä", &"x".repeat(65)] {
             assert_eq!(ReplayId::new(id), Err(InvalidReplayId(id.into())));
         }
     }
 
-    #[test]
-    fn of_replays_of_the_same_keys_those_that_others_wait_for_go_first_and_then_the_older() {
-        let spec = |asked_at: u64, keys: &[&str], first: bool| ReplaySpec {
+    fn spec(asked_at: u64, keys: &[&str], first: bool) -> ReplaySpec {
+        let keys = keys.iter().map(|key| Key::new(key).unwrap()).collect();
+        ReplaySpec {
             asked_at: Timestamp::from_millis(asked_at),
             from: Offset(0),
             until: Offset(9),
-            selection: Selection {
-                keys: keys.iter().map(|key| Key::new(key).unwrap()).collect(),
-                ..Selection::default()
-            },
+            selection: Selection { keys, ..Selection::default() },
             first,
-        };
+        }
+    }
+
+    #[test]
+    fn of_replays_of_the_same_keys_those_that_others_wait_for_go_first_and_then_the_older() {
         let id = |id: &str| ReplayId::new(id).unwrap();
         let cases = [
             (spec(2, &[], false), spec(1, &[], false), true),
@@ -413,5 +416,78 @@ mod tests {
         }
         let same = spec(1, &[], false);
         assert!(same.gives_way(&id("y"), (&id("x"), &same)) && !same.gives_way(&id("x"), (&id("y"), &same)));
+        assert!(!same.gives_way(&id("x"), (&id("x"), &same)), "none waits for itself");
+    }
+
+    #[test]
+    fn replays_run_side_by_side_unless_they_may_touch_the_same_keys_or_one_goes_before_everything() {
+        for (one, other, overlap) in [
+            (spec(1, &["a"], false), spec(1, &["b"], false), false),
+            (spec(1, &["a"], false), spec(1, &["b", "a"], false), true),
+            (spec(1, &["a"], false), spec(1, &[], false), true),
+            (spec(1, &["a"], false), spec(1, &["b"], true), true),
+        ] {
+            assert_eq!([one.overlaps(&other), other.overlaps(&one)], [overlap; 2], "{one:?} {other:?}");
+        }
+    }
+
+    fn held(keys: &[&str]) -> Held {
+        Held::Keys(keys.iter().map(|key| LaneKey::of(None, &Key::new(key).unwrap())).collect())
+    }
+
+    #[test]
+    fn everything_waits_for_a_replay_that_goes_first_and_else_what_is_ordered_with_its_keys() {
+        for (spec, ordering, holds) in [
+            (spec(1, &[], true), Ordering::None, Held::All),
+            (spec(1, &["a"], true), Ordering::Key, Held::All),
+            (spec(1, &[], false), Ordering::Strict, held(&[])),
+            (spec(1, &["a", "b"], false), Ordering::Key, held(&["a", "b"])),
+            (spec(1, &["a"], false), Ordering::Strict, Held::All),
+            (spec(1, &["a"], false), Ordering::None, held(&[])),
+        ] {
+            assert_eq!(spec.holds_at_first(ordering), holds, "{spec:?} {ordering:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_for_one_replay_is_within_what_waits_for_it_and_another() {
+        assert_eq!(held(&["a"]).and(held(&["b"])), held(&["a", "b"]));
+        assert_eq!([held(&["a"]).and(Held::All), Held::All.and(held(&["a"]))], [Held::All, Held::All]);
+        let growing = [held(&[]), held(&["a"]), held(&["a", "b"]), Held::All];
+        for (n, less) in growing.iter().enumerate() {
+            for (m, more) in growing.iter().enumerate() {
+                assert_eq!(less.is_within(more), n <= m, "{less:?} {more:?}");
+            }
+            assert_eq!(less.is_nothing(), n == 0, "{less:?}");
+        }
+        let b = LaneKey::of(None, &Key::new("b").unwrap());
+        assert_eq!(growing.map(|held| held.has(&b)), [false, false, true, true]);
+    }
+
+    #[test]
+    fn a_replay_is_where_the_partition_is_that_has_most_to_do() {
+        let part = |(n, state): (u32, &ReplayState)| ReplayPart {
+            partition: Partition(n),
+            state: *state,
+            from: Offset(0),
+            until: Offset(9),
+            scanned: Offset(0),
+            settled: 0,
+            keys_behind: 0,
+            number: 0,
+        };
+        let whole = |states: &[ReplayState]| ReplayStatus {
+            id: ReplayId::new("r").unwrap(),
+            asked_at: Timestamp::ZERO,
+            selection: Selection::default(),
+            first: false,
+            partitions: (0..).zip(states).map(part).collect(),
+        };
+        let falling =
+            [ReplayState::Ending, ReplayState::Asked, ReplayState::Running, ReplayState::Waiting, ReplayState::Done];
+        for (n, state) in falling.into_iter().enumerate() {
+            assert_eq!(whole(&falling[n..]).state(), state);
+        }
+        assert_eq!(whole(&[]).state(), ReplayState::Done);
     }
 }

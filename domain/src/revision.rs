@@ -139,6 +139,20 @@ mod tests {
         assert_eq!(cuts.iter().collect::<Vec<_>>(), [cut(2, 4), cut(3, 7)]);
     }
 
+    #[test]
+    fn of_cuts_at_or_below_the_start_of_the_log_the_last_one_is_left_and_stands_for_those_before_it() {
+        let mut cuts = Cuts::of(vec![cut(2, 4), cut(5, 10), cut(9, 20)]);
+        cuts.trim(Offset(9));
+        assert_eq!(cuts.iter().collect::<Vec<_>>(), [cut(2, 4), cut(5, 10), cut(9, 20)]);
+        cuts.trim(Offset(10));
+        assert_eq!(cuts.iter().collect::<Vec<_>>(), [cut(5, 10), cut(9, 20)]);
+        let told = |revision| cuts.cut_of(Revision(revision), Offset(12));
+        assert_eq!([4, 5, 6, 9, 10].map(told), [None, Some(Offset(10)), Some(Offset(20)), Some(Offset(20)), None]);
+        assert_eq!(cuts.cut_of(Revision(4), Offset(9)), Some(Offset(10)), "an event is left that was judged before");
+        let first = Cuts::of(vec![cut(3, 0)]);
+        assert_eq!(first.cut_of(Revision(2), Offset::ZERO), Some(Offset::ZERO), "there was no cut before it");
+    }
+
     proptest! {
         /// What a cut says of the events that are left is what it said before a trim; and it says something wherever an
         /// event is left that was judged before.

@@ -138,4 +138,19 @@ mod tests {
         assert!(serde_json::from_str::<Roles>(r#"["root"]"#).is_err());
         assert_eq!(Roles::ALL.to_string(), "publish, read, operate, admin");
     }
+
+    #[test]
+    fn of_two_sets_it_is_known_what_both_have_and_what_one_has_beyond_the_other() {
+        let (some, others) = (Roles::of([Role::Publish, Role::Read]), Roles::of([Role::Read, Role::Operate]));
+        assert_eq!([some.and(others), others.and(some)], [Roles::of([Role::Read]); 2]);
+        assert_eq!(some.and(Roles::default()), Roles::default());
+        assert_eq!((some.beyond(others), others.beyond(some)), (Some(Role::Publish), Some(Role::Operate)));
+        assert_eq!((some.beyond(some), some.beyond(Roles::ALL)), (None, None));
+    }
+
+    #[test]
+    fn a_role_is_written_as_it_is_named_and_is_had_once_however_often_it_is_given() {
+        assert_eq!(Role::ALL.map(|role| role.to_string()), ["publish", "read", "operate", "admin"]);
+        assert_eq!(Roles::of([Role::Read, Role::Read]), Roles::of([Role::Read]));
+    }
 }

@@ -156,14 +156,18 @@ impl<T> Places<T> {
             self.groups.resize_with(group.0 + 1, Holder::default);
         }
         let holder = &mut self.groups[group.0];
-        let (waited, held, turn) = (!holder.queue.is_empty(), holder.held, holder.turn);
+        let before = (holder.held, holder.turn, group);
+        let waited = !holder.queue.is_empty();
         let result = act(holder);
-        let (waits, now) = (!holder.queue.is_empty(), (holder.held, holder.turn, group));
-        if waited && (!waits || (held, turn, group) != now) {
-            self.waiting.remove(&(held, turn, group));
-        }
-        if waits {
-            self.waiting.insert(now);
+        let now = (holder.held, holder.turn, group);
+        let waits = !holder.queue.is_empty();
+        if waited != waits || before != now {
+            if waited {
+                self.waiting.remove(&before);
+            }
+            if waits {
+                self.waiting.insert(now);
+            }
         }
         result
     }
@@ -338,5 +342,31 @@ mod tests {
         assert_eq!(paced.is_over(a, 1), Some(3));
         assert_eq!([paced.is_over(a, 3), paced.is_over(b, 4), paced.is_over(b, 4)], [None, None, None]);
         assert!(paced.0.is_empty());
+    }
+
+    #[test]
+    fn those_of_a_group_that_answer_and_those_that_do_not_share_places_with_nobody_else() {
+        let parts = (0..5).flat_map(|n| [false, true].map(|answers| GroupIndex(n).part(answers)));
+        assert_eq!(parts.collect::<BTreeSet<_>>().len(), 10);
+    }
+
+    #[test]
+    fn of_groups_that_hold_the_same_the_one_is_next_whose_turn_was_longest_ago() {
+        let (mut places, a, b) = (Places::new(4), GroupIndex(0), GroupIndex(1));
+        for (group, what) in [(a, 1), (a, 2), (a, 3), (b, 4), (b, 5)] {
+            places.wait(group, what);
+        }
+        let order = std::iter::from_fn(|| places.next()).map(|(_, what)| what);
+        assert_eq!(order.collect::<Vec<_>>(), [1, 4, 2, 5, 3]);
+    }
+
+    #[test]
+    fn something_waits_from_when_it_was_said_until_its_turn() {
+        let (mut places, a, b) = (Places::new(4), GroupIndex(0), GroupIndex(1));
+        places.take(b);
+        places.wait(a, 1);
+        assert_eq!([places.has_waiting(a), places.has_waiting(b)], [true, false]);
+        places.next().unwrap();
+        assert_eq!([places.has_waiting(a), places.has_waiting(GroupIndex(9))], [false, false]);
     }
 }

@@ -84,6 +84,7 @@ mod tests {
     fn a_tenant_is_named_as_destinations_are() {
         for good in ["acme", "0", "eu-1.acme_2", &"x".repeat(MAX_TENANT_BYTES)] {
             assert_eq!(Tenant::new(good).unwrap().to_string(), good);
+            assert_eq!(String::from(Tenant::new(good).unwrap()), good);
         }
         for bad in ["", "-a", ".a", "Acme", "a b", "a/b", "a:b", "ü", &"x".repeat(MAX_TENANT_BYTES + 1)] {
             assert_eq!(Tenant::new(bad), Err(InvalidTenant(bad.to_owned())));

@@ -174,4 +174,16 @@ mod tests {
         let all = (0..3 * TIDY_FROM).all(|n| buckets.act(&tenant(n), TenantAct::Search, 1, later).is_ok());
         assert!(all && buckets.buckets.len() == 3 * TIDY_FROM && buckets.buckets.tidy_at() > 3 * TIDY_FROM);
     }
+
+    #[test]
+    fn what_is_done_too_often_is_named_with_the_setting_that_bounds_it() {
+        for (act, setting, what) in [
+            (TenantAct::Change, "tenants.changes_per_minute", "changes"),
+            (TenantAct::Test, "tenants.tests_per_minute", "test events"),
+            (TenantAct::Replay, "tenants.replays_per_minute", "replays"),
+            (TenantAct::Search, "tenants.searches_per_minute", "searches"),
+        ] {
+            assert_eq!(act.setting(), (setting, what));
+        }
+    }
 }

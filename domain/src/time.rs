@@ -93,4 +93,10 @@ mod tests {
         assert_eq!(Timestamp::from_millis(5).after(Duration::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::ZERO.since(Timestamp::MAX), Duration::ZERO);
     }
+
+    #[test]
+    fn a_moment_is_written_in_seconds_with_all_digits_of_its_milliseconds() {
+        assert_eq!(Timestamp::from_millis(1_614_265_330_007).to_string(), "1614265330.007");
+        assert_eq!(Timestamp::from_millis(999).to_string(), "0.999");
+    }
 }

@@ -111,6 +111,9 @@ mod tests {
                 }
                 prop_assert_eq!(watermark.first().map(|(offset, of)| (offset.0, *of)), unsettled.first().map(|n| (*n, *n)));
                 prop_assert_eq!(watermark.unsettled(), unsettled.len());
+                prop_assert!(watermark.unsettled_of().eq(&unsettled));
+                let with_offsets = watermark.unsettled_with_offsets().map(|(offset, of)| (offset.0, *of));
+                prop_assert!(with_offsets.eq(unsettled.iter().map(|n| (*n, *n))));
             }
         }
     }

@@ -457,6 +457,35 @@ fn a_surplus_is_handed_over_a_part_at_a_time() {
 }
 
 #[test]
+fn however_quickly_it_goes_no_more_than_a_part_is_handed_over_in_a_round() {
+    let mut balancer = Balancer::new(32, ALONE_AFTER);
+    balancer.present(&"a", &["a"]);
+    let now = Timestamp::from_millis(7);
+    steps(&mut balancer, now);
+    (0..32).for_each(|n| balancer.claimed(Partition(n)));
+    balancer.present(&"a", &["a", "b"]);
+    let released = steps(&mut balancer, now);
+    assert_eq!(released.len(), 32 / HAND_OVER_PART);
+    for step in released {
+        let Step::Release(partition) = step else { panic!("{step:?} above its share") };
+        balancer.released(partition);
+    }
+    assert_eq!(steps(&mut balancer, now.after(TICK)), [], "the round has not ended");
+    let next = balancer.next_wakeup().unwrap();
+    assert_eq!(steps(&mut balancer, next).len(), 32 / HAND_OVER_PART);
+}
+
+#[test]
+fn each_worker_begins_at_a_place_of_its_own() {
+    for (me, first) in [("a", 0), ("b", 3), ("c", 6)] {
+        let mut balancer = Balancer::new(9, ALONE_AFTER);
+        balancer.present(&me, &["a", "b", "c"]);
+        let expected: Vec<_> = (first..first + 3).map(|n| Step::Claim(Partition(n))).collect();
+        assert_eq!(steps(&mut balancer, Timestamp::from_millis(7)), expected, "{me}");
+    }
+}
+
+#[test]
 fn one_that_stops_claims_nothing_more() {
     let mut balancer = Balancer::new(2, ALONE_AFTER);
     balancer.present(&"a", &["a"]);

@@ -1,6 +1,7 @@
 //! The dispatcher against a naive model of what it must and must not do.
 
 mod again;
+mod asking;
 mod bounds;
 mod catching_up;
 mod changing;
@@ -14,16 +15,25 @@ mod ends;
 mod expiring;
 mod fixtures;
 mod isolation;
+mod joining;
 mod losing;
+mod passing;
+mod pausing;
+mod polling;
 mod positions;
+mod refiltering;
+mod remembering;
 mod replaying;
 mod replays;
+mod scanning;
 mod scenarios;
 mod sharing;
 mod status;
 mod storing;
 mod surveying;
 mod telling;
+mod turns;
+mod weighing;
 mod world;
 
 use super::*;

@@ -66,3 +66,24 @@ impl Filters {
         self.former.retain(|former| former.until > revision);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::TypePattern;
+
+    fn only(pattern: &str) -> Filter {
+        Filter { types: vec![TypePattern::new(pattern).unwrap()], ..Filter::default() }
+    }
+
+    #[test]
+    fn a_trim_keeps_the_filters_that_still_judge_something() {
+        let filters = Filters::always(only("a")).changed(only("b"), Revision(5)).changed(only("c"), Revision(9));
+        for (trimmed_at, left) in [(4, vec!["a", "b"]), (5, vec!["b"]), (8, vec!["b"]), (9, vec![])] {
+            let mut trimmed = filters.clone();
+            trimmed.trim(Revision(trimmed_at));
+            let former: Vec<Filter> = trimmed.former.into_iter().map(|former| former.filter).collect();
+            assert_eq!(former, left.into_iter().map(only).collect::<Vec<_>>(), "{trimmed_at}");
+        }
+    }
+}

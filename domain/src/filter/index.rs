@@ -313,4 +313,33 @@ mod tests {
         assert_eq!(wanted, [6, 7]);
         assert!(index.by_attribute["tenant"]["7"].filters.len() < 2 * LOOK_AGAIN_AT);
     }
+    #[test]
+    fn a_drawer_is_gone_through_when_it_has_eight_filters_and_when_it_has_twice_as_many() {
+        let of = |attributes: &[&str]| Filter {
+            attributes: attributes.iter().map(|name| ((*name).into(), "1".into())).collect(),
+            ..Filter::default()
+        };
+        let only_a = of(&["a"]);
+        let mut index = OwnersIndex::default();
+        // While the other attribute is common, what has both lies with `a`. Then the other one is the rarer.
+        let file_with_a = |index: &mut OwnersIndex<usize>, name: usize, other: &str| {
+            (1000..1100).for_each(|common| index.insert(common, &of(&[other])));
+            index.insert(name, &of(&["a", other]));
+            (1000..1100).for_each(|common| index.remove(common));
+        };
+        let with = |index: &OwnersIndex<usize>, name: &str| -> Vec<usize> {
+            index.by_attribute[name]["1"].filters.keys().copied().collect()
+        };
+        file_with_a(&mut index, 100, "b");
+        (1..7).for_each(|name| index.insert(name, &only_a));
+        assert_eq!(with(&index, "a"), [1, 2, 3, 4, 5, 6, 100], "seven are not gone through");
+        index.insert(7, &only_a);
+        assert_eq!(with(&index, "a"), [1, 2, 3, 4, 5, 6, 7], "eight are");
+        file_with_a(&mut index, 200, "c");
+        (8..15).for_each(|name| index.insert(name, &only_a));
+        assert_eq!((with(&index, "a").len(), with(&index, "a").last()), (15, Some(&200)), "fifteen are not");
+        index.insert(15, &only_a);
+        assert_eq!(with(&index, "a"), (1..=15).collect::<Vec<_>>(), "sixteen are");
+        assert_eq!((with(&index, "b"), with(&index, "c")), (vec![100], vec![200]));
+    }
 }

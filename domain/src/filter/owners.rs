@@ -173,10 +173,11 @@ mod tests {
             let scanned: Vec<usize> =
                 there.iter().filter(|(_, filter)| filter.wants(&event)).map(|(name, _)| *name).collect();
             prop_assert_eq!(found, scanned);
-            prop_assert_eq!(index.len(), there.len());
+            prop_assert_eq!((index.len(), index.is_empty()), (there.len(), there.is_empty()));
             for name in there.into_keys() {
                 index.remove(name);
             }
+            prop_assert!(index.is_empty());
             prop_assert!(index.operators.is_clear() && index.tenants.is_empty() && index.owners.is_empty());
         }
     }

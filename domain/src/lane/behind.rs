@@ -83,3 +83,62 @@ impl BehindKeys {
         assert!(self.to_scan.is_subset(&self.keys), "only keys behind are looked for: {self:?}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::tests::key;
+
+    #[test]
+    fn it_is_empty_only_if_none_is_behind_or_ahead_and_nothing_is_looked_for() {
+        let fill: [fn(&mut BehindKeys); 3] = [
+            |behind| behind.insert(key(1)),
+            |behind| behind.needs_scan(&key(1)),
+            |behind| behind.is_ahead(Offset(3), key(1)),
+        ];
+        let filled = fill.map(|fill| {
+            let mut behind = BehindKeys::default();
+            assert!(behind.is_empty() && !behind.is_looking() && !behind.any_ahead());
+            fill(&mut behind);
+            (behind.is_empty(), behind.is_looking(), behind.any_ahead())
+        });
+        assert_eq!(
+            filled,
+            [(false, false, false), (false, true, false), (false, false, true)],
+            "behind, looked for, ahead"
+        );
+    }
+
+    #[test]
+    fn a_key_that_has_caught_up_is_looked_for_no_more() {
+        let mut behind = BehindKeys::default();
+        for n in 1..=3 {
+            behind.insert(key(n));
+            behind.needs_scan(&key(n));
+        }
+        behind.remove(&key(1));
+        behind.needs_no_scan(&key(2));
+        assert!(behind.iter().eq(&[key(2), key(3)]));
+        assert!(behind.to_scan().eq(&[key(3)]));
+    }
+
+    #[test]
+    fn keys_that_the_lane_has_yet_to_come_to_do_not_hold_it_back() {
+        let mut behind = BehindKeys::default();
+        (1..=3).for_each(|n| behind.insert(key(n)));
+        behind.is_ahead(Offset(7), key(1));
+        assert_eq!((behind.len(), behind.held_back()), (3, 2));
+    }
+
+    #[test]
+    fn a_key_ahead_is_passed_once_and_when_the_lane_has_looked_at_its_offset() {
+        let mut behind = BehindKeys::default();
+        behind.is_ahead(Offset(7), key(1));
+        behind.is_ahead(Offset(9), key(2));
+        assert_eq!(behind.next_passed(Offset(7)), None, "it has looked at all below");
+        assert_eq!(behind.next_passed(Offset(8)), Some(key(1)));
+        assert_eq!(behind.next_passed(Offset(8)), None);
+        assert_eq!(behind.next_passed(Offset(99)), Some(key(2)));
+        assert!(!behind.any_ahead());
+    }
+}

@@ -201,3 +201,121 @@ impl Uncommitted {
         self.redriven.retain(|redriven| redriven.destination != *destination);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::tests::{NOW, key};
+    use crate::retry::{NextAttempt, RetryState};
+
+    const ONE: GroupIndex = GroupIndex(0);
+    const OTHER: GroupIndex = GroupIndex(2);
+
+    #[test]
+    fn what_one_group_remembers_leaves_others_room_and_what_all_do_leaves_each_less() {
+        let mut memory = Memory::default();
+        // Alone it may have as many as are free for it: twice 3, without its own.
+        let room = |memory: &mut Memory, group| {
+            (0..9).find(|_| {
+                let mut of = memory.of(group);
+                let may = of.may_remember(3);
+                if may {
+                    of.remembered(0, 1);
+                }
+                !may
+            })
+        };
+        assert_eq!(room(&mut memory, ONE), Some(3));
+        assert_eq!(room(&mut memory, OTHER), Some(2), "of the 3 that are left, one stays free");
+        assert!(!memory.of(ONE).may_remember(3));
+        memory.of(ONE).remembered(3, 1);
+        assert!(memory.of(ONE).may_remember(3), "what it has given back is free");
+        assert_eq!((memory.waiting, memory.groups[0].waiting, memory.groups[2].waiting), (3, 1, 2));
+    }
+
+    #[test]
+    fn bytes_are_shared_among_the_groups_and_within_each_among_its_lanes_that_are_busy() {
+        let mut memory = Memory::default();
+        let shares = |memory: &mut Memory| [ONE, OTHER].map(|group| memory.of(group).share_of(1200));
+        assert_eq!(shares(&mut memory), [1200, 1200], "nobody is busy");
+        memory.of(ONE).lane_is_busy();
+        assert_eq!(shares(&mut memory), [1200, 1200]);
+        memory.of(ONE).lane_is_busy();
+        memory.of(ONE).lane_is_busy();
+        assert_eq!(shares(&mut memory), [400, 1200]);
+        memory.of(OTHER).lane_is_busy();
+        assert_eq!(shares(&mut memory), [200, 600]);
+        memory.of(ONE).lane_is_idle();
+        assert_eq!(shares(&mut memory), [300, 600]);
+        memory.of(ONE).lane_is_idle();
+        memory.of(ONE).lane_is_idle();
+        assert_eq!(shares(&mut memory), [1200, 1200], "the other one is alone");
+        memory.of(OTHER).lane_is_idle();
+        assert_eq!(memory.busy_groups, 0);
+    }
+
+    fn name(text: &str) -> DestinationName {
+        DestinationName::new(text).unwrap()
+    }
+
+    fn given_up(destination: &str, offset: u64) -> GivenUp {
+        let retry =
+            RetryState { attempts: 1, first_failure: NOW, next_attempt: NextAttempt::Never, history: Vec::new() };
+        let (destination, offset) = (name(destination), Offset(offset));
+        GivenUp { destination, offset, key: key(1), at: NOW, reason: "no".into(), retry }
+    }
+
+    fn letters(uncommitted: &Uncommitted) -> Vec<(&str, u64)> {
+        uncommitted.dead_letters.iter().map(|letter| (letter.destination.as_str(), letter.offset.0)).collect()
+    }
+
+    #[test]
+    fn a_dead_letter_that_was_delivered_is_taken_back_and_no_other() {
+        let dead_letters = vec![given_up("a", 1), given_up("a", 2), given_up("b", 1), given_up("b", 2)];
+        let mut uncommitted = Uncommitted { dead_letters, ..Uncommitted::default() };
+        uncommitted.take_back(&name("a"), Offset(2));
+        assert_eq!(letters(&uncommitted), [("a", 1), ("b", 1), ("b", 2)]);
+        assert_eq!(uncommitted.redriven, [Redriven { destination: name("a"), offset: Offset(2), failed: None }]);
+    }
+
+    #[test]
+    fn what_has_expired_is_counted_by_destination_up_to_the_last_of_it() {
+        let mut uncommitted = Uncommitted::default();
+        for (offset, counts) in [(5, true), (9, false), (7, true)] {
+            uncommitted.note_expired(&name("a"), Offset(offset), counts);
+        }
+        uncommitted.note_expired(&name("b"), Offset(1), false);
+        let expected = [
+            (name("a"), Expired { count: 3, uncounted: 2, last: Offset(9) }),
+            (name("b"), Expired { count: 1, uncounted: 0, last: Offset(1) }),
+        ];
+        assert_eq!(uncommitted.expired, expected.into());
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_destination_that_was_deleted_and_all_of_the_others() {
+        let unsaved = |destination: &str| Unsaved {
+            destination: name(destination),
+            born: Revision::ORIGIN,
+            way: Way::Live,
+            key: key(1),
+        };
+        let redriven = |destination: &str| Redriven { destination: name(destination), offset: Offset(3), failed: None };
+        let mut uncommitted = Uncommitted {
+            settled: 2,
+            settled_unsent: 3,
+            unsaved: ["a", "b"].map(unsaved).into(),
+            dead_letters: vec![given_up("a", 1), given_up("b", 1)],
+            dead_letter_bytes: 7,
+            redriven: ["a", "b"].map(redriven).into(),
+            ..Uncommitted::default()
+        };
+        ["a", "b"].into_iter().for_each(|of| uncommitted.note_expired(&name(of), Offset(5), true));
+        uncommitted.drop_all(&name("a"));
+        assert_eq!(letters(&uncommitted), [("b", 1)]);
+        assert!(uncommitted.unsaved.iter().map(|unsaved| unsaved.destination.as_str()).eq(["b"]));
+        assert_eq!(uncommitted.redriven, [redriven("b")]);
+        assert!(uncommitted.expired.keys().eq([&name("b")]));
+        assert_eq!((uncommitted.all_settled(), uncommitted.dead_letter_bytes), (5, 7));
+    }
+}

@@ -95,3 +95,43 @@ impl Reading {
         self.cursor = next;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::tests::NOW;
+
+    #[test]
+    fn an_attached_lane_has_looked_as_far_as_the_reader_and_at_least_to_where_it_begins() {
+        let reading = Reading::attached_from(Offset(5));
+        assert!(reading.is_attached() && !reading.is_under_way());
+        assert_eq!((reading.looked_up_to(Offset(3)), reading.looked_up_to(Offset(9))), (Offset(5), Offset(9)));
+        assert_eq!(reading.from(), Offset(5));
+    }
+
+    #[test]
+    fn a_lane_reads_for_itself_only_while_it_is_detached_and_not_at_it_and_there_is_more() {
+        let mut reading = Reading::attached_from(Offset(0));
+        assert!(!reading.may_begin(Offset(9)), "others read for it");
+        reading.detach(Offset(5));
+        assert_eq!([4, 5, 6].map(|end| reading.may_begin(Offset(end))), [false, false, true]);
+        assert_eq!(reading.begin(), Offset(5));
+        assert!(reading.is_under_way() && !reading.may_begin(Offset(9)));
+        assert_eq!(reading.end(), Offset(5));
+        reading.advance(Offset(8));
+        assert!(!reading.is_under_way() && reading.may_begin(Offset(9)) && !reading.may_begin(Offset(8)));
+        assert_eq!((reading.cursor(), reading.looked_up_to(Offset(99))), (Offset(8), Offset(8)));
+    }
+
+    #[test]
+    fn how_old_the_next_is_that_it_reads_is_forgotten_where_it_reads_from_another_place() {
+        let mut reading = Reading::attached_from(Offset(0));
+        reading.set_next_since(Some(NOW));
+        reading.detach(Offset(5));
+        assert_eq!(reading.next_since(), None);
+        reading.set_next_since(Some(NOW));
+        assert_eq!(reading.next_since(), Some(NOW));
+        reading.attach();
+        assert_eq!((reading.next_since(), reading.is_attached()), (None, true));
+    }
+}

@@ -103,3 +103,17 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::behind::BehindKeys;
+
+    #[test]
+    fn while_there_is_a_scan_something_is_looked_for() {
+        let scan = Scan { at: Offset(1), reading: false, members: BTreeSet::new() };
+        let mut behind = BehindKeys::default();
+        behind.scan = Some(scan);
+        assert!(behind.is_looking() && !behind.is_empty());
+    }
+}

@@ -129,3 +129,84 @@ impl Turns {
         assert!(self.fetches >= fetching, "fetches under way: {self:?}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::tests::{NOW, key};
+    use std::time::Duration;
+
+    #[test]
+    fn nothing_is_idle_while_a_key_waits_for_its_turn_or_for_data_or_will() {
+        let busy: [fn(&mut Turns); 4] = [
+            |turns| turns.is_ready(key(1), NOW),
+            |turns| _ = turns.needs_data(key(1)),
+            |turns| turns.will_need_data(key(1)),
+            Turns::fetch_begins,
+        ];
+        let made = busy.map(|make| {
+            let mut turns = Turns::default();
+            assert!(turns.is_idle() && !turns.has_ready() && !turns.has_to_fetch());
+            make(&mut turns);
+            (turns.is_idle(), turns.has_ready(), turns.has_to_fetch())
+        });
+        assert_eq!(
+            made,
+            [(false, true, false), (false, false, true), (false, false, true), (false, false, false)],
+            "ready, to fetch, to prefetch, fetching"
+        );
+    }
+
+    #[test]
+    fn keys_have_their_turns_in_order_and_one_that_is_put_back_is_the_next_again() {
+        let mut turns = Turns::default();
+        (1..=3).for_each(|n| turns.is_ready(key(n), NOW));
+        assert_eq!(turns.next_ready(), Some(key(1)));
+        turns.put_back(key(1));
+        assert_eq!(turns.ready(), 3);
+        assert!(turns.ready_keys().eq(&[key(1), key(2), key(3)]));
+    }
+
+    #[test]
+    fn a_key_that_leaves_takes_nobody_with_it() {
+        let mut turns = Turns::default();
+        (1..=3).for_each(|n| turns.is_ready(key(n), NOW));
+        let places: Vec<_> = (4..=6).map(|n| turns.needs_data(key(n))).collect();
+        turns.leave(&key(2), Queued::Ready);
+        turns.leave(&key(5), Queued::ToFetch(places[1]));
+        turns.leave(&key(1), Queued::No);
+        assert!(turns.ready_keys().eq(&[key(1), key(3)]));
+        assert!(turns.to_fetch.values().eq(&[key(4), key(6)]));
+    }
+
+    #[test]
+    fn a_batch_lingers_from_when_its_first_key_came_or_from_the_attempt_before() {
+        let mut turns = Turns::default();
+        let at = |seconds| NOW.after(Duration::from_secs(seconds));
+        turns.is_ready(key(1), at(1));
+        turns.is_ready(key(2), at(2));
+        assert_eq!(turns.ready_since(), at(1));
+        turns.attempted(at(3));
+        assert_eq!(turns.ready_since(), at(3));
+    }
+
+    #[test]
+    fn those_whose_turn_it_is_get_data_first_and_no_more_than_so_many_are_at_it() {
+        let mut turns = Turns::default();
+        turns.will_need_data(key(1));
+        (2..=4).for_each(|n| _ = turns.needs_data(key(n)));
+        turns.is_ready(key(9), NOW);
+        assert_eq!(turns.next_to_fetch(1), None, "one has its data");
+        assert_eq!(turns.next_to_fetch(2), Some((key(2), false)));
+        turns.fetch_begins();
+        assert_eq!((turns.fetches(), turns.next_to_fetch(2)), (1, None), "another one is about to");
+        assert_eq!(turns.next_to_fetch(3), Some((key(3), false)));
+        turns.fetch_begins();
+        assert_eq!((turns.fetches(), turns.next_to_fetch(3)), (2, None));
+        turns.fetch_ended();
+        assert_eq!(turns.fetches(), 1);
+        assert_eq!(turns.next_to_fetch(3), Some((key(4), false)));
+        assert_eq!(turns.next_to_fetch(3), Some((key(1), true)), "who is only ahead of its turn comes last");
+        assert_eq!(turns.next_to_fetch(3), None);
+    }
+}

@@ -1,5 +1,7 @@
 //! What is told of what happened, and that it is told once.
 
+mod facts;
+
 use super::letters::EVERY;
 use super::*;
 use crate::lane_key::LaneKey;
@@ -252,15 +254,6 @@ fn a_key_is_told_when_it_has_been_blocked_for_long_enough_and_once() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_told() {
-    let mut one = operational("w");
-    let record = Quarantined { offset: Offset(7), reason: "checksum".into() };
-    one.committed(P, &Commit { quarantined: vec![record], ..Commit::default() }, at(1));
-    let events = told(&mut one, at(1));
-    assert_eq!((types(&events), events[0].facts.destination.as_ref()), (vec!["laneway.record.unreadable"], None));
-}
-
-#[test]
 fn what_the_store_has_lost_is_told_by_whoever_claims_the_partition_next_by_one_id() {
     let losses = [Offset(2)..Offset(4), Offset(5)..Offset(8)];
     let claims = |worker: &str, scanned: Offset| {
@@ -439,4 +432,80 @@ fn what_expires_at_a_destination_that_asks_for_operational_events_is_not_told() 
     made.committed(P, &commit_of_expired("pager", 3), at(0));
     assert_eq!(types(&told(&mut made, at(0).after(EVERY))), [""; 0]);
     assert_eq!(made.next_wakeup(), None);
+}
+
+#[test]
+fn a_tenants_destination_is_of_concern_to_that_tenant_and_to_operators() {
+    let of = |tenant| Filter { tenant: Some(Tenant::new(tenant).unwrap()), ..filter(&["laneway.*"]) };
+    let mut one = Operational::new(OperationalSettings::default(), "w");
+    one.destination(&name("acme:pager"), Some(&of("acme")));
+    for destination in ["acme:billing", "other:billing", "billing"] {
+        letter(&mut one, destination, 1, Some("order.paid"), at(1));
+    }
+    let events = told(&mut one, at(1));
+    let of_acme = |event: &OperationalEvent| (event.facts.destination.clone(), event.tenant());
+    let expected = (Some(name("acme:billing")), Some(Tenant::new("acme").unwrap()));
+    assert_eq!(events.iter().map(of_acme).collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn of_a_destination_that_is_gone_nothing_is_remembered() {
+    let mut one = operational("w");
+    let is_gone = |one: &mut Operational, text: &str| one.destination(&name(text), None);
+    // Neither that its breaker was open ...
+    let opened = Notice::BreakerOpened { destination: name("billing"), reason: "500".into(), next_probe: at(9) };
+    one.notice(&opened, at(0));
+    is_gone(&mut one, "billing");
+    assert_eq!((types(&told(&mut one, at(60_000))), one.next_wakeup()), (vec![], None));
+    // ... nor that it was paused ...
+    one.committed(P, &commit_of_pause("billing", Some(pause(5))), at(6));
+    assert_eq!(types(&told(&mut one, at(6))), ["laneway.destination.paused"]);
+    is_gone(&mut one, "billing");
+    one.committed(P, &commit_of_pause("billing", None), at(7));
+    assert_eq!(types(&told(&mut one, at(7))), [""; 0]);
+    // ... nor how much of it had expired: one of the same name begins anew. Others go on.
+    for (destination, expired) in [("billing", 3), ("shipping", 40)] {
+        one.committed(P, &commit_of_expired(destination, expired), at(8));
+    }
+    assert_eq!(told(&mut one, at(8)).len(), 2);
+    is_gone(&mut one, "billing");
+    one.committed(P, &commit_of_expired("billing", 2), at(9));
+    one.committed(P, &commit_of_expired("shipping", 41), at(9));
+    assert_eq!(told(&mut one, at(9)).iter().map(|event| event.facts.count).collect::<Vec<_>>(), [Some(2)]);
+    assert_eq!(told(&mut one, at(8).after(EVERY)).iter().map(|event| event.facts.count).collect::<Vec<_>>(), [Some(1)]);
+}
+
+#[test]
+fn dead_letters_of_a_destination_that_is_gone_are_not_waited_for_and_those_of_others_are() {
+    let mut one = operational("w");
+    letter(&mut one, "billing", 1, Some("order.paid"), at(1));
+    assert_eq!(told(&mut one, at(1)).len(), 1);
+    for destination in ["billing", "shipping"] {
+        let (event, given_up) = (Some(logged(2, "order.paid")), given_up(destination, 2, at(2)));
+        one.notice(&Notice::GivenUp { partition: P, event, given_up, held: false }, at(2));
+    }
+    one.destination(&name("billing"), None);
+    assert_eq!(one.next_wakeup(), None);
+    one.committed(P, &Commit { dead_letters: vec![given_up("shipping", 2, at(2))], ..Commit::default() }, at(2));
+    let events = told(&mut one, at(2));
+    assert_eq!(events[0].facts.event, Some(EventFacts::of(&logged(2, "order.paid"))), "its event is known still");
+    one.destination(&name("shipping"), None);
+    assert!(one.letters.is_at_rest());
+}
+
+#[test]
+fn what_has_expired_counts_from_what_a_claim_finds_in_each_partition() {
+    let found = |expired| {
+        let lane = LaneProgress { expiry: Expiry { expired, ..Expiry::default() }, ..LaneProgress::default() };
+        PartitionProgress { lanes: [(name("billing"), lane)].into(), ..PartitionProgress::default() }
+    };
+    let mut one = operational("w");
+    one.claimed(P, &found(7), &[], at(0));
+    one.claimed(Partition(1), &found(70), &[], at(0));
+    one.committed(P, &commit_of_expired("billing", 9), at(1));
+    assert_eq!(told(&mut one, at(1))[0].facts.count, Some(2));
+    // Another worker had the partition meanwhile, and its lane is another destination's by now.
+    one.claimed(P, &PartitionProgress::default(), &[], at(2));
+    one.committed(P, &commit_of_expired("billing", 3), at(2));
+    assert_eq!(told(&mut one, at(1).after(EVERY))[0].facts.count, Some(3));
 }

@@ -39,3 +39,24 @@ impl Expiry {
         self.again_since = now;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_the_lane_went_back_over_waiting_counts_from_then_on() {
+        let moment = Timestamp::from_millis;
+        let mut expiry = Expiry::default();
+        assert!(expiry.is_none());
+        expiry.went_back(Offset(5), moment(100));
+        assert!(!expiry.is_none());
+        for (offset, accepted_at, since) in [(4, 50, 100), (4, 200, 200), (5, 50, 50), (5, 200, 200)] {
+            let found = expiry.waits_since(Offset(offset), moment(accepted_at));
+            assert_eq!(found, moment(since), "{offset}, accepted at {accepted_at}");
+        }
+        // It had looked further before: that counts anew as well.
+        expiry.went_back(Offset(3), moment(300));
+        assert_eq!(expiry.waits_since(Offset(4), moment(50)), moment(300));
+    }
+}

@@ -117,3 +117,93 @@ impl ReplayChange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Key;
+    use crate::progress::LaneChange;
+    use crate::replay::{ReplayId, Selection};
+    use crate::time::Timestamp;
+    use proptest::prelude::*;
+
+    fn lane_key(n: u64) -> LaneKey {
+        LaneKey::Key(Key::new(&format!("k{n}")).unwrap())
+    }
+
+    fn spec(until: u64) -> ReplaySpec {
+        let (asked_at, selection) = (Timestamp::ZERO, Selection::default());
+        ReplaySpec { asked_at, from: Offset(2), until: Offset(until), selection, first: false }
+    }
+
+    fn behind(offset: u64) -> Behind {
+        Behind { offset: Offset(offset), retry: None }
+    }
+
+    #[test]
+    fn a_replay_needs_the_log_from_where_it_has_yet_to_look_or_its_slowest_key_is() {
+        for (scanned, at, needs_from) in
+            [(2, None, Some(2)), (6, Some(4), Some(4)), (9, Some(4), Some(4)), (9, None, None), (10, None, None)]
+        {
+            let mut replay = ReplayProgress::new(spec(9));
+            replay.mark.scanned = Offset(scanned);
+            replay.behind.extend(at.map(|offset| (lane_key(1), behind(offset))));
+            assert_eq!(replay.needs_from(), needs_from.map(Offset), "{replay:?}");
+            assert_eq!(replay.is_done(), needs_from.is_none(), "{replay:?}");
+        }
+    }
+
+    #[test]
+    fn live_events_wait_for_what_a_replay_has_yet_to_look_at_and_then_for_its_slow_keys() {
+        let held = |first: bool, scanned: u64| {
+            let mut replay = ReplayProgress::new(ReplaySpec { first, ..spec(9) });
+            replay.mark.scanned = Offset(scanned);
+            replay.behind.insert(lane_key(1), behind(4));
+            replay.held(Ordering::Key)
+        };
+        assert_eq!((held(true, 8), held(true, 9)), (Held::All, Held::Keys([lane_key(1)].into())));
+        assert_eq!((held(false, 8), held(false, 9)), (Held::default(), Held::default()));
+    }
+
+    proptest! {
+        /// Whatever a replay goes through, it may be stored in as many commits as anyone likes.
+        #[test]
+        fn changes_that_are_stored_at_once_come_to_the_same_as_one_by_one(
+            steps in prop::collection::vec((0_u8..4, 3_u64..9, prop::option::of(2_u64..9)), 1..12),
+            before in 0_usize..6,
+        ) {
+            let id = ReplayId::new("r").unwrap();
+            let mut now: Option<ReplayProgress> = None;
+            let changes: Vec<Option<ReplayChange>> = steps.into_iter().map(|(step, n, at)| {
+                let mark = ReplayMark { scanned: Offset(n), settled: n, ..ReplayMark::default() };
+                let change = match step {
+                    // Of one that is not there nothing can be said but that it begins.
+                    0 => Some(ReplayChange { made: Some(spec(n)), ..ReplayChange::default() }),
+                    _ if now.is_none() => Some(ReplayChange { made: Some(spec(n)), ..ReplayChange::default() }),
+                    1 => Some(ReplayChange { mark: Some(mark), ..ReplayChange::default() }),
+                    2 => {
+                        let behind = [(lane_key(n), at.map(behind))].into();
+                        Some(ReplayChange { behind, ..ReplayChange::default() })
+                    }
+                    _ => None,
+                };
+                now = change.as_ref().and_then(|change| ReplayProgress::changed(now.take(), change));
+                change
+            }).collect();
+            let (stored, at_once) = changes.split_at(before.min(changes.len()));
+            let of = |change: &Option<ReplayChange>| {
+                LaneChange { replays: [(id.clone(), change.clone())].into(), ..LaneChange::default() }
+            };
+            let mut there = None;
+            for change in stored {
+                there = change.as_ref().and_then(|change| ReplayProgress::changed(there, change));
+            }
+            let mut together = LaneChange::default();
+            at_once.iter().for_each(|change| together.then(of(change)));
+            if let Some(change) = together.replays.get(&id) {
+                there = change.as_ref().and_then(|change| ReplayProgress::changed(there, change));
+            }
+            prop_assert_eq!(there, now);
+        }
+    }
+}

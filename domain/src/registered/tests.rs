@@ -56,6 +56,48 @@ fn one_that_the_file_names_again_goes_on() {
 }
 
 #[test]
+fn other_settings_are_of_the_same_target_unless_they_move_it() {
+    let first = edited(None, put(Origin::Api, "a"), 1);
+    let changed = edited(Some(&first), put(Origin::Api, "b"), 2);
+    assert_eq!((&*changed.settings, changed.target_since), ("b", Revision(1)));
+    let Edit::Put { origin, settings, filter, adopt, .. } = put(Origin::Api, "c") else { unreachable!() };
+    let moved = edited(Some(&changed), Edit::Put { origin, settings, filter, moved: true, adopt }, 3);
+    assert_eq!((&*moved.settings, moved.target_since), ("c", Revision(3)));
+}
+
+#[test]
+fn of_what_is_deleted_only_that_it_was_there_is_kept() {
+    let first = edited(None, put(Origin::Api, "a"), 1);
+    let pause = OperatorPause { since: Timestamp::ZERO, reason: "later".into() };
+    let paused = edited(Some(&first), Edit::Pause(pause), 2);
+    let (settings, filters) = ("null".into(), Filters::default());
+    let gone =
+        Registered { revision: Revision(3), standing: Standing::Deleted, paused: None, settings, filters, ..first };
+    assert_eq!(edited(Some(&paused), Edit::Delete, 3), gone);
+}
+
+#[test]
+fn one_that_is_resumed_is_as_it_was_before_its_pause() {
+    let first = edited(None, put(Origin::Api, "a"), 1);
+    let pause = OperatorPause { since: Timestamp::ZERO, reason: "later".into() };
+    let paused = edited(Some(&first), Edit::Pause(pause), 2);
+    assert_eq!(edited(Some(&paused), Edit::Resume, 3), Registered { revision: Revision(3), ..first });
+}
+
+#[test]
+fn only_one_of_the_interface_can_be_the_first_of_a_store() {
+    for (origin, initial, is_first) in [
+        (Origin::Api, true, true),
+        (Origin::Api, false, false),
+        (Origin::File, true, false),
+        (Origin::File, false, false),
+    ] {
+        let made = Registered::edited(None, &name(), put(origin, "a"), Revision(1), initial).unwrap().unwrap();
+        assert_eq!(made.is_first, is_first, "{origin:?} {initial}");
+    }
+}
+
+#[test]
 fn what_changes_nothing_is_no_change() {
     let first = edited(None, put(Origin::Api, "a"), 1);
     assert_eq!(Registered::edited(Some(&first), &name(), put(Origin::Api, "a"), Revision(2), false), Ok(None));

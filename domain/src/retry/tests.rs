@@ -157,6 +157,68 @@ fn policies_out_of_bounds_are_refused() {
     assert_eq!(RetryPolicy { limit: Duration::from_millis(1), ..good }.check(), Err(InvalidPolicy::Limit));
     let total = Some(Duration::from_millis(1));
     assert_eq!(RetryPolicy { total, ..good }.check(), Err(InvalidPolicy::Total));
+    let initial = good.initial;
+    for jitter in [0.0, 1.0] {
+        let at_the_bounds = RetryPolicy { initial, factor: 1.0, limit: initial, total: Some(initial), jitter };
+        assert_eq!(at_the_bounds.check(), Ok(at_the_bounds));
+    }
+}
+
+#[test]
+fn delays_that_do_not_grow_or_hardly_do_end_where_their_sum_would_pass_the_total() {
+    let initial = Duration::from_secs(2);
+    let total = |secs| Some(Duration::from_secs(secs));
+    for limit in [initial, Duration::from_secs(60)] {
+        let even = RetryPolicy { initial, factor: 1.0, limit, total: total(6), jitter: 0.0 };
+        assert_eq!((even.delay(3), even.delay(4)), (Some(initial), None));
+    }
+    // 1 ms × (1.0001^n - 1) / 0.0001 reaches 1,000,000 s at the 115,136th.
+    let (initial, limit) = (Duration::from_millis(1), Duration::from_secs(1_000_000));
+    let slow = RetryPolicy { initial, factor: 1.0001, limit, total: total(1_000_000), jitter: 0.0 };
+    assert_eq!((slow.delay(115_000).is_some(), slow.delay(115_200).is_some()), (true, false));
+}
+
+#[test]
+fn of_an_event_that_failed_the_last_failure_is_told_with_what_was_answered() {
+    let failed = |millis, status| Failure::new(Timestamp::from_millis(millis), "no").answered(status);
+    let first = Backoff::note(None, failed(1, Some(503)));
+    assert_eq!((first.last_status(), first.last_error()), (Some(503), "no"));
+    let second = Backoff::note(Some(first), failed(2, None));
+    assert_eq!(second.last_status(), None, "it was not answered");
+}
+
+#[test]
+fn a_failure_that_does_not_count_changes_when_the_next_attempt_is_and_not_how_many_there_were() {
+    let failed = |millis| Failure::new(Timestamp::from_millis(millis), "no");
+    let mut state = Backoff::postponed(None, failed(5), Duration::from_millis(10));
+    assert_eq!((state.attempts, state.next_attempt), (0, NextAttempt::At(Timestamp::from_millis(15))));
+    for millis in 6..9 {
+        state = Backoff::note(Some(state), failed(millis));
+    }
+    let state = Backoff::postponed(Some(state), failed(20), Duration::from_millis(10));
+    assert_eq!((state.attempts, state.next_attempt), (3, NextAttempt::At(Timestamp::from_millis(30))));
+}
+
+#[test]
+fn an_event_that_was_given_up_is_held_also_when_its_state_was_stored() {
+    let given_up = Backoff::note(None, Failure::new(Timestamp::from_millis(5), "no"));
+    let retried = RetryState { next_attempt: NextAttempt::At(Timestamp::from_millis(7)), ..given_up.clone() };
+    for (state, is_held, millis) in [(given_up, true, u64::MAX), (retried, false, 7)] {
+        assert_eq!(state.is_held(), is_held);
+        let written = serde_json::to_value(&state).unwrap();
+        assert_eq!(written["next_attempt"], millis);
+        assert_eq!(serde_json::from_value::<RetryState>(written).unwrap(), state);
+    }
+}
+
+#[test]
+fn the_smallest_random_number_shortens_a_delay_by_all_of_its_jitter_and_the_largest_lengthens_it_so() {
+    // So long that a part in 2^53 of it shows.
+    let delay = Duration::from_secs(1 << 40);
+    for (jitter, shortest, longest) in [(0.0, 1.0, 1.0), (0.5, 0.5, 1.5), (1.0, 0.0, 2.0)] {
+        let ends = [0, u64::MAX].map(|random| jittered(delay, jitter, random));
+        assert_eq!(ends, [delay.mul_f64(shortest), delay.mul_f64(longest)]);
+    }
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Key;
+use crate::replay::{ReplayPart, ReplayState, Selection};
 
 fn destination(name: &str, pending: u64) -> DestinationStatus {
     DestinationStatus {
@@ -89,6 +90,9 @@ fn what_waits_at_several_workers_is_caught_up_with_by_all_of_them() {
     // Nothing waits at one; of another it is not known.
     assert_eq!(of(&[(0, None), (100, Some(-60)), (0, None)]), (Some(-60), Some(100)));
     assert_eq!(of(&[(100, Some(-60)), (5, None)]), (None, None));
+    assert_eq!(of(&[(5, None), (100, Some(-60))]), (None, None));
+    // What does not become fewer is never caught up with.
+    assert_eq!(of(&[(100, Some(-60)), (20, Some(60))]), (Some(0), None));
 }
 
 #[test]
@@ -187,4 +191,62 @@ fn a_command_is_written_as_an_operator_would_say_it() {
     ] {
         assert_eq!(command.to_string(), said);
     }
+}
+
+#[test]
+fn what_one_worker_says_of_all_is_not_unsaid_by_another() {
+    let said = DestinationStatus { pending_at_least: true, ..destination("x", 0) };
+    let unsaid = DestinationStatus { configured: false, ..destination("x", 0) };
+    let (mut a, b) = (report(1, &[0], vec![said]), report(1, &[1], vec![unsaid]));
+    a.lacks_numbers = true;
+    let all = |reports: [StatusReport; 2]| StatusReport::of_all(["a", "b"].map(str::to_owned).into_iter().zip(reports));
+    for all in [all([a.clone(), b.clone()]), all([b.clone(), a])] {
+        let x = &all.destinations[0];
+        assert_eq!((all.lacks_numbers, x.pending_at_least, x.configured), (true, true, true));
+    }
+    let all = all([b.clone(), b]);
+    let x = &all.destinations[0];
+    assert_eq!((all.lacks_numbers, x.pending_at_least, x.configured), (false, false, false));
+}
+
+#[test]
+fn of_a_replay_that_several_workers_work_on_each_partition_is_told_once() {
+    let replay = |id: &str, partitions: &[u32]| ReplayStatus {
+        id: ReplayId::new(id).unwrap(),
+        asked_at: Timestamp::ZERO,
+        selection: Selection::default(),
+        first: false,
+        partitions: partitions.iter().map(|n| part(Partition(*n))).collect(),
+    };
+    let with = |replays| DestinationStatus { replays, ..destination("x", 0) };
+    let a = report(1, &[0, 3], vec![with(vec![replay("r", &[0, 3])])]);
+    // It has partition 3 no more, or does not know yet that it has lost it.
+    let b = report(1, &[1], vec![with(vec![replay("q", &[1]), replay("r", &[1, 3])])]);
+    let all = StatusReport::of_all([("a".to_owned(), a), ("b".to_owned(), b)]);
+    assert_eq!(all.destinations[0].replays, [replay("q", &[1]), replay("r", &[0, 1, 3])]);
+}
+
+fn part(partition: Partition) -> ReplayPart {
+    let (from, until, state) = (Offset(0), Offset(9), ReplayState::Running);
+    ReplayPart { partition, state, from, until, scanned: from, settled: 0, keys_behind: 0, number: 1 }
+}
+
+#[test]
+fn a_key_without_a_text_is_one_only_where_its_partition_is_known() {
+    let (key, all) = (LaneKey::Key(Key::new("a").unwrap()), LaneKey::All);
+    let anywhere = |key: &LaneKey| KeyAt::from(key.clone());
+    let somewhere = |key: &LaneKey| KeyAt { partition: Some(Partition(3)), ..anywhere(key) };
+    for (at, is_one) in [(anywhere(&all), false), (somewhere(&all), true), (anywhere(&key), true)] {
+        assert_eq!([1, 2].map(|partitions| at.is_one_key(partitions)), [true, is_one], "{at}");
+    }
+}
+
+#[test]
+fn a_place_of_a_key_is_written_as_far_as_it_is_named() {
+    let at = |partition: Option<u32>, head: Option<u64>| {
+        let (partition, head) = (partition.map(Partition), head.map(Offset));
+        KeyAt { key: LaneKey::All, partition, head }.to_string()
+    };
+    assert_eq!([at(None, None), at(Some(3), None)], ["all", "all in partition 3"]);
+    assert_eq!([at(None, Some(17)), at(Some(3), Some(17))], ["all while it is blocked at the event 17", "all at 3:17"]);
 }

@@ -64,23 +64,60 @@ fn each_forgetting_is_a_change_also_of_who_was_deleted_before_others_that_were_f
 
 #[test]
 fn there_are_no_more_than_can_be() {
-    let mut book = TenantBook::default();
+    let (limits, at) = (TenantLimits::default(), Timestamp::ZERO);
+    let record = TenantRecord { limits, deleted: true, revision: Revision(1), at, by: "".into() };
+    let mut book = TenantBook { revision: Revision(1), ..TenantBook::default() };
     for n in 0..MAX_TENANT_RECORDS {
-        book.tenants.insert(
-            tenant(&format!("t{n}")),
-            TenantRecord {
-                limits: TenantLimits::default(),
-                deleted: true,
-                revision: Revision(1),
-                at: Timestamp::ZERO,
-                by: "".into(),
-            },
-        );
+        book.tenants.insert(tenant(&format!("t{n}")), record.clone());
     }
-    book.revision = Revision(1);
+    let mut known = TenantBook::default();
+    known.delete(&tenant("one-more"), &stamp(2)).unwrap();
+    assert_eq!(book.lacking(&known, &stamp(3)), None, "there is no room for what is lost");
     assert_eq!(book.delete(&tenant("one-more"), &stamp(2)), Err(TenantRefusal::Full));
     assert_eq!(book.delete(&tenant("t7"), &stamp(2)), Ok(()));
     assert_eq!(book.check(), Ok(()));
+    book.tenants.insert(tenant("one-more"), record);
+    assert!(book.check().unwrap_err().contains("20001 tenants"));
+}
+
+#[test]
+fn a_book_that_no_change_could_have_made_is_found() {
+    let mut book = TenantBook::default();
+    book.limit(&tenant("acme"), at_most(5), &stamp(5)).unwrap();
+    book.check().unwrap();
+    type Spoil = fn(&mut TenantBook);
+    let spoils: [(Spoil, &str); 3] = [
+        (|book| book.revision = Revision(4), "revision 5"),
+        (|book| book.forgotten = Revision(6), "revision 6"),
+        (|book| book.tenants.get_mut(&tenant("acme")).unwrap().deleted = true, "acme was deleted, and has limits"),
+    ];
+    for (spoil, said) in spoils {
+        let mut spoiled = book.clone();
+        spoil(&mut spoiled);
+        let what = spoiled.check().unwrap_err();
+        assert!(what.contains(said), "{what}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "revision 2, and says that the last one is 1")]
+fn a_change_with_an_earlier_revision_than_the_last_one_is_a_broken_invariant() {
+    let mut book = TenantBook::default();
+    book.limit(&tenant("acme"), at_most(5), &stamp(2)).unwrap();
+    book.limit(&tenant("b"), at_most(5), &stamp(1)).unwrap();
+}
+
+#[test]
+fn a_store_that_has_lost_what_a_tenant_may_is_told_again() {
+    let (mut store, acme, b) = (TenantBook::default(), tenant("acme"), tenant("b"));
+    store.limit(&acme, at_most(1), &stamp(1)).unwrap();
+    let mut known = store.clone();
+    known.limit(&acme, at_most(5), &stamp(2)).unwrap();
+    known.limit(&b, at_most(7), &stamp(3)).unwrap();
+    let whole = store.lacking(&known, &stamp(9)).expect("two changes are lost");
+    assert_eq!([&acme, &b].map(|of| whole.limits_of(of)), [at_most(5), at_most(7)]);
+    assert_eq!(whole.revision(), Revision(9));
+    assert_eq!(known.lacking(&store, &stamp(9)), None, "what came later stands");
 }
 
 #[test]

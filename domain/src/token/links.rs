@@ -257,4 +257,33 @@ mod tests {
         assert_eq!(store.with(&other), store);
         assert!(!format!("{:?}", Links::new("topsecret", Revision(1))).contains("topsecret"));
     }
+
+    #[test]
+    fn a_link_is_made_later_than_those_of_its_tenant_that_were_ended() {
+        let mut links = Links::new("k", Revision(1));
+        links.end(&tenant(1), START);
+        let made = |n, now| links.made_from(&tenant(n), now);
+        let next = START.after(Duration::from_millis(1));
+        assert_eq!([made(1, Timestamp::ZERO), made(1, START), made(1, next)], [next; 3]);
+        assert_eq!([made(1, START.after(HOUR)), made(2, START)], [START.after(HOUR), START]);
+    }
+
+    #[test]
+    fn what_was_ended_is_remembered_for_as_long_as_a_link_of_before_may_last() {
+        let mut links = Links::new("k", Revision(1));
+        links.end(&tenant(0), START);
+        let over = START.after(MAX_LINK_LASTS);
+        links.end(&tenant(1), over.before(Duration::from_millis(1)));
+        assert_eq!(links.ended_until(&tenant(0)), START);
+        links.end(&tenant(1), over);
+        assert_eq!(links.ended, [(tenant(1), over)].into());
+    }
+
+    #[test]
+    fn what_has_ended_for_all_tenants_is_not_remembered_of_one() {
+        let (mut one, new) = (Links::new("k", Revision(1)), Links::new("k", Revision(1)));
+        one.end(&tenant(1), START);
+        let all = Links { all_ended: START, ..new };
+        assert_eq!([all.with(&one), one.with(&all)], [all.clone(), all]);
+    }
 }

@@ -347,8 +347,9 @@ fn a_dead_letter_whose_read_failed_is_not_asked_for_again_when_its_destination_h
     until_at_rest(&mut world);
     world.step(&Op::RetryDeadLetter(0));
     answer(&mut world, |read| matches!(read, Output::ReadDeadLetter { .. }), None);
+    assert!(world.dispatcher.has_destination(&name("by-key")) && world.dispatcher.filters(&name("by-key")).is_some());
     world.step(&Op::Reconfigure(4));
-    assert!(!world.dispatcher.has_destination(&name("by-key")));
+    assert!(!world.dispatcher.has_destination(&name("by-key")) && world.dispatcher.filters(&name("by-key")).is_none());
     world.step(&Op::Wait(300));
     world.heal_and_finish();
 }

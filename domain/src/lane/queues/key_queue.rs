@@ -420,33 +420,4 @@ impl KeyQueue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Event, EventId, EventType, Partition};
-
-    fn entry(offset: u64) -> Entry {
-        let event = Event {
-            content_type: "text/plain".into(),
-            ..Event::new(EventId::new("a").unwrap(), EventType::new("t").unwrap(), bytes::Bytes::new())
-        };
-        let (offset, accepted_at) = (Offset(offset), Timestamp::ZERO);
-        let since = Some(accepted_at);
-        Entry {
-            offset,
-            since,
-            event: Some(Arc::new(LoggedEvent { partition: Partition(0), offset, accepted_at, event })),
-        }
-    }
-
-    #[test]
-    fn only_what_comes_out_of_the_keys_order_says_so() {
-        let mut queue = KeyQueue { entries: [entry(7), entry(8)].into(), ..KeyQueue::default() };
-        queue.redrive.push_back(entry(3));
-        let mut taken = Vec::new();
-        assert!(queue.take(9, usize::MAX, &DeletedTenants::default(), &mut taken).redrive);
-        queue.redrive.clear();
-        assert!(!queue.take(9, usize::MAX, &DeletedTenants::default(), &mut taken).redrive);
-        let marks: Vec<_> = taken.iter().map(|taken| (taken.event.offset.0, taken.redrive)).collect();
-        assert_eq!(marks, [(3, true), (7, false), (8, false)]);
-    }
-}
+mod tests;

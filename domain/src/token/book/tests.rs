@@ -137,6 +137,9 @@ fn everything_is_bounded_and_what_was_forgotten_is_told() {
         book.tokens.insert(name(&format!("t{n}")), token);
     }
     assert_eq!(book.create(&name("more"), digest(1_000_000), Roles::ALL, &stamp(at + 1)), Err(TokenRefusal::Full));
+    let mut known = TokenBook::default();
+    known.create(&name("lost"), digest(1_000_000), Roles::ALL, &stamp(1)).unwrap();
+    assert_eq!(book.lacking(&known, &stamp(at + 1)), None, "there is no room for what is lost");
     book.tokens.retain(|name, _| ["t0", "t1"].contains(&name.as_str()));
     for n in 0..MAX_REVOKED_TOKENS as u64 + 3 {
         let (made, gone) = (at + 1, at + 2);
@@ -185,6 +188,40 @@ fn whoever_knows_too_little_to_tell_a_loss_from_a_revocation_adds_nothing() {
     store.revoke(&name("a"), false, &stamp(9_999)).unwrap();
     assert!(store.forgotten > known.revision);
     assert_eq!(store.lacking(&known, &stamp(10_000)), None);
+}
+
+#[test]
+fn whoever_knows_of_the_last_revocation_that_is_forgotten_can_tell_a_loss_from_a_revocation() {
+    let mut known = TokenBook::default();
+    known.create(&name("lost"), digest(1), Roles::ALL, &stamp(3)).unwrap();
+    known.create(&name("revoked"), digest(2), Roles::ALL, &stamp(4)).unwrap();
+    known.revoke(&name("revoked"), false, &stamp(5)).unwrap();
+    let store = TokenBook { revision: Revision(9), forgotten: Revision(5), ..TokenBook::default() };
+    let whole = store.lacking(&known, &stamp(10)).expect("a token is lost");
+    assert!(whole.tokens.keys().eq([&name("lost")]), "{whole:?}");
+    assert!(whole.revoked.is_empty(), "what is forgotten stays so");
+}
+
+#[test]
+fn a_key_of_links_comes_back_only_if_it_was_made_after_the_last_one_was_taken_away() {
+    let mut store = TokenBook::default();
+    store.sign_links_with("sealed", &stamp(5));
+    store.revoke_all(&stamp(6));
+    for (made, comes_back) in [(5, false), (6, false), (7, true)] {
+        let mut known = TokenBook::default();
+        known.sign_links_with("sealed", &stamp(made));
+        known.create(&name("lost"), digest(1), Roles::ALL, &stamp(8)).unwrap();
+        let whole = store.lacking(&known, &stamp(9)).expect("a token is lost");
+        assert_eq!((whole.tokens.len(), whole.links().is_some()), (1, comes_back), "{made}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "revision 2, and says that the last one is 1")]
+fn a_change_with_an_earlier_revision_than_the_last_one_is_a_broken_invariant() {
+    let mut book = TokenBook::default();
+    book.create(&name("a"), digest(1), Roles::ALL, &stamp(2)).unwrap();
+    book.create(&name("b"), digest(2), Roles::ALL, &stamp(1)).unwrap();
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! A change of a destination applies to what comes after it, and to nothing before.
+
+use super::changing::Change::{Put, Remake};
+use super::fixtures::name;
+use super::world::{Op, World};
+use crate::io::Output;
+use crate::revision::Revision;
+use crate::settings::Settings;
+
+/// A destination that wants everything, made by a change.
+fn world() -> World {
+    let settings = Settings { commit_settlements: 1, check_state: true, ..Settings::default() };
+    let mut world = World::with(settings, 1, Vec::new());
+    world.change(0, Put(0));
+    pass(&mut world);
+    world
+}
+
+fn pass(world: &mut World) {
+    for _ in 0..4 {
+        while world.work_once() {}
+        world.renew();
+        world.step(&Op::Wait(30));
+    }
+}
+
+#[test]
+fn what_was_accepted_before_a_filter_was_narrowed_is_judged_by_the_one_before() {
+    let mut world = world();
+    // Of a type that is wanted by the first filter only; and it is not read yet.
+    world.append(1, 1);
+    world.change(0, Put(1));
+    let asks =
+        world.reads.iter().position(|(read, _)| matches!(read, Output::ReadEnd { .. })).expect("it is asked for");
+    let (end, had) = world.reads.remove(asks);
+    world.answer(&end, Some(had));
+    world.append(2, 1);
+    world.append(3, 0);
+    pass(&mut world);
+    let delivered: Vec<_> = world.delivered.iter().map(|(.., offset)| offset.0).collect();
+    assert_eq!(delivered, [0, 2]);
+}
+
+#[test]
+fn several_that_read_together_are_each_judged_by_the_filter_of_before() {
+    let mut world = world();
+    world.change(2, Put(0));
+    pass(&mut world);
+    world.append(1, 1);
+    for which in [0, 2] {
+        world.change(which, Put(1));
+    }
+    pass(&mut world);
+    let mut delivered: Vec<_> = world.delivered.iter().map(|(_, to, offset)| (to.as_str(), offset.0)).collect();
+    delivered.sort_unstable();
+    assert_eq!(delivered, [("api-key", 0), ("api-none", 0)]);
+}
+
+#[test]
+fn one_whose_filter_changes_reads_nothing_for_itself_that_the_shared_reader_is_about_to_read() {
+    let mut world = world();
+    world.change(1, Put(0));
+    pass(&mut world);
+    world.append(1, 1);
+    world.change(0, Put(1));
+    let is_of_events = |(read, _): &&(Output, usize)| matches!(read, Output::Read { .. });
+    assert_eq!(world.reads.iter().filter(is_of_events).count(), 1);
+    pass(&mut world);
+    assert_eq!(world.delivered.len(), 2);
+}
+
+#[test]
+fn one_that_was_lost_and_made_again_is_stored_as_what_it_is_now() {
+    let mut world = world();
+    let born = |world: &World| world.stored.lanes[&name("api-key")].born;
+    let before = born(&world);
+    world.change(0, Remake);
+    pass(&mut world);
+    assert!(Revision::ORIGIN < before && before < born(&world));
+    assert_eq!(born(&world), world.all_destinations().revision);
+}
