@@ -1,11 +1,13 @@
 //! The dispatcher against a naive model of what it must and must not do.
 
 mod again;
+mod aging;
 mod asking;
 mod bounds;
 mod catching_up;
 mod changing;
 mod checks;
+mod claiming;
 mod commands;
 mod deleting;
 mod down;
@@ -16,6 +18,7 @@ mod expiring;
 mod fixtures;
 mod isolation;
 mod joining;
+mod keeping;
 mod losing;
 mod passing;
 mod pausing;
@@ -35,6 +38,7 @@ mod telling;
 mod turns;
 mod weighing;
 mod world;
+mod yielding;
 
 use super::*;
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! A tenant is deleted: nobody wants its events any more, and its dead letters are discarded.
 
-use super::fixtures::tenant;
+use super::fixtures::{name, tenant};
 use super::world::World;
 use crate::*;
 use std::collections::BTreeSet;
@@ -40,4 +40,25 @@ impl World {
     pub(super) fn check_tenant(&self, event: &LoggedEvent) {
         assert!(!self.deleted_tenants.had(&event.event), "{} is of a tenant that was deleted", event.offset);
     }
+}
+
+#[test]
+fn what_waits_of_a_deleted_tenant_goes_at_once_and_what_others_have_stays() {
+    let one = Destination { from: StartFrom::Beginning, ..Destination::new(name("one")) };
+    let settings = Settings { check_state: true, ..Settings::default() };
+    let mut world = World::with(settings, 1, vec![one]);
+    // The first is the tenant's.
+    world.append(1, 3);
+    world.append(2, 0);
+    while world.work_once_but_for(&["one"]) {}
+    for id in world.attempts.keys().copied().collect::<Vec<_>>() {
+        world.end_attempt(id, vec![Outcome::retry(Cause::Refused, "no".into())]);
+    }
+    let waiting = |world: &World| {
+        let status = &world.dispatcher.status(world.now).destinations[0];
+        (status.blocked_keys, status.pending)
+    };
+    assert_eq!(waiting(&world), (2, 2));
+    world.delete_tenant();
+    assert_eq!(waiting(&world), (1, 1));
 }

@@ -181,3 +181,17 @@ fn one_that_is_paused_and_looks_for_what_is_too_old_takes_nothing_in_that_is_not
     assert_eq!((lane.bytes(), lane.cursor()), (0, Offset(0)));
     assert_eq!(world.dispatcher.status(world.now).destinations[0].pending, 3);
 }
+
+#[test]
+fn one_that_has_caught_up_goes_along_with_the_others_again_and_costs_no_lane() {
+    let mut world = World::with(Settings { window_events: 1, ..settings() }, 1, vec![of("slow"), of("fast")]);
+    for key in 1..=5 {
+        world.append(key, 0);
+        while world.work_once_but_for(&["slow"]) {}
+    }
+    pass(&mut world, &[]);
+    let owned = &world.dispatcher.partitions[&super::fixtures::PARTITION];
+    let mut indices = world.dispatcher.shared.destinations.present();
+    assert!(indices.all(|index| owned.lane(index).is_none()));
+    assert_eq!(world.delivered.len(), 2 * 5);
+}

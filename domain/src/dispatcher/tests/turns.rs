@@ -127,3 +127,21 @@ fn reads_of_a_partition_that_is_lost_hold_no_places() {
     world.claim();
     assert_eq!(reads(&world), [(0, false)], "the next owner reads at once");
 }
+
+#[test]
+fn a_read_of_what_is_new_that_failed_is_made_again_after_a_moment() {
+    let mut world = world(1, &["one"]);
+    world.append(1, 0);
+    assert_eq!(reads(&world), [(EVENTS, false)]);
+    let (read, _) = world.reads.pop().expect("it is asked for");
+    world.answer(&read, None);
+    world.step(&Op::Wait(249));
+    assert!(world.reads.is_empty());
+    world.step(&Op::Wait(1));
+    assert_eq!(reads(&world), [(EVENTS, false)]);
+    let (again, _) = world.reads.pop().expect("it is asked for again");
+    // An answer to the first one may come all the same, and the second one's changes nothing then.
+    world.answer(&read, Some(world.log.len()));
+    world.answer(&again, Some(world.log.len()));
+    assert_eq!(world.attempts.len(), 1);
+}
