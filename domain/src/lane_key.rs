@@ -78,6 +78,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_key_says_what_its_events_are_ordered_by_and_whose_they_are() {
+        let (key, tenant) = (Key::new("k").unwrap(), Tenant::new("acme").unwrap());
+        for (of, whose) in [(LaneKey::of(None, &key), None), (LaneKey::of(Some(&tenant), &key), Some(&tenant))] {
+            assert_eq!((of.key(), of.owner_and_key()), (Some(&key), Some((whose, &key))));
+        }
+        for of in [LaneKey::All, LaneKey::Event(Offset(1))] {
+            assert_eq!((of.key(), of.owner_and_key()), (None, None));
+        }
+    }
+
     proptest! {
         #[test]
         fn a_lane_key_survives_a_round_trip(text in "[^\\p{Cc}]{1,40}", tenant in "[a-z][a-z._-]{0,8}", offset: u64) {
