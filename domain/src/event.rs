@@ -527,7 +527,7 @@ mod tests {
         let of = |n: &str, v: &str| Event { attributes: [(n.into(), v.into())].into(), ..event() }.weight();
         let one = of("a", "b");
         assert!(one > event().weight() + 2, "what a map needs comes on top");
-        assert_eq!((of("abc", "b"), of("a", "bcd")), (one + 2, one + 2));
+        assert_eq!((of("abc", "b"), of("a", "bcd"), of("abc", "bcd")), (one + 2, one + 2, one + 4));
         let two = Event { attributes: [("a".into(), "b".into()), ("c".into(), "d".into())].into(), ..event() };
         assert_eq!(two.weight() - one, one - event().weight());
     }

@@ -238,9 +238,9 @@ pub fn progress_ahead(site: &Site) -> Vec<String> {
 /// Waits until `/readyz` does not say 200.
 ///
 /// # Panics
-/// If it says so for half a minute.
+/// If it says so for two minutes: on a busy machine it takes that long to fill a disk.
 pub async fn unready(client: &Client) -> String {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let answer = client.get("/readyz").await.expect("an answer");
         if answer.status != 200 {

@@ -18,7 +18,7 @@ const TOKEN: &str = "opens-everything";
 const SEED: &str = "20261127";
 /// How many requests it makes up of each operation, at most, in each of its ways (`LANEWAY_API_REQUESTS`, which
 /// `tests/run --requests` sets; else short or long).
-const REQUESTS: [usize; 2] = [12, 2000];
+const REQUESTS: [usize; 2] = [25, 2000];
 
 fn requests() -> String {
     let asked = std::env::var("LANEWAY_API_REQUESTS").ok();
