@@ -23,17 +23,8 @@ fn world(names: &[&str]) -> World {
     let settings = Settings { check_state: true, ..Settings::default() };
     let mut world = World::with(settings, 1, names.iter().map(strict).collect());
     (0..3).for_each(|_| world.append(1, 0));
-    pass(&mut world, &[]);
+    world.pass(&[]);
     world
-}
-
-/// Time passes, and everything is answered but attempts at `hanging`.
-fn pass(world: &mut World, hanging: &[&str]) {
-    for _ in 0..10 {
-        while world.work_once_but_for(hanging) {}
-        world.renew();
-        world.step(&Op::Wait(30));
-    }
 }
 
 /// Everything, once more.
@@ -102,13 +93,13 @@ fn an_id_is_that_of_one_replay_until_it_is_gone() {
     ] {
         assert!(!begin(&mut world, "one", "r", other.clone()), "{other:?} is another one");
     }
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert!(cancel(&mut world, "one", "r"));
     assert!(!begin(&mut world, "one", "r", order.clone()), "that it is gone is not stored yet");
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     deliver(&mut world);
     assert!(begin(&mut world, "one", "r", order));
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!(state(&world, "one", "r"), Some(ReplayState::Done));
 }
 
@@ -122,12 +113,12 @@ fn what_is_called_off_is_shown_as_ending_until_that_is_stored() {
     assert!(cancel(&mut world, "one", "r"));
     assert_eq!(state(&world, "one", "r"), None, "the store knows nothing of it");
     assert!(begin(&mut world, "one", "r", order));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!(state(&world, "one", "r"), Some(ReplayState::Running));
     assert!(cancel(&mut world, "one", "r"));
     assert!(!cancel(&mut world, "one", "r"), "it was called off before");
     assert_eq!(state(&world, "one", "r"), Some(ReplayState::Ending));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!((state(&world, "one", "r"), is_stored(&world, "one", "r")), (None, false));
     assert!(!cancel(&mut world, "one", "r"), "it is gone");
 }
@@ -138,7 +129,7 @@ fn a_replay_more_than_there_may_be_takes_the_place_of_the_oldest_that_is_done() 
     for done in ["older", "later"] {
         let order = all(&world);
         assert!(begin(&mut world, "one", done, order));
-        pass(&mut world, &[]);
+        world.pass(&[]);
         assert_eq!(state(&world, "one", done), Some(ReplayState::Done));
     }
     // Of the others the first runs, and all have been asked for before.
@@ -147,15 +138,15 @@ fn a_replay_more_than_there_may_be_takes_the_place_of_the_oldest_that_is_done() 
     for replay in &open {
         assert!(begin(&mut world, "one", replay, order.clone()));
     }
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!(world.stored.lanes[&name("one")].replays.len(), MAX_REPLAYS);
     assert!(begin(&mut world, "one", "new-1", order.clone()));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     let which = |world: &World| ["older", "later", "new-1", "new-2"].map(|replay| is_stored(world, "one", replay));
     assert_eq!(which(&world), [false, true, true, false]);
     assert!(begin(&mut world, "one", "new-2", order.clone()));
     assert!(!begin(&mut world, "one", "new-3", order), "no other one is done");
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!(which(&world), [false, false, true, true]);
     assert!(open.iter().all(|replay| is_stored(&world, "one", replay)));
 }
@@ -166,9 +157,9 @@ fn a_replay_reaches_back_to_where_its_destination_began() {
     for (variant, began) in [(0, Offset(3)), (3, Offset(0))] {
         let mut world = world(&["one"]);
         world.change(0, Put(variant));
-        pass(&mut world, &[]);
+        world.pass(&[]);
         (0..3).for_each(|_| world.append(1, 0));
-        pass(&mut world, &[]);
+        world.pass(&[]);
         let order = all(&world);
         assert!(begin(&mut world, "api-key", "r", order));
         let part = shown(&world, "api-key", "r").expect("it is asked for");
@@ -181,10 +172,10 @@ fn a_replay_that_another_comes_before_stops_and_goes_on_behind_it_under_a_larger
     let mut world = world(&["one"]);
     let order = all(&world);
     assert!(begin(&mut world, "one", "stops", order.clone()));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     let before = in_flight(&world);
     assert!(begin(&mut world, "one", "goes-first", ReplayOrder { first: true, ..order }));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     let states =
         |world: &World| ["stops", "goes-first"].map(|replay| state(world, "one", replay).expect("it is known"));
     assert_eq!(states(&world), [ReplayState::Running, ReplayState::Waiting]);
@@ -198,7 +189,7 @@ fn a_replay_that_another_comes_before_stops_and_goes_on_behind_it_under_a_larger
             assert_eq!(world.commits_under_way(), 1);
             assert_eq!(states(&world)[0], ReplayState::Waiting, "that it stops is on its way to the store");
         }
-        pass(&mut world, &["one"]);
+        world.pass(&["one"]);
         if seen.len() == 1 {
             assert_eq!(states(&world), [ReplayState::Waiting, ReplayState::Running]);
         }
@@ -231,7 +222,7 @@ fn a_replay_runs_as_soon_as_it_is_stored_also_where_its_destination_was_away_mea
 #[test]
 fn what_a_replay_has_delivered_is_kept_when_its_destination_leaves() {
     let mut world = on_its_way();
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     deliver(&mut world);
     let kept = |world: &World| {
         let replay = &world.stored.lanes[&name("one")].replays[&id("r")];
@@ -241,22 +232,22 @@ fn what_a_replay_has_delivered_is_kept_when_its_destination_leaves() {
     leaves(&mut world, "one");
     // What it had begun since has to end first.
     deliver(&mut world);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!(kept(&world), (1, Some(Offset(1))));
     comes_back(&mut world);
     let before = world.started.len();
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!(world.started[before..].iter().map(|(.., offset)| offset.0).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]
 fn a_replay_that_is_called_off_is_gone_also_if_its_destination_leaves_at_once() {
     let mut world = on_its_way();
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert!(is_stored(&world, "one", "r"));
     assert!(cancel(&mut world, "one", "r"));
     leaves(&mut world, "one");
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert!(!is_stored(&world, "one", "r"));
 }
 

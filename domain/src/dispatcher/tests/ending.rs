@@ -1,7 +1,7 @@
 //! How a world comes to its end: everything works, and all that was sent has to be settled.
 
 use super::fixtures::{PARTITION, destinations};
-use super::world::{Whose, World};
+use super::world::{Op, Whose, World};
 use crate::*;
 
 impl World {
@@ -92,6 +92,15 @@ impl World {
             return false;
         }
         true
+    }
+
+    /// Time passes, in which all that is due is committed, and everything is answered but attempts at `hanging`.
+    pub(super) fn pass(&mut self, hanging: &[&str]) {
+        for _ in 0..10 {
+            while self.work_once_but_for(hanging) {}
+            self.renew();
+            self.step(&Op::Wait(30));
+        }
     }
 
     /// Stored progress says that all is settled, and it is.

@@ -77,26 +77,17 @@ fn what_begins_at_the_beginning_begins_where_the_log_begins_by_now() {
     assert_eq!(from, Some(Offset(3)));
 }
 
-/// Time passes, and everything is answered but attempts at `hanging`.
-fn pass(world: &mut World, hanging: &[&str]) {
-    for _ in 0..10 {
-        while world.work_once_but_for(hanging) {}
-        world.renew();
-        world.step(&Op::Wait(30));
-    }
-}
-
 #[test]
 fn one_that_stands_in_begins_where_the_others_read_although_one_of_them_holds_the_position_back() {
     let mut world = World::with(settings(), 1, vec![from_beginning("hangs")]);
     world.append(1, 0);
-    pass(&mut world, &["hangs"]);
+    world.pass(&["hangs"]);
     assert_eq!(world.stored.scanned, Offset(0));
     world.destinations.push(Destination { is_kept: false, ..from_beginning("stands-in") });
     world.input(Input::Destinations(DestinationChanges::present(world.destinations.clone())));
-    pass(&mut world, &["hangs"]);
+    world.pass(&["hangs"]);
     world.append(2, 0);
-    pass(&mut world, &["hangs"]);
+    world.pass(&["hangs"]);
     let delivered: Vec<_> = world.delivered.iter().map(|(_, to, offset)| (to.as_str(), offset.0)).collect();
     assert_eq!(delivered, [("stands-in", 1)]);
     assert!(!world.stored.lanes.contains_key(&name("stands-in")));
@@ -109,7 +100,7 @@ fn a_key_waits_for_its_own_dead_letter_and_for_no_other_when_its_destination_com
         let mut world = World::with(settings(), 1, vec![from_beginning("one"), from_beginning("other")]);
         world.append(1, 0);
         world.append(1, 0);
-        pass(&mut world, &["one", "other"]);
+        world.pass(&["one", "other"]);
         let first = world.attempts.iter().find(|(_, (to, ..))| *to == name("one")).map(|(id, _)| *id).unwrap();
         world.end_attempt(first, vec![Outcome::Rejected { reason: "never".into() }]);
         world.step(&Op::Wait(30));
@@ -119,7 +110,7 @@ fn a_key_waits_for_its_own_dead_letter_and_for_no_other_when_its_destination_com
         world.input(Input::Destinations(DestinationChanges::present(world.destinations.clone())));
         let of_one = |world: &World| world.attempts.values().any(|(to, ..)| *to == name("one"));
         assert!(!of_one(&world), "its dead letter is not stored");
-        pass(&mut world, &[]);
+        world.pass(&[]);
         let got = |of: &str| -> Vec<u64> {
             let delivered = world.delivered.iter().filter(|(_, to, _)| to.as_str() == of);
             delivered.map(|(_, _, offset)| offset.0).collect()

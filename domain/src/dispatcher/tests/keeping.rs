@@ -20,24 +20,15 @@ fn wants(text: &str, types: &str) -> Destination {
 
 fn world(destinations: Vec<Destination>) -> World {
     let mut world = World::with(Settings { check_state: true, ..Settings::default() }, 1, destinations);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     world
-}
-
-/// Time passes, and everything is answered but attempts at `hanging`.
-fn pass(world: &mut World, hanging: &[&str]) {
-    for _ in 0..6 {
-        while world.work_once_but_for(hanging) {}
-        world.renew();
-        world.step(&Op::Wait(25));
-    }
 }
 
 #[test]
 fn how_far_was_read_is_stored_also_where_nobody_wants_what_is_there() {
     let mut world = world(vec![wants("one", "never")]);
     (0..3).for_each(|_| world.append(1, 0));
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!(world.stored.scanned, Offset(3));
 }
 
@@ -45,7 +36,7 @@ fn how_far_was_read_is_stored_also_where_nobody_wants_what_is_there() {
 fn one_that_holds_the_others_back_is_set_apart_by_the_next_commit_though_nothing_else_happens() {
     let mut world = world(vec![wants("hangs", "*"), wants("idle", "never")]);
     world.append(1, 0);
-    pass(&mut world, &["hangs"]);
+    world.pass(&["hangs"]);
     let position = world.stored.lanes[&name("hangs")].position;
     assert_eq!((world.stored.scanned, position), (Offset(1), Position::At(Offset(0))));
 }

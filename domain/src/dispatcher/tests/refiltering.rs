@@ -12,16 +12,8 @@ fn world() -> World {
     let settings = Settings { commit_settlements: 1, check_state: true, ..Settings::default() };
     let mut world = World::with(settings, 1, Vec::new());
     world.change(0, Put(0));
-    pass(&mut world);
+    world.pass(&[]);
     world
-}
-
-fn pass(world: &mut World) {
-    for _ in 0..4 {
-        while world.work_once() {}
-        world.renew();
-        world.step(&Op::Wait(30));
-    }
 }
 
 /// Says where the log ended when that was asked.
@@ -45,7 +37,7 @@ fn what_was_accepted_before_a_filter_was_narrowed_is_judged_by_the_one_before() 
     tell_end(&mut world);
     world.append(2, 1);
     world.append(3, 0);
-    pass(&mut world);
+    world.pass(&[]);
     let delivered: Vec<_> = world.delivered.iter().map(|(.., offset)| offset.0).collect();
     assert_eq!(delivered, [0, 2]);
 }
@@ -54,12 +46,12 @@ fn what_was_accepted_before_a_filter_was_narrowed_is_judged_by_the_one_before() 
 fn several_that_read_together_are_each_judged_by_the_filter_of_before() {
     let mut world = world();
     world.change(2, Put(0));
-    pass(&mut world);
+    world.pass(&[]);
     world.append(1, 1);
     for which in [0, 2] {
         world.change(which, Put(1));
     }
-    pass(&mut world);
+    world.pass(&[]);
     let mut delivered: Vec<_> = world.delivered.iter().map(|(_, to, offset)| (to.as_str(), offset.0)).collect();
     delivered.sort_unstable();
     assert_eq!(delivered, [("api-key", 0), ("api-none", 0)]);
@@ -69,12 +61,12 @@ fn several_that_read_together_are_each_judged_by_the_filter_of_before() {
 fn one_whose_filter_changes_reads_nothing_for_itself_that_the_shared_reader_is_about_to_read() {
     let mut world = world();
     world.change(1, Put(0));
-    pass(&mut world);
+    world.pass(&[]);
     world.append(1, 1);
     world.change(0, Put(1));
     let is_of_events = |(read, _): &&(Output, usize)| matches!(read, Output::Read { .. });
     assert_eq!(world.reads.iter().filter(is_of_events).count(), 1);
-    pass(&mut world);
+    world.pass(&[]);
     assert_eq!(world.delivered.len(), 2);
 }
 
@@ -97,7 +89,7 @@ fn one_that_is_changed_before_it_has_joined_is_judged_by_its_first_filter_up_to_
         }
         tell_end(&mut world);
         world.append(4, 1);
-        pass(&mut world);
+        world.pass(&[]);
         assert_eq!(got(&world, "api-strict"), expected, "{made}");
         assert_eq!(got(&world, "api-key"), [0, 1, 2, 3]);
     }
@@ -114,7 +106,7 @@ fn one_that_begins_at_the_beginning_is_judged_by_its_first_filter_up_to_where_it
     tell_end(&mut world);
     world.append(2, 1);
     world.append(3, 0);
-    pass(&mut world);
+    world.pass(&[]);
     assert_eq!(got(&world, "api-strict"), [0, 2]);
 }
 
@@ -131,7 +123,7 @@ fn what_comes_from_a_cut_on_is_judged_by_nobody_before_that_is_stored() {
     world.answer(&read, Some(2));
     let started = |world: &World| world.started.iter().map(|(.., offset)| offset.0).collect::<Vec<_>>();
     assert_eq!(started(&world), [0]);
-    pass(&mut world);
+    world.pass(&[]);
     assert_eq!((got(&world, "api-key"), got(&world, "api-strict")), (vec![0, 1], vec![1]));
 }
 
@@ -141,7 +133,7 @@ fn one_that_was_lost_and_made_again_is_stored_as_what_it_is_now() {
     let born = |world: &World| world.stored.lanes[&name("api-key")].born;
     let before = born(&world);
     world.change(0, Remake);
-    pass(&mut world);
+    world.pass(&[]);
     assert!(Revision::ORIGIN < before && before < born(&world));
     assert_eq!(born(&world), world.all_destinations().revision);
 }

@@ -465,25 +465,18 @@ fn a_replay_that_waits_for_an_attempt_of_a_cancelled_one_begins_when_that_ends()
         let one = Destination { from: StartFrom::Beginning, ..Destination::new(super::fixtures::name("one")) };
         let settings = Settings { check_state: true, ..Settings::default() };
         let mut world = World::with(settings, 1, vec![one]);
-        let pass = |world: &mut World, hanging: &[&str]| {
-            for _ in 0..20 {
-                while world.work_once_but_for(hanging) {}
-                world.renew();
-                world.step(&Op::Wait(30));
-            }
-        };
         world.append(2, 0);
-        pass(&mut world, &[]);
+        world.pass(&[]);
         // From here on there is no lane in memory.
         world.crash();
-        pass(&mut world, &[]);
+        world.pass(&[]);
         world.begin_replay(&Wish::of_all(0));
-        pass(&mut world, &["one"]);
+        world.pass(&["one"]);
         assert_eq!(world.attempts.len(), 1, "its attempt is under way");
         world.cancel_replay(0, 0);
         world.begin_replay(&next.named(1));
-        pass(&mut world, &["one"]);
-        pass(&mut world, &[]);
+        world.pass(&["one"]);
+        world.pass(&[]);
         assert_eq!(world.replays.delivered, 1, "the second one has delivered it");
         assert!(world.replays_are_complete());
     }

@@ -1,7 +1,7 @@
 //! Lanes that do not keep up: who gets what a read has brought, and what is read for nobody.
 
 use super::fixtures::{logged, name};
-use super::world::{Op, World};
+use super::world::World;
 use crate::destination::{Destination, DestinationName, StartFrom};
 use crate::event::Key;
 use crate::filter::TypePattern;
@@ -47,15 +47,6 @@ fn world(settings: Settings, log: &[u8], lanes: BTreeMap<DestinationName, LanePr
     world
 }
 
-/// Time passes, and everything is answered but attempts at `hanging`.
-fn pass(world: &mut World, hanging: &[&str]) {
-    for _ in 0..10 {
-        while world.work_once_but_for(hanging) {}
-        world.renew();
-        world.step(&Op::Wait(30));
-    }
-}
-
 /// From where on is read.
 fn reads(world: &World) -> Vec<u64> {
     let from = |(read, _): &(Output, usize)| match read {
@@ -88,7 +79,7 @@ fn a_read_serves_those_that_get_half_of_it_and_the_others_wait_for_their_own() {
     answer(&mut world, 0);
     // What was found is fetched, of the first two.
     assert_eq!(reads(&world), [0, 4, 4, 8]);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!(attempted(&world), [("a", 0), ("b", 4), ("c", 8)]);
 }
 
@@ -106,7 +97,7 @@ fn what_nobody_waits_for_any_more_when_its_turn_comes_is_not_read() {
     world.input(Input::Destinations(DestinationChanges { left, ..DestinationChanges::default() }));
     answer(&mut world, first[0]);
     assert_eq!(reads(&world), [next], "what was found is fetched");
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!(attempted(&world).len(), 1);
 }
 
@@ -131,7 +122,7 @@ fn what_is_read_for_all_that_is_behind_is_chosen_for_each_replay_by_its_own_sele
     let mut world = world(settings(), &[1, 1, 2, 9, 9, 9, 9, 9, 9], [(name("a"), lane)].into());
     assert_eq!(reads(&world), [0, 2]);
     answer(&mut world, 0);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     let mut attempted = attempted(&world);
     attempted.sort_unstable();
     assert_eq!(attempted, [("a", 0), ("a", 2)]);
@@ -162,7 +153,7 @@ fn what_the_shared_reader_is_about_to_bring_is_left_to_it_by_those_that_have_com
     let (read, _) = world.reads.remove(own);
     world.answer(&read, Some(5));
     assert_eq!(hanging(&world).iter().map(|(_, offset)| *offset).collect::<Vec<_>>(), [2]);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!(world.delivered.len(), 2 * 5);
 }
 
@@ -172,10 +163,10 @@ fn one_that_is_paused_and_looks_for_what_is_too_old_takes_nothing_in_that_is_not
         Destination { max_age: Some(Duration::from_secs(3600)), paused: Some("a test".into()), ..of("paused") };
     let mut world = World::with(settings(), 1, vec![paused, of("works")]);
     (1..=3).for_each(|key| world.append(key, 0));
-    pass(&mut world, &[]);
+    world.pass(&[]);
     // What it had in hand is gone with the process, and what it reads again is for its age only.
     world.crash();
-    pass(&mut world, &[]);
+    world.pass(&[]);
     let index = world.dispatcher.shared.destinations.named(&name("paused")).unwrap();
     let lane = world.dispatcher.partitions[&super::fixtures::PARTITION].lane(index).expect("it has something to do");
     assert_eq!((lane.bytes(), lane.cursor()), (0, Offset(0)));
@@ -189,7 +180,7 @@ fn one_that_has_caught_up_goes_along_with_the_others_again_and_costs_no_lane() {
         world.append(key, 0);
         while world.work_once_but_for(&["slow"]) {}
     }
-    pass(&mut world, &[]);
+    world.pass(&[]);
     let owned = &world.dispatcher.partitions[&super::fixtures::PARTITION];
     let mut indices = world.dispatcher.shared.destinations.present();
     assert!(indices.all(|index| owned.lane(index).is_none()));

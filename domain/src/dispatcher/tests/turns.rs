@@ -19,17 +19,9 @@ fn world(max_reads: usize, names: &[&str]) -> World {
     let settings = Settings { max_reads, check_state: true, ..Settings::default() };
     let mut world = World::with(settings, 1, names.iter().map(of).collect());
     (0..EVENTS).for_each(|_| world.append(1, 0));
-    pass(&mut world);
+    world.pass(&[]);
     assert_eq!(world.delivered.len() as u64, EVENTS * names.len() as u64);
     world
-}
-
-fn pass(world: &mut World) {
-    for _ in 0..10 {
-        while world.work_once() {}
-        world.renew();
-        world.step(&Op::Wait(30));
-    }
 }
 
 /// Somebody wants events of this range once more. `in_haste`: so that new ones of their key wait for them.
@@ -73,7 +65,7 @@ fn of_replays_that_nothing_new_waits_for_one_reads_at_a_time_and_all_come_to_the
         let (read, had) = world.reads.remove(0);
         world.answer(&read, Some(had));
     }
-    pass(&mut world);
+    world.pass(&[]);
     assert_eq!(world.delivered.len() as u64, 2 * 3 * EVENTS);
 }
 
@@ -111,7 +103,7 @@ fn reads_that_take_long_lose_their_places_to_those_that_wait_and_are_answered_al
         asked.push(world.reads.len());
     }
     assert_eq!(asked, [2, 2, 4, 4, 5]);
-    pass(&mut world);
+    world.pass(&[]);
     assert_eq!(world.delivered.len() as u64, 2 * 5 * EVENTS);
 }
 

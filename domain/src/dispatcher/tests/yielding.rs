@@ -17,18 +17,9 @@ fn world(ordering: Ordering, keys: &[u8]) -> World {
     let one = Destination { from: StartFrom::Beginning, ordering, ..Destination::new(name("one")) };
     let mut world = World::with(Settings { check_state: true, ..Settings::default() }, 1, vec![one]);
     keys.iter().for_each(|key| world.append(*key, 0));
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!(world.delivered.len(), keys.len());
     world
-}
-
-/// Time passes, and everything is answered but attempts at `hanging`.
-fn pass(world: &mut World, hanging: &[&str]) {
-    for _ in 0..10 {
-        settle(world, hanging);
-        world.renew();
-        world.step(&Op::Wait(30));
-    }
 }
 
 fn settle(world: &mut World, hanging: &[&str]) {
@@ -77,12 +68,12 @@ fn what_is_new_of_a_replayed_key_waits_until_the_replay_has_passed_that_key_and_
     for key in [1, 2, 4] {
         world.append(key, 0);
     }
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!(in_flight(&world), [(false, 2), (false, 5), (true, 0), (true, 1)]);
     deliver(&mut world, 1);
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!(in_flight(&world), [(false, 2), (false, 5), (true, 0), (false, 4)], "all is known of the second key");
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!((state(&world, "r"), world.delivered.len()), (ReplayState::Done, 6 + 2));
 }
 
@@ -93,10 +84,10 @@ fn a_replay_begins_when_nothing_new_of_what_waits_for_it_is_in_flight() {
     world.append(1, 0);
     settle(&mut world, &["one"]);
     assert!(begin(&mut world, "one", "r", order));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!((state(&world, "r"), in_flight(&world)), (ReplayState::Asked, vec![(false, 1)]));
     deliver(&mut world, 1);
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!((state(&world, "r"), in_flight(&world)), (ReplayState::Running, vec![(true, 0)]));
 }
 
@@ -110,11 +101,11 @@ fn one_that_gives_way_before_it_is_stored_is_stored_and_done_after_the_other() {
         assert!(begin(&mut world, "one", replay, ReplayOrder { first, ..order.clone() }));
     }
     // Both wait for the attempt, while commits are made.
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     world.append(1, 0);
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!(["first", "second"].map(|replay| state(&world, replay)), [ReplayState::Asked; 2]);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     let stored = &world.stored.lanes[&name("one")].replays;
     assert_eq!(stored.len(), 2);
     assert!(stored.values().all(ReplayProgress::is_done));
@@ -126,13 +117,13 @@ fn a_replay_that_ends_while_a_commit_of_it_is_on_its_way_is_not_begun_again() {
     let mut world = world(Ordering::Strict, &[1, 1, 1]);
     let order = order(&world, &[]);
     assert!(begin(&mut world, "one", "r", order));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     deliver(&mut world, 0);
     world.step(&Op::Wait(30));
     assert_eq!(world.commits_under_way(), 1);
     deliver(&mut world, 1);
     deliver(&mut world, 2);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!((state(&world, "r"), world.delivered.len()), (ReplayState::Done, 3 + 3));
 }
 
@@ -142,7 +133,7 @@ fn a_replay_ends_where_it_is_to_end() {
     let order = order(&world, &[]);
     let ranges = [(PARTITION, Offset(0)..Offset(2))].into();
     assert!(begin(&mut world, "one", "r", ReplayOrder { ranges, ..order }));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!(in_flight(&world), [(true, 0), (true, 1)]);
 }
 
@@ -156,10 +147,10 @@ fn a_replay_at_one_that_is_paused_reads_on_when_it_is_not_any_more() {
     pause(&mut world, Some("a test"));
     let order = order(&world, &[]);
     assert!(begin(&mut world, "one", "r", order));
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!((state(&world, "r"), world.delivered.len()), (ReplayState::Running, 3));
     pause(&mut world, None);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!((state(&world, "r"), world.delivered.len()), (ReplayState::Done, 3 + 3));
 }
 
@@ -168,7 +159,7 @@ fn what_the_lane_of_a_replay_held_is_given_back_when_its_partition_is_lost() {
     let mut world = world(Ordering::Key, &[1, 2, 3]);
     let order = order(&world, &[]);
     assert!(begin(&mut world, "one", "r", order));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     assert_eq!(in_flight(&world).len(), 3);
     world.input(Input::LeaseLost(PARTITION));
     world.dispatcher.check();
@@ -181,7 +172,7 @@ fn no_replay_begins_where_nothing_was_settled_or_nothing_is_kept_or_that_is_let_
     let order = order(&world, &[]);
     world.change(0, Put(3));
     assert!(!begin(&mut world, "api-key", "r", order.clone()), "it has yet to join");
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert!(begin(&mut world, "api-key", "r", order.clone()));
     world.destinations.push(Destination { is_kept: false, ..Destination::new(name("stands-in")) });
     world.input(Input::Destinations(DestinationChanges::present(world.destinations.clone())));
@@ -200,7 +191,7 @@ fn one_that_is_to_go_back_to_where_it_has_yet_to_come_stays_as_it_is() {
     let goes_back = |from| Command::Replay { destination: name("one"), from: [(PARTITION, Offset(from))].into() };
     assert!(world.command(goes_back(2)));
     deliver(&mut world, 1);
-    pass(&mut world, &[]);
+    world.pass(&[]);
     assert_eq!((world.started.len(), world.delivered.len()), (2, 2));
 }
 
@@ -209,10 +200,10 @@ fn a_number_is_larger_than_that_of_every_replay_before_also_if_none_is_left_of_t
     let mut world = world(Ordering::Key, &[1, 2, 3]);
     world.stored.lanes.get_mut(&name("one")).expect("it is stored").last_replay = 9;
     world.crash();
-    pass(&mut world, &[]);
+    world.pass(&[]);
     let order = order(&world, &[]);
     assert!(begin(&mut world, "one", "r", order));
-    pass(&mut world, &["one"]);
+    world.pass(&["one"]);
     let numbers: Vec<_> = world.attempts.values().map(|(_, events, _)| events[0].replay).collect();
     assert_eq!(numbers, [Some(10); 3]);
 }
