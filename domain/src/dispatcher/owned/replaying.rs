@@ -99,7 +99,7 @@ impl OwnedPartition {
         match record.stage {
             Stage::Asked => drop(of.records.remove(id)),
             Stage::Removing => {}
-            Stage::Making | Stage::Stored | Stage::Unwanted => record.stage = Stage::Unwanted,
+            Stage::Beginning | Stage::Renumbering | Stage::Stored | Stage::Unwanted => record.stage = Stage::Unwanted,
         }
         if let Some(lane) = lane {
             lane.discard(&mut shared.memory);
@@ -122,10 +122,8 @@ impl OwnedPartition {
         for (id, record) in &of.records {
             let ReplayProgress { spec, mark, behind } = &record.progress;
             let state = match record.stage {
-                Stage::Asked => ReplayState::Asked,
+                Stage::Asked | Stage::Beginning => ReplayState::Asked,
                 Stage::Unwanted | Stage::Removing => ReplayState::Ending,
-                // Until the commit with its record is stored.
-                Stage::Making if record.lane.is_none() && mark.scanned == spec.from => ReplayState::Asked,
                 _ if record.progress.is_done() && record.lane.is_none() => ReplayState::Done,
                 _ if record.lane.is_some() => ReplayState::Running,
                 _ => ReplayState::Waiting,
@@ -194,16 +192,21 @@ impl OwnedPartition {
             return;
         }
         let ordering = shared.destinations.get(index).ordering;
-        // What they say may be in the commit that is on its way.
-        let stage = if self.commits.is_in_flight() { Stage::Making } else { Stage::Stored };
+        // What they say may be in the commit that is on its way. One that has not come any further may begin with it.
+        let in_flight = self.commits.is_in_flight();
+        let stage = |progress: &ReplayProgress| match in_flight {
+            false => Stage::Stored,
+            true if progress.mark.scanned == progress.spec.from => Stage::Beginning,
+            true => Stage::Renumbering,
+        };
         let of = self.replays.of_or_new(index);
         of.last_number = last_number;
         for (id, progress) in replays {
-            let held = progress.held(ordering);
+            let (stage, held) = (stage(&progress), progress.held(ordering));
             of.records.insert(id, Record { progress, stage, held, lane: None });
         }
         self.replays.touch(index);
-        if stage == Stage::Making {
+        if in_flight {
             // Whoever hears of the commit looks at them.
             self.replays.await_commit(index);
         }
@@ -226,7 +229,9 @@ impl OwnedPartition {
             match record.stage {
                 Stage::Asked | Stage::Removing => {}
                 Stage::Unwanted => drop(changes.insert(id.clone(), None)),
-                Stage::Making | Stage::Stored => drop(progress.replays.insert(id.clone(), record.progress.clone())),
+                Stage::Beginning | Stage::Renumbering | Stage::Stored => {
+                    drop(progress.replays.insert(id.clone(), record.progress.clone()));
+                }
             }
         }
         let name = shared.destinations.get(index).name.clone();
@@ -292,7 +297,7 @@ impl OwnedPartition {
                 waits = true;
                 continue;
             }
-            record.stage = Stage::Making;
+            record.stage = Stage::Beginning;
             let made = Some(record.progress.spec.clone());
             changes.insert(id.clone(), Some(ReplayChange { made, ..ReplayChange::default() }));
         }
@@ -311,7 +316,9 @@ impl OwnedPartition {
             of.last_number = of.last_number.max(number);
             let record = of.records.get_mut(id).unwrap_or_else(|| panic!("{id} was looked at a moment ago"));
             record.progress.mark.number = number;
-            record.stage = Stage::Making;
+            if record.stage != Stage::Beginning {
+                record.stage = Stage::Renumbering;
+            }
             let change = changes.entry(id.clone()).or_insert_with(|| Some(ReplayChange::default()));
             if let Some(change) = change {
                 change.mark = Some(record.progress.mark);
@@ -347,7 +354,7 @@ impl OwnedPartition {
             let ordering = shared.destinations.get(*index).ordering;
             of.records.retain(|_, record| record.stage != Stage::Removing);
             for record in of.records.values_mut() {
-                if record.stage == Stage::Making {
+                if matches!(record.stage, Stage::Beginning | Stage::Renumbering) {
                     record.stage = Stage::Stored;
                 }
                 if record.stage == Stage::Stored {

@@ -13,8 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Stage {
     /// Nothing yet: somebody has asked for it.
     Asked,
-    /// A commit on its way says that it begins, or what its number is.
-    Making,
+    /// A commit on its way says that it begins, and perhaps what its number is.
+    Beginning,
+    /// It has begun, and a commit on its way says what its number is from now on.
+    Renumbering,
     /// All that is to be known before it goes on.
     Stored,
     /// Nobody wants it any more, which is yet to be said.

@@ -199,6 +199,26 @@ fn a_replay_that_another_comes_before_stops_and_goes_on_behind_it_under_a_larger
     assert_eq!(states(&world), [ReplayState::Done; 2]);
 }
 
+#[test]
+fn a_replay_that_has_begun_waits_until_its_number_is_stored() {
+    let mut world = world(&["one"]);
+    let order = all(&world);
+    ["first", "second"].map(|replay| assert!(begin(&mut world, "one", replay, order.clone())));
+    world.pass(&["one"]);
+    let mut seen = Vec::new();
+    while seen.last() != Some(&Some(ReplayState::Running)) {
+        assert!(seen.len() < 10, "it is the second one's turn by now: {seen:?}");
+        deliver(&mut world);
+        world.step(&Op::Wait(30));
+        assert_eq!(world.commits_under_way(), 1, "what was delivered, or the number");
+        seen.push(state(&world, "one", "second"));
+        world.step(&Op::Store { which: 0, answer: 3 });
+        seen.push(state(&world, "one", "second"));
+    }
+    seen.dedup();
+    assert_eq!(seen, [Some(ReplayState::Waiting), Some(ReplayState::Running)]);
+}
+
 /// A replay of the only destination, and the commit that begins it on its way.
 fn on_its_way() -> World {
     let mut world = world(&["one"]);
