@@ -9,6 +9,7 @@ mod clock;
 mod deleted;
 mod handle;
 mod inbox;
+mod leave;
 mod metered_sink;
 mod notices;
 mod operational;

@@ -71,7 +71,7 @@ pub enum End {
     Rejected,
     /// The receiver is gone for good (HTTP 410).
     Gone,
-    /// Not tried, because an earlier event of its key failed in the same batch.
+    /// Not tried: an earlier event of its key failed in the same batch, or the lease was over before it could be sent.
     NotTried,
     /// It failed, and may work later.
     Failed(Cause),

@@ -27,8 +27,8 @@ pub enum Outcome {
         /// What the destination said, for people.
         reason: String,
     },
-    /// Not tried, because an earlier event of its key failed in the same batch, or because the attempt was broken off
-    /// ([`crate::Output::Abandon`]).
+    /// Not tried, because an earlier event of its key failed in the same batch, because the lease was over before anything
+    /// of it could be sent, or because the attempt was broken off ([`crate::Output::Abandon`]).
     NotTried,
 }
 

@@ -57,7 +57,7 @@ pub use registry::{
     MAX_REGISTRY_PAGE, MAX_REVISION, MAX_WRITE_BYTES, Registry, RegistryChanges, RegistryHead, RegistryPage,
     RegistryWrite, WriteDraft, check_names,
 };
-pub use sink::{Attempted, Delivery, DeliveryReport, Sink, TestReport, TestedAnswer, is_shortage};
+pub use sink::{Attempted, Delivery, DeliveryReport, Leave, Sink, TestReport, TestedAnswer, is_shortage};
 pub use spans::{Span, SpanKind, SpanValue, Spans, unix_nanos};
 pub use store::Store;
 pub use stores::Stores;

@@ -3,6 +3,9 @@
 use async_trait::async_trait;
 pub use laneway_domain::Attempted;
 use laneway_domain::{Answered, Outcome};
+use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
 
 /// Whether an error of the operating system says that this machine lacks something for an attempt that others
 /// may give back: file descriptors, memory, buffers ([`laneway_domain::Cause::Shortage`]).
@@ -17,11 +20,54 @@ pub fn is_shortage(error: &std::io::Error) -> bool {
         || error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
 }
 
+/// Until when a worker may send what it has begun to deliver: while it holds the lease of the events' partition.
+///
+/// Beyond that another worker may deliver the same events and those after them. What came from this one then might reach
+/// the destination behind a later event of its key.
+#[async_trait]
+pub trait Leave: fmt::Debug + Send + Sync {
+    /// Whether it still may.
+    fn holds(&self) -> bool;
+
+    /// Waits until it no longer may. Dropping the future gives up waiting, and nothing else.
+    async fn ended(&self);
+}
+
 /// What is to be delivered in one attempt: a single event, or a batch.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The events; those of one key stand in their order. Never empty.
     pub events: Vec<Attempted>,
+    /// Until when they may be sent. `None`: at any time, as nobody else delivers them.
+    leave: Option<Arc<dyn Leave>>,
+}
+
+impl Delivery {
+    /// Events that may be sent at any time.
+    #[must_use]
+    pub const fn of(events: Vec<Attempted>) -> Self {
+        Self { events, leave: None }
+    }
+
+    /// The same events, that may be sent as long as `leave` says.
+    #[must_use]
+    pub fn with_leave(self, leave: Arc<dyn Leave>) -> Self {
+        Self { leave: Some(leave), ..self }
+    }
+
+    /// Whether they may be sent now.
+    #[must_use]
+    pub fn may_be_sent(&self) -> bool {
+        self.leave.as_ref().is_none_or(|leave| leave.holds())
+    }
+
+    /// Waits until they may no longer be sent; for ever, if they always may.
+    pub async fn leave_ended(&self) {
+        match &self.leave {
+            Some(leave) => leave.ended().await,
+            None => pending().await,
+        }
+    }
 }
 
 /// What became of a delivery.
@@ -67,6 +113,8 @@ pub trait Sink: Send + Sync {
     ///   unclear (a lost answer, an unacknowledged write) is [`Outcome::Retry`].
     /// - Must stop at a key's first failure: later events of that key in the batch are
     ///   [`Outcome::NotTried`] (or part of the same failure). Other keys go on.
+    /// - Must send nothing once [`Delivery::may_be_sent`] says no, also of what has waited for a connection until then:
+    ///   it is [`Outcome::NotTried`]. What is on its way to the destination goes on.
     /// - Must end within its own deadline, whatever the destination does; must not panic.
     /// - Must not retry by itself: when and how often is the dispatcher's decision.
     /// - May be called concurrently, also for different events of one batch size; must not be
@@ -76,7 +124,7 @@ pub trait Sink: Send + Sync {
     /// Delivers one event as [`deliver`](Self::deliver) does, and says more of what it met. Nothing depends on it but
     /// what people are shown, so a sink whose destination answers nothing worth showing leaves it as it is.
     async fn test(&self, event: Attempted) -> TestReport {
-        let DeliveryReport { outcomes, .. } = self.deliver(&Delivery { events: vec![event] }).await;
+        let DeliveryReport { outcomes, .. } = self.deliver(&Delivery::of(vec![event])).await;
         TestReport { outcome: outcomes.into_iter().next().unwrap_or(Outcome::NotTried), answer: None }
     }
 }

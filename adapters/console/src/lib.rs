@@ -69,6 +69,9 @@ impl fmt::Debug for ConsoleSink {
 #[async_trait]
 impl Sink for ConsoleSink {
     async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
+        if !delivery.may_be_sent() {
+            return vec![Outcome::NotTried; delivery.events.len()].into();
+        }
         let now = Timestamp::now();
         let mut lines = String::new();
         for attempted in &delivery.events {

@@ -144,7 +144,7 @@ impl AsyncWrite for Recorder {
 }
 
 async fn deliver(sink: &ConsoleSink, count: usize) -> Vec<&'static str> {
-    let outcomes = sink.deliver(&Delivery { events: vec![attempted(event()); count] }).await.outcomes;
+    let outcomes = sink.deliver(&Delivery::of(vec![attempted(event()); count])).await.outcomes;
     outcomes.iter().map(Outcome::label).collect()
 }
 

@@ -141,6 +141,6 @@ async fn deliver(sink: &MongoSink, batch: u64) {
         Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }
     };
     let events: Vec<Attempted> = (first..first + batch).map(event).collect();
-    let outcomes = sink.deliver(&Delivery { events }).await.outcomes;
+    let outcomes = sink.deliver(&Delivery::of(events)).await.outcomes;
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Delivered), "{outcomes:?}");
 }

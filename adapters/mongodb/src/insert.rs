@@ -21,7 +21,7 @@ use std::collections::HashMap;
 pub(crate) async fn insert(collection: &Collection, ledger: &mut Ledger<'_>) -> Result<(), Failure> {
     // So many of the next commands take one document each, to find the one that spoiled a command.
     let mut alone: usize = 0;
-    loop {
+    while ledger.may_go_on() {
         let Fill { entries: indexes, documents, .. } = fill(ledger, alone > 0);
         if indexes.is_empty() {
             return Ok(());
@@ -36,6 +36,7 @@ pub(crate) async fn insert(collection: &Collection, ledger: &mut Ledger<'_>) -> 
             Err(failure) => return Err(failure),
         }
     }
+    Ok(())
 }
 
 fn fill(ledger: &mut Ledger<'_>, alone: bool) -> Fill<usize> {

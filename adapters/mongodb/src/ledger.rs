@@ -2,20 +2,21 @@
 
 use crate::failure::Failure;
 use laneway_domain::{Cause, Outcome};
-use laneway_ports::Attempted;
+use laneway_ports::{Attempted, Delivery};
 use std::collections::HashMap;
 
 /// The outcomes of a delivery while it is under way. What is still open when time runs out can
 /// be told at any moment.
 pub(crate) struct Ledger<'e> {
-    events: &'e [Attempted],
+    delivery: &'e Delivery,
     outcomes: Vec<Option<Outcome>>,
     /// For each event the next one of its key.
     next: Vec<Option<usize>>,
 }
 
 impl<'e> Ledger<'e> {
-    pub(crate) fn new(events: &'e [Attempted]) -> Self {
+    pub(crate) fn new(delivery: &'e Delivery) -> Self {
+        let events = &delivery.events;
         let mut next = vec![None; events.len()];
         let mut latest = HashMap::new();
         for (index, attempted) in events.iter().enumerate() {
@@ -25,11 +26,11 @@ impl<'e> Ledger<'e> {
                 next[before] = Some(index);
             }
         }
-        Self { events, outcomes: vec![None; events.len()], next }
+        Self { delivery, outcomes: vec![None; events.len()], next }
     }
 
     pub(crate) fn event(&self, index: usize) -> &'e Attempted {
-        &self.events[index]
+        &self.delivery.events[index]
     }
 
     pub(crate) fn is_open(&self, index: usize) -> bool {
@@ -43,7 +44,7 @@ impl<'e> Ledger<'e> {
 
     /// The open events in groups: those of one key, in their order.
     pub(crate) fn open_by_key(&self) -> Vec<Vec<usize>> {
-        let mut seen = vec![false; self.events.len()];
+        let mut seen = vec![false; self.delivery.events.len()];
         let mut groups = Vec::new();
         for first in self.open() {
             if seen[first] {
@@ -71,6 +72,18 @@ impl<'e> Ledger<'e> {
             self.outcomes[index] = Some(Outcome::NotTried);
             later = self.next[index];
         }
+    }
+
+    /// Whether what is open may still be sent. Where it may not, it is not tried.
+    pub(crate) fn may_go_on(&mut self) -> bool {
+        let may = self.delivery.may_be_sent();
+        if !may {
+            self.outcomes
+                .iter_mut()
+                .filter(|outcome| outcome.is_none())
+                .for_each(|open| *open = Some(Outcome::NotTried));
+        }
+        may
     }
 
     /// Nothing more will be known: all that is open failed for this reason.

@@ -53,7 +53,8 @@ use std::time::Duration;
 /// Both modes need no index but that of `_id`. A sharded collection needs `_id` as its shard key:
 /// otherwise MongoDB does not keep `_id` unique.
 ///
-/// A delivery ends within [`MongoConfig::timeout`].
+/// A delivery ends within [`MongoConfig::timeout`]. Whether it still may be sent is asked before each command; what the
+/// driver holds then, until it has a connection, is sent all the same.
 pub struct MongoSink {
     collection: Collection,
     mode: Mode,
@@ -78,7 +79,7 @@ impl MongoSink {
 #[async_trait]
 impl Sink for MongoSink {
     async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
-        let mut ledger = Ledger::new(&delivery.events);
+        let mut ledger = Ledger::new(delivery);
         let write = async {
             match self.mode {
                 Mode::Insert => insert(&self.collection, &mut ledger).await,

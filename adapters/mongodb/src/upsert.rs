@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 pub(crate) async fn upsert(collection: &Collection, ledger: &mut Ledger<'_>) -> Result<(), Failure> {
     // So many of the next commands take one document each, to find the one that spoiled a command.
     let mut alone: usize = 0;
-    loop {
+    while ledger.may_go_on() {
         let fill = fill(ledger, alone > 0);
         if fill.entries.is_empty() {
             if ledger.open().next().is_none() {
@@ -42,6 +42,7 @@ pub(crate) async fn upsert(collection: &Collection, ledger: &mut Ledger<'_>) -> 
             Err(failure) => return Err(failure),
         }
     }
+    Ok(())
 }
 
 fn last(group: &[usize]) -> usize {

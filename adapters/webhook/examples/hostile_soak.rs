@@ -103,9 +103,7 @@ fn delivery() -> Delivery {
         Event::new(EventId::new("evt_1").unwrap(), EventType::new("order.paid").unwrap(), Bytes::from_static(b"{}"));
     let event =
         LoggedEvent { partition: Partition(0), offset: Offset(1), accepted_at: Timestamp::from_millis(1), event };
-    Delivery {
-        events: vec![Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }],
-    }
+    Delivery::of(vec![Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }])
 }
 
 /// The resident memory of this process in bytes, as Linux counts it.

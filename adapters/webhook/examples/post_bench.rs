@@ -136,7 +136,7 @@ fn sink(address: SocketAddr, signed: bool, events: usize) -> (WebhookSink, Deliv
         let event = LoggedEvent { partition: Partition(3), offset: Offset(n), accepted_at, event: event.clone() };
         Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }
     };
-    let delivery = Delivery { events: (0..events as u64).map(logged).collect() };
+    let delivery = Delivery::of((0..events as u64).map(logged).collect());
     (WebhookSink::new(config).unwrap(), delivery)
 }
 

@@ -3,7 +3,7 @@
 use crate::connect::{ConnectError, Connector, Stream};
 use crate::hand_over::{HandOver, Place, WatchedBody};
 use crate::http1::Io;
-use crate::limits::{MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS, PoolOptions};
+use crate::limits::{MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS, PoolOptions, Until};
 use crate::wire::{Watched, Wire};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
@@ -14,13 +14,14 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use laneway_domain::REST_OF_ANSWER;
 use laneway_egress::Dial;
+use laneway_ports::Delivery;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 /// How long an HTTP/2 connection with requests on it may be silent before it is asked for a sign of
 /// life, and how long it then has for it: a third of the deadline each, within these bounds. So a
@@ -46,6 +47,8 @@ pub(crate) enum ByClient {
     StatusAlone(StatusCode, Place),
     /// A connection was there, and took no further request in the time that one may wait for a stream.
     Queued,
+    /// Nothing of the request was sent by the time that it no longer might be.
+    LeaveEnded,
     /// The deadline has passed. `place`: where the request went, if it was sent.
     Late(Option<Place>),
 }
@@ -94,20 +97,21 @@ impl<D: Dial> SharedClient<D> {
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(io);
     }
 
-    /// Sends `request`, and waits for the answer's head until `deadline`. It may wait for `patience` for a stream.
+    /// Sends `request`, and waits for the answer's head until the deadline. It may wait for `patience` for a stream.
     /// `fresh`: over a connection that was never used before.
     pub(crate) async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
         fresh: bool,
         patience: Duration,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> ByClient {
         let (mut request, hand_over, mut connection) = watched(request);
         let storm = watch_interim_answers(&mut request);
         let client = if fresh { &self.fresh } else { &self.client };
         tokio::select! {
             biased;
+            () = leave_ended(&hand_over, until.delivery) => ByClient::LeaveEnded,
             answer = client.request(request) => match answer {
                 Ok(answer) => ByClient::Answer(answer, hand_over.answered()),
                 Err(_) if hand_over.gave_way() => ByClient::GaveWay,
@@ -119,7 +123,7 @@ impl<D: Dial> SharedClient<D> {
             () = storm.notified() => ByClient::Storm,
             (status, place) = last_word(&hand_over) => ByClient::StatusAlone(status, place),
             () = not_handed_over(&mut connection, &hand_over, patience) => ByClient::Queued,
-            () = sleep_until(deadline) => ByClient::Late(hand_over.place()),
+            () = sleep_until(until.deadline) => ByClient::Late(hand_over.place()),
         }
     }
 }
@@ -147,6 +151,15 @@ async fn last_word(hand_over: &HandOver) -> (StatusCode, Place) {
 async fn not_handed_over(connection: &mut CaptureConnection, hand_over: &HandOver, patience: Duration) {
     let has_one = connection.wait_for_connection_metadata().await.is_some();
     if !has_one || timeout(patience, hand_over.happened()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ends when nothing of a request was handed over by the time that it may no longer be sent. Whoever waits for it then
+/// drops the request, which takes it out of whatever it waits in.
+async fn leave_ended(hand_over: &HandOver, delivery: &Delivery) {
+    delivery.leave_ended().await;
+    if hand_over.place().is_some() {
         std::future::pending::<()>().await;
     }
 }

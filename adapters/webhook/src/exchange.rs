@@ -6,7 +6,7 @@ use crate::connect::{ConnectError, Connector};
 use crate::frames::Became;
 use crate::hand_over::Place;
 use crate::http1::Head;
-use crate::limits::{MAX_INTERIM_ANSWERS, PoolOptions};
+use crate::limits::{MAX_INTERIM_ANSWERS, PoolOptions, Until};
 use crate::pool::{Got, Pool};
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, InvalidHeaderValue};
@@ -98,23 +98,23 @@ impl<D: Dial> Exchange<D> {
         Instant::now() + self.timeout
     }
 
-    /// Sends `request`, and says what came of it, at the `deadline` at the latest. `fresh`: over a connection
+    /// Sends `request`, and says what came of it, at the deadline at the latest. `fresh`: over a connection
     /// that was never used before. Beside it what the receiver answered, for the history.
     pub(crate) async fn outcome(
         &self,
         request: Request<Full<Bytes>>,
         fresh: bool,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> (Outcome, Answered) {
         let seen = Seen(Mutex::default());
-        let outcome = self.witnessed(request, fresh, deadline, &seen).await;
+        let outcome = self.witnessed(request, fresh, until, &seen).await;
         (outcome, seen.0.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The same, over a connection of its own, with the answer as people may see it.
-    pub(crate) async fn tested(&self, request: Request<Full<Bytes>>, deadline: Instant) -> TestReport {
+    pub(crate) async fn tested(&self, request: Request<Full<Bytes>>, until: Until<'_>) -> TestReport {
         let noted = Noted(Mutex::default());
-        let outcome = self.witnessed(request, true, deadline, &noted).await;
+        let outcome = self.witnessed(request, true, until, &noted).await;
         TestReport { outcome, answer: noted.0.into_inner().unwrap_or_else(PoisonError::into_inner) }
     }
 
@@ -122,26 +122,28 @@ impl<D: Dial> Exchange<D> {
         &self,
         request: Request<Full<Bytes>>,
         fresh: bool,
-        deadline: Instant,
+        until: Until<'_>,
         witness: &W,
     ) -> Outcome {
         let request = if self.speaks_http2.load(Ordering::Relaxed) {
             request
         } else {
-            match self.over_http1(request, fresh, deadline, witness).await {
+            match self.over_http1(request, fresh, until, witness).await {
                 Ok(outcome) => return outcome,
                 Err(back) => self.for_client(back),
             }
         };
+        let deadline = until.deadline;
         if Instant::now() >= deadline {
             return self.never_sent();
         }
         let patience = self.timeout / MAX_QUEUED;
-        match self.client().exchange(request, fresh, patience, deadline).await {
+        match self.client().exchange(request, fresh, patience, until).await {
             ByClient::Answer(answer, place) => self.judged(answer, place, deadline, witness).await,
             ByClient::Failed { error, place, had_connection } => self.failed(&error, place, had_connection, witness),
             ByClient::GaveWay => retry(Cause::Shortage, GaveWay.to_string()),
             ByClient::Storm => storm(),
+            ByClient::LeaveEnded => Outcome::NotTried,
             ByClient::StatusAlone(status, place) => self.status_alone(status, &place, witness),
             ByClient::Queued => {
                 let why = format!("the receiver's connection took no further request within {patience:?}");
@@ -160,7 +162,7 @@ impl<D: Dial> Exchange<D> {
         &self,
         request: Request<Full<Bytes>>,
         fresh: bool,
-        deadline: Instant,
+        Until { deadline, delivery }: Until<'_>,
         witness: &W,
     ) -> Result<Outcome, Request<Full<Bytes>>> {
         let mut request = request;
@@ -184,6 +186,10 @@ impl<D: Dial> Exchange<D> {
                 // Nobody waits for the answer any more: this machine stood still, or was too slow.
                 self.http1.put(connection);
                 return Ok(self.never_sent());
+            }
+            if !delivery.may_be_sent() {
+                self.http1.put(connection);
+                return Ok(Outcome::NotTried);
             }
             let (place, was_used) = (connection.next_place(), connection.was_used());
             let outcome = match connection.head(self.for_http1(request), &place, deadline).await {

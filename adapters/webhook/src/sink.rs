@@ -4,7 +4,7 @@ use crate::answer::Judge;
 use crate::config::{Credentials, HttpVersion, WebhookConfig, WebhookConfigError, origin};
 use crate::connect::Connector;
 use crate::exchange::Exchange;
-use crate::limits::PoolOptions;
+use crate::limits::{PoolOptions, Until};
 use crate::redact::Redactor;
 use crate::request::Template;
 use crate::secret::Secret;
@@ -23,7 +23,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::time::Instant;
 use url::{Host, Url};
 
 /// Delivers events as HTTP POST requests to one destination, over connections of its own.
@@ -99,9 +98,9 @@ impl<D: Dial> WebhookSink<D> {
         (self.exchange.judge().clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
-    async fn one(&self, attempted: &Attempted, deadline: Instant) -> (Outcome, Answered) {
+    async fn one(&self, attempted: &Attempted, until: Until<'_>) -> (Outcome, Answered) {
         let request = |now| self.template.single(attempted, now);
-        self.exchanged(request, attempted.fresh, deadline).await
+        self.exchanged(request, attempted.fresh, until).await
     }
 
     /// Sends the request of this moment. Where it fails, what was sent is told with what was answered: the request is
@@ -110,10 +109,10 @@ impl<D: Dial> WebhookSink<D> {
         &self,
         request: impl Fn(u64) -> Request<Full<Bytes>>,
         fresh: bool,
-        deadline: Instant,
+        until: Until<'_>,
     ) -> (Outcome, Answered) {
         let now = self.now();
-        let (outcome, mut answered) = self.exchange.outcome(request(now), fresh, deadline).await;
+        let (outcome, mut answered) = self.exchange.outcome(request(now), fresh, until).await;
         if was_sent(&outcome) {
             answered.request = Some(self.exchange.judge().sent(&request(now)).into());
         }
@@ -122,7 +121,7 @@ impl<D: Dial> WebhookSink<D> {
 
     /// Delivers several events one request each: those of a key one after the other up to the
     /// first failure, the keys side by side.
-    async fn several(&self, events: &[Attempted], deadline: Instant) -> DeliveryReport {
+    async fn several(&self, events: &[Attempted], until: Until<'_>) -> DeliveryReport {
         let mut of_key: BTreeMap<(Option<&Tenant>, &str), Vec<usize>> = BTreeMap::new();
         let mut chains: Vec<Vec<usize>> = Vec::new();
         for (index, attempted) in events.iter().enumerate() {
@@ -138,7 +137,7 @@ impl<D: Dial> WebhookSink<D> {
         let ended = join_all(chains.into_iter().map(|chain| async move {
             let mut ended = Vec::with_capacity(chain.len());
             for index in chain {
-                let (outcome, answered) = self.one(&events[index], deadline).await;
+                let (outcome, answered) = self.one(&events[index], until).await;
                 let failed = outcome != Outcome::Delivered;
                 ended.push((index, outcome, answered));
                 if failed {
@@ -158,29 +157,29 @@ impl<D: Dial> WebhookSink<D> {
 #[async_trait]
 impl<D: Dial> Sink for WebhookSink<D> {
     async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
-        let deadline = self.exchange.deadline();
+        let until = Until { deadline: self.exchange.deadline(), delivery };
         match delivery.events.as_slice() {
             [] => DeliveryReport::default(),
             events if self.batch => {
                 let fresh = events.iter().any(|attempted| attempted.fresh);
                 let request = |now| self.template.batch(events, now);
-                let (outcome, answered) = self.exchanged(request, fresh, deadline).await;
+                let (outcome, answered) = self.exchanged(request, fresh, until).await;
                 DeliveryReport { outcomes: vec![outcome; events.len()], answers: vec![answered] }
             }
             [only] => {
-                let (outcome, answered) = self.one(only, deadline).await;
+                let (outcome, answered) = self.one(only, until).await;
                 DeliveryReport { outcomes: vec![outcome], answers: vec![answered] }
             }
-            several => self.several(several, deadline).await,
+            several => self.several(several, until).await,
         }
     }
 
     async fn test(&self, event: Attempted) -> TestReport {
-        let deadline = self.exchange.deadline();
-        let events = std::slice::from_ref(&event);
-        let now = self.now();
-        let request = if self.batch { self.template.batch(events, now) } else { self.template.single(&event, now) };
-        self.exchange.tested(request, deadline).await
+        let delivery = Delivery::of(vec![event]);
+        let until = Until { deadline: self.exchange.deadline(), delivery: &delivery };
+        let (events, now) = (&delivery.events, self.now());
+        let request = if self.batch { self.template.batch(events, now) } else { self.template.single(&events[0], now) };
+        self.exchange.tested(request, until).await
     }
 }
 

@@ -31,10 +31,9 @@ impl MeteredSink {
     }
 
     /// Performs an attempt. Whatever the sink does, there is an outcome per event. Beside them what else it met.
-    pub(super) async fn deliver(&self, mut events: Vec<Attempted>, clock: Clock) -> (Vec<Outcome>, Met) {
+    pub(super) async fn deliver(&self, mut delivery: Delivery, clock: Clock) -> (Vec<Outcome>, Met) {
         let started = Instant::now();
-        let recorded = self.traced.as_ref().and_then(|traced| Some((traced, traced.begin(&mut events)?)));
-        let delivery = Delivery { events };
+        let recorded = self.traced.as_ref().and_then(|traced| Some((traced, traced.begin(&mut delivery.events)?)));
         let report = AssertUnwindSafe(self.sink.deliver(&delivery)).catch_unwind().await;
         let report = report.unwrap_or_else(|_| vec![broken("the sink panicked; please report this")].into());
         let DeliveryReport { mut outcomes, answers } = report;

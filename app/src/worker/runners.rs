@@ -5,7 +5,8 @@
 
 use super::Clock;
 use super::metered_sink::MeteredSink;
-use laneway_domain::{Attempted, Cause, DestinationName, Met, Outcome};
+use laneway_domain::{Cause, DestinationName, Met, Outcome};
+use laneway_ports::Delivery;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
@@ -45,7 +46,7 @@ struct Job<A> {
     destination: DestinationName,
     /// `None`: this process has none for the destination.
     sink: Option<Arc<MeteredSink>>,
-    events: Vec<Attempted>,
+    delivery: Delivery,
 }
 
 /// An attempt that has ended.
@@ -94,11 +95,12 @@ impl<A: Copy + Ord + Send + 'static> Runners<A> {
         attempt: A,
         destination: &DestinationName,
         sink: Option<Arc<MeteredSink>>,
-        events: Vec<Attempted>,
+        delivery: Delivery,
     ) {
         let place = self.idle.pop().unwrap_or_else(|| self.another());
-        let under_way = UnderWay { attempt: Some(attempt), events: events.len(), place, to_us: self.to_us.clone() };
-        let job = Job { under_way, destination: destination.clone(), sink, events };
+        let (events, to_us) = (delivery.events.len(), self.to_us.clone());
+        let under_way = UnderWay { attempt: Some(attempt), events, place, to_us };
+        let job = Job { under_way, destination: destination.clone(), sink, delivery };
         let taken = self.all[place].as_mut().is_some_and(|runner| {
             runner.attempt = Some(attempt);
             runner.jobs.try_send(job).is_ok()
@@ -165,12 +167,12 @@ impl<A: Copy + Ord + Send + 'static> Runners<A> {
 
 /// Makes one attempt after the other.
 async fn run<A>(mut jobs: Receiver<Job<A>>, clock: Clock) {
-    while let Some(Job { mut under_way, destination, sink, events }) = jobs.recv().await {
+    while let Some(Job { mut under_way, destination, sink, delivery }) = jobs.recv().await {
         let (outcomes, met) = match sink {
-            Some(sink) => sink.deliver(events, clock).await,
+            Some(sink) => sink.deliver(delivery, clock).await,
             None => {
                 let reason = format!("destination {destination} has no sink in this process");
-                (vec![Outcome::retry(Cause::Broken, reason); events.len()], Met::default())
+                (vec![Outcome::retry(Cause::Broken, reason); delivery.events.len()], Met::default())
             }
         };
         if !under_way.ends(outcomes, met) {
@@ -184,8 +186,8 @@ mod tests {
     use super::*;
     use crate::telemetry::destinations::DestinationMetrics;
     use bytes::Bytes;
-    use laneway_domain::{Event, EventId, EventType, LoggedEvent, Offset, Partition, Timestamp};
-    use laneway_ports::{Delivery, DeliveryReport, Sink};
+    use laneway_domain::{Attempted, Event, EventId, EventType, LoggedEvent, Offset, Partition, Timestamp};
+    use laneway_ports::{DeliveryReport, Sink};
 
     fn runners() -> (Runners<usize>, DestinationName) {
         (Runners::new(Clock::starting_at(Timestamp::ZERO)), DestinationName::new("a").unwrap())
@@ -195,7 +197,7 @@ mod tests {
     async fn a_task_that_is_free_makes_the_next_attempt() {
         let (mut runners, name) = runners();
         for n in 0..5 {
-            runners.begin(n, &name, None, Vec::new());
+            runners.begin(n, &name, None, Delivery::of(Vec::new()));
             assert_eq!(runners.next().await.attempt, n);
         }
         assert_eq!((runners.all.len(), runners.idle.len()), (1, 1));
@@ -226,16 +228,16 @@ mod tests {
         let metrics = DestinationMetrics::new().unwrap();
         let sink = Arc::new(MeteredSink::new(name.clone(), Arc::new(Silent(called)), &metrics, None));
         for n in 0..2 {
-            runners.begin(n, &name, Some(sink.clone()), Vec::new());
+            runners.begin(n, &name, Some(sink.clone()), Delivery::of(Vec::new()));
             calls.recv().await.unwrap();
         }
         // One that its task has not taken, and one that has ended without anybody having heard of it.
-        runners.begin(2, &name, Some(sink.clone()), Vec::new());
-        runners.begin(3, &name, None, vec![attempted()]);
+        runners.begin(2, &name, Some(sink.clone()), Delivery::of(Vec::new()));
+        runners.begin(3, &name, None, Delivery::of(vec![attempted()]));
         while runners.ended.is_empty() {
             tokio::task::yield_now().await;
         }
-        runners.begin(4, &name, Some(sink), vec![attempted(), attempted()]);
+        runners.begin(4, &name, Some(sink), Delivery::of(vec![attempted(), attempted()]));
         runners.abandon(&[0, 2, 3, 4, 5]);
         let mut ended = Vec::new();
         for _ in 0..4 {
@@ -246,7 +248,7 @@ mod tests {
         assert_eq!(ended, [(0, vec![]), (2, vec![]), (3, vec!["retry"]), (4, vec!["not-tried"; 2])]);
         // Their places are of use again, and the one that hangs is as it was.
         for n in 6..16 {
-            runners.begin(n, &name, None, Vec::new());
+            runners.begin(n, &name, None, Delivery::of(Vec::new()));
             assert_eq!(runners.next().await.attempt, n);
         }
         assert!(runners.all.len() <= 5 && runners.try_next().is_none());
@@ -257,7 +259,7 @@ mod tests {
         let (mut runners, name) = runners();
         let most = MAX_IDLE + 10;
         for round in 0..2 {
-            (0..most).for_each(|n| runners.begin(n, &name, None, Vec::new()));
+            (0..most).for_each(|n| runners.begin(n, &name, None, Delivery::of(Vec::new())));
             for _ in 0..most {
                 runners.next().await;
             }

@@ -4,6 +4,7 @@ mod membership;
 
 use super::calls::{Call, Calls, Done};
 use super::handle::{Change, Listing, Request, Told};
+use super::leave::LeaseEnd;
 use super::metered_sink::MeteredSink;
 use super::notices::Reporter;
 use super::operational::{Committing, Teller};
@@ -20,7 +21,7 @@ use laneway_domain::{
     AttemptId, Attempted, CommandId, DestinationName, Dispatcher, Input, Lags, Offset, Output, Partition, Revision,
     StatusReport, Timestamp,
 };
-use laneway_ports::{Lease, Spans};
+use laneway_ports::{Delivery, Lease, Spans};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -39,6 +40,8 @@ const SAME_ALARM: Duration = Duration::from_micros(500);
 /// A partition that this process works on.
 struct Owned {
     lease: Lease,
+    /// Until when what is delivered of it may be sent.
+    leave: Arc<LeaseEnd>,
     /// The log's end that was last heard of.
     end: Offset,
 }
@@ -242,7 +245,11 @@ impl Shell {
     fn attempt(&mut self, attempt: AttemptId, destination: &DestinationName, events: Vec<Attempted>) {
         self.traced.attempt(attempt, destination, &events);
         let sink = self.sinks.get(destination).cloned();
-        self.attempts.begin(attempt, destination, sink, events);
+        let partition = events.first().map(|first| first.event.partition);
+        let owned = partition.and_then(|partition| self.owned.get(&partition));
+        let owned = owned.unwrap_or_else(|| panic!("{attempt:?} is of {partition:?}, which this worker does not hold"));
+        let delivery = Delivery::of(events).with_leave(owned.leave.clone());
+        self.attempts.begin(attempt, destination, sink, delivery);
     }
 
     fn attempt_ended(&mut self, Ended { attempt, outcomes, met }: Ended<AttemptId>) {
@@ -278,6 +285,9 @@ impl Shell {
         match done {
             Done::Renewed(lease, until) if self.holds(&lease) => {
                 let partition = lease.partition;
+                if let Some(owned) = self.owned.get(&partition) {
+                    owned.leave.renewed(until);
+                }
                 self.calls.push(self.stores.renew(lease, Calls::renewal_of(until)));
                 self.feed(Input::LeaseRenewed { partition, until });
             }

@@ -1,10 +1,11 @@
 //! What every [`Sink`] must do.
 
 use super::fixtures::keyed;
-use crate::{Attempted, Delivery, Sink};
+use crate::{Attempted, Delivery, Leave, Sink};
 use async_trait::async_trait;
 use laneway_domain::{Event, EventId, LoggedEvent, Offset, Outcome, Partition, Timestamp};
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 
 /// How the scripted destination answers an event.
@@ -50,6 +51,7 @@ macro_rules! sink_contract {
             a_failing_key_does_not_hold_its_neighbour
             what_is_unclear_is_not_delivered
             the_next_delivery_is_not_disturbed_by_a_failure
+            what_may_no_longer_be_sent_is_not_tried
         }
     };
 }
@@ -64,7 +66,7 @@ fn delivery(events: &[(&str, &str)]) -> Delivery {
         };
         Attempted { event: Arc::new(event), attempt: 1, redrive: false, replay: None, fresh: false }
     };
-    Delivery { events: events.iter().enumerate().map(attempted).collect() }
+    Delivery::of(events.iter().enumerate().map(attempted).collect())
 }
 
 fn script(answers: &[(&str, Answer)]) -> BTreeMap<EventId, Answer> {
@@ -135,4 +137,30 @@ pub async fn the_next_delivery_is_not_disturbed_by_a_failure<S: SinkSubject>() {
     deliver(&subject, &[("h", "k")]).await;
     assert_eq!(deliver(&subject, &[("b", "k")]).await, [Outcome::Delivered]);
     assert_eq!(taken_ids(&subject).await, ["b"]);
+}
+
+/// A leave that has ended.
+#[derive(Debug)]
+struct Ended;
+
+#[async_trait]
+impl Leave for Ended {
+    fn holds(&self) -> bool {
+        false
+    }
+
+    async fn ended(&self) {
+        ready(()).await;
+    }
+}
+
+/// Its worker's lease is over. The destination hears nothing of it, and of what comes next it hears all.
+pub async fn what_may_no_longer_be_sent_is_not_tried<S: SinkSubject>() {
+    let subject = S::create(script(&[])).await;
+    for events in [&[("a", "k")][..], &[("a", "k"), ("b", "l"), ("c", "k")]] {
+        let late = delivery(events).with_leave(Arc::new(Ended));
+        assert_eq!(subject.sink().deliver(&late).await.outcomes, vec![Outcome::NotTried; events.len()]);
+    }
+    assert_eq!(deliver(&subject, &[("d", "k")]).await, [Outcome::Delivered]);
+    assert_eq!(taken_ids(&subject).await, ["d"]);
 }

@@ -39,7 +39,7 @@ pub(crate) fn run(wish: &Wish, events: usize) -> usize {
         let mut delivered = 0;
         let each = wish.list_of.max(1);
         for first in (0..events).step_by(each) {
-            let delivery = Delivery { events: (first..events.min(first + each)).map(attempted).collect() };
+            let delivery = Delivery::of((first..events.min(first + each)).map(attempted).collect());
             for sink in &sinks {
                 let report = sink.deliver(&delivery).await;
                 delivered += report.outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();

@@ -15,7 +15,7 @@ async fn deliver(events: Vec<Attempted>, status: u16) -> (Vec<Outcome>, Request)
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(status)).mount(&server).await;
     let settings =
         WebhookConfig { batch: true, reject: vec![422], secrets: vec![Secret::new(SECRET)], ..config(server.uri()) };
-    let outcomes = WebhookSink::new(settings).unwrap().deliver(&Delivery { events }).await.outcomes;
+    let outcomes = WebhookSink::new(settings).unwrap().deliver(&Delivery::of(events)).await.outcomes;
     let mut got = server.received_requests().await.unwrap();
     assert_eq!(got.len(), 1);
     (outcomes, got.remove(0))

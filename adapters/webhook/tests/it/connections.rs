@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+/// A success.
+pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 /// How long to wait for the sink to hang up; a sink that does not fails the test.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -125,7 +126,7 @@ async fn a_sink_that_is_dropped_closes_its_connections() {
 }
 
 /// Connections that are there when the test says so.
-struct Asked(mpsc::UnboundedSender<oneshot::Sender<DuplexStream>>);
+pub(crate) struct Asked(mpsc::UnboundedSender<oneshot::Sender<DuplexStream>>);
 
 impl Dial for Asked {
     type Stream = DuplexStream;
@@ -138,7 +139,7 @@ impl Dial for Asked {
 }
 
 /// The connection is there; this is the receiver's end.
-fn connect(asked: oneshot::Sender<DuplexStream>) -> DuplexStream {
+pub(crate) fn connect(asked: oneshot::Sender<DuplexStream>) -> DuplexStream {
     let (here, there) = duplex(64 * 1024);
     asked.send(here).expect("somebody waits for it");
     there
@@ -152,13 +153,20 @@ async fn exchange(receiver: &mut DuplexStream, answer: &[u8]) {
     receiver.write_all(answer).await.unwrap();
 }
 
-/// A destination whose connections are there when the test says so, and who asks for one.
-fn asking() -> (impl Fn(&'static str) -> JoinHandle<Outcome>, mpsc::UnboundedReceiver<oneshot::Sender<DuplexStream>>) {
+/// A sink whose connections are there when the test says so, and who asks for one.
+pub(crate) fn asked_for(
+    settings: WebhookConfig,
+) -> (Arc<WebhookSink<Asked>>, mpsc::UnboundedReceiver<oneshot::Sender<DuplexStream>>) {
     let (to_us, asked) = mpsc::unbounded_channel();
-    let settings = WebhookConfig { timeout: PATIENCE, ..config("http://127.0.0.1:9/") };
-    let sink = Arc::new(WebhookSink::with_dial(settings, Arc::new(SystemResolver), Asked(to_us)).unwrap());
+    let sink = WebhookSink::with_dial(settings, Arc::new(SystemResolver), Asked(to_us)).unwrap();
+    (Arc::new(sink), asked)
+}
+
+/// The same, with what begins a delivery.
+fn asking() -> (impl Fn(&'static str) -> JoinHandle<Outcome>, mpsc::UnboundedReceiver<oneshot::Sender<DuplexStream>>) {
+    let (sink, asked) = asked_for(WebhookConfig { timeout: PATIENCE, ..config("http://127.0.0.1:9/") });
     let begin = move |id: &str| {
-        let (sink, delivery) = (Arc::clone(&sink), Delivery { events: vec![attempted(event(id))] });
+        let (sink, delivery) = (Arc::clone(&sink), Delivery::of(vec![attempted(event(id))]));
         tokio::spawn(async move { sink.deliver(&delivery).await.outcomes.remove(0) })
     };
     (begin, asked)
@@ -247,7 +255,7 @@ async fn nothing_is_sent_when_the_deadline_has_passed() {
         let (to_us, mut opened) = mpsc::unbounded_channel();
         let settings = WebhookConfig { timeout: PATIENCE, http, ..config("http://127.0.0.1:9/") };
         let sink = WebhookSink::with_dial(settings, Arc::new(SystemResolver), StoodStill(to_us)).unwrap();
-        let outcome = sink.deliver(&Delivery { events: vec![attempted(event("a"))] }).await.outcomes.remove(0);
+        let outcome = sink.deliver(&Delivery::of(vec![attempted(event("a"))])).await.outcomes.remove(0);
         assert_eq!(outcome.end(), End::Failed(Cause::NotConnected), "{outcome:?}");
         drop(sink);
         let mut got = Vec::new();
@@ -259,13 +267,11 @@ async fn nothing_is_sent_when_the_deadline_has_passed() {
 /// An early success has a second for the rest of its request, but no longer than the attempt has.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_ends_at_its_deadline_although_the_rest_of_its_request_is_on_its_way() {
-    let (to_us, mut asked) = mpsc::unbounded_channel();
     let timeout = Duration::from_millis(500);
-    let settings = WebhookConfig { timeout, ..config("http://127.0.0.1:9/") };
-    let sink = WebhookSink::with_dial(settings, Arc::new(SystemResolver), Asked(to_us)).unwrap();
+    let (sink, mut asked) = asked_for(WebhookConfig { timeout, ..config("http://127.0.0.1:9/") });
     let begun = tokio::time::Instant::now();
     let large = Event { data: Bytes::from(vec![b'z'; 1 << 20]), ..event("a") };
-    let delivery = Delivery { events: vec![attempted(large)] };
+    let delivery = Delivery::of(vec![attempted(large)]);
     let receiver = async {
         let mut stream = connect(asked.recv().await.unwrap());
         stream.read_exact(&mut [0; 100]).await.unwrap();

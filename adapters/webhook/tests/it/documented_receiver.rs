@@ -108,7 +108,7 @@ async fn the_documented_receiver_takes_every_shape_of_an_event() {
     let _receiver = run(&program(address.port()), address, Stdio::null()).await;
     let sink = sink(address);
     for (shape, attempted) in shapes() {
-        let outcomes = sink.deliver(&Delivery { events: vec![attempted] }).await.outcomes;
+        let outcomes = sink.deliver(&Delivery::of(vec![attempted])).await.outcomes;
         assert_eq!(outcomes, [Outcome::Delivered], "{shape}");
     }
 }
@@ -138,7 +138,7 @@ async fn the_documented_receiver_loses_nothing_when_its_work_fails() {
         let events = vec![Attempted { event: Arc::new(logged), ..attempted }];
         let mut ends = Vec::new();
         for _ in 0..3 {
-            ends.push(sink.deliver(&Delivery { events: events.clone() }).await.outcomes.remove(0).end());
+            ends.push(sink.deliver(&Delivery::of(events.clone())).await.outcomes.remove(0).end());
         }
         assert_eq!(ends, [End::Failed(Cause::Refused), End::Delivered, End::Delivered], "{shape}");
         expected.push(number.to_string());

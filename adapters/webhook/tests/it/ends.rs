@@ -190,7 +190,7 @@ async fn a_reused_connection_without_an_answer_is_stale_and_a_fresh_one_is_not()
     assert_eq!(deliver(&sink, event("a")).await, Outcome::Delivered);
     assert_eq!(deliver(&sink, event("b")).await.end(), End::Failed(Cause::StaleConnection));
     let again = Attempted { fresh: true, ..attempted(event("b")) };
-    let outcomes = sink.deliver(&Delivery { events: vec![again] }).await.outcomes;
+    let outcomes = sink.deliver(&Delivery::of(vec![again])).await.outcomes;
     assert_eq!(outcomes[0].end(), End::Failed(Cause::Unanswered), "{outcomes:?}");
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }

@@ -103,7 +103,7 @@ async fn deliver_all(sink: &WebhookSink, key: usize, chance: &Chance) -> usize {
         if next == EVENTS {
             return attempts;
         }
-        match sink.deliver(&Delivery { events: vec![attempted(key, next)] }).await.outcomes.as_slice() {
+        match sink.deliver(&Delivery::of(vec![attempted(key, next)])).await.outcomes.as_slice() {
             [Outcome::Delivered] => next += 1,
             [Outcome::Retry { .. }] => {}
             other => panic!("{other:?}"),
@@ -143,7 +143,7 @@ async fn what_a_stranger_signed_has_no_effect() {
     let stranger = sink(started.address, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     let mut refused = 0;
     for number in 0..20 {
-        let outcomes = stranger.deliver(&Delivery { events: vec![attempted(0, number)] }).await.outcomes;
+        let outcomes = stranger.deliver(&Delivery::of(vec![attempted(0, number)])).await.outcomes;
         refused += usize::from(retry_reason(outcomes[0].clone()).contains("401"));
     }
     assert!(refused > 0);

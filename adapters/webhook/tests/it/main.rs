@@ -12,6 +12,7 @@ mod exactly_once;
 mod files;
 mod hostile;
 mod http2;
+mod leave;
 mod names;
 mod places;
 mod receiver;

@@ -84,7 +84,7 @@ async fn a_retried_dead_letter_says_that_its_sequence_is_old() {
     let sink = WebhookSink::new(config(server.uri())).unwrap();
     for replay in [None, Some(u64::MAX)] {
         let redriven = Attempted { redrive: true, replay, ..attempted(event("evt_1")) };
-        assert_eq!(sink.deliver(&Delivery { events: vec![redriven] }).await.outcomes, [Outcome::Delivered]);
+        assert_eq!(sink.deliver(&Delivery::of(vec![redriven])).await.outcomes, [Outcome::Delivered]);
         let got = server.received_requests().await.unwrap().pop().unwrap();
         assert_eq!(header(&got, "laneway-redrive"), "true");
         assert_eq!(header(&got, "laneway-sequence"), "3-00000000000000000041");
@@ -234,7 +234,7 @@ async fn of_several_events_those_behind_a_failure_of_their_key_are_not_tried() {
     let sink = WebhookSink::new(config(server.uri())).unwrap();
     let events = [("a1", Some("a")), ("b1", Some("b")), ("c", None), ("b2", Some("b")), ("a2", Some("a"))];
     let events = events.iter().zip(1..).map(|(&(id, key), offset)| keyed(id, key, offset)).collect();
-    let outcomes = sink.deliver(&Delivery { events }).await.outcomes;
+    let outcomes = sink.deliver(&Delivery::of(events)).await.outcomes;
     let labels: Vec<_> = outcomes.iter().map(Outcome::label).collect();
     assert_eq!(labels, ["delivered", "retry", "delivered", "not-tried", "delivered"]);
     let got = server.received_requests().await.unwrap();

@@ -17,7 +17,7 @@ async fn sent(secrets: &[&str], batch: bool, events: Vec<Attempted>) -> Request 
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(204)).mount(&server).await;
     let secrets = secrets.iter().map(|text| Secret::new(*text)).collect();
     let settings = WebhookConfig { secrets, batch, ..config(server.uri()) };
-    WebhookSink::new(settings).unwrap().deliver(&Delivery { events }).await;
+    WebhookSink::new(settings).unwrap().deliver(&Delivery::of(events)).await;
     server.received_requests().await.unwrap().remove(0)
 }
 

@@ -2,9 +2,11 @@
 
 use super::{Owned, Shell};
 use crate::worker::calls::{Calls, Claimed};
+use crate::worker::leave::LeaseEnd;
 use laneway_domain::{DestinationName, Input, Step};
 use laneway_ports::{StoreError, WorkerId};
 use std::future::pending;
+use std::sync::Arc;
 
 impl Shell {
     /// The register has answered who is there, or has not.
@@ -51,7 +53,8 @@ impl Shell {
         let (partition, end) = (lease.partition, log.end);
         self.calls.push(self.stores.renew(lease.clone(), Calls::renewal_of(until)));
         self.calls.push(self.stores.watch(lease.clone(), end, false));
-        self.owned.insert(partition, Owned { lease, end });
+        let leave = Arc::new(LeaseEnd::new(until, self.clock));
+        self.owned.insert(partition, Owned { lease, leave, end });
         self.count_leases();
         self.teller.claimed(partition, &progress, &losses);
         self.feed(Input::Claimed { partition, progress, gone: gone.unwrap_or_default(), log, until });

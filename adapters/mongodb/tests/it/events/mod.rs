@@ -67,7 +67,7 @@ pub(crate) fn sink(server: &MongoServer, mode: Mode) -> MongoSink {
 }
 
 pub(crate) async fn deliver(sink: &MongoSink, events: &[Attempted]) -> Vec<Outcome> {
-    let outcomes = sink.deliver(&Delivery { events: events.to_vec() }).await.outcomes;
+    let outcomes = sink.deliver(&Delivery::of(events.to_vec())).await.outcomes;
     assert_eq!(outcomes.len(), events.len());
     outcomes
 }

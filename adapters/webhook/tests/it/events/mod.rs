@@ -42,7 +42,7 @@ pub(crate) fn config(url: impl Into<String>) -> WebhookConfig {
 
 /// Delivers one event.
 pub(crate) async fn deliver(sink: &WebhookSink, event: Event) -> Outcome {
-    let mut outcomes = sink.deliver(&Delivery { events: vec![attempted(event)] }).await.outcomes;
+    let mut outcomes = sink.deliver(&Delivery::of(vec![attempted(event)])).await.outcomes;
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
 }
