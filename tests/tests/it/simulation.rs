@@ -4,7 +4,7 @@ use laneway_memory::Sabotage;
 use laneway_tests::seeded::Suite;
 use laneway_tests::simulation::{Line, run};
 
-const SUITE: Suite<Line> = Suite { run, seeds: 300, dearer: 1, twice: 60, to_notice: 200 };
+const SUITE: Suite<Line> = Suite { run, seeds: 300, dearer: 1, twice: 30, to_notice: 200 };
 
 #[test]
 fn no_seed_breaks_a_guarantee() {
@@ -18,25 +18,25 @@ fn one_seed_run_twice_gives_the_same_trace() {
 
 #[test]
 fn a_store_that_acknowledges_before_it_syncs_is_noticed() {
-    SUITE.notices(Sabotage::NoSync);
+    SUITE.notices(Sabotage::NoSync, 0);
 }
 
 #[test]
 fn a_store_that_trims_above_the_slowest_lane_is_noticed() {
-    SUITE.notices(Sabotage::TrimAnything);
+    SUITE.notices(Sabotage::TrimAnything, 0);
 }
 
 #[test]
 fn a_store_that_forgets_the_keys_behind_is_noticed() {
-    SUITE.notices(Sabotage::ForgetBehind);
+    SUITE.notices(Sabotage::ForgetBehind, 0);
 }
 
 #[test]
 fn a_store_that_does_not_know_an_id_again_is_noticed() {
-    SUITE.notices(Sabotage::NoDedupe);
+    SUITE.notices(Sabotage::NoDedupe, 0);
 }
 
 #[test]
 fn a_store_that_takes_commits_of_a_lost_lease_is_noticed() {
-    SUITE.notices(Sabotage::NoFence);
+    SUITE.notices(Sabotage::NoFence, 0);
 }
