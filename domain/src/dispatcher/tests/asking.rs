@@ -203,7 +203,9 @@ fn a_replay_that_another_comes_before_stops_and_goes_on_behind_it_under_a_larger
 fn a_replay_that_has_begun_waits_until_its_number_is_stored() {
     let mut world = world(&["one"]);
     let order = all(&world);
-    ["first", "second"].map(|replay| assert!(begin(&mut world, "one", replay, order.clone())));
+    for replay in ["first", "second"] {
+        assert!(begin(&mut world, "one", replay, order.clone()));
+    }
     world.pass(&["one"]);
     let mut seen = Vec::new();
     while seen.last() != Some(&Some(ReplayState::Running)) {
