@@ -28,6 +28,15 @@
   let asking = false;
   let asked = Date.now();
   let waiting = null;
+  let isLeaving = false;
+
+  // The server says once why a session has ended. A second load would take the place of the page that says it.
+  const leave = () => {
+    if (isLeaving) return;
+    isLeaving = true;
+    source?.close();
+    location.reload();
+  };
 
   // Where a page takes many look-ups, it says how many seconds lie between two.
   const every = () => Math.max(0, ...Array.from(parts(), (part) => Number(part.dataset.every ?? 0))) * 1000;
@@ -53,12 +62,12 @@
   };
 
   const ask = async () => {
-    if (asking || document.hidden) return;
+    if (asking || isLeaving || document.hidden) return;
     asking = true;
     asked = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { "x-laneway-live": "yes" }, redirect: "manual", cache: "no-store" });
-      if (answer.type === "opaqueredirect") return location.reload();
+      if (answer.type === "opaqueredirect") return leave();
       if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
       if (!answer.ok) say("Not live: the server cannot say what there is now");
       // Without the stream nobody says when there is something new.
@@ -71,12 +80,12 @@
   };
 
   const open = () => {
-    if (source !== null || document.hidden) return;
+    if (source !== null || isLeaving || document.hidden) return;
     source = new EventSource("/console/live");
     source.addEventListener("changed", () => {
       if (Date.now() - asked >= every() || !state.textContent.startsWith("Live")) ask();
     });
-    source.addEventListener("ended", () => location.reload());
+    source.addEventListener("ended", leave);
     source.addEventListener("error", () => {
       say("Not live: the server does not answer");
       // One that is closed for good was refused: the session has ended, or too many pages are open.

@@ -95,8 +95,10 @@ fn visited(site: &Site, parts: &Parts, has_to_be_known: bool) -> Result<Visit, B
             None
         }
     };
-    // Only a page that somebody asked for shows it, and none that asks for itself.
-    let is_shown = parts.method == Method::GET && !parts.headers.contains_key(LIVE);
+    // Only a page that somebody asked for shows it: neither one that asks for itself, nor one that a stream is sent to
+    // whose session has ended.
+    let is_stream = parts.headers.get(header::ACCEPT).is_some_and(|accept| accept == "text/event-stream");
+    let is_shown = parts.method == Method::GET && !parts.headers.contains_key(LIVE) && !is_stream;
     let outcome = if is_shown { site.outcomes.take(cookie.known()) } else { None };
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or("localhost:8080");

@@ -88,7 +88,10 @@ async fn a_page_that_asks_for_itself_takes_no_message_away() {
     let browser = Browser::new(&server);
     let page = browser.get("/console/send").await;
     browser.submit(&page, "/console/send", &[("type", "order.paid"), ("id", "evt-1")]).await;
-    let request = browser.request(Method::GET, "/console").header("x-laneway-live", "yes").body(Body::empty()).unwrap();
-    assert!(!browser.send(request).await.text.contains("is accepted"));
+    // Also where its stream is led to another page.
+    for (name, value) in [("x-laneway-live", "yes"), ("accept", "text/event-stream")] {
+        let request = browser.request(Method::GET, "/console").header(name, value).body(Body::empty()).unwrap();
+        assert!(!browser.send(request).await.text.contains("is accepted"), "{name}");
+    }
     assert!(browser.get("/console").await.text.contains("The event evt-1 is accepted"));
 }
