@@ -102,7 +102,11 @@ class Laneway:
         with open(self.folder / "log", "w") as log:
             self.process = subprocess.Popen([os.environ["LANEWAY_BIN"], "serve"], cwd=self.folder, env=variables,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until("Laneway is ready", self.ready)
+        try:
+            until("Laneway is ready", self.ready)
+        except BaseException:
+            self.process.kill()
+            raise
 
     def ready(self):
         assert self.process.poll() is None, (self.folder / "log").read_text()
@@ -297,9 +301,14 @@ class Browser:
 @contextlib.contextmanager
 def scene(server="", script=True):
     """All three; a failure shows what the browser saw."""
-    with tempfile.TemporaryDirectory(prefix="laneway-console-", ignore_cleanup_errors=True) as folder:
-        laneway, receiver = Laneway(folder, server), Receiver()
+    with contextlib.ExitStack() as ends:
+        folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="laneway-console-", ignore_cleanup_errors=True))
+        laneway = Laneway(folder, server)
+        ends.callback(laneway.process.kill)
+        receiver = Receiver()
+        ends.callback(receiver.server.shutdown)
         browser = Browser(laneway.base, script)
+        ends.callback(browser.stop)
         try:
             yield laneway, receiver, browser
             laneway.stop()
@@ -307,8 +316,4 @@ def scene(server="", script=True):
             with contextlib.suppress(Exception):
                 print(f"--- the browser was at {browser.at()}, and saw\n{browser.text()}", flush=True)
             raise
-        finally:
-            browser.stop()
-            laneway.process.kill()
-            receiver.server.shutdown()
 
