@@ -49,14 +49,18 @@ impl ConsoleSink {
         Self { destination, output: Mutex::new(Output { writer: Box::new(writer), torn: false }) }
     }
 
-    async fn write(&self, lines: &str) -> io::Result<()> {
+    /// Writes the lines, unless the delivery may no longer be sent when those before it have been written.
+    async fn write(&self, delivery: &Delivery, lines: &str) -> io::Result<Outcome> {
         let mut output = self.output.lock().await;
+        if !delivery.may_be_sent() {
+            return Ok(Outcome::NotTried);
+        }
         let begun = if output.torn { format!("\n{lines}") } else { lines.to_owned() };
         output.torn = true;
         output.writer.write_all(begun.as_bytes()).await?;
         output.writer.flush().await?;
         output.torn = false;
-        Ok(())
+        Ok(Outcome::Delivered)
     }
 }
 
@@ -69,16 +73,13 @@ impl fmt::Debug for ConsoleSink {
 #[async_trait]
 impl Sink for ConsoleSink {
     async fn deliver(&self, delivery: &Delivery) -> DeliveryReport {
-        if !delivery.may_be_sent() {
-            return vec![Outcome::NotTried; delivery.events.len()].into();
-        }
         let now = Timestamp::now();
         let mut lines = String::new();
         for attempted in &delivery.events {
             line::append(&mut lines, now, &self.destination, attempted);
         }
-        let outcome = match tokio::time::timeout(TIMEOUT, self.write(&lines)).await {
-            Ok(Ok(())) => Outcome::Delivered,
+        let outcome = match tokio::time::timeout(TIMEOUT, self.write(delivery, &lines)).await {
+            Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => retry(format!("the console could not be written: {error}")),
             Err(_) => retry(format!("the console took no line within {TIMEOUT:?}; is its reader stopped?")),
         };

@@ -3,11 +3,12 @@ mod contract;
 use super::*;
 use bytes::Bytes;
 use laneway_domain::{Event, EventId, EventType, Key, LoggedEvent, Offset, Partition};
-use laneway_ports::Attempted;
+use laneway_ports::{Attempted, Leave};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 fn event() -> Event {
@@ -141,6 +142,44 @@ impl AsyncWrite for Recorder {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+/// A lease that the test holds.
+#[derive(Debug)]
+struct Held(AtomicBool);
+
+#[async_trait]
+impl Leave for Held {
+    fn holds(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    async fn ended(&self) {
+        unreachable!("nothing is broken off here")
+    }
+}
+
+#[tokio::test]
+async fn what_has_waited_for_the_lines_before_it_until_the_lease_was_over_is_not_written() {
+    let recorder = Recorder::default();
+    recorder.set(Mode::NeverFlushes);
+    let sink = Arc::new(ConsoleSink::to(name(), recorder.clone()));
+    let begin = |delivery: Delivery| {
+        let sink = Arc::clone(&sink);
+        tokio::spawn(async move { sink.deliver(&delivery).await.outcomes })
+    };
+    let before = begin(Delivery::of(vec![attempted(event())]));
+    while recorder.writes().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let lease = Arc::new(Held(AtomicBool::new(true)));
+    let waiting = begin(Delivery::of(vec![attempted(event())]).with_leave(lease.clone()));
+    tokio::task::yield_now().await;
+    lease.0.store(false, Ordering::Relaxed);
+    recorder.set(Mode::Works);
+    before.abort();
+    assert_eq!(waiting.await.unwrap(), [Outcome::NotTried]);
+    assert_eq!(recorder.writes().len(), 1);
 }
 
 async fn deliver(sink: &ConsoleSink, count: usize) -> Vec<&'static str> {

@@ -95,8 +95,8 @@ fn visited(site: &Site, parts: &Parts, has_to_be_known: bool) -> Result<Visit, B
             None
         }
     };
-    // Only a page that somebody asked for shows it: neither one that asks for itself, nor one that a stream is sent to
-    // whose session has ended.
+    // Only a page that somebody asked for shows it. An open page's own requests do not: that for itself, and its stream,
+    // which is led to the sign-in page once the session has ended.
     let is_stream = parts.headers.get(header::ACCEPT).is_some_and(|accept| accept == "text/event-stream");
     let is_shown = parts.method == Method::GET && !parts.headers.contains_key(LIVE) && !is_stream;
     let outcome = if is_shown { site.outcomes.take(cookie.known()) } else { None };
